@@ -1,0 +1,3 @@
+"""
+The composition root: the command line, the local stack, images. Imports anything; nobody imports it.
+"""

@@ -1,0 +1,81 @@
+"""
+The one access table: which role may do what, and to whose rows. Pure.
+
+Every use case asks `scope_of` first and hands the scope to its SQL, which filters the rows. A role without an entry
+is refused. Its printed form stands in ARCHITECTURE.md, and a test compares the two (spec.md A-4).
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from kernel.errors import ForbiddenError
+from kernel.events import Role
+
+
+class Scope(StrEnum):
+    """Whose rows an action reaches."""
+
+    own = "own"  # rows about the caller, or made by them
+    granted = "granted"  # exams the caller created or has a permission for
+    organisation = "organisation"  # everything of the caller's organisation
+    everyone = "everyone"  # the whole installation
+
+
+class Action(StrEnum):
+    """What can be done, as `noun.verb`."""
+
+    event_post = "event.post"
+    event_read = "event.read"
+    session_create = "session.create"
+    session_read = "session.read"
+    session_read_by_attempt = "session.read_by_attempt"
+    session_list = "session.list"
+    session_end = "session.end"
+    session_cancel = "session.cancel"
+    exam_list_available = "exam.list_available"
+    exam_create = "exam.create"
+    exam_publish = "exam.publish"
+    exam_analytics = "exam.analytics"
+    attempt_start = "attempt.start"
+    attempt_read = "attempt.read"
+    attempt_monitoring = "attempt.monitoring"
+    launch_link_create = "launch_link.create"
+    profile_read = "profile.read"
+
+
+_STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
+_EVERYONE: Final = {role: Scope.own for role in Role}
+
+ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
+    Action.event_post: {Role.student: Scope.own, Role.service: Scope.organisation},
+    Action.event_read: _STAFF,
+    Action.session_create: {Role.student: Scope.own},
+    Action.session_read: _STAFF,
+    Action.session_read_by_attempt: {Role.student: Scope.own, **_STAFF},
+    Action.session_list: _STAFF,
+    Action.session_end: {Role.student: Scope.own, Role.admin: Scope.organisation},
+    Action.session_cancel: {Role.admin: Scope.organisation},
+    Action.exam_list_available: {Role.student: Scope.own},
+    Action.exam_create: {Role.teacher: Scope.own, Role.admin: Scope.organisation},
+    Action.exam_publish: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
+    Action.exam_analytics: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
+    Action.attempt_start: {Role.student: Scope.own},
+    Action.attempt_read: {Role.student: Scope.own},
+    Action.attempt_monitoring: _STAFF,
+    Action.launch_link_create: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
+    Action.profile_read: _EVERYONE,
+}
+
+
+def scope_of(role: Role, action: Action) -> Scope:
+    """
+    Return whose rows `role` may reach with `action`.
+
+    Raises:
+        ForbiddenError: the role has no entry for the action.
+    """
+    scope = ACCESS[action].get(role)
+    if scope is None:
+        message = f"The role {role} may not do {action}."
+        raise ForbiddenError(message)
+    return scope

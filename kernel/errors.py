@@ -1,0 +1,155 @@
+"""
+The one tree of errors a caller can cause, or must be told about.
+
+Each class carries the HTTP status and the stable `code` that clients may switch on; `kernel.web` turns whatever
+escapes a handler into RFC 9457 `application/problem+json`. Text in an error is shown to the caller: no secrets.
+"""
+
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """Base of the tree; `status` and `code` are the one table of how an error is answered."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    title: ClassVar[str] = "Internal error"
+
+    def __init__(
+        self, detail: str, *, errors: list[dict[str, str]] | None = None, retry_after_s: int | None = None
+    ) -> None:
+        """
+        Describe the refusal.
+
+        Args:
+            detail: one sentence for the caller.
+            errors: for invalid input, `{path, message}` for every fault found.
+            retry_after_s: whole seconds until a retry makes sense; sent as `Retry-After`.
+        """
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = errors
+        self.retry_after_s = retry_after_s
+
+
+class MalformedError(DomainError):
+    """The bytes are not what the content type says (broken JSON, broken compression)."""
+
+    status = 400
+    code = "malformed"
+    title = "The request cannot be read"
+
+
+class NotAuthenticatedError(DomainError):
+    """No valid token, or wrong credentials; never says which part was wrong."""
+
+    status = 401
+    code = "not_authenticated"
+    title = "Authentication required"
+
+
+class ForbiddenError(DomainError):
+    """The caller may see the thing and may not do this with it."""
+
+    status = 403
+    code = "forbidden"
+    title = "Not allowed"
+
+
+class NotFoundError(DomainError):
+    """Unknown, or not visible to the caller: the two are not told apart."""
+
+    status = 404
+    code = "not_found"
+    title = "Not found"
+
+
+class MethodNotAllowedError(DomainError):
+    """The path exists, with other methods."""
+
+    status = 405
+    code = "method_not_allowed"
+    title = "Method not allowed"
+
+
+class ReadTimeoutError(DomainError):
+    """The body did not arrive within the read deadline."""
+
+    status = 408
+    code = "read_timeout"
+    title = "The request took too long to arrive"
+
+
+class ConflictError(DomainError):
+    """The state of the thing does not allow this."""
+
+    status = 409
+    code = "conflict"
+    title = "Conflict"
+
+
+class SessionNotActiveError(ConflictError):
+    """The proctor session has ended or was cancelled."""
+
+    code = "session_not_active"
+    title = "The proctor session is not active"
+
+
+class IdempotencyKeyReusedError(ConflictError):
+    """The same idempotency key came with another body."""
+
+    code = "idempotency_key_reused"
+    title = "The idempotency key belongs to another request"
+
+
+class TooManyHolesError(ConflictError):
+    """A client instance's received sequences would no longer fit their bound."""
+
+    code = "too_many_holes"
+    title = "Too many holes in clientSequence"
+
+
+class TooLargeError(DomainError):
+    """The body, the batch, or an event is over its limit."""
+
+    status = 413
+    code = "too_large"
+    title = "Too large"
+
+
+class UnsupportedMediaError(DomainError):
+    """Content type or content encoding that this route does not read."""
+
+    status = 415
+    code = "unsupported_media_type"
+    title = "Unsupported media type"
+
+
+class InvalidInputError(DomainError):
+    """Readable, and some values are not allowed; `errors` names every one."""
+
+    status = 422
+    code = "invalid_input"
+    title = "Invalid input"
+
+
+class RateLimitedError(DomainError):
+    """The caller is over its own rate; the rest of the system is fine."""
+
+    status = 429
+    code = "rate_limited"
+    title = "Too many requests"
+
+
+class OverloadedError(DomainError):
+    """The system sheds load, or is not ready; nothing was stored."""
+
+    status = 503
+    code = "overloaded"
+    title = "Not available at the moment"
+
+
+class UnavailableError(OverloadedError):
+    """A part the promise rests on (Redis, PostgreSQL, an open epoch) is away; nothing was acknowledged."""
+
+    code = "unavailable"

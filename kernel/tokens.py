@@ -1,0 +1,123 @@
+"""
+Signed tokens: JWT HS256 with several keys at once (spec.md A-1, A-7).
+
+A token's `aud` says what it is for, so that a launch link is never taken for an access token.
+"""
+
+import base64
+import binascii
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+import jwt
+import msgspec
+import uuid_utils
+
+from kernel.errors import NotAuthenticatedError
+from kernel.events import Role
+
+ALGORITHM: Final = "HS256"
+KEY_BYTES_MIN: Final = 32
+
+
+class Audience(StrEnum):
+    """What a token is for."""
+
+    access = "access"
+    launch = "launch"
+
+
+class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
+    """
+    What a verified token says.
+
+    `user_id`, `org` and `exam_id` are UUIDs as text; `iat` and `exp` are seconds since 1970; `jti` is unique per
+    token. `exam_id` is set on launch links only.
+    """
+
+    user_id: str
+    email: str
+    role: Role
+    org: str
+    iat: int
+    exp: int
+    jti: str
+    aud: Audience
+    exam_id: str | None = None
+
+
+class Keyring:
+    """HMAC keys by `kid`; the first signs, all verify, so a secret rotates without logging anybody out."""
+
+    def __init__(self, keys: dict[str, bytes]) -> None:
+        """Take the keys in order; raises ValueError when there is none or one is shorter than 32 bytes."""
+        if not keys or any(len(key) < KEY_BYTES_MIN for key in keys.values()):
+            message = f"jwt_keys: at least one key, each of {KEY_BYTES_MIN} bytes or more"
+            raise ValueError(message)
+        self._keys = keys
+        self._kid = next(iter(keys))
+
+    @classmethod
+    def parse(cls, text: str) -> "Keyring":
+        """Read `kid:base64[,kid:base64]`."""
+        try:
+            pairs = [entry.split(":", 1) for entry in text.split(",") if entry]
+            return cls({kid: base64.b64decode(secret, validate=True) for kid, secret in pairs})
+        except (binascii.Error, ValueError) as error:
+            message = "jwt_keys: expected kid:base64[,kid:base64], each key of 32 bytes or more"
+            raise ValueError(message) from error
+
+    def sign(self, claims: Claims) -> str:
+        """Return the compact JWT."""
+        payload: dict[str, Any] = msgspec.to_builtins(claims)
+        return jwt.encode(payload, self._keys[self._kid], algorithm=ALGORITHM, headers={"kid": self._kid})
+
+    def verify(self, token: str | bytes, *, audience: Audience, now: datetime) -> Claims:
+        """
+        Return the claims of a genuine, unexpired token for `audience`.
+
+        Raises:
+            NotAuthenticatedError: anything else; the reason is not told apart.
+        """
+        try:
+            key = self._keys[jwt.get_unverified_header(token)["kid"]]
+            # Expiry is compared with `now` below: the clock is an argument, not the library's.
+            payload = jwt.decode(
+                token,
+                key,
+                algorithms=[ALGORITHM],
+                audience=audience.value,
+                options={"verify_exp": False, "verify_iat": False, "require": ["exp", "iat", "jti"]},
+            )
+            claims = msgspec.convert(payload, Claims)
+        except (jwt.PyJWTError, KeyError, msgspec.ValidationError) as error:
+            raise NotAuthenticatedError("The token is not valid.") from error
+        if claims.exp <= now.timestamp():
+            raise NotAuthenticatedError("The token has expired.")
+        return claims
+
+
+def new_claims(
+    *,
+    user_id: str,
+    email: str,
+    role: Role,
+    org: str,
+    now: datetime,
+    life_s: int,
+    audience: Audience = Audience.access,
+    exam_id: str | None = None,
+) -> Claims:
+    """Return fresh claims that live `life_s` seconds from `now`."""
+    return Claims(
+        user_id=user_id,
+        email=email,
+        role=role,
+        org=org,
+        iat=int(now.timestamp()),
+        exp=int((now + timedelta(seconds=life_s)).timestamp()),
+        jti=str(uuid_utils.uuid7()),
+        aud=audience,
+        exam_id=exam_id,
+    )

@@ -1,0 +1,315 @@
+"""
+HTTP as every process speaks it: routes as data, bounded bodies, JSON replies, problems, health.
+
+One middleware turns whatever escapes a handler into RFC 9457 `application/problem+json`; handlers never build an
+error reply. Compressed bodies are decompressed here, within a bound, so the server must run with
+`auto_decompress=False` (`serve` does).
+"""
+
+import asyncio
+import re
+import zlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from time import perf_counter
+from typing import Any, Final, TypeVar
+
+import msgspec
+import orjson
+import structlog
+import uuid_utils
+from aiohttp import web
+from backports import zstd
+
+from kernel.access import Action
+from kernel.errors import (
+    DomainError,
+    InvalidInputError,
+    MalformedError,
+    MethodNotAllowedError,
+    NotFoundError,
+    ReadTimeoutError,
+    TooLargeError,
+    UnsupportedMediaError,
+)
+from kernel.runtime import HTTP_REQUESTS, HTTP_SECONDS
+from kernel.settings import Settings
+
+T = TypeVar("T")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = structlog.get_logger(__name__)
+
+SETTINGS: Final = web.AppKey("settings", Settings)
+REQUEST_ID: Final = "request_id"
+API_PREFIX: Final = "/api"
+_REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_JSON_TYPES: Final = frozenset({"application/json", "application/octet-stream", "text/plain"})
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One operation: what the router, the access test and the OpenAPI document all read.
+
+    `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are the
+    msgspec types of what comes and goes; `also_bare` serves the path without the /api prefix too (spec.md,
+    decision 3). The docstring of the handler is the operation's description.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    action: Action | None
+    tag: str
+    reply: Any = None
+    body: Any = None
+    query: Any = None
+    status: int = 200
+    also_bare: bool = False
+
+
+def mount(app: web.Application, routes: Iterable[Route]) -> None:
+    """Add the routes to the application, under /api and, where asked, bare."""
+    for route in routes:
+        app.router.add_route(route.method, API_PREFIX + route.path, route.handler)
+        if route.also_bare:
+            app.router.add_route(route.method, route.path, route.handler)
+
+
+def send_json(
+    payload: Any, *, status: int = 200, headers: dict[str, str] | None = None, content_type: str = "application/json"
+) -> web.Response:
+    """Return a JSON response; structs, UUIDs and datetimes are written as the documents show them."""
+    body = orjson.dumps(payload, default=_builtins, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
+    return web.Response(body=body, status=status, headers=headers, content_type=content_type)
+
+
+def _builtins(value: object) -> Any:
+    return msgspec.to_builtins(value, builtin_types=(bytes,))
+
+
+def problem(error: DomainError, request_id: str) -> web.Response:
+    """Return the error as `application/problem+json` (spec.md, decision 4)."""
+    document: dict[str, Any] = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "success": False,
+        "code": error.code,
+        "requestId": request_id,
+    }
+    if error.errors is not None:
+        document["errors"] = error.errors
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    return send_json(document, status=error.status, headers=headers, content_type="application/problem+json")
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request an id, count it, and answer every escaping error as a problem."""
+    started = perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID_FORM.fullmatch(given) else str(uuid_utils.uuid7())
+    request[REQUEST_ID] = request_id
+    try:
+        response = await handler(request)
+    except DomainError as error:
+        response = problem(error, request_id)
+        if error.status >= 500:  # noqa: PLR2004  the class of status codes
+            log.warning("request_refused", request_id=request_id, code=error.code, detail=error.detail)
+    except web.HTTPException as error:
+        response = problem(_from_aiohttp(error), request_id) if error.status >= 400 else error  # noqa: PLR2004
+    except (ConnectionResetError, asyncio.CancelledError):
+        raise
+    except Exception:
+        log.exception("request_failed", request_id=request_id, method=request.method)
+        response = problem(DomainError("Something failed on our side; the request id finds it in the log."), request_id)
+    if not response.prepared:
+        response.headers["X-Request-Id"] = request_id
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else "unmatched"
+    HTTP_REQUESTS.labels(request.method, route, response.status).inc()
+    HTTP_SECONDS.labels(route).observe(perf_counter() - started)
+    return response
+
+
+def _from_aiohttp(error: web.HTTPException) -> DomainError:
+    match error.status:
+        case 404:
+            return NotFoundError("There is no such address.")
+        case 405:
+            return MethodNotAllowedError("The address exists, with other methods.")
+        case 413:
+            return TooLargeError("The request body is too large.")
+        case _:
+            return MalformedError(error.reason or "The request cannot be read.")
+
+
+async def read_body(request: web.Request, settings: Settings) -> bytes:
+    """
+    Return the whole body, decompressed.
+
+    Raises:
+        TooLargeError: over `body_bytes_max` on the wire or `decoded_bytes_max` decompressed.
+        ReadTimeoutError: it did not arrive within `read_deadline_s`.
+        UnsupportedMediaError: a content type that is not JSON, or an unknown encoding.
+        MalformedError: the compression is broken.
+    """
+    if request.content_type not in _JSON_TYPES:
+        message = f"Content-Type {request.content_type} is not read here; send application/json."
+        raise UnsupportedMediaError(message)
+    if (request.content_length or 0) > settings.body_bytes_max:
+        raise _too_large("on the wire", settings.body_bytes_max)
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in _DECOMPRESSORS:
+        message = f"Content-Encoding {encoding} is not read here; send gzip, zstd or none."
+        raise UnsupportedMediaError(message)
+    try:
+        async with asyncio.timeout(settings.read_deadline_s):
+            body = await request.read()  # bounded by client_max_size, which `new_app` sets to body_bytes_max
+    except TimeoutError as error:
+        message = f"The body did not arrive within {settings.read_deadline_s:g} s."
+        raise ReadTimeoutError(message) from error
+    return _DECOMPRESSORS[encoding](body, settings.decoded_bytes_max)
+
+
+def _too_large(where: str, limit: int) -> TooLargeError:
+    return TooLargeError(f"The body is over {limit} bytes {where}.")
+
+
+def _identity(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise _too_large("decoded", limit)
+    return body
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        decoded = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise MalformedError("The body is not valid gzip.") from error
+    if len(decoded) > limit:
+        raise _too_large("decoded", limit)
+    if not stream.eof or stream.unused_data:
+        raise MalformedError("The gzip body is cut short, or more follows it.")
+    return decoded
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    # The window is bounded as well: a frame may ask for gigabytes of it.
+    stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
+    try:
+        decoded = stream.decompress(body, limit + 1)
+    except zstd.ZstdError as error:
+        raise MalformedError("The body is not valid zstd.") from error
+    if len(decoded) > limit:
+        raise _too_large("decoded", limit)
+    if not stream.eof or stream.unused_data:
+        raise MalformedError("The zstd body is cut short, or more follows it.")
+    return decoded
+
+
+_DECOMPRESSORS: Final[dict[str, Callable[[bytes, int], bytes]]] = {
+    "identity": _identity,
+    "": _identity,
+    "gzip": _gunzip,
+    "zstd": _unzstd,
+}
+
+
+def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """
+    Return the body as the decoder's type.
+
+    Raises:
+        MalformedError: it is not JSON.
+        InvalidInputError: it is, and a value is missing or not allowed; the path is named.
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `")
+        where = path.rstrip("`").removeprefix("$").lstrip(".") or "body"
+        raise InvalidInputError("A value is not allowed.", errors=[{"path": where, "message": text}]) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise MalformedError("The body is not valid JSON.") from error
+
+
+def decode_query(request: web.Request, query: type[T]) -> T:
+    """Return the query string as a struct; unknown and repeated names are refused."""
+    raw = dict(request.query)
+    if len(raw) != len(request.query):
+        raise InvalidInputError("A query parameter stands twice.", errors=[])
+    try:
+        return msgspec.convert(raw, query, strict=False)
+    except msgspec.ValidationError as error:
+        text, _, path = str(error).partition(" - at `")
+        where = path.rstrip("`").removeprefix("$").lstrip(".") or "query"
+        raise InvalidInputError(
+            "A query parameter is not allowed.", errors=[{"path": where, "message": text}]
+        ) from error
+
+
+ReadyCheck = Callable[[], Awaitable[str | None]]
+
+
+def add_health(app: web.Application, checks: Sequence[ReadyCheck], level: Callable[[], dict[str, Any]]) -> None:
+    """
+    Serve /livez, /readyz and /metrics.
+
+    Args:
+        app: the application.
+        checks: each returns None when fine, or a sentence that says what is wrong; /readyz is 503 with those.
+        level: what health says beside that, such as the durability level.
+    """
+    from prometheus_client import generate_latest  # noqa: PLC0415  keeps import time out of short-lived commands
+
+    async def livez(_: web.Request) -> web.Response:
+        return send_json({"status": "ok"})
+
+    async def readyz(_: web.Request) -> web.Response:
+        wrong = [sentence for check in checks if (sentence := await check()) is not None]
+        return send_json(
+            {"status": "unavailable" if wrong else "ok", "wrong": wrong, **level()}, status=503 if wrong else 200
+        )
+
+    async def metrics(_: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+
+
+def new_app(settings: Settings) -> web.Application:
+    """Return an application with the problem middleware and the body bound."""
+    app = web.Application(middlewares=[problems], client_max_size=settings.body_bytes_max)
+    app[SETTINGS] = settings
+    return app
+
+
+async def serve(app: web.Application, settings: Settings, *, port: int | None = None) -> web.AppRunner:
+    """
+    Start serving and return the runner; the caller stops it with `cleanup()`.
+
+    The port may be shared by several processes (SO_REUSEPORT).
+    """
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        shutdown_timeout=settings.shutdown_s,
+        keepalive_timeout=75,
+    )
+    await runner.setup()
+    site = web.TCPSite(
+        runner,
+        settings.http_host,
+        settings.http_port if port is None else port,
+        backlog=4096,
+        reuse_port=True,
+    )
+    await site.start()
+    return runner

@@ -1,0 +1,79 @@
+"""
+Apply the numbered migrations, forward only, each in one transaction, each exactly once.
+
+An advisory lock lets one migrator work at a time; a checksum refuses a file that changed after it was applied.
+Optional migrations (`sql/optional/`) are applied only when named.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from typing import Final
+
+import psycopg
+
+from sql import named
+
+LOCK_KEY: Final = 0x7665726974617300  # "veritas\0"
+
+
+class MigrationError(Exception):
+    """An applied migration's file has changed, or a named optional migration does not exist."""
+
+
+def available(folder: str = "migrations") -> dict[str, str]:
+    """Return migration texts by name, in order."""
+    entries = sorted((files("sql") / folder).iterdir(), key=lambda entry: entry.name)
+    return {
+        entry.name.removesuffix(".sql"): entry.read_text(encoding="utf-8")
+        for entry in entries
+        if entry.name.endswith(".sql")
+    }
+
+
+def checksum(text: str) -> str:
+    """Return the text's SHA-256 as hex."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def pending(conn: psycopg.Connection, optional: Sequence[str] = ()) -> dict[str, str]:
+    """
+    Return the migrations still to apply, in order.
+
+    Raises:
+        MigrationError: an applied one has changed since, or an optional one is unknown.
+    """
+    statements = named("migrations")
+    wanted = available()
+    extras = available("optional")
+    for name in optional:
+        if name not in extras:
+            message = f"no optional migration {name!r}; there are {', '.join(extras) or 'none'}"
+            raise MigrationError(message)
+        wanted[name] = extras[name]
+    conn.execute(statements["create_ledger"].encode())
+    applied = dict(conn.execute(statements["list_applied"].encode()).fetchall())
+    for name, text in wanted.items():
+        if name in applied and applied[name] != checksum(text):
+            message = f"migration {name} was changed after it was applied"
+            raise MigrationError(message)
+    return {name: text for name, text in wanted.items() if name not in applied}
+
+
+def migrate(url: str, optional: Sequence[str] = (), report: Callable[[str], None] = lambda _: None) -> list[str]:
+    """
+    Bring the database at `url` up to date and return the names of what was applied.
+
+    Applying twice changes nothing. A failure leaves the database as the last whole migration left it.
+    """
+    statements = named("migrations")
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute(statements["lock"].encode(), {"key": LOCK_KEY})
+        done = []
+        for name, text in pending(conn, optional).items():
+            with conn.transaction():
+                conn.execute(text.encode(), prepare=False)
+                conn.execute(statements["record_applied"].encode(), {"name": name, "checksum": checksum(text)})
+            report(name)
+            done.append(name)
+        return done

@@ -1,0 +1,18 @@
+-- Statements of the migrator. psycopg's named parameters: it runs before anything else exists.
+
+-- name: lock
+-- Held until the connection closes.
+SELECT pg_advisory_lock(%(key)s);
+
+-- name: create_ledger
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name       text PRIMARY KEY,
+    checksum   text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- name: list_applied
+SELECT name, checksum FROM schema_migrations;
+
+-- name: record_applied
+INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s);
