@@ -1,0 +1,52 @@
+-- Exams: authoring, publishing, what a candidate may start.
+
+-- name: find_exam_by_title
+-- $1 organisation uuid, $2 title text. The oldest of that title.
+SELECT id FROM exams WHERE organisation_id = $1 AND title = $2 ORDER BY created_at, id LIMIT 1;
+
+-- name: insert_exam
+-- $1 id uuid, $2 organisation uuid, $3 creator uuid, $4 title, $5 description, $6 subject, $7 topic, $8 max_score float8,
+-- $9 duration_minutes int, $10 passing_score float8, $11 enable_monitoring, $12 enable_integrity_analysis,
+-- $13 metadata jsonb, $14 created_at timestamptz
+INSERT INTO exams (id, organisation_id, creator_id, title, description, subject, topic, max_score, duration_minutes,
+                   passing_score, enable_monitoring, enable_integrity_analysis, metadata, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::float8, $9, $10::float8, $11, $12, $13, $14)
+RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
+          passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
+          metadata, created_at;
+
+-- name: set_published
+-- $1 exam_id uuid, $2 is_published boolean, $3 at timestamptz. The first publication's time is kept.
+UPDATE exams
+SET is_published = $2, published_at = CASE WHEN $2 THEN coalesce(published_at, $3) ELSE published_at END
+WHERE id = $1
+RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
+          passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
+          metadata, created_at;
+
+-- name: fetch_exam_for_staff
+-- $1 exam_id uuid, $2 organisation uuid, $3 user_id uuid, $4 whole_organisation boolean
+-- What the caller may do with it, as booleans; no row when it is not visible to them.
+SELECT e.id, e.title, e.subject, e.topic, e.description, e.max_score::float8 AS max_score,
+       e.passing_score::float8 AS passing_score, e.duration_minutes, e.is_published, e.published_at, e.created_at,
+       $4 OR e.creator_id = $3 OR coalesce(p.can_edit, false) AS can_edit,
+       $4 OR e.creator_id = $3 OR coalesce(p.can_view_analytics, false) AS can_view_analytics
+FROM exams e
+LEFT JOIN teacher_exam_permissions p ON p.exam_id = e.id AND p.teacher_id = $3
+WHERE e.id = $1 AND e.organisation_id = $2 AND ($4 OR e.creator_id = $3 OR p.can_view);
+
+-- name: list_available
+-- $1 organisation uuid, $2 student uuid, $3 before uuid or null, $4 limit
+-- Newest first; ids are UUIDv7, so their order is that of creation. With each the student's latest attempt, if any.
+SELECT e.id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
+       e.passing_score::float8 AS passing_score, e.published_at, e.enable_monitoring,
+       a.id AS attempt_id, a.status AS attempt_status
+FROM exams e
+LEFT JOIN LATERAL (
+    SELECT id, status FROM exam_attempts
+    WHERE exam_id = e.id AND student_id = $2
+    ORDER BY started_at DESC, id DESC LIMIT 1
+) a ON true
+WHERE e.organisation_id = $1 AND e.is_published AND ($3::uuid IS NULL OR e.id < $3)
+ORDER BY e.id DESC
+LIMIT $4;
