@@ -1,0 +1,60 @@
+# Every target sets the machine up first; that takes a moment only when something is missing.
+# `make` alone lists the targets.
+
+python := .venv/bin/python
+veritas := .venv/bin/veritas
+sources := kernel sql warehouse ingest core_api pipeline loadtests deploy tests
+real_data := ../shared/data/epm/activity.csv.gz
+
+BENCH ?= all
+KILLS ?= 100
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test faults bench locust accept lint format lock doctor clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing: Python packages, PostgreSQL with TimescaleDB, Redis
+	@bash deploy/setup/setup.sh
+
+demo: setup ## show the whole chain at work for about a minute, then stop everything
+	@$(veritas) demo
+
+run: setup ## start the whole stack and keep serving until Ctrl-C
+	@$(veritas) up
+
+test: lint ## lint, then all tests on real servers of their own
+	$(python) -m pytest
+
+faults: setup ## the long form of the fault tests: KILLS=100 random kills under load
+	FAULT_KILLS=$(KILLS) $(python) -m pytest -m faults
+
+bench: setup ## measure: BENCH=name for one, all by default; figures in build/bench/
+	$(python) -m loadtests.bench $(BENCH)
+
+locust: setup ## a bounded, headless locust run against a stack of its own
+	$(python) -m loadtests.locust_run
+
+accept: setup ## replay real monitoring data end to end and count the rows back
+	$(python) -m loadtests.accept $(real_data)
+
+lint: setup ## style, formatting, types, import contracts
+	.venv/bin/ruff check $(sources)
+	.venv/bin/ruff format --check $(sources)
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: setup ## let ruff fix and format what it can
+	.venv/bin/ruff check --fix $(sources)
+	.venv/bin/ruff format $(sources)
+
+lock: setup ## resolve pyproject.toml anew into requirements.lock, for every supported Python
+	.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+doctor: setup ## say what is there, what is not, and how to mend it
+	@$(veritas) doctor
+
+clean: ## remove build output and caches; the Python environment and the stack's state stay
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Private servers on this machine: PostgreSQL and Redis with folders, ports and passwords of their own."""

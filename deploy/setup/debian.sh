@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Install from Debian's packages what is missing of Python's venv, PostgreSQL, TimescaleDB and Redis. Runs as root.
+# Arguments: Debian's version (12 or 13), the python to use. Called by setup.sh.
+set -euo pipefail
+
+version=$1
+python=$2
+here=$(cd "$(dirname "$0")" && pwd)
+export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+case "$version" in
+12) postgres=15 ;;
+13) postgres=17 ;;
+esac
+
+say() { printf '%16s  %s\n' "" "$1"; }
+install_packages() {
+    say "apt-get install $*"
+    apt-get install --yes --quiet --quiet --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1 ||
+        { cat "$log" >&2; exit 1; }
+}
+is_missing() { "$python" -B -m deploy.local.programs | grep -qx "$1"; }
+
+log=$(mktemp)
+policy=/usr/sbin/policy-rc.d
+clusters=/etc/postgresql-common/createcluster.conf
+undo() {
+    rm -f "$log"
+    if [ -n "${our_policy:-}" ]; then rm -f "$policy"; fi
+    if [ -n "${our_clusters:-}" ]; then mv -f "$our_clusters" "$clusters"; fi
+}
+trap undo EXIT
+
+say "apt-get update"
+apt-get update --quiet --quiet >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then install_packages python3 python3-venv; fi
+
+# Veritas starts servers of its own: what is installed here must not start one beside them.
+if [ ! -e "$policy" ]; then
+    our_policy=yes
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+if is_missing redis; then
+    install_packages redis-server
+    if [ -d /run/systemd/system ]; then systemctl --quiet disable redis-server; fi
+fi
+if is_missing postgresql; then
+    install_packages postgresql-common
+    our_clusters=$clusters.before-veritas
+    cp -p "$clusters" "$our_clusters"
+    echo 'create_main_cluster = false' >>"$clusters"
+    install_packages "postgresql-$postgres"
+fi
+if is_missing timescaledb; then
+    if [ "$version" = 13 ]; then
+        install_packages "postgresql-$postgres-timescaledb"
+    else
+        install_packages build-essential cmake dpkg-dev "postgresql-server-dev-$postgres" libssl-dev
+        bash "$here/timescaledb.sh" "$postgres"
+    fi
+fi

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Make this checkout ready to run: PostgreSQL with TimescaleDB, Redis, and the Python environment in .venv.
+# `make` calls it before every other target; when nothing is missing it returns at once. It installs only what is
+# missing, leaves servers that were there before alone, and leaves none of its own running.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+checkout=$(dirname "$(dirname "$here")")
+cd "$checkout"
+python=${PYTHON:-python3}
+python_min=3.11
+stamp=.venv/.ready
+started=$(date +%s%N)
+
+say() { printf 'setup %6.1f s  %s\n' "$(((($(date +%s%N) - started)) / 100000000))e-1" "$1"; }
+
+refuse() {
+    cat >&2 <<TEXT
+
+setup stops: $1
+
+Veritas sets itself up on Debian 12 and 13. On another system, install these and run make again:
+  Python >= $python_min with venv, PostgreSQL >= 15 with TimescaleDB (its pg_config on PATH), Redis >= 7
+or run the whole stack in containers:  docker compose -f deploy/compose.yaml up
+TEXT
+    exit 1
+}
+
+python_is_there() {
+    "$python" -c "import ensurepip, sys, venv; sys.exit(sys.version_info < tuple(map(int, '$python_min'.split('.'))))" \
+        2>/dev/null
+}
+
+# Names of the server programs still missing, one a line: postgresql, timescaledb, redis.
+missing_servers() { "$python" -B -m deploy.local.programs; }
+
+# What the Python environment is made from; the checkout's path belongs to it, for .venv cannot be moved.
+fingerprint() { { cat requirements.lock "$here"/*.sh && echo "$checkout" && "$python" --version; } | sha256sum; }
+
+is_ready() {
+    [ -f "$stamp" ] && python_is_there && [ "$(cat "$stamp")" = "$(fingerprint)" ] && [ -z "$(missing_servers)" ]
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -E "$@"; fi
+}
+
+make_environment() {
+    local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input -qq)
+    [ -w "${HOME:-/nonexistent}" ] || pip+=(--no-cache-dir)
+    if [ -e .venv ] && [ ! -w .venv ]; then
+        refuse ".venv belongs to $(stat -c %U .venv); remove it, or run make as that user"
+    fi
+    if [ "$(.venv/bin/python --version 2>/dev/null)" != "$("$python" --version)" ] ||
+        ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+        say "making the Python environment in .venv"
+        "$python" -m venv --clear .venv
+    fi
+    say "installing $(grep -c '==' requirements.lock) pinned Python packages, each checked against its hash"
+    "${pip[@]}" install --require-hashes --no-deps --only-binary :all: --requirement requirements.lock
+    say "installing Veritas itself, editable"
+    "${pip[@]}" install --no-deps --no-build-isolation --editable .
+}
+
+if is_ready; then exit 0; fi
+mkdir -p build
+exec 9>build/.setup.lock
+flock 9
+if is_ready; then exit 0; fi
+
+if ! python_is_there || [ -n "$(missing_servers)" ]; then
+    # shellcheck source=/dev/null
+    . /etc/os-release 2>/dev/null || true
+    system="${ID:-unknown} ${VERSION_ID:-}"
+    case "$system" in
+    "debian 12" | "debian 13") ;;
+    *)
+        python_is_there || refuse "$python is not Python >= $python_min with venv and pip (system: $system)"
+        refuse "not found here (system: $system): $(missing_servers | paste -sd' ')"
+        ;;
+    esac
+    if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+        refuse "packages are missing, and installing them needs root or sudo"
+    fi
+    say "this is Debian $VERSION_ID; installing what is missing"
+    as_root bash "$here/debian.sh" "$VERSION_ID" "$(command -v "$python" || echo "$python")"
+    python_is_there || refuse "$python is not Python >= $python_min with venv and pip"
+    left=$(missing_servers | paste -sd' ')
+    [ -z "$left" ] || refuse "still not found after installing: $left"
+    say "PostgreSQL, TimescaleDB and Redis are installed"
+fi
+make_environment
+fingerprint >"$stamp"
+say "ready"
