@@ -67,7 +67,7 @@ def _dumps(value: object, **_: Any) -> bytes:
     return orjson.dumps(value, default=str)
 
 
-async def _setup_connection(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+async def _setup_connection(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
     for kind in ("json", "jsonb"):
         await conn.set_type_codec(kind, encoder=_encode_json, decoder=orjson.loads, schema="pg_catalog")
 
