@@ -38,6 +38,19 @@ $$;
 CREATE TRIGGER session_ended AFTER UPDATE OF status ON proctor_sessions
     FOR EACH ROW WHEN (OLD.status = 1 AND NEW.status <> 1) EXECUTE FUNCTION notify_session_ended();
 
+-- A monitoring module may report for an attempt before the candidate's browser has opened a session.
+CREATE FUNCTION open_soft_session(attempt uuid) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)
+    SELECT a.id, a.exam_id, a.student_id, e.organisation_id, 1, now()
+    FROM exam_attempts a JOIN exams e ON e.id = a.exam_id
+    WHERE a.id = attempt AND a.status = 'in_progress'
+    ON CONFLICT (attempt_id, mode) DO UPDATE SET mode = excluded.mode
+    RETURNING id
+$$;
+REVOKE ALL ON FUNCTION open_soft_session FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION open_soft_session TO veritas_ingest;
+
 CREATE TABLE events (
     session_id   bigint NOT NULL,
     seq          integer NOT NULL,                      -- dense per session, from 1

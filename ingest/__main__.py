@@ -1,0 +1,36 @@
+"""
+Run one ingest process: `python -m ingest`. Several share the port.
+"""
+
+import asyncio
+
+import structlog
+
+from ingest.app import attach
+from kernel.runtime import configure_logging, run
+from kernel.settings import load
+from kernel.web import add_health, new_app, serve
+
+log = structlog.get_logger(__name__)
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Serve until told to stop; then take no new connection, finish what is under way, and leave."""
+    settings = load()
+    configure_logging("ingest", settings.log_level)
+    app = new_app(settings)
+    checks, level = attach(app)
+
+    async def stopping() -> str | None:
+        return "the process is stopping" if stop.is_set() else None
+
+    add_health(app, [stopping, *checks], lambda: level)
+    runner = await serve(app, settings)
+    log.info("ingest_listening", host=settings.http_host, port=settings.http_port)
+    await stop.wait()
+    await runner.cleanup()
+    log.info("ingest_stopped")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,274 @@
+#!lua name=veritas_ingest_@VERSION@
+--
+-- Everything that ingest does inside Redis, one call a request. @VERSION@ is a digest of this file, so that old and new
+-- tiers run side by side during a rolling deploy.
+--
+-- Keys. N is the shard; {vN} is a hash tag, so that all keys of a shard live on one node of a cluster.
+--
+--   {vN}:stream        stream  id = epoch-counter: explicit, dense, free of clocks. One entry a request, never MAXLEN;
+--                              trimmed only below what PostgreSQL has committed.
+--                                e = header, b = batch   events (batch: msgpack by the tier, see ingest/stream.py)
+--                                x = header              end of a session: fixes its final sequence
+--                                o = ''                  epoch opened; always counter 0
+--                              header: seven little-endian int64: session, first sequence (of an end: the final one),
+--                              events, server time us, server time of the session's previous append us, server minus
+--                              client clock us (UNKNOWN when no heartbeat told), 1 when late
+--   {vN}:shard         hash    epoch   the open epoch
+--                              stored  counter up to which PostgreSQL has committed, in that epoch
+--   {vN}:s:<session>   hash    e epoch in which this hash was built (another one: absent) | st status 1 2 3
+--                              own candidate | org organisation | seq last sequence | last server time us, never falls
+--                              tat theoretical arrival time us (rate limit, GCRA) | vio violations
+--                              off server minus client clock us | end us | fin 1 when the end entry is written
+--                              lc counter of the last append | mc, mq a counter and its sequence, waiting to be stored
+--                              sq sequence known to be stored
+--                              c:<client> received clientSequence ranges, '1-50,71-90'
+--                              r:<client> the last 16 appends, 32 bytes each: from, to, first sequence, server time us
+--   {vN}:k:<session>:<key>  string  'digest sequence events time': one Idempotency-Key, with a time to live
+--
+-- Nothing may fail after the first write: a function that fails halfway keeps what it wrote. So everything is checked
+-- first, and the XADD, the only write that can be refused (stale epoch, memory), comes before all others.
+
+local UNKNOWN = 2^52
+local RECENT = 16 * 32
+local SEQUENCE_MAX = 4194303
+local LATE_TOLERANCE_US = 2000000
+
+local function text(number) return string.format('%.0f', number) end
+
+local function now_us()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+
+local function parse(ranges)
+  local list = {}
+  if ranges then
+    for from, to in string.gmatch(ranges, '(%d+)-(%d+)') do list[#list + 1] = { tonumber(from), tonumber(to) } end
+  end
+  return list
+end
+
+local function format(list)
+  local out = {}
+  for i, range in ipairs(list) do out[i] = text(range[1]) .. '-' .. text(range[2]) end
+  return table.concat(out, ',')
+end
+
+-- The parts of `wanted` that `have` does not hold; both sorted and disjoint.
+local function missing(have, wanted)
+  local out, i = {}, 1
+  for _, range in ipairs(wanted) do
+    local from, to = range[1], range[2]
+    while have[i] and have[i][2] < from do i = i + 1 end
+    local j = i
+    while from <= to do
+      local known = have[j]
+      if not known or known[1] > to then
+        out[#out + 1] = { from, to }
+        break
+      end
+      if known[1] > from then out[#out + 1] = { from, known[1] - 1 } end
+      from = known[2] + 1
+      j = j + 1
+    end
+  end
+  return out
+end
+
+-- The union of two sorted lists of disjoint ranges, touching ones joined.
+local function union(a, b)
+  local out, i, j = {}, 1, 1
+  while a[i] or b[j] do
+    local nxt
+    if not b[j] or (a[i] and a[i][1] <= b[j][1]) then nxt, i = a[i], i + 1 else nxt, j = b[j], j + 1 end
+    local last = out[#out]
+    if last and nxt[1] <= last[2] + 1 then
+      if nxt[2] > last[2] then last[2] = nxt[2] end
+    else
+      out[#out + 1] = { nxt[1], nxt[2] }
+    end
+  end
+  return out
+end
+
+-- Where the appends still remembered put the wanted ranges: 'from to sequence time' as four doubles each.
+local function located(recent, wanted)
+  local out = {}
+  for at = #recent - 31, 1, -32 do
+    local from, to, seq, time = struct.unpack('<dddd', recent, at)
+    for _, range in ipairs(wanted) do
+      local low, high = math.max(from, range[1]), math.min(to, range[2])
+      if low <= high then out[#out + 1] = struct.pack('<dddd', low, high, seq + low - from, time) end
+    end
+  end
+  return table.concat(out)
+end
+
+local function header(session, seq, events, at, previous, offset, late)
+  return struct.pack('<i8i8i8i8i8i8i8', session, seq, events, at, previous, offset, late)
+end
+
+-- KEYS  session, stream, shard, idempotency key (the session's key when none was sent)
+-- ARGV  1 epoch  2 session  3 events  4 client ('' for none)  5 clientSequence ranges of the batch ('' for none)
+--       6 candidate ('' for a service)  7 organisation  8 violations  9 live heartbeat's client time us ('' for none)
+--       10 latest client time us in the batch ('' when an event has none)  11 us an event costs  12 us of burst
+--       13 late window us  14 ranges kept at most  15 idempotency window s ('' for no key)  16 digest of the body  17 batch
+-- Reply {word, …}:
+--   ok      first sequence, server time us, violations, stored sequence, received ranges, late
+--   dup     located appends, violations, stored sequence, received ranges        (clientSequence)
+--   again   first sequence, events, server time us, violations, stored sequence  (Idempotency-Key)
+--   part    ranges not received yet: nothing was written
+--   stale | absent | foreign | ended | full | holes | reused: nothing was written;  rate ms: try again then
+local function append(keys, args)
+  local shard = redis.call('HMGET', keys[3], 'epoch', 'stored')
+  if shard[1] ~= args[1] then return { 'stale' } end
+  local client = args[4]
+  local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'tat', 'vio', 'off', 'end', 'lc', 'mc',
+    'mq', 'sq', 'c:' .. client, 'r:' .. client)
+  if s[1] ~= args[1] then return { 'absent' } end
+  if args[6] ~= '' and s[3] ~= args[6] or s[4] ~= args[7] then return { 'foreign' } end
+
+  local stored = tonumber(shard[2])
+  local seq, violations = tonumber(s[5]), tonumber(s[8])
+  local stored_seq, mark = tonumber(s[14]), tonumber(s[12])
+  if mark and mark <= stored then
+    stored_seq, mark = tonumber(s[13]), nil
+  end
+  if not s[11] or tonumber(s[11]) <= stored then stored_seq = seq end
+
+  local wanted, received, recent
+  if args[15] ~= '' then
+    local before = redis.call('GET', keys[4])
+    if before then
+      local digest, first, events, at = string.match(before, '(%S+) (%d+) (%d+) (%d+)')
+      if digest ~= args[16] then return { 'reused' } end
+      return { 'again', first, events, at, violations, stored_seq }
+    end
+  end
+  if client ~= '' then
+    wanted, received, recent = parse(args[5]), parse(s[15]), s[16] or ''
+    local lacking = missing(received, wanted)
+    if #lacking == 0 then return { 'dup', located(recent, wanted), violations, stored_seq, s[15] } end
+    local whole = format(lacking)
+    if whole ~= args[5] then return { 'part', whole } end
+  end
+
+  local now = now_us()
+  local late = 0
+  local offset = tonumber(s[9])
+  if s[2] ~= '1' then
+    local ended = tonumber(s[10])
+    if s[2] ~= '2' or args[10] == '' or now > ended + tonumber(args[13])
+      or tonumber(args[10]) + (offset or 0) > ended + LATE_TOLERANCE_US then
+      return { 'ended' }
+    end
+    late = 1
+  end
+
+  local events = tonumber(args[3])
+  local arrival = math.max(tonumber(s[7]) or 0, now) + events * tonumber(args[11])
+  local over = arrival - now - tonumber(args[12])
+  if over > 0 then return { 'rate', math.ceil(over / 1000) } end
+  if seq + events > SEQUENCE_MAX then return { 'full' } end
+
+  local fields = {}
+  if client ~= '' then
+    received = union(received, wanted)
+    if #received > tonumber(args[14]) then return { 'holes' } end
+    local first = seq + 1
+    local at = math.max(now, tonumber(s[6]))
+    for _, range in ipairs(wanted) do
+      recent = recent .. struct.pack('<dddd', range[1], range[2], first, at)
+      first = first + range[2] - range[1] + 1
+    end
+    received = format(received)
+    fields = { 'c:' .. client, received, 'r:' .. client, string.sub(recent, -RECENT) }
+  end
+  local previous = tonumber(s[6])
+  local at = math.max(now, previous)
+  if args[9] ~= '' and late == 0 then
+    -- The true offset is at most any sample (a sample holds the way up); it creeps upwards to follow a drifting clock.
+    local sample = now - tonumber(args[9])
+    if not offset or sample < offset then offset = sample else offset = math.floor(offset + (sample - offset) / 16) end
+    fields[#fields + 1] = 'off'
+    fields[#fields + 1] = text(offset)
+  end
+
+  local id = redis.call('XADD', keys[2], args[1] .. '-*',
+    'e', header(tonumber(args[2]), seq + 1, events, at, previous, offset or UNKNOWN, late), 'b', args[17])
+  local counter = string.match(id, '-(%d+)$')
+  if not mark then
+    fields[#fields + 1] = 'mc'
+    fields[#fields + 1] = counter
+    fields[#fields + 1] = 'mq'
+    fields[#fields + 1] = text(seq + events)
+  end
+  violations = violations + tonumber(args[8])
+  redis.call('HSET', keys[1], 'seq', text(seq + events), 'last', text(at), 'tat', text(arrival), 'vio', text(violations),
+    'lc', counter, 'sq', text(stored_seq), unpack(fields))
+  if args[15] ~= '' then
+    redis.call('SET', keys[4], args[16] .. ' ' .. text(seq + 1) .. ' ' .. args[3] .. ' ' .. text(at), 'EX', args[15])
+  end
+  return { 'ok', seq + 1, text(at), violations, stored_seq, received or '', late }
+end
+
+-- Build a session's hash from PostgreSQL's rows, where it is absent only: an ended session never comes back to life.
+-- KEYS  session, shard
+-- ARGV  1 epoch  2 status  3 candidate  4 organisation  5 last sequence  6 last server time us  7 violations
+--       8 clock offset us ('' for none)  9 end us ('' for none)  10 1 when its end entry was stored  11… client, ranges, …
+local function restore(keys, args)
+  if redis.call('HGET', keys[2], 'epoch') ~= args[1] then return { 'stale' } end
+  if redis.call('HGET', keys[1], 'e') == args[1] then return { 'ok' } end
+  redis.call('DEL', keys[1])
+  local fields = { 'e', args[1], 'st', args[2], 'own', args[3], 'org', args[4], 'seq', args[5], 'last', args[6],
+    'vio', args[7], 'sq', args[5], 'tat', '0' }
+  if args[8] ~= '' then fields[#fields + 1] = 'off'; fields[#fields + 1] = args[8] end
+  if args[9] ~= '' then fields[#fields + 1] = 'end'; fields[#fields + 1] = args[9] end
+  if args[10] == '1' then fields[#fields + 1] = 'fin'; fields[#fields + 1] = '1' end
+  for i = 11, #args, 2 do
+    fields[#fields + 1] = 'c:' .. args[i]
+    fields[#fields + 1] = args[i + 1]
+  end
+  redis.call('HSET', keys[1], unpack(fields))
+  return { 'ok' }
+end
+
+-- Say in the stream that a session has ended: what was accepted before stands before it.
+-- KEYS  session, stream, shard     ARGV  1 epoch  2 session  3 status  4 end us  5 seconds until the hash may go
+-- Reply {word, final sequence}: ok | done (it was said before) | stale | absent
+local function finish(keys, args)
+  if redis.call('HGET', keys[3], 'epoch') ~= args[1] then return { 'stale' } end
+  local s = redis.call('HMGET', keys[1], 'e', 'seq', 'last', 'fin')
+  if s[1] ~= args[1] then return { 'absent' } end
+  if s[4] then return { 'done', tonumber(s[2]) } end
+  local last = tonumber(s[3])
+  redis.call('XADD', keys[2], args[1] .. '-*', 'x',
+    header(tonumber(args[2]), tonumber(s[2]), 0, math.max(now_us(), last), last, UNKNOWN, 0))
+  redis.call('HSET', keys[1], 'st', args[3], 'end', args[4], 'fin', '1')
+  redis.call('EXPIRE', keys[1], args[5])
+  return { 'ok', tonumber(s[2]) }
+end
+
+-- Open an epoch. Every session's hash of an earlier epoch counts as absent from now on.
+-- KEYS  stream, shard     ARGV  1 epoch.   The XADD is refused when the stream has seen a later epoch.
+local function open(keys, args)
+  if redis.call('HGET', keys[2], 'epoch') == args[1] then return { 'ok' } end
+  redis.call('XADD', keys[1], args[1] .. '-0', 'o', '')
+  redis.call('HSET', keys[2], 'epoch', args[1], 'stored', '0')
+  return { 'ok' }
+end
+
+-- PostgreSQL has committed everything up to the counter: remember it, and let the entries go.
+-- KEYS  stream, shard     ARGV  1 epoch  2 counter
+local function stored(keys, args)
+  if redis.call('HGET', keys[2], 'epoch') ~= args[1] then return { 'stale' } end
+  redis.call('HSET', keys[2], 'stored', args[2])
+  redis.call('XTRIM', keys[1], 'MINID', '=', args[1] .. '-' .. text(tonumber(args[2]) + 1))
+  return { 'ok' }
+end
+
+redis.register_function('veritas_append_@VERSION@', append)
+redis.register_function('veritas_restore_@VERSION@', restore)
+redis.register_function('veritas_finish_@VERSION@', finish)
+redis.register_function('veritas_open_@VERSION@', open)
+redis.register_function('veritas_stored_@VERSION@', stored)

@@ -1,0 +1,254 @@
+"""
+From stream entries to the columns that COPY takes.
+
+Requests are sorted, not rows: a request belongs to one session and is in order already. Everything else is a column
+operation; only payloads are touched one by one.
+"""
+
+from itertools import chain
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pgpq
+import pgpq.schema
+import pyarrow as pa
+from pgpq import encoders
+
+from ingest.stream import HEADER, NO_TIME, OFFSET_UNKNOWN, Batch
+from kernel.events import VIOLATION_SEVERITY_MIN, VIOLATION_TYPES, EventType
+
+Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+SCHEMA: Final = pa.schema(
+    [
+        pa.field("session_id", pa.int64(), nullable=False),
+        pa.field("seq", pa.int32(), nullable=False),
+        pa.field("occurred_at", pa.timestamp("us", tz="UTC"), nullable=False),
+        pa.field("effective_at", pa.timestamp("us", tz="UTC")),
+        pa.field("client_at", pa.timestamp("us", tz="UTC")),
+        pa.field("client", pa.int64()),
+        pa.field("client_seq", pa.int64()),
+        pa.field("event_type", pa.int16(), nullable=False),
+        pa.field("severity", pa.int16(), nullable=False),
+        pa.field("is_violation", pa.bool_(), nullable=False),
+        pa.field("is_late", pa.bool_(), nullable=False),
+        pa.field("event_name", pa.string()),
+        pa.field("payload", pa.string()),
+    ]
+)
+_VIOLATION: Final = np.array([number in VIOLATION_TYPES for number in range(256)])
+
+
+def _encoder() -> pgpq.ArrowToPostgresBinaryEncoder:
+    chosen = {field.name: pgpq.ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in SCHEMA}
+    chosen["payload"] = encoders.StringEncoderBuilder.new_with_output(SCHEMA.field("payload"), pgpq.schema.Jsonb())
+    return pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(SCHEMA, chosen)
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """One stream entry that holds events: its header's bytes and its batch."""
+
+    header: bytes
+    batch: Batch
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """
+    The rows of one COPY, by column, sorted by session and sequence.
+
+    `table` has SCHEMA; `starts` is where each session's rows begin; `unstorable` lists rows whose payload PostgreSQL
+    cannot hold; `headers` and `batches` are the requests in the same order.
+    """
+
+    table: pa.RecordBatch
+    starts: Ints
+    unstorable: list[int]
+    headers: npt.NDArray[np.void]
+    batches: list[Batch]
+    backfilled: Flags
+
+
+def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
+    """
+    Lay the requests out as rows.
+
+    Args:
+        requests: at least one, of one shard.
+        backfill_after_us: events whose corrected client time is older than this on arrival are back-filled.
+    """
+    headers = np.frombuffer(b"".join(request.header for request in requests), dtype=HEADER)
+    order = np.lexsort((headers["seq"], headers["session"]))
+    headers = headers[order]
+    batches = [requests[i].batch for i in order]
+    events = headers["events"]
+    first = np.cumsum(events) - events
+    total = int(events.sum())
+    step = np.arange(total) - np.repeat(first, events)
+
+    session = np.repeat(headers["session"], events)
+    at_us = np.repeat(headers["at_us"], events)
+    types = np.frombuffer(b"".join([batch.types for batch in batches]), dtype=np.uint8)
+    severities = np.frombuffer(b"".join([batch.severities for batch in batches]), dtype=np.uint8)
+    client_us = np.frombuffer(b"".join([batch.client_us for batch in batches]), dtype="<i8")
+    client, no_client = _clients(batches, events)
+    client_seq, no_seq = _sequences(batches, events, first, step)
+    effective_us, backfilled = _effective(headers, batches, events, at_us, client_us, backfill_after_us)
+    violation = (types != EventType.Heartbeat) & ((severities >= VIOLATION_SEVERITY_MIN) | _VIOLATION[types])
+
+    columns = [
+        pa.array(session),
+        pa.array((np.repeat(headers["seq"], events) + step).astype(np.int32)),
+        _times(at_us, None),
+        _times(effective_us, ~backfilled),
+        _times(client_us, client_us == NO_TIME),
+        pa.array(client, mask=no_client),
+        pa.array(client_seq, mask=no_seq),
+        pa.array(types.astype(np.int16)),
+        pa.array(severities.astype(np.int16)),
+        pa.array(violation),
+        pa.array(np.repeat(headers["late"] == 1, events)),
+        _names(batches, events, total),
+        pa.array(list(chain.from_iterable([batch.payloads for batch in batches])), pa.string()),
+    ]
+    starts = np.flatnonzero(np.diff(session, prepend=-1))
+    unstorable = [
+        int(first[i]) + index for i, batch in enumerate(batches) if batch.unstorable for index in batch.unstorable
+    ]
+    table = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
+    return Rows(table, starts, unstorable, headers, batches, backfilled)
+
+
+def _times(us: Ints, mask: Flags | None) -> pa.Array:
+    return pa.array(us, mask=mask).cast(pa.timestamp("us", tz="UTC"))
+
+
+def _clients(batches: list[Batch], events: Ints) -> tuple[Ints, Flags]:
+    values = np.array([0 if batch.client is None else batch.client for batch in batches], dtype=np.int64)
+    absent = np.array([batch.client is None for batch in batches])
+    return np.repeat(values, events), np.repeat(absent, events)
+
+
+def _sequences(batches: list[Batch], events: Ints, first: Ints, step: Ints) -> tuple[Ints, Flags]:
+    dense = np.array([batch.sequences if isinstance(batch.sequences, int) else 0 for batch in batches], dtype=np.int64)
+    absent = np.array([batch.sequences is None for batch in batches])
+    numbers = np.repeat(dense, events) + step
+    for i, batch in enumerate(batches):
+        if isinstance(batch.sequences, list):
+            numbers[first[i] : first[i] + events[i]] = batch.sequences
+    return numbers, np.repeat(absent, events)
+
+
+def _effective(  # noqa: PLR0913  six columns go in
+    headers: npt.NDArray[np.void],
+    batches: list[Batch],
+    events: Ints,
+    at_us: Ints,
+    client_us: Ints,
+    backfill_after_us: int,
+) -> tuple[Ints, Flags]:
+    """
+    Return when back-filled events really happened: corrected client time, clamped into the gap that they fill.
+
+    The gap lies between the session's append before this one and this one. Source: spec.md I-6.
+    """
+    offset = np.repeat(headers["offset_us"], events)
+    usable = (offset != OFFSET_UNKNOWN) & (client_us != NO_TIME)
+    corrected = np.where(usable, client_us, 0) + np.where(usable, offset, 0)
+    backfilled = usable & (at_us - corrected > backfill_after_us)
+    effective = np.clip(corrected, np.repeat(headers["previous_us"], events), at_us)
+    stated = np.array([NO_TIME if batch.effective_us is None else batch.effective_us for batch in batches])
+    if (stated != NO_TIME).any():
+        given = np.repeat(stated, events)
+        backfilled |= given != NO_TIME
+        effective = np.where(given != NO_TIME, given, effective)
+    return effective, backfilled
+
+
+def _names(batches: list[Batch], events: Ints, total: int) -> pa.Array:
+    if not any(batch.names for batch in batches):
+        return pa.nulls(total, pa.string())
+    names: list[str | None] = []
+    for batch, count in zip(batches, events, strict=True):
+        names.extend(batch.names or [None] * int(count))
+    return pa.array(names, pa.string())
+
+
+def copy_bytes(table: pa.RecordBatch) -> bytes:
+    """Return the rows in PostgreSQL's binary COPY format, in the schema's column order."""
+    encoder = _encoder()
+    return b"".join((encoder.write_header(), encoder.write_batch(table), encoder.finish()))
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """What a batch means for each of its sessions: parallel lists, one place a session."""
+
+    sessions: list[int]
+    through: list[int]
+    events: list[int]
+    violations: list[int]
+    first_us: list[int]
+    last_us: list[int]
+    heartbeat_us: list[int | None]
+    offset_us: list[int | None]
+
+
+def progress_of(rows: Rows, refused: list[int]) -> Progress:
+    """Sum the batch up by session; `refused` rows count for the sequence only."""
+    table, starts = rows.table, rows.starts
+    ends = np.append(starts[1:], table.num_rows) - 1
+    session = table.column("session_id").to_numpy()
+    seq = table.column("seq").to_numpy()
+    at_us = table.column("occurred_at").cast(pa.int64()).to_numpy()
+    kept = np.ones(table.num_rows, dtype=np.int64)
+    kept[refused] = 0
+    violation = table.column("is_violation").to_numpy(zero_copy_only=False).astype(np.int64) * kept
+    types = table.column("event_type").to_numpy()
+    beat_us = np.where((types == EventType.Heartbeat) & ~rows.backfilled, at_us, NO_TIME)
+    beats = np.maximum.reduceat(beat_us, starts)
+    last_request = np.flatnonzero(np.diff(rows.headers["session"], append=-1))
+    offsets = rows.headers["offset_us"][last_request]
+    return Progress(
+        sessions=session[starts].tolist(),
+        through=seq[ends].tolist(),
+        events=np.add.reduceat(kept, starts).tolist(),
+        violations=np.add.reduceat(violation, starts).tolist(),
+        first_us=at_us[starts].tolist(),
+        last_us=at_us[ends].tolist(),
+        heartbeat_us=[None if beat == NO_TIME else beat for beat in beats.tolist()],
+        offset_us=[None if offset == OFFSET_UNKNOWN else offset for offset in offsets.tolist()],
+    )
+
+
+def received_of(rows: Rows) -> tuple[list[int], list[int], list[str]]:
+    """Return (sessions, clients, received ranges as int8multirange text), one place a session and client."""
+    ranges: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for session, events, batch in zip(
+        rows.headers["session"].tolist(), rows.headers["events"].tolist(), rows.batches, strict=True
+    ):
+        if batch.client is None or batch.sequences is None:
+            continue
+        pieces = ranges.setdefault((session, batch.client), [])
+        if isinstance(batch.sequences, int):
+            pieces.append((batch.sequences, batch.sequences + events - 1))
+        else:
+            pieces.extend((number, number) for number in batch.sequences)
+    texts = ["{" + ",".join(f"[{low},{high}]" for low, high in pieces) + "}" for pieces in ranges.values()]
+    return [session for session, _ in ranges], [client for _, client in ranges], texts
+
+
+def event_json(row: dict[str, Any]) -> bytes:
+    """Return a row as the JSON bytes that the dead-letter table keeps."""
+    return msgspec.json.encode(
+        {
+            "client": None if row["client"] is None else str(row["client"]),
+            "clientSequence": row["client_seq"],
+            "eventType": row["event_type"],
+            "eventName": row["event_name"],
+            "severity": row["severity"],
+            "clientTimestamp": row["client_at"],
+            "metadataJson": row["payload"],
+        }
+    )

@@ -1,0 +1,191 @@
+"""
+Pipelined connections to one Redis primary, for the append path.
+
+What a general client library does well elsewhere is wrong here: a retry of its own after a cut reply would append
+twice. So a call is written once, and a lost connection fails it: the caller's client decides, with its sequence
+numbers. Several connections carry the load, because Redis reads a bounded piece of each per turn and syncs once a
+turn. Each connection knows which incarnation of Redis answered it; a call goes only to the one it is meant for.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import hiredis
+import structlog
+
+from ingest.stream import Incarnation, incarnation, parse_info
+from kernel.errors import UnavailableError
+
+log = structlog.get_logger(__name__)
+RECONNECT_S: Final = 0.1
+HANDSHAKE_S: Final = 5.0
+
+
+class RedisReplyError(Exception):
+    """Redis answered with an error; nothing was written by the call."""
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: replies come in the order of the calls."""
+
+    def __init__(self, on_lost: Callable[["_Connection"], None]) -> None:
+        self.incarnation: Incarnation | None = None
+        self.pending: deque[asyncio.Future[Any]] = deque()
+        self._on_lost = on_lost
+        self._reader = hiredis.Reader()
+        self._out: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport), "TCP and Unix sockets both are"
+        self._transport = transport
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        for future in self.pending:
+            if not future.done():
+                future.set_exception(UnavailableError("The connection to the stream was lost.", retry_after_s=1))
+        self.pending.clear()
+        self._on_lost(self)
+        log.warning("redis_connection_lost", error=repr(exc) if exc else None)
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        while (reply := self._reader.gets()) is not False:
+            future = self.pending.popleft()
+            if future.done():
+                continue
+            if isinstance(reply, hiredis.ReplyError):
+                future.set_exception(RedisReplyError(str(reply)))
+            else:
+                future.set_result(reply)
+
+    def call(self, packed: bytes) -> "asyncio.Future[Any]":
+        """Write one command, together with whatever else this turn of the loop writes."""
+        if self._transport is None:
+            raise UnavailableError("The stream cannot be reached.", retry_after_s=1)
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.pending.append(future)
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(packed)
+        return future
+
+    def _flush(self) -> None:
+        if self._transport is not None:
+            self._transport.writelines(self._out)
+        self._out.clear()
+
+    def close(self) -> None:
+        """Drop the connection; calls on their way fail."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class RedisLink:
+    """A fixed number of connections that come back by themselves, each verified before it carries a call."""
+
+    def __init__(self, url: str, connections: int) -> None:
+        """Remember where; `open` connects."""
+        self._url = urlsplit(url)
+        self._size = connections
+        self._ready: list[_Connection] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._closed = False
+        self.connected = asyncio.Event()
+
+    def open(self) -> None:
+        """Start connecting; `connected` is set when the first connection is verified."""
+        for _ in range(self._size):
+            self._spawn()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in list(self._ready):
+            connection.close()
+
+    @property
+    def incarnation(self) -> Incarnation | None:
+        """The incarnation that the newest connection speaks to; None while there is none."""
+        return self._ready[-1].incarnation if self._ready else None
+
+    def call(self, meant_for: Incarnation | None, *command: bytes | str | int) -> "asyncio.Future[Any]":
+        """
+        Send one command over the least busy connection to the incarnation it is meant for (None: any).
+
+        Raises:
+            UnavailableError: there is no such connection, or it breaks before the reply: the outcome is unknown then.
+        """
+        best: _Connection | None = None
+        for connection in self._ready:
+            if meant_for is not None and connection.incarnation != meant_for:
+                continue
+            if best is None or len(connection.pending) < len(best.pending):
+                best = connection
+        if best is None:
+            raise UnavailableError("The stream is not open at the moment.", retry_after_s=1)
+        return best.call(hiredis.pack_command(command))
+
+    def _spawn(self) -> None:
+        task = asyncio.create_task(self._connect())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _lost(self, connection: _Connection) -> None:
+        if connection in self._ready:
+            self._ready.remove(connection)
+            if not self._closed:
+                self._spawn()
+        if not self._ready:
+            self.connected.clear()
+
+    async def _connect(self) -> None:
+        while not self._closed:
+            connection: _Connection | None = None
+            try:
+                async with asyncio.timeout(HANDSHAKE_S):
+                    connection = await self._dial()
+                    await self._handshake(connection)
+            except (OSError, TimeoutError, UnavailableError, RedisReplyError) as error:
+                log.debug("redis_connect_failed", error=repr(error))
+                if connection is not None:
+                    connection.close()
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            self._ready.append(connection)
+            self.connected.set()
+            return
+
+    async def _dial(self) -> _Connection:
+        loop = asyncio.get_running_loop()
+        if self._url.scheme == "unix":
+            _, connection = await loop.create_unix_connection(lambda: _Connection(self._lost), self._url.path)
+        else:
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self._lost),
+                self._url.hostname or "127.0.0.1",
+                self._url.port or 6379,
+                ssl=self._url.scheme == "rediss" or None,
+            )
+        return connection
+
+    async def _handshake(self, connection: _Connection) -> None:
+        if self._url.password:
+            secret = unquote(self._url.password)
+            login = ("AUTH", unquote(self._url.username), secret) if self._url.username else ("AUTH", secret)
+            await connection.call(hiredis.pack_command(login))
+        database = self._url.path.strip("/") if self._url.scheme != "unix" else ""
+        if database and database != "0":
+            await connection.call(hiredis.pack_command(("SELECT", database)))
+        info = parse_info(await connection.call(hiredis.pack_command(("INFO",))))
+        if info.get("role") != "master" or info.get("loading") == "1":
+            raise UnavailableError("Redis is loading, or a replica.")
+        connection.incarnation = incarnation(info)

@@ -1,0 +1,129 @@
+"""
+Reconcile a shard after any restart or failover of Redis, and open its next epoch.
+
+Until this is done nothing is admitted: the tiers accept only an epoch that was opened for the very Redis that answers.
+What the stream still holds is stored first; whatever is missing from it is named; then PostgreSQL allots the epoch and
+Redis opens it with one synced write. Sessions of earlier epochs count as absent from then on and are read through.
+"""
+
+from typing import Any, Final
+
+import psycopg
+import structlog
+
+from ingest.shard import GapError, Stream
+from ingest.store import Chunk, FencedError, renumber, statement, store
+from ingest.stream import HEADER, Incarnation
+from kernel.runtime import STREAM_LOSSES
+from kernel.settings import Settings
+
+log = structlog.get_logger(__name__)
+NOTHING: Final = (0, 0)
+
+
+def take_up(conn: psycopg.Connection[Any], stream: Stream, settings: Settings) -> tuple[int, int]:
+    """
+    Make the shard ready for writing and return its (epoch, stored counter).
+
+    A shard whose open epoch belongs to this Redis goes on where it was; any other is reconciled.
+
+    Raises:
+        FencedError: another writer was faster.
+    """
+    shard = stream.shard
+    now = stream.incarnation()
+    latest = _row(conn, "read_latest_epoch", shard)
+    epoch, counter = _row(conn, "read_offset", shard) or NOTHING
+    if latest is not None and latest[3] and latest[0] == epoch == stream.epoch():
+        if Incarnation(latest[1], latest[2]) == now:
+            stream.forget_through(epoch, counter)
+            return epoch, counter
+    log.info("shard_reconciling", shard=shard, epoch=epoch, counter=counter)
+    counter = _drain(conn, stream, epoch, counter, settings)
+    seen = stream.last_id()
+    fresh = max(epoch, 0 if latest is None else latest[0], 0 if seen is None else seen[0]) + 1
+    with conn.transaction():
+        _execute(conn, "allot_epoch", shard, fresh, now.run_id, now.replication_id)
+        if _row(conn, "start_offset", shard, fresh, epoch, counter) is None:
+            message = f"shard {shard}: the offset has moved from {epoch}-{counter}"
+            raise FencedError(message)
+    stream.load_functions()
+    stream.open(fresh)
+    _execute(conn, "open_epoch", shard, fresh)
+    log.info("shard_open", shard=shard, epoch=fresh)
+    return fresh, 0
+
+
+def _drain(conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: int, settings: Settings) -> int:
+    """Store what the stream holds beyond the offset, name what it should hold and does not; return the new offset."""
+    if epoch == 0:
+        return counter
+    last = stream.last_id()
+    if last is None:
+        if counter > 0:
+            name_loss(conn, stream.shard, epoch, "emptied", counter + 1, None)
+        return counter
+    if last < (epoch, counter):
+        name_loss(conn, stream.shard, epoch, "rolled_back", counter + 1, last[1] if last[0] == epoch else None)
+        return counter
+    named_once = False
+    while True:
+        try:
+            chunk = stream.read(epoch, counter)
+        except GapError as gap:
+            counter = skip_gap(conn, stream, epoch, counter, gap)
+            continue
+        if chunk is None:
+            return counter
+        chunk, moved = _continued(conn, chunk)
+        if moved and not named_once:
+            name_loss(conn, stream.shard, epoch, "rolled_back", counter + 1, chunk.last)
+            named_once = True
+        store(conn, stream.shard, epoch, counter, chunk, settings)
+        counter = chunk.last
+
+
+def _continued(conn: psycopg.Connection[Any], chunk: Chunk) -> tuple[Chunk, bool]:
+    """Renumber requests whose sequences are stored already: a rolled-back Redis has given them out again."""
+    sessions = sorted({session_of(request.header) for request in chunk.requests})
+    with psycopg.RawCursor(conn) as cursor:
+        through = dict(cursor.execute(statement("read_through"), (sessions,)).fetchall())
+    requests, moved = renumber(chunk.requests, through)
+    return Chunk(requests, chunk.finals, chunk.last), moved
+
+
+def session_of(header: bytes) -> int:
+    """Return the session of a request's header."""
+    offset: int = HEADER.fields["session"][1]  # type: ignore[index]  # a structured dtype has fields
+    return int.from_bytes(header[offset : offset + 8], "little", signed=True)
+
+
+def skip_gap(conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: int, gap: GapError) -> int:
+    """Name the loss, and go on with the entry that was found."""
+    assert gap.found is not None, "a gap is found by the entry behind it"
+    name_loss(conn, stream.shard, epoch, "gap", gap.expected, gap.found)
+    with psycopg.RawCursor(conn) as cursor:
+        cursor.execute(statement("advance_offset"), (stream.shard, epoch, counter, gap.found - 1))
+        if cursor.fetchone() is None:
+            message = f"shard {stream.shard}: the offset has moved from {epoch}-{counter}"
+            raise FencedError(message)
+    return gap.found - 1
+
+
+def name_loss(  # noqa: PLR0913  one row's columns
+    conn: psycopg.Connection[Any], shard: int, epoch: int, kind: str, expected: int, found: int | None
+) -> None:
+    """Record a loss of acknowledged entries where nobody can miss it."""
+    log.error("stream_loss", shard=shard, epoch=epoch, kind=kind, expected=expected, found=found)
+    STREAM_LOSSES.labels(shard, kind).inc()
+    _execute(conn, "insert_loss", shard, epoch, kind, expected, found)
+
+
+def _row(conn: psycopg.Connection[Any], name: str, *arguments: object) -> tuple[Any, ...] | None:
+    with psycopg.RawCursor(conn) as cursor:
+        return cursor.execute(statement(name), arguments).fetchone()
+
+
+def _execute(conn: psycopg.Connection[Any], name: str, *arguments: object) -> None:
+    with psycopg.RawCursor(conn) as cursor:
+        cursor.execute(statement(name), arguments)

@@ -1,0 +1,132 @@
+"""
+Read a session through from PostgreSQL when Redis does not have it.
+
+Only what is absent is set, and only for the epoch that was open before PostgreSQL was read: rows are complete as of
+that epoch, because it opened after the stream before it had been drained into them.
+"""
+
+import asyncio
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from ingest.epochs import Epochs
+from ingest.link import RedisLink
+from ingest.stream import function, session_key, shard_key, shard_of
+from kernel.errors import NotFoundError, UnavailableError
+from sql import named
+
+log = structlog.get_logger(__name__)
+ATTEMPTS_REMEMBERED_MAX = 200_000
+
+
+def _us(when: datetime | None) -> str:
+    return "" if when is None else str(round(when.timestamp() * 1_000_000))
+
+
+def restore_arguments(epoch: int, row: asyncpg.Record) -> list[str | int]:
+    """Return the arguments of the `restore` function for a row of `read_session`."""
+    arguments: list[str | int] = [
+        epoch,
+        row["status"],
+        str(row["candidate_id"]),
+        str(row["organisation_id"]),
+        row["through_seq"],
+        _us(row["last_event_at"] or row["started_at"]),
+        row["total_violations"],
+        "" if row["clock_offset_us"] is None else row["clock_offset_us"],
+        _us(row["ended_at"]),
+        "1" if row["is_final"] else "",
+    ]
+    for client, received in zip(row["clients"], row["received"], strict=True):
+        arguments += [client, ranges_of_multirange(received)]
+    return arguments
+
+
+def ranges_of_multirange(text: str) -> str:
+    """Return `1-50,71-90` from PostgreSQL's `{[1,51),[71,91)}`."""
+    pairs = (part.strip("[()]").split(",") for part in text.strip("{}").split("),") if part)
+    return ",".join(f"{low}-{int(high) - 1}" for low, high in pairs)
+
+
+class Sessions:
+    """The way from a session or an attempt to Redis, through PostgreSQL where needed."""
+
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", link: RedisLink, epochs: Epochs, shards: int
+    ) -> None:
+        """Remember what to ask."""
+        self._pool = pool
+        self._link = link
+        self._epochs = epochs
+        self._shards = shards
+        self._underway: dict[int, asyncio.Task[None]] = {}
+        self._of_attempt: dict[UUID, int] = {}
+
+    async def restore(self, session_id: int) -> None:
+        """
+        Make the session known to Redis; several callers at once share one read.
+
+        Raises:
+            NotFoundError: there is no such session.
+            UnavailableError: PostgreSQL or the stream is away.
+        """
+        task = self._underway.get(session_id)
+        if task is None:
+            task = asyncio.create_task(self._restore(session_id))
+            self._underway[session_id] = task
+            task.add_done_callback(lambda _: self._underway.pop(session_id, None))
+        await asyncio.shield(task)
+
+    async def _restore(self, session_id: int) -> None:
+        shard = shard_of(session_id, self._shards)
+        epoch = self._epochs.of(shard)  # before the read: rows are complete as of this epoch, not of a later one
+        row = await self._read("read_session", session_id)
+        if row is None:
+            raise NotFoundError("There is no such proctor session.")
+        await self._link.call(
+            epoch.incarnation,
+            b"FCALL",
+            function("restore"),
+            2,
+            session_key(shard, session_id),
+            shard_key(shard),
+            *restore_arguments(epoch.number, row),
+        )
+
+    async def of_attempt(self, attempt_id: UUID) -> int:
+        """
+        Return the proctor session of an attempt; a Soft one is opened when it has none and is in progress.
+
+        Raises:
+            NotFoundError: there is no such attempt, or it has ended without a session.
+        """
+        known = self._of_attempt.get(attempt_id)
+        if known is not None:
+            return known
+        row = await self._read("find_session_of_attempt", attempt_id) or await self._read(
+            "open_session_of_attempt", attempt_id
+        )
+        if row is None or row["id"] is None:
+            raise NotFoundError("There is no such attempt.")
+        if len(self._of_attempt) >= ATTEMPTS_REMEMBERED_MAX:
+            self._of_attempt.clear()
+        self._of_attempt[attempt_id] = row["id"]
+        return int(row["id"])
+
+    async def locate(self, session_id: int, client: int, low: int, high: int) -> dict[int, tuple[int, int]]:
+        """Return (sequence, server time us) by clientSequence for stored events of a client."""
+        try:
+            rows = await self._pool.fetch(named("ingest")["locate_events"], session_id, client, low, high)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise UnavailableError("The database cannot be reached.", retry_after_s=1) from error
+        return {row["client_seq"]: (row["seq"], round(row["occurred_at"].timestamp() * 1_000_000)) for row in rows}
+
+    async def _read(self, statement: str, *arguments: object) -> asyncpg.Record | None:
+        try:
+            return await self._pool.fetchrow(named("ingest")[statement], *arguments)
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            log.warning("session_not_read", error=repr(error))
+            raise UnavailableError("The database cannot be reached.", retry_after_s=2) from error

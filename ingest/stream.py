@@ -1,0 +1,164 @@
+"""
+The stream between ingest and the writer: key names, the batch codec, the functions inside Redis.
+
+The catalogue of every key stands at the head of `append.lua`.
+"""
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+BATCH_VERSION: Final = 1
+NO_TIME: Final = -(2**63)  # a missing client time in a packed column
+OFFSET_UNKNOWN: Final = 2**52  # no heartbeat has told the clock offset yet
+
+# What a function writes in front of a batch; see append.lua.
+HEADER: Final = np.dtype(
+    [
+        ("session", "<i8"),
+        ("seq", "<i8"),
+        ("events", "<i8"),
+        ("at_us", "<i8"),
+        ("previous_us", "<i8"),
+        ("offset_us", "<i8"),
+        ("late", "<i8"),
+    ]
+)
+
+
+class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """
+    The events of one request, by column, as they travel in the stream (msgpack).
+
+    `types` and `severities` hold one byte an event; `client_us` eight (little-endian microseconds since 1970,
+    NO_TIME where the client sent none). `sequences` is the first clientSequence where they are dense, a list where
+    they are not, None without a client. `unstorable` lists events whose text PostgreSQL cannot hold (a NUL in JSON):
+    accepted, and meant for the dead-letter table. `effective_us` is set by our own sweeps, for events of the past.
+    """
+
+    version: int
+    client: int | None
+    sequences: int | list[int] | None
+    types: bytes
+    severities: bytes
+    client_us: bytes
+    payloads: list[str | None]
+    names: list[str | None] | None = None
+    unstorable: list[int] | None = None
+    effective_us: int | None = None
+
+
+encode_batch: Final = msgspec.msgpack.Encoder().encode
+decode_batch: Final = msgspec.msgpack.Decoder(Batch).decode
+
+
+def client_key(instance: str) -> int:
+    """Return the 64-bit key of a client instance's name, signed, as the table keeps it."""
+    return int.from_bytes(hashlib.blake2b(instance.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+def shard_of(session_id: int, shards: int) -> int:
+    """Return the session's shard: identity numbers spread evenly by themselves."""
+    return session_id % shards
+
+
+def stream_key(shard: int) -> bytes:
+    """Return the key of a shard's stream."""
+    return b"{v%d}:stream" % shard
+
+
+def shard_key(shard: int) -> bytes:
+    """Return the key of a shard's state."""
+    return b"{v%d}:shard" % shard
+
+
+def session_key(shard: int, session_id: int) -> bytes:
+    """Return the key of a session's state."""
+    return b"{v%d}:s:%d" % (shard, session_id)
+
+
+def idempotency_key(shard: int, session_id: int, key: str) -> bytes:
+    """Return the key under which an Idempotency-Key of a session is remembered."""
+    return b"{v%d}:k:%d:%s" % (shard, session_id, key.encode())
+
+
+def entry_id(epoch: int, counter: int) -> str:
+    """Return a stream id."""
+    return f"{epoch}-{counter}"
+
+
+def parse_id(entry: bytes) -> tuple[int, int]:
+    """Return (epoch, counter) of a stream id."""
+    epoch, _, counter = entry.partition(b"-")
+    return int(epoch), int(counter)
+
+
+@cache
+def library() -> tuple[str, str]:
+    """Return (version, source) of the function library; the version is a digest of its text."""
+    text = (files("ingest") / "append.lua").read_text(encoding="utf-8")
+    version = hashlib.sha256(text.encode()).hexdigest()[:10]
+    return version, text.replace("@VERSION@", version)
+
+
+def function(name: str) -> bytes:
+    """Return the versioned name of a function: append, restore, finish, open or stored."""
+    return f"veritas_{name}_{library()[0]}".encode()
+
+
+def parse_ranges(text: bytes | None) -> list[list[int]]:
+    """Return received ranges as [[from, to], …] from `1-50,71-90`."""
+    if not text:
+        return []
+    return [[int(end) for end in pair.split(b"-")] for pair in text.split(b",")]
+
+
+def format_ranges(ranges: list[list[int]]) -> str:
+    """Return ranges as `1-50,71-90`."""
+    return ",".join(f"{low}-{high}" for low, high in ranges)
+
+
+class Incarnation(msgspec.Struct, frozen=True):
+    """Which life of which Redis: a restart changes `run_id`, a promotion `replication_id`."""
+
+    run_id: str
+    replication_id: str
+
+
+def incarnation(server: dict[str, Any]) -> Incarnation:
+    """Return the incarnation from a parsed INFO reply."""
+    return Incarnation(run_id=str(server["run_id"]), replication_id=str(server["master_replid"]))
+
+
+def parse_info(text: bytes) -> dict[str, str]:
+    """Return an INFO reply's fields."""
+    lines = (line.partition(":") for line in text.decode().splitlines() if line and not line.startswith("#"))
+    return {name: value for name, _, value in lines}
+
+
+def wrong_durability(info: dict[str, str], settings: dict[str, str]) -> list[str]:
+    """
+    Return what contradicts the promise of an acknowledgement, as sentences; empty when it holds.
+
+    Args:
+        info: fields of INFO.
+        settings: appendonly, appendfsync, maxmemory, maxmemory-policy from CONFIG GET.
+    """
+    wrong = []
+    if settings.get("appendonly") != "yes":
+        wrong.append("Redis does not write an append-only file (appendonly yes)")
+    if settings.get("appendfsync") != "always":
+        wrong.append("Redis acknowledges before it syncs (appendfsync always)")
+    if settings.get("maxmemory", "0") == "0":
+        wrong.append("Redis has no memory bound (maxmemory)")
+    if settings.get("maxmemory-policy") != "noeviction":
+        wrong.append("Redis may evict what was acknowledged (maxmemory-policy noeviction)")
+    if info.get("role") != "master":
+        wrong.append("Redis is a replica")
+    if info.get("aof_last_write_status", "ok") != "ok":
+        wrong.append("Redis cannot write its append-only file")
+    return wrong

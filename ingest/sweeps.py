@@ -1,0 +1,159 @@
+"""
+What the owner of a shard does beside writing: end sessions in the stream, notice missing heartbeats.
+
+PostgreSQL's end of a session is the truth; these sweeps carry it into the stream, where it takes its place among the
+events. Missed heartbeats become events at their own place in time (spec.md, decision 11). Every step can be repeated.
+"""
+
+from array import array
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import psycopg
+import redis
+import structlog
+from psycopg.rows import dict_row
+
+from ingest.sessions import restore_arguments
+from ingest.store import statement
+from ingest.stream import (
+    BATCH_VERSION,
+    NO_TIME,
+    Batch,
+    encode_batch,
+    function,
+    idempotency_key,
+    session_key,
+    shard_key,
+    shard_of,
+    stream_key,
+)
+from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S, EventType, Severity
+from kernel.runtime import HEARTBEATS_MISSED
+from kernel.settings import Settings
+from sql import named
+
+log = structlog.get_logger(__name__)
+SWEEP_ROWS_MAX: Final = 500
+# A client that was offline sends what it buffered right after it is back: a gap is classed once that had time to come.
+BACKFILL_GRACE_S: Final = 10
+HASH_GRACE_S: Final = 3600
+KEY_WINDOW_S: Final = 86_400
+
+
+class Sweeper:
+    """The sweeps over the shards that this process owns; `epochs` maps each to its open epoch."""
+
+    def __init__(self, conn: psycopg.Connection[Any], client: "redis.Redis", settings: Settings) -> None:
+        """Remember what to sweep with; connections are the caller's to close."""
+        self._conn = conn
+        self._client = client
+        self._settings = settings
+
+    def close_sessions(self, epochs: dict[int, int]) -> int:
+        """Write the end entry of every session that has ended in PostgreSQL; return how many were looked at."""
+        rows = self._rows("list_closing", self._settings.shards, list(epochs), SWEEP_ROWS_MAX)
+        for row in rows:
+            self._finish(row["id"], epochs)
+        return len(rows)
+
+    def note_silence(self, epochs: dict[int, int], now: datetime) -> None:
+        """Record gaps in the heartbeats of active sessions, at their start and at their end."""
+        shards, owned = self._settings.shards, list(epochs)
+        for row in self._rows("list_silent", shards, owned, now, HEARTBEAT_MISSED_AFTER_S, SWEEP_ROWS_MAX):
+            since: datetime = row["silent_since"]
+            missed_at = since + timedelta(seconds=HEARTBEAT_MISSED_AFTER_S)
+            if self._append(
+                row, since, EventType.NetworkDisconnected, Severity.High, missed_at, epochs
+            ):
+                self._execute("open_gap", row["id"], since)
+                HEARTBEATS_MISSED.inc()
+        settled = now - timedelta(seconds=BACKFILL_GRACE_S)
+        for row in self._rows("list_ended_gaps", shards, owned, settled, SWEEP_ROWS_MAX):
+            self._close_gap(row, epochs)
+
+    def _close_gap(self, row: dict[str, Any], epochs: dict[int, int]) -> None:
+        since, ended = row["started_at"], row["ended_at"]
+        if row["back_at"] is not None and not self._append(
+            row, since, EventType.NetworkReconnected, Severity.Info, row["back_at"], epochs
+        ):
+            return
+        missed = int((ended - since).total_seconds() // HEARTBEAT_INTERVAL_S)
+        kind = "network" if row["is_filled"] else "unexplained"
+        self._execute("close_gap", row["session_id"], since, ended, kind, missed)
+
+    def _append(  # noqa: PLR0913  an event has that many parts
+        self,
+        row: dict[str, Any],
+        since: datetime,
+        event_type: EventType,
+        severity: Severity,
+        effective_at: datetime,
+        epochs: dict[int, int],
+    ) -> bool:
+        """Append one event of our own, once: its idempotency key is the gap. False: not now, the next sweep will."""
+        session_id = row.get("session_id") or row["id"]
+        shard = shard_of(session_id, self._settings.shards)
+        key = f"{event_type.name}:{since.timestamp():.6f}"
+        own = session_key(shard, session_id)
+        batch = Batch(
+            version=BATCH_VERSION,
+            client=None,
+            sequences=None,
+            types=bytes([event_type]),
+            severities=bytes([severity]),
+            client_us=array("q", [NO_TIME]).tobytes(),
+            payloads=[None],
+            effective_us=round(effective_at.timestamp() * 1_000_000),
+        )
+        keys = [own, stream_key(shard), shard_key(shard), idempotency_key(shard, session_id, key)]
+        arguments = [epochs[shard], session_id, 1, "", "", "", str(row["organisation_id"]), int(severity >= Severity.High)]
+        limits = ["", "", 0, 1, 0, self._settings.client_ranges_max, KEY_WINDOW_S, key, encode_batch(batch)]
+        for _ in range(2):
+            reply = self._fcall("append", keys, [*arguments, *limits])
+            if reply[0] != b"absent":
+                break
+            self._restore(session_id, epochs[shard])
+        return reply[0] in {b"ok", b"again", b"ended"}
+
+    def _finish(self, session_id: int, epochs: dict[int, int]) -> None:
+        shard = shard_of(session_id, self._settings.shards)
+        row = self._session(session_id)
+        if row is None:
+            return
+        ended_us = round(row["ended_at"].timestamp() * 1_000_000)
+        keep_s = self._settings.late_window_s + HASH_GRACE_S
+        keys = [session_key(shard, session_id), stream_key(shard), shard_key(shard)]
+        for _ in range(2):
+            reply = self._fcall("finish", keys, [epochs[shard], session_id, row["status"], ended_us, keep_s])
+            if reply[0] != b"absent":
+                break
+            self._restore(session_id, epochs[shard])
+
+    def _restore(self, session_id: int, epoch: int) -> None:
+        row = self._session(session_id)
+        if row is not None:
+            shard = shard_of(session_id, self._settings.shards)
+            self._fcall("restore", [session_key(shard, session_id), shard_key(shard)], restore_arguments(epoch, row))
+
+    def _session(self, session_id: int) -> dict[str, Any] | None:
+        with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
+            return cursor.execute(named("ingest")["read_session"].encode(), (session_id,)).fetchone()
+
+    def _fcall(self, name: str, keys: Sequence[bytes], arguments: Sequence[object]) -> list[Any]:
+        reply: list[Any] = self._client.execute_command("FCALL", function(name), len(keys), *keys, *arguments)
+        return reply
+
+    def _rows(self, name: str, *arguments: object) -> list[dict[str, Any]]:
+        with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
+            return cursor.execute(statement(name), arguments).fetchall()
+
+    def _execute(self, name: str, *arguments: object) -> None:
+        with psycopg.RawCursor(self._conn) as cursor:
+            cursor.execute(statement(name), arguments)
+
+
+def utc_now() -> datetime:
+    """Return the shell's clock."""
+    return datetime.now(UTC)

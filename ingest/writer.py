@@ -1,0 +1,238 @@
+"""
+Run the writer: `python -m ingest.writer`. One thread a shard, one owner a shard, plus the sweeps.
+
+A writer keeps no state that matters: whatever happens to it, the offset in PostgreSQL says where to go on.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from time import monotonic, time
+from typing import Any, Final
+
+import numpy as np
+import psycopg
+import redis
+import structlog
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ingest.reconcile import skip_gap, take_up
+from ingest.shard import GapError, Stream
+from ingest.store import Chunk, FencedError, FloodError, statement, store
+from ingest.stream import HEADER
+from ingest.sweeps import Sweeper, utc_now
+from kernel.runtime import (
+    BATCH_ROWS,
+    BATCH_SECONDS,
+    ROWS_WRITTEN,
+    SHARD_OWNED,
+    SHARD_STOPPED,
+    configure_logging,
+    run,
+)
+from kernel.settings import Settings, load
+from kernel.web import add_health, new_app, serve
+
+log = structlog.get_logger(__name__)
+BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
+FLOOD_PAUSE_S: Final = 30.0
+CAUGHT_UP_S: Final = 2.0
+CHECK_S: Final = 1.0
+REDIS_TIMEOUT_S: Final = 10.0
+
+
+def connect_redis(settings: Settings) -> "redis.Redis":
+    """Connect without the client library's own retries: an unseen reply is for us to think about."""
+    return redis.Redis.from_url(
+        settings.redis_url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=REDIS_TIMEOUT_S,
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+    )
+
+
+class Owner:
+    """The loop that owns one shard, or waits to."""
+
+    def __init__(self, shard: int, settings: Settings, stop: threading.Event) -> None:
+        """Remember which shard; `run` is the thread's body."""
+        self.shard = shard
+        self.epoch: int | None = None  # None while the shard is not owned and open
+        self.wrong: str | None = "starting"
+        self.caught_up_at = 0.0
+        self._settings = settings
+        self._stop = stop
+
+    def run(self) -> None:
+        """Own the shard until told to stop; whatever breaks is tried again, more and more patiently."""
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                self._own()
+                failures = 0
+            except (psycopg.Error, redis.RedisError, OSError, FencedError) as error:
+                self._leave(f"{type(error).__name__}: {error}")
+                self._stop.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+                failures += 1
+            except FloodError as error:
+                SHARD_STOPPED.labels(self.shard).set(1)
+                self._leave(f"stopped by a flood of dead letters: {error}")
+                self._stop.wait(FLOOD_PAUSE_S)
+
+    def _leave(self, why: str) -> None:
+        self.epoch = None
+        self.wrong = why
+        SHARD_OWNED.labels(self.shard).set(0)
+        log.warning("shard_left", shard=self.shard, why=why[:300])
+
+    def _own(self) -> None:
+        with psycopg.connect(self._settings.database_url, autocommit=True) as conn, connect_redis(self._settings) as client:
+            # The promise rests on this: an acknowledged event may leave the stream only when it is on disk here.
+            conn.execute(statement("make_commits_durable"))
+            while not self._stop.is_set():
+                if _scalar(conn, "try_own_shard", self.shard):
+                    break
+                self.wrong = None  # another process owns it: that is a healthy place to be
+                self._stop.wait(self._settings.writer_lock_s)
+            else:
+                return
+            stream = Stream(client, self.shard, self._settings)
+            if wrong := stream.wrong():
+                self._leave("; ".join(wrong))
+                self._stop.wait(BACK_OFF_S[-1])
+                return
+            stream.load_functions()
+            epoch, counter = take_up(conn, stream, self._settings)
+            self.epoch, self.wrong = epoch, None
+            SHARD_OWNED.labels(self.shard).set(1)
+            self._write(conn, stream, epoch, counter)
+
+    def _write(self, conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: int) -> None:
+        """Write what comes until told to stop, or until the stream is no longer the one that was taken up."""
+        checked_at = monotonic()
+        while not self._stop.is_set():
+            started = monotonic()
+            try:
+                chunk = stream.read(epoch, counter)
+            except GapError as gap:
+                counter = skip_gap(conn, stream, epoch, counter, gap)
+                continue
+            if chunk is not None:
+                rows = store(conn, self.shard, epoch, counter, chunk, self._settings)
+                counter = chunk.last
+                stream.forget_through(epoch, counter)
+                self._note(chunk, rows, monotonic() - started)
+                if rows >= self._settings.writer_batch_rows:
+                    continue
+            else:
+                self.caught_up_at = monotonic()
+            if not stream.wait(epoch, counter) or monotonic() - checked_at > CHECK_S:
+                checked_at = monotonic()
+                if stream.epoch() != epoch:
+                    log.error("epoch_gone", shard=self.shard, epoch=epoch)
+                    return
+
+    def _note(self, chunk: Chunk, rows: int, seconds: float) -> None:
+        ROWS_WRITTEN.labels(self.shard).inc(rows)
+        BATCH_ROWS.observe(rows)
+        BATCH_SECONDS.observe(seconds)
+        SHARD_STOPPED.labels(self.shard).set(0)
+        if chunk.requests:
+            newest = np.frombuffer(chunk.requests[-1].header, dtype=HEADER)[0]
+            if time() - int(newest["at_us"]) / 1e6 < CAUGHT_UP_S:
+                self.caught_up_at = monotonic()
+
+
+def sweep(owners: list[Owner], settings: Settings, stop: threading.Event) -> None:
+    """Run the sweeps for ever: ends at once when PostgreSQL says so, silences every few seconds."""
+    failures = 0
+    while not stop.is_set():
+        try:
+            with (
+                psycopg.connect(settings.database_url, autocommit=True) as conn,
+                psycopg.connect(settings.database_url, autocommit=True) as ears,
+                connect_redis(settings) as client,
+            ):
+                ears.execute(statement("hear_session_ends"))
+                _sweep_on(Sweeper(conn, client, settings), ears, owners, settings, stop)
+            failures = 0
+        except (psycopg.Error, redis.RedisError, OSError) as error:
+            log.warning("sweep_failed", error=repr(error)[:300])
+            stop.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
+            failures += 1
+
+
+def _sweep_on(
+    sweeper: Sweeper, ears: psycopg.Connection[Any], owners: list[Owner], settings: Settings, stop: threading.Event
+) -> None:
+    silence_due = monotonic()
+    while not stop.is_set():
+        epochs = {owner.shard: owner.epoch for owner in owners if owner.epoch is not None}
+        if epochs:
+            sweeper.close_sessions(epochs)
+        if monotonic() >= silence_due:
+            # A writer that lags would take its own lag for silence.
+            fresh = {
+                owner.shard: owner.epoch
+                for owner in owners
+                if owner.epoch is not None and monotonic() - owner.caught_up_at < CAUGHT_UP_S
+            }
+            sweeper.note_silence(fresh, utc_now())
+            silence_due = monotonic() + settings.heartbeat_sweep_s
+        for _ in ears.notifies(timeout=CHECK_S, stop_after=1):
+            pass
+
+
+def _scalar(conn: psycopg.Connection[Any], name: str, *arguments: object) -> Any:
+    with psycopg.RawCursor(conn) as cursor:
+        row = cursor.execute(statement(name), arguments).fetchone()
+    return None if row is None else row[0]
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Start the threads, serve health, and wait for the end; a batch under way is finished."""
+    settings = load()
+    configure_logging("writer", settings.log_level)
+    ending = threading.Event()
+    owners = [Owner(shard, settings, ending) for shard in range(settings.shards)]
+    bodies: list[tuple[str, Callable[[], None]]] = [(f"shard-{owner.shard}", owner.run) for owner in owners]
+    bodies.append(("sweeps", lambda: sweep(owners, settings, ending)))
+    threads = [threading.Thread(target=_guard(body, stop), name=name, daemon=True) for name, body in bodies]
+    for thread in threads:
+        thread.start()
+
+    async def shards_fine() -> str | None:
+        wrong = [f"shard {owner.shard}: {owner.wrong}" for owner in owners if owner.wrong is not None]
+        return "; ".join(wrong) or None
+
+    app = new_app(settings)
+    add_health(app, [shards_fine], lambda: {"owned": [owner.shard for owner in owners if owner.epoch is not None]})
+    runner = await serve(app, settings, port=settings.metrics_port) if settings.metrics_port else None
+    log.info("writer_started", shards=settings.shards)
+    await stop.wait()
+    ending.set()
+    for thread in threads:
+        await asyncio.to_thread(thread.join, settings.shutdown_s)
+    if runner is not None:
+        await runner.cleanup()
+    log.info("writer_stopped")
+
+
+def _guard(body: Callable[[], None], stop: asyncio.Event) -> Callable[[], None]:
+    """Let an error that nobody expects end the process, so that it is seen and restarted."""
+    loop = asyncio.get_running_loop()
+
+    def guarded() -> None:
+        try:
+            body()
+        except Exception:
+            log.exception("writer_thread_failed")
+            loop.call_soon_threadsafe(stop.set)
+
+    return guarded
+
+
+if __name__ == "__main__":
+    run(main)

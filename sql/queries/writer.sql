@@ -1,0 +1,152 @@
+-- Statements of the writer, in the order of its transaction.
+
+-- name: try_own_shard
+-- $1 shard. Elects the owner, so that two writers on one shard are rare; the compare-and-set below is what is safe.
+SELECT pg_try_advisory_lock(1986359924, $1::int) AS owned;
+
+-- name: read_offset
+-- $1 shard
+SELECT epoch, counter FROM stream_offsets WHERE shard = $1;
+
+-- name: advance_offset
+-- $1 shard, $2 epoch, $3 counter that was, $4 counter that will be. No row: another writer was here, or the epoch is
+-- over; the transaction must not go on. The row's lock settles a commit whose outcome nobody saw.
+UPDATE stream_offsets SET counter = $4, stored_at = now()
+WHERE shard = $1 AND epoch = $2 AND counter = $3
+RETURNING counter;
+
+-- name: copy_events
+COPY events (session_id, seq, occurred_at, effective_at, client_at, client, client_seq, event_type, severity,
+             is_violation, is_late, event_name, payload)
+FROM STDIN (FORMAT binary);
+
+-- name: advance_sessions
+-- $1 sessions, $2 through sequences, $3 events, $4 violations, $5 first us, $6 last us, $7 heartbeat us, $8 offset us:
+-- arrays of one place a session. Also leaves a dirty row for each, so that nothing derived can vanish in a crash.
+WITH touched AS (
+    SELECT *
+    FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
+         AS t (session_id, through_seq, events, violations, first_us, last_us, heartbeat_us, offset_us)
+), marked AS (
+    INSERT INTO dirty_sessions (session_id) SELECT session_id FROM touched
+)
+INSERT INTO session_progress AS p (session_id, through_seq, total_events, total_violations, first_event_at, last_event_at,
+                                   last_heartbeat_at, clock_offset_us)
+SELECT session_id, through_seq, events, violations, timestamptz 'epoch' + first_us * interval '1 microsecond',
+       timestamptz 'epoch' + last_us * interval '1 microsecond',
+       timestamptz 'epoch' + heartbeat_us * interval '1 microsecond', offset_us
+FROM touched
+ON CONFLICT (session_id) DO UPDATE SET
+    through_seq = excluded.through_seq,
+    total_events = p.total_events + excluded.total_events,
+    total_violations = p.total_violations + excluded.total_violations,
+    last_event_at = excluded.last_event_at,
+    last_heartbeat_at = coalesce(excluded.last_heartbeat_at, p.last_heartbeat_at),
+    clock_offset_us = coalesce(excluded.clock_offset_us, p.clock_offset_us);
+
+-- name: advance_clients
+-- $1 sessions, $2 clients, $3 received ranges as text: one place a session and client
+INSERT INTO session_clients AS c (session_id, client, received)
+SELECT session_id, client, received::int8multirange
+FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (session_id, client, received)
+ON CONFLICT (session_id, client) DO UPDATE SET received = c.received + excluded.received;
+
+-- name: insert_dead_letter
+-- $1 session, $2 sequence, $3 shard, $4 epoch, $5 counter of the batch, $6 server time, $7 sqlstate, $8 reason, $9 event
+INSERT INTO dead_letters (session_id, seq, shard, epoch, counter, occurred_at, sqlstate, reason, event)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+
+-- name: finish_sessions
+-- $1 sessions, $2 final sequences, from end entries of the stream
+UPDATE proctor_sessions s SET final_seq = t.final_seq
+FROM unnest($1::bigint[], $2::int[]) AS t (session_id, final_seq)
+WHERE s.id = t.session_id AND s.final_seq IS NULL;
+
+-- name: read_through
+-- $1 sessions. For the check that a reconciled stream continues what is stored.
+SELECT session_id, through_seq FROM session_progress WHERE session_id = ANY($1::bigint[]);
+
+-- name: read_latest_epoch
+-- $1 shard
+SELECT epoch, run_id, replication_id, opened_at IS NOT NULL AS is_open
+FROM stream_epochs WHERE shard = $1 ORDER BY epoch DESC LIMIT 1;
+
+-- name: allot_epoch
+-- $1 shard, $2 epoch, $3 run id, $4 replication id
+INSERT INTO stream_epochs (shard, epoch, run_id, replication_id) VALUES ($1, $2, $3, $4);
+
+-- name: start_offset
+-- $1 shard, $2 new epoch, $3 epoch that was, $4 counter that was (both 0 at first). No row: somebody else moved it.
+INSERT INTO stream_offsets AS o (shard, epoch, counter) VALUES ($1, $2, 0)
+ON CONFLICT (shard) DO UPDATE SET epoch = excluded.epoch, counter = 0, stored_at = now()
+WHERE o.epoch = $3 AND o.counter = $4
+RETURNING epoch;
+
+-- name: open_epoch
+-- $1 shard, $2 epoch
+UPDATE stream_epochs SET opened_at = now() WHERE shard = $1 AND epoch = $2;
+
+-- name: insert_loss
+-- $1 shard, $2 epoch, $3 kind, $4 expected counter, $5 found counter or null
+INSERT INTO stream_losses (shard, epoch, kind, expected_counter, found_counter) VALUES ($1, $2, $3, $4, $5);
+
+-- name: list_closing
+-- $1 shards in all, $2 owned shards, $3 how many. Ended in PostgreSQL, and the stream has not said so yet.
+SELECT id FROM proctor_sessions
+WHERE status <> 1 AND final_seq IS NULL AND (id % $1::int) = ANY($2::int[])
+ORDER BY id LIMIT $3;
+
+-- name: list_silent
+-- $1 shards in all, $2 owned shards, $3 now, $4 seconds of silence, $5 how many. Active sessions without a heartbeat
+-- for that long and without an open gap; the silence starts at the last heartbeat, or at the session's start.
+SELECT s.id, s.organisation_id, coalesce(p.last_heartbeat_at, s.started_at) AS silent_since
+FROM proctor_sessions s
+LEFT JOIN session_progress p ON p.session_id = s.id
+WHERE s.status = 1 AND (s.id % $1::int) = ANY($2::int[])
+  AND coalesce(p.last_heartbeat_at, s.started_at) < $3::timestamptz - $4::float8 * interval '1 second'
+  AND NOT EXISTS (SELECT FROM heartbeat_gaps g
+                  WHERE g.session_id = s.id AND g.started_at = coalesce(p.last_heartbeat_at, s.started_at))
+ORDER BY s.id LIMIT $5;
+
+-- name: open_gap
+-- $1 session, $2 start
+INSERT INTO heartbeat_gaps (session_id, started_at, state) VALUES ($1, $2, 'open') ON CONFLICT DO NOTHING;
+
+-- name: list_ended_gaps
+-- $1 shards in all, $2 owned shards, $3 only when the heartbeat came back before this moment (back-fill may follow it),
+-- $4 how many. A gap ends at the first live heartbeat after it, or with the session.
+SELECT g.session_id, g.started_at, s.organisation_id, back.occurred_at AS back_at, coalesce(back.occurred_at, s.ended_at) AS ended_at,
+       EXISTS (SELECT FROM events f
+               WHERE f.session_id = g.session_id AND f.effective_at > g.started_at
+                 AND f.effective_at < coalesce(back.occurred_at, s.ended_at) AND f.client IS NOT NULL
+                 AND f.occurred_at >= g.started_at) AS is_filled
+FROM heartbeat_gaps g
+JOIN proctor_sessions s ON s.id = g.session_id
+LEFT JOIN LATERAL (
+    SELECT e.occurred_at FROM events e
+    WHERE e.session_id = g.session_id AND e.event_type = 1 AND e.effective_at IS NULL AND e.occurred_at > g.started_at
+    ORDER BY e.seq LIMIT 1
+) back ON true
+WHERE g.state = 'open' AND (g.session_id % $1::int) = ANY($2::int[])
+  AND NOT EXISTS (SELECT FROM heartbeat_gaps c
+                  WHERE c.session_id = g.session_id AND c.started_at = g.started_at AND c.state = 'closed')
+  AND coalesce(back.occurred_at, s.ended_at) < $3::timestamptz
+ORDER BY g.session_id, g.started_at LIMIT $4;
+
+-- name: close_gap
+-- $1 session, $2 start, $3 end, $4 class, $5 whole heartbeat intervals missed. Counted on the session, once.
+WITH closed AS (
+    INSERT INTO heartbeat_gaps (session_id, started_at, state, ended_at, class, missed)
+    VALUES ($1, $2, 'closed', $3, $4, $5)
+    ON CONFLICT DO NOTHING
+    RETURNING session_id, missed
+)
+UPDATE proctor_sessions s SET heartbeat_missed_count = heartbeat_missed_count + closed.missed
+FROM closed WHERE s.id = closed.session_id;
+
+-- name: make_commits_durable
+-- Whatever the server's default is: an entry leaves the stream only when its rows are on disk.
+SET synchronous_commit = on;
+
+-- name: hear_session_ends
+LISTEN session_ended;
