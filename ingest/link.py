@@ -10,7 +10,7 @@ turn. Each connection knows which incarnation of Redis answered it; a call goes 
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
 import hiredis
@@ -41,8 +41,7 @@ class _Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport), "TCP and Unix sockets both are"
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's have no common base with asyncio's
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None

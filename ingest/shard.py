@@ -78,7 +78,7 @@ class Stream:
         """Return the last id that the stream ever gave out, or None where there is no stream."""
         if not self.client.exists(stream_key(self.shard)):
             return None
-        return parse_id(self.client.execute_command("XINFO", "STREAM", stream_key(self.shard))["last-generated-id"])
+        return parse_id(self.client.xinfo_stream(stream_key(self.shard))["last-generated-id"])
 
     def open(self, epoch: int) -> None:
         """Open an epoch here, and let everything before it go: it is stored."""
