@@ -6,10 +6,11 @@ import asyncio
 
 import structlog
 
-from ingest.app import attach
+from ingest.app import Part
+from ingest.routes import ROUTES
 from kernel.runtime import configure_logging, run
 from kernel.settings import load
-from kernel.web import add_health, new_app, serve
+from kernel.web import add_health, mount, new_app, serve
 
 log = structlog.get_logger(__name__)
 
@@ -18,13 +19,14 @@ async def main(stop: asyncio.Event) -> None:
     """Serve until told to stop; then take no new connection, finish what is under way, and leave."""
     settings = load()
     configure_logging("ingest", settings.log_level)
-    app = new_app(settings)
-    checks, level = attach(app)
+    app, part = new_app(settings), Part()
+    mount(app, ROUTES)
+    part.attach(app)
 
     async def stopping() -> str | None:
         return "the process is stopping" if stop.is_set() else None
 
-    add_health(app, [stopping, *checks], lambda: level)
+    add_health(app, [stopping, part.ready], part.level)
     runner = await serve(app, settings)
     log.info("ingest_listening", host=settings.http_host, port=settings.http_port)
     await stop.wait()

@@ -12,41 +12,58 @@ from ingest.append import Appender, load_functions
 from ingest.epochs import Epochs
 from ingest.link import RedisLink
 from ingest.pressure import Pressure
-from ingest.routes import ROUTES, TIER, Tier
+from ingest.routes import TIER, Tier
 from ingest.sessions import Sessions
 from kernel.errors import UnavailableError
 from kernel.runtime import open_pool
 from kernel.settings import Settings
 from kernel.tokens import Keyring
-from kernel.web import SETTINGS, ReadyCheck, mount
+from kernel.web import SETTINGS
 
 DURABILITY = "synced to the stream's disk before the reply; replication of the stream is asynchronous"
 
 
-def attach(app: web.Application) -> tuple[list[ReadyCheck], dict[str, Any]]:
-    """
-    Mount ingest into an application made by `kernel.web.new_app`.
+class Part:
+    """Ingest as a part of an application: readiness and health before it starts, its own things while it runs."""
 
-    Returns:
-        Readiness checks, and what health says of the durability level.
-    """
-    parts: dict[str, Any] = {}
+    def __init__(self) -> None:
+        """Nothing runs yet."""
+        self._link: RedisLink | None = None
+        self._epochs: Epochs | None = None
+        self._pressure: Pressure | None = None
 
-    async def lifetime(running: web.Application) -> AsyncIterator[None]:
-        settings = running[SETTINGS]
-        pool = await open_pool(settings)
-        link = RedisLink(settings.redis_url, settings.redis_connections)
-        epochs = Epochs(pool, settings.shards)
+    def attach(self, app: web.Application) -> None:
+        """Let the application carry ingest; whoever composes it mounts `ingest.routes.ROUTES`."""
+        app.cleanup_ctx.append(self._lifetime)
+        app.on_response_prepare.append(self._say_load)
+
+    async def ready(self) -> str | None:
+        """Return what keeps admission closed, or None."""
+        if self._link is None or self._epochs is None or self._pressure is None:
+            return "ingest is starting"
+        if self._pressure.wrong:
+            return "; ".join(self._pressure.wrong)
+        closed = self._epochs.closed(self._link.incarnation)
+        return f"shards {closed} are not open: the writer has not reconciled them" if closed else None
+
+    def level(self) -> dict[str, Any]:
+        """Return what health says of durability and load."""
+        return {"durability": DURABILITY, "load": self._pressure.load if self._pressure else 0}
+
+    async def _lifetime(self, app: web.Application) -> AsyncIterator[None]:
+        settings = app[SETTINGS]
+        pool = await open_pool(settings, settings.ingest_database_url or settings.database_url)
+        self._link = link = RedisLink(settings.redis_url, settings.redis_connections)
+        self._epochs = epochs = Epochs(pool, settings.shards)
+        self._pressure = pressure = Pressure(link, settings)
         sessions = Sessions(pool, link, epochs, settings.shards)
-        pressure = Pressure(link, settings)
-        running[TIER] = Tier(
+        app[TIER] = Tier(
             appender=Appender(link, epochs, sessions, settings),
             sessions=sessions,
             pressure=pressure,
             keyring=Keyring.parse(settings.jwt_keys),
             verified={},
         )
-        parts.update(link=link, epochs=epochs, pressure=pressure)
         link.open()
         tasks = [asyncio.create_task(task) for task in (epochs.watch(), pressure.watch(), _keep_loaded(link))]
         yield
@@ -56,22 +73,8 @@ def attach(app: web.Application) -> tuple[list[ReadyCheck], dict[str, Any]]:
         await link.close()
         await pool.close()
 
-    async def admission_open() -> str | None:
-        if not parts:
-            return "ingest is starting"
-        pressure: Pressure = parts["pressure"]
-        if pressure.wrong:
-            return "; ".join(pressure.wrong)
-        closed = parts["epochs"].closed(parts["link"].incarnation)
-        return f"shards {closed} are not open: the writer has not reconciled them" if closed else None
-
-    async def say_load(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["X-Ingest-Load"] = str(parts["pressure"].load if parts else 0)
-
-    mount(app, ROUTES)
-    app.cleanup_ctx.append(lifetime)
-    app.on_response_prepare.append(say_load)
-    return [admission_open], {"durability": DURABILITY}
+    async def _say_load(self, _: web.Request, response: web.StreamResponse) -> None:
+        response.headers["X-Ingest-Load"] = str(self._pressure.load if self._pressure else 0)
 
 
 async def _keep_loaded(link: RedisLink) -> None:

@@ -76,10 +76,10 @@ def _encode_json(value: object) -> str:
     return orjson.dumps(value).decode()
 
 
-async def open_pool(settings: Settings) -> "asyncpg.Pool[asyncpg.Record]":
-    """Open the process's PostgreSQL pool; json and jsonb come and go as Python values through orjson."""
+async def open_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool[asyncpg.Record]":
+    """Open a PostgreSQL pool (`database_url` by default); json and jsonb come and go as Python values through orjson."""
     return await asyncpg.create_pool(
-        settings.database_url,
+        url or settings.database_url,
         min_size=1,
         max_size=settings.pool_connections_max,
         init=_setup_connection,

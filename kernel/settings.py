@@ -31,6 +31,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     # -- where things are
     database_url: Annotated[str, _about("PostgreSQL with TimescaleDB, as a libpq URL.", min_length=1)] = ""
+    ingest_database_url: Annotated[
+        str, _about("Ingest's own login where it shares a process with the core API; `database_url` when empty.")
+    ] = ""
     owner_database_url: Annotated[str, _about("The owner's URL, for migrations; `database_url` when empty.")] = ""
     redis_url: Annotated[str, _about("Redis >= 7 with appendfsync always and noeviction.")] = ""
     warehouse: Annotated[str, _about("Root of the Parquet warehouse: a folder or an s3:// URL.")] = ".veritas/warehouse"
