@@ -6,7 +6,9 @@ bcrypt at 12 rounds takes a quarter of a second of one core and releases the int
 
 import asyncio
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Final
 
 import bcrypt
@@ -50,21 +52,26 @@ class PasswordChecker:
         self._inside = 0
         self._nobody = hash_password("nobody has this password", rounds)
 
-    async def matches(self, password: str, stored: str | None) -> bool:
+    @contextmanager
+    def place(self) -> Iterator[None]:
         """
-        Tell whether the password is the stored one; without a stored hash spend the same time and say no.
+        Take a place in the queue for one sign-in.
 
         Raises:
-            RateLimitedError: as many checks as are allowed wait already.
+            RateLimitedError: as many as are allowed wait already.
         """
         if self._inside >= self._inside_max:
             raise RateLimitedError("Too many sign-ins at once.", retry_after_s=RETRY_AFTER_S)
         self._inside += 1
         try:
-            loop = asyncio.get_running_loop()
-            equal = await loop.run_in_executor(self._executor, _matches, password, stored or self._nobody)
+            yield
         finally:
             self._inside -= 1
+
+    async def matches(self, password: str, stored: str | None) -> bool:
+        """Tell whether the password is the stored one; without a stored hash spend the same time and say no."""
+        loop = asyncio.get_running_loop()
+        equal = await loop.run_in_executor(self._executor, _matches, password, stored or self._nobody)
         return equal and stored is not None
 
     def close(self) -> None:

@@ -6,20 +6,18 @@ These use cases have no actor: they are for operators who hold the database's ad
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 from uuid_utils.compat import uuid7
 
+from core_api.database import Connection, Pool
 from core_api.passwords import hash_password
 from kernel.events import Role
 from sql import named
-
-Connection = asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
 
 ACCOUNTS: Final = named("accounts")
 EXAMS: Final = named("exams")
@@ -57,7 +55,9 @@ async def create_organisation(conn: Connection, name: str, *, now: datetime) -> 
         return organisation_id
 
 
-async def create_user(conn: Connection, organisation_id: UUID, user: NewUser, *, rounds: int, now: datetime) -> UUID:
+async def create_user(
+    conn: Connection, organisation_id: UUID, user: NewUser, *, rounds: int, now: datetime
+) -> UUID:
     """Return the id of one person, as `create_users` does."""
     return (await create_users(conn, organisation_id, [user], rounds=rounds, now=now))[0]
 
@@ -127,7 +127,6 @@ async def create_exam(
     *,
     now: datetime,
     duration_minutes: int = 60,
-    metadata: Mapping[str, Any] | None = None,
 ) -> UUID:
     """Return the id of the organisation's exam of that title, made and published if there is none."""
     async with conn.transaction():
@@ -149,7 +148,7 @@ async def create_exam(
             50.0,
             True,
             True,
-            dict(metadata or {}),
+            "{}",
             now,
         )
         await conn.execute(EXAMS["set_published"], exam_id, True, now)
@@ -170,7 +169,7 @@ async def grant_exam(
 
 
 async def seed_demo(
-    pool: "asyncpg.Pool[asyncpg.Record]",
+    pool: Pool,
     *,
     accounts: Sequence[NewUser],
     students: int,

@@ -40,7 +40,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
 
 SETTINGS: Final = web.AppKey("settings", Settings)
-REQUEST_ID: Final = "request_id"
+REQUEST_ID: Final = web.RequestKey("request_id", str)
 API_PREFIX: Final = "/api"
 _REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _JSON_TYPES: Final = frozenset({"application/json", "application/octet-stream", "text/plain"})
@@ -51,8 +51,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     One operation: what the router, the access test and the OpenAPI document all read.
 
     `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are the
-    msgspec types of what comes and goes; `also_bare` serves the path without the /api prefix too (spec.md,
-    decision 3). The docstring of the handler is the operation's description.
+    msgspec types of what comes and goes; `also_status` are further successes with the same reply; `also_bare` serves
+    the path without the /api prefix too (spec.md, decision 3). The docstring of the handler is the operation's description.
     """
 
     method: str
@@ -64,6 +64,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body: Any = None
     query: Any = None
     status: int = 200
+    also_status: tuple[int, ...] = ()
     also_bare: bool = False
 
 
@@ -101,6 +102,8 @@ def problem(error: DomainError, request_id: str) -> web.Response:
     if error.errors is not None:
         document["errors"] = error.errors
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    if error.status == 401:  # noqa: PLR2004  RFC 9110 asks for the challenge
+        headers["WWW-Authenticate"] = "Bearer"
     return send_json(document, status=error.status, headers=headers, content_type="application/problem+json")
 
 

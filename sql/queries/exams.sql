@@ -7,10 +7,10 @@ SELECT id FROM exams WHERE organisation_id = $1 AND title = $2 ORDER BY created_
 -- name: insert_exam
 -- $1 id uuid, $2 organisation uuid, $3 creator uuid, $4 title, $5 description, $6 subject, $7 topic, $8 max_score float8,
 -- $9 duration_minutes int, $10 passing_score float8, $11 enable_monitoring, $12 enable_integrity_analysis,
--- $13 metadata jsonb, $14 created_at timestamptz
+-- $13 metadata as JSON text, $14 created_at timestamptz
 INSERT INTO exams (id, organisation_id, creator_id, title, description, subject, topic, max_score, duration_minutes,
                    passing_score, enable_monitoring, enable_integrity_analysis, metadata, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::float8, $9, $10::float8, $11, $12, $13, $14)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8::float8, $9, $10::float8, $11, $12, $13::text::jsonb, $14)
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
           metadata, created_at;

@@ -1,0 +1,28 @@
+"""
+Serve the core API alone: `python -m core_api`, on `VERITAS_HTTP_PORT`.
+"""
+
+import asyncio
+
+import structlog
+
+from core_api.app import build
+from kernel.runtime import configure_logging, run
+from kernel.settings import load
+from kernel.web import serve
+
+
+async def main(stop: asyncio.Event) -> None:
+    """Serve until told to stop, then let what runs finish."""
+    settings = load()
+    configure_logging("core_api", settings.log_level)
+    log = structlog.get_logger("core_api")
+    runner = await serve(await build(settings), settings)
+    log.info("serving", host=settings.http_host, port=settings.http_port)
+    await stop.wait()
+    await runner.cleanup()
+    log.info("stopped")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,83 @@
+"""
+Who is asking: the verified token of a request, and the scope that the access table gives it for a route's action.
+
+A route's `action` is not only its documentation: `guarded` puts the check in front of the handler, so that no handler
+can forget it, and a use case cannot be called without the `Actor` that the check gives.
+"""
+
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Final
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+
+from kernel.access import Action, Scope, scope_of
+from kernel.errors import NotAuthenticatedError
+from kernel.events import Role
+from kernel.tokens import Audience, Claims, Keyring
+from kernel.web import Route
+
+KEYRING: Final = web.AppKey("keyring", Keyring)
+
+class Actor(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who may do an action, and to whose rows."""
+
+    user_id: UUID
+    organisation_id: UUID
+    email: str
+    role: Role
+    scope: Scope
+
+    @property
+    def sees_organisation(self) -> bool:
+        """True where the action reaches every row of the organisation, not only own or granted ones."""
+        return self.scope is Scope.organisation
+
+
+_ACTOR: Final = web.RequestKey("actor", Actor)
+
+
+def actor_for(claims: Claims, action: Action) -> Actor:
+    """
+    Return the actor of a verified token for one action.
+
+    Raises:
+        ForbiddenError: the role has no entry for the action.
+        NotAuthenticatedError: the token names no person.
+    """
+    scope = scope_of(claims.role, action)
+    try:
+        user_id, organisation_id = UUID(claims.user_id), UUID(claims.org)
+    except ValueError as error:
+        raise NotAuthenticatedError("The token is not valid.") from error
+    return Actor(
+        user_id=user_id, organisation_id=organisation_id, email=claims.email, role=claims.role, scope=scope
+    )
+
+
+def actor_of(request: web.Request) -> Actor:
+    """Return the actor that `guarded` found for this request."""
+    return request[_ACTOR]
+
+
+def guarded(route: Route) -> Route:
+    """Return the route with the token check and the access table in front of its handler; public routes as they are."""
+    action, handler = route.action, route.handler
+    if action is None:
+        return route
+
+    @wraps(handler)
+    async def checked(request: web.Request) -> web.StreamResponse:
+        request[_ACTOR] = actor_for(_claims_of(request), action)
+        return await handler(request)
+
+    return msgspec.structs.replace(route, handler=checked)
+
+
+def _claims_of(request: web.Request) -> Claims:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticatedError("Send a token as `Authorization: Bearer …`.")
+    return request.app[KEYRING].verify(token.strip(), audience=Audience.access, now=datetime.now(UTC))

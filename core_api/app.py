@@ -1,0 +1,88 @@
+"""
+The core API as an application: its routes, its pool, its health.
+
+Another room's routes can stand beside these in the same application and document; who composes them says so.
+"""
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from core_api import account_routes, admin_routes, candidate_routes, documentation, staff_routes
+from core_api.account_routes import CHECKER
+from core_api.actors import KEYRING, guarded
+from core_api.database import POOL, ping
+from core_api.documentation import DOCUMENT
+from core_api.passwords import PasswordChecker
+from kernel.runtime import open_pool
+from kernel.settings import Settings
+from kernel.tokens import Keyring
+from kernel.web import SETTINGS, ReadyCheck, Route, add_health, mount, new_app
+
+
+def routes() -> list[Route]:
+    """Return every route of the core API, each with its access check in front of it."""
+    groups: Iterable[Sequence[Route]] = (
+        account_routes.ROUTES,
+        candidate_routes.ROUTES,
+        staff_routes.ROUTES,
+        admin_routes.ROUTES,
+        documentation.ROUTES,
+    )
+    return [guarded(route) for group in groups for route in group]
+
+
+def _nothing() -> dict[str, Any]:
+    return {}
+
+
+async def build(
+    settings: Settings,
+    *,
+    beside: Sequence[Route] = (),
+    checks: Sequence[ReadyCheck] = (),
+    level: Callable[[], dict[str, Any]] = _nothing,
+) -> web.Application:
+    """
+    Return the application, not yet started; its pool opens and closes with it.
+
+    Args:
+        settings: of the process.
+        beside: routes of other rooms that are served and documented together with these.
+        checks: their readiness checks.
+        level: what /readyz says beside the verdict.
+
+    Raises:
+        ValueError: `jwt_keys` is missing or malformed.
+    """
+    app = new_app(settings)
+    app[KEYRING] = Keyring.parse(settings.jwt_keys)
+    served = [*routes(), *beside]
+    app[DOCUMENT] = documentation.render(served)
+    mount(app, served)
+    add_health(app, [_postgres_check(app), *checks], level)
+    app.cleanup_ctx.append(_pool)
+    app.cleanup_ctx.append(_checker)
+    return app
+
+
+def _postgres_check(app: web.Application) -> ReadyCheck:
+    async def check() -> str | None:
+        return await ping(app[POOL])
+
+    return check
+
+
+async def _pool(app: web.Application) -> AsyncIterator[None]:
+    async with await open_pool(app[SETTINGS]) as pool:
+        app[POOL] = pool
+        yield
+
+
+async def _checker(app: web.Application) -> AsyncIterator[None]:
+    settings = app[SETTINGS]
+    checker = PasswordChecker(rounds=settings.bcrypt_rounds, waiting_max=settings.login_queue_max)
+    app[CHECKER] = checker
+    yield
+    checker.close()

@@ -1,0 +1,168 @@
+"""
+Exams: made and published by teachers, listed for candidates (spec.md E-2, D-1).
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+from uuid_utils.compat import uuid7
+
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200
+from kernel.errors import ForbiddenError, InvalidInputError, NotFoundError
+from sql import named
+
+QUERIES: Final = named("exams")
+METADATA_BYTES_MAX: Final = 64 << 10
+SCORE_MAX: Final = 99_999_999.99  # numeric(10, 2)
+
+Points = Annotated[float, Meta(ge=0, le=SCORE_MAX)]
+
+
+class NewExam(msgspec.Struct, frozen=True, kw_only=True):
+    """An exam to create, unpublished. `passing_score` is half of `max_score` unless given."""
+
+    title: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
+    duration_minutes: Annotated[int, Meta(ge=1, le=1440)]
+    description: Annotated[str, Meta(max_length=20_000, pattern=NO_NUL)] = ""
+    subject: Text200 = ""
+    topic: Text200 = ""
+    max_score: Annotated[float, Meta(ge=0.01, le=SCORE_MAX)] = 100.0
+    passing_score: Points | None = None
+    enable_monitoring: bool = True
+    enable_integrity_analysis: bool = True
+    metadata: dict[str, Any] = {}
+
+
+class Exam(msgspec.Struct, frozen=True, kw_only=True):
+    """An exam as its staff see it."""
+
+    id: UUID
+    creator_id: UUID
+    title: str
+    description: str
+    subject: str
+    topic: str
+    max_score: float
+    duration_minutes: int
+    passing_score: float
+    is_published: bool
+    published_at: datetime | None
+    enable_monitoring: bool
+    enable_integrity_analysis: bool
+    metadata: dict[str, Any]
+    created_at: datetime
+
+
+class AvailableExam(msgspec.Struct, frozen=True, kw_only=True):
+    """A published exam, with the candidate's own latest attempt if there is one."""
+
+    id: UUID
+    title: str
+    description: str
+    subject: str
+    topic: str
+    max_score: float
+    duration_minutes: int
+    passing_score: float
+    published_at: datetime | None
+    enable_monitoring: bool
+    attempt_id: UUID | None
+    attempt_status: str | None
+
+
+class Available(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of exams, newest first; `next_cursor` is null on the last page."""
+
+    exams: list[AvailableExam]
+    next_cursor: UUID | None
+
+
+class ListAvailable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page of the available exams."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datetime) -> Exam:
+    """
+    Create an exam owned by the caller.
+
+    Raises:
+        InvalidInputError: the passing score is over the maximum, or the metadata is too large.
+    """
+    passing = command.max_score / 2 if command.passing_score is None else command.passing_score
+    if passing > command.max_score:
+        raise _invalid("passing_score", f"at most max_score ({command.max_score:g})")
+    metadata = msgspec.json.encode(command.metadata)
+    if len(metadata) > METADATA_BYTES_MAX:
+        raise _invalid("metadata", f"at most {METADATA_BYTES_MAX} bytes as JSON")
+    row = await conn.fetchrow(
+        QUERIES["insert_exam"],
+        uuid7(),
+        actor.organisation_id,
+        actor.user_id,
+        command.title,
+        command.description,
+        command.subject,
+        command.topic,
+        command.max_score,
+        command.duration_minutes,
+        passing,
+        command.enable_monitoring,
+        command.enable_integrity_analysis,
+        metadata.decode(),
+        now,
+    )
+    assert row is not None, "an insert without a conflict clause returns its row"
+    return Exam(**row)
+
+
+def _invalid(path: str, message: str) -> InvalidInputError:
+    return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])
+
+
+async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> None:
+    """
+    Return when the caller may edit the exam.
+
+    Raises:
+        NotFoundError: it is not visible to them.
+        ForbiddenError: it is, and they may only look at it.
+    """
+    row = await conn.fetchrow(
+        QUERIES["fetch_exam_for_staff"],
+        exam_id,
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+    )
+    if row is None:
+        raise NotFoundError("There is no such exam.")
+    if not row["can_edit"]:
+        raise ForbiddenError("You may look at this exam and not change it.")
+
+
+async def set_published(
+    conn: Connection, actor: Actor, exam_id: UUID, *, published: bool, now: datetime
+) -> Exam:
+    """Open an exam to candidates, or close it to new attempts; doing so twice changes nothing. Raises as above."""
+    async with conn.transaction():
+        await require_editable(conn, actor, exam_id)
+        row = await conn.fetchrow(QUERIES["set_published"], exam_id, published, now)
+    assert row is not None, "exams are never deleted"
+    return Exam(**row)
+
+
+async def list_available(conn: Connection, actor: Actor, query: ListAvailable) -> Available:
+    """Return a page of the organisation's published exams."""
+    rows = await conn.fetch(
+        QUERIES["list_available"], actor.organisation_id, actor.user_id, query.cursor, query.limit + 1
+    )
+    page = [AvailableExam(**row) for row in rows[: query.limit]]
+    return Available(exams=page, next_cursor=page[-1].id if len(rows) > query.limit else None)

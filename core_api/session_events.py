@@ -1,0 +1,148 @@
+"""
+The events of a proctor session as staff read them, by sequence.
+
+Every read is bounded by the first and the last event that the writer has stored, so that only the hypertable's chunks
+between them are touched.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+
+from core_api.database import Connection
+from core_api.wire import LIMIT_DEFAULT, Limit, Paging
+from kernel.errors import NotFoundError
+from kernel.events import SEQUENCE_MAX, TYPE_BY_NAME, EventType, Severity, event_id, type_name
+from sql import named
+
+QUERIES: Final = named("sessions")
+RECENT_EVENTS: Final = 10
+_TICK: Final = timedelta(microseconds=1)  # a half-open bound that still takes in the last event
+
+Instant = Annotated[datetime, Meta(tz=True)]
+
+
+class RecentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One of a session's latest events."""
+
+    id: int
+    event_type: int
+    event_type_name: str
+    severity: int
+    is_violation: bool
+    occurred_at: datetime
+
+
+class ProctorEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """
+    One stored event. `occurredAt` is the server's time; `effectiveAt` the corrected time of a back-filled event.
+
+    `metadataJson` is the payload as JSON text; `isLate` marks what arrived after the session had ended.
+    """
+
+    id: int
+    proctor_session_id: int
+    event_type: int
+    event_type_name: str
+    severity: int
+    severity_label: str
+    is_violation: bool
+    metadata_json: str | None
+    occurred_at: datetime
+    sequence_number: int
+    client_timestamp: datetime | None
+    effective_at: datetime | None
+    is_late: bool
+
+
+class ListEvents(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Which events of a session, and which page of them."""
+
+    limit: Limit = LIMIT_DEFAULT
+    after: Annotated[int, Meta(ge=0, le=SEQUENCE_MAX, description="`nextAfter` of the page before.")] = 0
+    severity: Annotated[Severity, Meta(description="Exactly this severity, 0 to 5.")] | None = None
+    severity_min: Annotated[Severity, Meta(description="This severity or a higher one.")] | None = None
+    violation: Annotated[bool, Meta(description="Only violations, or only others.")] | None = None
+    since: Annotated[Instant, Meta(description="Server time, inclusive.")] | None = msgspec.field(
+        default=None, name="from"
+    )
+    before: Annotated[Instant, Meta(description="Server time, exclusive.")] | None = msgspec.field(
+        default=None, name="to"
+    )
+
+
+def type_in_path(text: str) -> EventType:
+    """Return the event type of a number or a name in either spelling; raises NotFoundError for any other."""
+    try:
+        return EventType(int(text)) if text.isascii() and text.isdigit() else TYPE_BY_NAME[text]
+    except (ValueError, KeyError) as error:
+        raise NotFoundError("There is no such event type.") from error
+
+
+async def recent(conn: Connection, session: asyncpg.Record) -> list[RecentEvent]:
+    """Return the latest ten events of a `session_overview` row, newest first."""
+    if session["first_event_at"] is None:
+        return []
+    rows = await conn.fetch(
+        QUERIES["list_recent_events"],
+        session["id"],
+        session["first_event_at"],
+        session["last_event_at"] + _TICK,
+        RECENT_EVENTS,
+    )
+    return [
+        RecentEvent(
+            id=event_id(session["id"], row["seq"]),
+            event_type=row["event_type"],
+            event_type_name=type_name(row["event_type"], row["event_name"]),
+            severity=row["severity"],
+            is_violation=row["is_violation"],
+            occurred_at=row["occurred_at"],
+        )
+        for row in rows
+    ]
+
+
+async def list_of_session(
+    conn: Connection, session: asyncpg.Record, query: ListEvents, event_type: EventType | None
+) -> tuple[list[ProctorEvent], Paging]:
+    """Return a page of a visible session's events, in order of sequence."""
+    first, last = session["first_event_at"], session["last_event_at"]
+    if first is None:
+        return [], Paging(limit=query.limit, next_after=None)
+    rows = await conn.fetch(
+        QUERIES["list_events"],
+        session["id"],
+        max(first, query.since or first),
+        min(last + _TICK, query.before or last + _TICK),
+        query.after,
+        event_type,
+        query.severity,
+        query.severity_min,
+        query.violation,
+        query.limit + 1,
+    )
+    page = [_event(session["id"], row) for row in rows[: query.limit]]
+    following = page[-1].sequence_number if len(rows) > query.limit else None
+    return page, Paging(limit=query.limit, next_after=following)
+
+
+def _event(session_id: int, row: asyncpg.Record) -> ProctorEvent:
+    return ProctorEvent(
+        id=event_id(session_id, row["seq"]),
+        proctor_session_id=session_id,
+        event_type=row["event_type"],
+        event_type_name=type_name(row["event_type"], row["event_name"]),
+        severity=row["severity"],
+        severity_label=Severity(row["severity"]).name,
+        is_violation=row["is_violation"],
+        metadata_json=row["payload"],
+        occurred_at=row["occurred_at"],
+        sequence_number=row["seq"],
+        client_timestamp=row["client_at"],
+        effective_at=row["effective_at"],
+        is_late=row["is_late"],
+    )

@@ -1,0 +1,91 @@
+"""
+What the core API's handlers share: bodies in, envelopes out, identifiers in paths, bounds of lists.
+
+Proctor routes answer `{"success": true, "data": …}` in camelCase, VERITAS routes plain snake_case (spec.md, decision 4).
+"""
+
+from functools import cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, Meta, UnsetType
+
+from kernel.errors import NotFoundError
+from kernel.events import SESSION_ID_MAX
+from kernel.web import SETTINGS, decode, read_body
+
+T = TypeVar("T")
+
+LIMIT_MAX: Final = 200
+LIMIT_DEFAULT: Final = 50
+Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description=f"Rows at most; {LIMIT_MAX} is the most.")]
+# PostgreSQL cannot store a NUL in a text.
+NO_NUL: Final = "^[^\\x00]*$"
+Text200 = Annotated[str, Meta(max_length=200, pattern=NO_NUL)]
+Text1000 = Annotated[str, Meta(max_length=1000, pattern=NO_NUL)]
+_UUID_LENGTH: Final = 36
+
+
+class Paging(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Where a list stands: `nextCursor` (or `nextAfter`) is null on the last page; `total` only where pages are numbered."""
+
+    limit: int
+    next_cursor: str | None | UnsetType = UNSET
+    next_after: int | None | UnsetType = UNSET
+    page: int | UnsetType = UNSET
+    total: int | UnsetType = UNSET
+
+
+class Envelope(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
+    """What every proctor route answers with."""
+
+    success: Literal[True] = True
+    data: T
+    message: str | UnsetType = UNSET
+    paging: Paging | UnsetType = UNSET
+
+
+@cache
+def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
+    return msgspec.json.Decoder(kind)
+
+
+async def read_json(request: web.Request, kind: type[T]) -> T:
+    """Return the body as `kind`; raises what `kernel.web.read_body` and `decode` raise."""
+    command: T = decode(await read_body(request, request.app[SETTINGS]), _decoder(kind))
+    return command
+
+
+def uuid_in_path(request: web.Request, name: str) -> UUID:
+    """Return a UUID of the path; a malformed one is as unknown as any other (404)."""
+    text = request.match_info[name]
+    try:
+        if len(text) == _UUID_LENGTH:
+            return UUID(text)
+    except ValueError:
+        pass
+    raise NotFoundError("There is nothing under this id.")
+
+
+def session_id_in_path(request: web.Request) -> int:
+    """Return the proctor session's number of the path; a malformed one is unknown (404)."""
+    text = request.match_info["id"]
+    if (
+        text.isascii()
+        and text.isdigit()
+        and len(text) <= len(str(SESSION_ID_MAX))
+        and 0 < int(text) <= SESSION_ID_MAX
+    ):
+        return int(text)
+    raise NotFoundError("There is no such proctor session.")
+
+
+def address_of(request: web.Request) -> IPv4Address | IPv6Address | None:
+    """Return the peer's address; None on a Unix socket. Headers of proxies are not believed."""
+    try:
+        return ip_address((request.remote or "").partition("%")[0])
+    except ValueError:
+        return None

@@ -1,0 +1,82 @@
+-- What teachers ask: the timeline of one attempt, live from the events, and an exam's totals, from reporting.*.
+
+-- name: count_timeline
+-- $1 session_ids bigint[], $2 from timestamptz, $3 before timestamptz, $4 bucket interval
+-- One row per bucket, type and severity. A back-filled event counts where it happened, not where it arrived.
+SELECT time_bucket($4::interval, coalesce(effective_at, occurred_at)) AS bucket_at, event_type, severity, count(*) AS events,
+       count(*) FILTER (WHERE is_violation) AS violations
+FROM events
+WHERE session_id = ANY ($1::bigint[]) AND occurred_at >= $2 AND occurred_at < $3
+GROUP BY 1, 2, 3
+ORDER BY 1, 2, 3;
+
+-- name: list_monitoring_events
+-- $1 session_ids bigint[], $2 from timestamptz, $3 before timestamptz, $4 after session bigint, $5 after seq integer, $6 limit
+-- By session, then by sequence.
+SELECT m.id, m.proctor_session_id, m.sequence_number, m.event_type, m.event_name, m.severity, m.is_violation, m.is_late,
+       m.data_payload, m.is_anomaly, m.anomaly_score, m.description, m.client_timestamp, m.server_timestamp, m.effective_at
+FROM monitoring_events m
+WHERE m.proctor_session_id = ANY ($1::bigint[]) AND m.server_timestamp >= $2 AND m.server_timestamp < $3
+  AND (m.proctor_session_id, m.sequence_number) > ($4, $5)
+ORDER BY m.proctor_session_id, m.sequence_number
+LIMIT $6;
+
+-- name: list_gaps
+-- $1 session_ids bigint[], $2 limit. A gap that has ended has two rows; the one that says how it ended is shown.
+SELECT DISTINCT ON (session_id, started_at) session_id, started_at, ended_at, class, missed
+FROM heartbeat_gaps
+WHERE session_id = ANY ($1::bigint[])
+ORDER BY session_id, started_at, state
+LIMIT $2;
+
+-- name: count_attempts
+-- $1 exam_id uuid. Averages and pass rate are null without scored attempts.
+SELECT count(*) AS total, count(DISTINCT student_id) AS students,
+       count(*) FILTER (WHERE status = 'in_progress') AS in_progress,
+       count(*) FILTER (WHERE status = 'completed') AS completed,
+       count(*) FILTER (WHERE status = 'abandoned') AS abandoned,
+       avg(percentage) FILTER (WHERE status = 'completed')::float8 AS average_percentage,
+       avg(passed::integer) FILTER (WHERE status = 'completed')::float8 AS pass_rate
+FROM exam_attempts
+WHERE exam_id = $1;
+
+-- name: sum_activity
+-- $1 exam_id uuid
+SELECT count(*) AS attempts_monitored, coalesce(sum(events), 0)::bigint AS events,
+       coalesce(sum(violations), 0)::bigint AS violations, coalesce(sum(late_events), 0)::bigint AS late_events,
+       min(first_event_at) AS first_event_at, max(last_event_at) AS last_event_at,
+       max(longest_silence_s) AS longest_silence_s, avg(heartbeat_coverage) AS heartbeat_coverage, max(as_of) AS as_of
+FROM reporting.attempt_activity
+WHERE exam_id = $1;
+
+-- name: sum_activity_counts
+-- $1 exam_id uuid. One row per event type name (kind `type`) and per severity number (kind `severity`).
+SELECT counted.kind, counted.key, sum(counted.value::bigint)::bigint AS events
+FROM reporting.attempt_activity a
+CROSS JOIN LATERAL (
+    SELECT 'type' AS kind, key, value FROM jsonb_each_text(a.by_type)
+    UNION ALL
+    SELECT 'severity', key, value FROM jsonb_each_text(a.by_severity)
+) counted
+WHERE a.exam_id = $1
+GROUP BY 1, 2
+ORDER BY 1, 3 DESC, 2;
+
+-- name: list_students
+-- $1 exam_id uuid, $2 after student uuid or null, $3 limit of students
+-- One row per attempt of the next students, by student and start. Activity is null where nothing was projected yet.
+WITH page AS (
+    SELECT DISTINCT student_id FROM exam_attempts
+    WHERE exam_id = $1 AND ($2::uuid IS NULL OR student_id > $2)
+    ORDER BY student_id
+    LIMIT $3
+)
+SELECT a.student_id, u.full_name AS student_name, a.id AS attempt_id, a.status, a.started_at, a.completed_at,
+       a.score::float8 AS score, a.percentage::float8 AS percentage, a.passed, a.integrity_score, a.lmi, a.dropout_label,
+       a.flagged, r.session_ids, r.events, r.violations, r.by_type, r.by_severity, r.first_event_at, r.last_event_at,
+       r.longest_silence_s, r.heartbeat_coverage, r.clock_skew_ms, r.late_events, r.coverage, r.as_of
+FROM page
+JOIN exam_attempts a ON a.exam_id = $1 AND a.student_id = page.student_id
+JOIN users u ON u.id = a.student_id
+LEFT JOIN reporting.attempt_activity r ON r.attempt_id = a.id
+ORDER BY a.student_id, a.started_at, a.id;

@@ -1,0 +1,119 @@
+-- Proctor sessions and their events. Reads of events are always bounded by session and by time: the bounds are the first
+-- and last event that the writer has stored, so that chunks outside them are never touched.
+
+-- name: find_session
+-- $1 attempt_id uuid, $2 mode smallint
+SELECT id, attempt_id, mode, status, started_at, ended_at FROM proctor_sessions WHERE attempt_id = $1 AND mode = $2;
+
+-- name: insert_session
+-- $1 attempt_id uuid, $2 exam_id uuid, $3 candidate uuid, $4 organisation uuid, $5 mode smallint, $6 started_at timestamptz,
+-- $7 device_fingerprint, $8 user_agent, $9 browser_name, $10 browser_version, $11 operating_system, $12 screen_resolution,
+-- $13 ip_address inet
+-- No row comes back when somebody else made it at the same moment.
+INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at, device_fingerprint, user_agent,
+                              browser_name, browser_version, operating_system, screen_resolution, ip_address)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+ON CONFLICT (attempt_id, mode) DO NOTHING
+RETURNING id, attempt_id, mode, status, started_at, ended_at;
+
+-- name: fetch_session
+-- $1 id bigint, $2 organisation uuid, $3 user_id uuid, $4 whole_organisation boolean
+SELECT s.*
+FROM session_overview s
+WHERE s.id = $1 AND s.organisation_id = $2
+  AND ($4 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = s.exam_id AND v.user_id = $3));
+
+-- name: fetch_session_of_attempt
+-- $1 attempt_id uuid, $2 organisation uuid, $3 user_id uuid, $4 whole_organisation boolean, $5 mode smallint or null
+-- The candidate sees theirs, staff those of their exams. With both modes and none asked for, the later one.
+SELECT s.*
+FROM session_overview s
+WHERE s.attempt_id = $1 AND s.organisation_id = $2 AND ($5::smallint IS NULL OR s.mode = $5)
+  AND ($4 OR s.candidate_id = $3 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = s.exam_id AND v.user_id = $3))
+ORDER BY s.id DESC
+LIMIT 1;
+
+-- name: list_sessions_of_attempt
+-- $1 attempt_id uuid. The caller has checked that the attempt is visible.
+SELECT s.* FROM session_overview s WHERE s.attempt_id = $1 ORDER BY s.id;
+
+-- name: hold_session
+-- $1 id bigint, $2 organisation uuid, $3 candidate uuid, $4 whole_organisation boolean. Locks the row until the end.
+SELECT id, attempt_id, mode, status, started_at, ended_at
+FROM proctor_sessions
+WHERE id = $1 AND organisation_id = $2 AND ($4 OR candidate_id = $3)
+FOR UPDATE;
+
+-- name: close_session
+-- $1 id bigint, $2 status smallint, $3 ended_at timestamptz
+-- A trigger tells the closer, which puts the end into the stream (spec.md P-2).
+UPDATE proctor_sessions
+SET status = $2, ended_at = greatest($3, started_at)
+WHERE id = $1 AND status = 1
+RETURNING id, attempt_id, mode, status, started_at, ended_at;
+
+-- name: list_sessions
+-- $1 organisation uuid, $2 user_id uuid, $3 whole_organisation boolean, $4 exam_id or null, $5 candidate or null,
+-- $6 status or null, $7 mode or null, $8 before id or null, $9 limit
+-- Newest first, by id.
+SELECT s.*
+FROM session_overview s
+WHERE s.organisation_id = $1
+  AND ($3 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = s.exam_id AND v.user_id = $2))
+  AND ($4::uuid IS NULL OR s.exam_id = $4) AND ($5::uuid IS NULL OR s.candidate_id = $5)
+  AND ($6::smallint IS NULL OR s.status = $6) AND ($7::smallint IS NULL OR s.mode = $7)
+  AND ($8::bigint IS NULL OR s.id < $8)
+ORDER BY s.id DESC
+LIMIT $9;
+
+-- name: list_sessions_sorted
+-- $1 … $7 as in list_sessions, $8 sort key (the names below), $9 descending boolean, $10 offset, $11 limit
+-- Ties, and rows without the key, follow in the order of their ids, so that pages do not overlap.
+SELECT s.*
+FROM session_overview s
+CROSS JOIN LATERAL (
+    SELECT CASE $8::text
+        WHEN 'id' THEN s.id::float8
+        WHEN 'startedAt' THEN extract(epoch FROM s.started_at)::float8
+        WHEN 'endedAt' THEN extract(epoch FROM s.ended_at)::float8
+        WHEN 'lastHeartbeatAt' THEN extract(epoch FROM s.last_heartbeat_at)::float8
+        WHEN 'totalEvents' THEN s.total_events::float8
+        WHEN 'totalViolations' THEN s.total_violations::float8
+    END AS value
+) sort
+WHERE s.organisation_id = $1
+  AND ($3 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = s.exam_id AND v.user_id = $2))
+  AND ($4::uuid IS NULL OR s.exam_id = $4) AND ($5::uuid IS NULL OR s.candidate_id = $5)
+  AND ($6::smallint IS NULL OR s.status = $6) AND ($7::smallint IS NULL OR s.mode = $7)
+ORDER BY CASE WHEN $9 THEN -sort.value ELSE sort.value END NULLS LAST, s.id
+OFFSET $10
+LIMIT $11;
+
+-- name: count_sessions
+-- $1 … $7 as in list_sessions
+SELECT count(*)
+FROM proctor_sessions s
+WHERE s.organisation_id = $1
+  AND ($3 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = s.exam_id AND v.user_id = $2))
+  AND ($4::uuid IS NULL OR s.exam_id = $4) AND ($5::uuid IS NULL OR s.candidate_id = $5)
+  AND ($6::smallint IS NULL OR s.status = $6) AND ($7::smallint IS NULL OR s.mode = $7);
+
+-- name: list_recent_events
+-- $1 session_id bigint, $2 from timestamptz, $3 before timestamptz, $4 limit. Newest first.
+SELECT seq, event_type, event_name, severity, is_violation, occurred_at
+FROM events
+WHERE session_id = $1 AND occurred_at >= $2 AND occurred_at < $3
+ORDER BY seq DESC
+LIMIT $4;
+
+-- name: list_events
+-- $1 session_id bigint, $2 from timestamptz, $3 before timestamptz, $4 after seq, $5 event_type or null, $6 severity or null,
+-- $7 severity_min or null, $8 is_violation or null, $9 limit. In order of sequence.
+SELECT seq, event_type, event_name, severity, is_violation, is_late, payload::text AS payload, client_at, occurred_at,
+       effective_at
+FROM events
+WHERE session_id = $1 AND occurred_at >= $2 AND occurred_at < $3 AND seq > $4
+  AND ($5::smallint IS NULL OR event_type = $5) AND ($6::smallint IS NULL OR severity = $6)
+  AND ($7::smallint IS NULL OR severity >= $7) AND ($8::boolean IS NULL OR is_violation = $8)
+ORDER BY seq
+LIMIT $9;
