@@ -1,8 +1,8 @@
 """
 Admission: what a request may say, checked before anything is written. Pure.
 
-Decoding is typed (msgspec); what types cannot say is checked in one pass that leaves the events as columns. Every
-fault of a batch is named with its index (spec.md I-3, I-4).
+Decoding is typed (msgspec); what types cannot say is checked in one pass that leaves the events as columns.
+Every fault of a batch is named with its index (spec.md I-3, I-4).
 """
 
 import re
@@ -85,8 +85,8 @@ class Admitted(Struct, frozen=True):
     """
     A batch that passed every check, and what the append needs to know of it.
 
-    `ranges` are the clientSequence ranges, sorted, touching ones joined; empty without a client. `latest_us` is the
-    latest client time, None when an event carries none. `severity_max` decides who is shed last.
+    `ranges` are the clientSequence ranges, sorted, touching ones joined; empty without a client. `latest_us`
+    is the latest client time, None when an event carries none. `severity_max` decides who is shed last.
     """
 
     batch: Batch
@@ -109,7 +109,12 @@ _SEVERITIES: Final[dict[int | str, int]] = {
 _OTHER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What proctors and sweeps record is not a client's to send.
 _STAFF_TYPES: Final = frozenset(
-    {EventType.ProctorWarning, EventType.ProctorFlagged, EventType.ProctorUnflagged, EventType.ProctorTerminated}
+    {
+        EventType.ProctorWarning,
+        EventType.ProctorFlagged,
+        EventType.ProctorUnflagged,
+        EventType.ProctorTerminated,
+    }
 )
 _VIOLATION: Final = frozenset(
     {
@@ -184,7 +189,7 @@ def _columns(events: list[EventIn], settings: Settings, faults: list[Fault]) -> 
         if severity is None:
             faults.append(_fault(index, "severity", "Expected 0 to 5, normal, warning or critical"))
             severity = 0
-        if (severity >= 3 and number != 1) or number in violating:  # noqa: PLR2004  kernel.events.is_violation, unrolled
+        if (severity >= 3 and number != 1) or number in violating:
             violations += 1
         text = event.metadata_json
         if text is not None:
@@ -197,7 +202,9 @@ def _columns(events: list[EventIn], settings: Settings, faults: list[Fault]) -> 
             if text.count("[") + text.count("{") > settings.metadata_depth_max and too_deep(
                 text, settings.metadata_depth_max
             ):
-                faults.append(_fault(index, "metadataJson", f"Expected at most {settings.metadata_depth_max} levels"))
+                faults.append(
+                    _fault(index, "metadataJson", f"Expected at most {settings.metadata_depth_max} levels")
+                )
             if "\\u0000" in text and holds_nul(text):
                 unstorable.append(index)
         types.append(number)
@@ -253,7 +260,9 @@ def _sequences(
     """Return the batch's clientSequence column and its ranges."""
     own = [event.client_sequence for event in events]
     if first is not None and any(number is not None for number in own):
-        faults.append({"path": "clientSequence", "message": "Stands on the batch or on its events, not on both"})
+        faults.append(
+            {"path": "clientSequence", "message": "Stands on the batch or on its events, not on both"}
+        )
     if first is None and own.count(None) == len(own):
         return None, []
     if client is None:
@@ -280,7 +289,9 @@ def _sequences(
 
 
 def select(admitted: Admitted, wanted: list[list[int]]) -> Admitted:
-    """Return the part of a batch whose clientSequence lies in `wanted` (what the stream does not hold yet)."""
+    """
+    Return the part of a batch whose clientSequence lies in `wanted` (what the stream does not hold yet).
+    """
     batch = admitted.batch
     numbers = sequence_column(batch, admitted.events)
     keep = [i for i, number in enumerate(numbers) if any(low <= number <= high for low, high in wanted)]
@@ -300,8 +311,7 @@ def select(admitted: Admitted, wanted: list[list[int]]) -> Admitted:
         unstorable=unstorable or None,
     )
     violations = sum(
-        (batch.severities[i] >= 3 and batch.types[i] != 1) or batch.types[i] in _VIOLATION  # noqa: PLR2004
-        for i in keep
+        (batch.severities[i] >= 3 and batch.types[i] != 1) or batch.types[i] in _VIOLATION for i in keep
     )
     latest = max(chosen) if NO_TIME not in chosen else None
     return Admitted(part, len(keep), wanted, violations, max(part.severities), latest)

@@ -16,7 +16,6 @@ from ingest.routes import TIER, Tier
 from ingest.sessions import Sessions
 from kernel.errors import UnavailableError
 from kernel.runtime import open_pool
-from kernel.settings import Settings
 from kernel.tokens import Keyring
 from kernel.web import SETTINGS
 
@@ -24,7 +23,9 @@ DURABILITY = "synced to the stream's disk before the reply; replication of the s
 
 
 class Part:
-    """Ingest as a part of an application: readiness and health before it starts, its own things while it runs."""
+    """
+    Ingest as a part of an application: readiness and health before it starts, its own things while it runs.
+    """
 
     def __init__(self) -> None:
         """Nothing runs yet."""
@@ -53,7 +54,9 @@ class Part:
     async def _lifetime(self, app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
         pool = await open_pool(settings, settings.ingest_database_url or settings.database_url)
-        self._link = link = RedisLink(settings.redis_url, settings.redis_connections)
+        self._link = link = RedisLink(
+            settings.redis_url, settings.redis_connections, settings.append_deadline_s
+        )
         self._epochs = epochs = Epochs(pool, settings.shards)
         self._pressure = pressure = Pressure(link, settings)
         sessions = Sessions(pool, link, epochs, settings.shards)

@@ -1,14 +1,14 @@
 """
 The durable append: from an admitted batch to its acknowledgement.
 
-One Redis function call does it all (append.lua). A reply means: sequence assigned and synced to disk, or nothing was
-written and the reason is known. A cut connection means the outcome is unknown, and is answered 503: a client that
-sends its sequence numbers gets the first reply when it tries again.
+One Redis function call does it all (append.lua). A reply means: sequence assigned and synced to disk, or
+nothing was written and the reason is known. A cut connection means the outcome is unknown, and is answered
+503: a client that sends its sequence numbers gets the first reply when it tries again.
 """
 
-import asyncio
 import hashlib
 import struct
+from itertools import pairwise
 from time import perf_counter
 from typing import Any, Final
 
@@ -63,10 +63,10 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
     """
     What the client may rely on.
 
-    `sequenceFrom` and `sequenceThrough` are this request's server sequences (the first ones, when `duplicate`);
-    `sequences` gives them one by one where a part was received before. `ackedThrough` and `missing` are about this
-    client instance's clientSequence. `storedThrough` is the server sequence that PostgreSQL has committed: a careful
-    client keeps its copy until then.
+    `sequenceFrom` and `sequenceThrough` are this request's server sequences (the first ones, when
+    `duplicate`); `sequences` gives them one by one where a part was received before. `ackedThrough` and
+    `missing` are about this client instance's clientSequence. `storedThrough` is the server sequence that
+    PostgreSQL has committed: a careful client keeps its copy until then.
     """
 
     sequence_from: int
@@ -138,11 +138,7 @@ class Appender:
         self._inflight += 1
         started = perf_counter()
         try:
-            async with asyncio.timeout(self._settings.append_deadline_s):
-                return await self._rounds(session_id, admitted, sender, heartbeat_us, key, body)
-        except TimeoutError as error:
-            message = f"No answer from the stream within {self._settings.append_deadline_s:g} s."
-            raise UnavailableError(message, retry_after_s=1) from error
+            return await self._rounds(session_id, admitted, sender, heartbeat_us, key, body)
         finally:
             self._inflight -= 1
             APPENDS_INFLIGHT.set(self._inflight)
@@ -179,7 +175,9 @@ class Appender:
                     await self._sessions.restore(session_id)
                 case b"stale":
                     self._epochs.doubt()
-                    raise UnavailableError("The stream is being reconciled; nothing was stored.", retry_after_s=1)
+                    raise UnavailableError(
+                        "The stream is being reconciled; nothing was stored.", retry_after_s=1
+                    )
                 case b"rate":
                     raise RateLimitedError(
                         "The session sends faster than it may; nothing was stored.",
@@ -191,7 +189,13 @@ class Appender:
         raise UnavailableError("The session could not be read.", retry_after_s=1)
 
     async def _call(
-        self, session_id: int, part: Admitted, sender: Sender, heartbeat_us: int | None, key: str | None, digest: str
+        self,
+        session_id: int,
+        part: Admitted,
+        sender: Sender,
+        heartbeat_us: int | None,
+        key: str | None,
+        digest: str,
     ) -> list[Any]:
         limits = self._settings
         shard = shard_of(session_id, limits.shards)
@@ -243,8 +247,12 @@ class Appender:
             return [b"stale"]
         log.warning("append_refused_by_redis", error=text)
         if text.startswith("OOM"):
-            raise OverloadedError("The stream's memory is full; nothing was stored.", retry_after_s=10) from error
-        raise UnavailableError("The stream does not take writes; nothing was stored.", retry_after_s=2) from error
+            raise OverloadedError(
+                "The stream's memory is full; nothing was stored.", retry_after_s=10
+            ) from error
+        raise UnavailableError(
+            "The stream does not take writes; nothing was stored.", retry_after_s=2
+        ) from error
 
     async def _duplicate(self, session_id: int, reply: list[Any], whole: Admitted, fresh: int) -> Appended:
         """Answer a batch of which every event has been received, now or before, with its first sequences."""
@@ -257,7 +265,9 @@ class Appender:
             assert whole.batch.client is not None, "only batches of a client are recognised this way"
             found |= await self._sessions.locate(session_id, whole.batch.client, numbers[0], numbers[-1])
         if any(number not in found for number in numbers):
-            raise UnavailableError("The events were received and are being stored; ask again.", retry_after_s=1)
+            raise UnavailableError(
+                "The events were received and are being stored; ask again.", retry_after_s=1
+            )
         positions = [found[number] for number in numbers]
         sequences = [seq for seq, _ in positions]
         acked, missing = progress(parse_ranges(reply[4]))
@@ -279,11 +289,7 @@ def progress(ranges: list[list[int]]) -> tuple[int, list[list[int]]]:
     """Return (ackedThrough, missing): everything up to the first has arrived, the holes are named."""
     acked = ranges[0][1] if ranges and ranges[0][0] == 1 else 0
     edges = [[0, 0], *ranges]
-    missing = [
-        [before[1] + 1, after[0] - 1]
-        for before, after in zip(edges, edges[1:], strict=False)
-        if after[0] > before[1] + 1
-    ]
+    missing = [[before[1] + 1, after[0] - 1] for before, after in pairwise(edges) if after[0] > before[1] + 1]
     return acked, missing
 
 

@@ -1,8 +1,8 @@
 """
 From stream entries to the columns that COPY takes.
 
-Requests are sorted, not rows: a request belongs to one session and is in order already. Everything else is a column
-operation; only payloads are touched one by one.
+Requests are sorted, not rows: a request belongs to one session and is in order already. Everything else is a
+column operation; only payloads are touched one by one.
 """
 
 from itertools import chain
@@ -44,7 +44,9 @@ _VIOLATION: Final = np.array([number in VIOLATION_TYPES for number in range(256)
 
 def _encoder() -> pgpq.ArrowToPostgresBinaryEncoder:
     chosen = {field.name: pgpq.ArrowToPostgresBinaryEncoder.infer_encoder(field) for field in SCHEMA}
-    chosen["payload"] = encoders.StringEncoderBuilder.new_with_output(SCHEMA.field("payload"), pgpq.schema.Jsonb())
+    chosen["payload"] = encoders.StringEncoderBuilder.new_with_output(
+        SCHEMA.field("payload"), pgpq.schema.Jsonb()
+    )
     return pgpq.ArrowToPostgresBinaryEncoder.new_with_encoders(SCHEMA, chosen)
 
 
@@ -59,8 +61,8 @@ class Rows(msgspec.Struct, frozen=True):
     """
     The rows of one COPY, by column, sorted by session and sequence.
 
-    `table` has SCHEMA; `starts` is where each session's rows begin; `unstorable` lists rows whose payload PostgreSQL
-    cannot hold; `headers` and `batches` are the requests in the same order.
+    `table` has SCHEMA; `starts` is where each session's rows begin; `unstorable` lists rows whose payload
+    PostgreSQL cannot hold; `headers` and `batches` are the requests in the same order.
     """
 
     table: pa.RecordBatch
@@ -115,7 +117,10 @@ def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
     ]
     starts = np.flatnonzero(np.diff(session, prepend=-1))
     unstorable = [
-        int(first[i]) + index for i, batch in enumerate(batches) if batch.unstorable for index in batch.unstorable
+        int(first[i]) + index
+        for i, batch in enumerate(batches)
+        if batch.unstorable
+        for index in batch.unstorable
     ]
     table = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
     return Rows(table, starts, unstorable, headers, batches, backfilled)
@@ -132,7 +137,9 @@ def _clients(batches: list[Batch], events: Ints) -> tuple[Ints, Flags]:
 
 
 def _sequences(batches: list[Batch], events: Ints, first: Ints, step: Ints) -> tuple[Ints, Flags]:
-    dense = np.array([batch.sequences if isinstance(batch.sequences, int) else 0 for batch in batches], dtype=np.int64)
+    dense = np.array(
+        [batch.sequences if isinstance(batch.sequences, int) else 0 for batch in batches], dtype=np.int64
+    )
     absent = np.array([batch.sequences is None for batch in batches])
     numbers = np.repeat(dense, events) + step
     for i, batch in enumerate(batches):
@@ -141,7 +148,7 @@ def _sequences(batches: list[Batch], events: Ints, first: Ints, step: Ints) -> t
     return numbers, np.repeat(absent, events)
 
 
-def _effective(  # noqa: PLR0913  six columns go in
+def _effective(
     headers: npt.NDArray[np.void],
     batches: list[Batch],
     events: Ints,
@@ -150,7 +157,8 @@ def _effective(  # noqa: PLR0913  six columns go in
     backfill_after_us: int,
 ) -> tuple[Ints, Flags]:
     """
-    Return when back-filled events really happened: corrected client time, clamped into the gap that they fill.
+    Return when back-filled events really happened: corrected client time, clamped into the gap that they
+    fill.
 
     The gap lies between the session's append before this one and this one. Source: spec.md I-6.
     """

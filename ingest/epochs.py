@@ -1,8 +1,9 @@
 """
 Which epoch of each shard is open, as PostgreSQL says, and for which incarnation of Redis.
 
-Admission to a shard is open only while an epoch was opened for the very Redis that answers. The writer opens epochs
-after it has reconciled (`ingest/reconcile.py`); this is the tiers' view of them, refreshed when a shard looks closed.
+Admission to a shard is open only while an epoch was opened for the very Redis that answers. The writer opens
+epochs after it has reconciled (`ingest/reconcile.py`); this is the tiers' view of them, refreshed when a
+shard looks closed.
 """
 
 import asyncio

@@ -1,15 +1,16 @@
 """
 Pipelined connections to one Redis primary, for the append path.
 
-What a general client library does well elsewhere is wrong here: a retry of its own after a cut reply would append
-twice. So a call is written once, and a lost connection fails it: the caller's client decides, with its sequence
-numbers. Several connections carry the load, because Redis reads a bounded piece of each per turn and syncs once a
-turn. Each connection knows which incarnation of Redis answered it; a call goes only to the one it is meant for.
+What a general client library does well elsewhere is wrong here: a retry of its own after a cut reply would
+append twice. So a call is written once, and a lost connection fails it: the caller's client decides, with its
+sequence numbers. Several connections carry the load, because Redis reads a bounded piece of each per turn and
+syncs once a turn. Each connection knows which incarnation of Redis answered it; a call goes only to the one
+it is meant for.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, cast
 from urllib.parse import unquote, urlsplit
 
@@ -24,6 +25,11 @@ RECONNECT_S: Final = 0.1
 HANDSHAKE_S: Final = 5.0
 
 
+def _pack(*command: bytes | str | int) -> bytes:
+    packed: bytes = hiredis.pack_command(cast("tuple[Any]", command))  # the stub knows tuples of one only
+    return packed
+
+
 class RedisReplyError(Exception):
     """Redis answered with an error; nothing was written by the call."""
 
@@ -34,6 +40,7 @@ class _Connection(asyncio.Protocol):
     def __init__(self, on_lost: Callable[["_Connection"], None]) -> None:
         self.incarnation: Incarnation | None = None
         self.pending: deque[asyncio.Future[Any]] = deque()
+        self.busy_since = 0.0  # loop time at which the oldest unanswered call became the oldest
         self._on_lost = on_lost
         self._reader = hiredis.Reader()
         self._out: list[bytes] = []
@@ -47,13 +54,16 @@ class _Connection(asyncio.Protocol):
         self._transport = None
         for future in self.pending:
             if not future.done():
-                future.set_exception(UnavailableError("The connection to the stream was lost.", retry_after_s=1))
+                future.set_exception(
+                    UnavailableError("The connection to the stream was lost.", retry_after_s=1)
+                )
         self.pending.clear()
         self._on_lost(self)
         log.warning("redis_connection_lost", error=repr(exc) if exc else None)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
+        self.busy_since = self._loop.time()
         while (reply := self._reader.gets()) is not False:
             future = self.pending.popleft()
             if future.done():
@@ -68,6 +78,8 @@ class _Connection(asyncio.Protocol):
         if self._transport is None:
             raise UnavailableError("The stream cannot be reached.", retry_after_s=1)
         future: asyncio.Future[Any] = self._loop.create_future()
+        if not self.pending:
+            self.busy_since = self._loop.time()
         self.pending.append(future)
         if not self._out:
             self._loop.call_soon(self._flush)
@@ -88,10 +100,18 @@ class _Connection(asyncio.Protocol):
 class RedisLink:
     """A fixed number of connections that come back by themselves, each verified before it carries a call."""
 
-    def __init__(self, url: str, connections: int) -> None:
-        """Remember where; `open` connects."""
+    def __init__(self, url: str, connections: int, deadline_s: float) -> None:
+        """
+        Remember where; `open` connects.
+
+        Args:
+            url: redis://, rediss:// or unix://.
+            connections: how many carry calls.
+            deadline_s: a connection that is silent so long with calls unanswered is dropped; they fail.
+        """
         self._url = urlsplit(url)
         self._size = connections
+        self._deadline_s = deadline_s
         self._ready: list[_Connection] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -100,7 +120,8 @@ class RedisLink:
     def open(self) -> None:
         """Start connecting; `connected` is set when the first connection is verified."""
         for _ in range(self._size):
-            self._spawn()
+            self._spawn(self._connect())
+        self._spawn(self._drop_silent())
 
     async def close(self) -> None:
         """Close every connection."""
@@ -121,7 +142,8 @@ class RedisLink:
         Send one command over the least busy connection to the incarnation it is meant for (None: any).
 
         Raises:
-            UnavailableError: there is no such connection, or it breaks before the reply: the outcome is unknown then.
+            UnavailableError: there is no such connection, or it breaks before the reply: the outcome is
+            unknown then.
         """
         best: _Connection | None = None
         for connection in self._ready:
@@ -131,10 +153,10 @@ class RedisLink:
                 best = connection
         if best is None:
             raise UnavailableError("The stream is not open at the moment.", retry_after_s=1)
-        return best.call(hiredis.pack_command(command))
+        return best.call(_pack(*command))
 
-    def _spawn(self) -> None:
-        task = asyncio.create_task(self._connect())
+    def _spawn(self, body: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(body)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -142,9 +164,19 @@ class RedisLink:
         if connection in self._ready:
             self._ready.remove(connection)
             if not self._closed:
-                self._spawn()
+                self._spawn(self._connect())
         if not self._ready:
             self.connected.clear()
+
+    async def _drop_silent(self) -> None:
+        """One timer for all calls instead of one for each."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._deadline_s / 5)
+            for connection in list(self._ready):
+                if connection.pending and loop.time() - connection.busy_since > self._deadline_s:
+                    log.warning("redis_connection_silent", calls=len(connection.pending))
+                    connection.close()
 
     async def _connect(self) -> None:
         while not self._closed:
@@ -180,11 +212,11 @@ class RedisLink:
         if self._url.password:
             secret = unquote(self._url.password)
             login = ("AUTH", unquote(self._url.username), secret) if self._url.username else ("AUTH", secret)
-            await connection.call(hiredis.pack_command(login))
+            await connection.call(_pack(*login))
         database = self._url.path.strip("/") if self._url.scheme != "unix" else ""
         if database and database != "0":
-            await connection.call(hiredis.pack_command(("SELECT", database)))
-        info = parse_info(await connection.call(hiredis.pack_command(("INFO",))))
+            await connection.call(_pack("SELECT", database))
+        info = parse_info(await connection.call(_pack("INFO")))
         if info.get("role") != "master" or info.get("loading") == "1":
             raise UnavailableError("Redis is loading, or a replica.")
         connection.incarnation = incarnation(info)

@@ -1,8 +1,8 @@
 """
 Back-pressure: how loaded the stream is, before memory is the one to say so (spec.md I-5).
 
-Load is ten times the largest share of three bounds: unwritten entries, age of the oldest one, Redis memory. From 10 on,
-heartbeats and severities of 3 and more still pass; at the hard memory bound nothing does.
+Load is ten times the largest share of three bounds: unwritten entries, age of the oldest one, Redis memory.
+From 10 on, heartbeats and severities of 3 and more still pass; at the hard memory bound nothing does.
 """
 
 import asyncio
@@ -49,7 +49,9 @@ class Pressure:
             OverloadedError: with Retry-After; nothing was stored.
         """
         if self.memory_share >= HARD_MEMORY_SHARE:
-            raise OverloadedError("The stream's memory is full; nothing was stored.", retry_after_s=2 * RETRY_AFTER_S)
+            raise OverloadedError(
+                "The stream's memory is full; nothing was stored.", retry_after_s=2 * RETRY_AFTER_S
+            )
         if self.load >= LOAD_MAX and not heartbeat and severity_max < VIOLATION_SEVERITY_MIN:
             raise OverloadedError("The system sheds load; nothing was stored.", retry_after_s=RETRY_AFTER_S)
 
@@ -83,7 +85,6 @@ class Pressure:
             shares += [backlog / bound.backlog_entries_max, age_s / bound.unwritten_age_s_max]
         self.load = load_of(shares)
         INGEST_LOAD.set(self.load)
-
 
 
 def _age_s(oldest: list[Any], now_us: int) -> float:

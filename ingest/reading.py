@@ -1,8 +1,8 @@
 """
 Decoding of batches: fast when everything fits, thorough when something does not.
 
-The whole body is decoded at once into types. Only when that fails, or when single events might be too large, are the
-events taken one by one, so that every fault is named.
+The whole body is decoded at once into types. Only when that fails, or when single events might be too large,
+are the events taken one by one, so that every fault is named.
 """
 
 from typing import Any, Final
@@ -67,8 +67,8 @@ def read_each(body: bytes, settings: Settings) -> tuple[LooseBulk, list[tuple[in
     Decode and check a batch event by event.
 
     Returns:
-        The batch's own members, the valid events with their index, and the faults by index. Where the batch carries
-        the first clientSequence, every event gets its own from its index.
+        The batch's own members, the valid events with their index, and the faults by index. Where the batch
+        carries the first clientSequence, every event gets its own from its index.
     """
     loose = decode(body, _LOOSE)
     if len(loose.events) > settings.batch_events_max:
@@ -81,10 +81,13 @@ def read_each(body: bytes, settings: Settings) -> tuple[LooseBulk, list[tuple[in
         event, wrong = _read_one(raw, settings)
         if event is None:
             faults[index] = [
-                {"path": f"events[{index}]{_below(fault['path'])}", "message": fault["message"]} for fault in wrong
+                {"path": f"events[{index}]{_below(fault['path'])}", "message": fault["message"]}
+                for fault in wrong
             ]
         elif loose.client_sequence is not None:
-            good.append((index, msgspec.structs.replace(event, client_sequence=loose.client_sequence + index)))
+            good.append(
+                (index, msgspec.structs.replace(event, client_sequence=loose.client_sequence + index))
+            )
         else:
             good.append((index, event))
     return loose, good, faults

@@ -1,9 +1,10 @@
 """
 Reconcile a shard after any restart or failover of Redis, and open its next epoch.
 
-Until this is done nothing is admitted: the tiers accept only an epoch that was opened for the very Redis that answers.
-What the stream still holds is stored first; whatever is missing from it is named; then PostgreSQL allots the epoch and
-Redis opens it with one synced write. Sessions of earlier epochs count as absent from then on and are read through.
+Until this is done nothing is admitted: the tiers accept only an epoch that was opened for the very Redis that
+answers. What the stream still holds is stored first; whatever is missing from it is named; then PostgreSQL
+allots the epoch and Redis opens it with one synced write. Sessions of earlier epochs count as absent from
+then on and are read through.
 """
 
 from typing import Any, Final
@@ -13,7 +14,7 @@ import structlog
 
 from ingest.shard import GapError, Stream
 from ingest.store import Chunk, FencedError, renumber, statement, store
-from ingest.stream import HEADER, Incarnation
+from ingest.stream import HEADER
 from kernel.runtime import STREAM_LOSSES
 from kernel.settings import Settings
 
@@ -34,10 +35,13 @@ def take_up(conn: psycopg.Connection[Any], stream: Stream, settings: Settings) -
     now = stream.incarnation()
     latest = _row(conn, "read_latest_epoch", shard)
     epoch, counter = _row(conn, "read_offset", shard) or NOTHING
-    if latest is not None and latest[3] and latest[0] == epoch == stream.epoch():
-        if Incarnation(latest[1], latest[2]) == now:
-            stream.forget_through(epoch, counter)
-            return epoch, counter
+    if (
+        latest is not None
+        and latest == (epoch, now.run_id, now.replication_id, True)
+        and stream.epoch() == epoch
+    ):
+        stream.forget_through(epoch, counter)
+        return epoch, counter
     log.info("shard_reconciling", shard=shard, epoch=epoch, counter=counter)
     counter = _drain(conn, stream, epoch, counter, settings)
     seen = stream.last_id()
@@ -54,8 +58,13 @@ def take_up(conn: psycopg.Connection[Any], stream: Stream, settings: Settings) -
     return fresh, 0
 
 
-def _drain(conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: int, settings: Settings) -> int:
-    """Store what the stream holds beyond the offset, name what it should hold and does not; return the new offset."""
+def _drain(
+    conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: int, settings: Settings
+) -> int:
+    """
+    Store what the stream holds beyond the offset, name what it should hold and does not; return the new
+    offset.
+    """
     if epoch == 0:
         return counter
     last = stream.last_id()
@@ -64,7 +73,9 @@ def _drain(conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: i
             name_loss(conn, stream.shard, epoch, "emptied", counter + 1, None)
         return counter
     if last < (epoch, counter):
-        name_loss(conn, stream.shard, epoch, "rolled_back", counter + 1, last[1] if last[0] == epoch else None)
+        name_loss(
+            conn, stream.shard, epoch, "rolled_back", counter + 1, last[1] if last[0] == epoch else None
+        )
         return counter
     named_once = False
     while True:
@@ -110,7 +121,7 @@ def skip_gap(conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter:
     return gap.found - 1
 
 
-def name_loss(  # noqa: PLR0913  one row's columns
+def name_loss(
     conn: psycopg.Connection[Any], shard: int, epoch: int, kind: str, expected: int, found: int | None
 ) -> None:
     """Record a loss of acknowledged entries where nobody can miss it."""

@@ -1,5 +1,6 @@
 """
-Replies in the shapes of proctor-module.txt and veritas-architecture.txt, with the acknowledgement beside them.
+Replies in the shapes of proctor-module.txt and veritas-architecture.txt, with the acknowledgement beside
+them.
 """
 
 from datetime import UTC, datetime
@@ -111,9 +112,7 @@ def single(session_id: int, event: EventIn, batch: Batch, appended: Appended) ->
     return SingleReply(success=True, data=out, ack=appended.ack)
 
 
-def bulk(
-    count: int, appended: Appended, results: list[dict[str, Any]] | UnsetType = UNSET
-) -> BulkReply:
+def bulk(count: int, appended: Appended, results: list[dict[str, Any]] | UnsetType = UNSET) -> BulkReply:
     """Return the reply to a batch of `count` stored events."""
     message = "1 event logged" if count == 1 else f"{count} events logged"
     return BulkReply(success=True, data=count, message=message, ack=appended.ack, results=results)

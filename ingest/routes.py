@@ -21,7 +21,6 @@ from kernel.access import Action, scope_of
 from kernel.errors import DomainError, InvalidInputError, NotAuthenticatedError
 from kernel.events import EventType, Role, event_id
 from kernel.runtime import EVENTS_REFUSED
-from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring
 from kernel.web import SETTINGS, Route, decode, decode_query, read_body
 
@@ -45,7 +44,9 @@ TIER: Final = web.AppKey("tier", Tier)
 class BulkQuery(Struct, frozen=True, forbid_unknown_fields=True):
     """`partial=true` stores what is valid and answers for each event."""
 
-    partial: Annotated[bool, Meta(description="Store the valid events of a batch that holds invalid ones.")] = False
+    partial: Annotated[
+        bool, Meta(description="Store the valid events of a batch that holds invalid ones.")
+    ] = False
 
 
 def sender_of(request: web.Request) -> Sender:
@@ -88,7 +89,7 @@ def _client(instance: str | None) -> int | None:
     return None if instance is None else client_key(instance)
 
 
-def _reply(payload: Any) -> web.Response:
+def _reply(payload: object) -> web.Response:
     return web.Response(body=replies.encode(payload), status=202, content_type="application/json")
 
 
@@ -98,7 +99,10 @@ _MONITOR: Final = msgspec.json.Decoder(MonitorIn | list[MonitorIn])
 
 
 async def post_event(request: web.Request) -> web.Response:
-    """Log one event. A retry with the same clientSequence or Idempotency-Key gets the first reply, as a duplicate."""
+    """
+    Log one event. A retry with the same clientSequence or Idempotency-Key gets the first reply, as a
+    duplicate.
+    """
     settings, tier, sender = request.app[SETTINGS], request.app[TIER], sender_of(request)
     body = await read_body(request, settings)
     refuse_large_events(body, settings)
@@ -189,7 +193,8 @@ async def post_monitor_events(request: web.Request) -> web.Response:
     """
     Log events by attempt: one, or a list.
 
-    A list may span many attempts: each attempt's events are stored whole or not at all, with a result for each.
+    A list may span many attempts: each attempt's events are stored whole or not at all, with a result for
+    each.
     """
     settings, sender = request.app[SETTINGS], sender_of(request)
     body = await read_body(request, settings)
@@ -260,12 +265,14 @@ async def _monitor(
             "The attempt id is not a UUID.", errors=[{"path": "attempt_id", "message": "Expected a UUID"}]
         ) from error
     session_id = await tier.sessions.of_attempt(attempt)
-    appended = await tier.appender.append(session_id, admitted, sender, key=key, body=body or _canonical(events))
+    appended = await tier.appender.append(
+        session_id, admitted, sender, key=key, body=body or _canonical(events)
+    )
     return appended, session_id
 
 
 def _text(data: msgspec.Raw | UnsetType) -> str | None:
-    return None if data is UNSET or data is None else bytes(data).decode()  # type: ignore[arg-type]
+    return None if data is UNSET or data is None else bytes(data).decode()
 
 
 def _canonical(events: list[MonitorIn]) -> bytes:

@@ -1,12 +1,13 @@
 """
 Read a session through from PostgreSQL when Redis does not have it.
 
-Only what is absent is set, and only for the epoch that was open before PostgreSQL was read: rows are complete as of
-that epoch, because it opened after the stream before it had been drained into them.
+Only what is absent is set, and only for the epoch that was open before PostgreSQL was read: rows are complete
+as of that epoch, because it opened after the stream before it had been drained into them.
 """
 
 import asyncio
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -26,7 +27,7 @@ def _us(when: datetime | None) -> str:
     return "" if when is None else str(round(when.timestamp() * 1_000_000))
 
 
-def restore_arguments(epoch: int, row: asyncpg.Record) -> list[str | int]:
+def restore_arguments(epoch: int, row: asyncpg.Record | dict[str, Any]) -> list[str | int]:
     """Return the arguments of the `restore` function for a row of `read_session`."""
     arguments: list[str | int] = [
         epoch,
@@ -82,7 +83,9 @@ class Sessions:
 
     async def _restore(self, session_id: int) -> None:
         shard = shard_of(session_id, self._shards)
-        epoch = self._epochs.of(shard)  # before the read: rows are complete as of this epoch, not of a later one
+        epoch = self._epochs.of(
+            shard
+        )  # before the read: rows are complete as of this epoch, not of a later one
         row = await self._read("read_session", session_id)
         if row is None:
             raise NotFoundError("There is no such proctor session.")
@@ -122,7 +125,9 @@ class Sessions:
             rows = await self._pool.fetch(named("ingest")["locate_events"], session_id, client, low, high)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise UnavailableError("The database cannot be reached.", retry_after_s=1) from error
-        return {row["client_seq"]: (row["seq"], round(row["occurred_at"].timestamp() * 1_000_000)) for row in rows}
+        return {
+            row["client_seq"]: (row["seq"], round(row["occurred_at"].timestamp() * 1_000_000)) for row in rows
+        }
 
     async def _read(self, statement: str, *arguments: object) -> asyncpg.Record | None:
         try:

@@ -3,7 +3,7 @@ A shard as its writer sees it: what the stream holds after the stored offset, re
 """
 
 from time import sleep
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import redis
@@ -55,10 +55,10 @@ class Stream:
 
     def wrong(self) -> list[str]:
         """Return what contradicts the durability that acknowledgements promise."""
-        settings: dict[str, Any] = self.client.config_get("append*", "maxmemory", "maxmemory-policy")
+        settings = self.client.config_get("append*", "maxmemory", "maxmemory-policy")
         return wrong_durability(
             {name: str(value) for name, value in self.client.info().items()},
-            {name: str(value) for name, value in settings.items()},
+            {str(name): str(value) for name, value in settings.items()},
         )
 
     def load_functions(self) -> None:
@@ -110,7 +110,9 @@ class Stream:
         finals: list[tuple[int, int]] = []
         rows, size, last = 0, 0, after
         while rows < settings.writer_batch_rows and size < settings.writer_batch_bytes:
-            entries = self._next(epoch, last, settings.writer_batch_rows - rows, settings.writer_batch_bytes - size)
+            entries = self._next(
+                epoch, last, settings.writer_batch_rows - rows, settings.writer_batch_bytes - size
+            )
             for ident, fields in entries:
                 _, counter = parse_id(ident)
                 if counter != last + 1:
@@ -132,7 +134,8 @@ class Stream:
         """Return the next entries of the epoch after the counter: no more than are likely to fit."""
         count = max(1, min(READ_ENTRIES_MAX, rows_left, int(bytes_left / self._entry_bytes)))
         key = stream_key(self.shard)
-        entries: list[Any] = self.client.xrange(key, f"({entry_id(epoch, after)}", entry_id(epoch, 2**62), count=count)
+        found = self.client.xrange(key, f"({entry_id(epoch, after)}", entry_id(epoch, 2**62), count=count)
+        entries = cast("list[Any]", found)
         if entries:
             mean = sum(len(fields.get(b"b", b"")) for _, fields in entries) / len(entries)
             self._entry_bytes += (max(mean, 64.0) - self._entry_bytes) / 4

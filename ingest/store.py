@@ -1,11 +1,12 @@
 """
 One batch into PostgreSQL: offset, rows, progress, dead letters, in one transaction.
 
-The compare-and-set on the offset comes first: it fences a writer that was paused, and makes the batch exactly-once.
-Rows that PostgreSQL refuses are found by bisection and go to the dead-letter table with their neighbours' commit.
+The compare-and-set on the offset comes first: it fences a writer that was paused, and makes the batch
+exactly-once. Rows that PostgreSQL refuses are found by bisection and go to the dead-letter table with their
+neighbours' commit.
 """
 
-from typing import Any, Final, LiteralString, cast
+from typing import Any, Final, LiteralString
 
 import msgspec
 import psycopg
@@ -24,7 +25,10 @@ REASON_LENGTH_MAX: Final = 500
 
 
 class FencedError(Exception):
-    """The offset has moved or the epoch is over: another writer owns the shard, or an unseen commit went through."""
+    """
+    The offset has moved or the epoch is over: another writer owns the shard, or an unseen commit went
+    through.
+    """
 
 
 class FloodError(Exception):
@@ -52,8 +56,10 @@ class Letter(msgspec.Struct, frozen=True):
 
 
 def statement(name: str) -> LiteralString:
-    """Return a writer's statement; psycopg asks for text that no input can reach, and a file of ours is that."""
-    return cast("LiteralString", named("writer")[name])
+    """
+    Return a writer's statement; psycopg asks for text that no input can reach, and a file of ours is that.
+    """
+    return named("writer")[name]
 
 
 def store(
@@ -78,7 +84,7 @@ def store(
         return _transact(conn, shard, epoch, before, chunk, rows, settings.dead_letters_in_a_row_max)
 
 
-def _transact(  # noqa: PLR0913  the seven things a transaction is about
+def _transact(
     conn: psycopg.Connection[Any],
     shard: int,
     epoch: int,
@@ -156,7 +162,7 @@ def _bisect(
     return letters
 
 
-def _write_letters(  # noqa: PLR0913  a letter says where it came from
+def _write_letters(
     cursor: psycopg.RawCursor[Any], rows: Rows, letters: list[Letter], shard: int, epoch: int, counter: int
 ) -> None:
     for letter in letters:

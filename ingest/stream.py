@@ -35,9 +35,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     The events of one request, by column, as they travel in the stream (msgpack).
 
     `types` and `severities` hold one byte an event; `client_us` eight (little-endian microseconds since 1970,
-    NO_TIME where the client sent none). `sequences` is the first clientSequence where they are dense, a list where
-    they are not, None without a client. `unstorable` lists events whose text PostgreSQL cannot hold (a NUL in JSON):
-    accepted, and meant for the dead-letter table. `effective_us` is set by our own sweeps, for events of the past.
+    NO_TIME where the client sent none). `sequences` is the first clientSequence where they are dense, a list
+    where they are not, None without a client. `unstorable` lists events whose text PostgreSQL cannot hold (a
+    NUL in JSON): accepted, and meant for the dead-letter table. `effective_us` is set by our own sweeps, for
+    events of the past.
     """
 
     version: int

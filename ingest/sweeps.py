@@ -1,14 +1,15 @@
 """
 What the owner of a shard does beside writing: end sessions in the stream, notice missing heartbeats.
 
-PostgreSQL's end of a session is the truth; these sweeps carry it into the stream, where it takes its place among the
-events. Missed heartbeats become events at their own place in time (spec.md, decision 11). Every step can be repeated.
+PostgreSQL's end of a session is the truth; these sweeps carry it into the stream, where it takes its place
+among the events. Missed heartbeats become events at their own place in time (spec.md, decision 11). Every
+step can be repeated.
 """
 
 from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import psycopg
 import redis
@@ -36,7 +37,8 @@ from sql import named
 
 log = structlog.get_logger(__name__)
 SWEEP_ROWS_MAX: Final = 500
-# A client that was offline sends what it buffered right after it is back: a gap is classed once that had time to come.
+# A client that was offline sends what it buffered right after it is back: a gap is classed once that had time
+# to come.
 BACKFILL_GRACE_S: Final = 10
 HASH_GRACE_S: Final = 3600
 KEY_WINDOW_S: Final = 86_400
@@ -52,7 +54,9 @@ class Sweeper:
         self._settings = settings
 
     def close_sessions(self, epochs: dict[int, int]) -> int:
-        """Write the end entry of every session that has ended in PostgreSQL; return how many were looked at."""
+        """
+        Write the end entry of every session that has ended in PostgreSQL; return how many were looked at.
+        """
         rows = self._rows("list_closing", self._settings.shards, list(epochs), SWEEP_ROWS_MAX)
         for row in rows:
             self._finish(row["id"], epochs)
@@ -64,9 +68,7 @@ class Sweeper:
         for row in self._rows("list_silent", shards, owned, now, HEARTBEAT_MISSED_AFTER_S, SWEEP_ROWS_MAX):
             since: datetime = row["silent_since"]
             missed_at = since + timedelta(seconds=HEARTBEAT_MISSED_AFTER_S)
-            if self._append(
-                row, since, EventType.NetworkDisconnected, Severity.High, missed_at, epochs
-            ):
+            if self._append(row, since, EventType.NetworkDisconnected, Severity.High, missed_at, epochs):
                 self._execute("open_gap", row["id"], since)
                 HEARTBEATS_MISSED.inc()
         settled = now - timedelta(seconds=BACKFILL_GRACE_S)
@@ -83,7 +85,7 @@ class Sweeper:
         kind = "network" if row["is_filled"] else "unexplained"
         self._execute("close_gap", row["session_id"], since, ended, kind, missed)
 
-    def _append(  # noqa: PLR0913  an event has that many parts
+    def _append(
         self,
         row: dict[str, Any],
         since: datetime,
@@ -92,7 +94,10 @@ class Sweeper:
         effective_at: datetime,
         epochs: dict[int, int],
     ) -> bool:
-        """Append one event of our own, once: its idempotency key is the gap. False: not now, the next sweep will."""
+        """
+        Append one event of our own, once: its idempotency key is the gap. False: not now, the next sweep
+        will.
+        """
         session_id = row.get("session_id") or row["id"]
         shard = shard_of(session_id, self._settings.shards)
         key = f"{event_type.name}:{since.timestamp():.6f}"
@@ -108,7 +113,16 @@ class Sweeper:
             effective_us=round(effective_at.timestamp() * 1_000_000),
         )
         keys = [own, stream_key(shard), shard_key(shard), idempotency_key(shard, session_id, key)]
-        arguments = [epochs[shard], session_id, 1, "", "", "", str(row["organisation_id"]), int(severity >= Severity.High)]
+        arguments = [
+            epochs[shard],
+            session_id,
+            1,
+            "",
+            "",
+            "",
+            str(row["organisation_id"]),
+            int(severity >= Severity.High),
+        ]
         limits = ["", "", 0, 1, 0, self._settings.client_ranges_max, KEY_WINDOW_S, key, encode_batch(batch)]
         for _ in range(2):
             reply = self._fcall("append", keys, [*arguments, *limits])
@@ -135,15 +149,16 @@ class Sweeper:
         row = self._session(session_id)
         if row is not None:
             shard = shard_of(session_id, self._settings.shards)
-            self._fcall("restore", [session_key(shard, session_id), shard_key(shard)], restore_arguments(epoch, row))
+            self._fcall(
+                "restore", [session_key(shard, session_id), shard_key(shard)], restore_arguments(epoch, row)
+            )
 
     def _session(self, session_id: int) -> dict[str, Any] | None:
         with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
             return cursor.execute(named("ingest")["read_session"].encode(), (session_id,)).fetchone()
 
-    def _fcall(self, name: str, keys: Sequence[bytes], arguments: Sequence[object]) -> list[Any]:
-        reply: list[Any] = self._client.execute_command("FCALL", function(name), len(keys), *keys, *arguments)
-        return reply
+    def _fcall(self, name: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> list[Any]:
+        return cast("list[Any]", self._client.fcall(function(name).decode(), len(keys), *keys, *arguments))
 
     def _rows(self, name: str, *arguments: object) -> list[dict[str, Any]]:
         with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:

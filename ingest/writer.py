@@ -88,8 +88,12 @@ class Owner:
         log.warning("shard_left", shard=self.shard, why=why[:300])
 
     def _own(self) -> None:
-        with psycopg.connect(self._settings.database_url, autocommit=True) as conn, connect_redis(self._settings) as client:
-            # The promise rests on this: an acknowledged event may leave the stream only when it is on disk here.
+        with (
+            psycopg.connect(self._settings.database_url, autocommit=True) as conn,
+            connect_redis(self._settings) as client,
+        ):
+            # The promise rests on this: an acknowledged event may leave the stream only when it is on disk
+            # here.
             conn.execute(statement("make_commits_durable"))
             while not self._stop.is_set():
                 if _scalar(conn, "try_own_shard", self.shard):
@@ -165,7 +169,11 @@ def sweep(owners: list[Owner], settings: Settings, stop: threading.Event) -> Non
 
 
 def _sweep_on(
-    sweeper: Sweeper, ears: psycopg.Connection[Any], owners: list[Owner], settings: Settings, stop: threading.Event
+    sweeper: Sweeper,
+    ears: psycopg.Connection[Any],
+    owners: list[Owner],
+    settings: Settings,
+    stop: threading.Event,
 ) -> None:
     silence_due = monotonic()
     while not stop.is_set():
@@ -185,7 +193,7 @@ def _sweep_on(
             pass
 
 
-def _scalar(conn: psycopg.Connection[Any], name: str, *arguments: object) -> Any:
+def _scalar(conn: psycopg.Connection[Any], name: str, *arguments: object) -> object:
     with psycopg.RawCursor(conn) as cursor:
         row = cursor.execute(statement(name), arguments).fetchone()
     return None if row is None else row[0]
@@ -208,7 +216,9 @@ async def main(stop: asyncio.Event) -> None:
         return "; ".join(wrong) or None
 
     app = new_app(settings)
-    add_health(app, [shards_fine], lambda: {"owned": [owner.shard for owner in owners if owner.epoch is not None]})
+    add_health(
+        app, [shards_fine], lambda: {"owned": [owner.shard for owner in owners if owner.epoch is not None]}
+    )
     runner = await serve(app, settings, port=settings.metrics_port) if settings.metrics_port else None
     log.info("writer_started", shards=settings.shards)
     await stop.wait()

@@ -1,8 +1,8 @@
 """
 The one access table: which role may do what, and to whose rows. Pure.
 
-Every use case asks `scope_of` first and hands the scope to its SQL, which filters the rows. A role without an entry
-is refused. Its printed form stands in ARCHITECTURE.md, and a test compares the two (spec.md A-4).
+Every use case asks `scope_of` first and hands the scope to its SQL, which filters the rows. A role without an
+entry is refused. Its printed form stands in ARCHITECTURE.md, and a test compares the two (spec.md A-4).
 """
 
 from enum import StrEnum
@@ -44,7 +44,7 @@ class Action(StrEnum):
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
-_EVERYONE: Final = {role: Scope.own for role in Role}
+_EVERYONE: Final = dict.fromkeys(Role, Scope.own)
 
 ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.event_post: {Role.student: Scope.own, Role.service: Scope.organisation},

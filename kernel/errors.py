@@ -1,8 +1,9 @@
 """
 The one tree of errors a caller can cause, or must be told about.
 
-Each class carries the HTTP status and the stable `code` that clients may switch on; `kernel.web` turns whatever
-escapes a handler into RFC 9457 `application/problem+json`. Text in an error is shown to the caller: no secrets.
+Each class carries the HTTP status and the stable `code` that clients may switch on; `kernel.web` turns
+whatever escapes a handler into RFC 9457 `application/problem+json`. Text in an error is shown to the caller:
+no secrets.
 """
 
 from typing import ClassVar

@@ -106,7 +106,12 @@ STERN_WARNING_AFTER_VIOLATIONS: Final = 10
 # A high severity makes any event but a heartbeat a violation (proctor-module.txt, "Violation detection").
 VIOLATION_SEVERITY_MIN: Final = 3
 VIOLATION_TYPES: Final = frozenset(
-    {EventType.TabSwitched, EventType.FullscreenExited, EventType.DevToolsOpened, EventType.MultipleFacesDetected}
+    {
+        EventType.TabSwitched,
+        EventType.FullscreenExited,
+        EventType.DevToolsOpened,
+        EventType.MultipleFacesDetected,
+    }
 )
 
 SESSION_ID_MAX: Final = 2**31 - 1
@@ -130,8 +135,12 @@ SEVERITY_BY_NAME: Final[dict[str, Severity]] = {
 
 
 def event_id(session_id: int, sequence: int) -> int:
-    """Return the event's global integer id, below 2**53: the session in the high bits, the sequence in the low 22."""
-    assert 0 < session_id <= SESSION_ID_MAX and 0 < sequence <= SEQUENCE_MAX, "both are bounded where they are allotted"
+    """
+    Return the event's global integer id, below 2**53: the session in the high bits, the sequence in the low
+    22.
+    """
+    assert 0 < session_id <= SESSION_ID_MAX, "bounded by its identity column"
+    assert 0 < sequence <= SEQUENCE_MAX, "both are bounded where they are allotted"
     return session_id << SEQUENCE_BITS | sequence
 
 

@@ -1,8 +1,9 @@
 """
-The OpenAPI 3.1 document of a list of routes: the same list that the router and the access test read (spec.md X-3).
+The OpenAPI 3.1 document of a list of routes: the same list that the router and the access test read (spec.md
+X-3).
 
-Schemas come from the msgspec types of the routes, descriptions from the handlers' docstrings and the types' `Meta`, who
-may call from the access table.
+Schemas come from the msgspec types of the routes, descriptions from the handlers' docstrings and the types'
+`Meta`, who may call from the access table.
 """
 
 import inspect
@@ -53,7 +54,7 @@ def document(routes: Sequence[Route], *, title: str, version: str) -> Json:
         title: of the API.
         version: of the API.
     """
-    types = list(dict.fromkeys(kind for route in routes for kind in _types(route))) + [Problem]
+    types = [*dict.fromkeys(kind for route in routes for kind in _types(route)), Problem]
     found, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
     schemas = dict(zip(types, found, strict=True))
     paths: dict[str, Json] = {}
@@ -135,7 +136,9 @@ def _reply(route: Route, schemas: dict[Any, Json]) -> Json:
 
 
 def _path_parameter(name: str) -> Json:
-    """Describe a path parameter by its name: `…_id` and `…Id` are UUIDs, `id` is a proctor session's number."""
+    """
+    Describe a path parameter by its name: `…_id` and `…Id` are UUIDs, `id` is a proctor session's number.
+    """
     if name.endswith(("_id", "Id")):
         schema: Json = {"type": "string", "format": "uuid"}
         description = f"The {name.removesuffix('_id').removesuffix('Id')}'s UUID."
@@ -167,7 +170,10 @@ def _described(schema: Json) -> Json:
 
 
 def _tidied(value: Json) -> Json:
-    """Give the components of generic types readable names: `Envelope[list[core_api.x.Y]]` is `EnvelopeOfListOfY`."""
+    """
+    Give the components of generic types readable names: `Envelope[list[core_api.x.Y]]` is
+    `EnvelopeOfListOfY`.
+    """
     schemas = value["components"]["schemas"]
     renamed = {
         name: "Of".join(

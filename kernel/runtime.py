@@ -7,7 +7,7 @@ import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import orjson
@@ -16,29 +16,41 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from kernel.settings import Settings
 
-# -- metrics: the one list, with meaning and unit --------------------------------------------------------------------
+# -- metrics: the one list, with meaning and unit ------------------------------------------------------------
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 HTTP_REQUESTS = Counter("veritas_http_requests_total", "Requests answered.", ["method", "route", "status"])
-HTTP_SECONDS = Histogram("veritas_http_request_seconds", "Time from headers to reply.", ["route"], buckets=_SECONDS)
+HTTP_SECONDS = Histogram(
+    "veritas_http_request_seconds", "Time from headers to reply.", ["route"], buckets=_SECONDS
+)
 EVENTS_ACCEPTED = Counter("veritas_ingest_events_accepted_total", "Events acknowledged as durable.")
 EVENTS_DUPLICATE = Counter("veritas_ingest_events_duplicate_total", "Events recognised as stored before.")
 EVENTS_REFUSED = Counter("veritas_ingest_refused_total", "Requests refused by ingest, by reason.", ["reason"])
 INGEST_LOAD = Gauge("veritas_ingest_load", "X-Ingest-Load: 0 idle to 10 shedding.")
-APPEND_SECONDS = Histogram("veritas_ingest_append_seconds", "Durable append, round trip to Redis.", buckets=_SECONDS)
+APPEND_SECONDS = Histogram(
+    "veritas_ingest_append_seconds", "Durable append, round trip to Redis.", buckets=_SECONDS
+)
 APPENDS_INFLIGHT = Gauge("veritas_ingest_appends_inflight", "Appends on their way to Redis.")
 ROWS_WRITTEN = Counter("veritas_writer_rows_total", "Event rows committed to PostgreSQL.", ["shard"])
 BATCH_ROWS = Histogram(
-    "veritas_writer_batch_rows", "Rows of one COPY.", buckets=(1, 10, 100, 500, 1000, 2500, 5000, 10_000, 20_000)
+    "veritas_writer_batch_rows",
+    "Rows of one COPY.",
+    buckets=(1, 10, 100, 500, 1000, 2500, 5000, 10_000, 20_000),
 )
 BATCH_SECONDS = Histogram("veritas_writer_batch_seconds", "One batch, read to commit.", buckets=_SECONDS)
 STREAM_BACKLOG = Gauge("veritas_stream_backlog_entries", "Stream entries not yet stored.", ["shard"])
-UNWRITTEN_AGE = Gauge("veritas_stream_oldest_unwritten_seconds", "Age of the oldest entry not yet stored.", ["shard"])
+UNWRITTEN_AGE = Gauge(
+    "veritas_stream_oldest_unwritten_seconds", "Age of the oldest entry not yet stored.", ["shard"]
+)
 DEAD_LETTERS = Counter("veritas_writer_dead_letters_total", "Rows PostgreSQL refused.", ["shard", "sqlstate"])
-STREAM_LOSSES = Counter("veritas_stream_losses_total", "Losses of acknowledged entries that were seen.", ["shard", "kind"])
+STREAM_LOSSES = Counter(
+    "veritas_stream_losses_total", "Losses of acknowledged entries that were seen.", ["shard", "kind"]
+)
 SHARD_OWNED = Gauge("veritas_writer_shard_owned", "1 where this process owns the shard.", ["shard"])
-SHARD_STOPPED = Gauge("veritas_writer_shard_stopped", "1 where a flood of dead letters stopped the shard.", ["shard"])
+SHARD_STOPPED = Gauge(
+    "veritas_writer_shard_stopped", "1 where a flood of dead letters stopped the shard.", ["shard"]
+)
 HEARTBEATS_MISSED = Counter("veritas_heartbeats_missed_total", "Heartbeat gaps detected.")
 PROJECTED_ATTEMPTS = Counter("veritas_pipeline_attempts_projected_total", "Attempt rows recomputed.")
 PROJECTION_LAG = Gauge("veritas_pipeline_projection_lag_seconds", "Age of the oldest dirty session.")
@@ -60,10 +72,12 @@ def configure_logging(process: str, level: str = "info") -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process)
-    logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format='{"event":"library","message":"%(message)s"}')
+    logging.basicConfig(
+        stream=sys.stdout, level=logging.WARNING, format='{"event":"library","message":"%(message)s"}'
+    )
 
 
-def _dumps(value: object, **_: Any) -> bytes:
+def _dumps(value: object, **_: object) -> bytes:
     return orjson.dumps(value, default=str)
 
 
@@ -77,7 +91,10 @@ def _encode_json(value: object) -> str:
 
 
 async def open_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool[asyncpg.Record]":
-    """Open a PostgreSQL pool (`database_url` by default); json and jsonb come and go as Python values through orjson."""
+    """
+    Open a PostgreSQL pool (`database_url` by default); json and jsonb come and go as Python values through
+    orjson.
+    """
     return await asyncpg.create_pool(
         url or settings.database_url,
         min_size=1,
@@ -88,7 +105,9 @@ async def open_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run `main` on uvloop until SIGTERM or SIGINT sets the event it is given; `main` then drains and returns."""
+    """
+    Run `main` on uvloop until SIGTERM or SIGINT sets the event it is given; `main` then drains and returns.
+    """
     import uvloop  # noqa: PLC0415  only processes need the loop, not whoever imports a metric
 
     async def body() -> None:

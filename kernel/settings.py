@@ -1,9 +1,9 @@
 """
 Settings: one frozen struct, built once from the environment at start-up and passed down.
 
-Every name is `VERITAS_` plus the field in capitals; an unknown `VERITAS_*` name stops the process, so that a typo
-cannot silently leave a bound at its default. Descriptions are part of the types: `python -m kernel.settings` prints
-them all, and a test refuses a field without one.
+Every name is `VERITAS_` plus the field in capitals; an unknown `VERITAS_*` name stops the process, so that a
+typo cannot silently leave a bound at its default. Descriptions are part of the types: `python -m
+kernel.settings` prints them all, and a test refuses a field without one.
 """
 
 import os
@@ -20,10 +20,8 @@ class SettingsError(Exception):
     """The environment does not make valid settings; the message names the variable."""
 
 
-def _about(text: str, **bounds: Any) -> Meta:
+def _about(text: str, **bounds: Any) -> Meta:  # noqa: ANN401  msgspec checks them
     return Meta(description=text, **bounds)
-
-
 
 
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,27 +30,42 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # -- where things are
     database_url: Annotated[str, _about("PostgreSQL with TimescaleDB, as a libpq URL.", min_length=1)] = ""
     ingest_database_url: Annotated[
-        str, _about("Ingest's own login where it shares a process with the core API; `database_url` when empty.")
+        str,
+        _about("Ingest's own login where it shares a process with the core API; `database_url` when empty."),
     ] = ""
-    owner_database_url: Annotated[str, _about("The owner's URL, for migrations; `database_url` when empty.")] = ""
+    owner_database_url: Annotated[
+        str, _about("The owner's URL, for migrations; `database_url` when empty.")
+    ] = ""
     redis_url: Annotated[str, _about("Redis >= 7 with appendfsync always and noeviction.")] = ""
-    warehouse: Annotated[str, _about("Root of the Parquet warehouse: a folder or an s3:// URL.")] = ".veritas/warehouse"
+    warehouse: Annotated[str, _about("Root of the Parquet warehouse: a folder or an s3:// URL.")] = (
+        ".veritas/warehouse"
+    )
     state: Annotated[str, _about("Folder of the local stack: servers' data, logs, local.json.")] = ".veritas"
 
     # -- processes
     http_host: Annotated[str, _about("Address that HTTP listens on.")] = "127.0.0.1"
     http_port: Annotated[int, _about("Port of the process's HTTP server.", ge=0, le=65535)] = 8080
     metrics_port: Annotated[
-        int, _about("Port of /metrics, /livez, /readyz of processes without an HTTP API; 0 is none.", ge=0, le=65535)
+        int,
+        _about(
+            "Port of /metrics, /livez, /readyz of processes without an HTTP API; 0 is none.", ge=0, le=65535
+        ),
     ] = 0
     ingest_processes: Annotated[int, _about("Ingest processes that share one port.", ge=1, le=64)] = 1
     pool_connections_max: Annotated[int, _about("PostgreSQL connections of one process.", ge=1, le=100)] = 8
-    log_level: Annotated[str, _about("debug, info, warning or error.", pattern="^(debug|info|warning|error)$")] = "info"
-    shutdown_s: Annotated[int, _about("Seconds a process may take to drain after SIGTERM.", ge=1, le=300)] = 20
+    log_level: Annotated[
+        str, _about("debug, info, warning or error.", pattern="^(debug|info|warning|error)$")
+    ] = "info"
+    shutdown_s: Annotated[int, _about("Seconds a process may take to drain after SIGTERM.", ge=1, le=300)] = (
+        20
+    )
 
     # -- tokens
     jwt_keys: Annotated[
-        str, _about("HMAC keys as `kid:base64[,kid:base64]`; the first signs, all verify. At least 32 bytes each.")
+        str,
+        _about(
+            "HMAC keys as `kid:base64[,kid:base64]`; the first signs, all verify. At least 32 bytes each."
+        ),
     ] = ""
     access_token_s: Annotated[int, _about("Life of an access token, seconds.", ge=60)] = 86_400
     launch_link_s: Annotated[int, _about("Life of an unused launch link, seconds.", ge=60)] = 86_400
@@ -71,7 +84,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     read_deadline_s: Annotated[float, _about("Seconds within which a body must have arrived.", gt=0)] = 10.0
     client_ranges_max: Annotated[int, _about("Ranges of clientSequence kept per client instance.", ge=2)] = 64
     idempotency_window_s: Annotated[int, _about("How long an Idempotency-Key is remembered.", ge=60)] = 3600
-    late_window_s: Annotated[int, _about("How long buffered events are taken after a session's end.", ge=0)] = 1800
+    late_window_s: Annotated[
+        int, _about("How long buffered events are taken after a session's end.", ge=0)
+    ] = 1800
     backfill_after_ms: Annotated[
         int, _about("Events older than this on arrival (corrected client time) count as back-filled.", ge=100)
     ] = 5000
@@ -80,7 +95,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shards: Annotated[int, _about("Stream shards. Fixed for the life of an installation.", ge=1, le=256)] = 4
     redis_connections: Annotated[int, _about("Pipelined connections of one ingest process.", ge=1, le=64)] = 8
     append_deadline_s: Annotated[float, _about("Seconds to wait for a durable append.", gt=0)] = 5.0
-    inflight_appends_max: Annotated[int, _about("Appends of one ingest process on their way to Redis.", ge=1)] = 2048
+    inflight_appends_max: Annotated[
+        int, _about("Appends of one ingest process on their way to Redis.", ge=1)
+    ] = 2048
 
     # -- back-pressure (spec.md I-5): load is 10 x the largest share of these
     backlog_entries_max: Annotated[int, _about("Unwritten stream entries of one shard.", ge=100)] = 200_000
@@ -88,16 +105,24 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     redis_memory_share_max: Annotated[float, _about("Share of Redis's maxmemory in use.", gt=0, lt=1)] = 0.85
 
     # -- writer
-    writer_batch_rows: Annotated[int, _about("Rows of one COPY at most (one request over is possible).", ge=1)] = 20_000
+    writer_batch_rows: Annotated[
+        int, _about("Rows of one COPY at most (one request over is possible).", ge=1)
+    ] = 20_000
     writer_batch_bytes: Annotated[int, _about("Payload bytes of one COPY at most.", ge=1 << 16)] = 16 << 20
     writer_batch_ms: Annotated[int, _about("How long a batch may wait to fill.", ge=0, le=5000)] = 50
     writer_lock_s: Annotated[float, _about("Seconds between attempts to become a shard's owner.", gt=0)] = 1.0
-    dead_letters_in_a_row_max: Annotated[int, _about("Dead letters without a good row that stop a shard.", ge=1)] = 100
+    dead_letters_in_a_row_max: Annotated[
+        int, _about("Dead letters without a good row that stop a shard.", ge=1)
+    ] = 100
     heartbeat_sweep_s: Annotated[float, _about("Seconds between sweeps for missed heartbeats.", gt=0)] = 5.0
 
     # -- pipeline
-    projection_debounce_ms: Annotated[int, _about("How long dirty attempts are gathered before they are projected.", ge=0)] = 500
-    publish_debounce_s: Annotated[float, _about("Least seconds between two builds of one Parquet dataset.", ge=0)] = 5.0
+    projection_debounce_ms: Annotated[
+        int, _about("How long dirty attempts are gathered before they are projected.", ge=0)
+    ] = 500
+    publish_debounce_s: Annotated[
+        float, _about("Least seconds between two builds of one Parquet dataset.", ge=0)
+    ] = 5.0
     build_grace_s: Annotated[int, _about("Seconds an old build is kept after it was replaced.", ge=0)] = 600
     pipeline_threads: Annotated[int, _about("Worker threads of the pipeline.", ge=1, le=64)] = 2
 
@@ -107,7 +132,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = False
 
 
-def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+def load(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
     """
     Build the settings from the environment.
 

@@ -32,8 +32,8 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     What a verified token says.
 
-    `user_id`, `org` and `exam_id` are UUIDs as text; `iat` and `exp` are seconds since 1970; `jti` is unique per
-    token. `exam_id` is set on launch links only.
+    `user_id`, `org` and `exam_id` are UUIDs as text; `iat` and `exp` are seconds since 1970; `jti` is unique
+    per token. `exam_id` is set on launch links only.
     """
 
     user_id: str

@@ -1,8 +1,8 @@
 """
 HTTP as every process speaks it: routes as data, bounded bodies, JSON replies, problems, health.
 
-One middleware turns whatever escapes a handler into RFC 9457 `application/problem+json`; handlers never build an
-error reply. Compressed bodies are decompressed here, within a bound, so the server must run with
+One middleware turns whatever escapes a handler into RFC 9457 `application/problem+json`; handlers never build
+an error reply. Compressed bodies are decompressed here, within a bound, so the server must run with
 `auto_decompress=False` (`serve` does).
 """
 
@@ -50,9 +50,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """
     One operation: what the router, the access test and the OpenAPI document all read.
 
-    `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are the
-    msgspec types of what comes and goes; `also_status` are further successes with the same reply; `also_bare` serves
-    the path without the /api prefix too (spec.md, decision 3). The docstring of the handler is the operation's description.
+    `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are
+    the msgspec types of what comes and goes; `also_status` are further successes with the same reply;
+    `also_bare` serves the path without the /api prefix too (spec.md, decision 3). The docstring of the
+    handler is the operation's description.
     """
 
     method: str
@@ -77,14 +78,18 @@ def mount(app: web.Application, routes: Iterable[Route]) -> None:
 
 
 def send_json(
-    payload: Any, *, status: int = 200, headers: dict[str, str] | None = None, content_type: str = "application/json"
+    payload: object,
+    *,
+    status: int = 200,
+    headers: dict[str, str] | None = None,
+    content_type: str = "application/json",
 ) -> web.Response:
     """Return a JSON response; structs, UUIDs and datetimes are written as the documents show them."""
     body = orjson.dumps(payload, default=_builtins, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
     return web.Response(body=body, status=status, headers=headers, content_type=content_type)
 
 
-def _builtins(value: object) -> Any:
+def _builtins(value: object) -> object:
     return msgspec.to_builtins(value, builtin_types=(bytes,))
 
 
@@ -102,7 +107,7 @@ def problem(error: DomainError, request_id: str) -> web.Response:
     if error.errors is not None:
         document["errors"] = error.errors
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
-    if error.status == 401:  # noqa: PLR2004  RFC 9110 asks for the challenge
+    if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return send_json(document, status=error.status, headers=headers, content_type="application/problem+json")
 
@@ -118,15 +123,17 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         response = await handler(request)
     except DomainError as error:
         response = problem(error, request_id)
-        if error.status >= 500:  # noqa: PLR2004  the class of status codes
+        if error.status >= 500:
             log.warning("request_refused", request_id=request_id, code=error.code, detail=error.detail)
     except web.HTTPException as error:
-        response = problem(_from_aiohttp(error), request_id) if error.status >= 400 else error  # noqa: PLR2004
+        response = problem(_from_aiohttp(error), request_id) if error.status >= 400 else error
     except (ConnectionResetError, asyncio.CancelledError):
         raise
     except Exception:
         log.exception("request_failed", request_id=request_id, method=request.method)
-        response = problem(DomainError("Something failed on our side; the request id finds it in the log."), request_id)
+        response = problem(
+            DomainError("Something failed on our side; the request id finds it in the log."), request_id
+        )
     if not response.prepared:
         response.headers["X-Request-Id"] = request_id
     resource = request.match_info.route.resource
@@ -168,8 +175,12 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
         message = f"Content-Encoding {encoding} is not read here; send gzip, zstd or none."
         raise UnsupportedMediaError(message)
     try:
-        async with asyncio.timeout(settings.read_deadline_s):
-            body = await request.read()  # bounded by client_max_size, which `new_app` sets to body_bytes_max
+        # Bounded by client_max_size, which `new_app` sets. A body that is here needs no timer.
+        if request.content.is_eof():
+            body = await request.read()
+        else:
+            async with asyncio.timeout(settings.read_deadline_s):
+                body = await request.read()
     except TimeoutError as error:
         message = f"The body did not arrive within {settings.read_deadline_s:g} s."
         raise ReadTimeoutError(message) from error
@@ -234,7 +245,9 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     except msgspec.ValidationError as error:
         text, _, path = str(error).partition(" - at `")
         where = path.rstrip("`").removeprefix("$").lstrip(".") or "body"
-        raise InvalidInputError("A value is not allowed.", errors=[{"path": where, "message": text}]) from error
+        raise InvalidInputError(
+            "A value is not allowed.", errors=[{"path": where, "message": text}]
+        ) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError("The body is not valid JSON.") from error
 
@@ -257,7 +270,9 @@ def decode_query(request: web.Request, query: type[T]) -> T:
 ReadyCheck = Callable[[], Awaitable[str | None]]
 
 
-def add_health(app: web.Application, checks: Sequence[ReadyCheck], level: Callable[[], dict[str, Any]]) -> None:
+def add_health(
+    app: web.Application, checks: Sequence[ReadyCheck], level: Callable[[], dict[str, Any]]
+) -> None:
     """
     Serve /livez, /readyz and /metrics.
 
@@ -266,7 +281,7 @@ def add_health(app: web.Application, checks: Sequence[ReadyCheck], level: Callab
         checks: each returns None when fine, or a sentence that says what is wrong; /readyz is 503 with those.
         level: what health says beside that, such as the durability level.
     """
-    from prometheus_client import generate_latest  # noqa: PLC0415  keeps import time out of short-lived commands
+    from prometheus_client import generate_latest  # noqa: PLC0415  spares short-lived commands the import
 
     async def livez(_: web.Request) -> web.Response:
         return send_json({"status": "ok"})
@@ -274,11 +289,14 @@ def add_health(app: web.Application, checks: Sequence[ReadyCheck], level: Callab
     async def readyz(_: web.Request) -> web.Response:
         wrong = [sentence for check in checks if (sentence := await check()) is not None]
         return send_json(
-            {"status": "unavailable" if wrong else "ok", "wrong": wrong, **level()}, status=503 if wrong else 200
+            {"status": "unavailable" if wrong else "ok", "wrong": wrong, **level()},
+            status=503 if wrong else 200,
         )
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(
+            body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
+        )
 
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)

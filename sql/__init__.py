@@ -1,8 +1,8 @@
 """
 Every SQL text of the system, and the loader that hands it out by name.
 
-`migrations/NNNN_noun.sql` build the schema, `queries/noun.sql` hold named statements (`-- name: verb_noun`), written
-with `$n` parameters for asyncpg and for psycopg's raw cursors alike. Imports `kernel` only.
+`migrations/NNNN_noun.sql` build the schema, `queries/noun.sql` hold named statements (`-- name: verb_noun`),
+written with `$n` parameters for asyncpg and for psycopg's raw cursors alike. Imports `kernel` only.
 """
 
 import re

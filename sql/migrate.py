@@ -1,8 +1,8 @@
 """
 Apply the numbered migrations, forward only, each in one transaction, each exactly once.
 
-An advisory lock lets one migrator work at a time; a checksum refuses a file that changed after it was applied.
-Optional migrations (`sql/optional/`) are applied only when named.
+An advisory lock lets one migrator work at a time; a checksum refuses a file that changed after it was
+applied. Optional migrations (`sql/optional/`) are applied only when named.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def pending(conn: psycopg.Connection, optional: Sequence[str] = ()) -> dict[str,
             raise MigrationError(message)
         wanted[name] = extras[name]
     conn.execute(statements["create_ledger"].encode())
-    applied = dict(conn.execute(statements["list_applied"].encode()).fetchall())
+    applied: dict[str, str] = dict(conn.execute(statements["list_applied"].encode()).fetchall())
     for name, text in wanted.items():
         if name in applied and applied[name] != checksum(text):
             message = f"migration {name} was changed after it was applied"
@@ -60,7 +60,9 @@ def pending(conn: psycopg.Connection, optional: Sequence[str] = ()) -> dict[str,
     return {name: text for name, text in wanted.items() if name not in applied}
 
 
-def migrate(url: str, optional: Sequence[str] = (), report: Callable[[str], None] = lambda _: None) -> list[str]:
+def migrate(
+    url: str, optional: Sequence[str] = (), report: Callable[[str], None] = lambda _: None
+) -> list[str]:
     """
     Bring the database at `url` up to date and return the names of what was applied.
 
@@ -73,7 +75,9 @@ def migrate(url: str, optional: Sequence[str] = (), report: Callable[[str], None
         for name, text in pending(conn, optional).items():
             with conn.transaction():
                 conn.execute(text.encode(), prepare=False)
-                conn.execute(statements["record_applied"].encode(), {"name": name, "checksum": checksum(text)})
+                conn.execute(
+                    statements["record_applied"].encode(), {"name": name, "checksum": checksum(text)}
+                )
             report(name)
             done.append(name)
         return done
