@@ -72,7 +72,11 @@ def _inspect_postgres(bin_folder: Path) -> PostgresPrograms | None:
         return None
     match = re.search(r"(\d+)", _output([str(server), "--version"]))
     major = int(match[1]) if match else 0
-    return PostgresPrograms(bin_folder, major, _extension(bin_folder, major)) if major >= POSTGRES_MAJOR_MIN else None
+    return (
+        PostgresPrograms(bin_folder, major, _extension(bin_folder, major))
+        if major >= POSTGRES_MAJOR_MIN
+        else None
+    )
 
 
 def _extension(bin_folder: Path, major: int) -> str | None:

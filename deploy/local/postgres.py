@@ -1,0 +1,160 @@
+"""
+A private PostgreSQL with TimescaleDB: one superuser `veritas`, one database `veritas`, sized for this machine.
+"""
+
+import os
+import signal
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Final
+
+import psycopg
+
+from deploy.local.programs import PostgresPrograms, find_postgres
+from deploy.local.server import (
+    Server,
+    ServerError,
+    as_service_account,
+    give_to_account,
+    home_for,
+    machine_memory_bytes,
+    remembered_password,
+    remembered_port,
+)
+
+OWNER: Final = "veritas"
+DATABASE: Final = "veritas"
+BUFFERS_SHARE: Final = 1 / 8
+BUFFERS_MB: Final = (128, 2048)  # least, most
+
+Postgres = Server
+
+
+def start_postgres(folder: Path, *, port: int | None = None) -> Postgres:
+    """
+    Start a private PostgreSQL and return it when it answers; the first start makes the cluster and the database.
+
+    Args:
+        folder: its place; see `deploy.local.server.home_for` for where the data really lies.
+        port: of 127.0.0.1; by default the one used last time here, or a free one.
+
+    Returns:
+        The server; `.url` is the owner's, `.stop()`, `.kill()` and `.start()` as often as wanted, `.close()` at the end.
+
+    Raises:
+        ServerError: PostgreSQL or TimescaleDB is not installed, the folder is in use, or the server does not start.
+    """
+    programs = find_postgres()
+    if programs is None or programs.timescaledb is None:
+        raise ServerError("PostgreSQL >= 15 with TimescaleDB is not installed: run `make setup`")
+    home = home_for(folder)
+    password = remembered_password(home)
+    port = remembered_port(home, port)
+    cluster = home / "data"
+    server = Server(
+        "postgres",
+        home,
+        port=port,
+        url=f"postgresql://{OWNER}:{password}@127.0.0.1:{port}/{DATABASE}",
+        command=[str(programs.bin_folder / "postgres"), "-D", str(cluster)],
+        stop_signal=signal.SIGINT,  # "fast": roll back what runs, write a checkpoint
+        answers=_answers,
+    )
+    if not (cluster / "PG_VERSION").exists():
+        _make_cluster(programs, cluster, home / "password")
+    _require_same_major(programs, cluster)
+    _configure(programs, cluster, port)
+    server.start()
+    _make_database(programs, server, password)
+    return server
+
+
+def _make_cluster(programs: PostgresPrograms, cluster: Path, password_file: Path) -> None:
+    """Make the cluster beside its final place and rename it there, so that half a cluster is never used."""
+    unfinished = cluster.with_suffix(".unfinished")
+    _run(["rm", "-rf", str(unfinished)])
+    options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
+    initdb = [
+        str(programs.bin_folder / "initdb"),
+        "-D",
+        str(unfinished),
+        "-U",
+        OWNER,
+        f"--pwfile={password_file}",
+    ]
+    _run([*initdb, *options])
+    unfinished.rename(cluster)
+
+
+def _require_same_major(programs: PostgresPrograms, cluster: Path) -> None:
+    made_by = int((cluster / "PG_VERSION").read_text())
+    if made_by != programs.major:
+        raise ServerError(
+            f"{cluster} was made by PostgreSQL {made_by}, and this is {programs.major}: move it away"
+        )
+
+
+def _configure(programs: PostgresPrograms, cluster: Path, port: int) -> None:
+    memory_mb = machine_memory_bytes() >> 20
+    least, most = BUFFERS_MB
+    text = Template((files("deploy.local") / "postgresql.conf").read_text()).substitute(
+        port=port,
+        wal_compression="lz4" if _knows_lz4(programs, cluster) else "on",
+        shared_buffers_mb=min(max(int(memory_mb * BUFFERS_SHARE), least), most),
+        cache_mb=memory_mb // 2,
+    )
+    conf = cluster / "postgresql.conf"
+    conf.write_text(text)
+    give_to_account(conf)
+
+
+def _knows_lz4(programs: PostgresPrograms, cluster: Path) -> bool:
+    """True when this build of PostgreSQL can compress its log with lz4; it would not start with a method unknown to it."""
+    ask = [
+        str(programs.bin_folder / "postgres"),
+        "-D",
+        str(cluster),
+        "-C",
+        "wal_compression",
+        "-c",
+        "wal_compression=lz4",
+    ]
+    return (
+        subprocess.run([*as_service_account(), *ask], check=False, capture_output=True, cwd="/").returncode
+        == 0
+    )
+
+
+def _make_database(programs: PostgresPrograms, server: Server, password: str) -> None:
+    command = [
+        str(programs.bin_folder / "createdb"),
+        f"--maintenance-db={_maintenance(server.url)}",
+        DATABASE,
+    ]
+    environment = os.environ | {"PGPASSWORD": password, "LC_ALL": "C"}
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode != 0 and "already exists" not in done.stderr:
+        raise ServerError(f"createdb: {done.stderr.strip()}")
+
+
+def _maintenance(url: str) -> str:
+    """Return the address of the database that is there from the start."""
+    return url.removesuffix(DATABASE) + "postgres"
+
+
+def _answers(url: str) -> bool:
+    try:
+        with psycopg.connect(_maintenance(url), connect_timeout=5):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(
+        [*as_service_account(), *command], check=False, capture_output=True, text=True, cwd="/"
+    )
+    if done.returncode != 0:
+        raise ServerError(f"{Path(command[0]).name}: {done.stderr.strip() or done.stdout.strip()}")

@@ -1,0 +1,320 @@
+"""
+A private server process: started, watched, stopped or killed by whoever opened it.
+
+Servers never run as root: when the caller is root they run as SERVICE_ACCOUNT. They end with the process that started
+them, however that one ends, so that nothing is left behind. A folder serves one owner at a time.
+"""
+
+import fcntl
+import os
+import pwd
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+SERVICE_ACCOUNT: Final = (
+    "postgres"  # made by Debian's package of PostgreSQL; both servers use it when the caller is root
+)
+UNREACHABLE_HOME: Final = Path("/var/lib/veritas")
+START_S_MAX: Final = 180.0  # crash recovery and reading an append-only file take their time
+STOP_S_MAX: Final = 60.0
+POLL_S: Final = 0.02
+LOG_BYTES_MAX: Final = 16 << 20
+
+
+class ServerError(Exception):
+    """A server cannot be started or stopped; the message says why and where its log is."""
+
+
+class Server:
+    """
+    One server with its folder, port and password; `start_postgres` and `start_redis` make them.
+
+    Attributes:
+        name: "postgres" or "redis".
+        home: folder that holds its data, log, port and password.
+        port: TCP port on 127.0.0.1, the same at every start.
+        url: address with the password in it.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        *,
+        port: int,
+        url: str,
+        command: list[str],
+        stop_signal: signal.Signals,
+        answers: Callable[[str], bool],
+    ) -> None:
+        self.name = name
+        self.home = home
+        self.port = port
+        self.url = url
+        self._command = command
+        self._stop_signal = stop_signal
+        self._answers = answers
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = _lock(home)
+        self._end_leftover()
+
+    @property
+    def log(self) -> Path:
+        """The file that the server's own messages go to."""
+        return self.home / f"{self.name}.log"
+
+    @property
+    def pid(self) -> int:
+        """
+        Process id of the running server; for PostgreSQL the postmaster's.
+
+        Raises:
+            ServerError: it does not run.
+        """
+        if self._process is None or self._process.poll() is not None:
+            raise ServerError(f"{self.name} in {self.home} does not run")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """True while the process lives; it may still be starting or recovering."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """
+        Start on the same data and port, and return when the server answers; nothing happens when it runs already.
+
+        Call it from a thread that lives on: the server ends with the thread that started it.
+
+        Raises:
+            ServerError: it ended at once, or does not answer within START_S_MAX seconds.
+        """
+        self.launch()
+        deadline = time.monotonic() + START_S_MAX
+        while not self.answers():
+            if not self.is_running:
+                raise ServerError(
+                    f"{self.name} ended while starting; the end of {self.log}:\n{_tail(self.log)}"
+                )
+            if time.monotonic() > deadline:
+                raise ServerError(f"{self.name} does not answer after {START_S_MAX:.0f} s; see {self.log}")
+            time.sleep(POLL_S)
+
+    def answers(self) -> bool:
+        """True when the server takes requests now."""
+        return self._answers(self.url)
+
+    def launch(self) -> None:
+        """Start the process without waiting until it answers; nothing happens when it runs already."""
+        if self.is_running:
+            return
+        if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
+            self.log.replace(self.log.with_suffix(".log.1"))
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*as_service_account(), *_with_parent(self._stop_signal), *self._command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.home,
+                start_new_session=True,  # Ctrl-C reaches the one who stops servers in order, not the servers
+            )
+        (self.home / "pid").write_text(str(self._process.pid))
+
+    def stop(self) -> None:
+        """
+        End the server in good order and wait for it; nothing happens when it does not run.
+
+        Raises:
+            ServerError: it had to be killed after STOP_S_MAX seconds.
+        """
+        if self._process is None:
+            return
+        if self.is_running:
+            self._process.send_signal(self._stop_signal)
+        try:
+            self._process.wait(STOP_S_MAX)
+        except subprocess.TimeoutExpired as late:
+            self.kill()
+            raise ServerError(f"{self.name} did not stop within {STOP_S_MAX:.0f} s and was killed") from late
+        self._forget()
+
+    def kill(self) -> None:
+        """End the server and all its children with SIGKILL, as a crash would, and wait until they are gone."""
+        if self._process is None:
+            return
+        _kill_tree(self._process.pid)
+        self._process.wait()
+        self._forget()
+
+    def close(self) -> None:
+        """Stop the server and let somebody else open the folder."""
+        self.stop()
+        os.close(self._lock)
+
+    def _forget(self) -> None:
+        self._process = None
+        (self.home / "pid").unlink(missing_ok=True)
+
+    def _end_leftover(self) -> None:
+        """Stop the server that an owner left behind here; the folder's lock tells that the owner is gone."""
+        note = self.home / "pid"
+        if not note.exists():
+            return
+        pid = int(note.read_text() or 0)
+        if pid and _works_in(pid, self.home):
+            os.kill(pid, self._stop_signal)
+            deadline = time.monotonic() + STOP_S_MAX
+            while _works_in(pid, self.home) and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+            if _works_in(pid, self.home):
+                _kill_tree(pid)
+        note.unlink()
+
+
+def home_for(folder: Path) -> Path:
+    """
+    Return the folder that the server's account can work in, made if need be: `folder` where it can reach that.
+
+    A checkout below /root, say, is out of the account's reach; the data then lies below UNREACHABLE_HOME, in a folder
+    named for `folder`.
+    """
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    reachable = subprocess.run([*as_service_account(), "test", "-x", str(folder.parent)], check=False)
+    home = (
+        folder
+        if reachable.returncode == 0
+        else UNREACHABLE_HOME / sha256(os.fsencode(folder)).hexdigest()[:12]
+    )
+    home.parent.mkdir(parents=True, exist_ok=True)
+    home.mkdir(mode=0o700, exist_ok=True)
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(SERVICE_ACCOUNT)
+        os.chown(home, owner.pw_uid, owner.pw_gid)
+    return home
+
+
+def as_service_account() -> list[str]:
+    """Return the words that put a command under SERVICE_ACCOUNT when the caller is root, none otherwise."""
+    if os.geteuid() != 0:
+        return []
+    return ["setpriv", f"--reuid={SERVICE_ACCOUNT}", f"--regid={SERVICE_ACCOUNT}", "--init-groups", "--"]
+
+
+def remembered_port(home: Path, port: int | None) -> int:
+    """Return `port`, else the one remembered in `home` while it is free, else a free one; and remember it."""
+    note = home / "port"
+    if port is None and note.exists():
+        remembered = int(note.read_text())
+        port = remembered if is_free(remembered) else None
+    chosen = port or _free_port()
+    note.write_text(str(chosen))
+    return chosen
+
+
+def remembered_password(home: Path) -> str:
+    """Return the server's password, made at the first call and kept in `home`."""
+    note = home / "password"
+    if not note.exists():
+        note.touch(mode=0o600)
+        note.write_text(secrets.token_urlsafe(24))
+        give_to_account(note)
+    return note.read_text()
+
+
+def give_to_account(path: Path) -> None:
+    """Give a file to the server's account when the caller is root."""
+    if os.geteuid() == 0:
+        owner = pwd.getpwnam(SERVICE_ACCOUNT)
+        os.chown(path, owner.pw_uid, owner.pw_gid)
+
+
+def is_free(port: int) -> bool:
+    """True when nobody listens on the port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def machine_memory_bytes() -> int:
+    """Return the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _with_parent(stop_signal: signal.Signals) -> list[str]:
+    """Return the words that have the kernel stop the command when the process that started it dies."""
+    return ["setpriv", f"--pdeathsig={stop_signal.name.removeprefix('SIG')}", "--"]
+
+
+def _lock(home: Path) -> int:
+    """Take the folder for this process; a second owner would corrupt the first one's data."""
+    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as taken:
+        os.close(descriptor)
+        raise ServerError(f"{home} is in use by another process: is the stack running already?") from taken
+    return descriptor
+
+
+def _kill_tree(pid: int) -> None:
+    """Kill a process and its children; the parent first, so that it cannot react to their deaths."""
+    children = _children(pid)
+    for each in (pid, *children):
+        try:
+            os.kill(each, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    while any(_is_alive(child) for child in children):
+        time.sleep(POLL_S)
+
+
+def _children(pid: int) -> list[int]:
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            after_name = status.read_text().rpartition(") ")[2]
+        except OSError:
+            continue  # it ended meanwhile
+        if int(after_name.split()[1]) == pid:
+            found.append(int(status.parent.name))
+    return found
+
+
+def _works_in(pid: int, home: Path) -> bool:
+    """True while the process lives and its working directory is in `home`, as both servers' is: a pid may be reused."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(home)
+    except OSError:
+        return False
+
+
+def _is_alive(pid: int) -> bool:
+    """False once the process is gone or waits to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _tail(path: Path, lines: int = 15) -> str:
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

@@ -1,0 +1,18 @@
+-- What the local stack does to its own PostgreSQL once the migrations have run.
+
+-- name: compose_password_change
+-- $1 role text, $2 password text
+-- Gives back the statement to run: a role's password cannot be a parameter of it.
+SELECT format('ALTER ROLE %I PASSWORD %L', $1::text, $2::text);
+
+-- name: read_server_settings
+-- $1 names text[]. One row per setting that the server knows.
+SELECT name, setting FROM pg_settings WHERE name = ANY ($1::text[]);
+
+-- name: read_extension
+-- $1 name text. installed is null where the database does not have it yet; no row where the server does not offer it.
+SELECT default_version, installed_version FROM pg_available_extensions WHERE name = $1::text;
+
+-- name: read_timescaledb_license
+-- Null where the extension is not loaded; 'apache' or 'timescale' otherwise.
+SELECT current_setting('timescaledb.license', true);

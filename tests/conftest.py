@@ -1,0 +1,99 @@
+"""
+Real servers for the tests: one private PostgreSQL and Redis per run, a database of its own for each test that asks.
+
+A server that cannot start fails the run; nothing is skipped.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+import redis
+
+from deploy.local.postgres import Postgres, start_postgres
+from deploy.local.redis import Redis, start_redis
+from deploy.local.roles import give_passwords, on_database
+from sql.migrate import migrate
+
+TEMPLATE = "veritas_template"
+numbers = count(1)
+
+
+def make_server_folder() -> Path:
+    """Return a new folder with a short path that the servers' own account can reach."""
+    folder = Path(tempfile.mkdtemp(prefix="veritas-", dir="/tmp"))
+    folder.chmod(0o755)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_folder() -> Iterator[Path]:
+    """The folder of this run's shared servers."""
+    folder = make_server_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """A folder for a test that starts servers of its own (to kill them, say); close them before the test ends."""
+    folder = make_server_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(run_folder: Path) -> Iterator[Postgres]:
+    """The run's PostgreSQL. Tests that harm a server start one of their own."""
+    server = start_postgres(run_folder / "postgres")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def redis_server(run_folder: Path) -> Iterator[Redis]:
+    """The run's Redis."""
+    server = start_redis(run_folder / "redis")
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def template(postgres: Postgres) -> dict[str, str]:
+    """Migrate the template database once; return each role's address of it."""
+    with psycopg.connect(postgres.url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {TEMPLATE}".encode())
+    url = on_database(postgres.url, TEMPLATE)
+    migrate(url)
+    return give_passwords(url)
+
+
+@pytest.fixture
+def database(postgres: Postgres, template: dict[str, str]) -> Iterator[str]:
+    """A migrated database of the test's own: the owner's address, gone when the test ends."""
+    assert template, "the template database is migrated first"
+    name = f"veritas_test_{next(numbers)}"
+    with psycopg.connect(postgres.url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
+        yield on_database(postgres.url, name)
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def database_as(database: str, template: dict[str, str]) -> Callable[[str], str]:
+    """Give the address of the test's database for one process's login: `database_as("veritas_ingest")`."""
+    name = database.rpartition("/")[2]
+    return lambda role: on_database(template[role], name)
+
+
+@pytest.fixture
+def redis_url(redis_server: Redis) -> str:
+    """The run's Redis, emptied of keys and functions."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+        client.function_flush()
+    return redis_server.url
