@@ -50,7 +50,7 @@ format: setup ## let ruff fix and format what it can
 	.venv/bin/ruff format $(sources)
 
 lock: setup ## resolve pyproject.toml anew into requirements.lock, for every supported Python
-	.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	.venv/bin/uv pip compile pyproject.toml --group dev --group bench --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 doctor: setup ## say what is there, what is not, and how to mend it
