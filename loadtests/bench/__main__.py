@@ -1,0 +1,65 @@
+"""
+Run benchmarks: `python -m loadtests.bench [all|ingest|soak]`; figures go to the terminal and to build/bench/.
+"""
+
+import argparse
+import asyncio
+import sys
+from typing import Final
+
+import msgspec
+from rich.console import Console
+
+from deploy.local.server import ServerError
+from loadtests.bench import ingest, soak
+from loadtests.bench.loads import LoadError
+from loadtests.bench.report import show, write
+from loadtests.bench.screen import Screen
+from loadtests.bench.stack import BenchError
+
+NAMES: Final = ("ingest", "soak")
+
+
+def options() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
+    parser.add_argument("bench", nargs="?", default="all", choices=["all", *NAMES])
+    parser.add_argument("--quick", action="store_true", help="a fifth of the time; figures are indicative")
+    parser.add_argument(
+        "--ingest-processes", type=int, default=1, help="ingest processes that share the port"
+    )
+    parser.add_argument("--connections", type=int, default=64, help="connections at saturation")
+    parser.add_argument("--minutes", type=float, default=10.0, help="length of the soak")
+    parser.add_argument("--rate", type=float, help="events/s of the soak; half of saturation when not given")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run what was asked for; 1 when a benchmark failed."""
+    asked = options()
+    console = Console()
+    screen = Screen(console)
+    sizes = msgspec.structs.replace(
+        ingest.QUICK if asked.quick else ingest.Sizes(),
+        ingest_processes=asked.ingest_processes,
+        bulk_connections=asked.connections,
+    )
+    try:
+        for name in NAMES if asked.bench == "all" else (asked.bench,):
+            console.rule(name)
+            figures: object
+            if name == "ingest":
+                figures = asyncio.run(ingest.measure(sizes, screen))
+            else:
+                rate = soak.rated_events_per_s() if asked.rate is None else asked.rate
+                figures = asyncio.run(soak.measure(asked.minutes * 60, rate, sizes, screen))
+            show(console, name, figures)
+            console.print(f"written to {write(name, figures)}", highlight=False)
+    except (BenchError, LoadError, ServerError) as error:
+        console.print(f"[red]failed:[/] {error}", highlight=False)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""
+The two baselines, measured on the same servers and cores as the product.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from loadtests.baselines import copy_baseline, seed_design
+from loadtests.bench.loads import Plan, run_load
+from loadtests.bench.screen import Screen
+from loadtests.bench.stack import Servers, free_port, programs, statement, wait_until_answers
+from loadtests.bench.wire import Shape, Target
+
+SEED_DATABASE: Final = "seed_design"
+# Each worker handles one request at a time. More than 30 at once on one of them and it waits for its own pool
+# with its event loop blocked, until the pool's timeout of 30 s: so few connections are to its advantage.
+SEED_CONNECTIONS: Final = 16
+SEED_WORKERS: Final = 2
+
+
+def measure_copy(
+    servers: Servers, sessions: Sequence[int], *, rows: int, passes: int, screen: Screen
+) -> float:
+    """Return rows a second of server-side COPY into the empty events table; it is empty again afterwards."""
+    row = servers.owner.execute(statement("data_folder")).fetchone()
+    assert row is not None, "the setting is always there"
+    path = Path(row[0]) / copy_baseline.FILE_NAME
+    with screen.step("COPY baseline"):
+        copy_baseline.write_file(path, sessions, rows, copy_baseline.arrival_start())
+        try:
+            return copy_baseline.copy_rows_per_s(servers.owner, rows=rows, passes=passes, report=screen.say)
+        finally:
+            path.unlink()
+
+
+async def measure_seed(
+    servers: Servers, *, attempts: int, warm_up_s: float, seconds: float, screen: Screen, log: Path
+) -> float:
+    """Return the naive design's events a second over HTTP, one event a request, in a database of its own."""
+    servers.owner.execute(statement("create_seed_database"))
+    url = servers.postgres.url.rpartition("/")[0] + f"/{SEED_DATABASE}"
+    targets = [Target(attempt, "unused") for attempt in seed_design.create_schema(url, attempts)]
+    port = free_port()
+    application = "loadtests.baselines.seed_design:create_app"
+    command = ["-m", "uvicorn", application, "--factory", "--workers", str(SEED_WORKERS), "--port", str(port)]
+    quiet = ["--no-access-log", "--log-level", "warning"]
+    with programs([("seed design", command + quiet)], {"database_url": url}, log) as running:
+        wait_until_answers(f"http://127.0.0.1:{port}/openapi.json", running, log)
+        plan = Plan(
+            port=port,
+            shape=Shape.seed,
+            instance="",
+            targets=targets,
+            connections=SEED_CONNECTIONS,
+            seconds=warm_up_s,
+        )
+        await run_seed_load(plan, "naive design, warm-up", screen)
+        return await run_seed_load(msgspec.structs.replace(plan, seconds=seconds), "naive design", screen)
+
+
+async def run_seed_load(plan: Plan, title: str, screen: Screen) -> float:
+    """Run one load on the naive design and return events a second; each was committed before its reply."""
+    with screen.step(title, plan.seconds) as show:
+        outcome = await run_load(
+            plan,
+            on_start=lambda _: None,
+            on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted:,} events"),
+        )
+    screen.say(f"{title}: {outcome.requests_per_s:,.0f} events/s, p50 {outcome.latency_ms['p50']:.0f} ms")
+    return outcome.requests_per_s

@@ -1,0 +1,190 @@
+"""
+The ingest benchmark: COPY, the naive design and the product, one after another on the same servers and cores.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from deploy.local.programs import find_redis
+from kernel.tokens import Keyring
+from loadtests.baselines import copy_baseline
+from loadtests.bench import machine
+from loadtests.bench.chain import Chain
+from loadtests.bench.comparisons import measure_copy, measure_seed
+from loadtests.bench.loads import percentiles
+from loadtests.bench.prober import Prober
+from loadtests.bench.report import FOLDER, Report
+from loadtests.bench.screen import Screen
+from loadtests.bench.stack import (
+    Servers,
+    make_sessions,
+    new_jwt_keys,
+    open_servers,
+    private_folder,
+    processes,
+    settle,
+    statement,
+    tiers,
+)
+from loadtests.bench.wire import EVENTS_PER_REQUEST, Shape, Target
+
+PROBE_SESSIONS = 8  # they spread over the shards
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is done. The defaults are what docs/benchmarks.md reports; connections are the loader's."""
+
+    sessions: int = 6_000
+    copy_rows: int = copy_baseline.ROWS
+    copy_passes: int = copy_baseline.PASSES
+    warm_up_s: float = 5.0
+    saturation_s: float = 20.0
+    single_s: float = 10.0
+    rated_s: float = 20.0
+    seed_s: float = 10.0
+    bulk_connections: int = 64
+    single_connections: int = 128
+    rated_connections: int = 256
+    ingest_processes: int = 1
+
+
+QUICK = Sizes(
+    copy_rows=500_000, copy_passes=1, warm_up_s=3.0, saturation_s=6.0, single_s=4.0, rated_s=6.0, seed_s=4.0
+)
+
+
+class Saturation(msgspec.Struct, frozen=True):
+    """Events in the table a second, first send to last commit, and CPU µs per event by process meanwhile."""
+
+    events_per_s: float
+    cpu_us_per_event: dict[str, float]
+
+
+@contextmanager
+def running_chain(
+    servers: Servers, sizes: Sizes, screen: Screen, log: Path
+) -> Iterator[tuple[Chain, list[Target]]]:
+    """Make sessions and start the tiers; yield the chain, and targets that only the prober uses."""
+    keys = new_jwt_keys()
+    with screen.step("sessions and tokens"):
+        targets = make_sessions(
+            servers.owner, Keyring.parse(keys), sizes.sessions + PROBE_SESSIONS, datetime.now(UTC)
+        )
+    with tiers(servers, keys, log, sizes.ingest_processes) as running:
+        yield Chain(servers, running, targets[:-PROBE_SESSIONS], screen), targets[-PROBE_SESSIONS:]
+
+
+async def measure_saturation(chain: Chain, sizes: Sizes) -> Saturation:
+    """Drive the chain with bulks of 50 as fast as it answers, then wait until the last event is committed."""
+    await chain.load("warm-up", Shape.bulk, sizes.warm_up_s, sizes.bulk_connections)
+    await chain.stored_at()
+    await settle(chain.servers)
+    before = chain.acknowledged.total()
+    meter = machine.CpuMeter(processes(chain.servers, chain.tiers))
+    outcome = await chain.load("saturation", Shape.bulk, sizes.saturation_s, sizes.bulk_connections)
+    stored_at = await chain.stored_at()
+    used_s = meter.read(processes(chain.servers, chain.tiers)) | {"loader": outcome.cpu_s}
+    events = chain.acknowledged.total() - before
+    return Saturation(
+        events_per_s=events / (stored_at - outcome.first_send_at),
+        cpu_us_per_event={name: seconds / events * 1e6 for name, seconds in used_s.items()},
+    )
+
+
+async def measure_single(chain: Chain, sizes: Sizes) -> float:
+    """Return durable events a second with one event a request, first send to last commit."""
+    await settle(chain.servers)
+    before = chain.acknowledged.total()
+    outcome = await chain.load("single events", Shape.single, sizes.single_s, sizes.single_connections)
+    stored_at = await chain.stored_at()
+    return (chain.acknowledged.total() - before) / (stored_at - outcome.first_send_at)
+
+
+async def measure_rated(
+    chain: Chain, probes: list[Target], events_per_s: float, sizes: Sizes
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return acknowledgement latency and accept to queryable, ms, in open loop at so many events a second."""
+    rate = events_per_s / EVENTS_PER_REQUEST[Shape.bulk]
+    connections = sizes.rated_connections
+    await settle(chain.servers)
+    await chain.load("rated warm-up", Shape.bulk, sizes.warm_up_s, connections, requests_per_s=rate)
+    prober = Prober(chain.tiers.port, probes)
+    outcome, _ = await asyncio.gather(
+        chain.load("rated load", Shape.bulk, sizes.rated_s, connections, requests_per_s=rate),
+        prober.run(chain.servers.postgres.url, sizes.rated_s),
+    )
+    chain.count(prober.accepted)
+    await chain.stored_at()
+    return outcome.latency_ms, percentiles(prober.delays_ms, (50, 99))
+
+
+def describe(servers: Servers) -> dict[str, str | int | float]:
+    """Return what machine and which servers the figures are of."""
+    row = servers.owner.execute(statement("server_versions")).fetchone()
+    program = find_redis()
+    assert row is not None, "settings are always there"
+    assert program is not None, "it is running"
+    redis = ".".join(map(str, program.version))
+    return machine.description() | {"postgresql": row[0], "timescaledb": row[1], "redis": redis}
+
+
+async def measure(sizes: Sizes, screen: Screen) -> Report:
+    """
+    Run the whole benchmark on servers of its own.
+
+    Raises:
+        BenchError: an acknowledged event was not found again, or a program ended.
+        LoadError: a reply that no client should get.
+    """
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    log = FOLDER / "ingest.log"
+    started = time.monotonic()
+    with private_folder() as folder, open_servers(folder) as servers:
+        sync_ms = machine.fdatasync_ms(folder)
+        # A fresh database gives its sessions these very numbers later.
+        copy_rate = measure_copy(
+            servers,
+            range(1, sizes.sessions + 1),
+            rows=sizes.copy_rows,
+            passes=sizes.copy_passes,
+            screen=screen,
+        )
+        await settle(servers)
+        seed_rate = await measure_seed(
+            servers,
+            attempts=sizes.sessions,
+            warm_up_s=sizes.warm_up_s,
+            seconds=sizes.seed_s,
+            screen=screen,
+            log=log,
+        )
+        await settle(servers)
+        with running_chain(servers, sizes, screen, log) as (chain, probes):
+            saturation = await measure_saturation(chain, sizes)
+            single_rate = await measure_single(chain, sizes)
+            ack_ms, queryable_ms = await measure_rated(chain, probes, saturation.events_per_s / 2, sizes)
+        rows = chain.check()
+        about = describe(servers)
+    screen.say(
+        f"all {rows:,} acknowledged events found once, in order; {time.monotonic() - started:.0f} s in all"
+    )
+    return Report(
+        copy_rows_per_s=copy_rate,
+        durable_events_per_s=saturation.events_per_s,
+        ratio_to_copy=saturation.events_per_s / copy_rate,
+        seed_design_events_per_s=seed_rate,
+        ratio_to_seed_design=saturation.events_per_s / seed_rate,
+        single_events_per_s=single_rate,
+        ratio_single_to_seed_design=single_rate / seed_rate,
+        ack_ms=ack_ms,
+        accept_to_queryable_ms=queryable_ms,
+        cpu_us_per_event=saturation.cpu_us_per_event,
+        fdatasync_ms=sync_ms,
+        machine=about,
+    )

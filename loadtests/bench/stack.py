@@ -1,0 +1,223 @@
+"""
+What a benchmark runs on: a private PostgreSQL and Redis, a migrated database with sessions, the tiers as
+processes.
+"""
+
+import asyncio
+import base64
+import secrets
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, LiteralString
+
+import msgspec
+import psycopg
+import uuid_utils
+
+from deploy.local.postgres import start_postgres
+from deploy.local.redis import start_redis
+from deploy.local.server import Server
+from kernel.events import Role
+from kernel.tokens import Keyring, new_claims
+from loadtests.bench.machine import postgres_processes
+from loadtests.bench.wire import Target
+from sql import named
+from sql.migrate import migrate
+
+ROOT: Final = Path(__file__).parents[2]
+READY_S: Final = 60.0
+STOP_S: Final = 30.0
+TOKEN_LIFE_S: Final = 86_400
+
+
+class BenchError(Exception):
+    """The benchmark cannot be run, or something that was acknowledged is not there."""
+
+
+def statement(name: str) -> LiteralString:
+    """Return a statement of sql/queries/bench.sql."""
+    return named("bench")[name]
+
+
+class Servers(msgspec.Struct, frozen=True):
+    """The two servers, and the owner's autocommit connection to the migrated database (`$n` parameters)."""
+
+    postgres: Server
+    redis: Server
+    owner: psycopg.Connection[Any]
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Yield a folder for servers and take it away at the end."""
+    with tempfile.TemporaryDirectory(prefix="veritas-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)  # the servers' own account passes through
+        yield folder
+
+
+@contextmanager
+def open_servers(folder: Path) -> Iterator[Servers]:
+    """Start both servers in an empty folder and migrate; stop them at the end."""
+    postgres = start_postgres(folder / "postgres")
+    try:
+        redis = start_redis(folder / "redis")
+        try:
+            migrate(postgres.url)
+            with psycopg.connect(postgres.url, autocommit=True, cursor_factory=psycopg.RawCursor) as owner:
+                yield Servers(postgres, redis, owner)
+        finally:
+            redis.close()
+    finally:
+        postgres.close()
+
+
+def make_sessions(
+    owner: psycopg.Connection[Any], keyring: Keyring, count: int, now: datetime
+) -> list[Target]:
+    """
+    Make so many candidates with a running attempt and an active proctor session each.
+
+    Returns:
+        The sessions with their candidates' own tokens, in the order of their ids.
+    """
+    organisation, teacher, exam = (str(uuid_utils.uuid7()) for _ in range(3))
+    owner.execute(statement("insert_organisation"), (organisation,))
+    owner.execute(statement("insert_teacher"), (teacher, organisation))
+    owner.execute(statement("insert_exam"), (exam, organisation, teacher))
+    owner.execute(statement("insert_candidates"), (organisation, count))
+    owner.execute(statement("insert_attempts"), (exam,))
+    owner.execute(statement("insert_sessions"), (exam,))
+    sessions = owner.execute(statement("list_sessions"), (exam,)).fetchall()
+
+    def token(user_id: str) -> str:
+        email = f"{user_id}@bench.invalid"
+        claims = new_claims(
+            user_id=user_id, email=email, role=Role.student, org=organisation, now=now, life_s=TOKEN_LIFE_S
+        )
+        return keyring.sign(claims)
+
+    return [Target(str(session_id), token(user_id)) for session_id, user_id in sessions]
+
+
+def new_jwt_keys() -> str:
+    """Return fresh signing keys in the form of the setting `jwt_keys`."""
+    return "bench:" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Program(msgspec.Struct, frozen=True):
+    """A started program of ours: its name in the figures, and its process."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+
+
+@contextmanager
+def programs(
+    commands: Sequence[tuple[str, list[str]]], settings: dict[str, object], log: Path
+) -> Iterator[list[Program]]:
+    """
+    Run programs of ours, and end them with SIGTERM.
+
+    Args:
+        commands: (name, arguments of the Python interpreter).
+        settings: by field name of `kernel.settings.Settings`; other settings come from the caller's
+        environment.
+        log: where their output goes.
+    """
+    words = ["env", *(f"VERITAS_{name.upper()}={value}" for name, value in settings.items()), sys.executable]
+    started: list[Program] = []
+    with log.open("ab") as sink:
+        try:
+            for name, arguments in commands:
+                process = subprocess.Popen([*words, *arguments], stdout=sink, stderr=sink, cwd=ROOT)  # noqa: S603
+                started.append(Program(name, process))
+            yield started
+        finally:
+            for program in started:
+                program.process.terminate()
+            for program in started:
+                _end(program.process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def wait_until_answers(url: str, running: Sequence[Program], log: Path) -> None:
+    """Return when the URL answers 200; raises BenchError when a program has ended or READY_S have passed."""
+    deadline = time.monotonic() + READY_S
+    while not _answers(url):
+        for program in running:
+            if program.process.poll() is not None:
+                raise BenchError(
+                    f"{program.name} ended with exit code {program.process.returncode}; see {log}"
+                )
+        if time.monotonic() > deadline:
+            raise BenchError(f"{url} does not answer 200 within {READY_S:.0f} s; see {log}")
+        time.sleep(0.05)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310  loopback
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Tiers(msgspec.Struct, frozen=True):
+    """The product's tiers: the port of ingest, and the running programs."""
+
+    port: int
+    programs: list[Program]
+
+
+@contextmanager
+def tiers(servers: Servers, jwt_keys: str, log: Path, ingest_processes: int = 1) -> Iterator[Tiers]:
+    """Start ingest and the writer on the servers, and return when admission is open."""
+    port = free_port()
+    settings: dict[str, object] = {
+        "database_url": servers.postgres.url,
+        "redis_url": servers.redis.url,
+        "jwt_keys": jwt_keys,
+        "http_port": port,
+        "log_level": "warning",
+    }
+    commands = [("writer", ["-m", "ingest.writer"]), *[("ingest", ["-m", "ingest"])] * ingest_processes]
+    with programs(commands, settings, log) as running:
+        wait_until_answers(f"http://127.0.0.1:{port}/readyz", running, log)
+        yield Tiers(port, running)
+
+
+def processes(servers: Servers, running: Tiers) -> dict[int, str]:
+    """Return every process of the chain by id, with the name it has in the figures."""
+    found = {program.process.pid: program.name for program in running.programs}
+    return found | {servers.redis.pid: "redis"} | postgres_processes(servers.postgres.pid)
+
+
+async def settle(servers: Servers, seconds: float = 2.0) -> None:
+    """Write a checkpoint and let the disk come to rest, so that one step does not pay for the one before."""
+    await asyncio.to_thread(servers.owner.execute, statement("checkpoint"))
+    await asyncio.sleep(seconds)

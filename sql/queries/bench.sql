@@ -1,0 +1,81 @@
+-- What the benchmarks need of PostgreSQL: plain rows to post events for, the COPY baseline, and counting back.
+
+-- name: insert_organisation
+-- $1 id uuid
+INSERT INTO organisations (id, name) VALUES ($1, 'Benchmark');
+
+-- name: insert_teacher
+-- $1 id uuid, $2 organisation_id uuid
+INSERT INTO users (id, organisation_id, email, username, role)
+VALUES ($1, $2, 'teacher@bench.invalid', 'teacher', 'teacher');
+
+-- name: insert_exam
+-- $1 id uuid, $2 organisation_id uuid, $3 creator_id uuid
+INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes, is_published, published_at)
+VALUES ($1, $2, $3, 'Benchmark', 1440, true, now());
+
+-- name: insert_candidates
+-- $1 organisation_id uuid, $2 count integer
+INSERT INTO users (id, organisation_id, email, username, role)
+SELECT gen_random_uuid(), $1::uuid, format('candidate-%s@bench.invalid', number), format('candidate-%s', number), 'student'
+FROM generate_series(1, $2::integer) AS number;
+
+-- name: insert_attempts
+-- $1 exam_id uuid. One running attempt for every student of the exam's organisation.
+INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)
+SELECT gen_random_uuid(), exams.id, users.id, now(), now() + interval '1 day'
+FROM exams
+JOIN users ON users.organisation_id = exams.organisation_id AND users.role = 'student'
+WHERE exams.id = $1;
+
+-- name: insert_sessions
+-- $1 exam_id uuid. One active session for every attempt of the exam.
+INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)
+SELECT exam_attempts.id, exams.id, exam_attempts.student_id, exams.organisation_id, 1, now()
+FROM exams
+JOIN exam_attempts ON exam_attempts.exam_id = exams.id
+WHERE exams.id = $1;
+
+-- name: list_sessions
+-- $1 exam_id uuid
+SELECT id, candidate_id::text FROM proctor_sessions WHERE exam_id = $1 ORDER BY id;
+
+-- name: empty_events
+TRUNCATE events;
+
+-- name: copy_file
+-- The server reads the file from its own data folder; only a superuser may.
+COPY events (session_id, seq, occurred_at, effective_at, client_at, client, client_seq, event_type, severity, is_violation,
+    is_late, event_name, payload)
+FROM 'copy_baseline.bin' (FORMAT binary);
+
+-- name: checkpoint
+CHECKPOINT;
+
+-- name: data_folder
+SELECT current_setting('data_directory');
+
+-- name: server_versions
+-- PostgreSQL's and TimescaleDB's.
+SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb');
+
+-- name: create_seed_database
+-- The naive design's tables have the names of ours: they get a database of their own on the same server.
+CREATE DATABASE seed_design;
+
+-- name: received_total
+-- Events of clients that the writer has committed, without a scan of the events; what the sweeps add is not counted.
+SELECT coalesce(sum(upper(piece) - lower(piece)), 0)::bigint FROM session_clients, unnest(received) AS piece;
+
+-- name: count_by_session
+-- Of every session: rows that clients sent, different ones of them, all rows, the highest sequence. The first two are
+-- equal when nothing is doubled, the last two when there is no hole.
+SELECT session_id, count(*) FILTER (WHERE client IS NOT NULL), count(DISTINCT (client, client_seq)) FILTER (WHERE client IS NOT NULL),
+       count(*), max(seq)
+FROM events GROUP BY session_id;
+
+-- name: find_events
+-- $1 session ids bigint[], $2 sequences integer[]. Which of these events can be queried.
+SELECT events.session_id, events.seq
+FROM unnest($1::bigint[], $2::integer[]) AS wanted (session_id, seq)
+JOIN events ON events.session_id = wanted.session_id AND events.seq = wanted.seq;
