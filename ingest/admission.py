@@ -106,6 +106,7 @@ _SEVERITIES: Final[dict[int | str, int]] = {
     **{member.name: member.value for member in Severity},
     **{name: member.value for name, member in SEVERITY_BY_NAME.items()},
 }
+_TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can show what is stored
 _OTHER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What proctors and sweeps record is not a client's to send.
 _STAFF_TYPES: Final = frozenset(
@@ -209,10 +210,18 @@ def _columns(events: list[EventIn], settings: Settings, faults: list[Fault]) -> 
                 unstorable.append(index)
         types.append(number)
         severities.append(severity)
-        when = event.client_timestamp
-        client_us.append(NO_TIME if when is None else round(when.timestamp() * 1_000_000))
+        client_us.append(_client_us(event.client_timestamp, index, faults))
         payloads.append(text)
     return types, severities, client_us, payloads, names, unstorable, violations
+
+
+def _client_us(when: datetime | None, index: int, faults: list[Fault]) -> int:
+    if when is None:
+        return NO_TIME
+    us = round(when.timestamp() * 1_000_000)
+    if not 0 <= us <= _TIME_MAX_US:
+        faults.append(_fault(index, "clientTimestamp", "Expected a time from 1970 to 9999"))
+    return us
 
 
 def _fault(index: int, field: str, message: str) -> Fault:

@@ -215,7 +215,8 @@ end
 -- Build a session's hash from PostgreSQL's rows, where it is absent only: an ended session never comes back to life.
 -- KEYS  session, shard
 -- ARGV  1 epoch  2 status  3 candidate  4 organisation  5 last sequence  6 last server time us  7 violations
---       8 clock offset us ('' for none)  9 end us ('' for none)  10 1 when its end entry was stored  11… client, ranges, …
+--       8 clock offset us ('' for none)  9 end us ('' for none)  10 1 when its end entry was stored
+--       11 seconds until the hash of an ended session may go  12… client, ranges, …
 local function restore(keys, args)
   if redis.call('HGET', keys[2], 'epoch') ~= args[1] then return { 'stale' } end
   if redis.call('HGET', keys[1], 'e') == args[1] then return { 'ok' } end
@@ -225,11 +226,12 @@ local function restore(keys, args)
   if args[8] ~= '' then fields[#fields + 1] = 'off'; fields[#fields + 1] = args[8] end
   if args[9] ~= '' then fields[#fields + 1] = 'end'; fields[#fields + 1] = args[9] end
   if args[10] == '1' then fields[#fields + 1] = 'fin'; fields[#fields + 1] = '1' end
-  for i = 11, #args, 2 do
+  for i = 12, #args, 2 do
     fields[#fields + 1] = 'c:' .. args[i]
     fields[#fields + 1] = args[i + 1]
   end
   redis.call('HSET', keys[1], unpack(fields))
+  if args[2] ~= '1' then redis.call('EXPIRE', keys[1], args[11]) end
   return { 'ok' }
 end
 

@@ -154,14 +154,17 @@ class Appender:
         body: bytes,
     ) -> Appended:
         part, fresh = whole, 0
+        if whole.ranges:
+            key = None  # sequence numbers say more than a key does, and for longer
         digest = hashlib.sha256(body).hexdigest() if key else ""
         for _ in range(ROUNDS_MAX):
             reply = await self._call(session_id, part, sender, heartbeat_us, key, digest)
             match reply[0]:
+                case b"ok" if part is whole:
+                    EVENTS_ACCEPTED.inc(whole.events)
+                    return _accepted(reply, whole)
                 case b"ok":
                     EVENTS_ACCEPTED.inc(part.events)
-                    if part is whole:
-                        return _accepted(reply, whole)
                     part, fresh = whole, part.events  # now everything is there: ask where
                 case b"dup":
                     EVENTS_DUPLICATE.inc(whole.events - fresh)
@@ -173,20 +176,26 @@ class Appender:
                     part = select(whole, parse_ranges(reply[1]))
                 case b"absent":
                     await self._sessions.restore(session_id)
-                case b"stale":
-                    self._epochs.doubt()
-                    raise UnavailableError(
-                        "The stream is being reconciled; nothing was stored.", retry_after_s=1
-                    )
-                case b"rate":
-                    raise RateLimitedError(
-                        "The session sends faster than it may; nothing was stored.",
-                        retry_after_s=-(-int(reply[1]) // 1000),
-                    )
-                case word:
-                    kind, sentence = _REFUSALS[word]
-                    raise kind(sentence)
+                case _:
+                    raise self._refusal(reply)
         raise UnavailableError("The session could not be read.", retry_after_s=1)
+
+    def _refusal(self, reply: list[Any]) -> DomainError:
+        """Return the error for a reply that says: nothing was written, and why."""
+        match reply[0]:
+            case b"stale":
+                self._epochs.doubt()
+                return UnavailableError(
+                    "The stream is being reconciled; nothing was stored.", retry_after_s=1
+                )
+            case b"rate":
+                return RateLimitedError(
+                    "The session sends faster than it may; nothing was stored.",
+                    retry_after_s=-(-int(reply[1]) // 1000),
+                )
+            case word:
+                kind, sentence = _REFUSALS[word]
+                return kind(sentence)
 
     async def _call(
         self,

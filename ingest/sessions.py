@@ -20,6 +20,8 @@ from kernel.errors import NotFoundError, UnavailableError
 from sql import named
 
 log = structlog.get_logger(__name__)
+# Longer than any late window: an ended session's state in Redis goes by itself after that.
+ENDED_KEPT_S = 86_400
 ATTEMPTS_REMEMBERED_MAX = 200_000
 
 
@@ -40,6 +42,7 @@ def restore_arguments(epoch: int, row: asyncpg.Record | dict[str, Any]) -> list[
         "" if row["clock_offset_us"] is None else row["clock_offset_us"],
         _us(row["ended_at"]),
         "1" if row["is_final"] else "",
+        ENDED_KEPT_S,
     ]
     for client, received in zip(row["clients"], row["received"], strict=True):
         arguments += [client, ranges_of_multirange(received)]

@@ -16,7 +16,7 @@ import redis
 import structlog
 from psycopg.rows import dict_row
 
-from ingest.sessions import restore_arguments
+from ingest.sessions import ENDED_KEPT_S, restore_arguments
 from ingest.store import statement
 from ingest.stream import (
     BATCH_VERSION,
@@ -40,8 +40,8 @@ SWEEP_ROWS_MAX: Final = 500
 # A client that was offline sends what it buffered right after it is back: a gap is classed once that had time
 # to come.
 BACKFILL_GRACE_S: Final = 10
-HASH_GRACE_S: Final = 3600
 KEY_WINDOW_S: Final = 86_400
+UNBOUNDED_US: Final = 10**15  # what we record ourselves is not held to the client's rate
 
 
 class Sweeper:
@@ -123,7 +123,17 @@ class Sweeper:
             str(row["organisation_id"]),
             int(severity >= Severity.High),
         ]
-        limits = ["", "", 0, 1, 0, self._settings.client_ranges_max, KEY_WINDOW_S, key, encode_batch(batch)]
+        limits = [
+            "",
+            "",
+            0,
+            UNBOUNDED_US,
+            0,
+            self._settings.client_ranges_max,
+            KEY_WINDOW_S,
+            key,
+            encode_batch(batch),
+        ]
         for _ in range(2):
             reply = self._fcall("append", keys, [*arguments, *limits])
             if reply[0] != b"absent":
@@ -137,10 +147,11 @@ class Sweeper:
         if row is None:
             return
         ended_us = round(row["ended_at"].timestamp() * 1_000_000)
-        keep_s = self._settings.late_window_s + HASH_GRACE_S
         keys = [session_key(shard, session_id), stream_key(shard), shard_key(shard)]
         for _ in range(2):
-            reply = self._fcall("finish", keys, [epochs[shard], session_id, row["status"], ended_us, keep_s])
+            reply = self._fcall(
+                "finish", keys, [epochs[shard], session_id, row["status"], ended_us, ENDED_KEPT_S]
+            )
             if reply[0] != b"absent":
                 break
             self._restore(session_id, epochs[shard])

@@ -20,7 +20,7 @@ from redis.retry import Retry
 from ingest.reconcile import skip_gap, take_up
 from ingest.shard import GapError, Stream
 from ingest.store import Chunk, FencedError, FloodError, statement, store
-from ingest.stream import HEADER
+from ingest.stream import HEADER, Incarnation
 from ingest.sweeps import Sweeper, utc_now
 from kernel.runtime import (
     BATCH_ROWS,
@@ -94,9 +94,10 @@ class Owner:
         ):
             # The promise rests on this: an acknowledged event may leave the stream only when it is on disk
             # here.
-            conn.execute(statement("make_commits_durable"))
+            _row(conn, "make_commits_durable")
+            _row(conn, "limit_silence", f"{self._settings.writer_silence_s}s")
             while not self._stop.is_set():
-                if _scalar(conn, "try_own_shard", self.shard):
+                if _row(conn, "try_own_shard", self.shard) == (True,):
                     break
                 self.wrong = None  # another process owns it: that is a healthy place to be
                 self._stop.wait(self._settings.writer_lock_s)
@@ -108,13 +109,21 @@ class Owner:
                 self._stop.wait(BACK_OFF_S[-1])
                 return
             stream.load_functions()
+            life = stream.incarnation()  # before take_up: a restart in between shows as a difference later
             epoch, counter = take_up(conn, stream, self._settings)
             self.epoch, self.wrong = epoch, None
             SHARD_OWNED.labels(self.shard).set(1)
-            self._write(conn, stream, epoch, counter)
+            self._write(conn, stream, life, epoch, counter)
 
-    def _write(self, conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: int) -> None:
-        """Write what comes until told to stop, or until the stream is no longer the one that was taken up."""
+    def _write(
+        self, conn: psycopg.Connection[Any], stream: Stream, life: Incarnation, epoch: int, counter: int
+    ) -> None:
+        """
+        Write what comes until told to stop, or until the stream is no longer the one that was taken up.
+
+        The client connects again silently when Redis has restarted between two commands, and what it reads
+        from its file names the same epoch: only the incarnation tells the two lives apart.
+        """
         checked_at = monotonic()
         while not self._stop.is_set():
             started = monotonic()
@@ -134,9 +143,12 @@ class Owner:
                 self.caught_up_at = monotonic()
             if not stream.wait(epoch, counter) or monotonic() - checked_at > CHECK_S:
                 checked_at = monotonic()
-                if stream.epoch() != epoch:
+                if stream.epoch() != epoch or stream.incarnation() != life:
                     log.error("epoch_gone", shard=self.shard, epoch=epoch)
                     return
+                if _row(conn, "read_offset", self.shard) != (epoch, counter):
+                    message = f"shard {self.shard}: the offset is no longer {epoch}-{counter}"
+                    raise FencedError(message)
 
     def _note(self, chunk: Chunk, rows: int, seconds: float) -> None:
         ROWS_WRITTEN.labels(self.shard).inc(rows)
@@ -193,10 +205,9 @@ def _sweep_on(
             pass
 
 
-def _scalar(conn: psycopg.Connection[Any], name: str, *arguments: object) -> object:
+def _row(conn: psycopg.Connection[Any], name: str, *arguments: object) -> tuple[Any, ...] | None:
     with psycopg.RawCursor(conn) as cursor:
-        row = cursor.execute(statement(name), arguments).fetchone()
-    return None if row is None else row[0]
+        return cursor.execute(statement(name), arguments).fetchone()
 
 
 async def main(stop: asyncio.Event) -> None:

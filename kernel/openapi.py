@@ -9,7 +9,8 @@ Schemas come from the msgspec types of the routes, descriptions from the handler
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from types import UnionType
+from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 
@@ -54,9 +55,11 @@ def document(routes: Sequence[Route], *, title: str, version: str) -> Json:
         title: of the API.
         version: of the API.
     """
-    types = [*dict.fromkeys(kind for route in routes for kind in _types(route)), Problem]
-    found, components = msgspec.json.schema_components(types, ref_template=_REF + "{name}")
-    schemas = dict(zip(types, found, strict=True))
+    kinds = [*dict.fromkeys(kind for route in routes for kind in _types(route)), Problem]
+    variants = [*dict.fromkeys(variant for kind in kinds for variant in _variants(kind))]
+    found, components = msgspec.json.schema_components(variants, ref_template=_REF + "{name}")
+    by_variant = dict(zip(variants, found, strict=True))
+    schemas = {kind: _any_of([by_variant[variant] for variant in _variants(kind)]) for kind in kinds}
     paths: dict[str, Json] = {}
     taken: set[str] = set()
     for route in routes:
@@ -83,6 +86,15 @@ def document(routes: Sequence[Route], *, title: str, version: str) -> Json:
 
 def _types(route: Route) -> Iterable[Any]:
     return (kind for kind in (route.body, route.query, route.reply) if kind is not None)
+
+
+def _variants(kind: Any) -> tuple[Any, ...]:
+    """Return the members of a union: msgspec takes structs without a tag one by one only."""
+    return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
+
+
+def _any_of(schemas: Sequence[Json]) -> Json:
+    return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
 
 
 def _name(schema: Json) -> str:

@@ -85,7 +85,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     client_ranges_max: Annotated[int, _about("Ranges of clientSequence kept per client instance.", ge=2)] = 64
     idempotency_window_s: Annotated[int, _about("How long an Idempotency-Key is remembered.", ge=60)] = 3600
     late_window_s: Annotated[
-        int, _about("How long buffered events are taken after a session's end.", ge=0)
+        int, _about("How long buffered events are taken after a session's end.", ge=0, le=43_200)
     ] = 1800
     backfill_after_ms: Annotated[
         int, _about("Events older than this on arrival (corrected client time) count as back-filled.", ge=100)
@@ -111,6 +111,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     writer_batch_bytes: Annotated[int, _about("Payload bytes of one COPY at most.", ge=1 << 16)] = 16 << 20
     writer_batch_ms: Annotated[int, _about("How long a batch may wait to fill.", ge=0, le=5000)] = 50
     writer_lock_s: Annotated[float, _about("Seconds between attempts to become a shard's owner.", gt=0)] = 1.0
+    writer_silence_s: Annotated[
+        int, _about("A writer that PostgreSQL has not heard of for so long loses its shards.", ge=1)
+    ] = 15
     dead_letters_in_a_row_max: Annotated[
         int, _about("Dead letters without a good row that stop a shard.", ge=1)
     ] = 100

@@ -146,7 +146,11 @@ FROM closed WHERE s.id = closed.session_id;
 
 -- name: make_commits_durable
 -- Whatever the server's default is: an entry leaves the stream only when its rows are on disk.
-SET synchronous_commit = on;
+SELECT set_config('synchronous_commit', 'on', false);
+
+-- name: limit_silence
+-- $1 an interval. A writer that is stopped or cut off gives its locks up by itself, in the middle of a batch too.
+SELECT set_config('idle_session_timeout', $1, false), set_config('idle_in_transaction_session_timeout', $1, false);
 
 -- name: hear_session_ends
 LISTEN session_ended;
