@@ -1,0 +1,90 @@
+"""
+The pipeline's jobs, as dramatiq actors on Redis. Three lines each: log, open, call; the work is in the other modules.
+
+Arguments are lists of ids. Every actor may run twice, late or not at all: what is to be done stands in PostgreSQL, and
+the scheduler sends again what was not done.
+"""
+
+from typing import Any, Final
+
+import dramatiq
+import structlog
+from dramatiq.brokers.redis import RedisBroker
+from msgspec import Struct
+
+from kernel.settings import Settings
+from pipeline.archive import ArchiveMismatchError, archive_events
+from pipeline.projections import DirtyRowsTakenError, project_attempts
+from pipeline.publications import publish_activity, show_builds
+from warehouse.files import WarehouseError
+from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS, LayoutError
+
+log = structlog.get_logger(__name__)
+
+NAMESPACE: Final = "veritas:pipeline"
+PROJECTIONS: Final = "projections"  # queue of what somebody waits for
+WAREHOUSE: Final = "warehouse"  # queue of what may take a minute
+
+
+class Actors(Struct, frozen=True):
+    """What the scheduler sends to."""
+
+    project: "dramatiq.Actor[..., Any]"
+    archive: "dramatiq.Actor[..., Any]"
+    publish: "dramatiq.Actor[..., Any]"
+
+
+def open_broker(settings: Settings) -> RedisBroker:
+    """Return the broker on the system's Redis, under keys of its own."""
+    return RedisBroker(url=settings.redis_url, namespace=NAMESPACE)
+
+
+def declare(broker: dramatiq.Broker, settings: Settings) -> Actors:
+    """Register the actors on the broker."""
+
+    @dramatiq.actor(
+        broker=broker,
+        queue_name=PROJECTIONS,
+        max_retries=5,
+        min_backoff=500,
+        max_backoff=15_000,
+        time_limit=120_000,
+        throws=(DirtyRowsTakenError,),
+    )
+    def project(attempt_ids: list[str]) -> None:
+        """Recompute the attempts' rows."""
+        log.debug("projection_started", attempts=len(attempt_ids))
+        done = project_attempts(settings, attempt_ids)
+        log.info("attempts_projected", attempts=done)
+
+    @dramatiq.actor(
+        broker=broker,
+        queue_name=WAREHOUSE,
+        max_retries=0,
+        time_limit=3_600_000,
+        throws=(ArchiveMismatchError, WarehouseError, LayoutError),
+    )
+    def archive() -> None:
+        """Append what is new to the events archive."""
+        log.debug("archive_started")
+        rows = archive_events(settings)
+        if rows:
+            show_builds(settings, [EVENTS.name])
+            log.info("events_archived", rows=rows)
+
+    @dramatiq.actor(
+        broker=broker,
+        queue_name=WAREHOUSE,
+        max_retries=0,
+        time_limit=600_000,
+        throws=(WarehouseError, LayoutError),
+    )
+    def publish() -> None:
+        """Publish the exams whose attempts were projected."""
+        log.debug("publication_started")
+        partitions = publish_activity(settings)
+        if partitions:
+            show_builds(settings, [ATTEMPT_ACTIVITY.name])
+            log.info("activity_published", partitions=partitions)
+
+    return Actors(project, archive, publish)

@@ -1,0 +1,186 @@
+"""
+Archive events into Parquet, every one exactly once, through any crash.
+
+A batch is first planned in PostgreSQL: which sequences of which session, as of one snapshot, by a number one above the
+last. Its rows can no longer change, so writing it again gives the same rows. The manifest's watermark is the number of
+the last batch it holds. Whoever finds a planned batch unconfirmed compares the two: the manifest has it, so it is
+confirmed; or it has the one before, so the batch is written and published first. Session by session the writer commits
+in order of the sequence, so a transaction that commits late cannot slip below a mark that was planned.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import polars as pl
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+from msgspec import Struct
+
+from kernel.settings import Settings
+from pipeline.extract import Snapshot, as_frame, as_table, connect, one, run, snapshot
+from pipeline.features.activity import TYPE_NAMES
+from warehouse import files
+from warehouse.layout import EVENTS, PART_BYTES_MAX, PART_ROWS_MAX
+from warehouse.publish import Draft, Part, Step, add, begin, commit, no_step, part_paths, read_manifest
+
+LOCK: Final = 3  # of this dataset, in watermarks.sql
+BY_SESSION_MAX: Final = 200_000  # sequences; above it a pass over the day is cheaper than the index
+PARTS_MAX: Final = 32  # of one day, before the small ones are put together
+SMALL_ROWS: Final = PART_ROWS_MAX // 2
+DAY: Final = timedelta(days=1)
+
+
+class ArchiveMismatchError(Exception):
+    """The archive on disk is not the one that the database planned for; a rebuild mends it."""
+
+
+class Batch(Struct, frozen=True):
+    """A planned batch: `append` adds what is new, `whole` replaces every day that the events table still holds."""
+
+    id: int
+    kind: str
+    planned_at: datetime
+
+
+def archive_events(settings: Settings, step: Step = no_step) -> int:
+    """
+    Finish the batch that is open, or plan and publish the next; return how many rows were archived.
+
+    Nothing happens while another process archives.
+
+    Raises:
+        ArchiveMismatchError: the manifest holds neither this batch nor the one before it.
+    """
+    root = files.open_root(settings.warehouse)
+    with connect(settings.database_url) as cursor:
+        if not one(cursor, "watermarks", "try_publish", LOCK):
+            return 0
+        batch = open_batch(cursor) or plan(cursor)
+        if batch is None:
+            return 0
+        step("planned")
+        return finish(cursor, settings, root, batch, step)
+
+
+def open_batch(cursor: "psycopg.RawCursor[tuple[Any, ...]]") -> Batch | None:
+    """Return the batch that was planned and not confirmed, if there is one."""
+    row = run(cursor, "watermarks", "read_open_batch").fetchone()
+    return Batch(*row) if row else None
+
+
+def plan(cursor: "psycopg.RawCursor[tuple[Any, ...]]") -> Batch | None:
+    """Plan the next batch of what is new; None, and nothing planned, when nothing is."""
+    conn = cursor.connection
+    with conn.transaction() as transaction:
+        number = int(one(cursor, "watermarks", "read_last_confirmed")) + 1
+        planned_at = one(cursor, "watermarks", "insert_batch", number, "append")
+        if run(cursor, "watermarks", "insert_ranges", number).rowcount == 0:
+            raise psycopg.Rollback(transaction)
+        run(cursor, "watermarks", "move_archived", number)
+        return Batch(number, "append", planned_at)
+    return None
+
+
+def finish(
+    cursor: "psycopg.RawCursor[tuple[Any, ...]]", settings: Settings, root: Path, batch: Batch, step: Step = no_step
+) -> int:
+    """Write and publish the batch unless the manifest has it already, then confirm it; return the rows written."""
+    rows = 0
+    manifest = read_manifest(root, EVENTS)
+    published = manifest.watermark if manifest else 0
+    if published != batch.id:
+        before = int(one(cursor, "watermarks", "read_last_confirmed"))
+        if batch.kind == "append" and published != before:
+            raise ArchiveMismatchError(f"the archive holds batch {published}, the database expects {before}: rebuild")
+        rows = _publish(settings, root, batch, step)
+    step("published")
+    with cursor.connection.transaction():
+        run(cursor, "watermarks", "confirm_batch", batch.id)
+        run(cursor, "watermarks", "delete_ranges", batch.id)
+    step("confirmed")
+    return rows
+
+
+def _publish(settings: Settings, root: Path, batch: Batch, step: Step) -> int:
+    with begin(root, EVENTS) as draft:
+        with snapshot(settings.database_url) as reader:
+            owners = reader.frame("watermarks", "list_owners", batch.id)
+            for rows in _slices(reader, batch):
+                _add_days(draft, rows, owners)
+        fresh = list(draft.parts)
+        old = draft.previous.parts if draft.previous else []
+        days = {part.partition for part in fresh}
+        if batch.kind == "whole":
+            replaced = {part.file for part in old if part.partition in days}
+        else:
+            replaced = _merge_small(draft, [part for part in old if part.partition in days])
+        commit(
+            draft,
+            replaced=replaced,
+            watermark=batch.id,
+            as_of=batch.planned_at,
+            now=datetime.now(UTC),
+            step=step,
+        )
+        return sum(part.rows for part in fresh)
+
+
+def _slices(reader: Snapshot, batch: Batch) -> Iterator[pa.Table]:
+    """Yield the batch's rows in tables of at most about PART_ROWS_MAX rows or PART_BYTES_MAX bytes."""
+    extent = reader.frame("watermarks", "read_extent", batch.id).row(0, named=True)
+    if not extent["sequences"]:
+        return
+    if extent["sequences"] <= BY_SESSION_MAX:
+        yield reader.table("watermarks", "list_batch_by_session", batch.id, extent["after_at"], extent["through_at"])
+        return
+    day = extent["after_at"].replace(hour=0, minute=0, second=0, microsecond=0)
+    while day <= extent["through_at"]:
+        yield from _gather(reader.batches("watermarks", "list_batch_by_day", batch.id, day, day + DAY))
+        day += DAY
+
+
+def _gather(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    waiting: list[pa.RecordBatch] = []
+    rows = size = 0
+    for batch in batches:
+        if waiting and (rows + batch.num_rows > PART_ROWS_MAX or size + batch.nbytes > PART_BYTES_MAX):
+            yield pa.Table.from_batches(waiting)
+            waiting, rows, size = [], 0, 0
+        waiting.append(batch)
+        rows += batch.num_rows
+        size += batch.nbytes
+    if rows:
+        yield pa.Table.from_batches(waiting)
+
+
+def _add_days(draft: Draft, rows: pa.Table, owners: pl.DataFrame) -> None:
+    """Write one part for each UTC day among the rows."""
+    code = pl.col("event_type").cast(pl.Int64)
+    known = code.replace_strict(TYPE_NAMES, default="Other", return_dtype=pl.String)
+    given = (code == 0) & pl.col("event_name").is_not_null()
+    whole = as_frame(rows).join(owners, on="session_id", how="left").with_columns(
+        event_type_name=pl.when(given).then("event_name").otherwise(known)
+    )
+    dated = whole.with_columns(day=pl.col("occurred_at").dt.date())
+    for (day,), part in dated.partition_by("day", as_dict=True, include_key=False).items():
+        add(draft, str(day), as_table(part, EVENTS))
+
+
+def _merge_small(draft: Draft, old: list[Part]) -> set[str]:
+    """Put a day's small parts together once it has too many; return the names of those that are replaced."""
+    assert draft.previous is not None or not old, "old parts come from a build"
+    replaced: set[str] = set()
+    for day in {part.partition for part in old}:
+        small = [part for part in old if part.partition == day and part.rows < SMALL_ROWS]
+        if draft.previous is None or len(small) < PARTS_MAX:
+            continue
+        paths = part_paths(draft.root, EVENTS, msgspec.structs.replace(draft.previous, parts=small))
+        tables = [pq.read_table(path) for path in paths]
+        for table in _gather(iter(pa.concat_tables(tables).to_batches())):
+            add(draft, day, table)
+        replaced |= {part.file for part in small}
+    return replaced

@@ -1,0 +1,139 @@
+"""
+Drop what was computed and compute it again from the durable tables and the event archive (spec.md W-2).
+
+Days that the events table still holds are archived anew; days that only the archive has stay as they are, because there
+is no other copy. Attempts are then computed from the archive, which is complete as of the plan's snapshot, and replace
+every row of reporting.* in one transaction. Projections wait meanwhile; what arrives during the rebuild stays dirty and
+is taken in by them afterwards.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+import psycopg
+from msgspec import Struct
+
+from kernel.settings import Settings
+from pipeline import archive, publications
+from pipeline.extract import as_events, as_sessions, connect, one, run, snapshot
+from pipeline.features.activity import attempt_activity_frame
+from pipeline.projections import store
+from warehouse import files
+from warehouse.layout import EVENTS
+from warehouse.publish import Step, no_step, part_paths, read_manifest
+
+Progress = Callable[[str, int, int], None]
+WAITS_MAX: Final = 24  # of the role's lock timeout
+PARTITION_ROWS: Final = 1_500_000  # events computed at once: about half a gigabyte while it runs
+ROWS_MAX: Final = 2_000  # in one statement
+
+
+class Rebuilt(Struct, frozen=True):
+    """What a rebuild made."""
+
+    events: int
+    attempts: int
+    partitions: int
+
+
+def no_progress(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = no_step) -> Rebuilt:
+    """
+    Recompute the events archive's hot days, reporting.* and every Parquet dataset.
+
+    Args:
+        settings: where database and warehouse are.
+        progress: called with (stage, done, total); stages are `archive`, `attempts`, `publish`.
+        step: called with a name after each step that a crash could follow.
+
+    Raises:
+        psycopg.errors.LockNotAvailable: projections or publishers did not let go for two minutes.
+    """
+    root = publications.open_warehouse(settings)
+    with connect(settings.database_url) as cursor:
+        wait_for(cursor, "projections", "hold_projections")
+        wait_for(cursor, "watermarks", "wait_to_publish", archive.LOCK)
+        batch, dirty = _plan_whole(cursor, root)
+        step("planned")
+        progress("archive", 0, 1)
+        archive.finish(cursor, settings, root, batch, step)
+        progress("archive", 1, 1)
+        attempts = _replace_activity(cursor, settings, root, dirty, progress)
+        step("stored")
+    progress("publish", 0, 1)
+    partitions = publications.publish_activity(settings, step, whole=True)
+    publications.show_builds(settings)
+    progress("publish", 1, 1)
+    manifest = read_manifest(root, EVENTS)
+    return Rebuilt(manifest.rows if manifest else 0, attempts, partitions)
+
+
+def wait_for(cursor: "psycopg.RawCursor[tuple[Any, ...]]", noun: str, name: str, *parameters: object) -> None:
+    """Take a lock of the named statement, for as long as WAITS_MAX of the role's lock timeouts."""
+    for attempt in range(WAITS_MAX):
+        try:
+            run(cursor, noun, name, *parameters)
+        except psycopg.errors.LockNotAvailable:
+            if attempt + 1 == WAITS_MAX:
+                raise
+        else:
+            return
+
+
+def _plan_whole(cursor: "psycopg.RawCursor[tuple[Any, ...]]", root: Path) -> tuple[archive.Batch, list[int]]:
+    """Plan a batch of everything there is, and name the dirty rows that it covers, as of one moment."""
+    manifest = read_manifest(root, EVENTS)
+    cursor.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with cursor.connection.transaction():
+        last = max(int(one(cursor, "watermarks", "read_last_batch")), manifest.watermark if manifest else 0)
+        dirty = [row[0] for row in run(cursor, "projections", "list_dirty_ids").fetchall()]
+        run(cursor, "watermarks", "abandon_open_batch")
+        run(cursor, "watermarks", "forget_archived")
+        planned_at = one(cursor, "watermarks", "insert_batch", last + 1, "whole")
+        run(cursor, "watermarks", "insert_ranges", last + 1)
+        run(cursor, "watermarks", "move_archived", last + 1)
+    cursor.connection.isolation_level = None
+    return archive.Batch(last + 1, "whole", planned_at), dirty
+
+
+def _replace_activity(
+    cursor: "psycopg.RawCursor[tuple[Any, ...]]", settings: Settings, root: Path, dirty: list[int], progress: Progress
+) -> int:
+    with snapshot(settings.database_url) as reader:
+        sessions = reader.frame("projections", "list_all_sessions")
+    manifest = read_manifest(root, EVENTS)
+    assert manifest is not None, "the archive was just published"
+    events = pl.scan_parquet(part_paths(root, EVENTS, manifest))
+    partitions = max(1, -(-manifest.rows // PARTITION_ROWS))
+    attempts = 0
+    with cursor.connection.transaction():
+        run(cursor, "projections", "delete_all_activity")
+        for partition in range(partitions):
+            progress("attempts", partition, partitions)
+            frame = activity_of(sessions, events, partition, partitions)
+            for rows in frame.iter_slices(ROWS_MAX):
+                store(cursor, rows, [])
+            attempts += frame.height
+        run(cursor, "projections", "delete_dirty", dirty)
+    progress("attempts", partitions, partitions)
+    return attempts
+
+
+def activity_of(sessions: pl.DataFrame, events: pl.LazyFrame, partition: int, partitions: int) -> pl.DataFrame:
+    """
+    Compute the attempts of one partition.
+
+    Args:
+        sessions: all proctor sessions, as `list_all_sessions` gives them, ordered by attempt.
+        events: the archive.
+        partition: 0 to partitions - 1; an attempt belongs to exactly one.
+        partitions: how many there are. The rows are the same for every number.
+    """
+    own = sessions.filter(pl.col("attempt_id").rank("dense").cast(pl.Int64) % partitions == partition)
+    chosen = events.join(own.lazy().select("session_id"), on="session_id", how="semi")
+    return attempt_activity_frame(as_sessions(own.lazy()), as_events(chosen)).collect(engine="streaming")

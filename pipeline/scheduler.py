@@ -1,0 +1,98 @@
+"""
+The scheduler: looks at what the writer left dirty and sends it to the actors. One leader at a time, by advisory lock.
+
+It decides nothing that must survive it: dirty rows, marks and watermarks stand in PostgreSQL, and what it has sent and
+not seen done is sent again.
+"""
+
+import threading
+from collections.abc import Sequence
+from time import monotonic, time
+from typing import Any, Final
+
+import psycopg
+import structlog
+from dramatiq.errors import DramatiqError
+from msgspec import Struct
+from redis.exceptions import RedisError
+
+from kernel.runtime import PROJECTION_LAG
+from kernel.settings import Settings
+from pipeline.actors import Actors
+from pipeline.extract import connect, one, run
+from warehouse.layout import ATTEMPT_ACTIVITY
+
+log = structlog.get_logger(__name__)
+
+DIRTY_ROWS_MAX: Final = 20_000  # looked at in one turn
+ATTEMPTS_MAX: Final = 100  # in one message
+RESEND_S: Final = 60.0  # a row still dirty so long after it was sent is sent again
+BACK_OFF_S: Final = 1.0
+
+
+class Pulse(Struct):
+    """What readiness looks at: when the loop last went round without an error, and what went wrong since."""
+
+    turned_at: float = 0.0
+    wrong: str | None = None
+
+
+def group(
+    dirty: Sequence[tuple[int, str]], sent: dict[int, float], now: float
+) -> tuple[list[list[str]], dict[int, float]]:
+    """
+    Choose what to send.
+
+    Args:
+        dirty: (dirty id, attempt id), oldest first.
+        sent: when each dirty id was sent.
+        now: on the same clock.
+
+    Returns:
+        Attempts in messages of at most ATTEMPTS_MAX, each attempt once, in the order of their oldest row; and what is
+        sent now, without the ids that are dirty no more.
+    """
+    due = [(number, attempt) for number, attempt in dirty if now - sent.get(number, float("-inf")) >= RESEND_S]
+    attempts = list(dict.fromkeys(attempt for _, attempt in due))
+    due_ids = {number for number, _ in due}
+    after = {number: now if number in due_ids else sent[number] for number, _ in dirty}
+    return [attempts[start : start + ATTEMPTS_MAX] for start in range(0, len(attempts), ATTEMPTS_MAX)], after
+
+
+def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: Pulse) -> None:
+    """Lead, or wait to, until `stop` is set. Errors of PostgreSQL and Redis are logged and waited out."""
+    while not stop.is_set():
+        try:
+            with connect(settings.database_url) as cursor:
+                while not stop.is_set() and not one(cursor, "watermarks", "try_lead"):
+                    pulse.turned_at, pulse.wrong = monotonic(), None
+                    stop.wait(BACK_OFF_S)
+                log.info("scheduler_leads")
+                _lead(cursor, settings, actors, stop, pulse)
+        except (psycopg.Error, RedisError, DramatiqError) as error:
+            pulse.wrong = f"The scheduler cannot work: {type(error).__name__}."
+            log.warning("scheduler_waits", error=type(error).__name__, detail=str(error).splitlines()[:1])
+            stop.wait(BACK_OFF_S)
+
+
+def _lead(
+    cursor: "psycopg.RawCursor[tuple[Any, ...]]", settings: Settings, actors: Actors, stop: threading.Event, pulse: Pulse
+) -> None:
+    sent: dict[int, float] = {}
+    publish_at = monotonic()
+    while not stop.is_set():
+        started = monotonic()
+        dirty = run(cursor, "projections", "list_dirty", DIRTY_ROWS_MAX).fetchall()
+        PROJECTION_LAG.set(max(0.0, time() - dirty[0][2].timestamp()) if dirty else 0.0)
+        messages, after = group([(row[0], row[1]) for row in dirty], sent, started)
+        for attempts in messages:
+            actors.project.send(attempts)
+        sent = after
+        if started >= publish_at:
+            publish_at = started + settings.publish_debounce_s
+            if one(cursor, "watermarks", "has_unarchived"):
+                actors.archive.send()
+            if one(cursor, "watermarks", "is_marked", ATTEMPT_ACTIVITY.name):
+                actors.publish.send()
+        pulse.turned_at, pulse.wrong = monotonic(), None
+        stop.wait(max(0.01, settings.projection_debounce_ms / 1000 - (monotonic() - started)))

@@ -1,0 +1,118 @@
+-- Statements of the warehouse's watermarks: what has changed since it was published, and how far the archive reaches.
+
+-- name: try_lead
+-- One scheduler at a time; held until the connection closes.
+SELECT pg_try_advisory_lock(1986359925, 1) AS leads;
+
+-- name: try_publish
+-- $1 number of the dataset: 3 events, 4 attempt_activity. One publisher at a time; held until the connection closes.
+SELECT pg_try_advisory_lock(1986359925, $1::int) AS owned;
+
+-- name: wait_to_publish
+-- $1 number of the dataset
+SELECT pg_advisory_lock(1986359925, $1::int);
+
+-- name: read_moment
+SELECT now() AS moment;
+
+-- name: insert_marks
+-- $1 dataset, $2 partitions
+INSERT INTO reporting.partition_marks (dataset, partition) SELECT $1, unnest($2::text[]);
+
+-- name: list_marks
+-- $1 dataset
+SELECT id, partition FROM reporting.partition_marks WHERE dataset = $1 ORDER BY id;
+
+-- name: delete_marks
+-- $1 ids that were read
+DELETE FROM reporting.partition_marks WHERE id = ANY ($1::bigint[]);
+
+-- name: is_marked
+-- $1 dataset
+SELECT EXISTS (SELECT FROM reporting.partition_marks WHERE dataset = $1) AS marked;
+
+-- name: has_unarchived
+-- Whether any session has events beyond what was planned, or a planned batch is open.
+SELECT EXISTS (SELECT FROM reporting.archive_batches WHERE confirmed_at IS NULL)
+    OR EXISTS (SELECT FROM session_progress p LEFT JOIN reporting.archived_sessions a USING (session_id)
+               WHERE p.through_seq > coalesce(a.through_seq, 0)) AS waiting;
+
+-- name: read_open_batch
+-- At most one is open.
+SELECT id, kind, planned_at FROM reporting.archive_batches WHERE confirmed_at IS NULL;
+
+-- name: read_last_confirmed
+SELECT coalesce(max(id), 0) AS id FROM reporting.archive_batches WHERE confirmed_at IS NOT NULL;
+
+-- name: read_last_batch
+SELECT coalesce(max(id), 0) AS id FROM reporting.archive_batches;
+
+-- name: insert_batch
+-- $1 id, $2 kind
+INSERT INTO reporting.archive_batches (id, kind) VALUES ($1, $2) RETURNING planned_at;
+
+-- name: insert_ranges
+-- $1 batch. What the sessions have beyond the last plan; nothing older than the last archived event can be in it,
+-- because server time never runs backwards in a session.
+INSERT INTO reporting.archive_ranges (batch_id, session_id, after_seq, through_seq, after_at, through_at)
+SELECT $1, p.session_id, coalesce(a.through_seq, 0), p.through_seq, coalesce(a.through_at, p.first_event_at), p.last_event_at
+FROM session_progress p
+LEFT JOIN reporting.archived_sessions a USING (session_id)
+WHERE p.through_seq > coalesce(a.through_seq, 0);
+
+-- name: move_archived
+-- $1 batch. The plan's other half: from here on these sequences belong to the batch.
+INSERT INTO reporting.archived_sessions AS a (session_id, through_seq, through_at)
+SELECT session_id, through_seq, through_at FROM reporting.archive_ranges WHERE batch_id = $1
+ON CONFLICT (session_id) DO UPDATE SET through_seq = excluded.through_seq, through_at = excluded.through_at;
+
+-- name: forget_archived
+DELETE FROM reporting.archived_sessions;
+
+-- name: abandon_open_batch
+-- A whole batch takes in whatever an open one would have.
+DELETE FROM reporting.archive_batches WHERE confirmed_at IS NULL;
+
+-- name: read_extent
+-- $1 batch. How many sequences at most, and between which moments.
+SELECT coalesce(sum(through_seq - after_seq), 0)::bigint AS sequences, min(after_at) AS after_at, max(through_at) AS through_at
+FROM reporting.archive_ranges WHERE batch_id = $1;
+
+-- name: list_batch_by_session
+-- $1 batch, $2 first moment, $3 last moment. For few rows: through the index, session by session (OFFSET 0 keeps the
+-- planner from turning it into a scan of the whole day).
+SELECT e.*
+FROM reporting.archive_ranges r
+CROSS JOIN LATERAL (
+    SELECT session_id, seq, occurred_at, effective_at, client_at, client, client_seq, event_type, severity, is_violation,
+           is_late, event_name, payload::text AS payload
+    FROM events
+    WHERE session_id = r.session_id AND seq > r.after_seq AND seq <= r.through_seq
+      AND occurred_at >= r.after_at AND occurred_at <= r.through_at AND occurred_at >= $2 AND occurred_at <= $3
+    OFFSET 0
+) e
+WHERE r.batch_id = $1;
+
+-- name: list_batch_by_day
+-- $1 batch, $2 first moment, $3 first moment that is over. For many rows: one pass over a day.
+SELECT e.session_id, e.seq, e.occurred_at, e.effective_at, e.client_at, e.client, e.client_seq, e.event_type, e.severity,
+       e.is_violation, e.is_late, e.event_name, e.payload::text AS payload
+FROM events e
+JOIN reporting.archive_ranges r
+  ON r.batch_id = $1 AND r.session_id = e.session_id AND e.seq > r.after_seq AND e.seq <= r.through_seq
+WHERE e.occurred_at >= $2 AND e.occurred_at < $3;
+
+-- name: list_owners
+-- $1 batch. Attempt and exam of the batch's sessions.
+SELECT s.id AS session_id, s.attempt_id::text AS attempt_id, s.exam_id::text AS exam_id
+FROM reporting.archive_ranges r
+JOIN proctor_sessions s ON s.id = r.session_id
+WHERE r.batch_id = $1;
+
+-- name: confirm_batch
+-- $1 batch
+UPDATE reporting.archive_batches SET confirmed_at = now() WHERE id = $1 AND confirmed_at IS NULL;
+
+-- name: delete_ranges
+-- $1 batch
+DELETE FROM reporting.archive_ranges WHERE batch_id = $1;

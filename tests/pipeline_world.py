@@ -1,0 +1,130 @@
+"""People, exams, attempts and events for the pipeline's tests, stored as the writer stores them."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+from msgspec import Struct
+from psycopg.types.json import Jsonb
+
+from kernel.events import EventType, is_violation
+from sql import named
+
+START = datetime(2026, 9, 1, 9, 0, tzinfo=UTC)
+COLUMNS = (
+    "session_id", "seq", "occurred_at", "effective_at", "client_at", "client", "client_seq", "event_type", "severity",
+    "is_violation", "is_late", "event_name", "payload",
+)  # fmt: skip
+
+
+class Sitting(Struct):
+    """One proctor session with what was stored of it so far."""
+
+    session_id: int
+    attempt_id: str
+    exam_id: str
+    student_id: str
+    started_at: datetime
+    through_seq: int = 0
+
+
+def make_sittings(url: str, *, exams: int = 1, attempts: int = 2, started_at: datetime = START) -> list[Sitting]:
+    """Create exams with so many attempts each, one proctor session an attempt."""
+    sittings = []
+    with psycopg.connect(url) as conn:
+        organisation, teacher = uuid4(), uuid4()
+        conn.execute("INSERT INTO organisations (id, name) VALUES (%s, 'School')", (organisation,))
+        _insert_user(conn, teacher, organisation, "teacher")
+        for _ in range(exams):
+            exam = uuid4()
+            conn.execute(
+                "INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes) VALUES (%s, %s, %s, 'E', 90)",
+                (exam, organisation, teacher),
+            )
+            for _ in range(attempts):
+                student, attempt = uuid4(), uuid4()
+                _insert_user(conn, student, organisation, "student")
+                conn.execute(
+                    "INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at) VALUES (%s, %s, %s, %s, %s)",
+                    (attempt, exam, student, started_at, started_at + timedelta(hours=2)),
+                )
+                row = conn.execute(
+                    "INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)"
+                    " VALUES (%s, %s, %s, %s, 1, %s) RETURNING id",
+                    (attempt, exam, student, organisation, started_at),
+                ).fetchone()
+                assert row is not None
+                sittings.append(Sitting(row[0], str(attempt), str(exam), str(student), started_at))
+    return sittings
+
+
+def _insert_user(conn: "psycopg.Connection[Any]", user: UUID, organisation: UUID, role: str) -> None:
+    conn.execute(
+        "INSERT INTO users (id, organisation_id, email, username, role) VALUES (%s, %s, %s, %s, %s)",
+        (user, organisation, f"{user}@example.org", str(user)[:64], role),
+    )
+
+
+def event(
+    at: datetime, kind: EventType = EventType.Heartbeat, *, severity: int = 0, late: bool = False, skew_ms: int | None = None
+) -> dict[str, Any]:
+    """Describe one event; `store` gives it its session and sequence."""
+    return {
+        "occurred_at": at,
+        "effective_at": None,
+        "client_at": None if skew_ms is None else at + timedelta(milliseconds=skew_ms),
+        "client": None,
+        "client_seq": None,
+        "event_type": int(kind),
+        "severity": severity,
+        "is_violation": is_violation(kind, severity),
+        "is_late": late,
+        "event_name": "noise" if kind == EventType.Other else None,
+        "payload": Jsonb({"n": 1}),
+    }
+
+
+def some_events(sitting: Sitting, count: int, *, seconds: float = 10.0) -> list[dict[str, Any]]:
+    """Describe the next so many events of a sitting, evenly spread, of a few kinds."""
+    kinds = [EventType.Heartbeat, EventType.TabSwitched, EventType.Heartbeat, EventType.Other, EventType.CopyAttempt]
+    return [
+        event(sitting.started_at + timedelta(seconds=seconds * n), kinds[n % len(kinds)], severity=n % 4, skew_ms=n % 7)
+        for n in range(sitting.through_seq + 1, sitting.through_seq + count + 1)
+    ]
+
+
+def store(conn: "psycopg.Connection[Any]", sitting: Sitting, events: Sequence[dict[str, Any]]) -> None:
+    """Store events as the writer does: rows, progress and a dirty row; the caller commits."""
+    with conn.cursor().copy(f"COPY events ({', '.join(COLUMNS)}) FROM STDIN") as copy:
+        for row in events:
+            sitting.through_seq += 1
+            given = {**row, "session_id": sitting.session_id, "seq": sitting.through_seq}
+            copy.write_row([given[name] for name in COLUMNS])
+    times = [int((row["occurred_at"] - datetime.fromtimestamp(0, UTC)) / timedelta(microseconds=1)) for row in events]
+    with psycopg.RawCursor(conn) as cursor:
+        violations = sum(row["is_violation"] for row in events)
+        values = (sitting.session_id, sitting.through_seq, len(events), violations, min(times), max(times), None, None)
+        cursor.execute(named("writer")["advance_sessions"].encode(), [[value] for value in values])
+
+
+def store_now(url: str, sitting: Sitting, events: Sequence[dict[str, Any]]) -> None:
+    """Store events and commit."""
+    with psycopg.connect(url) as conn:
+        store(conn, sitting, events)
+
+
+def end(url: str, sitting: Sitting, at: datetime) -> None:
+    """End a session as the API and then the stream's end entry do."""
+    with psycopg.connect(url) as conn:
+        conn.execute(
+            "UPDATE proctor_sessions SET status = 2, ended_at = %s, final_seq = %s WHERE id = %s",
+            (at, sitting.through_seq, sitting.session_id),
+        )
+
+
+def rows_of(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Return what a statement of the test gives."""
+    with psycopg.connect(url) as conn:
+        return conn.execute(statement.encode()).fetchall()
