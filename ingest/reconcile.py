@@ -43,7 +43,9 @@ def take_up(conn: psycopg.Connection[Any], stream: Stream, settings: Settings) -
         stream.forget_through(epoch, counter)
         return epoch, counter
     log.info("shard_reconciling", shard=shard, epoch=epoch, counter=counter)
-    counter = _drain(conn, stream, epoch, counter, settings)
+    stream.shut()
+    if latest is not None and latest[3]:  # into an epoch that was never opened, nobody has written
+        counter = _drain(conn, stream, epoch, counter, settings)
     seen = stream.last_id()
     fresh = max(epoch, 0 if latest is None else latest[0], 0 if seen is None else seen[0]) + 1
     with conn.transaction():
@@ -65,12 +67,9 @@ def _drain(
     Store what the stream holds beyond the offset, name what it should hold and does not; return the new
     offset.
     """
-    if epoch == 0:
-        return counter
     last = stream.last_id()
-    if last is None:
-        if counter > 0:
-            name_loss(conn, stream.shard, epoch, "emptied", counter + 1, None)
+    if last is None:  # an open epoch leaves its mark at least
+        name_loss(conn, stream.shard, epoch, "emptied", counter + 1, None)
         return counter
     if last < (epoch, counter):
         name_loss(

@@ -80,6 +80,10 @@ class Stream:
             return None
         return parse_id(self.client.xinfo_stream(stream_key(self.shard))["last-generated-id"])
 
+    def shut(self) -> None:
+        """Close the open epoch: from here on nothing is appended that a reconciliation would not see."""
+        self.client.hdel(shard_key(self.shard), "epoch")
+
     def open(self, epoch: int) -> None:
         """Open an epoch here, and let everything before it go: it is stored."""
         self.client.fcall(function("open").decode(), 2, stream_key(self.shard), shard_key(self.shard), epoch)

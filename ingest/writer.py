@@ -43,9 +43,14 @@ REDIS_TIMEOUT_S: Final = 10.0
 
 
 def connect_redis(settings: Settings) -> "redis.Redis":
-    """Connect without the client library's own retries: an unseen reply is for us to think about."""
+    """
+    Connect once, without the client library's own retries and reconnections.
+
+    An unseen reply is for us to think about, and a broken connection may mean that another Redis answers now.
+    """
     return redis.Redis.from_url(
         settings.redis_url,
+        single_connection_client=True,  # a pool would replace an idle connection that broke, and say nothing
         protocol=2,
         retry=Retry(NoBackoff(), 0),
         socket_timeout=REDIS_TIMEOUT_S,
