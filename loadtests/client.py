@@ -107,6 +107,7 @@ class Client:
         self._online = asyncio.Event()
         self._online.set()
         self._work = asyncio.Event()
+        self._answered = asyncio.Event()
         self._load = 0
         self._failures = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -173,6 +174,10 @@ class Client:
     def go_online(self) -> None:
         """Have the network back; the buffer leaves first, in order."""
         self._online.set()
+
+    async def progress(self) -> None:
+        """Return after the next 202, or after a refusal that ends something."""
+        await self._answered.wait()
 
     async def drain(self, within_s: float) -> bool:
         """
@@ -269,6 +274,11 @@ class Client:
         for seq in self.outbox.acknowledge(batch, ack):
             self._log.add(Reoffered(*where, seq, seq, now()))
             self._work.set()
+        self._wake_waiting()
+
+    def _wake_waiting(self) -> None:
+        self._answered.set()
+        self._answered.clear()
 
     async def _refused(self, batch: list[Held], status: int, headers: Headers, reply: bytes) -> None:
         final = status not in _RETRIED
@@ -290,6 +300,7 @@ class Client:
             HTTPStatus.CONFLICT,
         }:
             self.stopped_by = code or str(status)
+        self._wake_waiting()
 
     async def _back_off(self, at_least_s: float = 0.0) -> None:
         """Wait what the server asks, and a random share of an exponential on top, so that clients spread."""

@@ -215,11 +215,11 @@ def _check_promises(known: dict[Key, Known], places: dict[Key, Row], report: Rep
             report.invented.append(f"{event.marker}: stored and never sent")
         if event.number is not None and row.seq != event.number:
             report.changed.append(f"{event.marker}: acknowledged as {event.number}, stored as {row.seq}")
-        if not row.dead and (row.event_type, row.client_seq) != (event.event_type, key[2]):
+        if (row.event_type, row.client_seq) != (event.event_type, key[2]):
             report.changed.append(
                 f"{event.marker}: type {row.event_type}, client sequence {row.client_seq} stored"
             )
-        if not row.dead and client_of.setdefault(key[:2], row.client) != row.client:
+        if client_of.setdefault(key[:2], row.client) != row.client:
             report.changed.append(f"{event.marker}: another client's name stands at it")
 
 
@@ -261,18 +261,24 @@ class _Metadata(msgspec.Struct):
 
 
 class _DeadEvent(msgspec.Struct, rename="camel"):
-    """What a dead letter's bytes may still tell."""
+    """A dead letter's bytes; the client's key is text there, for it does not fit JavaScript's numbers."""
 
+    client: str | None = None
+    client_sequence: int | None = None
+    event_type: int | None = None
     metadata_json: str | None = None
 
 
-def _marker_of(event: bytes) -> str | None:
-    """Return the marker in a dead letter's JSON, or None where it cannot be read."""
+def dead_row(session: int, seq: int, occurred_at: datetime, event: bytes) -> Row:
+    """Return a dead letter as a row; what its bytes do not tell is None."""
     try:
-        text = msgspec.json.decode(event, type=_DeadEvent).metadata_json
-        return msgspec.json.decode(text, type=_Metadata).marker if text else None
+        dead = msgspec.json.decode(event, type=_DeadEvent)
+        text = dead.metadata_json
+        marker = msgspec.json.decode(text, type=_Metadata).marker if text else None
     except msgspec.MsgspecError:
-        return None
+        return Row(session, seq, occurred_at, None, None, None, None, dead=True)
+    client = None if dead.client is None else int(dead.client)
+    return Row(session, seq, occurred_at, client, dead.client_sequence, dead.event_type, marker, dead=True)
 
 
 async def rows_of(database_url: str, sessions: Iterable[int]) -> list[Row]:
@@ -284,8 +290,4 @@ async def rows_of(database_url: str, sessions: Iterable[int]) -> list[Row]:
         dead = await conn.fetch(statements["list_dead"], sorted(set(sessions)))
     finally:
         await conn.close()
-    rows = [Row(*record) for record in stored]
-    return rows + [
-        Row(d["session_id"], d["seq"], d["occurred_at"], None, None, None, _marker_of(d["event"]), dead=True)
-        for d in dead
-    ]
+    return [Row(*record) for record in stored] + [dead_row(*record) for record in dead]

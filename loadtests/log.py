@@ -95,18 +95,6 @@ class Log:
         if self._file:
             self._file.close()
 
-    def latencies_ms(self) -> list[float]:
-        """Return, ascending, the time from a request's leaving to its 202, of every request that got one."""
-        left: dict[tuple[int, str], float] = {}
-        times = []
-        for entry in self.entries:
-            match entry:
-                case Sent():
-                    left[entry.session, entry.instance] = entry.at
-                case Acked():
-                    times.append((entry.at - left[entry.session, entry.instance]) * 1000)
-        return sorted(times)
-
 
 def now() -> float:
     """Return the log's clock, seconds since an arbitrary moment."""

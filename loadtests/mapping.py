@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from string import Formatter
 from typing import Any, Final, Literal, TextIO
 from zoneinfo import ZoneInfo
 
@@ -87,6 +88,17 @@ class Mapping(Strict, frozen=True, kw_only=True):
     numbers: list[str] = []
     bounds: list[Bound] = []
 
+    @property
+    def columns(self) -> set[str]:
+        """Return every column that the mapping reads."""
+        texts = {
+            name for text in (self.exam, self.candidate) for _, name, _, _ in Formatter().parse(text) if name
+        }
+        rules = {column for rule in self.events for column in (*rule.above_zero, *rule.equals)}
+        ends = {self.time.end_column} if self.time.end_column else set()
+        bounds = {bound.column for bound in self.bounds}
+        return texts | rules | ends | bounds | {self.time.column, *self.metadata.values(), *self.numbers}
+
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
     """One event to send: where it came from, when it happened, what it is; `metadata` is JSON."""
@@ -98,20 +110,20 @@ class Planned(msgspec.Struct, frozen=True, gc=False):
     metadata: bytes
 
 
-Seat = tuple[str, str]  # exam title, candidate title
+Key = tuple[str, str]  # exam, candidate
 
 
 class Plan(msgspec.Struct):
     """A file as events by exam and candidate, in the file's order; `dirt` counts the impossible, by kind."""
 
     rows: int
-    seats: dict[Seat, list[Planned]]
+    sessions: dict[Key, list[Planned]]
     dirt: Counter[str]
 
     @property
     def events(self) -> int:
         """Return how many events will be sent."""
-        return sum(map(len, self.seats.values()))
+        return sum(map(len, self.sessions.values()))
 
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -164,6 +176,15 @@ def records(text: TextIO, mapping: Mapping) -> Iterator[dict[str, Any]]:
     return iter(csv.DictReader(text, delimiter=delimiter))
 
 
+def header_of(path: Path, mapping: Mapping) -> set[str]:
+    """Return the columns of the file's first row; none where it cannot be read as the mapping says."""
+    try:
+        with opened(path, mapping.encoding) as text:
+            return set(next(iter(records(text, mapping)), {}))
+    except (UnicodeDecodeError, orjson.JSONDecodeError, csv.Error):
+        return set()
+
+
 def plan(path: Path, mapping: Mapping, limit: int | None = None) -> Plan:
     """
     Read a file, at most `limit` rows of it, into events by exam and candidate.
@@ -183,8 +204,8 @@ def plan(path: Path, mapping: Mapping, limit: int | None = None) -> Plan:
 
 
 def _take(row: dict[str, Any], number: int, mapping: Mapping, result: Plan) -> None:
-    seat = (mapping.exam.format_map(row), mapping.candidate.format_map(row))
-    events = result.seats.setdefault(seat, [])
+    key = (mapping.exam.format_map(row), mapping.candidate.format_map(row))
+    events = result.sessions.setdefault(key, [])
     faults: list[str] = []
     at = _moment(row, mapping.time.column, mapping.time, faults)
     if at is None:  # the row before says when, as well as anything can

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kernel.events import EventType
-from loadtests.history import Report, Row, check
+from loadtests.history import Report, Row, check, dead_row
 from loadtests.log import Acked, Created, Entry, Reoffered, Sent
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
@@ -62,11 +62,7 @@ def test_an_acknowledged_event_without_a_row_is_lost() -> None:
 
 
 def test_a_dead_letter_keeps_the_promise() -> None:
-    rows = [
-        *four_rows()[:3],
-        Row(SESSION, 4, START + timedelta(seconds=4), None, None, None, "m4", dead=True),
-    ]
-    report = check(two_requests(), rows)
+    report = check(two_requests(), [*four_rows()[:3], row(4, dead=True)])
 
     assert report.ok
     assert report.dead == 1
@@ -85,9 +81,17 @@ def test_an_event_in_two_rows_is_doubled() -> None:
 
 
 def test_an_event_in_the_table_and_in_dead_letters_is_doubled() -> None:
-    copy = Row(SESSION, 2, START + timedelta(seconds=2), None, None, None, "m2", dead=True)
+    assert faults(two_requests(), [*four_rows(), row(2, dead=True)]) == {"doubled"}
 
-    assert faults(two_requests(), [*four_rows(), copy]) == {"doubled"}
+
+def test_a_dead_letter_tells_what_event_it_was() -> None:
+    event = b'{"client":"-5","clientSequence":3,"eventType":102,"metadataJson":"{\\"marker\\":\\"m3\\"}"}'
+
+    assert dead_row(SESSION, 4, START, event) == Row(SESSION, 4, START, -5, 3, 102, "m3", dead=True)
+
+
+def test_a_dead_letter_that_cannot_be_read_matches_nothing() -> None:
+    assert dead_row(SESSION, 4, START, b"\xff").marker is None
 
 
 def test_two_events_that_changed_places_are_not_where_they_were_acknowledged() -> None:

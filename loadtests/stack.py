@@ -1,0 +1,183 @@
+"""
+A deployment as a load tester meets it: its addresses and accounts, and the calls that seat candidates.
+
+Candidates sit down through launch links, so that no password is hashed on the way (spec.md A-7).
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import aiohttp
+import asyncpg
+import msgspec
+import orjson
+
+from core_api.seeding import NewUser, create_users
+from kernel.events import Mode, Role
+from loadtests.client import Seat
+
+LOCAL_FILE: Final = "local.json"
+CHEAPEST_ROUNDS: Final = 4  # nobody made here has a password
+LINKS_PER_CALL: Final = 1000
+
+
+class StackError(Exception):
+    """The deployment cannot be used, or answered with a refusal; the message says what it said."""
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Somebody who can sign in."""
+
+    email: str
+    password: str
+    role: str
+
+
+class Stack(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What `.veritas/local.json` says; for another deployment, the same by hand.
+
+    `ingest_url` may be the one origin. `database_url` is needed to make candidates and to count rows back.
+    """
+
+    url: str
+    ingest_url: str
+    database_url: str = ""
+    redis_url: str = ""
+    warehouse: str = ""
+    accounts: list[Account] = []
+
+    def account(self, role: Role) -> Account:
+        """
+        Return the account of a role.
+
+        Raises:
+            StackError: there is none.
+        """
+        for account in self.accounts:
+            if account.role == role:
+                return account
+        raise StackError(f"the stack names no {role} account")
+
+
+def local_stack(state: Path) -> Stack:
+    """
+    Return the local stack's addresses.
+
+    Raises:
+        StackError: it is not running, or its file cannot be read.
+    """
+    path = state / LOCAL_FILE
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Stack)
+    except FileNotFoundError as error:
+        raise StackError(
+            f"{path} is not there: start the stack with `make run`, or name a deployment"
+        ) from error
+    except msgspec.MsgspecError as error:
+        raise StackError(f"{path}: {error}") from error
+
+
+async def call(
+    http: aiohttp.ClientSession, method: str, url: str, *, token: str = "", body: object = None
+) -> dict[str, Any]:
+    """
+    Return the JSON of a reply.
+
+    Raises:
+        StackError: any status of 400 or more, with what the problem document says.
+    """
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    data = None if body is None else orjson.dumps(body)
+    try:
+        async with http.request(method, url, data=data, headers=headers) as response:
+            text = await response.read()
+            if response.status >= HTTPStatus.BAD_REQUEST:
+                raise StackError(f"{method} {url}: {response.status} {text.decode(errors='replace')[:500]}")
+    except aiohttp.ClientError as error:
+        raise StackError(f"{method} {url}: {error}") from error
+    reply: dict[str, Any] = orjson.loads(text)
+    return reply
+
+
+async def sign_in(http: aiohttp.ClientSession, url: str, account: Account) -> str:
+    """Return an access token."""
+    reply = await call(
+        http, "POST", f"{url}/api/auth/login", body={"email": account.email, "password": account.password}
+    )
+    return str(reply["access_token"])
+
+
+async def open_exam(
+    http: aiohttp.ClientSession, url: str, token: str, title: str, duration_minutes: int = 60
+) -> UUID:
+    """Create and publish an exam as the teacher of `token`; return its id."""
+    exam = await call(
+        http,
+        "POST",
+        f"{url}/api/teacher/exams",
+        token=token,
+        body={"title": title, "duration_minutes": duration_minutes},
+    )
+    await call(http, "POST", f"{url}/api/teacher/exams/{exam['id']}/publish", token=token)
+    return UUID(exam["id"])
+
+
+async def make_candidates(database_url: str, organisation_id: UUID, emails: Sequence[str]) -> None:
+    """Make candidates without passwords; who is there already stays."""
+    conn = await asyncpg.connect(database_url)
+    try:
+        users = [
+            NewUser(email=email, role=Role.student, full_name=email.partition("@")[0]) for email in emails
+        ]
+        await create_users(conn, organisation_id, users, rounds=CHEAPEST_ROUNDS, now=datetime.now(UTC))
+    finally:
+        await conn.close()
+
+
+async def organisation_of(http: aiohttp.ClientSession, url: str, token: str) -> UUID:
+    """Return the organisation of who holds the token."""
+    return UUID((await call(http, "GET", f"{url}/api/me", token=token))["organisation_id"])
+
+
+async def launch_links(
+    http: aiohttp.ClientSession, url: str, token: str, exam_id: UUID, emails: Sequence[str]
+) -> dict[str, str]:
+    """Return a fresh launch token by e-mail."""
+    links: dict[str, str] = {}
+    for start in range(0, len(emails), LINKS_PER_CALL):
+        chunk = list(emails[start : start + LINKS_PER_CALL])
+        reply = await call(
+            http,
+            "POST",
+            f"{url}/api/teacher/exams/{exam_id}/launch-links",
+            token=token,
+            body={"emails": chunk},
+        )
+        links |= {link["email"]: link["token"] for link in reply["links"]}
+    return links
+
+
+async def take_seat(http: aiohttp.ClientSession, stack: Stack, link: str, mode: Mode = Mode.Soft) -> Seat:
+    """Spend a launch link: the attempt begins, its proctor session too."""
+    launched = await call(http, "POST", f"{stack.url}/api/auth/launch", body={"token": link})
+    token = str(launched["access_token"])
+    session = await call(
+        http,
+        "POST",
+        f"{stack.url}/api/proctor/session",
+        token=token,
+        body={"attemptId": launched["attempt_id"], "mode": int(mode)},
+    )
+    return Seat(session_id=session["data"]["proctorSessionId"], token=token, url=stack.ingest_url)
+
+
+async def leave(http: aiohttp.ClientSession, stack: Stack, seat: Seat) -> None:
+    """End the proctor session."""
+    await call(http, "POST", f"{stack.url}/api/proctor/session/{seat.session_id}/end", token=seat.token)

@@ -1,0 +1,89 @@
+"""
+What a run shows in the terminal while it lasts, and its figures as a table.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from loadtests.client import Client
+from loadtests.figures import Figures
+
+REFRESH_S: Final = 0.2
+
+
+@asynccontextmanager
+async def delivery(clients: Sequence[Client], events: int | None, console: Console) -> AsyncIterator[None]:
+    """
+    Show while the block runs how many events the clients have made, had acknowledged, and know to be stored.
+
+    Args:
+        clients: may grow meanwhile.
+        events: how many there will be; None when nobody knows.
+        console: where to show it.
+    """
+    columns = (
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bars = [progress.add_task(word, total=events) for word in ("created", "acknowledged", "stored")]
+
+        def refresh() -> None:
+            created = sum(client.outbox.created for client in clients)
+            offered = sum(client.outbox.offered for client in clients)
+            held = sum(len(client.outbox) for client in clients)
+            for bar, done in zip(bars, (created, created - offered, created - held), strict=True):
+                progress.update(bar, completed=done, total=events or created)
+
+        async def keep_fresh() -> None:
+            while True:
+                refresh()
+                await asyncio.sleep(REFRESH_S)
+
+        task = asyncio.create_task(keep_fresh())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            refresh()
+
+
+def figures_table(title: str, figures: Figures) -> Table:
+    """Return the figures of a run as a table of two columns."""
+    table = Table("", "", title=title, show_header=False, title_justify="left", title_style="bold")
+    table.columns[1].justify = "right"
+    rows = {
+        "events created": f"{figures.created:,}",
+        "events acknowledged": f"{figures.acknowledged:,}",
+        "events given up after a final refusal": f"{figures.given_up:,}",
+        "requests": f"{figures.requests:,}",
+        "… sent again": f"{figures.resent:,}",
+        "… answered as duplicates": f"{figures.duplicate_replies:,}",
+        "… without a reply": f"{figures.unanswered:,}",
+        "… told to wait": _by_code(figures.waits),
+        "… refused": _by_code(figures.refusals),
+        "acknowledged events a second": f"{figures.acked_events_per_s:,.0f}",
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    latency = figures.latency_ms
+    for name, ms in (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99), ("max", latency.max)):
+        table.add_row(f"acknowledgement {name}", "-" if ms is None else f"{ms:.1f} ms")
+    return table
+
+
+def _by_code(counts: dict[str, int]) -> str:
+    total = sum(counts.values())
+    names = ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
+    return f"{total:,} ({names})" if counts else "0"
