@@ -17,7 +17,11 @@ async def main(stop: asyncio.Event) -> None:
     settings = load()
     configure_logging("core_api", settings.log_level)
     log = structlog.get_logger("core_api")
-    runner = await serve(await build(settings), settings)
+
+    async def stopping() -> str | None:
+        return "the process is stopping" if stop.is_set() else None
+
+    runner = await serve(await build(settings, checks=[stopping]), settings)
     log.info("serving", host=settings.http_host, port=settings.http_port)
     await stop.wait()
     await runner.cleanup()

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import accounts
+from core_api import accounts, launches
 from core_api.actors import KEYRING, actor_of
 from core_api.database import POOL, connection
 from core_api.passwords import PasswordChecker
@@ -36,10 +36,10 @@ async def login(request: web.Request) -> web.Response:
 
 async def launch(request: web.Request) -> web.Response:
     """Open an attempt with a launch link's token, once. A second use is a 409, an expired link a 401."""
-    command = await read_json(request, accounts.Launch)
+    command = await read_json(request, launches.Launch)
     app = request.app
     async with connection(app[POOL]) as conn:
-        launched = await accounts.launch(
+        launched = await launches.launch(
             conn, command, keyring=app[KEYRING], settings=app[SETTINGS], now=datetime.now(UTC)
         )
     return send_json(launched)
@@ -58,7 +58,7 @@ ROUTES: Final = (
     ),
     Route(
         method="POST", path="/auth/launch", handler=launch, action=None, tag="Authentication",
-        body=accounts.Launch, reply=accounts.Launched, also_bare=True,
+        body=launches.Launch, reply=launches.Launched, also_bare=True,
     ),
     Route(
         method="GET", path="/me", handler=me, action=Action.profile_read, tag="Authentication",

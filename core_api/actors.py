@@ -1,8 +1,9 @@
 """
-Who is asking: the verified token of a request, and the scope that the access table gives it for a route's action.
+Who is asking: the verified token of a request, and the scope that the access table gives it for a route's
+action.
 
-A route's `action` is not only its documentation: `guarded` puts the check in front of the handler, so that no handler
-can forget it, and a use case cannot be called without the `Actor` that the check gives.
+A route's `action` is not only its documentation: `guarded` puts the check in front of the handler, so that no
+handler can forget it, and a use case cannot be called without the `Actor` that the check gives.
 """
 
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from kernel.tokens import Audience, Claims, Keyring
 from kernel.web import Route
 
 KEYRING: Final = web.AppKey("keyring", Keyring)
+
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
     """Somebody who may do an action, and to whose rows."""
@@ -63,7 +65,10 @@ def actor_of(request: web.Request) -> Actor:
 
 
 def guarded(route: Route) -> Route:
-    """Return the route with the token check and the access table in front of its handler; public routes as they are."""
+    """
+    Return the route with the token check and the access table in front of its handler; public routes as they
+    are.
+    """
     action, handler = route.action, route.handler
     if action is None:
         return route

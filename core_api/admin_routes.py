@@ -25,7 +25,7 @@ async def cancel_session(request: web.Request) -> web.Response:
 
 ROUTES: Final = (
     Route(
-        method="POST", path="/proctor/session/{id}/cancel", handler=cancel_session, action=Action.session_cancel,
-        tag="Proctor sessions", reply=Envelope[sessions.SessionState],
+        method="POST", path="/proctor/session/{id}/cancel", handler=cancel_session,
+        action=Action.session_cancel, tag="Proctoring", reply=Envelope[sessions.SessionState],
     ),
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import attempts, exams, sessions
+from core_api import attempts, exams, session_views, sessions
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
 from core_api.wire import Envelope, address_of, read_json, session_id_in_path, uuid_in_path
@@ -16,7 +16,9 @@ from kernel.web import SETTINGS, Route, decode_query, send_json
 
 
 async def available(request: web.Request) -> web.Response:
-    """List the published exams of the candidate's organisation, newest first, with their own attempt at each."""
+    """
+    List the published exams of the candidate's organisation, newest first, with their own attempt at each.
+    """
     query = decode_query(request, exams.ListAvailable)
     async with connection(request.app[POOL]) as conn:
         return send_json(await exams.list_available(conn, actor_of(request), query))
@@ -38,7 +40,9 @@ async def attempt(request: web.Request) -> web.Response:
 
 
 async def create_session(request: web.Request) -> web.Response:
-    """Start proctoring an attempt: 201, or 200 with the same session while it is active; 409 once it has ended."""
+    """
+    Start proctoring an attempt: 201, or 200 with the same session while it is active; 409 once it has ended.
+    """
     command = await read_json(request, sessions.CreateSession)
     async with connection(request.app[POOL]) as conn:
         started, created = await sessions.create(
@@ -50,10 +54,10 @@ async def create_session(request: web.Request) -> web.Response:
 async def session_of_attempt(request: web.Request) -> web.Response:
     """Return the proctor session of an attempt. Candidates see theirs, without events, violations or risk."""
     attempt_id = uuid_in_path(request, "attemptId")
-    query = decode_query(request, sessions.OfAttempt)
+    query = decode_query(request, session_views.OfAttempt)
     show_numbers = request.app[SETTINGS].show_numbers_to_candidates
     async with connection(request.app[POOL]) as conn:
-        session = await sessions.fetch_of_attempt(
+        session = await session_views.fetch_of_attempt(
             conn, actor_of(request), attempt_id, query.mode, show_numbers=show_numbers
         )
     return send_json(Envelope(data=session))
@@ -74,7 +78,7 @@ ROUTES: Final = (
     ),
     Route(
         method="POST", path="/student/exams/{exam_id}/start", handler=start, action=Action.attempt_start,
-        tag="Candidates", reply=attempts.Attempt, status=201, also_bare=True,
+        tag="Candidates", reply=attempts.Attempt, status=201, also_status=(200,), also_bare=True,
     ),
     Route(
         method="GET", path="/student/attempts/{attempt_id}", handler=attempt, action=Action.attempt_read,
@@ -82,15 +86,16 @@ ROUTES: Final = (
     ),
     Route(
         method="POST", path="/proctor/session", handler=create_session, action=Action.session_create,
-        tag="Proctor sessions", body=sessions.CreateSession, reply=Envelope[sessions.SessionStarted], status=201,
+        tag="Proctoring", body=sessions.CreateSession, reply=Envelope[sessions.SessionStarted], status=201,
+        also_status=(200,),
     ),
     Route(
         method="GET", path="/proctor/session/attempt/{attemptId}", handler=session_of_attempt,
-        action=Action.session_read_by_attempt, tag="Proctor sessions", query=sessions.OfAttempt,
-        reply=Envelope[sessions.SessionDetail],
+        action=Action.session_read_by_attempt, tag="Proctoring", query=session_views.OfAttempt,
+        reply=Envelope[session_views.SessionDetail],
     ),
     Route(
         method="POST", path="/proctor/session/{id}/end", handler=end_session, action=Action.session_end,
-        tag="Proctor sessions", reply=Envelope[sessions.SessionState],
+        tag="Proctoring", reply=Envelope[sessions.SessionState],
     ),
 )  # fmt: skip

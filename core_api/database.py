@@ -1,11 +1,13 @@
 """
 The process's PostgreSQL pool, as handlers borrow from it.
 
-A wait for a connection is bounded, and what the database cannot do at the moment becomes a 503 that says when to retry.
+A wait for a connection is bounded, and what the database cannot do at the moment becomes a 503 that says when
+to retry.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Final, TypeAlias
 
 import asyncpg
@@ -20,14 +22,18 @@ Connection: TypeAlias = (
 )
 
 POOL: "Final[web.AppKey[Pool]]" = web.AppKey("pool", asyncpg.Pool)
+# Turns an inclusive bound into a half-open one: PostgreSQL's timestamps are whole microseconds.
+TICK: Final = timedelta(microseconds=1)
 ACQUIRE_S: Final = 5.0
 READY_S: Final = 2.0
 RETRY_AFTER_S: Final = 2
-# PostgreSQL is away, full, or took longer than the role may; anything else is a fault of ours and stays a 500.
+# PostgreSQL is away, full, or took longer than the role may; anything else is a fault of ours and stays a
+# 500.
 AWAY: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut in the middle of a message
     asyncpg.PostgresConnectionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.OperatorInterventionError,

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
@@ -127,14 +128,8 @@ def _invalid(path: str, message: str) -> InvalidInputError:
     return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])
 
 
-async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> None:
-    """
-    Return when the caller may edit the exam.
-
-    Raises:
-        NotFoundError: it is not visible to them.
-        ForbiddenError: it is, and they may only look at it.
-    """
+async def require_visible(conn: Connection, actor: Actor, exam_id: UUID) -> asyncpg.Record:
+    """Return an exam's row with what the caller may do; raises NotFoundError when they may not see it."""
     row = await conn.fetchrow(
         QUERIES["fetch_exam_for_staff"],
         exam_id,
@@ -144,6 +139,18 @@ async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> Non
     )
     if row is None:
         raise NotFoundError("There is no such exam.")
+    return row
+
+
+async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> None:
+    """
+    Return when the caller may edit the exam.
+
+    Raises:
+        NotFoundError: it is not visible to them.
+        ForbiddenError: it is, and they may only look at it.
+    """
+    row = await require_visible(conn, actor, exam_id)
     if not row["can_edit"]:
         raise ForbiddenError("You may look at this exam and not change it.")
 
@@ -151,7 +158,9 @@ async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> Non
 async def set_published(
     conn: Connection, actor: Actor, exam_id: UUID, *, published: bool, now: datetime
 ) -> Exam:
-    """Open an exam to candidates, or close it to new attempts; doing so twice changes nothing. Raises as above."""
+    """
+    Open an exam to candidates, or close it to new attempts; doing so twice changes nothing. Raises as above.
+    """
     async with conn.transaction():
         await require_editable(conn, actor, exam_id)
         row = await conn.fetchrow(QUERIES["set_published"], exam_id, published, now)

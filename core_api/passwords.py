@@ -69,7 +69,9 @@ class PasswordChecker:
             self._inside -= 1
 
     async def matches(self, password: str, stored: str | None) -> bool:
-        """Tell whether the password is the stored one; without a stored hash spend the same time and say no."""
+        """
+        Tell whether the password is the stored one; without a stored hash spend the same time and say no.
+        """
         loop = asyncio.get_running_loop()
         equal = await loop.run_in_executor(self._executor, _matches, password, stored or self._nobody)
         return equal and stored is not None

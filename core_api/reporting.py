@@ -1,91 +1,25 @@
 """
-What teachers ask: one attempt's monitoring, live from the events; one exam's totals, from the projections (spec.md W-5).
+One exam in numbers and its students, from what the pipeline has projected (spec.md W-5).
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from msgspec import Meta
 
+from core_api import exams
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import LIMIT_DEFAULT, Limit
-from kernel.errors import ForbiddenError, InvalidInputError, NotFoundError
-from kernel.events import (
-    SEQUENCE_BITS,
-    SEQUENCE_MAX,
-    EventType,
-    Mode,
-    SessionStatus,
-    Severity,
-    event_id,
-    type_name,
-)
+from kernel.errors import ForbiddenError
 from sql import named
 
 QUERIES: Final = named("reporting")
-ATTEMPTS: Final = named("attempts")
-EXAMS: Final = named("exams")
-SESSIONS: Final = named("sessions")
-BUCKETS_MAX: Final = 1000
-BUCKETS_AIM: Final = 120
-WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
-GAPS_MAX: Final = 200
-EVENT_ID_MAX: Final = 2**53 - 1
-_TICK: Final = timedelta(microseconds=1)  # a half-open bound that still takes in the last event
-
-
-class MonitoringQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How wide the timeline's buckets are, and which page of events."""
-
-    bucket_s: (
-        Annotated[int, Meta(ge=1, le=86_400, description="Width in seconds; chosen when not given.")] | None
-    ) = None
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[int, Meta(ge=0, le=EVENT_ID_MAX, description="`next_cursor` of the page before.")] = 0
-
-
-class MonitoredAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose attempt at what."""
-
-    attempt_id: UUID
-    exam_id: UUID
-    exam_title: str
-    student_id: UUID
-    student_name: str
-    status: str
-    started_at: datetime
-    expires_at: datetime
-    completed_at: datetime | None
-
-
-class MonitoredSession(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One of the attempt's proctor sessions.
-
-    `clock_skew_ms` is the client's clock minus the server's, null until a heartbeat told it; every sequence up to
-    `stored_through` is in the database.
-    """
-
-    session_id: int
-    mode: int
-    mode_name: str
-    status: int
-    status_name: str
-    started_at: datetime
-    ended_at: datetime | None
-    total_events: int
-    total_violations: int
-    stored_through: int
-    last_heartbeat_at: datetime | None
-    heartbeat_missed_count: int
-    clock_skew_ms: float | None
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,57 +29,6 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     violations: int
     by_type: dict[str, int]
     by_severity: dict[str, int]
-
-
-class Bucket(Counts, frozen=True, kw_only=True):
-    """Counts of the half-open interval that begins at `bucket_at`; empty intervals are left out."""
-
-    bucket_at: datetime
-
-
-class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """A silence of more than 45 s, from the last heartbeat before it; `ended_at` is null while it lasts."""
-
-    session_id: int
-    started_at: datetime
-    ended_at: datetime | None
-    duration_s: float | None
-    classification: str | None
-    missed: int | None
-
-
-class MonitoringEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """One event; `effective_at` is when it happened, `server_timestamp` when it arrived."""
-
-    id: int
-    session_id: int
-    sequence_number: int
-    event_type: str
-    event_type_number: int
-    severity: int
-    severity_label: str
-    is_violation: bool
-    is_late: bool
-    data_payload: Any
-    is_anomaly: bool | None
-    anomaly_score: float | None
-    description: str | None
-    client_timestamp: datetime | None
-    server_timestamp: datetime
-    effective_at: datetime
-
-
-class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything stored about one attempt so far; `next_cursor` is null on the last page of events."""
-
-    attempt: MonitoredAttempt
-    sessions: list[MonitoredSession]
-    summary: Counts
-    bucket_s: int
-    timeline: list[Bucket]
-    heartbeat_gaps: list[Gap]
-    events: list[MonitoringEvent]
-    next_cursor: int | None
 
 
 class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,7 +65,9 @@ class AttemptCounts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MonitoringTotals(Counts, frozen=True, kw_only=True):
-    """What monitoring saw over all attempts of the exam; coverage is the mean share of heartbeats that came."""
+    """
+    What monitoring saw over all attempts of the exam; coverage is the mean share of heartbeats that came.
+    """
 
     attempts_monitored: int
     late_events: int
@@ -200,7 +85,9 @@ class Analytics(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
-    """What monitoring saw of one attempt (analytics.md, attempt_activity); numbers without evidence are null."""
+    """
+    What monitoring saw of one attempt (analytics.md, attempt_activity); numbers without evidence are null.
+    """
 
     session_ids: list[int]
     events: int
@@ -254,142 +141,6 @@ class ExamAnalytics(msgspec.Struct, frozen=True, kw_only=True):
     as_of: datetime | None
 
 
-async def monitoring(conn: Connection, actor: Actor, attempt_id: UUID, query: MonitoringQuery) -> Monitoring:
-    """
-    Return an attempt's sessions, timeline, gaps and a page of its events, all from one snapshot.
-
-    Raises:
-        NotFoundError: the attempt's exam is not visible to the caller.
-        InvalidInputError: the buckets asked for would be too many.
-    """
-    async with conn.transaction(isolation="repeatable_read", readonly=True):
-        attempt = await conn.fetchrow(
-            ATTEMPTS["fetch_attempt_for_staff"],
-            attempt_id,
-            actor.organisation_id,
-            actor.user_id,
-            actor.sees_organisation,
-        )
-        if attempt is None:
-            raise NotFoundError("There is no such attempt.")
-        sessions = await conn.fetch(SESSIONS["list_sessions_of_attempt"], attempt_id)
-        ids = [row["id"] for row in sessions]
-        seen = [row for row in sessions if row["first_event_at"] is not None]
-        since = min((row["first_event_at"] for row in seen), default=attempt["started_at"])
-        before = max((row["last_event_at"] for row in seen), default=attempt["started_at"]) + _TICK
-        width = _width(query.bucket_s, (before - since).total_seconds())
-        counts = await conn.fetch(QUERIES["count_timeline"], ids, since, before, timedelta(seconds=width))
-        gaps = await conn.fetch(QUERIES["list_gaps"], ids, GAPS_MAX)
-        events = await conn.fetch(
-            QUERIES["list_monitoring_events"],
-            ids,
-            since,
-            before,
-            query.cursor >> SEQUENCE_BITS,
-            query.cursor & SEQUENCE_MAX,
-            query.limit + 1,
-        )
-    page = [_event(row) for row in events[: query.limit]]
-    return Monitoring(
-        attempt=MonitoredAttempt(**attempt),
-        sessions=[_session(row) for row in sessions],
-        summary=Counts(**_fold(counts)),
-        bucket_s=width,
-        timeline=[Bucket(bucket_at=at, **_fold(rows)) for at, rows in groupby(counts, key=_bucket_at)],
-        heartbeat_gaps=[_gap(row) for row in gaps],
-        events=page,
-        next_cursor=page[-1].id if len(events) > query.limit else None,
-    )
-
-
-def _width(asked: int | None, span_s: float) -> int:
-    """Return the bucket width: the one asked for if it gives at most 1000 buckets, else the finest of about 120."""
-    if asked is None:
-        return next((width for width in WIDTHS_S if span_s <= width * BUCKETS_AIM), WIDTHS_S[-1])
-    if span_s > asked * BUCKETS_MAX:
-        finest = int(span_s / BUCKETS_MAX) + 1
-        raise InvalidInputError(
-            "The buckets are too many.",
-            errors=[{"path": "bucket_s", "message": f"at least {finest} for this attempt"}],
-        )
-    return asked
-
-
-def _bucket_at(row: asyncpg.Record) -> datetime:
-    at: datetime = row["bucket_at"]
-    return at
-
-
-def _fold(rows: Iterable[asyncpg.Record]) -> dict[str, Any]:
-    """Return `Counts` of rows of `count_timeline`; keys in the order of their numbers."""
-    events = violations = 0
-    by_type: Counter[int] = Counter()
-    by_severity: Counter[int] = Counter()
-    for row in rows:
-        events += row["events"]
-        violations += row["violations"]
-        by_type[row["event_type"]] += row["events"]
-        by_severity[row["severity"]] += row["events"]
-    return {
-        "events": events,
-        "violations": violations,
-        "by_type": {EventType(number).name: by_type[number] for number in sorted(by_type)},
-        "by_severity": {str(number): by_severity[number] for number in sorted(by_severity)},
-    }
-
-
-def _session(row: asyncpg.Record) -> MonitoredSession:
-    offset_us: int | None = row["clock_offset_us"]
-    return MonitoredSession(
-        session_id=row["id"],
-        mode=row["mode"],
-        mode_name=Mode(row["mode"]).name,
-        status=row["status"],
-        status_name=SessionStatus(row["status"]).name,
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        total_events=row["total_events"],
-        total_violations=row["total_violations"],
-        stored_through=row["stored_through"],
-        last_heartbeat_at=row["last_heartbeat_at"],
-        heartbeat_missed_count=row["heartbeat_missed_count"],
-        clock_skew_ms=None if offset_us is None else -offset_us / 1000,  # stored as server minus client
-    )
-
-
-def _gap(row: asyncpg.Record) -> Gap:
-    ended_at: datetime | None = row["ended_at"]
-    return Gap(
-        session_id=row["session_id"],
-        started_at=row["started_at"],
-        ended_at=ended_at,
-        duration_s=None if ended_at is None else (ended_at - row["started_at"]).total_seconds(),
-        classification=row["class"],
-        missed=row["missed"],
-    )
-
-
-def _event(row: asyncpg.Record) -> MonitoringEvent:
-    return MonitoringEvent(
-        id=event_id(row["proctor_session_id"], row["sequence_number"]),
-        session_id=row["proctor_session_id"],
-        sequence_number=row["sequence_number"],
-        event_type=type_name(row["event_type"], row["event_name"]),
-        event_type_number=row["event_type"],
-        severity=row["severity"],
-        severity_label=Severity(row["severity"]).name,
-        is_violation=row["is_violation"],
-        is_late=row["is_late"],
-        data_payload=row["data_payload"],
-        is_anomaly=row["is_anomaly"],
-        anomaly_score=row["anomaly_score"],
-        description=row["description"],
-        client_timestamp=row["client_timestamp"],
-        server_timestamp=row["server_timestamp"],
-        effective_at=row["effective_at"],
-    )
-
-
 async def exam_analytics(
     conn: Connection, actor: Actor, exam_id: UUID, query: AnalyticsQuery
 ) -> ExamAnalytics:
@@ -401,22 +152,15 @@ async def exam_analytics(
         ForbiddenError: it is, without the right to its analytics.
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        exam = await conn.fetchrow(
-            EXAMS["fetch_exam_for_staff"],
-            exam_id,
-            actor.organisation_id,
-            actor.user_id,
-            actor.sees_organisation,
-        )
-        if exam is None:
-            raise NotFoundError("There is no such exam.")
+        exam = await exams.require_visible(conn, actor, exam_id)
         if not exam["can_view_analytics"]:
             raise ForbiddenError("You may look at this exam and not at its analytics.")
         attempts = await conn.fetchrow(QUERIES["count_attempts"], exam_id)
         totals = await conn.fetchrow(QUERIES["sum_activity"], exam_id)
         counts = await conn.fetch(QUERIES["sum_activity_counts"], exam_id)
         rows = await conn.fetch(QUERIES["list_students"], exam_id, query.cursor, query.limit + 1)
-    assert attempts is not None and totals is not None, "aggregates without grouping give one row"
+    assert attempts is not None, "an aggregate without grouping gives one row"
+    assert totals is not None, "as does this one"
     students = [_student(list(group)) for _, group in groupby(rows, key=_student_id)]
     page = students[: query.limit]
     return ExamAnalytics(

@@ -1,8 +1,10 @@
 """
-Organisations, people and a published exam from the command line: what the local stack, the demo and tests begin with.
+Organisations, people and a published exam from the command line: what the local stack, the demo and tests
+begin with.
 
-Everything here can be run again and finds what it made: an organisation by name, a person by e-mail, an exam by title.
-These use cases have no actor: they are for operators who hold the database's address, never for a route.
+Everything here can be run again and finds what it made: an organisation by name, a person by e-mail, an exam
+by title. These use cases have no actor: they are for operators who hold the database's address, never for a
+route.
 """
 
 import asyncio
@@ -25,7 +27,10 @@ USERS_PER_STATEMENT: Final = 5000
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody to create. Without a password they sign in by launch link, or are a service. `username`: the e-mail's."""
+    """
+    Somebody to create. Without a password they sign in by launch link, or are a service. `username`: the
+    e-mail's.
+    """
 
     email: str
     role: Role
@@ -35,7 +40,10 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Demo(msgspec.Struct, frozen=True, kw_only=True):
-    """What `seed_demo` made or found: `accounts` by e-mail, `student_ids` in the order of the demo's student numbers."""
+    """
+    What `seed_demo` made or found: `accounts` by e-mail, `student_ids` in the order of the demo's student
+    numbers.
+    """
 
     organisation_id: UUID
     exam_id: UUID
@@ -68,8 +76,8 @@ async def create_users(
     """
     Create people in bulk and return their ids, in the order given.
 
-    Who is there already (by e-mail) keeps id and role, and takes the password when one is given. bcrypt is spent only
-    on those with a password, off the event loop.
+    Who is there already (by e-mail) keeps id and role, and takes the password when one is given. bcrypt is
+    spent only on those with a password, off the event loop.
 
     Args:
         conn: a connection; joins the caller's transaction if there is one.
@@ -79,7 +87,7 @@ async def create_users(
         now: becomes `created_at`.
 
     Raises:
-        ValueError: an e-mail stands twice, belongs to another organisation or another role, or a password is too long.
+        ValueError: an e-mail stands twice, or belongs to somebody else's; a password is too long.
     """
     if len({user.email.lower() for user in users}) != len(users):
         message = "an e-mail address stands twice"
@@ -134,6 +142,7 @@ async def create_exam(
         if found is not None:
             return found
         exam_id = uuid7()
+        monitored = analysed = published = True
         await conn.execute(
             EXAMS["insert_exam"],
             exam_id,
@@ -146,12 +155,12 @@ async def create_exam(
             100.0,
             duration_minutes,
             50.0,
-            True,
-            True,
+            monitored,
+            analysed,
             "{}",
             now,
         )
-        await conn.execute(EXAMS["set_published"], exam_id, True, now)
+        await conn.execute(EXAMS["set_published"], exam_id, published, now)
         return exam_id
 
 

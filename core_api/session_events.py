@@ -1,18 +1,18 @@
 """
 The events of a proctor session as staff read them, by sequence.
 
-Every read is bounded by the first and the last event that the writer has stored, so that only the hypertable's chunks
-between them are touched.
+Every read is bounded by the first and the last event that the writer has stored, so that only the
+hypertable's chunks between them are touched.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Final
 
 import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api.database import Connection
+from core_api.database import TICK, Connection
 from core_api.wire import LIMIT_DEFAULT, Limit, Paging
 from kernel.errors import NotFoundError
 from kernel.events import SEQUENCE_MAX, TYPE_BY_NAME, EventType, Severity, event_id, type_name
@@ -20,7 +20,6 @@ from sql import named
 
 QUERIES: Final = named("sessions")
 RECENT_EVENTS: Final = 10
-_TICK: Final = timedelta(microseconds=1)  # a half-open bound that still takes in the last event
 
 Instant = Annotated[datetime, Meta(tz=True)]
 
@@ -38,7 +37,8 @@ class RecentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class ProctorEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
-    One stored event. `occurredAt` is the server's time; `effectiveAt` the corrected time of a back-filled event.
+    One stored event. `occurredAt` is the server's time; `effectiveAt` the corrected time of a back-filled
+    event.
 
     `metadataJson` is the payload as JSON text; `isLate` marks what arrived after the session had ended.
     """
@@ -90,7 +90,7 @@ async def recent(conn: Connection, session: asyncpg.Record) -> list[RecentEvent]
         QUERIES["list_recent_events"],
         session["id"],
         session["first_event_at"],
-        session["last_event_at"] + _TICK,
+        session["last_event_at"] + TICK,
         RECENT_EVENTS,
     )
     return [
@@ -117,7 +117,7 @@ async def list_of_session(
         QUERIES["list_events"],
         session["id"],
         max(first, query.since or first),
-        min(last + _TICK, query.before or last + _TICK),
+        min(last + TICK, query.before or last + TICK),
         query.after,
         event_type,
         query.severity,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from core_api import accounts, exams, reporting, session_events, sessions
+from core_api import exams, launches, monitoring, reporting, session_events, session_views
 from core_api.actors import KEYRING, actor_of
 from core_api.database import POOL, connection
 from core_api.wire import Envelope, read_json, session_id_in_path, uuid_in_path
@@ -47,9 +47,9 @@ async def _set_published(request: web.Request, *, published: bool) -> web.Respon
 async def create_links(request: web.Request) -> web.Response:
     """Make single-use launch links for up to 10,000 candidates of an exam that the caller may edit."""
     exam_id = uuid_in_path(request, "exam_id")
-    command = await read_json(request, accounts.LinkRequest)
+    command = await read_json(request, launches.LinkRequest)
     app = request.app
-    links = await accounts.create_links(
+    links = await launches.create_links(
         app[POOL],
         actor_of(request),
         exam_id,
@@ -65,26 +65,28 @@ async def session(request: web.Request) -> web.Response:
     """Return a proctor session with its latest events."""
     session_id = session_id_in_path(request)
     async with connection(request.app[POOL]) as conn:
-        return send_json(Envelope(data=await sessions.fetch(conn, actor_of(request), session_id)))
+        return send_json(Envelope(data=await session_views.fetch(conn, actor_of(request), session_id)))
 
 
 async def list_sessions(request: web.Request) -> web.Response:
-    """List the proctor sessions that the caller may see, by cursor (newest first) or in numbered, sorted pages."""
-    query = decode_query(request, sessions.ListSessions)
+    """
+    List the proctor sessions that the caller may see, by cursor (newest first) or in numbered, sorted pages.
+    """
+    query = decode_query(request, session_views.ListSessions)
     return await _list_sessions(request, query, query.exam_id)
 
 
 async def list_exam_sessions(request: web.Request) -> web.Response:
     """List an exam's proctor sessions, by cursor (newest first) or in numbered, sorted pages."""
     exam_id = uuid_in_path(request, "examId")
-    return await _list_sessions(request, decode_query(request, sessions.ListExamSessions), exam_id)
+    return await _list_sessions(request, decode_query(request, session_views.ListExamSessions), exam_id)
 
 
 async def _list_sessions(
-    request: web.Request, query: sessions.ListExamSessions, exam_id: UUID | None
+    request: web.Request, query: session_views.ListExamSessions, exam_id: UUID | None
 ) -> web.Response:
     async with connection(request.app[POOL]) as conn:
-        rows, paging = await sessions.list_visible(conn, actor_of(request), query, exam_id)
+        rows, paging = await session_views.list_visible(conn, actor_of(request), query, exam_id)
     return send_json(Envelope(data=rows, paging=paging))
 
 
@@ -102,20 +104,20 @@ async def _list_events(request: web.Request, event_type: EventType | None) -> we
     session_id = session_id_in_path(request)
     query = decode_query(request, session_events.ListEvents)
     async with connection(request.app[POOL]) as conn:
-        row = await sessions.require_visible(conn, actor_of(request), session_id)
+        row = await session_views.require_visible(conn, actor_of(request), session_id)
         events, paging = await session_events.list_of_session(conn, row, query, event_type)
     return send_json(Envelope(data=events, paging=paging))
 
 
-async def monitoring(request: web.Request) -> web.Response:
+async def attempt_monitoring(request: web.Request) -> web.Response:
     """Return an attempt's monitoring: sessions, timeline, heartbeat gaps, and a page of its events."""
     attempt_id = uuid_in_path(request, "attempt_id")
-    query = decode_query(request, reporting.MonitoringQuery)
+    query = decode_query(request, monitoring.MonitoringQuery)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await reporting.monitoring(conn, actor_of(request), attempt_id, query))
+        return send_json(await monitoring.fetch(conn, actor_of(request), attempt_id, query))
 
 
-async def analytics(request: web.Request) -> web.Response:
+async def exam_analytics(request: web.Request) -> web.Response:
     """Return an exam's attempts and monitoring in numbers, and a page of its students."""
     exam_id = uuid_in_path(request, "exam_id")
     query = decode_query(request, reporting.AnalyticsQuery)
@@ -133,42 +135,44 @@ ROUTES: Final = (
         tag="Teachers", reply=exams.Exam, also_bare=True,
     ),
     Route(
-        method="POST", path="/teacher/exams/{exam_id}/unpublish", handler=unpublish, action=Action.exam_publish,
-        tag="Teachers", reply=exams.Exam, also_bare=True,
+        method="POST", path="/teacher/exams/{exam_id}/unpublish", handler=unpublish,
+        action=Action.exam_publish, tag="Teachers", reply=exams.Exam, also_bare=True,
     ),
     Route(
         method="POST", path="/teacher/exams/{exam_id}/launch-links", handler=create_links,
-        action=Action.launch_link_create, tag="Teachers", body=accounts.LinkRequest, reply=accounts.Links, status=201,
-        also_bare=True,
+        action=Action.launch_link_create, tag="Teachers", body=launches.LinkRequest, reply=launches.Links,
+        status=201, also_bare=True,
     ),
     Route(
-        method="GET", path="/teacher/exams/{exam_id}/analytics", handler=analytics, action=Action.exam_analytics,
-        tag="Teachers", query=reporting.AnalyticsQuery, reply=reporting.ExamAnalytics, also_bare=True,
+        method="GET", path="/teacher/exams/{exam_id}/analytics", handler=exam_analytics,
+        action=Action.exam_analytics, tag="Teachers", query=reporting.AnalyticsQuery,
+        reply=reporting.ExamAnalytics, also_bare=True,
     ),
     Route(
-        method="GET", path="/teacher/attempts/{attempt_id}/monitoring", handler=monitoring,
-        action=Action.attempt_monitoring, tag="Teachers", query=reporting.MonitoringQuery, reply=reporting.Monitoring,
-        also_bare=True,
+        method="GET", path="/teacher/attempts/{attempt_id}/monitoring", handler=attempt_monitoring,
+        action=Action.attempt_monitoring, tag="Teachers", query=monitoring.MonitoringQuery,
+        reply=monitoring.Monitoring, also_bare=True,
     ),
     Route(
         method="GET", path="/proctor/session/{id}", handler=session, action=Action.session_read,
-        tag="Proctor sessions", reply=Envelope[sessions.SessionDetail],
+        tag="Proctoring", reply=Envelope[session_views.SessionDetail],
     ),
     Route(
         method="GET", path="/proctor/sessions", handler=list_sessions, action=Action.session_list,
-        tag="Proctor sessions", query=sessions.ListSessions, reply=Envelope[list[sessions.Session]],
+        tag="Proctoring", query=session_views.ListSessions, reply=Envelope[list[session_views.Session]],
     ),
     Route(
-        method="GET", path="/proctor/sessions/exam/{examId}", handler=list_exam_sessions, action=Action.session_list,
-        tag="Proctor sessions", query=sessions.ListExamSessions, reply=Envelope[list[sessions.Session]],
+        method="GET", path="/proctor/sessions/exam/{examId}", handler=list_exam_sessions,
+        action=Action.session_list, tag="Proctoring", query=session_views.ListExamSessions,
+        reply=Envelope[list[session_views.Session]],
     ),
     Route(
         method="GET", path="/proctor/session/{id}/events", handler=list_events, action=Action.event_read,
-        tag="Proctor sessions", query=session_events.ListEvents, reply=Envelope[list[session_events.ProctorEvent]],
+        tag="Proctoring", query=session_events.ListEvents, reply=Envelope[list[session_events.ProctorEvent]],
     ),
     Route(
         method="GET", path="/proctor/session/{id}/events/{type}", handler=list_events_of_type,
-        action=Action.event_read, tag="Proctor sessions", query=session_events.ListEvents,
+        action=Action.event_read, tag="Proctoring", query=session_events.ListEvents,
         reply=Envelope[list[session_events.ProctorEvent]],
     ),
 )  # fmt: skip

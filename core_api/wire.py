@@ -1,12 +1,12 @@
 """
 What the core API's handlers share: bodies in, envelopes out, identifiers in paths, bounds of lists.
 
-Proctor routes answer `{"success": true, "data": …}` in camelCase, VERITAS routes plain snake_case (spec.md, decision 4).
+Proctor routes answer `{"success": true, "data": …}` in camelCase, VERITAS routes plain snake_case (spec.md,
+decision 4).
 """
 
-from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -30,11 +30,14 @@ _UUID_LENGTH: Final = 36
 
 
 class Paging(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Where a list stands: `nextCursor` (or `nextAfter`) is null on the last page; `total` only where pages are numbered."""
+    """
+    Where a list stands: `nextCursor` (or `nextAfter`) is null on the last page; `total` only where pages are
+    numbered.
+    """
 
     limit: int
-    next_cursor: str | None | UnsetType = UNSET
-    next_after: int | None | UnsetType = UNSET
+    next_cursor: str | UnsetType | None = UNSET
+    next_after: int | UnsetType | None = UNSET
     page: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
 
@@ -48,15 +51,9 @@ class Envelope(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     paging: Paging | UnsetType = UNSET
 
 
-@cache
-def _decoder(kind: Any) -> "msgspec.json.Decoder[Any]":
-    return msgspec.json.Decoder(kind)
-
-
 async def read_json(request: web.Request, kind: type[T]) -> T:
     """Return the body as `kind`; raises what `kernel.web.read_body` and `decode` raise."""
-    command: T = decode(await read_body(request, request.app[SETTINGS]), _decoder(kind))
-    return command
+    return decode(await read_body(request, request.app[SETTINGS]), msgspec.json.Decoder(kind))
 
 
 def uuid_in_path(request: web.Request, name: str) -> UUID:

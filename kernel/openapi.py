@@ -88,7 +88,7 @@ def _types(route: Route) -> Iterable[Any]:
     return (kind for kind in (route.body, route.query, route.reply) if kind is not None)
 
 
-def _variants(kind: Any) -> tuple[Any, ...]:
+def _variants(kind: object) -> tuple[Any, ...]:
     """Return the members of a union: msgspec takes structs without a tag one by one only."""
     return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
 

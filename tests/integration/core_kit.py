@@ -48,7 +48,9 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     exam_id: UUID
     keyring: Keyring
 
-    def token(self, name: str, *, audience: Audience = Audience.access, life_s: int = 3600, **more: Any) -> str:
+    def token(
+        self, name: str, *, audience: Audience = Audience.access, life_s: int = 3600, **more: Any
+    ) -> str:
         """Return a token for somebody, as the API itself would sign it."""
         person = self.people[name]
         return self.keyring.sign(
@@ -86,7 +88,9 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
         attempt_id: str = answer.body["attempt_id"]
         return attempt_id
 
-    async def start_session(self, by: str = "student", *, mode: int = 1, attempt_id: str | None = None) -> int:
+    async def start_session(
+        self, by: str = "student", *, mode: int = 1, attempt_id: str | None = None
+    ) -> int:
         attempt_id = attempt_id or await self.start_attempt(by)
         answer = await self.post("/api/proctor/session", by, json={"attemptId": attempt_id, "mode": mode})
         session_id: int = answer.body["data"]["proctorSessionId"]
@@ -98,8 +102,8 @@ async def core_api(database: str, database_as: Callable[[str], str], **overrides
     """
     Serve the core API as `veritas_core` on a free port.
 
-    People: one of each role; `colleague`, a teacher who may see nothing of the exam; `stranger` (student), `rival`
-    (teacher) and `boss` (admin) of another organisation; the reviewer may view the exam, and see its analytics.
+    People: one of each role; `colleague`, a teacher who may see nothing of the exam; `stranger` (student),
+    `rival` (teacher) and `boss` (admin) of another organisation; the reviewer was granted the exam.
     """
     settings = load(
         {}, database_url=database_as("veritas_core"), jwt_keys=JWT_KEYS, **{"bcrypt_rounds": 4, **overrides}
@@ -127,13 +131,19 @@ async def _people(conn: Any) -> tuple[dict[str, Person], UUID]:
     now = datetime.now(UTC)
     people = {}
     for organisation, members in (
-        ("Here", {role.value: role for role in Role} | {"other_student": Role.student, "colleague": Role.teacher}),
+        (
+            "Here",
+            {role.value: role for role in Role} | {"other_student": Role.student, "colleague": Role.teacher},
+        ),
         ("Elsewhere", {"stranger": Role.student, "rival": Role.teacher, "boss": Role.admin}),
     ):
         organisation_id = await seeding.create_organisation(conn, organisation, now=now)
         users = [
             NewUser(
-                email=f"{name}@{organisation.lower()}.example", role=role, full_name=f"The {name}", password=PASSWORD
+                email=f"{name}@{organisation.lower()}.example",
+                role=role,
+                full_name=f"The {name}",
+                password=PASSWORD,
             )
             for name, role in members.items()
         ]
@@ -175,13 +185,14 @@ async def store_events(
         for n, (kind, severity) in enumerate(events)
     ]
     await api.owner.executemany(
-        "INSERT INTO events (session_id, seq, occurred_at, effective_at, client_at, event_type, severity, is_violation,"
-        " is_late, payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "INSERT INTO events (session_id, seq, occurred_at, effective_at, client_at, event_type, severity,"
+        " is_violation, is_late, payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         rows,
     )
     await api.owner.execute(
-        "INSERT INTO session_progress (session_id, through_seq, total_events, total_violations, first_event_at,"
-        " last_event_at, last_heartbeat_at, clock_offset_us) VALUES ($1, $2, $2, $3, $4, $5, $5, $6)",
+        "INSERT INTO session_progress (session_id, through_seq, total_events, total_violations,"
+        " first_event_at, last_event_at, last_heartbeat_at, clock_offset_us)"
+        " VALUES ($1, $2, $2, $3, $4, $5, $5, $6)",
         session_id,
         len(events),
         sum(violations),

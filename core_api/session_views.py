@@ -1,0 +1,223 @@
+"""
+Proctor sessions as they are read: one with its latest events, an attempt's, lists (spec.md P-1, decision 6).
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+
+from core_api import exams
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.session_events import RecentEvent, recent
+from core_api.wire import LIMIT_DEFAULT, LIMIT_MAX, Limit, Paging
+from kernel.errors import InvalidInputError, NotFoundError
+from kernel.events import Mode, Role, SessionStatus
+from sql import named
+
+QUERIES: Final = named("sessions")
+OFFSET_MAX: Final = 10_000
+
+Sort = Literal[
+    "id", "startedAt", "endedAt", "lastHeartbeatAt", "totalEvents", "totalViolations",
+    "-id", "-startedAt", "-endedAt", "-lastHeartbeatAt", "-totalEvents", "-totalViolations",
+]  # fmt: skip
+
+
+class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """
+    A session as its staff see it; a candidate sees null for the numbers about violations and risk.
+
+    `riskScore` and `riskLevel` are null until a score was computed.
+    """
+
+    id: int
+    attempt_id: UUID
+    exam_id: UUID
+    exam_title_en: str
+    candidate_id: UUID
+    candidate_name: str
+    mode: Mode
+    mode_name: str
+    status: SessionStatus
+    status_name: str
+    started_at: datetime
+    ended_at: datetime | None
+    ip_address: str | None
+    browser_name: str | None
+    total_events: int
+    total_violations: int | None
+    risk_score: float | None
+    risk_level: str | None
+    last_heartbeat_at: datetime | None
+    decision: dict[str, Any] | None
+
+
+class SessionDetail(Session, frozen=True, kw_only=True, rename="camel"):
+    """A session with its latest events, newest first; none of them for a candidate."""
+
+    recent_events: list[RecentEvent]
+
+
+class OfAttempt(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which of an attempt's sessions; the later one unless a mode is asked for."""
+
+    mode: Annotated[Mode, Meta(description="1 Soft, 2 Advanced.")] | None = None
+
+
+class ListExamSessions(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Filters, order and page of an exam's sessions."""
+
+    status: Annotated[SessionStatus, Meta(description="1 Active, 2 Completed, 3 Cancelled.")] | None = None
+    mode: Annotated[Mode, Meta(description="1 Soft, 2 Advanced.")] | None = None
+    candidate_id: UUID | None = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: (
+        Annotated[int, Meta(ge=1, description="`nextCursor` of the page before; newest first.")] | None
+    ) = None
+    page: Annotated[int, Meta(ge=1, description="Numbered pages, from 1, in any order.")] | None = None
+    size: Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="Rows of a numbered page.")] | None = None
+    sort: (
+        Annotated[Sort, Meta(description="Order of numbered pages; a leading minus is descending.")] | None
+    ) = None
+
+
+class ListSessions(ListExamSessions, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """Filters, order and page of all sessions that the caller may see."""
+
+    exam_id: UUID | None = None
+
+
+async def require_visible(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Record:
+    """Return the session's row of `session_overview`; raises NotFoundError when the caller may not see it."""
+    row = await conn.fetchrow(
+        QUERIES["fetch_session"], session_id, actor.organisation_id, actor.user_id, actor.sees_organisation
+    )
+    if row is None:
+        raise NotFoundError("There is no such proctor session.")
+    return row
+
+
+async def fetch(conn: Connection, actor: Actor, session_id: int) -> SessionDetail:
+    """Return a session with its latest events; raises NotFoundError when the caller may not see it."""
+    row = await require_visible(conn, actor, session_id)
+    return SessionDetail(**_columns(row), recent_events=await recent(conn, row))
+
+
+async def fetch_of_attempt(
+    conn: Connection, actor: Actor, attempt_id: UUID, mode: Mode | None, *, show_numbers: bool
+) -> SessionDetail:
+    """
+    Return an attempt's session, the later one unless a mode is asked for.
+
+    Args:
+        conn: a connection.
+        actor: staff, or the candidate, who sees no events and no numbers made of them (spec.md, decision 6).
+        attempt_id: of the attempt.
+        mode: which session.
+        show_numbers: the deployment lets candidates see their violation count.
+
+    Raises:
+        NotFoundError: none, or none that the caller may see.
+    """
+    row = await conn.fetchrow(
+        QUERIES["fetch_session_of_attempt"],
+        attempt_id,
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        mode,
+    )
+    if row is None:
+        raise NotFoundError("There is no proctor session for this attempt.")
+    if actor.role is not Role.student:
+        return SessionDetail(**_columns(row), recent_events=await recent(conn, row))
+    columns = _columns(row)
+    if not show_numbers:
+        columns |= {"total_violations": None, "risk_score": None, "risk_level": None}
+    return SessionDetail(**columns, recent_events=[])
+
+
+def _columns(row: asyncpg.Record) -> dict[str, Any]:
+    mode, status = Mode(row["mode"]), SessionStatus(row["status"])
+    return {
+        "id": row["id"],
+        "attempt_id": row["attempt_id"],
+        "exam_id": row["exam_id"],
+        "exam_title_en": row["exam_title"],
+        "candidate_id": row["candidate_id"],
+        "candidate_name": row["candidate_name"],
+        "mode": mode,
+        "mode_name": mode.name,
+        "status": status,
+        "status_name": status.name,
+        "started_at": row["started_at"],
+        "ended_at": row["ended_at"],
+        "ip_address": None if row["ip_address"] is None else str(row["ip_address"]),
+        "browser_name": row["browser_name"],
+        "total_events": row["total_events"],
+        "total_violations": row["total_violations"],
+        "risk_score": None,
+        "risk_level": None,
+        "last_heartbeat_at": row["last_heartbeat_at"],
+        "decision": None,
+    }
+
+
+async def list_visible(
+    conn: Connection, actor: Actor, query: ListExamSessions, exam_id: UUID | None
+) -> tuple[list[Session], Paging]:
+    """
+    Return a page of the sessions that the caller may see.
+
+    With `page`, `size` or `sort` the pages are numbered and the total is counted; else they follow `cursor`,
+    newest first, which stays fast and stable however long the list is.
+
+    Raises:
+        NotFoundError: an exam is named that they may not see.
+        InvalidInputError: a cursor together with numbered pages, or a page too far in.
+    """
+    if exam_id is not None:
+        await exams.require_visible(conn, actor, exam_id)
+    filters = (
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        exam_id,
+        query.candidate_id,
+        query.status,
+        query.mode,
+    )
+    if query.page is None and query.size is None and query.sort is None:
+        rows = await conn.fetch(QUERIES["list_sessions"], *filters, query.cursor, query.limit + 1)
+        page = rows[: query.limit]
+        following = str(page[-1]["id"]) if len(rows) > query.limit else None
+        return _sessions(page), Paging(limit=query.limit, next_cursor=following)
+    number, size, sort = query.page or 1, query.size or query.limit, query.sort or "-id"
+    if query.cursor is not None:
+        raise _invalid("cursor", "not together with page, size or sort")
+    if (number - 1) * size > OFFSET_MAX:
+        raise _invalid("page", f"only the first {OFFSET_MAX} rows are numbered; use cursor")
+    total = await conn.fetchval(QUERIES["count_sessions"], *filters)
+    rows = await conn.fetch(
+        QUERIES["list_sessions_sorted"],
+        *filters,
+        sort.removeprefix("-"),
+        sort.startswith("-"),
+        (number - 1) * size,
+        size,
+    )
+    return _sessions(rows), Paging(limit=size, page=number, total=total)
+
+
+def _sessions(rows: Iterable[asyncpg.Record]) -> list[Session]:
+    return [Session(**_columns(row)) for row in rows]
+
+
+def _invalid(path: str, message: str) -> InvalidInputError:
+    return InvalidInputError("A query parameter is not allowed.", errors=[{"path": path, "message": message}])
