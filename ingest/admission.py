@@ -106,6 +106,8 @@ _SEVERITIES: Final[dict[int | str, int]] = {
     **{member.name: member.value for member in Severity},
     **{name: member.value for name, member in SEVERITY_BY_NAME.items()},
 }
+_PLACES_MAX: Final = 16_383  # of PostgreSQL's numeric
+_STRING_OR_TINY: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(?:\.(?P<places>\d+))?[eE]-(?P<exponent>\d+)')
 _TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can show what is stored
 _OTHER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 # What proctors and sweeps record is not a client's to send.
@@ -206,7 +208,9 @@ def _columns(events: list[EventIn], settings: Settings, faults: list[Fault]) -> 
                 faults.append(
                     _fault(index, "metadataJson", f"Expected at most {settings.metadata_depth_max} levels")
                 )
-            if "\\u0000" in text and holds_nul(text):
+            if ("\\u0000" in text and holds_nul(text)) or (
+                ("e-" in text or "E-" in text) and holds_tiny(text)
+            ):
                 unstorable.append(index)
         types.append(number)
         severities.append(severity)
@@ -261,6 +265,24 @@ def too_deep(text: str, depth_max: int) -> bool:
 def holds_nul(text: str) -> bool:
     r"""Tell whether valid JSON text escapes a NUL: an odd number of backslashes before `u0000`."""
     return any(len(match.group(1)) % 2 for match in re.finditer(r"(\\+)u0000", text))
+
+
+def holds_tiny(text: str) -> bool:
+    """
+    Tell whether valid JSON text holds a number of more decimal places than PostgreSQL's numeric has.
+
+    Decoding refuses too large numbers; a tiny one is rounded there, and would be an error in the table.
+    """
+    return any(
+        match["exponent"] is not None
+        and len(match["places"] or "") + _bounded(match["exponent"]) > _PLACES_MAX
+        for match in _STRING_OR_TINY.finditer(text)
+    )
+
+
+def _bounded(digits: str) -> int:
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= 6 else _PLACES_MAX + 1
 
 
 def _sequences(

@@ -20,7 +20,7 @@
 --                              tat theoretical arrival time us (rate limit, GCRA) | vio violations
 --                              off server minus client clock us | end us | fin 1 when the end entry is written
 --                              lc counter of the last append | mc, mq a counter and its sequence, waiting to be stored
---                              sq sequence known to be stored
+--                              sq sequence known to be stored | nc client instances
 --                              c:<client> received clientSequence ranges, '1-50,71-90'
 --                              r:<client> the last 16 appends, 32 bytes each: from, to, first sequence, server time us
 --   {vN}:k:<session>:<key>  string  'digest sequence events time': one Idempotency-Key, with a time to live
@@ -113,18 +113,19 @@ end
 --       6 candidate ('' for a service)  7 organisation  8 violations  9 live heartbeat's client time us ('' for none)
 --       10 latest client time us in the batch ('' when an event has none)  11 us an event costs  12 us of burst
 --       13 late window us  14 ranges kept at most  15 idempotency window s ('' for no key)  16 digest of the body  17 batch
+--       18 client instances of a session at most
 -- Reply {word, …}:
 --   ok      first sequence, server time us, violations, stored sequence, received ranges, late
 --   dup     located appends, violations, stored sequence, received ranges        (clientSequence)
 --   again   first sequence, events, server time us, violations, stored sequence  (Idempotency-Key)
 --   part    ranges not received yet: nothing was written
---   stale | absent | foreign | ended | full | holes | reused: nothing was written;  rate ms: try again then
+--   stale | absent | foreign | ended | full | holes | crowd | reused: nothing was written;  rate ms: try again then
 local function append(keys, args)
   local shard = redis.call('HMGET', keys[3], 'epoch', 'stored')
   if shard[1] ~= args[1] then return { 'stale' } end
   local client = args[4]
   local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'tat', 'vio', 'off', 'end', 'lc', 'mc',
-    'mq', 'sq', 'c:' .. client, 'r:' .. client)
+    'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc')
   if s[1] ~= args[1] then return { 'absent' } end
   if args[6] ~= '' and s[3] ~= args[6] or s[4] ~= args[7] then return { 'foreign' } end
 
@@ -173,6 +174,9 @@ local function append(keys, args)
 
   local fields = {}
   if client ~= '' then
+    local clients = tonumber(s[17]) or 0
+    if not s[15] then clients = clients + 1 end
+    if clients > tonumber(args[18]) then return { 'crowd' } end
     received = union(received, wanted)
     if #received > tonumber(args[14]) then return { 'holes' } end
     local first = seq + 1
@@ -182,7 +186,7 @@ local function append(keys, args)
       first = first + range[2] - range[1] + 1
     end
     received = format(received)
-    fields = { 'c:' .. client, received, 'r:' .. client, string.sub(recent, -RECENT) }
+    fields = { 'c:' .. client, received, 'r:' .. client, string.sub(recent, -RECENT), 'nc', text(clients) }
   end
   local previous = tonumber(s[6])
   local at = math.max(now, previous)
@@ -222,7 +226,7 @@ local function restore(keys, args)
   if redis.call('HGET', keys[1], 'e') == args[1] then return { 'ok' } end
   redis.call('DEL', keys[1])
   local fields = { 'e', args[1], 'st', args[2], 'own', args[3], 'org', args[4], 'seq', args[5], 'last', args[6],
-    'vio', args[7], 'sq', args[5], 'tat', '0' }
+    'vio', args[7], 'sq', args[5], 'tat', '0', 'nc', text((#args - 11) / 2) }
   if args[8] ~= '' then fields[#fields + 1] = 'off'; fields[#fields + 1] = args[8] end
   if args[9] ~= '' then fields[#fields + 1] = 'end'; fields[#fields + 1] = args[9] end
   if args[10] == '1' then fields[#fields + 1] = 'fin'; fields[#fields + 1] = '1' end
@@ -263,7 +267,8 @@ end
 -- PostgreSQL has committed everything up to the counter: remember it, and let the entries go.
 -- KEYS  stream, shard     ARGV  1 epoch  2 counter
 local function stored(keys, args)
-  if redis.call('HGET', keys[2], 'epoch') ~= args[1] then return { 'stale' } end
+  local shard = redis.call('HMGET', keys[2], 'epoch', 'stored')
+  if shard[1] ~= args[1] or tonumber(args[2]) < tonumber(shard[2]) then return { 'stale' } end
   redis.call('HSET', keys[2], 'stored', args[2])
   redis.call('XTRIM', keys[1], 'MINID', '=', args[1] .. '-' .. text(tonumber(args[2]) + 1))
   return { 'ok' }

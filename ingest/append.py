@@ -40,6 +40,7 @@ from kernel.errors import (
     OverloadedError,
     RateLimitedError,
     SessionNotActiveError,
+    TooManyClientsError,
     TooManyHolesError,
     UnavailableError,
 )
@@ -55,6 +56,7 @@ _REFUSALS: Final[dict[bytes, tuple[type[DomainError], str]]] = {
     b"ended": (SessionNotActiveError, "The proctor session has ended."),
     b"full": (ConflictError, "The proctor session holds as many events as it can."),
     b"holes": (TooManyHolesError, "Too many holes in clientSequence: fill some of them first."),
+    b"crowd": (TooManyClientsError, "The proctor session has had too many client instances."),
     b"reused": (IdempotencyKeyReusedError, "The Idempotency-Key came before, with another body."),
 }
 
@@ -238,6 +240,7 @@ class Appender:
                 b"" if key is None else limits.idempotency_window_s,
                 digest,
                 encode_batch(batch),
+                limits.client_instances_max,
             )
         except UnavailableError:
             self._epochs.doubt()

@@ -20,7 +20,10 @@ from kernel.settings import Settings
 from sql import named
 
 log = structlog.get_logger(__name__)
-UNSTORABLE: Final = ("22P05", "JSON text with a NUL, which PostgreSQL cannot hold")
+UNSTORABLE: Final = (
+    "22P05",
+    "JSON that PostgreSQL cannot hold: a NUL, or a number of too many decimal places",
+)
 REASON_LENGTH_MAX: Final = 500
 
 

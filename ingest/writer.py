@@ -126,8 +126,8 @@ class Owner:
         """
         Write what comes until told to stop, or until the stream is no longer the one that was taken up.
 
-        The client connects again silently when Redis has restarted between two commands, and what it reads
-        from its file names the same epoch: only the incarnation tells the two lives apart.
+        A Redis that has restarted and read its file names the same epoch: only the incarnation tells its two
+        lives apart.
         """
         checked_at = monotonic()
         while not self._stop.is_set():

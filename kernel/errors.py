@@ -110,6 +110,13 @@ class TooManyHolesError(ConflictError):
     title = "Too many holes in clientSequence"
 
 
+class TooManyClientsError(ConflictError):
+    """A session has had as many client instances as it may."""
+
+    code = "too_many_clients"
+    title = "Too many client instances"
+
+
 class TooLargeError(DomainError):
     """The body, the batch, or an event is over its limit."""
 

@@ -83,6 +83,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     session_burst_events: Annotated[int, _about("Events that one session may send at once.", ge=1)] = 500
     read_deadline_s: Annotated[float, _about("Seconds within which a body must have arrived.", gt=0)] = 10.0
     client_ranges_max: Annotated[int, _about("Ranges of clientSequence kept per client instance.", ge=2)] = 64
+    client_instances_max: Annotated[int, _about("Client instances of one session.", ge=1, le=1000)] = 256
     idempotency_window_s: Annotated[int, _about("How long an Idempotency-Key is remembered.", ge=60)] = 3600
     late_window_s: Annotated[
         int, _about("How long buffered events are taken after a session's end.", ge=0, le=43_200)
