@@ -1,5 +1,5 @@
 """
-Real servers for the tests: one private PostgreSQL and Redis per run, a database of its own for each test that asks.
+Real servers for the tests: one private PostgreSQL and Redis per run, a database for each test that asks.
 
 A server that cannot start fails the run; nothing is skipped.
 """
@@ -40,7 +40,7 @@ def run_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def server_folder() -> Iterator[Path]:
-    """A folder for a test that starts servers of its own (to kill them, say); close them before the test ends."""
+    """A folder for a test that starts servers of its own, to kill them say; it closes them before it ends."""
     folder = make_server_folder()
     yield folder
     shutil.rmtree(folder)

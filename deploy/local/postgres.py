@@ -1,5 +1,5 @@
 """
-A private PostgreSQL with TimescaleDB: one superuser `veritas`, one database `veritas`, sized for this machine.
+A private PostgreSQL with TimescaleDB: one superuser `veritas`, one database `veritas`, sized for the machine.
 """
 
 import os
@@ -34,17 +34,17 @@ Postgres = Server
 
 def start_postgres(folder: Path, *, port: int | None = None) -> Postgres:
     """
-    Start a private PostgreSQL and return it when it answers; the first start makes the cluster and the database.
+    Start a private PostgreSQL and return it when it answers; the first start makes cluster and database.
 
     Args:
         folder: its place; see `deploy.local.server.home_for` for where the data really lies.
         port: of 127.0.0.1; by default the one used last time here, or a free one.
 
     Returns:
-        The server; `.url` is the owner's, `.stop()`, `.kill()` and `.start()` as often as wanted, `.close()` at the end.
+        The server; `.url` is the owner's. `.stop()`, `.kill()`, `.start()` at any time, `.close()` last.
 
     Raises:
-        ServerError: PostgreSQL or TimescaleDB is not installed, the folder is in use, or the server does not start.
+        ServerError: PostgreSQL or TimescaleDB is missing, the folder is in use, or the server does not start.
     """
     programs = find_postgres()
     if programs is None or programs.timescaledb is None:
@@ -76,15 +76,8 @@ def _make_cluster(programs: PostgresPrograms, cluster: Path, password_file: Path
     unfinished = cluster.with_suffix(".unfinished")
     _run(["rm", "-rf", str(unfinished)])
     options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"]
-    initdb = [
-        str(programs.bin_folder / "initdb"),
-        "-D",
-        str(unfinished),
-        "-U",
-        OWNER,
-        f"--pwfile={password_file}",
-    ]
-    _run([*initdb, *options])
+    login = [f"--username={OWNER}", f"--pwfile={password_file}"]
+    _run([str(programs.bin_folder / "initdb"), f"--pgdata={unfinished}", *login, *options])
     unfinished.rename(cluster)
 
 
@@ -111,28 +104,14 @@ def _configure(programs: PostgresPrograms, cluster: Path, port: int) -> None:
 
 
 def _knows_lz4(programs: PostgresPrograms, cluster: Path) -> bool:
-    """True when this build of PostgreSQL can compress its log with lz4; it would not start with a method unknown to it."""
-    ask = [
-        str(programs.bin_folder / "postgres"),
-        "-D",
-        str(cluster),
-        "-C",
-        "wal_compression",
-        "-c",
-        "wal_compression=lz4",
-    ]
-    return (
-        subprocess.run([*as_service_account(), *ask], check=False, capture_output=True, cwd="/").returncode
-        == 0
-    )
+    """True when this build of PostgreSQL has lz4; it would not start with a method unknown to it."""
+    ask = [str(programs.bin_folder / "postgres"), "-D", str(cluster)]
+    return _call([*ask, "-C", "wal_compression", "-c", "wal_compression=lz4"]).returncode == 0
 
 
 def _make_database(programs: PostgresPrograms, server: Server, password: str) -> None:
-    command = [
-        str(programs.bin_folder / "createdb"),
-        f"--maintenance-db={_maintenance(server.url)}",
-        DATABASE,
-    ]
+    createdb = str(programs.bin_folder / "createdb")
+    command = [createdb, f"--maintenance-db={_maintenance(server.url)}", DATABASE]
     environment = os.environ | {"PGPASSWORD": password, "LC_ALL": "C"}
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode != 0 and "already exists" not in done.stderr:
@@ -153,8 +132,11 @@ def _answers(url: str) -> bool:
 
 
 def _run(command: list[str]) -> None:
-    done = subprocess.run(
-        [*as_service_account(), *command], check=False, capture_output=True, text=True, cwd="/"
-    )
+    done = _call(command)
     if done.returncode != 0:
         raise ServerError(f"{Path(command[0]).name}: {done.stderr.strip() or done.stdout.strip()}")
+
+
+def _call(command: list[str]) -> subprocess.CompletedProcess[str]:
+    words = [*as_service_account(), *command]
+    return subprocess.run(words, check=False, capture_output=True, text=True, cwd="/")

@@ -33,7 +33,7 @@ class RedisProgram:
 
 
 def find_postgres() -> PostgresPrograms | None:
-    """Return the best PostgreSQL of version 15 or newer: one with TimescaleDB before one without, then the newest."""
+    """Return the newest PostgreSQL of at least version 15; one with TimescaleDB before one without."""
     found = [programs for folder in _postgres_folders() if (programs := _inspect_postgres(folder))]
     return max(found, key=lambda each: (each.timescaledb is not None, each.major), default=None)
 

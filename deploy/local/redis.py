@@ -32,12 +32,12 @@ def start_redis(folder: Path, *, port: int | None = None) -> Redis:
     Start a private Redis and return it when it has read its data and answers.
 
     Args:
-        folder: its place; see `deploy.local.server.home_for` for where the data really lies. The append-only file is
-            in `.home / "data" / "appendonlydir"`.
+        folder: its place; see `deploy.local.server.home_for` for where the data really lies. The append-only
+            file is in `.home / "data" / "appendonlydir"`.
         port: of 127.0.0.1; by default the one used last time here, or a free one.
 
     Returns:
-        The server; `.stop()`, `.kill()` and `.start()` as often as wanted, `.close()` at the end.
+        The server; `.stop()`, `.kill()`, `.start()` as often as wanted, `.close()` last.
 
     Raises:
         ServerError: Redis is not installed, the folder is in use, or the server does not start.

@@ -1,8 +1,8 @@
 """
 A private server process: started, watched, stopped or killed by whoever opened it.
 
-Servers never run as root: when the caller is root they run as SERVICE_ACCOUNT. They end with the process that started
-them, however that one ends, so that nothing is left behind. A folder serves one owner at a time.
+Servers never run as root: when the caller is root they run as SERVICE_ACCOUNT. They end with the process that
+started them, however that one ends, so that nothing is left behind. A folder serves one owner at a time.
 """
 
 import fcntl
@@ -82,14 +82,13 @@ class Server:
             raise ServerError(f"{self.name} in {self.home} does not run")
         return self._process.pid
 
-    @property
     def is_running(self) -> bool:
         """True while the process lives; it may still be starting or recovering."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
         """
-        Start on the same data and port, and return when the server answers; nothing happens when it runs already.
+        Start on the same data and port, and return when the server answers; a running one is left alone.
 
         Call it from a thread that lives on: the server ends with the thread that started it.
 
@@ -97,12 +96,19 @@ class Server:
             ServerError: it ended at once, or does not answer within START_S_MAX seconds.
         """
         self.launch()
+        self.wait()
+        if not self.is_running():
+            raise ServerError(f"{self.name} ended while starting; {self.log} ends:\n{_tail(self.log)}")
+
+    def wait(self) -> None:
+        """
+        Return when the server answers, or has ended.
+
+        Raises:
+            ServerError: neither within START_S_MAX seconds.
+        """
         deadline = time.monotonic() + START_S_MAX
-        while not self.answers():
-            if not self.is_running:
-                raise ServerError(
-                    f"{self.name} ended while starting; the end of {self.log}:\n{_tail(self.log)}"
-                )
+        while self.is_running() and not self.answers():
             if time.monotonic() > deadline:
                 raise ServerError(f"{self.name} does not answer after {START_S_MAX:.0f} s; see {self.log}")
             time.sleep(POLL_S)
@@ -113,13 +119,13 @@ class Server:
 
     def launch(self) -> None:
         """Start the process without waiting until it answers; nothing happens when it runs already."""
-        if self.is_running:
+        if self.is_running():
             return
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*as_service_account(), *_with_parent(self._stop_signal), *self._command],
+                [*as_service_account(), *with_parent(self._stop_signal), *self._command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -137,7 +143,7 @@ class Server:
         """
         if self._process is None:
             return
-        if self.is_running:
+        if self.is_running():
             self._process.send_signal(self._stop_signal)
         try:
             self._process.wait(STOP_S_MAX)
@@ -147,7 +153,7 @@ class Server:
         self._forget()
 
     def kill(self) -> None:
-        """End the server and all its children with SIGKILL, as a crash would, and wait until they are gone."""
+        """End the server and its children with SIGKILL, as a crash would, and wait until they are gone."""
         if self._process is None:
             return
         _kill_tree(self._process.pid)
@@ -181,25 +187,25 @@ class Server:
 
 def home_for(folder: Path) -> Path:
     """
-    Return the folder that the server's account can work in, made if need be: `folder` where it can reach that.
+    Make and return the folder of a server: `folder`, where the server's account can reach that.
 
-    A checkout below /root, say, is out of the account's reach; the data then lies below UNREACHABLE_HOME, in a folder
+    A checkout below /root, say, is out of its reach; the data then lies below UNREACHABLE_HOME, in a folder
     named for `folder`.
     """
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    reachable = subprocess.run([*as_service_account(), "test", "-x", str(folder.parent)], check=False)
-    home = (
-        folder
-        if reachable.returncode == 0
-        else UNREACHABLE_HOME / sha256(os.fsencode(folder)).hexdigest()[:12]
-    )
+    home = place_for(folder)
     home.parent.mkdir(parents=True, exist_ok=True)
     home.mkdir(mode=0o700, exist_ok=True)
-    if os.geteuid() == 0:
-        owner = pwd.getpwnam(SERVICE_ACCOUNT)
-        os.chown(home, owner.pw_uid, owner.pw_gid)
+    give_to_account(home)
     return home
+
+
+def place_for(folder: Path) -> Path:
+    """Return where `home_for` puts the data, and make nothing."""
+    folder = folder.resolve()
+    above = next(parent for parent in folder.parents if parent.is_dir())
+    if subprocess.run([*as_service_account(), "test", "-x", str(above)], check=False).returncode == 0:
+        return folder
+    return UNREACHABLE_HOME / sha256(os.fsencode(folder)).hexdigest()[:12]
 
 
 def as_service_account() -> list[str]:
@@ -215,7 +221,7 @@ def remembered_port(home: Path, port: int | None) -> int:
     if port is None and note.exists():
         remembered = int(note.read_text())
         port = remembered if is_free(remembered) else None
-    chosen = port or _free_port()
+    chosen = port or free_port()
     note.write_text(str(chosen))
     return chosen
 
@@ -231,18 +237,18 @@ def remembered_password(home: Path) -> str:
 
 
 def give_to_account(path: Path) -> None:
-    """Give a file to the server's account when the caller is root."""
+    """Give a file or folder to the server's account when the caller is root."""
     if os.geteuid() == 0:
         owner = pwd.getpwnam(SERVICE_ACCOUNT)
         os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
-def is_free(port: int) -> bool:
-    """True when nobody listens on the port of 127.0.0.1."""
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """True when nobody listens on the port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True
@@ -253,14 +259,15 @@ def machine_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _with_parent(stop_signal: signal.Signals) -> list[str]:
+def with_parent(stop_signal: signal.Signals) -> list[str]:
     """Return the words that have the kernel stop the command when the process that started it dies."""
     return ["setpriv", f"--pdeathsig={stop_signal.name.removeprefix('SIG')}", "--"]
 
@@ -301,7 +308,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _works_in(pid: int, home: Path) -> bool:
-    """True while the process lives and its working directory is in `home`, as both servers' is: a pid may be reused."""
+    """True while the process lives with its working directory in `home`, as both servers have it."""
     try:
         return Path(f"/proc/{pid}/cwd").readlink().is_relative_to(home)
     except OSError:

@@ -1,0 +1,283 @@
+"""
+`veritas doctor`: what Veritas needs and finds on this machine and the servers, and how to mend the rest.
+"""
+
+import os
+import platform
+import re
+import shutil
+import statistics
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from time import perf_counter
+from typing import Final
+
+import msgspec
+import psycopg
+import redis
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_postgres, find_redis
+from deploy.local.server import is_free, place_for
+from deploy.local.stack import INGEST_PORT, Local, running
+from kernel.settings import Settings
+from sql import named
+from sql.migrate import MigrationError, pending
+
+PYTHON_MIN: Final = (3, 11)
+DISK_BYTES_MIN: Final = 5 << 30
+FDATASYNC_MS_MAX: Final = 10.0
+FDATASYNC_WRITES: Final = 50
+CONNECT_S: Final = 3
+LOCK_FILE: Final = Path(__file__).parents[1] / "requirements.lock"
+POSTGRES_PROMISES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+REDIS_PROMISES: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One check: what was looked at, what was found, how to mend it. `required`: nothing works without it."""
+
+    check: str
+    ok: bool
+    found: str
+    mend: str = ""
+    required: bool = True
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything and return the findings in the order of set-up; nothing is changed."""
+    local = running(Path(settings.state))
+    return [
+        *_python(),
+        *_programs(settings),
+        *_stack(settings, local),
+        *_database(
+            settings.owner_database_url or settings.database_url or (local.database_url if local else "")
+        ),
+        *_redis(settings.redis_url or (local.redis_url if local else "")),
+        *_disk(settings),
+    ]
+
+
+def print_findings(findings: list[Finding], console: Console, *, as_json: bool) -> None:
+    """Print the findings as a table, or as a JSON list."""
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(findings)).decode())
+        return
+    table = Table("", "check", "found", "how to mend it", box=None, pad_edge=False)
+    for each in findings:
+        verdict = "[green]ok[/]" if each.ok else "[red]problem[/]" if each.required else "[yellow]note[/]"
+        table.add_row(verdict, each.check, each.found, "" if each.ok else each.mend)
+    console.print(table)
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding(
+        check="Python",
+        ok=sys.version_info >= PYTHON_MIN,
+        found=platform.python_version(),
+        mend=f"install Python {PYTHON_MIN[0]}.{PYTHON_MIN[1]} or newer",
+    )
+    wrong = list(_wrong_packages()) if LOCK_FILE.exists() else []
+    yield Finding(
+        check="Python packages",
+        ok=not wrong,
+        found="as in requirements.lock" if not wrong else ", ".join(wrong[:5]),
+        mend="make setup",
+    )
+
+
+def _wrong_packages() -> Iterator[str]:
+    """Name what is not installed as the lock has it; lines with a marker may not apply here."""
+    allowed: dict[str, set[str]] = {}
+    everywhere = set()
+    for name, version, marker in re.findall(r"^([\w.-]+)==(\S+)( ;)?", LOCK_FILE.read_text(), re.MULTILINE):
+        allowed.setdefault(name, set()).add(version)
+        if not marker:
+            everywhere.add(name)
+    for name, versions in allowed.items():
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            if name in everywhere:
+                yield f"{name} is missing"
+            continue
+        if installed not in versions:
+            yield f"{name} is {installed}"
+
+
+def _programs(settings: Settings) -> Iterator[Finding]:
+    postgres, store = find_postgres(), find_redis()
+    yield Finding(
+        check="PostgreSQL here",
+        ok=postgres is not None,
+        found=f"{postgres.major} in {postgres.bin_folder}" if postgres else f"none >= {POSTGRES_MAJOR_MIN}",
+        mend="make setup, or name a server in VERITAS_DATABASE_URL",
+        required=not settings.database_url,
+    )
+    extension = postgres.timescaledb if postgres else None
+    yield Finding(
+        check="TimescaleDB here",
+        ok=extension is not None,
+        found=extension or "none for this PostgreSQL",
+        mend="make setup, or name a server in VERITAS_DATABASE_URL",
+        required=not settings.database_url,
+    )
+    yield Finding(
+        check="Redis here",
+        ok=store is not None,
+        found=".".join(map(str, store.version)) if store else f"none >= {REDIS_MAJOR_MIN}",
+        mend="make setup, or name a server in VERITAS_REDIS_URL",
+        required=not settings.redis_url,
+    )
+
+
+def _stack(settings: Settings, local: Local | None) -> Iterator[Finding]:
+    state = Path(settings.state).resolve()
+    if local is None:
+        yield Finding(
+            check="local stack",
+            ok=False,
+            found="does not run",
+            mend="veritas up, or make run",
+            required=False,
+        )
+        for port, option in ((settings.http_port, "--port"), (INGEST_PORT, "--ingest-port")):
+            free = is_free(port, settings.http_host)
+            yield Finding(
+                check=f"port {port}",
+                ok=free,
+                found="free" if free else "taken by another program",
+                mend=f"veritas up {option} 0",
+                required=False,
+            )
+    else:
+        for name, address in local.metrics.items():
+            answer = _ready(address.replace("/metrics", "/readyz"))
+            yield Finding(
+                check=f"tier {name}", ok=answer == "ready", found=answer, mend=f"see {state}/logs/{name}.log"
+            )
+    if not settings.database_url:
+        yield Finding(check="local data", ok=True, found=str(place_for(state / "postgres").parent))
+
+
+def _ready(url: str) -> str:
+    try:
+        with urllib.request.urlopen(url, timeout=CONNECT_S) as reply:  # noqa: S310  an address of our own file
+            return "ready" if reply.status == 200 else f"status {reply.status}"
+    except OSError as error:
+        return str(error)
+
+
+def _database(url: str) -> Iterator[Finding]:
+    if not url:
+        return
+    statements = named("deploy")
+    try:
+        with psycopg.connect(url, connect_timeout=CONNECT_S) as conn, psycopg.RawCursor(conn) as cursor:
+            version = conn.info.server_version // 10_000
+            cursor.execute(statements["read_server_settings"].encode(), (list(POSTGRES_PROMISES),))
+            found: dict[str, str] = dict(cursor.fetchall())
+            extension = cursor.execute(statements["read_extension"].encode(), ("timescaledb",)).fetchone()
+            edition = cursor.execute(statements["read_timescaledb_license"].encode()).fetchone()
+            waiting = pending(conn)
+    except (psycopg.OperationalError, MigrationError) as error:
+        yield Finding(
+            check="PostgreSQL server", ok=False, found=str(error).strip(), mend="start it, or mend its URL"
+        )
+        return
+    yield Finding(
+        check="PostgreSQL server",
+        ok=version >= POSTGRES_MAJOR_MIN,
+        found=f"{version} answers",
+        mend=f"PostgreSQL {POSTGRES_MAJOR_MIN} or newer",
+    )
+    yield Finding(
+        check="TimescaleDB server",
+        ok=extension is not None,
+        found=f"{extension[1] or extension[0]}, {edition[0] if edition else None} edition"
+        if extension
+        else "none",
+        mend="install TimescaleDB there and add it to shared_preload_libraries",
+    )
+    yield from _promises("PostgreSQL", found, POSTGRES_PROMISES)
+    yield Finding(
+        check="migrations",
+        ok=not waiting,
+        found=", ".join(waiting) + " pending" if waiting else "all applied",
+        mend="veritas migrate",
+    )
+
+
+def _redis(url: str) -> Iterator[Finding]:
+    if not url:
+        return
+    try:
+        with redis.Redis.from_url(url, socket_timeout=CONNECT_S, decode_responses=True) as client:
+            version = client.info("server")["redis_version"]
+            found = client.config_get("appendonly", "appendfsync", "maxmemory-policy", "maxmemory")
+    except redis.RedisError as error:
+        yield Finding(check="Redis server", ok=False, found=str(error), mend="start it, or mend its URL")
+        return
+    yield Finding(
+        check="Redis server",
+        ok=int(version.split(".")[0]) >= REDIS_MAJOR_MIN,
+        found=f"{version} answers",
+        mend=f"Redis {REDIS_MAJOR_MIN} or newer",
+    )
+    yield from _promises("Redis", found, REDIS_PROMISES)
+    memory = int(found["maxmemory"])
+    yield Finding(
+        check="Redis maxmemory",
+        ok=memory > 0,
+        found=f"{memory >> 20} MiB" if memory else "no bound",
+        mend="set maxmemory: back-pressure counts in shares of it",
+    )
+
+
+def _promises(server: str, found: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:
+    """Compare the settings that "acknowledged means kept" rests on."""
+    wrong = {name: found.get(name) for name, value in wanted.items() if found.get(name) != value}
+    yield Finding(
+        check=f"{server} durability",
+        ok=not wrong,
+        found=", ".join(f"{name}={found.get(name)}" for name in (wrong or wanted)),
+        mend="set " + ", ".join(f"{name}={wanted[name]}" for name in wrong),
+    )
+
+
+def _disk(settings: Settings) -> Iterator[Finding]:
+    state = Path(settings.state).resolve()
+    there = next(folder for folder in (state, *state.parents) if folder.is_dir())
+    free = shutil.disk_usage(there).free
+    yield Finding(
+        check="disk",
+        ok=free >= DISK_BYTES_MIN,
+        found=f"{free / 2**30:.1f} GiB free",
+        mend=f"free at least {DISK_BYTES_MIN >> 30} GiB on the disk of {there}, or set VERITAS_STATE",
+        required=False,
+    )
+    took_ms = _fdatasync_ms(there)
+    yield Finding(
+        check="fdatasync",
+        ok=took_ms <= FDATASYNC_MS_MAX,
+        found=f"{took_ms:.2f} ms (median of {FDATASYNC_WRITES} writes of 4 KiB)",
+        mend=f"a disk that syncs within {FDATASYNC_MS_MAX:.0f} ms: every acknowledgement waits for one sync",
+        required=False,
+    )
+
+
+def _fdatasync_ms(folder: Path) -> float:
+    times = []
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(FDATASYNC_WRITES):
+            started = perf_counter()
+            os.write(file.fileno(), bytes(4096))
+            os.fdatasync(file.fileno())
+            times.append((perf_counter() - started) * 1000)
+    return statistics.median(times)

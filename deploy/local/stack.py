@@ -1,0 +1,263 @@
+"""
+The whole stack on one machine: servers, schema, demo accounts, every tier, and the file that tells of them.
+"""
+
+import asyncio
+import base64
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from deploy.local.postgres import start_postgres
+from deploy.local.redis import start_redis
+from deploy.local.roles import give_passwords
+from deploy.local.server import Server, free_port, is_free
+from deploy.local.supervisor import (
+    Child,
+    Report,
+    RotatingLog,
+    StackError,
+    Tier,
+    stop_in_order,
+    watch_server,
+)
+from deploy.seed import Account, demo_accounts, seed, write_private
+from kernel.settings import PREFIX, Settings
+from sql.migrate import migrate
+
+LOCAL_FILE: Final = "local.json"
+KEYS_FILE: Final = "jwt_keys"
+INGEST_PORT: Final = 8081
+WAREHOUSE_DEFAULT: Final = Settings().warehouse
+
+
+class Local(msgspec.Struct, frozen=True, kw_only=True):
+    """What `local.json` says of a running stack. `database_url` is the owner's, `metrics` go by process."""
+
+    url: str
+    ingest_url: str
+    database_url: str
+    redis_url: str
+    warehouse: str
+    accounts: list[Account]
+    metrics: dict[str, str]
+
+
+class Stack:
+    """A running stack: its addresses, its servers (None where somebody else runs them), its tiers by name."""
+
+    def __init__(
+        self, local: Local, postgres: Server | None, redis: Server | None, children: dict[str, Child]
+    ) -> None:
+        self.local = local
+        self.postgres = postgres
+        self.redis = redis
+        self.children = children
+
+
+class _Servers(msgspec.Struct, frozen=True, kw_only=True):
+    postgres: Server | None
+    redis: Server | None
+    owner_url: str
+    redis_url: str
+
+
+@asynccontextmanager
+async def open_stack(
+    settings: Settings, report: Report, *, port: int | None = None, ingest_port: int = INGEST_PORT
+) -> AsyncIterator[Stack]:
+    """
+    Start everything and yield the stack when every tier is ready; stop it in order at the end.
+
+    Call it in the main thread. Servers that `settings` names are used, the others are private ones below
+    `settings.state`. Ingest stops first and drains, then the writer, then the pipeline, then the servers.
+
+    Args:
+        settings: of the whole stack.
+        report: takes a line for people whenever something happens; logs/supervisor.log has them too.
+        port: of the one origin; `settings.http_port` by default, 0 for any free one.
+        ingest_port: of the ingest processes, 0 for any free one.
+
+    Raises:
+        StackError: a port is taken, or a tier does not get ready.
+        ServerError: a server does not start, or the state folder is in use.
+    """
+    state = _state_folder(settings)
+    ports = [
+        _usable(settings.http_host, settings.http_port if port is None else port, "--port"),
+        _usable(settings.http_host, ingest_port, "--ingest-port"),
+    ]
+    async with AsyncExitStack() as cleanup:
+        say = _reporter(state, report, cleanup)
+        servers = _start_servers(settings, state, say, cleanup)
+        for name in migrate(servers.owner_url):
+            say(f"migration {name} applied")
+        accounts = demo_accounts(state)
+        local = Local(
+            url=f"http://{_reachable(settings.http_host)}:{ports[0]}",
+            ingest_url=f"http://{_reachable(settings.http_host)}:{ports[1]}",
+            database_url=servers.owner_url,
+            redis_url=servers.redis_url,
+            warehouse=_warehouse(settings, state),
+            accounts=accounts,
+            metrics={},
+        )
+        tiers = _tiers(settings, state, servers, local)
+        metrics = {tier.name: tier.ready_url.replace("/readyz", "/metrics") for tier in tiers}
+        local = msgspec.structs.replace(local, metrics=metrics)
+        children = {
+            tier.name: Child(tier, RotatingLog(state / "logs" / f"{tier.name}.log"), say) for tier in tiers
+        }
+        cleanup.push_async_callback(stop_in_order, list(children.values()), settings.shutdown_s + 5.0)
+        await asyncio.gather(
+            seed(servers.owner_url, accounts, rounds=settings.bcrypt_rounds), _wait_ready(children)
+        )
+        for server in (servers.postgres, servers.redis):
+            if server is not None:
+                cleanup.callback(asyncio.create_task(watch_server(server, say)).cancel)
+        file = state / LOCAL_FILE
+        write_private(file, msgspec.json.format(msgspec.json.encode(local)))
+        cleanup.callback(file.unlink, missing_ok=True)
+        say(f"ready: {local.url} (everything), {local.ingest_url} (events); logs in {state / 'logs'}")
+        cleanup.callback(say, "stopping: events first, then the writer, the pipeline, the servers")
+        yield Stack(local, servers.postgres, servers.redis, children)
+
+
+def _state_folder(settings: Settings) -> Path:
+    state = Path(settings.state).resolve()
+    state.mkdir(parents=True, exist_ok=True)
+    return state
+
+
+def running(state: Path) -> Local | None:
+    """Return what the running stack of `state` says of itself, None when none runs."""
+    try:
+        return msgspec.json.decode((state / LOCAL_FILE).read_bytes(), type=Local)
+    except FileNotFoundError:
+        return None
+
+
+def _usable(host: str, port: int, option: str) -> int:
+    if port == 0:
+        return free_port()
+    if not is_free(port, host):
+        raise StackError(f"port {port} is taken: choose another with {option}, or a free one with {option} 0")
+    return port
+
+
+def _reachable(host: str) -> str:
+    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  compared, not bound
+
+
+def _reporter(state: Path, report: Report, cleanup: AsyncExitStack) -> Report:
+    log = RotatingLog(state / "logs" / "supervisor.log")
+    cleanup.callback(log.close)
+
+    def say(line: str) -> None:
+        log.write(f"{datetime.now(UTC).isoformat(timespec='seconds')} {line}\n".encode())
+        report(line)
+
+    return say
+
+
+def _start_servers(settings: Settings, state: Path, say: Report, cleanup: AsyncExitStack) -> _Servers:
+    postgres = redis = None
+    owner_url = settings.owner_database_url or settings.database_url
+    redis_url = settings.redis_url
+    if not settings.database_url:
+        postgres = start_postgres(state / "postgres")
+        cleanup.callback(postgres.close)
+        owner_url = postgres.url
+        say(f"PostgreSQL runs on port {postgres.port}, data in {postgres.home}")
+    if not redis_url:
+        redis = start_redis(state / "redis")
+        cleanup.callback(redis.close)
+        redis_url = redis.url
+        say(f"Redis runs on port {redis.port}, data in {redis.home}")
+    return _Servers(postgres=postgres, redis=redis, owner_url=owner_url, redis_url=redis_url)
+
+
+def _tiers(settings: Settings, state: Path, servers: _Servers, local: Local) -> list[Tier]:
+    """Say how each process is started; on a private PostgreSQL each has a login of its own."""
+    logins = {} if servers.postgres is None else give_passwords(servers.owner_url)
+    shared = {name: value for name, value in os.environ.items() if name != f"{PREFIX}OWNER_DATABASE_URL"} | {
+        f"{PREFIX}REDIS_URL": servers.redis_url,
+        f"{PREFIX}WAREHOUSE": local.warehouse,
+        f"{PREFIX}STATE": str(state),
+        f"{PREFIX}JWT_KEYS": settings.jwt_keys or _signing_keys(state),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+    def tier(name: str, *arguments: str, role: str, rank: int, url: str = "", **more: str) -> Tier:
+        port = free_port()  # of health and metrics, where the tier has no address of its own
+        environment = shared | {f"{PREFIX}DATABASE_URL": logins.get(role, settings.database_url)}
+        environment |= {f"{PREFIX}{field.upper()}": value for field, value in more.items()}
+        if not url:
+            environment[f"{PREFIX}METRICS_PORT"] = str(port)
+        address = url or f"http://{_reachable(settings.http_host)}:{port}"
+        return Tier(
+            name=name,
+            arguments=arguments,
+            environment=environment,
+            ready_url=f"{address}/readyz",
+            stop_rank=rank,
+        )
+
+    def port_of(url: str) -> str:
+        return url.rpartition(":")[2]
+
+    origin_ingest = logins.get("veritas_ingest", settings.ingest_database_url)
+    return [
+        tier("writer", "-m", "ingest.writer", role="veritas_ingest", rank=2),
+        tier("pipeline", "-m", "pipeline", role="veritas_pipeline", rank=3),
+        tier(
+            "origin",
+            "-m",
+            "deploy.origin",
+            role="veritas_core",
+            rank=1,
+            url=local.url,
+            http_port=port_of(local.url),
+            ingest_database_url=origin_ingest,
+        ),
+        *(
+            tier(
+                f"ingest-{number}",
+                "-m",
+                "ingest",
+                role="veritas_ingest",
+                rank=1,
+                url=local.ingest_url,
+                http_port=port_of(local.ingest_url),
+            )
+            for number in range(1, settings.ingest_processes + 1)
+        ),
+    ]
+
+
+def _signing_keys(state: Path) -> str:
+    """Return the stack's own signing key, made at the first start: tokens outlive a restart."""
+    path = state / KEYS_FILE
+    if not path.exists():
+        write_private(path, b"local:" + base64.b64encode(secrets.token_bytes(32)))
+    return path.read_text()
+
+
+def _warehouse(settings: Settings, state: Path) -> str:
+    """Return the warehouse's root: below the state folder unless another one is set."""
+    if settings.warehouse == WAREHOUSE_DEFAULT:
+        return str(state / "warehouse")
+    return settings.warehouse if "://" in settings.warehouse else str(Path(settings.warehouse).resolve())
+
+
+async def _wait_ready(children: dict[str, Child]) -> None:
+    timeout = aiohttp.ClientTimeout(total=5)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        await asyncio.gather(*(child.wait_ready(http) for child in children.values()))

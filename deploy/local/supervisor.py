@@ -1,0 +1,195 @@
+"""
+Keep the tiers' processes running: start, log what they print, start again whatever dies, stop in order.
+
+Everything here runs on one event loop in the main thread: a child ends with the thread that started it.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import aiohttp
+import msgspec
+
+from deploy.local.server import Server, ServerError, with_parent
+
+READY_S_MAX: Final = 90.0
+POLL_S: Final = 0.1
+WATCH_S: Final = 0.5
+BACK_OFF_S: Final = (0.2, 1.0, 2.0, 5.0, 10.0)  # before each start in a row; the last one repeats
+STEADY_S: Final = 30.0  # after so long the next death counts as the first
+STARTS_MAX: Final = 3  # a tier that ends so often without having been ready is broken, not unlucky
+LOG_BYTES_MAX: Final = 10 << 20  # of one log file; one older file is kept
+LINE_BYTES_MAX: Final = 1 << 16
+
+Report = Callable[[str], None]
+
+
+class StackError(ServerError):
+    """The stack cannot be started; the message says why and where to look."""
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One process of ours: its name, the interpreter's arguments, its environment.
+
+    `ready_url` answers 200 when it is ready. Tiers stop from the lowest `stop_rank` to the highest, those of
+    one rank together.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    ready_url: str
+    stop_rank: int
+
+
+class RotatingLog:
+    """A log file of bounded size, with one older file beside it."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, line: bytes) -> None:
+        """Append; at the bound begin a new file first."""
+        if self._file.tell() + len(line) > LOG_BYTES_MAX:
+            self._file.close()
+            self.path.replace(self.path.with_suffix(".log.1"))
+            self._file = self.path.open("ab", buffering=0)
+        self._file.write(line)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def tail(self, lines: int = 12) -> str:
+        """Return the last lines."""
+        return "\n".join(self.path.read_text(errors="replace").splitlines()[-lines:])
+
+
+class Child:
+    """A tier's process, started again with back-off whenever it dies."""
+
+    def __init__(self, tier: Tier, log: RotatingLog, report: Report) -> None:
+        self.tier = tier
+        self.starts = 0
+        self._log = log
+        self._report = report
+        self._process: asyncio.subprocess.Process | None = None
+        self._ending = asyncio.Event()
+        self._task = asyncio.create_task(self._keep_running(), name=tier.name)
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, None between a death and the next start."""
+        process = self._process
+        return process.pid if process is not None and process.returncode is None else None
+
+    async def wait_ready(self, http: aiohttp.ClientSession) -> None:
+        """
+        Return when the tier says that it is ready.
+
+        Raises:
+            StackError: it keeps ending, or is not ready within READY_S_MAX seconds.
+        """
+        deadline = monotonic() + READY_S_MAX
+        answer = "no answer"
+        while True:
+            try:
+                async with http.get(self.tier.ready_url) as reply:
+                    if reply.status == 200:
+                        return
+                    answer = await reply.text()
+            except (aiohttp.ClientError, TimeoutError):
+                answer = "no answer"
+            where = f"{self._log.path} ends:\n{self._log.tail()}"
+            if self.starts > STARTS_MAX:
+                raise StackError(f"{self.tier.name} ends as soon as it is started; {where}")
+            if monotonic() > deadline:
+                raise StackError(f"{self.tier.name} is not ready ({answer}); {where}")
+            await asyncio.sleep(POLL_S)
+
+    async def stop(self, deadline_s: float) -> None:
+        """End the process with SIGTERM, after `deadline_s` with SIGKILL, and do not start it again."""
+        self._ending.set()
+        process = self._process
+        if process is not None and process.returncode is None:
+            process.terminate()
+        _, late = await asyncio.wait([self._task], timeout=deadline_s)
+        if late:
+            self._report(f"{self.tier.name} did not stop within {deadline_s:.0f} s and is killed")
+            if process is not None and process.returncode is None:
+                process.kill()
+            await asyncio.wait([self._task])
+        self._log.close()
+
+    async def _keep_running(self) -> None:
+        deaths = 0
+        while not self._ending.is_set():
+            started = monotonic()
+            code = await self._run_once()
+            if self._ending.is_set():
+                return
+            deaths = 0 if monotonic() - started > STEADY_S else deaths
+            delay = BACK_OFF_S[min(deaths, len(BACK_OFF_S) - 1)]
+            deaths += 1
+            again = f"starting it again in {delay:g} s, see {self._log.path}"
+            self._report(f"{self.tier.name} ended ({_reason(code)}); {again}")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ending.wait(), delay)
+
+    async def _run_once(self) -> int:
+        """Run the process to its end, copying what it prints to the log; return its exit code."""
+        self.starts += 1
+        self._process = await asyncio.create_subprocess_exec(
+            *with_parent(signal.SIGTERM),
+            sys.executable,
+            *self.tier.arguments,
+            env=self.tier.environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches the supervisor, which stops the tiers in order
+        )
+        if self._ending.is_set():  # told to stop while it was being started
+            self._process.terminate()
+        assert self._process.stdout is not None, "its output is a pipe"
+        while chunk := await self._process.stdout.read(LINE_BYTES_MAX):
+            self._log.write(chunk)
+        return await self._process.wait()
+
+
+async def watch_server(server: Server, report: Report) -> None:
+    """Start the server again whenever it dies, until cancelled."""
+    deaths = 0
+    started = monotonic()
+    while True:
+        await asyncio.sleep(WATCH_S)
+        if server.is_running():
+            continue
+        deaths = 0 if monotonic() - started > STEADY_S else deaths
+        await asyncio.sleep(BACK_OFF_S[min(deaths, len(BACK_OFF_S) - 1)])
+        deaths += 1
+        started = monotonic()
+        report(f"{server.name} ended; starting it again, see {server.log}")
+        server.launch()
+        await asyncio.to_thread(server.wait)
+        if server.is_running():
+            report(f"{server.name} answers again after {monotonic() - started:.1f} s")
+
+
+async def stop_in_order(children: Sequence[Child], deadline_s: float) -> None:
+    """Stop the tiers rank by rank; each rank has `deadline_s` seconds."""
+    for rank in sorted({child.tier.stop_rank for child in children}):
+        await asyncio.gather(*(child.stop(deadline_s) for child in children if child.tier.stop_rank == rank))
+
+
+def _reason(code: int) -> str:
+    return f"exit code {code}" if code >= 0 else signal.Signals(-code).name

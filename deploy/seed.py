@@ -1,0 +1,63 @@
+"""
+The demo's accounts on a local stack: one per role, with passwords made at the first start and kept.
+"""
+
+import os
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from core_api.seeding import Demo, NewUser, seed_demo
+from kernel.events import Role
+
+ACCOUNTS_FILE: Final = "accounts.json"
+DOMAIN: Final = "demo.example"
+
+
+class Account(msgspec.Struct, frozen=True):
+    """Somebody who can sign in."""
+
+    email: str
+    password: str
+    role: str
+
+
+def demo_accounts(state: Path) -> list[Account]:
+    """Return the stack's account of every role; made at the first call and kept in `state`."""
+    path = state / ACCOUNTS_FILE
+    if path.exists():
+        return msgspec.json.decode(path.read_bytes(), type=list[Account])
+    accounts = [Account(f"{role}@{DOMAIN}", secrets.token_urlsafe(12), str(role)) for role in Role]
+    write_private(path, msgspec.json.format(msgspec.json.encode(accounts)))
+    return accounts
+
+
+async def seed(database_url: str, accounts: list[Account], *, rounds: int, students: int = 0) -> Demo:
+    """
+    Make the demo's school, accounts and published exam; whoever is there already takes the password given.
+
+    Args:
+        database_url: of a role that may write people and exams.
+        accounts: of every role.
+        rounds: cost of the password hashes.
+        students: how many candidates without passwords to make beside them.
+    """
+    people = [
+        NewUser(email=each.email, role=Role(each.role), full_name=each.role.title(), password=each.password)
+        for each in accounts
+    ]
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=1) as pool:
+        return await seed_demo(pool, accounts=people, students=students, now=datetime.now(UTC), rounds=rounds)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    unfinished = path.with_name(path.name + ".unfinished")
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    unfinished.replace(path)

@@ -1,0 +1,157 @@
+"""The whole stack as `veritas up` runs it: ready, supervised, stopped in order, started again."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from kernel.events import Role
+
+UP_S = 90.0
+FAST = {"VERITAS_BCRYPT_ROUNDS": "4"}
+
+
+@contextmanager
+def running_stack(state: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """Run `veritas up` and yield it with what local.json says; at the end see that it stops when asked."""
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.cli",
+        "up",
+        "--port",
+        "0",
+        "--ingest-port",
+        "0",
+        "--state",
+        str(state),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | FAST) as process:
+        local = state / "local.json"
+        deadline = time.monotonic() + UP_S
+        while not local.exists():
+            assert process.poll() is None, process.stdout.read() if process.stdout else ""
+            assert time.monotonic() < deadline, "the stack is not ready in time"
+            time.sleep(0.05)
+        try:
+            yield process, json.loads(local.read_text())
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert not local.exists()
+
+
+def answer(url: str, body: dict[str, str] | None = None) -> Any:
+    request = urllib.request.Request(url, headers={"Content-Type": "application/json"})  # noqa: S310  loopback
+    if body is not None:
+        request.data = json.dumps(body).encode()
+    with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310  loopback
+        return json.loads(reply.read())
+
+
+def children_of(pid: int) -> dict[str, int]:
+    """Return the ids of the supervisor's tiers by the module that they run."""
+    listed = subprocess.run(
+        ["ps", "--ppid", str(pid), "-o", "pid=,args="], capture_output=True, text=True, check=True
+    )
+    rows = [line.split() for line in listed.stdout.splitlines()]
+    return {row[3]: int(row[0]) for row in rows if row[2:3] == ["-m"]}
+
+
+def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Path) -> None:
+    state = server_folder / "state"
+    with running_stack(state) as (process, local):
+        assert (state / "local.json").stat().st_mode & 0o777 == 0o600
+        assert {account["role"] for account in local["accounts"]} == {str(role) for role in Role}
+        for url in (
+            local["url"],
+            local["ingest_url"],
+            *(each.removesuffix("/metrics") for each in local["metrics"].values()),
+        ):
+            assert answer(f"{url}/readyz")["status"] == "ok"
+        account = next(each for each in local["accounts"] if each["role"] == "teacher")
+        signed_in = answer(
+            f"{local['url']}/api/auth/login", {"email": account["email"], "password": account["password"]}
+        )
+        assert signed_in["user"]["role"] == "teacher"
+
+        killed = children_of(process.pid)["ingest.writer"]
+        os.kill(killed, signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while children_of(process.pid).get("ingest.writer", killed) == killed and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert children_of(process.pid)["ingest.writer"] != killed
+        with psycopg.connect(local["database_url"], autocommit=True) as conn:
+            conn.execute("CREATE TABLE kept AS SELECT 7 AS number")
+
+    assert "writer ended (SIGKILL)" in (state / "logs" / "supervisor.log").read_text()
+    with running_stack(state) as (_, again):
+        assert again["accounts"] == local["accounts"]
+        with psycopg.connect(again["database_url"]) as conn:
+            assert conn.execute("SELECT number FROM kept").fetchall() == [(7,)]
+
+
+def test_a_taken_port_is_named_with_the_option_that_helps(server_folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        command = [
+            sys.executable,
+            "-m",
+            "deploy.cli",
+            "up",
+            "--port",
+            str(port),
+            "--state",
+            str(server_folder),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+
+    assert done.returncode == 2
+    assert (
+        done.stderr.strip()
+        == f"port {port} is taken: choose another with --port, or a free one with --port 0"
+    )
+
+
+def test_doctor_finds_this_machine_fit_and_a_stopped_server_unfit(server_folder: Path) -> None:
+    command = [sys.executable, "-m", "deploy.cli", "doctor", "--json", "--state", str(server_folder)]
+    fit = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    gone = {"VERITAS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
+    unfit = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | gone
+    )
+
+    assert fit.returncode == 0, fit.stdout
+    assert unfit.returncode == 1
+    assert [each["check"] for each in json.loads(unfit.stdout) if each["required"] and not each["ok"]] == [
+        "PostgreSQL server"
+    ]
+
+
+def test_doctor_names_promises_that_the_servers_do_not_keep(
+    database: str, redis_url: str, server_folder: Path
+) -> None:
+    command = [sys.executable, "-m", "deploy.cli", "doctor", "--json", "--state", str(server_folder)]
+    servers = {
+        "VERITAS_DATABASE_URL": database + "?options=-csynchronous_commit%3Doff",
+        "VERITAS_REDIS_URL": redis_url,
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=os.environ | servers
+    )
+
+    broken = [each for each in json.loads(done.stdout) if each["required"] and not each["ok"]]
+    assert [(each["check"], each["mend"]) for each in broken] == [
+        ("PostgreSQL durability", "set synchronous_commit=on")
+    ]
