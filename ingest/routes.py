@@ -18,7 +18,13 @@ from ingest.reading import read_bulk, read_each, refuse_large_events
 from ingest.sessions import Sessions
 from ingest.stream import client_key
 from kernel.access import Action, scope_of
-from kernel.errors import DomainError, InvalidInputError, NotAuthenticatedError
+from kernel.errors import (
+    DomainError,
+    InvalidInputError,
+    NotAuthenticatedError,
+    SessionNotActiveError,
+    TooLargeError,
+)
 from kernel.events import EventType, Role, event_id
 from kernel.runtime import EVENTS_REFUSED
 from kernel.tokens import Audience, Claims, Keyring
@@ -206,9 +212,13 @@ async def post_monitor_events(request: web.Request) -> web.Response:
         return _reply(
             replies.MonitorOut(attempt_id=posted.attempt_id, status="recorded", id=ident, ack=appended.ack)
         )
-    if len(posted) > settings.batch_events_max or not posted:
-        message = f"Expected 1 to {settings.batch_events_max} events"
-        raise InvalidInputError("The list is not allowed.", errors=[{"path": "body", "message": message}])
+    if len(posted) > settings.batch_events_max:
+        message = f"A request holds at most {settings.batch_events_max} events, this one {len(posted)}."
+        raise TooLargeError(message)
+    if not posted:
+        raise InvalidInputError(
+            "The list is empty.", errors=[{"path": "body", "message": "Expected at least one event"}]
+        )
     by_attempt: dict[str, list[MonitorIn]] = {}
     for event in posted:
         by_attempt.setdefault(event.attempt_id, []).append(event)
@@ -264,11 +274,15 @@ async def _monitor(
         raise InvalidInputError(
             "The attempt id is not a UUID.", errors=[{"path": "attempt_id", "message": "Expected a UUID"}]
         ) from error
-    session_id = await tier.sessions.of_attempt(attempt)
-    appended = await tier.appender.append(
-        session_id, admitted, sender, key=key, body=body or _canonical(events)
-    )
-    return appended, session_id
+    bound = body or _canonical(events)
+    session_id = await tier.sessions.of_attempt(attempt, sender.org, sender.user)
+    try:
+        return await tier.appender.append(session_id, admitted, sender, key=key, body=bound), session_id
+    except SessionNotActiveError:
+        latest = await tier.sessions.of_attempt(attempt, sender.org, sender.user, anew=True)
+        if latest == session_id:
+            raise
+        return await tier.appender.append(latest, admitted, sender, key=key, body=bound), latest
 
 
 def _text(data: msgspec.Raw | UnsetType) -> str | None:

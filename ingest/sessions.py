@@ -102,18 +102,26 @@ class Sessions:
             *restore_arguments(epoch.number, row),
         )
 
-    async def of_attempt(self, attempt_id: UUID) -> int:
+    async def of_attempt(
+        self, attempt_id: UUID, organisation: str, candidate: str, *, anew: bool = False
+    ) -> int:
         """
         Return the proctor session of an attempt; a Soft one is opened when it has none and is in progress.
+
+        Args:
+            attempt_id: whose session.
+            organisation: the sender's; a session is opened within it only.
+            candidate: the sender where that is a candidate, empty for a service.
+            anew: look again, for the one that was known has ended.
 
         Raises:
             NotFoundError: there is no such attempt, or it has ended without a session.
         """
         known = self._of_attempt.get(attempt_id)
-        if known is not None:
+        if known is not None and not anew:
             return known
         row = await self._read("find_session_of_attempt", attempt_id) or await self._read(
-            "open_session_of_attempt", attempt_id
+            "open_session_of_attempt", attempt_id, UUID(organisation), UUID(candidate) if candidate else None
         )
         if row is None or row["id"] is None:
             raise NotFoundError("There is no such attempt.")

@@ -35,5 +35,6 @@ WHERE session_id = $1 AND convert_from(event, 'UTF8')::json ->> 'client' = ($2::
 SELECT id FROM proctor_sessions WHERE attempt_id = $1 ORDER BY (status = 1) DESC, started_at DESC, id DESC LIMIT 1;
 
 -- name: open_session_of_attempt
--- $1 attempt id. A module may report before the candidate's browser has opened a session: a Soft one is made.
-SELECT open_soft_session($1) AS id;
+-- $1 attempt id, $2 organisation and $3 candidate (null for a service) of the sender. A module may report before the
+-- candidate's browser has opened a session: a Soft one is made, for whoever may post to it.
+SELECT open_soft_session($1, $2, $3) AS id;
