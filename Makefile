@@ -8,6 +8,8 @@ real_data := ../shared/data/epm/activity.csv.gz
 
 BENCH ?= all
 KILLS ?= 100
+USERS ?= 100
+RUN_TIME ?= 30s
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test faults bench locust accept lint format lock doctor clean
@@ -33,11 +35,12 @@ faults: setup ## the long form of the fault tests: KILLS=100 random kills under 
 bench: setup ## measure: BENCH=name for one, all by default; figures in build/bench/
 	$(python) -m loadtests.bench $(BENCH)
 
-locust: setup ## a bounded, headless locust run against a stack of its own
-	$(python) -m loadtests.locust_run
+locust: setup ## a bounded, headless locust run against a stack of its own: USERS=100 RUN_TIME=30s
+	$(python) -m deploy.with_stack build/locust locust --locustfile loadtests/locustfile.py --headless \
+		--users $(USERS) --spawn-rate $(USERS) --run-time $(RUN_TIME) --only-summary
 
-accept: setup ## replay real monitoring data end to end and count the rows back
-	$(python) -m loadtests.accept $(real_data)
+accept: setup ## replay real monitoring data through a stack of its own and count the events back
+	$(python) -m deploy.with_stack build/accept veritas replay $(real_data) --report build/accept.json
 
 lint: setup ## style, formatting, types, import contracts
 	.venv/bin/ruff check $(sources)
