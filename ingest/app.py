@@ -45,7 +45,10 @@ class Part:
         if self._pressure.wrong:
             return "; ".join(self._pressure.wrong)
         closed = self._epochs.closed(self._link.incarnation)
-        return f"shards {closed} are not open: the writer has not reconciled them" if closed else None
+        if not closed:
+            return None
+        self._epochs.doubt()
+        return f"shards {closed} are not open: the writer has not reconciled them"
 
     def level(self) -> dict[str, Any]:
         """Return what health says of durability and load."""

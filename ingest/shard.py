@@ -80,6 +80,17 @@ class Stream:
             return None
         return parse_id(self.client.xinfo_stream(stream_key(self.shard))["last-generated-id"])
 
+    def lag(self) -> tuple[int, float]:
+        """Return how many entries are not stored yet, and the age of the oldest in seconds."""
+        entries = self.client.xrange(stream_key(self.shard), count=1)
+        seconds, micros = self.client.time()
+        fields = cast("dict[bytes, bytes]", entries[0][1] if entries else {})
+        header = fields.get(b"e") or fields.get(b"x")
+        if header is None:
+            return 0, 0.0
+        at_us = int(np.frombuffer(header, dtype=HEADER)[0]["at_us"])
+        return self.client.xlen(stream_key(self.shard)), max(0.0, seconds + (micros - at_us) / 1e6)
+
     def shut(self) -> None:
         """Close the open epoch: from here on nothing is appended that a reconciliation would not see."""
         self.client.hdel(shard_key(self.shard), "epoch")

@@ -28,6 +28,8 @@ from kernel.runtime import (
     ROWS_WRITTEN,
     SHARD_OWNED,
     SHARD_STOPPED,
+    STREAM_BACKLOG,
+    UNWRITTEN_AGE,
     configure_logging,
     run,
 )
@@ -148,6 +150,9 @@ class Owner:
                 self.caught_up_at = monotonic()
             if not stream.wait(epoch, counter) or monotonic() - checked_at > CHECK_S:
                 checked_at = monotonic()
+                backlog, age_s = stream.lag()
+                STREAM_BACKLOG.labels(self.shard).set(backlog)
+                UNWRITTEN_AGE.labels(self.shard).set(age_s)
                 if stream.epoch() != epoch or stream.incarnation() != life:
                     log.error("epoch_gone", shard=self.shard, epoch=epoch)
                     return
