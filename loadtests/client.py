@@ -191,7 +191,7 @@ class Client:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while len(self.outbox) and self.stopped_by is None:
-                    if not self.outbox.offered and await self._send(self.outbox.probe()):
+                    if not self.outbox.offered and await self._send(self.outbox.probe(), probe=True):
                         self._work.set()
                     await asyncio.sleep(self._random.uniform(0.5, 1.0) * min(0.5, within_s / 10))
         return not len(self.outbox)
@@ -232,12 +232,12 @@ class Client:
         slower = 1 + max(0, self._load - LOAD_SLOWS_FROM)
         return self._pace.linger_s * slower * self._random.uniform(0.5, 1.0)
 
-    async def _send(self, batch: list[Held]) -> bool:
+    async def _send(self, batch: list[Held], *, probe: bool = False) -> bool:
         """Send a batch once, take its reply in, wait as long as that asks; tell whether it was a 202."""
         first, last = batch[0].seq, batch[-1].seq
         where = (self.seat.session_id, self.instance, first, last)
         path, body = request_of(self.seat.session_id, self.instance, batch)
-        self._log.add(Sent(*where, now()))
+        self._log.add(Sent(*where, now(), probe=probe))
         try:
             status, headers, reply = await self._post(path, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

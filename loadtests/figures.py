@@ -23,6 +23,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """
     Counts of one run.
 
+    `probes` are requests that only asked how far the server had stored, and are not counted among the others.
     `created`, `acknowledged`, `given_up` are events; `duplicate_replies` are requests that the server knew
     already; `waits` and `refusals` are replies by code that asked for another try, or for none; `unanswered`
     requests got no reply. `acked_events_per_s` is taken between the first request and the last
@@ -34,6 +35,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     given_up: int
     requests: int
     resent: int
+    probes: int
     duplicate_replies: int
     unanswered: int
     waits: dict[str, int]
@@ -61,6 +63,7 @@ def figures(entries: Iterable[Entry]) -> Figures:
     counts: Counter[str] = Counter()
     acknowledged: set[tuple[str, int]] = set()
     left: dict[tuple[int, str], float] = {}
+    probing: dict[tuple[int, str], bool] = {}
     furthest: dict[tuple[int, str], int] = {}
     times: list[float] = []
     first_at = last_at = 0.0
@@ -70,14 +73,15 @@ def figures(entries: Iterable[Entry]) -> Figures:
             case Created():
                 counts["created"] += 1
             case Sent():
-                counts["requests"] += 1
-                counts["resent"] += entry.first <= furthest.get(client, 0)
+                counts["probes" if entry.probe else "requests"] += 1
+                counts["resent"] += not entry.probe and entry.first <= furthest.get(client, 0)
+                probing[client] = entry.probe
                 furthest[client] = max(furthest.get(client, 0), entry.last)
                 left[client] = entry.at
                 first_at = first_at or entry.at
             case Acked():
                 acknowledged.update((entry.instance, seq) for seq in range(entry.first, entry.last + 1))
-                counts["duplicate_replies"] += entry.duplicate
+                counts["duplicate_replies"] += entry.duplicate and not probing[client]
                 times.append((entry.at - left[client]) * 1000)
                 last_at = entry.at
             case Unanswered():
@@ -91,6 +95,7 @@ def figures(entries: Iterable[Entry]) -> Figures:
         given_up=counts["given_up"],
         requests=counts["requests"],
         resent=counts["resent"],
+        probes=counts["probes"],
         duplicate_replies=counts["duplicate_replies"],
         unanswered=counts["unanswered"],
         waits=dict(waits),

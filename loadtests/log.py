@@ -30,7 +30,9 @@ class Created(Entry, frozen=True, gc=False):
 
 
 class Sent(Entry, frozen=True, gc=False):
-    """A request with these events was about to leave."""
+    """A request with these events was about to leave; a `probe` only asks how far the server has stored."""
+
+    probe: bool = False
 
 
 class Acked(Entry, frozen=True, gc=False):

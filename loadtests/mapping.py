@@ -126,6 +126,9 @@ class Plan(msgspec.Struct):
         return sum(map(len, self.sessions.values()))
 
 
+ROW_MARK: Final = (
+    "row-"  # an event's marker is this and the row's number, and the part where a row makes several
+)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -227,7 +230,7 @@ def _take(row: dict[str, Any], number: int, mapping: Mapping, result: Plan) -> N
         metadata["impossible"] = faults
     encoded = orjson.dumps({"row": number, **metadata})
     for part, rule in enumerate(applying(row, values, mapping)):
-        marker = f"row-{number}.{part}" if part else f"row-{number}"
+        marker = f"{ROW_MARK}{number}.{part}" if part else f"{ROW_MARK}{number}"
         events.append(Planned(marker, at, type_of(rule), severity_of(rule), encoded))
 
 
