@@ -1,8 +1,8 @@
 """
 Run one command against a new local stack of its own: `python -m deploy.with_stack FOLDER COMMAND…`.
 
-The stack is made in FOLDER (what a run before left there goes first), on free ports. The command finds it through
-VERITAS_STATE; its exit code is passed on, and the stack stops when it ends.
+The stack is made in FOLDER (what a run before left there goes first), on free ports. The command finds it
+through VERITAS_STATE; its exit code is passed on, and the stack stops when it ends.
 """
 
 import asyncio
