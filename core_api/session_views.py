@@ -17,7 +17,7 @@ from core_api.database import Connection
 from core_api.session_events import RecentEvent, recent
 from core_api.wire import LIMIT_DEFAULT, LIMIT_MAX, Limit, Paging
 from kernel.errors import InvalidInputError, NotFoundError
-from kernel.events import Mode, Role, SessionStatus
+from kernel.events import SESSION_ID_MAX, Mode, Role, SessionStatus
 from sql import named
 
 QUERIES: Final = named("sessions")
@@ -78,7 +78,10 @@ class ListExamSessions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     candidate_id: UUID | None = None
     limit: Limit = LIMIT_DEFAULT
     cursor: (
-        Annotated[int, Meta(ge=1, description="`nextCursor` of the page before; newest first.")] | None
+        Annotated[
+            int, Meta(ge=1, le=SESSION_ID_MAX, description="`nextCursor` of the page before; newest first.")
+        ]
+        | None
     ) = None
     page: Annotated[int, Meta(ge=1, description="Numbered pages, from 1, in any order.")] | None = None
     size: Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="Rows of a numbered page.")] | None = None

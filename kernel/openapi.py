@@ -20,6 +20,7 @@ from kernel.web import API_PREFIX, Route
 Json = dict[str, Any]
 
 SECURITY: Final = "bearerAuth"
+BARE: Final = "The same without /api"
 PROBLEM_TYPE: Final = "application/problem+json"
 _REF: Final = "#/components/schemas/"
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -64,8 +65,9 @@ def document(routes: Sequence[Route], *, title: str, version: str) -> Json:
     taken: set[str] = set()
     for route in routes:
         operation = _operation(route, schemas, components)
-        for path in (API_PREFIX + route.path, *([route.path] if route.also_bare else [])):
-            entry = dict(operation, operationId=_operation_id(route, taken))
+        served = [(API_PREFIX + route.path, route.tag), *([(route.path, BARE)] if route.also_bare else [])]
+        for path, tag in served:
+            entry = operation | {"tags": [tag], "operationId": _operation_id(route, taken)}
             paths.setdefault(path, {})[route.method.lower()] = entry
     for name in {_name(schemas[route.query]) for route in routes if route.query is not None}:
         del components[name]  # each of its fields is a parameter
@@ -74,7 +76,7 @@ def document(routes: Sequence[Route], *, title: str, version: str) -> Json:
             "openapi": "3.1.0",
             "info": {"title": title, "version": version},
             "servers": [{"url": "/"}],
-            "tags": [{"name": tag} for tag in dict.fromkeys(route.tag for route in routes)],
+            "tags": [{"name": tag} for tag in dict.fromkeys([*(route.tag for route in routes), BARE])],
             "paths": paths,
             "components": {
                 "schemas": components,
@@ -113,7 +115,6 @@ def _operation_id(route: Route, taken: set[str]) -> str:
 def _operation(route: Route, schemas: dict[Any, Json], components: Json) -> Json:
     text = inspect.getdoc(route.handler) or route.path
     operation: Json = {
-        "tags": [route.tag],
         "summary": re.split(r"(?<=[.:;])\s", text, maxsplit=1)[0].rstrip(".:;"),
         "description": f"{text}\n\n{_who(route)}",
         "parameters": [_path_parameter(name) for name in _PARAMETER.findall(route.path)],

@@ -91,7 +91,7 @@ class Keyring:
                 options={"verify_exp": False, "verify_iat": False, "require": ["exp", "iat", "jti"]},
             )
             claims = msgspec.convert(payload, Claims)
-        except (jwt.PyJWTError, KeyError, msgspec.ValidationError) as error:
+        except (jwt.PyJWTError, KeyError, UnicodeError, msgspec.ValidationError) as error:
             raise NotAuthenticatedError("The token is not valid.") from error
         if claims.exp <= now.timestamp():
             raise NotAuthenticatedError("The token has expired.")

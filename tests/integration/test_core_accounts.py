@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+from yarl import URL
+
 from kernel.tokens import Audience
 from tests.integration.core_kit import PASSWORD, Api, core_api
 
@@ -18,6 +20,17 @@ def login_of(api: Api, name: str, password: str = PASSWORD) -> dict[str, str]:
 
 async def links_for(api: Api, body: dict[str, Any], by: str = "teacher") -> Any:
     return await api.post(f"/api/teacher/exams/{api.exam_id}/launch-links", by, json=body)
+
+
+async def raw_status(api: Api, *lines: bytes) -> int:
+    """Send a request byte for byte, as no client library would, and return the status."""
+    address = URL(api.url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    writer.write(b"\r\n".join([*lines, b"Host: x", b"Connection: close", b"", b""]))
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    await writer.wait_closed()
+    return status
 
 
 async def test_the_right_password_gives_a_token_that_opens_ones_own_account_a1(
@@ -115,6 +128,7 @@ async def test_a_missing_or_forged_token_is_a_401(database: str, database_as: Da
             answer = await api.get("/api/me", headers={"Authorization": authorization})
 
             assert (answer.status, authorization) == (401, authorization)
+        assert (await raw_status(api, b"GET /api/me HTTP/1.1", b"Authorization: Bearer \xff.\xfe.x")) == 401
 
 
 async def test_a_launch_link_is_no_access_token_and_an_expired_token_is_none_either(
