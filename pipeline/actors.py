@@ -68,7 +68,7 @@ def declare(broker: dramatiq.Broker, settings: Settings) -> Actors:
         """Append what is new to the events archive."""
         log.debug("archive_started")
         rows = archive_events(settings)
-        if rows:
+        if rows is not None:
             show_builds(settings, [EVENTS.name])
             log.info("events_archived", rows=rows)
 

@@ -46,11 +46,13 @@ class Batch(Struct, frozen=True):
     planned_at: datetime
 
 
-def archive_events(settings: Settings, step: Step = no_step) -> int:
+def archive_events(settings: Settings, step: Step = no_step) -> int | None:
     """
-    Finish the batch that is open, or plan and publish the next; return how many rows were archived.
+    Finish the batch that is open, or plan and publish the next.
 
-    Nothing happens while another process archives.
+    Returns:
+        Rows written, 0 for a batch that only had to be confirmed; None when there was nothing to do, or another process
+        is doing it.
 
     Raises:
         ArchiveMismatchError: the manifest holds neither this batch nor the one before it.
@@ -58,10 +60,10 @@ def archive_events(settings: Settings, step: Step = no_step) -> int:
     root = files.open_root(settings.warehouse)
     with connect(settings.database_url) as cursor:
         if not one(cursor, "watermarks", "try_publish", LOCK):
-            return 0
+            return None
         batch = open_batch(cursor) or plan(cursor)
         if batch is None:
-            return 0
+            return None
         step("planned")
         return finish(cursor, settings, root, batch, step)
 

@@ -91,7 +91,7 @@ ATTEMPT_ACTIVITY: Final = _dataset(
         _column("attempt_id", pa.string(), "The attempt.", "UUID as text"),
         _column("exam_id", pa.string(), "Its exam.", "UUID as text"),
         _column("student_id", pa.string(), "Its candidate.", "UUID as text"),
-        _column("session_ids", pa.list_(pa.int64()), "Its proctor sessions, ascending."),
+        _column("session_ids", pa.list_(pa.field("element", pa.int64())), "Its proctor sessions, ascending."),
         _column("events", pa.int64(), "Events of all its sessions.", "events"),
         _column("violations", pa.int64(), "Events that count as violations.", "events"),
         _column("by_type", pa.string(), "Events by type name.", "JSON object: name to events"),
