@@ -233,8 +233,8 @@ def _fault(index: int, field: str, message: str) -> Fault:
 
 
 def _other(name: int | str, index: int, faults: list[Fault]) -> int:
-    if not (isinstance(name, str) and _OTHER_NAME.fullmatch(name)):
-        known = name in _STAFF_TYPES or (isinstance(name, str) and name in TYPE_BY_NAME)
+    known = name in _STAFF_TYPES or name in TYPE_BY_NAME
+    if known or not (isinstance(name, str) and _OTHER_NAME.fullmatch(name)):
         message = "This type is recorded by the system only" if known else "Unknown event type"
         faults.append(_fault(index, "eventType", message))
     return EventType.Other

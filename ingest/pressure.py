@@ -66,6 +66,7 @@ class Pressure:
             await asyncio.sleep(POLL_S)
 
     async def _look(self) -> None:
+        await self._link.connected.wait()
         call = self._link.call
         info = parse_info(await call(None, b"INFO"))
         flat: list[bytes] = await call(None, b"CONFIG", b"GET", b"append*", b"maxmemory", b"maxmemory-policy")

@@ -21,6 +21,7 @@ from kernel.access import Action, scope_of
 from kernel.errors import (
     DomainError,
     InvalidInputError,
+    MalformedError,
     NotAuthenticatedError,
     SessionNotActiveError,
     TooLargeError,
@@ -174,6 +175,7 @@ async def post_heartbeat(request: web.Request) -> web.Response:
     """Say that the client is there. Every 15 s; a silence of 45 s is recorded as a disconnection."""
     settings, tier, sender = request.app[SETTINGS], request.app[TIER], sender_of(request)
     body = await read_body(request, settings)
+    refuse_large_events(body, settings)
     beat = decode(body, _HEARTBEAT)
     event = EventIn(
         event_type=EventType.Heartbeat.value,
@@ -286,7 +288,10 @@ async def _monitor(
 
 
 def _text(data: msgspec.Raw | UnsetType) -> str | None:
-    return None if data is UNSET or data is None else bytes(data).decode()
+    try:
+        return None if data is UNSET or data is None else bytes(data).decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError("An event's data is not UTF-8.") from error
 
 
 def _canonical(events: list[MonitorIn]) -> bytes:

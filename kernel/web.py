@@ -109,7 +109,12 @@ def problem(error: DomainError, request_id: str) -> web.Response:
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return send_json(document, status=error.status, headers=headers, content_type="application/problem+json")
+    response = send_json(
+        document, status=error.status, headers=headers, content_type="application/problem+json"
+    )
+    if error.status == 408:
+        response.force_close()  # the rest of the body is not waited for
+    return response
 
 
 @web.middleware

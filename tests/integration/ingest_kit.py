@@ -6,6 +6,7 @@ people with running sessions. Everything runs on real servers.
 import asyncio
 import base64
 import contextlib
+import io
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -238,10 +239,18 @@ def station(
         client.function_flush()
     name = f"veritas_ingest_{next(numbers)}"
     with psycopg.connect(postgres.url, autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE {template['veritas_core'].rpartition('/')[2]}".encode())
+        admin.execute(
+            f"CREATE DATABASE {name} TEMPLATE {template['veritas_core'].rpartition('/')[2]}".encode()
+        )
         try:
-            with _on(on_database(postgres.url, name), on_database(template["veritas_ingest"], name), redis_url,
-                     writing=writing, sweeps=sweeps, overrides=overrides) as running:
+            with _on(
+                on_database(postgres.url, name),
+                on_database(template["veritas_ingest"], name),
+                redis_url,
+                writing=writing,
+                sweeps=sweeps,
+                overrides=overrides,
+            ) as running:
                 yield running
         finally:
             admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
@@ -322,7 +331,7 @@ class Api:
 
     async def post(self, path: str, body: Any, token: str | None = None, **headers: str) -> Answer:
         """Post JSON, or bytes as they are; header names are written with underscores."""
-        raw = body if isinstance(body, bytes) else msgspec.json.encode(body)
+        raw = body if isinstance(body, bytes | io.BytesIO) else msgspec.json.encode(body)
         sent = {"Content-Type": "application/json"} | {k.replace("_", "-"): v for k, v in headers.items()}
         if token is not None:
             sent["Authorization"] = f"Bearer {token}"
@@ -404,6 +413,8 @@ async def answered(ask: Callable[[], Awaitable[Answer]], status: int, within_s: 
     """Ask until the status comes."""
     deadline = time.monotonic() + within_s
     while (answer := await ask()).status != status:
-        assert time.monotonic() < deadline, f"waited {within_s:g} s for {status}, last {answer.status} {answer.body}"
+        assert time.monotonic() < deadline, (
+            f"waited {within_s:g} s for {status}, last {answer.status} {answer.body}"
+        )
         await asyncio.sleep(0.05)
     return answer

@@ -160,7 +160,11 @@ async def test_a_list_of_many_attempts_is_all_or_nothing_for_each_of_them(api: A
     assert answer.body["recorded"] == 2
     assert (good["attempt_id"], good["status"]) == (str(first.attempt_id), "recorded")
     assert good["ids"] == [str(event_id(first.session_id, 1)), str(event_id(first.session_id, 2))]
-    assert (bad["attempt_id"], bad["status"], bad["code"]) == (str(second.attempt_id), "refused", "invalid_input")
+    assert (bad["attempt_id"], bad["status"], bad["code"]) == (
+        str(second.attempt_id),
+        "refused",
+        "invalid_input",
+    )
     assert [fault["path"] for fault in bad["errors"]] == ["events[1].eventType"]
     assert (foreign["status"], foreign["code"]) == ("refused", "not_found")
     assert len(await api.stored(first, 2)) == 2
@@ -187,7 +191,9 @@ async def test_nobody_opens_a_session_for_an_attempt_that_is_not_theirs(api: Api
     classmate = api.world.token(Role.student)
 
     for token, which in ((stranger, attempt), (classmate, attempt), (api.world.token(Role.service), ended)):
-        answer = await api.post("/monitor/events", {"attempt_id": str(which), "event_type": "keystroke"}, token)
+        answer = await api.post(
+            "/monitor/events", {"attempt_id": str(which), "event_type": "keystroke"}, token
+        )
         assert (answer.status, answer.body["code"]) == (404, "not_found")
     assert api.world.rows("SELECT FROM proctor_sessions WHERE attempt_id IN (%s, %s)", attempt, ended) == []
     own = api.world.token(Role.student, user=user)
