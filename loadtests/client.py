@@ -18,7 +18,7 @@ import aiohttp
 import msgspec
 import orjson
 
-from kernel.events import EventType
+from kernel.events import VIOLATION_SEVERITY_MIN, EventType
 from loadtests.log import Acked, Created, Log, Refused, Reoffered, Sent, Unanswered, now
 from loadtests.outbox import BATCH_EVENTS_MAX, Ack, Held, Outbox
 
@@ -107,7 +107,9 @@ class Client:
         self._online = asyncio.Event()
         self._online.set()
         self._work = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._answered = asyncio.Event()
+        self._lose_reply = False
         self._load = 0
         self._failures = 0
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,7 +126,7 @@ class Client:
         marker: str | None = None,
     ) -> int:
         """
-        Take down one event and return its client sequence; it is sent in its turn.
+        Take down one event and return its client sequence. Heartbeats and severity 3 or more do not linger.
 
         Args:
             event_type: its type.
@@ -157,6 +159,8 @@ class Client:
             )
         )
         self._work.set()
+        if event_type == EventType.Heartbeat or severity >= VIOLATION_SEVERITY_MIN:
+            self._urgent.set()
         return seq
 
     def start(self) -> None:
@@ -170,6 +174,15 @@ class Client:
         self._online.clear()
         await self._cancel(self._tasks[:1])
         self._tasks[0] = asyncio.create_task(self._deliver())
+
+    def lose_next_reply(self) -> None:
+        """Have the network fail between the next request's arrival and its reply."""
+        self._lose_reply = True
+
+    @property
+    def is_online(self) -> bool:
+        """False between `go_offline` and `go_online`."""
+        return self._online.is_set()
 
     def go_online(self) -> None:
         """Have the network back; the buffer leaves first, in order."""
@@ -213,8 +226,8 @@ class Client:
     async def _beat(self) -> None:
         await asyncio.sleep(self._random.uniform(0, self._pace.heartbeat_s))
         while True:
-            if self._online.is_set():  # a page without network does not buffer heartbeats: the gap is a fact
-                self.record(EventType.Heartbeat)
+            await self._online.wait()  # a page without network does not buffer heartbeats: the gap is a fact
+            self.record(EventType.Heartbeat)
             await asyncio.sleep(self._pace.heartbeat_s)
 
     async def _deliver(self) -> None:
@@ -222,11 +235,14 @@ class Client:
             await self._work.wait()
             await self._online.wait()
             if self.outbox.offered < self._pace.batch_events:
-                await asyncio.sleep(self._linger())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._linger()):
+                        await self._urgent.wait()
             if batch := self.outbox.next_batch(self._pace.batch_events):
                 await self._send(batch)
             if not self.outbox.offered:
                 self._work.clear()
+                self._urgent.clear()
 
     def _linger(self) -> float:
         slower = 1 + max(0, self._load - LOAD_SLOWS_FROM)
@@ -262,7 +278,11 @@ class Client:
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=self._pace.deadline_s),
         ) as response:
-            return response.status, response.headers, await response.read()
+            reply = await response.read()
+            if self._lose_reply:
+                self._lose_reply = False
+                raise aiohttp.ClientConnectionError("the reply was lost on the way")
+            return response.status, response.headers, reply
 
     def _accepted(self, batch: list[Held], ack: Ack) -> None:
         self._failures = 0

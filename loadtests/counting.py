@@ -1,5 +1,6 @@
 """
-Count the events of exams wherever they must have arrived: the hypertable, the projection, the Parquet archive.
+Count the events of exams wherever they must have arrived: the hypertable, the projection, the Parquet
+archive.
 """
 
 from collections import Counter
@@ -44,8 +45,8 @@ def question(name: str) -> str:
     return (files("loadtests") / "analyst" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def ask(warehouse: Path, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return column names and rows of a question to the catalogue as it is now, opened read-only. Blocking."""
+def ask(warehouse: Path, name: str, **parameters: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Return column names and rows of a question to the catalogue as it is now, read-only. Blocking."""
     with duckdb.connect(str(warehouse / CATALOGUE), read_only=True) as conn:
-        answer = conn.execute(question(name))
+        answer = conn.execute(question(name), parameters)
         return [column[0] for column in answer.description or []], answer.fetchall()

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from kernel.events import EventType
+
 BATCH_EVENTS_MAX: Final = 500  # spec.md I-4
 BATCH_BYTES_MAX: Final = 900_000  # below the 1 MiB that a body may have on the wire
 
@@ -96,13 +98,19 @@ class Outbox:
         return self.created
 
     def next_batch(self, events_max: int = BATCH_EVENTS_MAX, bytes_max: int = BATCH_BYTES_MAX) -> list[Held]:
-        """Return the lowest events on offer whose client sequences follow one by one; empty when none is."""
+        """
+        Return the lowest events on offer whose client sequences follow one by one; empty when none is.
+
+        A heartbeat that is the newest event leaves alone: its route tells the server this client's clock.
+        """
         batch: list[Held] = []
         size = 0
         for seq in self._offers:
             held = self._held[seq]
             size += len(held.body)
             if batch and (seq != batch[-1].seq + 1 or len(batch) == events_max or size > bytes_max):
+                break
+            if batch and held.event_type == EventType.Heartbeat and seq == self._offers[-1]:
                 break
             batch.append(held)
         return batch

@@ -4,13 +4,15 @@ What a run shows in the terminal while it lasts, and its figures as a table.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from loadtests.client import Client
 from loadtests.figures import Figures
@@ -19,7 +21,9 @@ REFRESH_S: Final = 0.2
 
 
 @asynccontextmanager
-async def delivery(clients: Sequence[Client], events: int | None, console: Console) -> AsyncIterator[None]:
+async def delivery(
+    clients: Sequence[Client], events: int | None, console: Console, caption: Callable[[], str] = str
+) -> AsyncIterator[None]:
     """
     Show while the block runs how many events the clients have made, had acknowledged, and know to be stored.
 
@@ -27,26 +31,30 @@ async def delivery(clients: Sequence[Client], events: int | None, console: Conso
         clients: may grow meanwhile.
         events: how many there will be; None when nobody knows.
         console: where to show it.
+        caption: gives the line below the bars.
     """
-    columns = (
+    progress = Progress(
         TextColumn("{task.description:<14}"),
         BarColumn(bar_width=40),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        console=console,
     )
-    with Progress(*columns, console=console) as progress:
-        bars = [progress.add_task(word, total=events) for word in ("created", "acknowledged", "stored")]
+    bars = [progress.add_task(word, total=events) for word in ("created", "acknowledged", "stored")]
 
-        def refresh() -> None:
-            created = sum(client.outbox.created for client in clients)
-            offered = sum(client.outbox.offered for client in clients)
-            held = sum(len(client.outbox) for client in clients)
-            for bar, done in zip(bars, (created, created - offered, created - held), strict=True):
-                progress.update(bar, completed=done, total=events or created)
+    def picture() -> Group:
+        created = sum(client.outbox.created for client in clients)
+        offered = sum(client.outbox.offered for client in clients)
+        held = sum(len(client.outbox) for client in clients)
+        for bar, done in zip(bars, (created, created - offered, created - held), strict=True):
+            progress.update(bar, completed=done, total=events or created)
+        return Group(progress, Text(caption(), style="dim"))
+
+    with Live(picture(), console=console, auto_refresh=False) as live:
 
         async def keep_fresh() -> None:
             while True:
-                refresh()
+                live.update(picture(), refresh=True)
                 await asyncio.sleep(REFRESH_S)
 
         task = asyncio.create_task(keep_fresh())
@@ -56,7 +64,7 @@ async def delivery(clients: Sequence[Client], events: int | None, console: Conso
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-            refresh()
+            live.update(picture(), refresh=True)
 
 
 def figures_table(title: str, figures: Figures) -> Table:
@@ -67,7 +75,7 @@ def figures_table(title: str, figures: Figures) -> Table:
         "events created": f"{figures.created:,}",
         "events acknowledged": f"{figures.acknowledged:,}",
         "events given up after a final refusal": f"{figures.given_up:,}",
-        "requests": f"{figures.requests:,}",
+        "requests with events": f"{figures.requests:,}",
         "… sent again": f"{figures.resent:,}",
         "… answered as duplicates": f"{figures.duplicate_replies:,}",
         "… without a reply": f"{figures.unanswered:,}",

@@ -1,5 +1,10 @@
--- Whose client fell silent longest? Five attempts with their longest silence and their violations.
-SELECT left(attempt_id, 13) || '…' AS attempt, round(longest_silence_s, 1) AS longest_silence_s, events, violations
+-- The five attempts whose client fell silent longest. $exam_id: the exam.
+SELECT attempt_id,
+       round(longest_silence_s, 1) AS silence_s,
+       round(clock_skew_ms / 1000, 1) + 0.0 AS clock_s,
+       events,
+       violations
 FROM catalogue.attempt_activity
-ORDER BY longest_silence_s DESC NULLS LAST, attempt
+WHERE exam_id = $exam_id
+ORDER BY silence_s DESC NULLS LAST, attempt_id
 LIMIT 5

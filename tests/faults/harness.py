@@ -290,6 +290,9 @@ async def _act(client: Client, dice: random.Random, events_per_s: float) -> None
         await asyncio.sleep(dice.expovariate(events_per_s))
         client.record(dice.choice(KINDS), dice.randint(0, 4), {"text": "x" * dice.randint(0, 200)})
         if dice.random() < 0.005:
+            if dice.random() < 0.5:
+                client.lose_next_reply()
+                await asyncio.sleep(0.1)
             await client.go_offline()
             await asyncio.sleep(dice.uniform(0.1, 1.0))
             client.go_online()

@@ -1,0 +1,240 @@
+"""
+`make demo`: the whole chain at work for about a minute, shown in a terminal, then stopped.
+
+Simulated candidates take their seats by launch links, think, type, switch tabs, lose their network and get it
+back, all over real HTTP. Then: what they know against what the database holds, what their teacher sees, what
+an analyst asks.
+"""
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any, Final
+
+import aiohttp
+from rich.console import Console
+from rich.panel import Panel
+from rich.syntax import Syntax
+from rich.table import Table
+
+from deploy.local.server import ServerError, is_free
+from deploy.local.stack import INGEST_PORT, open_stack
+from deploy.local.supervisor import StackError as NotStartedError
+from kernel.settings import Settings, load
+from loadtests.counting import ask, in_archive, question
+from loadtests.figures import Figures, figures
+from loadtests.history import Report, check, rows_of
+from loadtests.room import Room
+from loadtests.stack import Stack, StackError, call, local_stack
+from loadtests.terminal import delivery
+
+INTRODUCTION: Final = (
+    "{candidates} simulated candidates sit an exam for {seconds} seconds. What their browsers see goes over "
+    "HTTP into a Redis stream that is synced to disk before each reply, from there into TimescaleDB, and on "
+    "into the teacher's analytics and into Parquet files. Real servers, real requests."
+)
+QUESTIONS: Final = {
+    "When was most going on?": "busiest_seconds",
+    "Who pasted right after coming back from another tab?": "pastes_after_tab_switches",
+    "Whose client fell silent longest?": "quietest_candidates",
+}
+PROJECTED_WITHIN_S: Final = 45.0
+POLL_S: Final = 0.25
+STUDENTS_SHOWN: Final = 8
+STUDENTS_ASKED: Final = 200
+
+
+def run(*, candidates: int = 200, seconds: int = 60) -> int:
+    """
+    Show the chain and return the exit code: 0 when nothing was lost, 1 when something was, 2 when it cannot
+    start.
+
+    Args:
+        candidates: how many sit the exam.
+        seconds: how long they sit.
+    """
+    console = Console(highlight=False)
+    text = INTRODUCTION.format(candidates=candidates, seconds=seconds)
+    console.print(Panel(text, title="Veritas", title_align="left", border_style="cyan"))
+    try:
+        return asyncio.run(_demo(load(), candidates, seconds, console))
+    except (StackError, ServerError, NotStartedError) as error:
+        console.print(str(error), style="red")
+        return 2
+
+
+async def _demo(settings: Settings, candidates: int, seconds: int, console: Console) -> int:
+    async with AsyncExitStack() as cleanup:
+        began = monotonic()
+        with console.status("starting PostgreSQL, Redis and every tier"):
+            ports = [p if is_free(p, settings.http_host) else 0 for p in (settings.http_port, INGEST_PORT)]
+            opening = open_stack(settings, lambda _: None, port=ports[0], ingest_port=ports[1])
+            await cleanup.enter_async_context(opening)
+        stack = local_stack(Path(settings.state))
+        _done(
+            console,
+            f"PostgreSQL with TimescaleDB, Redis and every tier run: {stack.url}",
+            began,
+        )
+        http = await cleanup.enter_async_context(
+            aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        )
+        room = Room(http, stack, secrets.randbits(32))
+        await _hold(room, candidates, seconds, console)
+        with console.status("counting what the candidates know against what the database holds"):
+            rows = await rows_of(stack.database_url, (client.seat.session_id for client in room.clients))
+            found = await asyncio.to_thread(check, room.log, rows)
+        console.print(_verdict(found, figures(room.log), room))
+        if not found.ok:
+            console.print(found.text(), style="red")
+        await _show_teacher(http, stack, room, found, console)
+        await _show_analyst(stack, room, found, console)
+        _show_addresses(stack, settings, console)
+    console.print("Everything is stopped.")
+    return 0 if found.ok and found.acknowledged == found.created else 1
+
+
+def _done(console: Console, what: str, began: float) -> None:
+    console.print(f"[green]✓[/green] {what} [dim]({monotonic() - began:.1f} s)[/dim]")
+
+
+async def _hold(room: Room, candidates: int, seconds: int, console: Console) -> None:
+    """Hold the exam: everybody sits down, acts, hands in."""
+    began = monotonic()
+    title = f"Introduction to Programming, {datetime.now(UTC):%H:%M}"
+    with console.status("publishing an exam, making candidates and launch links"):
+        links = await room.open(title, candidates)
+    _done(console, f"exam “{title}” published, {len(links)} launch links made", began)
+    began = monotonic()
+    with console.status("candidates take their seats"):
+        await room.seat(links)
+    _done(console, f"{len(room.clients)} candidates have opened their attempts and proctor sessions", began)
+    began = monotonic()
+
+    def caption() -> str:
+        left = max(0.0, seconds - (monotonic() - began))
+        now = f"{left:.0f} s to go" if left else "time is up"
+        return f"{now} · {room.offline} of {candidates} offline · {room.disconnects} disconnects so far"
+
+    async with delivery(room.clients, None, console, caption):
+        await room.sit(seconds)
+        await room.hand_in()
+
+
+def _verdict(found: Report, counted: Figures, room: Room) -> Table:
+    """Return what became of the events, as the candidates' own logs and the database tell it."""
+    table = Table(
+        title="\nWhat became of the events", title_justify="left", title_style="bold", show_header=False
+    )
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    table.add_row("accepted", f"{found.acknowledged:,}", f"of {found.created:,} that the clients made")
+    table.add_row(
+        "stored", f"{found.stored - found.made_by_server:,}", f"in TimescaleDB, {found.dead} as dead letters"
+    )
+    table.add_row("duplicates", f"{counted.duplicate_replies:,}", "requests sent twice, stored once")
+    promises = {
+        "lost": (found.lost, "clients' own logs against the rows"),
+        "doubled": (found.doubled, ""),
+        "out of order": (found.out_of_order, ""),
+        "holes in the sequence": (found.gaps, ""),
+        "changed or invented": ([*found.changed, *found.invented], ""),
+    }
+    for name, (faults, note) in promises.items():
+        colour = "red" if faults else "green"
+        table.add_row(name, f"[{colour}]{len(faults)}[/{colour}]", note)
+    table.add_row("disconnects", f"{room.disconnects:,}", "buffered, then sent in order")
+    table.add_row("noted by the server", f"{found.made_by_server:,}", "heartbeats missing for 45 s, and back")
+    latency = counted.latency_ms
+    for name, ms in (("p50", latency.p50), ("p95", latency.p95), ("p99", latency.p99)):
+        shown = "-" if ms is None else f"{ms:.1f} ms"
+        table.add_row(f"reply {name}", shown, "request to durable reply" if name == "p50" else "")
+    return table
+
+
+async def _show_teacher(
+    http: aiohttp.ClientSession, stack: Stack, room: Room, found: Report, console: Console
+) -> None:
+    """Print the exam's analytics as its teacher gets them, once the projection has every event."""
+    url = f"{stack.url}/api/teacher/exams/{room.exam_id}/analytics?limit={STUDENTS_ASKED}"
+    began = monotonic()
+    with console.status("waiting for the projection"):
+        while True:
+            reply = await call(http, "GET", url, token=room.token)
+            totals = reply["analytics"]["monitoring"]
+            if totals["events"] >= found.stored or monotonic() - began > PROJECTED_WITHIN_S:
+                break
+            await asyncio.sleep(POLL_S)
+    attempts = reply["analytics"]["attempts"]
+    console.print("\n[bold]What the teacher sees[/bold]  [dim]GET /api/teacher/exams/…/analytics[/dim]")
+    console.print(
+        f"{attempts['students']} students, {totals['events']:,} events, {totals['violations']:,} violations"
+    )
+    table = Table("student", "events", "violations", "tabs", "pastes", "silence", "clock")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for student in sorted(reply["students"], key=_violations, reverse=True)[:STUDENTS_SHOWN]:
+        table.add_row(student["student_name"], *_activity_cells(student["attempts"][-1]["activity"]))
+    console.print(table)
+
+
+def _violations(student: dict[str, Any]) -> int:
+    activity = student["attempts"][-1]["activity"]
+    return activity["violations"] if activity else 0
+
+
+def _activity_cells(activity: dict[str, Any] | None) -> list[str]:
+    if activity is None:
+        return ["-"] * 6
+    kinds = activity["by_type"]
+    silence, skew = activity["longest_silence_s"], activity["clock_skew_ms"]
+    return [
+        f"{activity['events']:,}",
+        f"{activity['violations']:,}",
+        str(kinds.get("TabSwitched", 0)),
+        str(kinds.get("PasteAttempt", 0)),
+        "-" if silence is None else f"{silence:.1f} s",
+        "-" if skew is None else f"{round(skew / 1000, 1) + 0.0:+.1f} s",
+    ]
+
+
+async def _show_analyst(stack: Stack, room: Room, found: Report, console: Console) -> None:
+    """Ask the Parquet files three questions through the DuckDB catalogue, once they have every event."""
+    warehouse = Path(stack.warehouse)
+    began = monotonic()
+    with console.status("waiting for the Parquet archive"):
+        while monotonic() - began < PROJECTED_WITHIN_S:
+            archived = await asyncio.to_thread(in_archive, warehouse, [room.exam_id])
+            if archived.total() >= found.stored:
+                break
+            await asyncio.sleep(POLL_S)
+    console.print(
+        f"\n[bold]What an analyst asks[/bold]  [dim]duckdb -readonly {warehouse / 'catalogue.duckdb'}[/dim]"
+    )
+    for title, name in QUESTIONS.items():
+        columns, rows = await asyncio.to_thread(ask, warehouse, name, exam_id=str(room.exam_id))
+        console.print(f"\n{title}")
+        text = question(name).partition("\n")[2].strip()  # without the comment at its head
+        console.print(Syntax(text, "sql", background_color="default"))
+        table = Table(*columns)
+        for row in rows:
+            table.add_row(*map(str, row))
+        console.print(table)
+
+
+def _show_addresses(stack: Stack, settings: Settings, console: Console) -> None:
+    """Say where everything is; the data stays for the next start."""
+    table = Table(
+        title="\nWhere things are while it runs", title_justify="left", title_style="bold", show_header=False
+    )
+    table.add_row("everything", stack.url)
+    table.add_row("API documentation", f"{stack.url}/api/docs")
+    table.add_row("events, at high rates", stack.ingest_url)
+    table.add_row("Parquet files and catalogue", stack.warehouse)
+    table.add_row("accounts", str(Path(settings.state) / "local.json"))
+    console.print(table)
+    console.print("The data stays: `make run` starts the stack again and keeps it running.")

@@ -1,0 +1,124 @@
+"""
+An exam room of simulated candidates: seated by launch links, acting until time is up, handing in.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+import aiohttp
+
+from kernel.events import EventType, Role
+from loadtests.behaviour import Act, conduct, temper_of
+from loadtests.client import Client, Pace, skewed
+from loadtests.log import Log
+from loadtests.stack import (
+    Stack,
+    launch_links,
+    leave,
+    make_candidates,
+    open_exam,
+    organisation_of,
+    sign_in,
+    take_seat,
+)
+
+CALLS_AT_ONCE: Final = 16
+STORED_WITHIN_S: Final = 60.0
+# Some clients' clocks are wrong: the server's time is the truth (spec.md I-6).
+CLOCK_ERRORS: Final = (*[timedelta()] * 8, timedelta(seconds=-37), timedelta(minutes=4))
+REPLIES_LOST: Final = 0.5  # share of disconnects that come between a request and its reply
+PACE: Final = Pace(linger_s=0.5, heartbeat_s=15.0, backoff_s=0.2)
+
+
+class Room:
+    """An exam, its teacher's token, and its candidates' clients with the one log they share."""
+
+    def __init__(self, http: aiohttp.ClientSession, stack: Stack, seed: int) -> None:
+        self.clients: list[Client] = []
+        self.log = Log()
+        self.exam_id = UUID(int=0)
+        self.token = ""
+        self.disconnects = 0
+        self._http = http
+        self._stack = stack
+        self._dice = random.Random(seed)
+
+    async def open(self, title: str, candidates: int) -> dict[str, str]:
+        """Make the exam and the candidates; return a launch link by e-mail."""
+        stack = self._stack
+        self.token = await sign_in(self._http, stack.url, stack.account(Role.teacher))
+        self.exam_id = await open_exam(self._http, stack.url, self.token, title)
+        emails = [f"candidate-{number:04}@demo.example" for number in range(1, candidates + 1)]
+        organisation = await organisation_of(self._http, stack.url, self.token)
+        await make_candidates(stack.database_url, organisation, emails)
+        return await launch_links(self._http, stack.url, self.token, self.exam_id, emails)
+
+    async def seat(self, links: dict[str, str]) -> None:
+        """Have everybody spend their link and begin, a few at a time."""
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def one(link: str) -> None:
+            async with gate:
+                seat = await take_seat(self._http, self._stack, link)
+            clock = skewed(self._dice.choice(CLOCK_ERRORS))
+            client = Client(self._http, seat, self.log, pace=PACE, seed=seat.session_id, clock=clock)
+            self.clients.append(client)
+
+        await asyncio.gather(*map(one, links.values()))
+
+    async def sit(self, seconds: float) -> None:
+        """Let everybody act until the time is up."""
+        for client in self.clients:
+            client.start()
+        tasks = []
+        for client in self.clients:
+            dice = random.Random(self._dice.randrange(2**32))
+            tasks.append(asyncio.create_task(self._act(client, conduct(dice, temper_of(dice)))))
+        done, acting = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+        for task in acting:
+            task.cancel()
+        await asyncio.gather(*acting, return_exceptions=True)
+        for task in done:
+            task.result()  # acts have no end: who stopped has failed
+
+    async def _act(self, client: Client, acts: Iterator[Act]) -> None:
+        back = asyncio.get_running_loop().call_later
+        for act in acts:
+            await asyncio.sleep(act.after_s)
+            for event_type, severity, metadata in act.events:
+                client.record(event_type, severity, metadata)
+            if act.offline_s and client.is_online:
+                self.disconnects += 1
+                if self._dice.random() < REPLIES_LOST:
+                    client.lose_next_reply()
+                    await asyncio.sleep(PACE.linger_s * 2)
+                await client.go_offline()
+                back(act.offline_s, _reconnect, client, act.offline_s)
+
+    async def hand_in(self) -> bool:
+        """Wait until everybody's events are stored, and end the sessions; tell whether all are."""
+        stored = await asyncio.gather(*(client.drain(STORED_WITHIN_S) for client in self.clients))
+        gate = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def end(client: Client) -> None:
+            await client.close()
+            async with gate:
+                await leave(self._http, self._stack, client.seat)
+
+        await asyncio.gather(*map(end, self.clients))
+        return all(stored)
+
+    @property
+    def offline(self) -> int:
+        """Return how many have no network now."""
+        return sum(not client.is_online for client in self.clients)
+
+
+def _reconnect(client: Client, offline_s: float) -> None:
+    if client.stopped_by is None and not client.is_online:
+        client.record(EventType.NetworkReconnected, 0, {"offlineMs": round(offline_s * 1000)})
+        client.go_online()
