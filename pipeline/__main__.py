@@ -3,15 +3,15 @@
 import asyncio
 import threading
 from time import monotonic
-from typing import Any
 
 import structlog
+from aiohttp import web
 from dramatiq import Worker
 
 from kernel.runtime import configure_logging, run
 from kernel.settings import Settings, load
 from kernel.web import add_health, new_app, serve
-from pipeline.actors import PROJECTIONS, WAREHOUSE, declare, open_broker
+from pipeline.actors import declare, open_broker
 from pipeline.publications import open_warehouse
 from pipeline.scheduler import Pulse, schedule
 
@@ -20,7 +20,7 @@ POLL_MS = 200  # how long an idle queue is left alone; each look is one write to
 PULSE_S = 10.0  # without a turn of the scheduler the process is not ready
 
 
-async def serve_health(settings: Settings, pulse: Pulse) -> Any:
+async def serve_health(settings: Settings, pulse: Pulse) -> web.AppRunner:
     """Serve /livez, /readyz and /metrics on `metrics_port`; return the runner."""
 
     async def scheduler_turns() -> str | None:
@@ -38,11 +38,11 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     pulse, halt = Pulse(turned_at=monotonic()), threading.Event()
     health = await serve_health(settings, pulse) if settings.metrics_port else None
     await asyncio.to_thread(open_warehouse, settings)
-    broker = open_broker(settings)
-    actors = declare(broker, settings)
+    projections, warehouse = open_broker(settings), open_broker(settings)
+    actors = declare(projections, warehouse, settings)
     workers = [
-        Worker(broker, queues={PROJECTIONS}, worker_threads=settings.pipeline_threads, worker_timeout=POLL_MS),
-        Worker(broker, queues={WAREHOUSE}, worker_threads=1, worker_timeout=POLL_MS),
+        Worker(projections, worker_threads=settings.pipeline_threads, worker_timeout=POLL_MS),
+        Worker(warehouse, worker_threads=1, worker_timeout=POLL_MS),
     ]
     for worker in workers:
         worker.start()
@@ -55,7 +55,8 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     await asyncio.to_thread(scheduler.join)
     for worker in workers:
         await asyncio.to_thread(worker.stop, settings.shutdown_s * 1000)
-    broker.close()
+    for broker in (projections, warehouse):
+        broker.close()
     if health is not None:
         await health.cleanup()
     log.info("pipeline_stopped")

@@ -1,8 +1,9 @@
 """
-The pipeline's jobs, as dramatiq actors on Redis. Three lines each: log, open, call; the work is in the other modules.
+The pipeline's jobs, as dramatiq actors on Redis. Three lines each: log, open, call; the work is in the other
+modules.
 
-Arguments are lists of ids. Every actor may run twice, late or not at all: what is to be done stands in PostgreSQL, and
-the scheduler sends again what was not done.
+Arguments are lists of ids. Every actor may run twice, late or not at all: what is to be done stands in
+PostgreSQL, and the scheduler sends again what was not done.
 """
 
 from typing import Any, Final
@@ -19,7 +20,7 @@ from pipeline.publications import publish_activity, show_builds
 from warehouse.files import WarehouseError
 from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS, LayoutError
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__, process="pipeline")  # threads do not inherit what start-up has bound
 
 NAMESPACE: Final = "veritas:pipeline"
 PROJECTIONS: Final = "projections"  # queue of what somebody waits for
@@ -27,7 +28,9 @@ WAREHOUSE: Final = "warehouse"  # queue of what may take a minute
 
 
 class Actors(Struct, frozen=True):
-    """What the scheduler sends to."""
+    """What the scheduler sends to. A broker each, so that a long archive job never keeps projections
+    waiting.
+    """
 
     project: "dramatiq.Actor[..., Any]"
     archive: "dramatiq.Actor[..., Any]"
@@ -36,12 +39,17 @@ class Actors(Struct, frozen=True):
 
 def open_broker(settings: Settings) -> RedisBroker:
     """Return the broker on the system's Redis, under keys of its own."""
-    return RedisBroker(url=settings.redis_url, namespace=NAMESPACE)
+    return RedisBroker(url=settings.redis_url, namespace=NAMESPACE)  # type: ignore[no-untyped-call]  # dramatiq's own
 
 
-def declare(broker: dramatiq.Broker, settings: Settings) -> Actors:
-    """Register the actors on the broker."""
+def declare(projections: dramatiq.Broker, warehouse: dramatiq.Broker, settings: Settings) -> Actors:
+    """Register the actors, those that somebody waits for and those that may take a minute, on a broker
+    each.
+    """
+    return Actors(_declare_project(projections, settings), *_declare_warehouse(warehouse, settings))
 
+
+def _declare_project(broker: dramatiq.Broker, settings: Settings) -> "dramatiq.Actor[..., Any]":
     @dramatiq.actor(
         broker=broker,
         queue_name=PROJECTIONS,
@@ -57,6 +65,12 @@ def declare(broker: dramatiq.Broker, settings: Settings) -> Actors:
         done = project_attempts(settings, attempt_ids)
         log.info("attempts_projected", attempts=done)
 
+    return project
+
+
+def _declare_warehouse(
+    broker: dramatiq.Broker, settings: Settings
+) -> "tuple[dramatiq.Actor[..., Any], dramatiq.Actor[..., Any]]":
     @dramatiq.actor(
         broker=broker,
         queue_name=WAREHOUSE,
@@ -87,4 +101,4 @@ def declare(broker: dramatiq.Broker, settings: Settings) -> Actors:
             show_builds(settings, [ATTEMPT_ACTIVITY.name])
             log.info("activity_published", partitions=partitions)
 
-    return Actors(project, archive, publish)
+    return archive, publish

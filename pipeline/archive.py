@@ -1,27 +1,27 @@
 """
 Archive events into Parquet, every one exactly once, through any crash.
 
-A batch is first planned in PostgreSQL: which sequences of which session, as of one snapshot, by a number one above the
-last. Its rows can no longer change, so writing it again gives the same rows. The manifest's watermark is the number of
-the last batch it holds. Whoever finds a planned batch unconfirmed compares the two: the manifest has it, so it is
-confirmed; or it has the one before, so the batch is written and published first. Session by session the writer commits
-in order of the sequence, so a transaction that commits late cannot slip below a mark that was planned.
+A batch is first planned in PostgreSQL: which sequences of which session, as of one snapshot, by a number one
+above the last. Its rows can no longer change, so writing it again gives the same rows. The manifest's
+watermark is the number of the last batch it holds. Whoever finds a planned batch unconfirmed compares the
+two: the manifest has it, so it is confirmed; or it has the one before, so the batch is written and published
+first. Session by session the writer commits in order of the sequence, so a transaction that commits late
+cannot slip below a mark that was planned.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import polars as pl
-import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
 from kernel.settings import Settings
-from pipeline.extract import Snapshot, as_frame, as_table, connect, one, run, snapshot
+from pipeline.extract import Cursor, Snapshot, as_frame, as_table, connect, one, run, snapshot
 from pipeline.features.activity import TYPE_NAMES
 from warehouse import files
 from warehouse.layout import EVENTS, PART_BYTES_MAX, PART_ROWS_MAX
@@ -39,7 +39,9 @@ class ArchiveMismatchError(Exception):
 
 
 class Batch(Struct, frozen=True):
-    """A planned batch: `append` adds what is new, `whole` replaces every day that the events table still holds."""
+    """A planned batch: `append` adds what is new, `whole` replaces every day that the events table still
+    holds.
+    """
 
     id: int
     kind: str
@@ -51,8 +53,8 @@ def archive_events(settings: Settings, step: Step = no_step) -> int | None:
     Finish the batch that is open, or plan and publish the next.
 
     Returns:
-        Rows written, 0 for a batch that only had to be confirmed; None when there was nothing to do, or another process
-        is doing it.
+        Rows written, 0 for a batch that only had to be confirmed; None when there was nothing to do, or
+        another process is doing it.
 
     Raises:
         ArchiveMismatchError: the manifest holds neither this batch nor the one before it.
@@ -68,36 +70,43 @@ def archive_events(settings: Settings, step: Step = no_step) -> int | None:
         return finish(cursor, settings, root, batch, step)
 
 
-def open_batch(cursor: "psycopg.RawCursor[tuple[Any, ...]]") -> Batch | None:
+def open_batch(cursor: Cursor) -> Batch | None:
     """Return the batch that was planned and not confirmed, if there is one."""
     row = run(cursor, "watermarks", "read_open_batch").fetchone()
     return Batch(*row) if row else None
 
 
-def plan(cursor: "psycopg.RawCursor[tuple[Any, ...]]") -> Batch | None:
+def plan(cursor: Cursor) -> Batch | None:
     """Plan the next batch of what is new; None, and nothing planned, when nothing is."""
-    conn = cursor.connection
-    with conn.transaction() as transaction:
+    if not one(cursor, "watermarks", "has_unarchived"):
+        return None
+    with cursor.connection.transaction():
         number = int(one(cursor, "watermarks", "read_last_confirmed")) + 1
         planned_at = one(cursor, "watermarks", "insert_batch", number, "append")
-        if run(cursor, "watermarks", "insert_ranges", number).rowcount == 0:
-            raise psycopg.Rollback(transaction)
+        run(cursor, "watermarks", "insert_ranges", number)
         run(cursor, "watermarks", "move_archived", number)
-        return Batch(number, "append", planned_at)
-    return None
+    return Batch(number, "append", planned_at)
 
 
 def finish(
-    cursor: "psycopg.RawCursor[tuple[Any, ...]]", settings: Settings, root: Path, batch: Batch, step: Step = no_step
+    cursor: Cursor,
+    settings: Settings,
+    root: Path,
+    batch: Batch,
+    step: Step = no_step,
 ) -> int:
-    """Write and publish the batch unless the manifest has it already, then confirm it; return the rows written."""
+    """Write and publish the batch unless the manifest has it already, then confirm it; return the rows
+    written.
+    """
     rows = 0
     manifest = read_manifest(root, EVENTS)
     published = manifest.watermark if manifest else 0
     if published != batch.id:
         before = int(one(cursor, "watermarks", "read_last_confirmed"))
         if batch.kind == "append" and published != before:
-            raise ArchiveMismatchError(f"the archive holds batch {published}, the database expects {before}: rebuild")
+            raise ArchiveMismatchError(
+                f"the archive holds batch {published}, the database expects {before}: rebuild"
+            )
         rows = _publish(settings, root, batch, step)
     step("published")
     with cursor.connection.transaction():
@@ -137,11 +146,14 @@ def _slices(reader: Snapshot, batch: Batch) -> Iterator[pa.Table]:
     if not extent["sequences"]:
         return
     if extent["sequences"] <= BY_SESSION_MAX:
-        yield reader.table("watermarks", "list_batch_by_session", batch.id, extent["after_at"], extent["through_at"])
+        yield reader.table(
+            "watermarks", "list_batch_by_session", batch.id, extent["after_at"], extent["through_at"]
+        )
         return
     day = extent["after_at"].replace(hour=0, minute=0, second=0, microsecond=0)
     while day <= extent["through_at"]:
-        yield from _gather(reader.batches("watermarks", "list_batch_by_day", batch.id, day, day + DAY))
+        reader.table("watermarks", "choose_day", str(batch.id), day.isoformat(), (day + DAY).isoformat())
+        yield from _gather(reader.batches("watermarks", "list_batch_by_day"))
         day += DAY
 
 
@@ -164,8 +176,10 @@ def _add_days(draft: Draft, rows: pa.Table, owners: pl.DataFrame) -> None:
     code = pl.col("event_type").cast(pl.Int64)
     known = code.replace_strict(TYPE_NAMES, default="Other", return_dtype=pl.String)
     given = (code == 0) & pl.col("event_name").is_not_null()
-    whole = as_frame(rows).join(owners, on="session_id", how="left").with_columns(
-        event_type_name=pl.when(given).then("event_name").otherwise(known)
+    whole = (
+        as_frame(rows)
+        .join(owners, on="session_id", how="left")
+        .with_columns(event_type_name=pl.when(given).then("event_name").otherwise(known))
     )
     dated = whole.with_columns(day=pl.col("occurred_at").dt.date())
     for (day,), part in dated.partition_by("day", as_dict=True, include_key=False).items():

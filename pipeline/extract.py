@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import adbc_driver_postgresql.dbapi as adbc
+import adbc_driver_postgresql.dbapi as adbc  # type: ignore[import-untyped]  # ships no types
 import polars as pl
 import psycopg
 import pyarrow as pa
@@ -14,11 +14,13 @@ import pyarrow as pa
 from sql import named
 from warehouse.layout import Dataset
 
+Cursor = psycopg.RawCursor[tuple[Any, ...]]  # `$n` parameters, as everywhere
+
 
 class Snapshot:
     """One read-only REPEATABLE READ transaction: every statement sees the same moment."""
 
-    def __init__(self, conn: Any) -> None:
+    def __init__(self, conn: "adbc.Connection") -> None:
         """Begin on an open ADBC connection."""
         self._cursor = conn.cursor()
         self._cursor.execute(named("projections")["read_one_snapshot"])
@@ -32,9 +34,9 @@ class Snapshot:
         """Return the named statement's rows as a Polars frame."""
         return as_frame(self.table(noun, name, *parameters))
 
-    def batches(self, noun: str, name: str, *parameters: object) -> Iterator[pa.RecordBatch]:
-        """Stream the named statement's rows; memory stays at a few batches."""
-        self._cursor.execute(named(noun)[name], parameters=parameters or None)
+    def batches(self, noun: str, name: str) -> Iterator[pa.RecordBatch]:
+        """Stream the rows of a named statement without parameters; memory stays at a few batches."""
+        self._cursor.execute(named(noun)[name])
         yield from self._cursor.fetch_record_batch()
 
     def close(self) -> None:
@@ -54,21 +56,19 @@ def snapshot(url: str) -> Iterator[Snapshot]:
 
 
 @contextmanager
-def connect(url: str) -> Iterator["psycopg.RawCursor[tuple[Any, ...]]"]:
-    """Open a connection for writing; each statement commits unless it stands in `cursor.connection.transaction()`."""
+def connect(url: str) -> Iterator[Cursor]:
+    """Open a connection for writing; a statement commits at once outside `cursor.connection.transaction()`."""
     with psycopg.connect(url, autocommit=True) as conn, psycopg.RawCursor(conn) as cursor:
         yield cursor
 
 
-def one(cursor: "psycopg.RawCursor[tuple[Any, ...]]", noun: str, name: str, *parameters: object) -> Any:
+def one(cursor: Cursor, noun: str, name: str, *parameters: object) -> Any:  # noqa: ANN401  a decode boundary
     """Return the first column of the named statement's only row, or None without a row."""
     row = run(cursor, noun, name, *parameters).fetchone()
     return None if row is None else row[0]
 
 
-def run(
-    cursor: "psycopg.RawCursor[tuple[Any, ...]]", noun: str, name: str, *parameters: object
-) -> "psycopg.RawCursor[tuple[Any, ...]]":
+def run(cursor: Cursor, noun: str, name: str, *parameters: object) -> Cursor:
     """Execute the named statement."""
     return cursor.execute(named(noun)[name].encode(), parameters)
 

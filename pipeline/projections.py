@@ -1,22 +1,22 @@
 """
-Project dirty attempts into reporting.*: read them whole in one snapshot, compute, store, and only then forget the dirt.
+Project dirty attempts into reporting.*: read them whole in one snapshot, compute, store, and only then forget
+the dirt.
 
-The rows, and the dirty rows that asked for them, are read in one snapshot. Storing the result and deleting exactly those
-dirty rows is one transaction, and it commits only if all of them were still there: of two projections of an attempt the
-one with the later snapshot has read the other's dirty rows too, so they cannot both commit, and an older result never
-lands on a newer one. A session that is touched meanwhile has a newer dirty row, which stays.
+The rows, and the dirty rows that asked for them, are read in one snapshot. Storing the result and deleting
+exactly those dirty rows is one transaction, and it commits only if all of them were still there: of two
+projections of an attempt the one with the later snapshot has read the other's dirty rows too, so they cannot
+both commit, and an older result never lands on a newer one. A session that is touched meanwhile has a newer
+dirty row, which stays.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 import polars as pl
-import psycopg
 
 from kernel.runtime import PROJECTED_ATTEMPTS
 from kernel.settings import Settings
-from pipeline.extract import as_events, as_sessions, connect, run, snapshot
+from pipeline.extract import Cursor, as_events, as_sessions, connect, run, snapshot
 from pipeline.features.activity import attempt_activity_frame
 from warehouse.layout import ATTEMPT_ACTIVITY
 from warehouse.publish import Step, no_step
@@ -25,7 +25,9 @@ JSON_COLUMNS = ("by_type", "by_severity", "reasons")
 
 
 class DirtyRowsTakenError(Exception):
-    """Another projection has taken in some of the dirty rows that this one read; what it stored is at least as new."""
+    """Another projection has taken in some of the dirty rows that this one read; what it stored is at least
+    as new.
+    """
 
 
 def project_attempts(settings: Settings, attempt_ids: Sequence[str], step: Step = no_step) -> int:
@@ -62,15 +64,19 @@ def project_attempts(settings: Settings, attempt_ids: Sequence[str], step: Step 
 
 
 def _read(url: str, attempt_ids: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the attempts' sessions with their dirty ids, and the events of those sessions, as of one moment."""
+    """Return the attempts' sessions with their dirty ids, and the events of those sessions, as of one
+    moment.
+    """
     with snapshot(url) as reader:
         sessions = reader.frame("projections", "list_sessions", list(attempt_ids))
         bounds = sessions["first_event_at"].min(), sessions["last_event_at"].max()
-        events = reader.frame("projections", "list_activity_events", sessions["session_id"].to_list() or [0], *bounds)
+        events = reader.frame(
+            "projections", "list_activity_events", sessions["session_id"].to_list() or [0], *bounds
+        )
     return sessions, events
 
 
-def store(cursor: "psycopg.RawCursor[tuple[Any, ...]]", frame: pl.DataFrame, attempt_ids: Sequence[str]) -> None:
+def store(cursor: Cursor, frame: pl.DataFrame, attempt_ids: Sequence[str]) -> None:
     """
     Put the rows in and mark their exams for publication; the caller's transaction commits both.
 
@@ -96,8 +102,6 @@ def as_json(frame: pl.DataFrame) -> str:
     return orjson.dumps(rows).decode()
 
 
-def oldest_dirty(cursor: "psycopg.RawCursor[tuple[Any, ...]]", limit: int) -> list[tuple[int, str]]:
+def oldest_dirty(cursor: Cursor, limit: int) -> list[tuple[int, str]]:
     """Return (dirty id, attempt) of the oldest dirty rows."""
     return [(row[0], row[1]) for row in run(cursor, "projections", "list_dirty", limit).fetchall()]
-
-

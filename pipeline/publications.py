@@ -1,9 +1,10 @@
 """
 Publish what was projected: the exams marked since the last build go into the next one, whole.
 
-The order is what makes it safe to repeat: the draft remembers the build in force, then marks and rows are read in one
-snapshot, then the build is swapped in only if that other build still is in force, then the marks that were read are
-deleted. A job that is delivered twice, or taken up after a crash, publishes the same exams from a later snapshot.
+The order is what makes it safe to repeat: the draft remembers the build in force, then marks and rows are
+read in one snapshot, then the build is swapped in only if that other build still is in force, then the marks
+that were read are deleted. A job that is delivered twice, or taken up after a crash, publishes the same exams
+from a later snapshot.
 """
 
 from collections.abc import Iterable
@@ -47,7 +48,7 @@ def publish_activity(settings: Settings, step: Step = no_step, *, whole: bool = 
                 rows = reader.table("projections", "list_activity", None if whole else exams)
             step("read")
             changed = _replace(draft, rows, None if whole else set(exams))
-            watermark = max(marks["id"].max() or 0, draft.previous.watermark if draft.previous else 0)
+            watermark = max([*marks["id"], draft.previous.watermark if draft.previous else 0])
             now = datetime.now(UTC)
             commit(draft, replaced=changed, watermark=watermark, as_of=as_of, now=now, step=step)
             partitions = len({part.partition for part in draft.parts})

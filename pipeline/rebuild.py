@@ -1,15 +1,15 @@
 """
 Drop what was computed and compute it again from the durable tables and the event archive (spec.md W-2).
 
-Days that the events table still holds are archived anew; days that only the archive has stay as they are, because there
-is no other copy. Attempts are then computed from the archive, which is complete as of the plan's snapshot, and replace
-every row of reporting.* in one transaction. Projections wait meanwhile; what arrives during the rebuild stays dirty and
-is taken in by them afterwards.
+Days that the events table still holds are archived anew; days that only the archive has stay as they are,
+because there is no other copy. Attempts are then computed from the archive, which is complete as of the
+plan's snapshot, and replace every row of reporting.* in one transaction. Projections wait meanwhile; what
+arrives during the rebuild stays dirty and is taken in by them afterwards.
 """
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import polars as pl
 import psycopg
@@ -17,10 +17,9 @@ from msgspec import Struct
 
 from kernel.settings import Settings
 from pipeline import archive, publications
-from pipeline.extract import as_events, as_sessions, connect, one, run, snapshot
+from pipeline.extract import Cursor, as_events, as_sessions, connect, one, run, snapshot
 from pipeline.features.activity import attempt_activity_frame
 from pipeline.projections import store
-from warehouse import files
 from warehouse.layout import EVENTS
 from warehouse.publish import Step, no_step, part_paths, read_manifest
 
@@ -73,7 +72,7 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
     return Rebuilt(manifest.rows if manifest else 0, attempts, partitions)
 
 
-def wait_for(cursor: "psycopg.RawCursor[tuple[Any, ...]]", noun: str, name: str, *parameters: object) -> None:
+def wait_for(cursor: Cursor, noun: str, name: str, *parameters: object) -> None:
     """Take a lock of the named statement, for as long as WAITS_MAX of the role's lock timeouts."""
     for attempt in range(WAITS_MAX):
         try:
@@ -85,7 +84,7 @@ def wait_for(cursor: "psycopg.RawCursor[tuple[Any, ...]]", noun: str, name: str,
             return
 
 
-def _plan_whole(cursor: "psycopg.RawCursor[tuple[Any, ...]]", root: Path) -> tuple[archive.Batch, list[int]]:
+def _plan_whole(cursor: Cursor, root: Path) -> tuple[archive.Batch, list[int]]:
     """Plan a batch of everything there is, and name the dirty rows that it covers, as of one moment."""
     manifest = read_manifest(root, EVENTS)
     cursor.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -102,7 +101,11 @@ def _plan_whole(cursor: "psycopg.RawCursor[tuple[Any, ...]]", root: Path) -> tup
 
 
 def _replace_activity(
-    cursor: "psycopg.RawCursor[tuple[Any, ...]]", settings: Settings, root: Path, dirty: list[int], progress: Progress
+    cursor: Cursor,
+    settings: Settings,
+    root: Path,
+    dirty: list[int],
+    progress: Progress,
 ) -> int:
     with snapshot(settings.database_url) as reader:
         sessions = reader.frame("projections", "list_all_sessions")
@@ -124,7 +127,9 @@ def _replace_activity(
     return attempts
 
 
-def activity_of(sessions: pl.DataFrame, events: pl.LazyFrame, partition: int, partitions: int) -> pl.DataFrame:
+def activity_of(
+    sessions: pl.DataFrame, events: pl.LazyFrame, partition: int, partitions: int
+) -> pl.DataFrame:
     """
     Compute the attempts of one partition.
 

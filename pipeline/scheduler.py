@@ -1,14 +1,15 @@
 """
-The scheduler: looks at what the writer left dirty and sends it to the actors. One leader at a time, by advisory lock.
+The scheduler: looks at what the writer left dirty and sends it to the actors. One leader at a time, by
+advisory lock.
 
-It decides nothing that must survive it: dirty rows, marks and watermarks stand in PostgreSQL, and what it has sent and
-not seen done is sent again.
+It decides nothing that must survive it: dirty rows, marks and watermarks stand in PostgreSQL, and what it has
+sent and not seen done is sent again.
 """
 
 import threading
 from collections.abc import Sequence
 from time import monotonic, time
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 import structlog
@@ -19,10 +20,10 @@ from redis.exceptions import RedisError
 from kernel.runtime import PROJECTION_LAG
 from kernel.settings import Settings
 from pipeline.actors import Actors
-from pipeline.extract import connect, one, run
+from pipeline.extract import Cursor, connect, one, run
 from warehouse.layout import ATTEMPT_ACTIVITY
 
-log = structlog.get_logger(__name__)
+log = structlog.get_logger(__name__, process="pipeline")
 
 DIRTY_ROWS_MAX: Final = 20_000  # looked at in one turn
 ATTEMPTS_MAX: Final = 100  # in one message
@@ -49,10 +50,12 @@ def group(
         now: on the same clock.
 
     Returns:
-        Attempts in messages of at most ATTEMPTS_MAX, each attempt once, in the order of their oldest row; and what is
-        sent now, without the ids that are dirty no more.
+        Attempts in messages of at most ATTEMPTS_MAX, each attempt once, in the order of their oldest row; and
+        what is sent now, without the ids that are dirty no more.
     """
-    due = [(number, attempt) for number, attempt in dirty if now - sent.get(number, float("-inf")) >= RESEND_S]
+    due = [
+        (number, attempt) for number, attempt in dirty if now - sent.get(number, float("-inf")) >= RESEND_S
+    ]
     attempts = list(dict.fromkeys(attempt for _, attempt in due))
     due_ids = {number for number, _ in due}
     after = {number: now if number in due_ids else sent[number] for number, _ in dirty}
@@ -76,7 +79,11 @@ def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: P
 
 
 def _lead(
-    cursor: "psycopg.RawCursor[tuple[Any, ...]]", settings: Settings, actors: Actors, stop: threading.Event, pulse: Pulse
+    cursor: Cursor,
+    settings: Settings,
+    actors: Actors,
+    stop: threading.Event,
+    pulse: Pulse,
 ) -> None:
     sent: dict[int, float] = {}
     publish_at = monotonic()

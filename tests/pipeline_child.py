@@ -30,7 +30,10 @@ STEPS: Final[dict[str, tuple[str, ...]]] = {
 
 def dirty_attempts(settings: Settings) -> list[str]:
     """Return the attempts that have dirty rows."""
-    statement = "SELECT DISTINCT attempt_id::text FROM dirty_sessions d JOIN proctor_sessions s ON s.id = d.session_id"
+    statement = (
+        "SELECT DISTINCT attempt_id::text FROM dirty_sessions d"
+        " JOIN proctor_sessions s ON s.id = d.session_id"
+    )
     return [row[0] for row in rows_of(settings.database_url, statement)]
 
 

@@ -14,8 +14,8 @@ from sql import named
 
 START = datetime(2026, 9, 1, 9, 0, tzinfo=UTC)
 COLUMNS = (
-    "session_id", "seq", "occurred_at", "effective_at", "client_at", "client", "client_seq", "event_type", "severity",
-    "is_violation", "is_late", "event_name", "payload",
+    "session_id", "seq", "occurred_at", "effective_at", "client_at", "client", "client_seq", "event_type",
+    "severity", "is_violation", "is_late", "event_name", "payload",
 )  # fmt: skip
 
 
@@ -30,7 +30,9 @@ class Sitting(Struct):
     through_seq: int = 0
 
 
-def make_sittings(url: str, *, exams: int = 1, attempts: int = 2, started_at: datetime = START) -> list[Sitting]:
+def make_sittings(
+    url: str, *, exams: int = 1, attempts: int = 2, started_at: datetime = START
+) -> list[Sitting]:
     """Create exams with so many attempts each, one proctor session an attempt."""
     sittings = []
     with psycopg.connect(url) as conn:
@@ -40,19 +42,21 @@ def make_sittings(url: str, *, exams: int = 1, attempts: int = 2, started_at: da
         for _ in range(exams):
             exam = uuid4()
             conn.execute(
-                "INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes) VALUES (%s, %s, %s, 'E', 90)",
+                "INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes)"
+                " VALUES (%s, %s, %s, 'E', 90)",
                 (exam, organisation, teacher),
             )
             for _ in range(attempts):
                 student, attempt = uuid4(), uuid4()
                 _insert_user(conn, student, organisation, "student")
                 conn.execute(
-                    "INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at) VALUES (%s, %s, %s, %s, %s)",
+                    "INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)"
+                    " VALUES (%s, %s, %s, %s, %s)",
                     (attempt, exam, student, started_at, started_at + timedelta(hours=2)),
                 )
                 row = conn.execute(
-                    "INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)"
-                    " VALUES (%s, %s, %s, %s, 1, %s) RETURNING id",
+                    "INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode,"
+                    " started_at) VALUES (%s, %s, %s, %s, 1, %s) RETURNING id",
                     (attempt, exam, student, organisation, started_at),
                 ).fetchone()
                 assert row is not None
@@ -68,7 +72,12 @@ def _insert_user(conn: "psycopg.Connection[Any]", user: UUID, organisation: UUID
 
 
 def event(
-    at: datetime, kind: EventType = EventType.Heartbeat, *, severity: int = 0, late: bool = False, skew_ms: int | None = None
+    at: datetime,
+    kind: EventType = EventType.Heartbeat,
+    *,
+    severity: int = 0,
+    late: bool = False,
+    skew_ms: int | None = None,
 ) -> dict[str, Any]:
     """Describe one event; `store` gives it its session and sequence."""
     return {
@@ -88,9 +97,20 @@ def event(
 
 def some_events(sitting: Sitting, count: int, *, seconds: float = 10.0) -> list[dict[str, Any]]:
     """Describe the next so many events of a sitting, evenly spread, of a few kinds."""
-    kinds = [EventType.Heartbeat, EventType.TabSwitched, EventType.Heartbeat, EventType.Other, EventType.CopyAttempt]
+    kinds = [
+        EventType.Heartbeat,
+        EventType.TabSwitched,
+        EventType.Heartbeat,
+        EventType.Other,
+        EventType.CopyAttempt,
+    ]
     return [
-        event(sitting.started_at + timedelta(seconds=seconds * n), kinds[n % len(kinds)], severity=n % 4, skew_ms=n % 7)
+        event(
+            sitting.started_at + timedelta(seconds=seconds * n),
+            kinds[n % len(kinds)],
+            severity=n % 4,
+            skew_ms=n % 7,
+        )
         for n in range(sitting.through_seq + 1, sitting.through_seq + count + 1)
     ]
 
@@ -102,10 +122,22 @@ def store(conn: "psycopg.Connection[Any]", sitting: Sitting, events: Sequence[di
             sitting.through_seq += 1
             given = {**row, "session_id": sitting.session_id, "seq": sitting.through_seq}
             copy.write_row([given[name] for name in COLUMNS])
-    times = [int((row["occurred_at"] - datetime.fromtimestamp(0, UTC)) / timedelta(microseconds=1)) for row in events]
+    times = [
+        int((row["occurred_at"] - datetime.fromtimestamp(0, UTC)) / timedelta(microseconds=1))
+        for row in events
+    ]
     with psycopg.RawCursor(conn) as cursor:
         violations = sum(row["is_violation"] for row in events)
-        values = (sitting.session_id, sitting.through_seq, len(events), violations, min(times), max(times), None, None)
+        values = (
+            sitting.session_id,
+            sitting.through_seq,
+            len(events),
+            violations,
+            min(times),
+            max(times),
+            None,
+            None,
+        )
         cursor.execute(named("writer")["advance_sessions"].encode(), [[value] for value in values])
 
 

@@ -1,9 +1,10 @@
 """
 The DuckDB catalogue: one small file whose views lead analysts to the builds in force.
 
-Its views name immutable build folders by absolute path, so whoever has it open keeps one consistent state for the grace
-period, from any working directory; opening it again shows the newest. It is written beside and renamed in, in the storage
-version of DuckDB 1.0, so that every later DuckDB opens it. Blocking: never call it on an event loop.
+Its views name immutable build folders by absolute path, so whoever has it open keeps one consistent state for
+the grace period, from any working directory; opening it again shows the newest. It is written beside and
+renamed in, in the storage version of DuckDB 1.0, so that every later DuckDB opens it. Blocking: never call it
+on an event loop.
 """
 
 import os
@@ -30,8 +31,8 @@ def refresh(root: Path) -> Path:
     """
     Write the catalogue for the builds in force and rename it in; return its path.
 
-    Every dataset must have been published at least once (`publish.ensure`). Two processes take turns, so that neither
-    puts back what the other has moved on.
+    Every dataset must have been published at least once (`publish.ensure`). Two processes take turns, so that
+    neither puts back what the other has moved on.
     """
     path = root / NAME
     with files.locked(root / f".{NAME}.lock"):

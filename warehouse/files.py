@@ -1,10 +1,11 @@
 """
 The warehouse's hands: the few file operations that publishing needs, each durable when it returns.
 
-Everything that touches storage is here, so that an object store can take the folder's place. What it would need: put
-and get of whole objects; the pointer `current/<dataset>` as an object replaced with a conditional put (If-Match on the
-old one's tag) instead of a link swapped by rename; parts named by key in the manifest instead of hard-linked into each
-build's folder; leases with an expiry in place of `flock`. There the manifest is the promise, and globbing is not.
+Everything that touches storage is here, so that an object store can take the folder's place. What it would
+need: put and get of whole objects; the pointer `current/<dataset>` as an object replaced with a conditional
+put (If-Match on the old one's tag) instead of a link swapped by rename; parts named by key in the manifest
+instead of hard-linked into each build's folder; leases with an expiry in place of `flock`. There the manifest
+is the promise, and globbing is not.
 """
 
 import fcntl
@@ -73,7 +74,9 @@ def point(link: Path, target: str) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """Lock a file or folder that exists and return the handle to close; None when somebody holds it, dead holders not."""
+    """Lock a file or folder that exists and return the handle to close; None when somebody holds it, dead
+    holders not.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -92,8 +95,12 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def remove_tree(folder: Path) -> None:
-    """Remove a folder under a hidden name first, so that a crash in between never leaves half a build that looks whole."""
-    hidden = folder.with_name(f".draft-gone-{folder.name}") if not folder.name.startswith(".draft-") else folder
+    """Remove a folder under a hidden name first, so that a crash in between never leaves half a build that
+    looks whole.
+    """
+    hidden = (
+        folder.with_name(f".draft-gone-{folder.name}") if not folder.name.startswith(".draft-") else folder
+    )
     if hidden != folder:
         folder.rename(hidden)
     shutil.rmtree(hidden, ignore_errors=True)

@@ -1,8 +1,8 @@
 """
 What the warehouse holds: one explicit schema per dataset, with its grain, partition key, sort order, units.
 
-The schema is asserted when a part is written and again when it is read; the descriptions travel in the Parquet files'
-field metadata and in the catalogue's view `columns`.
+The schema is asserted when a part is written and again when it is read; the descriptions travel in the
+Parquet files' field metadata and in the catalogue's view `columns`.
 """
 
 from pathlib import Path
@@ -23,7 +23,9 @@ class LayoutError(Exception):
 
 
 class Dataset(Struct, frozen=True, kw_only=True):
-    """A dataset of one version. `sort` orders the rows inside each part; `partition_key` is what a part never mixes."""
+    """A dataset of one version. `sort` orders the rows inside each part; `partition_key` is what a part never
+    mixes.
+    """
 
     name: str
     version: int
@@ -52,7 +54,9 @@ def _dataset(
         "veritas.sort": ", ".join(sort),
     }
     schema = pa.schema(columns, metadata=metadata)
-    return Dataset(name=name, version=version, grain=grain, partition_key=partition_key, sort=sort, schema=schema)
+    return Dataset(
+        name=name, version=version, grain=grain, partition_key=partition_key, sort=sort, schema=schema
+    )
 
 
 EVENTS: Final = _dataset(
@@ -63,21 +67,35 @@ EVENTS: Final = _dataset(
     sort=("session_id", "seq"),
     columns=[
         _column("session_id", pa.int64(), "Proctor session."),
-        _column("seq", pa.int32(), "Sequence number in the session, from 1 without a gap; unique with session_id."),
+        _column(
+            "seq", pa.int32(), "Sequence number in the session, from 1 without a gap; unique with session_id."
+        ),
         _column("attempt_id", pa.string(), "Attempt that the session belongs to.", "UUID as text"),
         _column("exam_id", pa.string(), "Exam of the attempt.", "UUID as text"),
         _column("occurred_at", _TIME, "Server time of acceptance; never runs backwards in a session.", "UTC"),
-        _column("effective_at", _TIME, "Corrected client time of a back-filled event.", "UTC", null="not back-filled"),
+        _column(
+            "effective_at",
+            _TIME,
+            "Corrected client time of a back-filled event.",
+            "UTC",
+            null="not back-filled",
+        ),
         _column("client_at", _TIME, "What the client's clock said.", "UTC", null="the client did not say"),
         _column("client", pa.int64(), "Client instance: hash of its name.", null="the client sent none"),
         _column("client_seq", pa.int64(), "The client's own sequence number.", null="the client sent none"),
         _column("event_type", pa.int16(), "Type as its wire number."),
-        _column("event_type_name", pa.string(), "Type as its wire name; for type 0 the name that the client gave."),
+        _column(
+            "event_type_name", pa.string(), "Type as its wire name; for type 0 the name that the client gave."
+        ),
         _column("severity", pa.int16(), "0 Info, 1 Low, 2 Medium, 3 High, 4 Critical, 5 Terminal."),
         _column("is_violation", pa.bool_(), "Counts as a violation."),
         _column("is_late", pa.bool_(), "Arrived after the session had ended."),
-        _column("event_name", pa.string(), "The client's name for an event of type 0.", null="any other type"),
-        _column("payload", pa.string(), "Metadata of the event.", "JSON object as text", null="none was sent"),
+        _column(
+            "event_name", pa.string(), "The client's name for an event of type 0.", null="any other type"
+        ),
+        _column(
+            "payload", pa.string(), "Metadata of the event.", "JSON object as text", null="none was sent"
+        ),
     ],
 )
 
@@ -101,7 +119,7 @@ ATTEMPT_ACTIVITY: Final = _dataset(
         _column(
             "longest_silence_s",
             pa.float64(),
-            "Longest time between two consecutive events of a session, its start and known end included; late events are not.",
+            "Longest time between consecutive events of a session, start and known end included.",
             "seconds",
             null="no session has two points in time",
         ),
@@ -121,7 +139,12 @@ ATTEMPT_ACTIVITY: Final = _dataset(
         ),
         _column("late_events", pa.int64(), "Events that arrived after their session had ended.", "events"),
         _column("metric_version", pa.string(), "Version of these definitions."),
-        _column("coverage", pa.float64(), "Share of silence, heartbeat coverage and skew that could be computed.", "0 to 1"),
+        _column(
+            "coverage",
+            pa.float64(),
+            "Share of silence, heartbeat coverage and skew that could be computed.",
+            "0 to 1",
+        ),
         _column("reasons", pa.string(), "What stands out.", "JSON list of {code, value, threshold, n, text}"),
         _column("as_of", _TIME, "How far the row's inputs reach: its last event or session end.", "UTC"),
     ],

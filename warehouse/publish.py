@@ -1,21 +1,25 @@
 """
 Publish datasets: immutable builds, swapped in at one instant, never an older one over a newer.
 
-    <root>/<dataset>/00000012/        a build: manifest.json and the plain Parquet files of all its parts. A part that a
+    <root>/<dataset>/00000012/        a build: manifest.json and the plain Parquet files of all its parts. A
+    part that a
                                       later build keeps is the same file under a second name (a hard link).
     <root>/<dataset>/.draft-…/        a build being written, locked by its writer; nobody reads it.
-    <root>/current/<dataset>          a link to the build in force. Swapping it by rename publishes manifest and files at
-                                      once; a listing through it is one folder's, so a glob sees one build, whole.
+    <root>/current/<dataset>          a link to the build in force. Swapping it by rename publishes manifest
+    and files at
+                                      once; a listing through it is one folder's, so a glob sees one build,
+                                      whole.
 
-File names are unique for ever. A reader that listed one build and opens its files after the swap gets the same bytes,
-or "no such file" for a part that the new build has replaced; never another build's rows. Long scans take the paths of
-the build itself (the catalogue does): it stays for the grace period.
+File names are unique for ever. A reader that listed one build and opens its files after the swap gets the
+same bytes, or "no such file" for a part that the new build has replaced; never another build's rows. Long
+scans take the paths of the build itself (the catalogue does): it stays for the grace period.
 """
 
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -56,8 +60,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """
     What a build is.
 
-    `watermark` says how far its inputs reach (the events' archive batch; the highest mark taken for other datasets);
-    `as_of` is the moment of the snapshot that they were read in.
+    `watermark` says how far its inputs reach (the events' archive batch; the highest mark taken for other
+    datasets); `as_of` is the moment of the snapshot that they were read in.
     """
 
     dataset: str
@@ -153,14 +157,24 @@ def add(draft: Draft, partition: str, rows: pa.Table) -> Part:
     )
     files.sync_file(path)
     part = Part(
-        file=path.name, partition=partition, rows=rows.num_rows, bytes=path.stat().st_size, sha256=files.sha256(path)
+        file=path.name,
+        partition=partition,
+        rows=rows.num_rows,
+        bytes=path.stat().st_size,
+        sha256=files.sha256(path),
     )
     draft.parts.append(part)
     return part
 
 
 def commit(
-    draft: Draft, *, replaced: Collection[str], watermark: int, as_of: datetime, now: datetime, step: Step = no_step
+    draft: Draft,
+    *,
+    replaced: Collection[str],
+    watermark: int,
+    as_of: datetime,
+    now: datetime,
+    step: Step = no_step,
 ) -> Manifest:
     """
     Put the draft in force: the previous build's parts but the replaced ones, and the draft's own.
@@ -182,7 +196,9 @@ def commit(
     assert set(replaced) <= {part.file for part in old}, "only what the previous build has can be replaced"
     kept = [part for part in old if part.file not in set(replaced) and part.rows]
     if not kept and not draft.parts:
-        add(draft, "empty", dataset.schema.empty_table())  # a glob and a view need a file to take the schema from
+        add(
+            draft, "empty", dataset.schema.empty_table()
+        )  # a glob and a view need a file to take the schema from
     if previous:
         source = build_folder(root, dataset.name, previous.build)
         for part in kept:
@@ -231,7 +247,9 @@ def ensure(root: Path, dataset: Dataset, now: datetime) -> Manifest:
 
 
 def collect(root: Path, dataset: Dataset, *, grace_s: float, now: datetime) -> list[int]:
-    """Remove drafts whose writer died, and builds replaced more than the grace period ago; return those builds."""
+    """Remove drafts whose writer died, and builds replaced more than the grace period ago; return those
+    builds.
+    """
     folder = root / dataset.name
     removed: list[int] = []
     with files.locked(folder / ".lock"):
@@ -242,7 +260,7 @@ def collect(root: Path, dataset: Dataset, *, grace_s: float, now: datetime) -> l
                 os.close(handle)
         builds = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
         in_force = read_manifest(root, dataset)
-        for build, successor in zip(builds, builds[1:], strict=False):
+        for build, successor in pairwise(builds):
             if in_force is None or successor > in_force.build:
                 break
             raw = (build_folder(root, dataset.name, successor) / MANIFEST).read_bytes()
@@ -266,8 +284,12 @@ def verify(root: Path, dataset: Dataset) -> Manifest | None:
         return None
     for part, path in zip(manifest.parts, part_paths(root, dataset, manifest, check=False), strict=True):
         if not path.exists() or files.sha256(path) != part.sha256:
-            raise CorruptBuildError(f"{dataset.name} build {manifest.build}: {part.file} is not what was published")
+            raise CorruptBuildError(
+                f"{dataset.name} build {manifest.build}: {part.file} is not what was published"
+            )
         assert_file(dataset, path)
         if pq.read_metadata(path).num_rows != part.rows:
-            raise CorruptBuildError(f"{dataset.name} build {manifest.build}: {part.file} has another row count")
+            raise CorruptBuildError(
+                f"{dataset.name} build {manifest.build}: {part.file} has another row count"
+            )
     return manifest

@@ -1,9 +1,10 @@
 """
 What happened during an attempt, counted and timed: one row per attempt.
 
-`attempt_activity` over one attempt's events is the definition; `attempt_activity_frame` says the same over many attempts
-in Polars, and a property test holds them equal. All sums are integers (times in microseconds) until the last division,
-so neither the order of rows nor the way they are partitioned can change a number. Source: analytics.md, "Common rules".
+`attempt_activity` over one attempt's events is the definition; `attempt_activity_frame` says the same over
+many attempts in Polars, and a property test holds them equal. All sums are integers (times in microseconds)
+until the last division, so neither the order of rows nor the way they are partitioned can change a number.
+Source: analytics.md, "Common rules".
 """
 
 from collections import Counter
@@ -34,7 +35,9 @@ LATE_TEXT: Final = "{} of {} events arrived after the session had ended."
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """One proctor session of an attempt. Times in microseconds of the Unix epoch; ended_us None while it is not known."""
+    """One proctor session of an attempt. Times in microseconds of the Unix epoch; ended_us None while it is
+    not known.
+    """
 
     session_id: int
     attempt_id: str
@@ -67,13 +70,15 @@ def attempt_activity(sessions: Sequence[Session], events: Sequence[Event]) -> di
         events: all their events, any order, duplicates already removed.
 
     Returns:
-        The columns of the dataset `attempt_activity` (times in microseconds; counts and reasons as Python values), or
-        None where there is no event. Type names are the vocabulary's, so types beyond it count together as `Other`.
+        The columns of the dataset `attempt_activity` (times in microseconds; counts and reasons as Python
+        values), or None where there is no event. Type names are the vocabulary's, so types beyond it count
+        together as `Other`.
 
-    A session's points in time are its start, its events but late ones, and its end where known; silence is the time
-    between two consecutive points. Coverage counts whole 15 s intervals from a session's start to its end (or to its last
-    event that is not late) that held a heartbeat. Skew is the median of client minus server time over heartbeats that were
-    neither late nor back-filled: a buffered one tells how long it waited, not what its clock says.
+    A session's points in time are its start, its events but late ones, and its end where known; silence is
+    the time between two consecutive points. Coverage counts whole 15 s intervals from a session's start to
+    its end (or to its last event that is not late) that held a heartbeat. Skew is the median of client minus
+    server time over heartbeats that were neither late nor back-filled: a buffered one tells how long it
+    waited, not what its clock says.
     """
     if not events:
         return None
@@ -81,7 +86,11 @@ def attempt_activity(sessions: Sequence[Session], events: Sequence[Event]) -> di
     gaps: list[int] = []
     intervals = covered = 0
     for session in sessions:
-        times = [event.occurred_us for event in events if event.session_id == session.session_id and not event.is_late]
+        times = [
+            event.occurred_us
+            for event in events
+            if event.session_id == session.session_id and not event.is_late
+        ]
         ends = [] if session.ended_us is None else [session.ended_us]
         points = sorted([session.started_us, *times, *ends])
         gaps += [later - earlier for earlier, later in pairwise(points)]
@@ -94,7 +103,9 @@ def attempt_activity(sessions: Sequence[Session], events: Sequence[Event]) -> di
         }
         intervals += whole
         covered += sum(1 for beat in beats if 0 <= beat < whole)
-    offsets = sorted(b.client_us - b.occurred_us for b in heartbeats if b.client_us is not None and not b.is_backfilled)
+    offsets = sorted(
+        b.client_us - b.occurred_us for b in heartbeats if b.client_us is not None and not b.is_backfilled
+    )
     # Twice the median stays an integer.
     skew2 = offsets[(len(offsets) - 1) // 2] + offsets[len(offsets) // 2] if offsets else None
     silence = max(gaps, default=None)
@@ -118,16 +129,32 @@ def attempt_activity(sessions: Sequence[Session], events: Sequence[Event]) -> di
         "metric_version": METRIC_VERSION,
         "coverage": sum(known) / 3,
         "reasons": _reasons(
-            silence, sum(gap >= SILENCE_US for gap in gaps), intervals, covered, len(heartbeats), skew2, len(offsets),
-            sum(event.is_late for event in events), len(events),
+            silence,
+            sum(gap >= SILENCE_US for gap in gaps),
+            intervals,
+            covered,
+            len(heartbeats),
+            skew2,
+            len(offsets),
+            sum(event.is_late for event in events),
+            len(events),
         ),
-        "as_of": max([event.occurred_us for event in events] + [s.ended_us for s in sessions if s.ended_us is not None]),
+        "as_of": max(
+            [event.occurred_us for event in events] + [s.ended_us for s in sessions if s.ended_us is not None]
+        ),
     }
 
 
 def _reasons(
-    silence: int | None, silences: int, intervals: int, covered: int, heartbeats: int, skew2: int | None, offsets: int,
-    late: int, events: int,
+    silence: int | None,
+    silences: int,
+    intervals: int,
+    covered: int,
+    heartbeats: int,
+    skew2: int | None,
+    offsets: int,
+    late: int,
+    events: int,
 ) -> list[dict[str, Any]]:
     """Say what stands out, in whole numbers: seconds, percent, events."""
     found = []
@@ -156,7 +183,8 @@ def _reason(code: str, value: int, threshold: int, n: int, text: str) -> dict[st
 
 def attempt_activity_frame(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
     """
-    Give one row per attempt that has events, with the dataset's columns and types, sorted by exam and attempt.
+    Give one row per attempt that has events, with the dataset's columns and types, sorted by exam and
+    attempt.
 
     Args:
         sessions: one row per proctor session with the fields of `Session`; all sessions of each attempt.
@@ -166,7 +194,9 @@ def attempt_activity_frame(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.L
     """
     owners = sessions.select("session_id", "attempt_id")
     owned = events.join(owners, on="session_id")
-    per_session = _silences(sessions, events).join(_heartbeat_intervals(sessions, events), on="session_id", how="left")
+    per_session = _silences(sessions, events).join(
+        _heartbeat_intervals(sessions, events), on="session_id", how="left"
+    )
     per_attempt = (
         sessions.join(per_session, on="session_id", how="left")
         .group_by("attempt_id")
@@ -185,7 +215,11 @@ def attempt_activity_frame(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.L
         pl.col("occurred_us").min().alias("first_us"),
         pl.col("occurred_us").max().alias("last_us"),
     )
-    named = pl.col("event_type").cast(pl.Int64).replace_strict(TYPE_NAMES, default="Other", return_dtype=pl.String)
+    named = (
+        pl.col("event_type")
+        .cast(pl.Int64)
+        .replace_strict(TYPE_NAMES, default="Other", return_dtype=pl.String)
+    )
     frame = (
         totals.join(per_attempt, on="attempt_id")
         .join(_skews(owned), on="attempt_id", how="left")
@@ -197,7 +231,9 @@ def attempt_activity_frame(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.L
 
 
 def _silences(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per session: longest silence in microseconds (null with one point in time), silences of 45 s or more."""
+    """One row per session: longest silence in microseconds (null with one point in time), silences of 45 s or
+    more.
+    """
     points = pl.concat(
         [
             events.filter(~pl.col("is_late")).select("session_id", at="occurred_us"),
@@ -214,7 +250,9 @@ def _silences(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _heartbeat_intervals(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per session: whole 15 s intervals of its span, how many held a heartbeat, and heartbeats in all."""
+    """One row per session: whole 15 s intervals of its span, how many held a heartbeat, and heartbeats in
+    all.
+    """
     timely = events.filter(~pl.col("is_late"))
     last = timely.group_by("session_id").agg(pl.col("occurred_us").max().alias("last_us"))
     span_end = pl.coalesce("ended_us", "last_us", "started_us")
@@ -225,7 +263,8 @@ def _heartbeat_intervals(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.Laz
     place = (pl.col("occurred_us") - pl.col("started_us")) // INTERVAL_US
     inside = place.is_between(0, pl.col("intervals") - 1)
     counted = beats.group_by("session_id").agg(
-        place.filter(inside).n_unique().cast(pl.Int64).alias("covered"), pl.len().cast(pl.Int64).alias("heartbeats")
+        place.filter(inside).n_unique().cast(pl.Int64).alias("covered"),
+        pl.len().cast(pl.Int64).alias("heartbeats"),
     )
     return spans.join(counted, on="session_id", how="left").select(
         "session_id", "intervals", pl.col("covered").fill_null(0), pl.col("heartbeats").fill_null(0)
@@ -233,8 +272,12 @@ def _heartbeat_intervals(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.Laz
 
 
 def _skews(owned: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per attempt with such a heartbeat: twice the median offset in microseconds, and how many there were."""
-    telling = (pl.col("event_type") == EventType.Heartbeat.value) & ~pl.col("is_late") & ~pl.col("is_backfilled")
+    """One row per attempt with such a heartbeat: twice the median offset in microseconds, and how many there
+    were.
+    """
+    telling = (
+        (pl.col("event_type") == EventType.Heartbeat.value) & ~pl.col("is_late") & ~pl.col("is_backfilled")
+    )
     offset = pl.col("client_us") - pl.col("occurred_us")
     ordered = owned.filter(telling & pl.col("client_us").is_not_null()).select("attempt_id", offset=offset)
     lower, upper = (pl.len() - 1) // 2, pl.len() // 2
@@ -247,7 +290,9 @@ def _skews(owned: pl.LazyFrame) -> pl.LazyFrame:
 def _counts(owned: pl.LazyFrame, key: pl.Expr, name: str) -> pl.LazyFrame:
     """One row per attempt: events by key as a JSON object, keys ascending."""
     pair = pl.format('"{}": {}', "key", "n")
-    counted = owned.group_by("attempt_id", key.alias("key")).agg(pl.len().alias("n")).sort("attempt_id", "key")
+    counted = (
+        owned.group_by("attempt_id", key.alias("key")).agg(pl.len().alias("n")).sort("attempt_id", "key")
+    )
     return counted.group_by("attempt_id", maintain_order=True).agg(
         pl.concat_str(pl.lit("{"), pair.str.join(", "), pl.lit("}")).alias(name)
     )
@@ -258,11 +303,15 @@ def _columns() -> list[pl.Expr]:
     known = [pl.col("silence_us").is_not_null(), is_covered, pl.col("skew2_us").is_not_null()]
     utc = pl.Datetime("us", "UTC")
     return [
-        *(pl.col(name) for name in ("attempt_id", "exam_id", "student_id", "session_ids", "events", "violations")),
+        *(
+            pl.col(name)
+            for name in ("attempt_id", "exam_id", "student_id", "session_ids", "events", "violations")
+        ),
         pl.col("by_type", "by_severity"),
         pl.col("first_us").cast(utc).alias("first_event_at"),
         pl.col("last_us").cast(utc).alias("last_event_at"),
-        # Polars divides by a constant as it multiplies by its inverse; rounding gives the quotient's own nearest value.
+        # Polars divides by a constant as it multiplies by its inverse; rounding gives the quotient's own
+        # nearest value.
         (pl.col("silence_us") / SECOND).round(6).alias("longest_silence_s"),
         pl.when(is_covered).then(pl.col("covered") / pl.col("intervals")).alias("heartbeat_coverage"),
         (pl.col("skew2_us") / 2000).round(4).alias("clock_skew_ms"),
@@ -281,15 +330,33 @@ def _reasons_expression() -> pl.Expr:
     percent = pl.col("covered") * 100 // intervals
     missing = ~short & ~silent & (pl.col("covered") * 100 < COVERAGE_PERCENT_MIN * intervals)
     found = [
-        (pl.col("silences") > 0, "LONG_SILENCE", seconds, 45, pl.col("silences"), SILENCE_TEXT, (seconds, "silences")),
+        (
+            pl.col("silences") > 0,
+            "LONG_SILENCE",
+            seconds,
+            45,
+            pl.col("silences"),
+            SILENCE_TEXT,
+            (seconds, "silences"),
+        ),
         (short, "SHORT_SPAN", intervals, INTERVALS_MIN, intervals, SHORT_TEXT, ()),
         (~short & silent, "NO_HEARTBEATS", pl.lit(0), 1, intervals, NO_HEARTBEATS_TEXT, ()),
-        (missing, "HEARTBEATS_MISSING", percent, COVERAGE_PERCENT_MIN, intervals, COVERAGE_TEXT, ("covered", "intervals")),
+        (
+            missing,
+            "HEARTBEATS_MISSING",
+            percent,
+            COVERAGE_PERCENT_MIN,
+            intervals,
+            COVERAGE_TEXT,
+            ("covered", "intervals"),
+        ),
         (skew2 >= 2 * SKEW_US, "CLOCK_SKEW", skew_s, 60, pl.col("offsets"), SKEW_TEXT, (skew_s,)),
         (late > 0, "LATE_EVENTS", late, 1, pl.col("events"), LATE_TEXT, ("late_events", "events")),
     ]
     texts = [
-        pl.when(holds).then(_reason_text(code, value, threshold, n, pl.format(text, *values) if values else pl.lit(text)))
+        pl.when(holds).then(
+            _reason_text(code, value, threshold, n, pl.format(text, *values) if values else pl.lit(text))
+        )
         for holds, code, value, threshold, n, text, values in found
     ]
     return pl.concat_str(pl.lit("["), pl.concat_list(texts).list.drop_nulls().list.join(", "), pl.lit("]"))

@@ -93,14 +93,22 @@ CROSS JOIN LATERAL (
 ) e
 WHERE r.batch_id = $1;
 
+-- name: choose_day
+-- $1 batch, $2 first moment, $3 first moment that is over, all as text: for the next statement of this transaction.
+SELECT set_config('veritas.batch', $1::text, true), set_config('veritas.day_from', $2::text, true),
+       set_config('veritas.day_before', $3::text, true);
+
 -- name: list_batch_by_day
--- $1 batch, $2 first moment, $3 first moment that is over. For many rows: one pass over a day.
+-- For many rows: one pass over the chosen day. Without parameters, because only then the driver streams the result
+-- through COPY; with them it would hold all of it in memory first.
 SELECT e.session_id, e.seq, e.occurred_at, e.effective_at, e.client_at, e.client, e.client_seq, e.event_type, e.severity,
        e.is_violation, e.is_late, e.event_name, e.payload::text AS payload
 FROM events e
 JOIN reporting.archive_ranges r
-  ON r.batch_id = $1 AND r.session_id = e.session_id AND e.seq > r.after_seq AND e.seq <= r.through_seq
-WHERE e.occurred_at >= $2 AND e.occurred_at < $3;
+  ON r.batch_id = current_setting('veritas.batch')::bigint AND r.session_id = e.session_id
+ AND e.seq > r.after_seq AND e.seq <= r.through_seq
+WHERE e.occurred_at >= current_setting('veritas.day_from')::timestamptz
+  AND e.occurred_at < current_setting('veritas.day_before')::timestamptz;
 
 -- name: list_owners
 -- $1 batch. Attempt and exam of the batch's sessions.

@@ -21,7 +21,9 @@ KEYS = "SELECT session_id, seq FROM events ORDER BY 1, 2"
 
 @pytest.fixture
 def settings(database_as: Callable[[str], str], tmp_path: Path) -> Settings:
-    return Settings(database_url=database_as("veritas_pipeline"), warehouse=str(tmp_path / "warehouse"), build_grace_s=0)
+    return Settings(
+        database_url=database_as("veritas_pipeline"), warehouse=str(tmp_path / "warehouse"), build_grace_s=0
+    )
 
 
 def archived(settings: Settings, columns: str = "session_id, seq") -> list[tuple[Any, ...]]:
@@ -30,7 +32,9 @@ def archived(settings: Settings, columns: str = "session_id, seq") -> list[tuple
     assert manifest is not None
     paths = [str(path) for path in part_paths(root, EVENTS, manifest)]
     with duckdb.connect() as conn:
-        return conn.execute(f"SELECT {columns} FROM read_parquet($1) ORDER BY session_id, seq", [paths]).fetchall()
+        return conn.execute(
+            f"SELECT {columns} FROM read_parquet($1) ORDER BY session_id, seq", [paths]
+        ).fetchall()
 
 
 def test_what_is_in_parquet_is_what_is_in_the_table(settings: Settings, database: str) -> None:
@@ -41,10 +45,12 @@ def test_what_is_in_parquet_is_what_is_in_the_table(settings: Settings, database
 
     assert archive_events(settings) == 41
     columns = (
-        "session_id, seq, occurred_at, effective_at, client_at, client, client_seq, event_type, severity, is_violation,"
-        " is_late, event_name"
+        "session_id, seq, occurred_at, effective_at, client_at, client, client_seq, event_type, severity,"
+        " is_violation, is_late, event_name"
     )
-    assert archived(settings, columns) == rows_of(database, f"SELECT {columns} FROM events ORDER BY session_id, seq")
+    assert archived(settings, columns) == rows_of(
+        database, f"SELECT {columns} FROM events ORDER BY session_id, seq"
+    )
     assert set(archived(settings, "attempt_id, exam_id, session_id")) == {
         (sitting.attempt_id, sitting.exam_id, sitting.session_id),
         (other.attempt_id, other.exam_id, other.session_id),
@@ -57,7 +63,9 @@ def test_what_is_in_parquet_is_what_is_in_the_table(settings: Settings, database
     assert [part.partition for part in manifest.parts] == ["2026-09-01", "2026-09-02", "2026-09-03"]
 
 
-def test_only_what_is_new_is_appended_and_a_late_commit_is_not_skipped(settings: Settings, database: str) -> None:
+def test_only_what_is_new_is_appended_and_a_late_commit_is_not_skipped(
+    settings: Settings, database: str
+) -> None:
     """design.md: append-only parts for events; nothing is lost to a transaction that commits late."""
     early, late = make_sittings(database)
     store_now(database, early, some_events(early, 3))
@@ -85,7 +93,9 @@ def test_many_small_parts_of_a_day_become_one(settings: Settings, database: str)
     assert archived(settings) == rows_of(database, KEYS)
 
 
-def test_an_archive_that_is_not_the_planned_one_is_refused_and_rebuilt(settings: Settings, database: str) -> None:
+def test_an_archive_that_is_not_the_planned_one_is_refused_and_rebuilt(
+    settings: Settings, database: str
+) -> None:
     """spec.md W-2: a lost or restored warehouse is seen, not silently continued."""
     [sitting] = make_sittings(database, attempts=1)
     store_now(database, sitting, some_events(sitting, 3))
@@ -100,7 +110,8 @@ def test_an_archive_that_is_not_the_planned_one_is_refused_and_rebuilt(settings:
 
 
 def test_days_that_only_the_archive_has_survive_a_rebuild(settings: Settings, database: str) -> None:
-    """spec.md W-2: after retention the archive is the only copy of old events; attempts are computed from it too."""
+    """spec.md W-2: after retention the archive is the only copy of old events; attempts are computed from it
+    too."""
     old, new = make_sittings(database)
     store_now(database, old, some_events(old, 5))
     store_now(database, new, [event(START + timedelta(days=3, seconds=n)) for n in range(4)])
@@ -126,9 +137,10 @@ def activity(settings: Settings) -> list[tuple[Any, ...]]:
 
 
 REPORTING = """
-SELECT attempt_id::text, exam_id::text, student_id::text, session_ids, events, violations, by_type::text, by_severity::text,
-       first_event_at, last_event_at, longest_silence_s, heartbeat_coverage, clock_skew_ms, late_events, metric_version,
-       coverage, reasons::text, as_of
+SELECT attempt_id::text, exam_id::text, student_id::text, session_ids, events, violations, by_type::text,
+by_severity::text,
+       first_event_at, last_event_at, longest_silence_s, heartbeat_coverage, clock_skew_ms, late_events,
+       metric_version, coverage, reasons::text, as_of
 FROM reporting.attempt_activity ORDER BY attempt_id::text
 """
 
@@ -182,10 +194,19 @@ def test_the_catalogue_answers_from_another_folder(
 
     with duckdb.connect(str(Path(settings.warehouse) / "catalogue.duckdb"), read_only=True) as conn:
         assert conn.execute("SELECT count(*), count(DISTINCT exam_id) FROM events").fetchall() == [(6, 1)]
-        assert conn.execute("SELECT (by_type ->> 'Heartbeat')::int FROM attempt_activity").fetchall() == [(2,)]
-        freshness = conn.execute("SELECT dataset, rows, watermark > 0, bytes > 0, as_of > now() - INTERVAL 1 HOUR FROM datasets")
-        assert freshness.fetchall() == [("attempt_activity", 1, True, True, True), ("events", 6, True, True, True)]
-        assert conn.execute("SELECT unit FROM columns WHERE column_name = 'longest_silence_s'").fetchall() == [("seconds",)]
+        assert conn.execute("SELECT (by_type ->> 'Heartbeat')::int FROM attempt_activity").fetchall() == [
+            (2,)
+        ]
+        freshness = conn.execute(
+            "SELECT dataset, rows, watermark > 0, bytes > 0, as_of > now() - INTERVAL 1 HOUR FROM datasets"
+        )
+        assert freshness.fetchall() == [
+            ("attempt_activity", 1, True, True, True),
+            ("events", 6, True, True, True),
+        ]
+        assert conn.execute(
+            "SELECT unit FROM columns WHERE column_name = 'longest_silence_s'"
+        ).fetchall() == [("seconds",)]
 
 
 def fill(settings: Settings, database: str, sittings: Sequence[Sitting]) -> None:

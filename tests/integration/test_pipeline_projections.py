@@ -12,7 +12,10 @@ from pipeline.projections import DirtyRowsTakenError, project_attempts
 from tests.pipeline_world import START, end, event, make_sittings, rows_of, some_events, store, store_now
 
 DIRTY = "SELECT count(*) FROM dirty_sessions"
-ROWS = "SELECT attempt_id::text, events, violations, by_type, longest_silence_s, heartbeat_coverage FROM reporting.attempt_activity"
+ROWS = """
+SELECT attempt_id::text, events, violations, by_type, longest_silence_s, heartbeat_coverage
+FROM reporting.attempt_activity
+"""
 
 
 @pytest.fixture
@@ -32,7 +35,9 @@ def test_a_dirty_attempt_gets_its_row_and_is_clean(settings: Settings, database:
     [row] = rows_of(database, ROWS)
     assert row == (sitting.attempt_id, 10, 1, {"Heartbeat": 9, "TabSwitched": 1}, 180.0, 0.45)
     [(skew, coverage, reasons, exam, student)] = rows_of(
-        database, "SELECT clock_skew_ms, coverage, reasons, exam_id::text, student_id::text FROM reporting.attempt_activity"
+        database,
+        "SELECT clock_skew_ms, coverage, reasons, exam_id::text, student_id::text"
+        " FROM reporting.attempt_activity",
     )
     assert (skew, coverage, exam, student) == (2000.0, 1.0, sitting.exam_id, sitting.student_id)
     assert [reason["code"] for reason in reasons] == ["LONG_SILENCE", "HEARTBEATS_MISSING"]
@@ -86,7 +91,9 @@ def test_an_older_snapshot_never_lands_on_a_newer_row(settings: Settings, databa
 def test_rows_not_yet_committed_are_taken_in_when_they_are(settings: Settings, database: str) -> None:
     """design.md: a late commit is not skipped."""
     early, late, first = make_sittings(database, attempts=3)
-    store_now(database, first, some_events(first, 1))  # the day's chunk is there; making it would block the other writer
+    store_now(
+        database, first, some_events(first, 1)
+    )  # the day's chunk is there; making it would block the other writer
     with psycopg.connect(database) as slow:
         store(slow, late, some_events(late, 4))
         store_now(database, early, some_events(early, 2))
@@ -120,7 +127,11 @@ def test_the_analyst_reads_reporting_and_nothing_else(
     analyst = database_as("veritas_analyst")
 
     assert rows_of(analyst, "SELECT events FROM reporting.attempt_activity") == [(5,)]
-    for statement in ("DELETE FROM reporting.attempt_activity", "SELECT 1 FROM events", "SELECT 1 FROM users"):
+    for statement in (
+        "DELETE FROM reporting.attempt_activity",
+        "SELECT 1 FROM events",
+        "SELECT 1 FROM users",
+    ):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             rows_of(analyst, statement)
 

@@ -23,10 +23,17 @@ def root(tmp_path: Path) -> Path:
 def rows(mark: int, count: int = 10) -> pa.Table:
     """Rows whose event_type says which build they belong to."""
     given = {
-        "session_id": list(range(count, 0, -1)), "seq": [1] * count, "attempt_id": ["a"] * count, "exam_id": ["e"] * count,
-        "occurred_at": [AT] * count, "event_type": [mark] * count, "event_type_name": ["Other"] * count, "severity": [0] * count,
-        "is_violation": [False] * count, "is_late": [False] * count,
-    }  # fmt: skip
+        "session_id": list(range(count, 0, -1)),
+        "seq": [1] * count,
+        "attempt_id": ["a"] * count,
+        "exam_id": ["e"] * count,
+        "occurred_at": [AT] * count,
+        "event_type": [mark] * count,
+        "event_type_name": ["Other"] * count,
+        "severity": [0] * count,
+        "is_violation": [False] * count,
+        "is_late": [False] * count,
+    }
     columns = [pa.array(given.get(field.name, [None] * count), field.type) for field in EVENTS.schema]
     return pa.table(columns, names=EVENTS.schema.names)
 
@@ -35,7 +42,9 @@ def seen_by_glob(root: Path) -> set[tuple[int, int]]:
     """(mark, rows) of every build that a plain glob shows: one, or builds were mixed."""
     with duckdb.connect() as conn:
         pattern = str(root / "current" / "events" / "*.parquet")
-        return set(conn.execute("SELECT event_type, count(*) FROM read_parquet($1) GROUP BY 1", [pattern]).fetchall())
+        return set(
+            conn.execute("SELECT event_type, count(*) FROM read_parquet($1) GROUP BY 1", [pattern]).fetchall()
+        )
 
 
 @pytest.mark.parametrize("step", PUBLISH_STEPS)
@@ -58,7 +67,8 @@ def test_a_publisher_killed_at_any_step_leaves_the_old_build_or_the_new(root: Pa
 
 
 def test_a_glob_beside_a_busy_publisher_never_mixes_builds(root: Path) -> None:
-    """spec.md W-4. A file that was replaced between listing and opening is an error to repeat, never a mixture."""
+    """spec.md W-4. A file that was replaced between listing and opening is an error to repeat, never a
+    mixture."""
     put_in_force(root, rows(1))
     halt = threading.Event()
 
@@ -136,7 +146,8 @@ def test_an_overtaken_publisher_is_refused(root: Path) -> None:
 
 
 def test_a_replaced_build_stays_for_the_grace_period(root: Path) -> None:
-    """design.md: old builds are collected after a grace period, and parts that are still in force stay readable."""
+    """design.md: old builds are collected after a grace period, and parts that are still in force stay
+    readable."""
     put_in_force(root, rows(1))
     second = put_in_force(root, rows(2))
     replaced_at = second.published_at
@@ -185,7 +196,10 @@ def test_descriptions_and_units_travel_in_the_files(root: Path) -> None:
     assert schema.metadata[b"veritas.partition_key"] == b"UTC day of occurred_at"
     assert schema.field("payload").metadata[b"unit"] == b"JSON object as text"
     assert all(field.metadata[b"description"] for field in schema)
-    assert [group.sorting_columns for group in [pq.read_metadata(publish.part_paths(root, EVENTS, manifest)[0]).row_group(0)]]
+    assert [
+        group.sorting_columns
+        for group in [pq.read_metadata(publish.part_paths(root, EVENTS, manifest)[0]).row_group(0)]
+    ]
 
 
 def test_a_stale_log_beside_the_catalogue_is_cleared(root: Path) -> None:

@@ -17,8 +17,9 @@ SESSIONS = {
     "started_us": pl.Int64, "ended_us": pl.Int64,
 }  # fmt: skip
 EVENTS = {
-    "session_id": pl.Int64, "seq": pl.Int32, "occurred_us": pl.Int64, "client_us": pl.Int64, "event_type": pl.Int16,
-    "severity": pl.Int16, "is_violation": pl.Boolean, "is_late": pl.Boolean, "is_backfilled": pl.Boolean,
+    "session_id": pl.Int64, "seq": pl.Int32, "occurred_us": pl.Int64, "client_us": pl.Int64,
+    "event_type": pl.Int16, "severity": pl.Int16, "is_violation": pl.Boolean, "is_late": pl.Boolean,
+    "is_backfilled": pl.Boolean,
 }  # fmt: skip
 
 seconds = st.integers(0, 400 * 1_000_000)
@@ -32,13 +33,17 @@ def worlds(draw: st.DrawFn) -> tuple[list[Session], list[Event]]:
         for mode in range(draw(st.integers(1, 2))):
             session_id = number * 2 + mode + 1
             started = START + draw(seconds)
-            ended = draw(st.none() | seconds.map(lambda offset, started=started: started + offset))
+            ended = draw(st.none() | st.integers(started, started + 400 * 1_000_000))
             exam = f"exam-{number % 2}"
             sessions.append(
                 Session(
-                    session_id=session_id, attempt_id=f"attempt-{number}", exam_id=exam, student_id=f"student-{number}",
-                    started_us=started, ended_us=ended,
-                )  # fmt: skip
+                    session_id=session_id,
+                    attempt_id=f"attempt-{number}",
+                    exam_id=exam,
+                    student_id=f"student-{number}",
+                    started_us=started,
+                    ended_us=ended,
+                )
             )
             for seq in range(draw(st.integers(0, 12))):
                 occurred = started + draw(seconds)
@@ -47,7 +52,7 @@ def worlds(draw: st.DrawFn) -> tuple[list[Session], list[Event]]:
                         session_id=session_id,
                         seq=seq + 1,
                         occurred_us=occurred,
-                        client_us=draw(st.none() | st.integers(-(10**9), 10**9).map(lambda d, at=occurred: at + d)),
+                        client_us=draw(st.none() | st.integers(occurred - 10**9, occurred + 10**9)),
                         event_type=draw(st.sampled_from([0, 1, 1, 1, 2, 5, 57, 108])),
                         severity=draw(st.integers(0, 5)),
                         is_violation=draw(st.booleans()),
@@ -59,7 +64,10 @@ def worlds(draw: st.DrawFn) -> tuple[list[Session], list[Event]]:
 
 
 def as_frames(sessions: Sequence[Session], events: Sequence[Event]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    rows = [msgspec.structs.asdict(session) for session in sessions], [msgspec.structs.asdict(event) for event in events]
+    rows = (
+        [msgspec.structs.asdict(session) for session in sessions],
+        [msgspec.structs.asdict(event) for event in events],
+    )
     return pl.LazyFrame(rows[0], schema=SESSIONS), pl.LazyFrame(rows[1], schema=EVENTS)
 
 

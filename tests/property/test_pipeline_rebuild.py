@@ -38,7 +38,9 @@ schedules = st.lists(stores | stores | ends | runs | kills, min_size=3, max_size
 
 @pytest.fixture
 def pipeline_settings(database_as: Callable[[str], str], tmp_path: Path) -> Settings:
-    return Settings(database_url=database_as("veritas_pipeline"), warehouse=str(tmp_path / "warehouse"), build_grace_s=0)
+    return Settings(
+        database_url=database_as("veritas_pipeline"), warehouse=str(tmp_path / "warehouse"), build_grace_s=0
+    )
 
 
 def reset(database: str, warehouse: Path, sittings: list[Sitting]) -> None:
@@ -87,7 +89,8 @@ def contents(database: str, pipeline: Settings) -> dict[str, list[tuple[Any, ...
 def test_incremental_equals_rebuild_whatever_the_schedule_and_the_crashes(
     database: str, pipeline_settings: Settings
 ) -> None:
-    """spec.md W-2; design.md: a property test with random schedules and crash points. Every kill is a real SIGKILL."""
+    """spec.md W-2; design.md: a property test with random schedules and crash points. Every kill is a real
+    SIGKILL."""
     sittings = make_sittings(database, exams=1, attempts=2) + make_sittings(database, exams=1, attempts=1)
 
     @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
@@ -125,6 +128,8 @@ def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
     assert kill_at(job, pipeline_settings, at)
     drain(pipeline_settings)
     found = contents(database, pipeline_settings)
-    assert [row[:2] for row in found["events"]] == rows_of(database, "SELECT session_id, seq FROM events ORDER BY 1, 2")
+    assert [row[:2] for row in found["events"]] == rows_of(
+        database, "SELECT session_id, seq FROM events ORDER BY 1, 2"
+    )
     assert [row[4] for row in found["attempt_activity"]] == [5, 5]
     assert rows_of(database, "SELECT count(*) FROM dirty_sessions") == [(0,)]
