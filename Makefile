@@ -30,7 +30,7 @@ test: lint ## lint, then all tests on real servers of their own
 	$(python) -m pytest
 
 faults: setup ## the long form of the fault tests: KILLS=100 random kills under load
-	FAULT_KILLS=$(KILLS) $(python) -m pytest -m faults
+	$(python) -m pytest tests/faults --kills=$(KILLS)
 
 bench: setup ## measure: BENCH=name for one, all by default; figures in build/bench/
 	$(python) -m loadtests.bench $(BENCH)

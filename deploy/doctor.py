@@ -163,7 +163,8 @@ def _stack(settings: Settings, local: Local | None) -> Iterator[Finding]:
                 check=f"tier {name}", ok=answer == "ready", found=answer, mend=f"see {state}/logs/{name}.log"
             )
     if not settings.database_url:
-        yield Finding(check="local data", ok=True, found=str(place_for(state / "postgres").parent))
+        places = " and ".join(str(place_for(state / name)) for name in ("postgres", "redis"))
+        yield Finding(check="local data", ok=True, found=places)
 
 
 def _ready(url: str) -> str:
