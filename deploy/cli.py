@@ -86,9 +86,9 @@ def demo(
     seconds: Annotated[int, typer.Option(min=5, help="How long they sit the exam.")] = 60,
 ) -> None:
     """Show the whole chain at work: candidates, events, what is stored, what analysts see; then stop."""
-    from deploy import demo as show  # noqa: PLC0415
+    from deploy.demo import run  # noqa: PLC0415
 
-    raise typer.Exit(show.run(candidates=candidates, seconds=seconds))
+    raise typer.Exit(run(candidates=candidates, seconds=seconds))
 
 
 @app.command()
