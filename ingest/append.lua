@@ -11,7 +11,7 @@
 --                                x = header              end of a session: fixes its final sequence
 --                                o = ''                  epoch opened; always counter 0
 --                              header: seven little-endian int64: session, first sequence (of an end: the final one),
---                              events, server time us, server time of the session's previous append us, server minus
+--                              events, server time us, how far back its back-filled events may reach us, server minus
 --                              client clock us (UNKNOWN when no heartbeat told), 1 when late
 --   {vN}:shard         hash    epoch   the open epoch
 --                              stored  counter up to which PostgreSQL has committed, in that epoch
@@ -21,6 +21,8 @@
 --                              off server minus client clock us | end us | fin 1 when the end entry is written
 --                              lc counter of the last append | mc, mq a counter and its sequence, waiting to be stored
 --                              sq sequence known to be stored | nc client instances
+--                              tc last sign of life of the candidate us, from gc to ec us their latest silence;
+--                              ts, gs, es the same of services
 --                              c:<client> received clientSequence ranges, '1-50,71-90'
 --                              r:<client> the last 16 appends, 32 bytes each: from, to, first sequence, server time us
 --   {vN}:k:<session>:<key>  string  'digest sequence events time': one Idempotency-Key, with a time to live
@@ -32,6 +34,8 @@ local UNKNOWN = 2^52
 local RECENT = 16 * 32
 local SEQUENCE_MAX = 4194303
 local LATE_TOLERANCE_US = 2000000
+local SILENCE_US = 5000000
+local FILL_US = 300000000
 
 local function text(number) return string.format('%.0f', number) end
 
@@ -91,6 +95,18 @@ local function union(a, b)
   return out
 end
 
+-- How far back this append's events may have happened: to the start of the sender's latest silence, while it may still
+-- be filled, else to their last sign of life. Also what to remember. A longer silence is not forgotten for a shorter one.
+local function reach(who, at, contact, from, to)
+  if to and at - to > FILL_US then from, to = nil, nil end
+  local fields = { 't' .. who, text(at) }
+  if at - contact > SILENCE_US and (not from or at - contact > to - from) then
+    from = contact
+    fields = { 't' .. who, text(at), 'g' .. who, text(contact), 'e' .. who, text(at) }
+  end
+  return from or contact, fields
+end
+
 -- Where the appends still remembered put the wanted ranges: 'from to sequence time' as four doubles each.
 local function located(recent, wanted)
   local out = {}
@@ -123,9 +139,10 @@ end
 local function append(keys, args)
   local shard = redis.call('HMGET', keys[3], 'epoch', 'stored')
   if shard[1] ~= args[1] then return { 'stale' } end
-  local client = args[4]
+  local client, who = args[4], args[6] == '' and 's' or 'c'
   local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'tat', 'vio', 'off', 'end', 'lc', 'mc',
-    'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc')
+    'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc', 't' .. who, 'g' .. who,
+    'e' .. who)
   if s[1] ~= args[1] then return { 'absent' } end
   if args[6] ~= '' and s[3] ~= args[6] or s[4] ~= args[7] then return { 'foreign' } end
 
@@ -172,7 +189,12 @@ local function append(keys, args)
   if over > 0 then return { 'rate', math.ceil(over / 1000) } end
   if seq + events > SEQUENCE_MAX then return { 'full' } end
 
-  local fields = {}
+  local previous = tonumber(s[6])
+  local at = math.max(now, previous)
+  local back, fields = previous, {}
+  if args[11] ~= '0' then -- a sender's, not our own
+    back, fields = reach(who, at, tonumber(s[18]) or previous, tonumber(s[19]), tonumber(s[20]))
+  end
   if client ~= '' then
     local clients = tonumber(s[17]) or 0
     if not s[15] then clients = clients + 1 end
@@ -180,16 +202,15 @@ local function append(keys, args)
     received = union(received, wanted)
     if #received > tonumber(args[14]) then return { 'holes' } end
     local first = seq + 1
-    local at = math.max(now, tonumber(s[6]))
     for _, range in ipairs(wanted) do
       recent = recent .. struct.pack('<dddd', range[1], range[2], first, at)
       first = first + range[2] - range[1] + 1
     end
     received = format(received)
-    fields = { 'c:' .. client, received, 'r:' .. client, string.sub(recent, -RECENT), 'nc', text(clients) }
+    for _, each in ipairs({ 'c:' .. client, received, 'r:' .. client, string.sub(recent, -RECENT), 'nc', text(clients) }) do
+      fields[#fields + 1] = each
+    end
   end
-  local previous = tonumber(s[6])
-  local at = math.max(now, previous)
   if args[9] ~= '' and late == 0 then
     -- The true offset is at most any sample (a sample holds the way up); it creeps upwards to follow a drifting clock.
     local sample = now - tonumber(args[9])
@@ -199,7 +220,7 @@ local function append(keys, args)
   end
 
   local id = redis.call('XADD', keys[2], args[1] .. '-*',
-    'e', header(tonumber(args[2]), seq + 1, events, at, previous, offset or UNKNOWN, late), 'b', args[17])
+    'e', header(tonumber(args[2]), seq + 1, events, at, back, offset or UNKNOWN, late), 'b', args[17])
   local counter = string.match(id, '-(%d+)$')
   if not mark then
     fields[#fields + 1] = 'mc'
@@ -220,17 +241,18 @@ end
 -- KEYS  session, shard
 -- ARGV  1 epoch  2 status  3 candidate  4 organisation  5 last sequence  6 last server time us  7 violations
 --       8 clock offset us ('' for none)  9 end us ('' for none)  10 1 when its end entry was stored
---       11 seconds until the hash of an ended session may go  12… client, ranges, …
+--       11 seconds until the hash of an ended session may go  12 last heartbeat, or the start us  13… client, ranges, …
 local function restore(keys, args)
   if redis.call('HGET', keys[2], 'epoch') ~= args[1] then return { 'stale' } end
   if redis.call('HGET', keys[1], 'e') == args[1] then return { 'ok' } end
   redis.call('DEL', keys[1])
   local fields = { 'e', args[1], 'st', args[2], 'own', args[3], 'org', args[4], 'seq', args[5], 'last', args[6],
-    'vio', args[7], 'sq', args[5], 'tat', '0', 'nc', text((#args - 11) / 2) }
+    'vio', args[7], 'sq', args[5], 'tat', '0', 'nc', text((#args - 12) / 2),
+    'tc', args[12], 'ts', args[12] }
   if args[8] ~= '' then fields[#fields + 1] = 'off'; fields[#fields + 1] = args[8] end
   if args[9] ~= '' then fields[#fields + 1] = 'end'; fields[#fields + 1] = args[9] end
   if args[10] == '1' then fields[#fields + 1] = 'fin'; fields[#fields + 1] = '1' end
-  for i = 12, #args, 2 do
+  for i = 13, #args, 2 do
     fields[#fields + 1] = 'c:' .. args[i]
     fields[#fields + 1] = args[i + 1]
   end

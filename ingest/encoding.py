@@ -160,7 +160,8 @@ def _effective(
     Return when back-filled events really happened: corrected client time, clamped into the gap that they
     fill.
 
-    The gap lies between the session's append before this one and this one. Source: spec.md I-6.
+    The gap lies between the sender's last sign of life before it and this append; the stream's function says
+    where it begins. Source: spec.md I-6.
     """
     offset = np.repeat(headers["offset_us"], events)
     usable = (offset != OFFSET_UNKNOWN) & (client_us != NO_TIME)

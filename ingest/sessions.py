@@ -43,6 +43,7 @@ def restore_arguments(epoch: int, row: asyncpg.Record | dict[str, Any]) -> list[
         _us(row["ended_at"]),
         "1" if row["is_final"] else "",
         ENDED_KEPT_S,
+        _us(row["last_heartbeat_at"] or row["started_at"]),
     ]
     for client, received in zip(row["clients"], row["received"], strict=True):
         arguments += [client, ranges_of_multirange(received)]

@@ -37,9 +37,6 @@ from sql import named
 
 log = structlog.get_logger(__name__)
 SWEEP_ROWS_MAX: Final = 500
-# A client that was offline sends what it buffered right after it is back: a gap is classed once that had time
-# to come.
-BACKFILL_GRACE_S: Final = 10
 KEY_WINDOW_S: Final = 86_400
 UNBOUNDED_US: Final = 10**15  # what we record ourselves is not held to the client's rate
 
@@ -71,7 +68,7 @@ class Sweeper:
             if self._append(row, since, EventType.NetworkDisconnected, Severity.High, missed_at, epochs):
                 self._execute("open_gap", row["id"], since)
                 HEARTBEATS_MISSED.inc()
-        settled = now - timedelta(seconds=BACKFILL_GRACE_S)
+        settled = now - timedelta(seconds=self._settings.backfill_grace_s)
         for row in self._rows("list_ended_gaps", shards, owned, settled, SWEEP_ROWS_MAX):
             self._close_gap(row, epochs)
 

@@ -119,6 +119,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, _about("Dead letters without a good row that stop a shard.", ge=1)
     ] = 100
     heartbeat_sweep_s: Annotated[float, _about("Seconds between sweeps for missed heartbeats.", gt=0)] = 5.0
+    backfill_grace_s: Annotated[
+        float,
+        _about("How long a client that is back may send what it buffered before its gap is classed.", ge=0),
+    ] = 10.0
 
     # -- pipeline
     projection_debounce_ms: Annotated[

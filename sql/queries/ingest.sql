@@ -11,7 +11,7 @@ ORDER BY shard, epoch DESC;
 -- because an epoch opens only after the stream before it was drained.
 SELECT s.status, s.candidate_id, s.organisation_id, s.ended_at, s.started_at, s.final_seq IS NOT NULL AS is_final,
        coalesce(p.through_seq, 0) AS through_seq, coalesce(p.total_violations, 0) AS total_violations,
-       p.last_event_at, p.clock_offset_us,
+       p.last_event_at, p.last_heartbeat_at, p.clock_offset_us,
        coalesce((SELECT array_agg(c.client ORDER BY c.client) FROM session_clients c WHERE c.session_id = s.id), '{}') AS clients,
        coalesce((SELECT array_agg(c.received::text ORDER BY c.client) FROM session_clients c WHERE c.session_id = s.id), '{}') AS received
 FROM proctor_sessions s

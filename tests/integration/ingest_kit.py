@@ -9,7 +9,7 @@ import contextlib
 import io
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -36,6 +36,7 @@ from kernel.web import add_health, mount, new_app, serve
 JWT_KEYS: Final = "test:" + base64.b64encode(b"a key that only the tests know, of 32 bytes or more").decode()
 WITHIN_S: Final = 20.0
 SHARDS: Final = 2
+There = Callable[[Coroutine[Any, Any, Any]], Any]
 numbers = count(1)
 
 
@@ -200,8 +201,11 @@ class Writer:
 class Station:
     """The running tier: where it listens, what is behind it."""
 
-    def __init__(self, settings: Settings, world: World, writer: Writer, url: str, part: Part) -> None:
+    def __init__(
+        self, settings: Settings, world: World, writer: Writer, url: str, part: Part, there: There
+    ) -> None:
         self.settings = settings
+        self.there = there
         self.world = world
         self.writer = writer
         self.url = url
@@ -210,7 +214,7 @@ class Station:
 
     def open(self) -> bool:
         """Tell whether every shard admits."""
-        return asyncio.run(self.part.ready()) is None
+        return self.there(self.part.ready()) is None
 
 
 @contextmanager
@@ -280,8 +284,8 @@ def _on(
     writer = Writer(settings, sweeps=sweeps)
     writer.start()
     try:
-        with listening(settings) as (url, part):
-            running = Station(settings, world, writer, url, part)
+        with listening(settings) as (url, part, there):
+            running = Station(settings, world, writer, url, part, there)
             wait_until(running.open, "every shard to be open")
             if not writing:
                 writer.stop()
@@ -295,8 +299,8 @@ def _on(
 
 
 @contextmanager
-def listening(settings: Settings) -> Iterator[tuple[str, Part]]:
-    """Serve ingest's application from a thread with a loop of its own; give its address and its part."""
+def listening(settings: Settings) -> Iterator[tuple[str, Part, There]]:
+    """Serve ingest's application from a thread; give its address, its part, and the way onto its loop."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -305,14 +309,14 @@ def listening(settings: Settings) -> Iterator[tuple[str, Part]]:
     part.attach(app)
     add_health(app, [part.ready], part.level)
 
-    def there(work: Any) -> Any:
+    def there(work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, loop).result(WITHIN_S)
 
     try:
         runner = there(serve(app, settings, port=0))
         try:
             host, port = runner.addresses[0][:2]
-            yield f"http://{host}:{port}", part
+            yield f"http://{host}:{port}", part, there
         finally:
             there(runner.cleanup())
     finally:
