@@ -57,7 +57,7 @@ def snapshot(url: str) -> Iterator[Snapshot]:
 
 @contextmanager
 def connect(url: str) -> Iterator[Cursor]:
-    """Open a connection for writing; a statement commits at once outside `cursor.connection.transaction()`."""
+    """Open a connection for writing; statements commit at once outside `cursor.connection.transaction()`."""
     with psycopg.connect(url, autocommit=True) as conn, psycopg.RawCursor(conn) as cursor:
         yield cursor
 

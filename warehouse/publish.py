@@ -1,17 +1,15 @@
 """
 Publish datasets: immutable builds, swapped in at one instant, never an older one over a newer.
 
-    <root>/<dataset>/00000012/        a build: manifest.json and the plain Parquet files of all its parts. A
-    part that a
-                                      later build keeps is the same file under a second name (a hard link).
-    <root>/<dataset>/.draft-…/        a build being written, locked by its writer; nobody reads it.
-    <root>/current/<dataset>          a link to the build in force. Swapping it by rename publishes manifest
-    and files at
-                                      once; a listing through it is one folder's, so a glob sees one build,
-                                      whole.
+    <root>/<dataset>/00000012/   a build: manifest.json and the plain Parquet files of all its parts. A part that
+                                 a later build keeps is the same file under a second name (a hard link).
+    <root>/<dataset>/.draft-…/   a build being written, locked by its writer; nobody reads it.
+    <root>/current/<dataset>     a link to the build in force. Swapping it by rename publishes manifest and files
+                                 at once; a listing through it is one folder's: one build, whole.
 
-File names are unique for ever. A reader that listed one build and opens its files after the swap gets the
-same bytes, or "no such file" for a part that the new build has replaced; never another build's rows. Long
+Every build has its own name for every file, also for a part that it keeps. So all names of the old build vanish
+at once: a reader that listed it and comes back after the swap gets "no such file" and looks again. With names
+that outlive a build it would get a part of the old one, silently: DuckDB leaves out what vanishes while it lists. Long
 scans take the paths of the build itself (the catalogue does): it stays for the grace period.
 """
 
@@ -87,6 +85,11 @@ class Draft(Struct, kw_only=True):
     previous: Manifest | None
     parts: list[Part] = msgspec.field(default_factory=list)
 
+    @property
+    def build(self) -> int:
+        """Number of the build that this will be."""
+        return self.previous.build + 1 if self.previous else 1
+
 
 def no_step(_: str) -> None:
     """Report nothing."""
@@ -150,7 +153,7 @@ def add(draft: Draft, partition: str, rows: pa.Table) -> Part:
         LayoutError: the rows do not have the dataset's schema.
     """
     dataset = draft.dataset
-    path = draft.folder / f"{dataset.name}-{partition}-{uuid4().hex[:12]}.parquet"
+    path = draft.folder / _name(f"{dataset.name}-{partition}-{uuid4().hex[:12]}", draft.build)
     order = [pq.SortingColumn(dataset.schema.names.index(name)) for name in dataset.sort]
     pq.write_table(
         conform(dataset, rows), path, compression="zstd", row_group_size=ROW_GROUP_ROWS, sorting_columns=order
@@ -194,19 +197,15 @@ def commit(
     step("parts_written")
     old = previous.parts if previous else []
     assert set(replaced) <= {part.file for part in old}, "only what the previous build has can be replaced"
-    kept = [part for part in old if part.file not in set(replaced) and part.rows]
+    kept = _keep(draft, [part for part in old if part.file not in set(replaced) and part.rows])
     if not kept and not draft.parts:
         add(
             draft, "empty", dataset.schema.empty_table()
         )  # a glob and a view need a file to take the schema from
-    if previous:
-        source = build_folder(root, dataset.name, previous.build)
-        for part in kept:
-            (draft.folder / part.file).hardlink_to(source / part.file)
     manifest = Manifest(
         dataset=dataset.name,
         schema_version=dataset.version,
-        build=previous.build + 1 if previous else 1,
+        build=draft.build,
         watermark=watermark,
         as_of=as_of,
         published_at=now,
@@ -219,6 +218,22 @@ def commit(
         _swap(draft, manifest, step)
     DATASET_BUILDS.labels(dataset.name).inc()
     return manifest
+
+
+def _name(stem: str, build: int) -> str:
+    return f"{stem}.{build:08d}.parquet"
+
+
+def _keep(draft: Draft, parts: list[Part]) -> list[Part]:
+    """Link parts of the previous build into the draft, under the new build's names."""
+    kept = []
+    for part in parts:
+        assert draft.previous is not None, "parts to keep come from a build"
+        name = _name(part.file.partition(".")[0], draft.build)
+        source = build_folder(draft.root, draft.dataset.name, draft.previous.build) / part.file
+        (draft.folder / name).hardlink_to(source)
+        kept.append(msgspec.structs.replace(part, file=name))
+    return kept
 
 
 def _swap(draft: Draft, manifest: Manifest, step: Step) -> None:

@@ -96,6 +96,46 @@ def test_a_glob_beside_a_busy_publisher_never_mixes_builds(root: Path) -> None:
     assert looks > 0
 
 
+def test_a_glob_never_shows_only_the_parts_that_two_builds_share(root: Path) -> None:
+    """spec.md W-4. DuckDB leaves out what vanishes while it lists: a kept part needs a new name."""
+    replace_one_of_many(root, 1, kept=20)
+    halt = threading.Event()
+
+    def keep_publishing() -> None:
+        mark = 2
+        while not halt.is_set():
+            replace_one_of_many(root, mark)
+            mark += 1
+
+    publisher = threading.Thread(target=keep_publishing)
+    publisher.start()
+    looks = 0
+    try:
+        for _ in range(400):
+            try:
+                found = seen_by_glob(root)
+            except duckdb.IOException:
+                continue
+            assert len(found) == 2, found
+            assert (0, 200) in found
+            looks += 1
+    finally:
+        halt.set()
+        publisher.join()
+    assert looks > 0
+
+
+def replace_one_of_many(root: Path, mark: int, *, kept: int = 0) -> None:
+    """Publish a build that keeps every part but one, or at first so many parts to keep."""
+    with publish.begin(root, EVENTS) as draft:
+        for _ in range(kept):
+            publish.add(draft, "2026-09-01", rows(0))
+        publish.add(draft, "2026-09-02", rows(mark))
+        old = draft.previous.parts if draft.previous else []
+        replaced = {part.file for part in old if part.partition == "2026-09-02"}
+        publish.commit(draft, replaced=replaced, watermark=mark, as_of=AT, now=AT)
+
+
 def test_the_catalogue_is_right_beside_a_busy_publisher(root: Path) -> None:
     """spec.md W-4: whoever has it open keeps one build; opening it again shows a newer one."""
     for dataset in DATASETS.values():
