@@ -299,5 +299,6 @@ end
 redis.register_function('veritas_append_@VERSION@', append)
 redis.register_function('veritas_restore_@VERSION@', restore)
 redis.register_function('veritas_finish_@VERSION@', finish)
-redis.register_function('veritas_open_@VERSION@', open)
-redis.register_function('veritas_stored_@VERSION@', stored)
+-- What lets memory go must work when there is none left.
+redis.register_function { function_name = 'veritas_open_@VERSION@', callback = open, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'veritas_stored_@VERSION@', callback = stored, flags = { 'allow-oom' } }

@@ -62,9 +62,12 @@ class Stream:
         )
 
     def load_functions(self) -> None:
-        """Load the function library, if it is not there yet."""
+        """Load the function library, if it is not there yet: out of memory, Redis refuses even to look."""
+        version, source = library()
+        if self.client.function_list(f"veritas_ingest_{version}"):
+            return
         try:
-            self.client.function_load(library()[1])
+            self.client.function_load(source)
         except redis.ResponseError as error:
             if "already exists" not in str(error):
                 raise

@@ -9,6 +9,7 @@ import contextlib
 import io
 import threading
 import time
+from array import array
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -27,8 +28,20 @@ from deploy.local.postgres import Postgres
 from deploy.local.roles import on_database
 from ingest.app import Part
 from ingest.routes import ROUTES
+from ingest.stream import (
+    BATCH_VERSION,
+    NO_TIME,
+    Batch,
+    encode_batch,
+    function,
+    idempotency_key,
+    session_key,
+    shard_key,
+    shard_of,
+    stream_key,
+)
 from ingest.writer import Owner, sweep
-from kernel.events import Role
+from kernel.events import EventType, Role
 from kernel.settings import Settings, load
 from kernel.tokens import Audience, Keyring, new_claims
 from kernel.web import add_health, mount, new_app, serve
@@ -422,3 +435,48 @@ async def answered(ask: Callable[[], Awaitable[Answer]], status: int, within_s: 
         )
         await asyncio.sleep(0.05)
     return answer
+
+
+def append(client: "redis.Redis", batch: Batch, session: int, **more: Any) -> list[Any]:
+    """
+    Call the append function itself, past admission and past the tier.
+
+    Args:
+        client: of Redis.
+        batch: what goes into the stream, unchecked.
+        session: whose.
+        more: `epoch`, `org`, `candidate` (empty for a service), `ranges`, `key`, `digest`, `heartbeat_us`, `latest_us`,
+            `event_us`, `burst_us`, `ranges_max`, `clients_max`, `shards`.
+    """
+    shard = shard_of(session, more.get("shards", SHARDS))
+    own = session_key(shard, session)
+    key = more.get("key", "")
+    reply: list[Any] = client.execute_command(
+        "FCALL",
+        function("append"),
+        4,
+        *(own, stream_key(shard), shard_key(shard), idempotency_key(shard, session, key) if key else own),
+        *(more.get("epoch", 1), session, len(batch.types)),
+        "" if batch.client is None else batch.client,
+        more.get("ranges", ""),
+        *(more.get("candidate", ""), str(more.get("org", ""))),
+        *(0, more.get("heartbeat_us", ""), more.get("latest_us", "")),
+        *(more.get("event_us", 1), more.get("burst_us", 10**15), 1_800_000_000, more.get("ranges_max", 64)),
+        *(3600 if key else "", more.get("digest", ""), encode_batch(batch), more.get("clients_max", 256)),
+    )
+    return reply
+
+
+def batch_of(
+    *payloads: str | None, client: int | None = None, sequences: int | list[int] | None = None
+) -> Batch:
+    """Return keystrokes with these payloads, whatever they are."""
+    return Batch(
+        version=BATCH_VERSION,
+        client=client,
+        sequences=sequences,
+        types=bytes([EventType.Keystroke] * len(payloads)),
+        severities=bytes(len(payloads)),
+        client_us=array("q", [NO_TIME] * len(payloads)).tobytes(),
+        payloads=list(payloads),
+    )

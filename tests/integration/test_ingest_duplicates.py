@@ -52,9 +52,7 @@ async def test_a_retry_by_idempotency_key_gets_the_first_reply(api: Api) -> None
     many = [await api.bulk(seat, [keystroke()] * 5, headers={"Idempotency_Key": "key-2"}) for _ in range(2)]
     beat = [await api.heartbeat(seat, headers={"Idempotency_Key": "key-3"}) for _ in range(2)]
     body = {"attempt_id": str(seat.attempt_id), "event_type": "keystroke"}
-    monitor = [
-        await api.post("/monitor/events", body, service, Idempotency_Key="key-4") for _ in range(2)
-    ]
+    monitor = [await api.post("/monitor/events", body, service, Idempotency_Key="key-4") for _ in range(2)]
 
     assert one[0].body["data"] == one[1].body["data"]
     assert [span(answer) for answer in (*one, *many, *beat)] == [
