@@ -4,7 +4,7 @@ Read PostgreSQL as Arrow, everything of one moment; turn rows into what the feat
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import adbc_driver_postgresql.dbapi as adbc  # type: ignore[import-untyped]  # ships no types
 import polars as pl
@@ -14,6 +14,7 @@ import pyarrow as pa
 from sql import named
 from warehouse.layout import Dataset
 
+WAITS_MAX: Final = 24  # of the role's lock timeout
 Cursor = psycopg.RawCursor[tuple[Any, ...]]  # `$n` parameters, as everywhere
 
 
@@ -71,6 +72,18 @@ def one(cursor: Cursor, noun: str, name: str, *parameters: object) -> Any:  # no
 def run(cursor: Cursor, noun: str, name: str, *parameters: object) -> Cursor:
     """Execute the named statement."""
     return cursor.execute(named(noun)[name].encode(), parameters)
+
+
+def wait_for(cursor: Cursor, noun: str, name: str, *parameters: object) -> None:
+    """Take a lock of the named statement, for as long as WAITS_MAX of the role's lock timeouts."""
+    for attempt in range(WAITS_MAX):
+        try:
+            run(cursor, noun, name, *parameters)
+        except psycopg.errors.LockNotAvailable:
+            if attempt + 1 == WAITS_MAX:
+                raise
+        else:
+            return
 
 
 def as_frame(table: pa.Table) -> pl.DataFrame:

@@ -15,7 +15,7 @@ from typing import Final
 import pyarrow as pa
 
 from kernel.settings import Settings
-from pipeline.extract import as_frame, as_table, connect, one, run, snapshot
+from pipeline.extract import as_frame, as_table, connect, one, run, snapshot, wait_for
 from warehouse import catalogue, files
 from warehouse.layout import ATTEMPT_ACTIVITY, DATASETS, PART_ROWS_MAX
 from warehouse.publish import Draft, Step, add, begin, collect, commit, ensure, no_step
@@ -30,13 +30,15 @@ def publish_activity(settings: Settings, step: Step = no_step, *, whole: bool = 
     Args:
         settings: where database and warehouse are.
         step: called with a name after each step that a crash could follow.
-        whole: every exam, marked or not; exams without rows go.
+        whole: every exam, marked or not, waiting for whoever publishes just now; exams without rows go.
 
-    Nothing happens while another process publishes this dataset, or when nothing is marked.
+    Otherwise nothing happens while another process publishes this dataset, or when nothing is marked.
     """
     root = files.open_root(settings.warehouse)
     with connect(settings.database_url) as cursor:
-        if not one(cursor, "watermarks", "try_publish", LOCK):
+        if whole:
+            wait_for(cursor, "watermarks", "wait_to_publish", LOCK)
+        elif not one(cursor, "watermarks", "try_publish", LOCK):
             return 0
         with begin(root, ATTEMPT_ACTIVITY) as draft:
             with snapshot(settings.database_url) as reader:

@@ -17,14 +17,13 @@ from msgspec import Struct
 
 from kernel.settings import Settings
 from pipeline import archive, publications
-from pipeline.extract import Cursor, as_events, as_sessions, connect, one, run, snapshot
+from pipeline.extract import Cursor, as_events, as_sessions, connect, one, run, snapshot, wait_for
 from pipeline.features.activity import attempt_activity_frame
 from pipeline.projections import store
 from warehouse.layout import EVENTS
 from warehouse.publish import Step, no_step, part_paths, read_manifest
 
 Progress = Callable[[str, int, int], None]
-WAITS_MAX: Final = 24  # of the role's lock timeout
 PARTITION_ROWS: Final = 1_500_000  # events computed at once: about half a gigabyte while it runs
 ROWS_MAX: Final = 2_000  # in one statement
 
@@ -70,18 +69,6 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
     progress("publish", 1, 1)
     manifest = read_manifest(root, EVENTS)
     return Rebuilt(manifest.rows if manifest else 0, attempts, partitions)
-
-
-def wait_for(cursor: Cursor, noun: str, name: str, *parameters: object) -> None:
-    """Take a lock of the named statement, for as long as WAITS_MAX of the role's lock timeouts."""
-    for attempt in range(WAITS_MAX):
-        try:
-            run(cursor, noun, name, *parameters)
-        except psycopg.errors.LockNotAvailable:
-            if attempt + 1 == WAITS_MAX:
-                raise
-        else:
-            return
 
 
 def _plan_whole(cursor: Cursor, root: Path) -> tuple[archive.Batch, list[int]]:

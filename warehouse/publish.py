@@ -1,16 +1,16 @@
 """
 Publish datasets: immutable builds, swapped in at one instant, never an older one over a newer.
 
-    <root>/<dataset>/00000012/   a build: manifest.json and the plain Parquet files of all its parts. A part that
-                                 a later build keeps is the same file under a second name (a hard link).
+    <root>/<dataset>/00000012/   a build: manifest.json and the plain Parquet files of all its parts. A part
+                                 that a later build keeps is the same file under a second name (a hard link).
     <root>/<dataset>/.draft-…/   a build being written, locked by its writer; nobody reads it.
-    <root>/current/<dataset>     a link to the build in force. Swapping it by rename publishes manifest and files
-                                 at once; a listing through it is one folder's: one build, whole.
+    <root>/current/<dataset>     a link to the build in force. Swapping it by rename publishes manifest and
+                                 files at once; a listing through it is one folder's: one build, whole.
 
-Every build has its own name for every file, also for a part that it keeps. So all names of the old build vanish
-at once: a reader that listed it and comes back after the swap gets "no such file" and looks again. With names
-that outlive a build it would get a part of the old one, silently: DuckDB leaves out what vanishes while it lists. Long
-scans take the paths of the build itself (the catalogue does): it stays for the grace period.
+Every build has its own name for every file, also for a part that it keeps. So all the names of one build
+vanish at once: who listed it and comes back after the swap gets "no such file" and looks again. With
+names that outlive a build it would get a part of the old one, silently: DuckDB leaves out what vanishes while
+it lists. Long scans take the paths of the build itself (the catalogue does): it stays for the grace period.
 """
 
 import os
@@ -129,8 +129,11 @@ def begin(root: Path, dataset: Dataset) -> Iterator[Draft]:
     """Open a draft; what is not committed when the block ends is removed. Read inputs only after this."""
     (root / dataset.name).mkdir(exist_ok=True)
     folder = root / dataset.name / f"{DRAFT}{uuid4().hex}"
-    folder.mkdir()
-    handle = files.try_lock(folder)
+    with files.locked(
+        root / dataset.name / ".lock"
+    ):  # whoever collects meanwhile sees it locked or not at all
+        folder.mkdir()
+        handle = files.try_lock(folder)
     try:
         yield Draft(root=root, dataset=dataset, folder=folder, previous=read_manifest(root, dataset))
     finally:
@@ -258,7 +261,10 @@ def ensure(root: Path, dataset: Dataset, now: datetime) -> Manifest:
     if manifest is not None:
         return manifest
     with begin(root, dataset) as draft:
-        return commit(draft, replaced=(), watermark=0, as_of=datetime.fromtimestamp(0, UTC), now=now)
+        try:
+            return commit(draft, replaced=(), watermark=0, as_of=datetime.fromtimestamp(0, UTC), now=now)
+        except StaleBuildError:  # another process was first
+            return ensure(root, dataset, now)
 
 
 def collect(root: Path, dataset: Dataset, *, grace_s: float, now: datetime) -> list[int]:

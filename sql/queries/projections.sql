@@ -25,13 +25,20 @@ SELECT pg_advisory_xact_lock_shared(1986359925, 2);
 -- name: list_sessions
 -- $1 attempt ids as text. Every session of the attempts with the dirty rows that wait for it. An end counts from when
 -- the stream has confirmed it (final_seq): from then on it cannot change, and a dirty row said so.
+WITH own AS (
+    SELECT * FROM proctor_sessions WHERE attempt_id = ANY ($1::text[]::uuid[])
+), dirty AS (
+    SELECT d.session_id, array_agg(d.id ORDER BY d.id) AS ids
+    FROM dirty_sessions d
+    JOIN own ON own.id = d.session_id
+    GROUP BY 1
+)
 SELECT s.id AS session_id, s.attempt_id::text AS attempt_id, s.exam_id::text AS exam_id, s.candidate_id::text AS student_id,
        s.started_at, CASE WHEN s.final_seq IS NOT NULL THEN s.ended_at END AS ended_at,
-       p.first_event_at, p.last_event_at,
-       coalesce((SELECT array_agg(d.id ORDER BY d.id) FROM dirty_sessions d WHERE d.session_id = s.id), '{}') AS dirty_ids
-FROM proctor_sessions s
+       p.first_event_at, p.last_event_at, coalesce(dirty.ids, '{}') AS dirty_ids
+FROM own s
 LEFT JOIN session_progress p ON p.session_id = s.id
-WHERE s.attempt_id = ANY ($1::text[]::uuid[])
+LEFT JOIN dirty ON dirty.session_id = s.id
 ORDER BY s.id;
 
 -- name: list_all_sessions

@@ -82,7 +82,7 @@ def test_a_glob_beside_a_busy_publisher_never_mixes_builds(root: Path) -> None:
     publisher.start()
     looks = 0
     try:
-        for _ in range(150):
+        for _ in range(80):
             try:
                 found = seen_by_glob(root)
             except duckdb.IOException:
@@ -111,7 +111,7 @@ def test_a_glob_never_shows_only_the_parts_that_two_builds_share(root: Path) -> 
     publisher.start()
     looks = 0
     try:
-        for _ in range(400):
+        for _ in range(200):
             try:
                 found = seen_by_glob(root)
             except duckdb.IOException:
