@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from deploy.local.roles import on_database
 from loadtests.baselines import copy_baseline, seed_design
 from loadtests.bench.loads import Plan, run_load
 from loadtests.bench.screen import Screen
@@ -41,7 +42,7 @@ async def measure_seed(
 ) -> float:
     """Return the naive design's events a second over HTTP, one event a request, in a database of its own."""
     servers.owner.execute(statement("create_seed_database"))
-    url = servers.postgres.url.rpartition("/")[0] + f"/{SEED_DATABASE}"
+    url = on_database(servers.postgres.url, SEED_DATABASE)
     targets = [Target(attempt, "unused") for attempt in seed_design.create_schema(url, attempts)]
     port = free_port()
     application = "loadtests.baselines.seed_design:create_app"

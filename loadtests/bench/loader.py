@@ -108,6 +108,7 @@ class Load:
         self.opening: set[asyncio.Task[None]] = set()
         self.outstanding = 0
         self.cursor = 0
+        self.is_released = False  # nothing more will fall due
         self.idle: deque[Connection] = deque()
         self.due: deque[float] = deque()
         self.dice = random.Random(1)
@@ -131,11 +132,12 @@ class Load:
                 self._start(connection, self.due.popleft())
             else:
                 self.idle.append(connection)
-                self._finish_when_done(now)
+                self._finish_when_done()
         elif now < self.deadline:
             self._start(connection, now)
         else:
-            self._finish_when_done(now)
+            self.is_released = True
+            self._finish_when_done()
 
     def _start(self, connection: Connection, due: float) -> None:
         target = self.cursor
@@ -160,7 +162,8 @@ class Load:
         if self.next_due < self.deadline:
             self.loop.call_later(max(self.next_due - now, TICK_S), self.release_due)
         else:
-            self._finish_when_done(now)
+            self.is_released = True
+            self._finish_when_done()
 
     # -- replies
 
@@ -201,13 +204,8 @@ class Load:
         except OSError:
             self.reopen(connection)
 
-    def _finish_when_done(self, now: float) -> None:
-        if (
-            now >= self.deadline - 0.001
-            and not self.outstanding
-            and not self.due
-            and not self.finished.done()
-        ):
+    def _finish_when_done(self) -> None:
+        if self.is_released and not self.outstanding and not self.due and not self.finished.done():
             self.finished.set_result(None)
 
     # -- the whole

@@ -25,6 +25,7 @@ import uuid_utils
 
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
+from deploy.local.roles import give_passwords
 from deploy.local.server import Server
 from kernel.events import Role
 from kernel.tokens import Keyring, new_claims
@@ -199,7 +200,7 @@ def tiers(servers: Servers, jwt_keys: str, log: Path, ingest_processes: int = 1)
     """Start ingest and the writer on the servers, and return when admission is open."""
     port = free_port()
     settings: dict[str, object] = {
-        "database_url": servers.postgres.url,
+        "database_url": give_passwords(servers.postgres.url)["veritas_ingest"],
         "redis_url": servers.redis.url,
         "jwt_keys": jwt_keys,
         "http_port": port,

@@ -1,0 +1,195 @@
+"""The benchmark's baselines and its count, on the real database."""
+
+import io
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psycopg
+import pytest
+from rich.console import Console
+
+from deploy.local.postgres import Postgres
+from deploy.local.redis import Redis
+from deploy.local.roles import on_database
+from kernel.events import is_violation
+from kernel.tokens import Audience, Keyring
+from loadtests.baselines import copy_baseline, seed_design
+from loadtests.bench.chain import Chain
+from loadtests.bench.comparisons import measure_copy
+from loadtests.bench.machine import CpuMeter, fdatasync_ms, memory_bytes, postgres_processes
+from loadtests.bench.sample import BULK, client_times, sample_bulk
+from loadtests.bench.screen import Screen
+from loadtests.bench.stack import (
+    BenchError,
+    Servers,
+    Tiers,
+    free_port,
+    make_sessions,
+    new_jwt_keys,
+    programs,
+    statement,
+    wait_until_answers,
+)
+
+SESSIONS = 3
+ROWS = 10 * BULK
+EARLY = datetime(2026, 1, 2, 3, tzinfo=UTC)
+
+
+@pytest.fixture
+def servers(postgres: Postgres, redis_server: Redis, database: str) -> Any:
+    with psycopg.connect(database, autocommit=True, cursor_factory=psycopg.RawCursor) as owner:
+        yield Servers(postgres, redis_server, owner)
+
+
+def fill(servers: Servers, rows: int = ROWS) -> None:
+    """Put the baseline's rows into the table."""
+    folder = Path(servers.owner.execute(statement("data_folder")).fetchone()[0])  # type: ignore[index]
+    path = folder / copy_baseline.FILE_NAME
+    copy_baseline.write_file(path, range(1, SESSIONS + 1), rows, EARLY)
+    servers.owner.execute(statement("copy_file"))
+    path.unlink()
+
+
+def chain_on(servers: Servers, acknowledged: dict[int, int]) -> Chain:
+    chain = Chain(servers, Tiers(0, []), [], Screen(Console(quiet=True)))
+    chain.count(acknowledged)
+    return chain
+
+
+def in_table() -> dict[int, int]:
+    return dict(Counter((bulk % SESSIONS + 1) for bulk in range(ROWS // BULK) for _ in range(BULK)))
+
+
+def test_the_copied_rows_are_the_sample_in_arrival_order_round_robin(servers: Servers) -> None:
+    fill(servers)
+
+    rows = servers.owner.execute("SELECT * FROM events ORDER BY occurred_at, session_id, seq").fetchall()
+    assert len(rows) == ROWS
+    fourth_bulk = rows[3 * BULK : 4 * BULK]
+    assert {row[0] for row in fourth_bulk} == {1}
+    assert [row[1] for row in fourth_bulk] == list(range(BULK + 1, 2 * BULK + 1))
+    arrived_at = EARLY + 3 * copy_baseline.ARRIVAL_GAP
+    for row, event, client_at in zip(fourth_bulk, sample_bulk(), client_times(arrived_at), strict=True):
+        violation = is_violation(event.event_type, event.severity)
+        assert row[2:5] == (arrived_at, None, client_at)
+        assert row[6:12] == (row[1], event.event_type, event.severity, violation, False, None)
+        assert row[12].keys() >= {"trace"}
+
+
+def test_the_copy_baseline_fills_the_products_own_table_and_leaves_it_empty(servers: Servers) -> None:
+    said = io.StringIO()
+    screen = Screen(Console(file=said))
+
+    rate = measure_copy(servers, range(1, SESSIONS + 1), rows=ROWS, passes=2, screen=screen)
+
+    assert rate > 0
+    assert [line.split(":")[0] for line in said.getvalue().splitlines()] == [
+        "COPY pass 0 (warm-up)",
+        "COPY pass 1",
+        "COPY pass 2",
+    ]
+    assert servers.owner.execute("SELECT count(*) FROM events").fetchone() == (0,)
+
+
+def test_the_count_passes_when_every_acknowledged_event_is_there_once(servers: Servers) -> None:
+    fill(servers)
+
+    assert chain_on(servers, in_table()).check() == ROWS
+
+
+def test_the_count_finds_a_lost_event(servers: Servers) -> None:
+    fill(servers)
+
+    with pytest.raises(BenchError, match="session 2: 151 events were acknowledged"):
+        chain_on(servers, in_table() | {2: 151}).check()
+
+
+def test_the_count_finds_a_doubled_event(servers: Servers) -> None:
+    fill(servers)
+    servers.owner.execute("INSERT INTO events SELECT * FROM events WHERE session_id = 3 AND seq = 7")
+
+    with pytest.raises(BenchError, match="session 3"):
+        chain_on(servers, in_table() | {3: in_table()[3] + 1}).check()
+
+
+def test_the_count_finds_a_hole_in_a_sequence(servers: Servers) -> None:
+    fill(servers)
+    servers.owner.execute("DELETE FROM events WHERE session_id = 1 AND seq = 7")
+
+    with pytest.raises(BenchError, match="session 1"):
+        chain_on(servers, in_table() | {1: in_table()[1] - 1}).check()
+
+
+def test_sessions_for_a_benchmark_are_plain_rows_with_their_candidates_tokens(servers: Servers) -> None:
+    keyring = Keyring.parse(new_jwt_keys())
+    now = datetime.now(UTC)
+
+    targets = make_sessions(servers.owner, keyring, 5, now)
+
+    rows = servers.owner.execute("SELECT id, candidate_id::text FROM proctor_sessions ORDER BY id").fetchall()
+    assert [(int(target.key), target.token) for target in targets] == [
+        (row[0], target.token) for row, target in zip(rows, targets, strict=True)
+    ]
+    users = [keyring.verify(target.token, audience=Audience.access, now=now).user_id for target in targets]
+    assert users == [row[1] for row in rows]
+
+
+async def test_the_naive_design_commits_each_event_before_it_answers(
+    servers: Servers, tmp_path: Path
+) -> None:
+    servers.owner.execute(statement("create_seed_database"))
+    url = on_database(servers.postgres.url, "seed_design")
+    [attempt] = seed_design.create_schema(url, 1)
+    port = free_port()
+    command = [
+        "-m",
+        "uvicorn",
+        "loadtests.baselines.seed_design:create_app",
+        "--factory",
+        "--port",
+        str(port),
+    ]
+    body = {"attempt_id": attempt, "event_type": "eye_movement", "severity": "warning", "data": {"x": 640}}
+    with programs([("seed design", command)], {"database_url": url}, tmp_path / "log") as running:
+        wait_until_answers(f"http://127.0.0.1:{port}/openapi.json", running, tmp_path / "log")
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"http://127.0.0.1:{port}/monitor/events", json=body) as reply,
+        ):
+            answer = await reply.json()
+        with psycopg.connect(url) as conn:
+            rows = conn.execute(
+                "SELECT id::text, exam_attempt_id::text, data_payload FROM monitoring_events"
+            ).fetchall()
+            indexes = conn.execute(
+                "SELECT count(*) FROM pg_indexes WHERE tablename = 'monitoring_events'"
+            ).fetchone()
+    servers.owner.execute("DROP DATABASE seed_design WITH (FORCE)")
+
+    assert rows == [(answer["id"], attempt, {"x": 640})]
+    assert indexes == (7,)  # the primary key and the document's six
+
+
+def test_a_program_that_ends_early_is_named(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with (
+        programs([("broken", ["-c", "raise SystemExit(3)"])], {}, log) as running,
+        pytest.raises(BenchError, match="broken ended with exit code 3"),
+    ):
+        wait_until_answers(f"http://127.0.0.1:{free_port()}/", running, log)
+
+
+def test_the_machine_is_measured_per_process(servers: Servers, tmp_path: Path) -> None:
+    groups = postgres_processes(servers.postgres.pid)
+    meter = CpuMeter(groups)
+    fill(servers, 40_000)
+
+    assert set(groups.values()) == {"postgres_backends", "postgres_helpers"}
+    assert meter.read()["postgres_backends"] > 0
+    resident, private = memory_bytes(servers.postgres.pid) or (0, 0)
+    assert resident > private > 0
+    assert 0 < fdatasync_ms(tmp_path) < 1000
