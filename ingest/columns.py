@@ -1,0 +1,204 @@
+"""
+The columns of a batch, each checked on its own. Pure.
+
+Every column has two ways: an ordinary one, whole lists at a time, and a thorough one that takes the events
+one by one and names every fault. The ordinary way accepts nothing that the thorough one would refuse.
+"""
+
+import re
+from array import array
+from datetime import datetime
+from typing import Final, cast
+
+import msgspec
+import numpy as np
+
+from ingest.stream import NO_TIME
+from kernel.events import (
+    SEVERITY_BY_NAME,
+    TYPE_BY_NAME,
+    VIOLATION_SEVERITY_MIN,
+    VIOLATION_TYPES,
+    EventType,
+    Severity,
+)
+from kernel.settings import Settings
+
+Fault = dict[str, str]
+
+# What proctors and sweeps record is not a client's to send.
+STAFF_TYPES: Final = frozenset(
+    {
+        EventType.ProctorWarning,
+        EventType.ProctorFlagged,
+        EventType.ProctorUnflagged,
+        EventType.ProctorTerminated,
+    }
+)
+_TYPES: Final[dict[int | str, int]] = {
+    **{member.value: member.value for member in EventType if member not in STAFF_TYPES},
+    **{name: member.value for name, member in TYPE_BY_NAME.items() if member not in STAFF_TYPES},
+}
+_SEVERITIES: Final[dict[int | str, int]] = {
+    **{member.value: member.value for member in Severity},
+    **{member.name: member.value for member in Severity},
+    **{name: member.value for name, member in SEVERITY_BY_NAME.items()},
+}
+_OTHER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can show what is stored
+_PLACES_MAX: Final = 16_383  # of PostgreSQL's numeric
+_STRING_OR_TINY: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(?:\.(?P<places>\d+))?[eE]-(?P<exponent>\d+)')
+_VIOLATING: Final = bytes(number in VIOLATION_TYPES for number in range(256))
+_parse: Final = msgspec.json.Decoder().decode
+# A flat object is what clients send; decoding it so is a check of its depth as well.
+_parse_flat: Final = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
+
+
+def fault(index: int, field: str, message: str) -> Fault:
+    """Return a fault of one event."""
+    return {"path": f"events[{index}].{field}", "message": message}
+
+
+def type_column(given: list[int | str], faults: list[Fault]) -> tuple[bytes, list[str | None] | None]:
+    """Return wire numbers, one byte an event, and the names of those that are `Other`, if any."""
+    numbers = list(map(_TYPES.get, given))
+    if None not in numbers:
+        return bytes(cast("list[int]", numbers)), None
+    names: list[str | None] = [None] * len(given)
+    for index, (number, name) in enumerate(zip(numbers, given, strict=True)):
+        if number is not None:
+            continue
+        known = name in STAFF_TYPES or name in TYPE_BY_NAME
+        if known or not (isinstance(name, str) and _OTHER_NAME.fullmatch(name)):
+            message = "This type is recorded by the system only" if known else "Unknown event type"
+            faults.append(fault(index, "eventType", message))
+        names[index] = str(name)
+    return bytes(number or EventType.Other for number in numbers), names
+
+
+def severity_column(given: list[int | str], faults: list[Fault]) -> bytes:
+    """Return severities, one byte an event."""
+    numbers = list(map(_SEVERITIES.get, given))
+    if None in numbers:
+        faults += [
+            fault(index, "severity", "Expected 0 to 5, normal, warning or critical")
+            for index, number in enumerate(numbers)
+            if number is None
+        ]
+    return bytes(number or 0 for number in numbers)
+
+
+def count_violations(types: bytes, severities: bytes) -> int:
+    """Return how many events are violations. The columnar twin of `kernel.events.is_violation`."""
+    if max(severities, default=0) < VIOLATION_SEVERITY_MIN:
+        return types.translate(_VIOLATING).count(1)
+    return sum(
+        number != EventType.Heartbeat and (severity >= VIOLATION_SEVERITY_MIN or _VIOLATING[number] == 1)
+        for number, severity in zip(types, severities, strict=True)
+    )
+
+
+def time_column(given: list[datetime | None], faults: list[Fault]) -> tuple[bytes, int | None]:
+    """
+    Return client times as packed int64 microseconds, NO_TIME where absent, and the latest if all are there.
+    """
+    if None not in given:
+        seconds = np.array([when.timestamp() for when in given if when is not None])
+        us = np.rint(seconds * 1_000_000).astype("<i8")
+        if us.size and us.min() >= 0 and us.max() <= _TIME_MAX_US:
+            return us.tobytes(), int(us.max())
+    packed = array("q")
+    for index, when in enumerate(given):
+        value = NO_TIME if when is None else round(when.timestamp() * 1_000_000)
+        if when is not None and not 0 <= value <= _TIME_MAX_US:
+            faults.append(fault(index, "clientTimestamp", "Expected a time from 1970 to 9999"))
+        packed.append(value)
+    return packed.tobytes(), None
+
+
+def check_payloads(given: list[str | None], settings: Settings, faults: list[Fault]) -> list[int] | None:
+    """
+    Check metadata: valid JSON text within its bounds.
+
+    Returns:
+        Indices of texts that are valid and that PostgreSQL cannot hold, or None.
+    """
+    texts = [text for text in given if text is not None]
+    if not texts:
+        return None
+    try:
+        for text in texts:
+            _parse_flat(text)
+        ordinary = max(map(len, texts)) <= settings.metadata_bytes_max // 4
+    except (msgspec.DecodeError, RecursionError):
+        ordinary = False
+    if not ordinary:
+        for index, checked in enumerate(given):
+            if checked is not None and (message := _wrong(checked, settings)):
+                faults.append(fault(index, "metadataJson", message))
+    together = "".join(texts)
+    if "\\u0000" in together or "e-" in together or "E-" in together:
+        return [i for i, t in enumerate(given) if t is not None and (holds_nul(t) or holds_tiny(t))] or None
+    return None
+
+
+def _wrong(text: str, settings: Settings) -> str | None:
+    """Return what is wrong with one metadata text, thoroughly."""
+    try:
+        _parse(text)
+    except (msgspec.DecodeError, RecursionError):
+        return "Expected valid JSON text"
+    if len(text) > settings.metadata_bytes_max // 4 and len(text.encode()) > settings.metadata_bytes_max:
+        return f"Expected at most {settings.metadata_bytes_max} bytes"
+    if too_deep(text, settings.metadata_depth_max):
+        return f"Expected at most {settings.metadata_depth_max} levels"
+    return None
+
+
+def too_deep(text: str, depth_max: int) -> bool:
+    """Tell whether valid JSON text nests deeper than `depth_max`; brackets inside strings do not count."""
+    return text.count("[") + text.count("{") > depth_max and _depth_exceeds(text, depth_max)
+
+
+def _depth_exceeds(text: str, depth_max: int) -> bool:
+    depth, inside, escaped = 0, False, False
+    for character in text:
+        if inside:
+            if escaped:
+                escaped = False
+            elif character == "\\":
+                escaped = True
+            elif character == '"':
+                inside = False
+        elif character == '"':
+            inside = True
+        elif character in "[{":
+            depth += 1
+            if depth > depth_max:
+                return True
+        elif character in "]}":
+            depth -= 1
+    return False
+
+
+def holds_nul(text: str) -> bool:
+    r"""Tell whether valid JSON text escapes a NUL: an odd number of backslashes before `u0000`."""
+    return any(len(match.group(1)) % 2 for match in re.finditer(r"(\\+)u0000", text))
+
+
+def holds_tiny(text: str) -> bool:
+    """
+    Tell whether valid JSON text holds a number of more decimal places than PostgreSQL's numeric has.
+
+    Decoding refuses too large numbers; a tiny one is rounded there, and would be an error in the table.
+    """
+    return any(
+        match["exponent"] is not None
+        and len(match["places"] or "") + _bounded(match["exponent"]) > _PLACES_MAX
+        for match in _STRING_OR_TINY.finditer(text)
+    )
+
+
+def _bounded(digits: str) -> int:
+    significant = digits.lstrip("0") or "0"
+    return int(significant) if len(significant) <= 6 else _PLACES_MAX + 1
