@@ -15,16 +15,21 @@ from msgspec import Struct
 
 from kernel.settings import Settings
 from pipeline.archive import ArchiveMismatchError, archive_events
+from pipeline.extract import DATABASE_AWAY
 from pipeline.projections import DirtyRowsTakenError, project_attempts
 from pipeline.publications import publish_activity, show_builds
 from warehouse.files import WarehouseError
 from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS, LayoutError
+from warehouse.publish import StaleBuildError
 
 log = structlog.get_logger(__name__, process="pipeline")  # threads do not inherit what start-up has bound
 
 NAMESPACE: Final = "veritas:pipeline"
 PROJECTIONS: Final = "projections"  # queue of what somebody waits for
 WAREHOUSE: Final = "warehouse"  # queue of what may take a minute
+MESSAGE_AGE_MS: Final = (
+    30_000  # older ones have been sent again, and would only follow on the heels of a long job
+)
 
 
 class Actors(Struct, frozen=True):
@@ -75,8 +80,9 @@ def _declare_warehouse(
         broker=broker,
         queue_name=WAREHOUSE,
         max_retries=0,
+        max_age=MESSAGE_AGE_MS,
         time_limit=3_600_000,
-        throws=(ArchiveMismatchError, WarehouseError, LayoutError),
+        throws=(ArchiveMismatchError, WarehouseError, LayoutError, *DATABASE_AWAY),
     )
     def archive() -> None:
         """Append what is new to the events archive."""
@@ -90,8 +96,9 @@ def _declare_warehouse(
         broker=broker,
         queue_name=WAREHOUSE,
         max_retries=0,
+        max_age=MESSAGE_AGE_MS,
         time_limit=600_000,
-        throws=(WarehouseError, LayoutError),
+        throws=(StaleBuildError, WarehouseError, LayoutError, *DATABASE_AWAY),
     )
     def publish() -> None:
         """Publish the exams whose attempts were projected."""

@@ -15,6 +15,7 @@ from sql import named
 from warehouse.layout import Dataset
 
 WAITS_MAX: Final = 24  # of the role's lock timeout
+DATABASE_AWAY: Final = (psycopg.OperationalError, adbc.OperationalError)
 Cursor = psycopg.RawCursor[tuple[Any, ...]]  # `$n` parameters, as everywhere
 
 
