@@ -136,7 +136,7 @@ def _verdict(found: Report, counted: Figures, room: Room) -> Table:
     table.add_row(
         "stored", f"{found.stored - found.made_by_server:,}", f"in TimescaleDB, {found.dead} as dead letters"
     )
-    table.add_row("duplicates", f"{counted.duplicate_replies:,}", "requests sent twice, stored once")
+    table.add_row("duplicates", f"{counted.duplicates:,}", "sent twice, stored once")
     promises = {
         "lost": (found.lost, "clients' own logs against the rows"),
         "doubled": (found.doubled, ""),

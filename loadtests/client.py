@@ -8,33 +8,26 @@ what is sent later is sequenced later. Offline it buffers; back online it sends 
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
-from uuid import uuid4
 
 import aiohttp
 import msgspec
-import orjson
 
 from kernel.events import VIOLATION_SEVERITY_MIN, EventType
-from loadtests.log import Acked, Created, Log, Refused, Reoffered, Sent, Unanswered, now
-from loadtests.outbox import BATCH_EVENTS_MAX, Ack, Held, Outbox
+from loadtests.log import Log
+from loadtests.outbox import BATCH_EVENTS_MAX, Held, Outbox
+from loadtests.tab import Clock, Tab, right_time
 
 REPLY_DEADLINE_S: Final = 10.0
 BACKOFF_S_MAX: Final = 5.0
+PROBE_S: Final = 0.5
 # From this X-Ingest-Load on, a good client gathers longer before it sends.
 LOAD_SLOWS_FROM: Final = 5
+LOAD_HEADER: Final = "X-Ingest-Load"
 Headers = Mapping[str, str]
-_LOAD: Final = "X-Ingest-Load"
-_RETRIED: Final = frozenset(
-    {
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.TOO_MANY_REQUESTS,
-        *(status for status in HTTPStatus if status >= 500),
-    }
-)
 
 
 class Seat(msgspec.Struct, frozen=True):
@@ -55,22 +48,6 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
     deadline_s: float = REPLY_DEADLINE_S
 
 
-class EventReply(msgspec.Struct):
-    """What a client needs of any event reply."""
-
-    ack: Ack
-
-
-class Problem(msgspec.Struct):
-    """What a client needs of a refusal."""
-
-    code: str = ""
-
-
-_REPLY: Final = msgspec.json.Decoder(EventReply)
-_PROBLEM: Final = msgspec.json.Decoder(Problem)
-
-
 class Client:
     """A client instance of one session, from `start()` to `close()`."""
 
@@ -82,7 +59,7 @@ class Client:
         *,
         pace: Pace | None = None,
         seed: int = 0,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = right_time,
     ) -> None:
         """
         Prepare; nothing is sent before `start()`.
@@ -96,14 +73,10 @@ class Client:
             clock: what this client believes the time is.
         """
         self.seat = seat
-        self.instance = uuid4().hex
-        self.outbox = Outbox()
-        self.stopped_by: str | None = None  # the code of the refusal that ended it
+        self.tab = Tab(seat.session_id, log, clock)
         self._http = http
-        self._log = log
         self._pace = pace or Pace()
-        self._random = random.Random(seed)  # jitter, not a secret
-        self._clock = clock
+        self._random = random.Random(seed)
         self._online = asyncio.Event()
         self._online.set()
         self._work = asyncio.Event()
@@ -114,50 +87,33 @@ class Client:
         self._failures = 0
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def outbox(self) -> Outbox:
+        """The events that are not known to be stored."""
+        return self.tab.outbox
+
+    @property
+    def stopped_by(self) -> str | None:
+        """The code of the refusal that ended this client, if one did."""
+        return self.tab.stopped_by
+
     # -- what the page does --------------------------------------------------------------------------------
 
     def record(
         self,
         event_type: EventType,
         severity: int = 0,
-        metadata: dict[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         *,
         client_at: datetime | None = None,
         marker: str | None = None,
     ) -> int:
         """
-        Take down one event and return its client sequence. Heartbeats and severity 3 or more do not linger.
+        Take down one event and return its client sequence; arguments and errors as of `Tab.record`.
 
-        Args:
-            event_type: its type.
-            severity: 0 to 5.
-            metadata: anything JSON; the marker is added.
-            client_at: the client's time of it; now when absent.
-            marker: what tells it from every other event; made up when absent.
-
-        Raises:
-            OutboxFullError: too many events wait to be stored.
+        Heartbeats and what is severe leave at once, everything else lingers for company.
         """
-        seq = self.outbox.created + 1
-        marker = marker or f"{self.instance}-{seq}"
-        event = {
-            "eventType": int(event_type),
-            "severity": severity,
-            "metadataJson": orjson.dumps({**(metadata or {}), "marker": marker}).decode(),
-            "clientTimestamp": client_at or self._clock(),
-        }
-        assert self.outbox.add(event_type, orjson.dumps(event)) == seq, "sequences are dense"
-        self._log.add(
-            Created(
-                self.seat.session_id,
-                self.instance,
-                seq,
-                seq,
-                now(),
-                marker=marker,
-                event_type=int(event_type),
-            )
-        )
+        seq = self.tab.record(event_type, severity, metadata, client_at=client_at, marker=marker)
         self._work.set()
         if event_type == EventType.Heartbeat or severity >= VIOLATION_SEVERITY_MIN:
             self._urgent.set()
@@ -204,9 +160,9 @@ class Client:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while len(self.outbox) and self.stopped_by is None:
-                    if not self.outbox.offered and await self._send(self.outbox.probe(), probe=True):
-                        self._work.set()
-                    await asyncio.sleep(self._random.uniform(0.5, 1.0) * min(0.5, within_s / 10))
+                    if not self.outbox.offered:
+                        await self._send(self.outbox.probe(), probe=True)
+                    await asyncio.sleep(self._random.uniform(0.5, 1.0) * min(PROBE_S, within_s / 10))
         return not len(self.outbox)
 
     async def close(self) -> None:
@@ -248,108 +204,44 @@ class Client:
         slower = 1 + max(0, self._load - LOAD_SLOWS_FROM)
         return self._pace.linger_s * slower * self._random.uniform(0.5, 1.0)
 
-    async def _send(self, batch: list[Held], *, probe: bool = False) -> bool:
-        """Send a batch once, take its reply in, wait as long as that asks; tell whether it was a 202."""
-        first, last = batch[0].seq, batch[-1].seq
-        where = (self.seat.session_id, self.instance, first, last)
-        path, body = request_of(self.seat.session_id, self.instance, batch)
-        self._log.add(Sent(*where, now(), probe=probe))
+    async def _send(self, batch: list[Held], *, probe: bool = False) -> None:
+        """Send a batch once, take its reply in, and wait as long as that asks."""
+        path, body = self.tab.request_of(batch)
+        self.tab.sent(batch, probe=probe)
         try:
             status, headers, reply = await self._post(path, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._log.add(Unanswered(*where, now(), why=type(error).__name__))
+            self.tab.unanswered(batch, type(error).__name__)
             await self._back_off()
-            return False
+            return
         except asyncio.CancelledError:
-            self._log.add(Unanswered(*where, now(), why="offline"))
+            self.tab.unanswered(batch, "offline")
             raise
-        self._load = int(headers.get(_LOAD, self._load))
+        self._load = int(headers.get(LOAD_HEADER, self._load))
         if status == HTTPStatus.ACCEPTED:
-            self._accepted(batch, _REPLY.decode(reply).ack)
-            return True
-        await self._refused(batch, status, headers, reply)
-        return False
+            self._failures = 0
+            self.tab.accepted(batch, reply)
+            if self.outbox.offered:
+                self._work.set()
+        elif not self.tab.refused(batch, status, reply):
+            await self._back_off(float(headers.get("Retry-After", 0)))
+            return
+        self._answered.set()
+        self._answered.clear()  # who waited goes on, who waits next waits for the next one
 
     async def _post(self, path: str, body: bytes) -> tuple[int, Headers, bytes]:
         headers = {"Authorization": f"Bearer {self.seat.token}", "Content-Type": "application/json"}
-        async with self._http.post(
-            self.seat.url + path,
-            data=body,
-            headers=headers,
-            timeout=aiohttp.ClientTimeout(total=self._pace.deadline_s),
-        ) as response:
+        timeout = aiohttp.ClientTimeout(total=self._pace.deadline_s)
+        url = self.seat.url + path
+        async with self._http.post(url, data=body, headers=headers, timeout=timeout) as response:
             reply = await response.read()
             if self._lose_reply:
                 self._lose_reply = False
                 raise aiohttp.ClientConnectionError("the reply was lost on the way")
             return response.status, response.headers, reply
 
-    def _accepted(self, batch: list[Held], ack: Ack) -> None:
-        self._failures = 0
-        where = (self.seat.session_id, self.instance)
-        numbers = tuple(ack.numbers(len(batch)))
-        self._log.add(
-            Acked(*where, batch[0].seq, batch[-1].seq, now(), numbers=numbers, duplicate=ack.duplicate)
-        )
-        for seq in self.outbox.acknowledge(batch, ack):
-            self._log.add(Reoffered(*where, seq, seq, now()))
-            self._work.set()
-        self._wake_waiting()
-
-    def _wake_waiting(self) -> None:
-        self._answered.set()
-        self._answered.clear()
-
-    async def _refused(self, batch: list[Held], status: int, headers: Headers, reply: bytes) -> None:
-        final = status not in _RETRIED
-        code = _code_of(reply)
-        first, last = batch[0].seq, batch[-1].seq
-        self._log.add(
-            Refused(
-                self.seat.session_id, self.instance, first, last, now(), status=status, code=code, final=final
-            )
-        )
-        if not final:
-            await self._back_off(float(headers.get("Retry-After", 0)))
-            return
-        self.outbox.refuse(batch)
-        if status in {
-            HTTPStatus.UNAUTHORIZED,
-            HTTPStatus.FORBIDDEN,
-            HTTPStatus.NOT_FOUND,
-            HTTPStatus.CONFLICT,
-        }:
-            self.stopped_by = code or str(status)
-        self._wake_waiting()
-
     async def _back_off(self, at_least_s: float = 0.0) -> None:
         """Wait what the server asks, and a random share of an exponential on top, so that clients spread."""
         window = min(BACKOFF_S_MAX, self._pace.backoff_s * 2**self._failures)
         self._failures = min(self._failures + 1, 10)
         await asyncio.sleep(at_least_s + self._random.uniform(0, window))
-
-
-def request_of(session_id: int, instance: str, batch: list[Held]) -> tuple[str, bytes]:
-    """Return path and body that carry the batch: a heartbeat and a single event have routes of their own."""
-    envelope = {"proctorSessionId": session_id, "clientInstance": instance, "clientSequence": batch[0].seq}
-    if len(batch) > 1:
-        events = [orjson.Fragment(held.body) for held in batch]
-        return "/api/proctor/events/bulk", orjson.dumps({**envelope, "events": events})
-    event = orjson.loads(batch[0].body)
-    if batch[0].event_type == EventType.Heartbeat:
-        return "/api/proctor/heartbeat", orjson.dumps(
-            {**envelope, "clientTimestamp": event["clientTimestamp"], "metadataJson": event["metadataJson"]}
-        )
-    return "/api/proctor/event", orjson.dumps({**envelope, **event})
-
-
-def _code_of(reply: bytes) -> str:
-    try:
-        return _PROBLEM.decode(reply).code
-    except msgspec.MsgspecError:
-        return ""
-
-
-def skewed(by: timedelta) -> Callable[[], datetime]:
-    """Return a clock that is wrong by so much."""
-    return lambda: datetime.now(UTC) + by

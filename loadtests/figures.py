@@ -24,7 +24,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     Counts of one run.
 
     `probes` are requests that only asked how far the server had stored, and are not counted among the others.
-    `created`, `acknowledged`, `given_up` are events; `duplicate_replies` are requests that the server knew
+    `created`, `acknowledged`, `given_up`, `duplicates` are events, the last those that the server knew
     already; `waits` and `refusals` are replies by code that asked for another try, or for none; `unanswered`
     requests got no reply. `acked_events_per_s` is taken between the first request and the last
     acknowledgement.
@@ -36,7 +36,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     requests: int
     resent: int
     probes: int
-    duplicate_replies: int
+    duplicates: int
     unanswered: int
     waits: dict[str, int]
     refusals: dict[str, int]
@@ -81,7 +81,7 @@ def figures(entries: Iterable[Entry]) -> Figures:
                 first_at = first_at or entry.at
             case Acked():
                 acknowledged.update((entry.instance, seq) for seq in range(entry.first, entry.last + 1))
-                counts["duplicate_replies"] += entry.duplicate and not probing[client]
+                counts["duplicates"] += 0 if probing[client] else entry.duplicates
                 times.append((entry.at - left[client]) * 1000)
                 last_at = entry.at
             case Unanswered():
@@ -96,7 +96,7 @@ def figures(entries: Iterable[Entry]) -> Figures:
         requests=counts["requests"],
         resent=counts["resent"],
         probes=counts["probes"],
-        duplicate_replies=counts["duplicate_replies"],
+        duplicates=counts["duplicates"],
         unanswered=counts["unanswered"],
         waits=dict(waits),
         refusals=dict(refusals),

@@ -36,10 +36,10 @@ class Sent(Entry, frozen=True, gc=False):
 
 
 class Acked(Entry, frozen=True, gc=False):
-    """A 202 came back; `numbers` are the server's sequences of `first` … `last`."""
+    """A 202 came back; `numbers` are the sequences of `first` … `last`, `duplicates` how many were known."""
 
     numbers: tuple[int, ...] = ()
-    duplicate: bool = False
+    duplicates: int = 0
 
 
 class Unanswered(Entry, frozen=True, gc=False):

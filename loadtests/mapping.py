@@ -126,9 +126,8 @@ class Plan(msgspec.Struct):
         return sum(map(len, self.sessions.values()))
 
 
-ROW_MARK: Final = (
-    "row-"  # an event's marker is this and the row's number, and the part where a row makes several
-)
+# An event's marker is this, the row's number, and the part where a row makes several.
+ROW_MARK: Final = "row-"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -203,7 +202,16 @@ def plan(path: Path, mapping: Mapping, limit: int | None = None) -> Plan:
             except KeyError as error:
                 raise MappingError(f"{path}, row {number}: there is no column {error}") from error
             result.rows = number
+    for events in result.sessions.values():
+        _date_the_first(events)
     return result
+
+
+def _date_the_first(events: list[Planned]) -> None:
+    """Give events that no readable time precedes the time of the first that has one."""
+    known = next((number for number, event in enumerate(events) if event.at != EPOCH), 0)
+    for number in range(known):
+        events[number] = msgspec.structs.replace(events[number], at=events[known].at)
 
 
 def _take(row: dict[str, Any], number: int, mapping: Mapping, result: Plan) -> None:
@@ -211,7 +219,7 @@ def _take(row: dict[str, Any], number: int, mapping: Mapping, result: Plan) -> N
     events = result.sessions.setdefault(key, [])
     faults: list[str] = []
     at = _moment(row, mapping.time.column, mapping.time, faults)
-    if at is None:  # the row before says when, as well as anything can
+    if at is None:  # the row before says when, as well as anything can; before the first, the row after
         at = events[-1].at if events else EPOCH
     elif events and at < events[-1].at:
         faults.append("runs_backwards")

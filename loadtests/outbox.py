@@ -34,6 +34,7 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
     sequence_through: int
     stored_through: int
     duplicate: bool = False
+    duplicates: int = 0
     acked_through: int | None = None
     missing: list[tuple[int, int]] = []
     sequences: list[int] | None = None

@@ -48,6 +48,7 @@ from loadtests.stack import (
 from loadtests.terminal import delivery, figures_table
 
 EXAM_MINUTES: Final = 1440
+GAP_S_MAX: Final = 3600.0  # a mistyped year must not hold a replay up for ever
 OFFERED_MAX: Final = 1500  # a client reads on in the file when fewer of its events are unacknowledged
 BATCH_EVENTS: Final = 250  # half of a session's burst, so that a batch refused for its rate waits 5 s at most
 STORED_WITHIN_S: Final = 120.0
@@ -104,7 +105,9 @@ def run(
         email: a teacher's account.
         password: theirs.
         state: folder of the local stack.
-        speed: 1 is the file's own pace, 60 a minute in a second, 0 as fast as it goes.
+        speed: 1 is the file's own pace, 60 a minute in a second, 0 as fast as it goes. Gaps of more than an
+            hour
+            are cut to one.
         concurrency: sessions replayed at a time.
         limit: rows at most.
         report: where the outcome is written as JSON.
@@ -242,10 +245,12 @@ async def attend(sitting: Sitting, link: str, events: list[Planned]) -> None:
 async def _play(client: Client, events: list[Planned], speed: float) -> None:
     """Take the events down when due: after the file's own gaps divided by `speed`, at once when that is 0."""
     loop = asyncio.get_running_loop()
-    started = loop.time()
+    due = loop.time()
+    before = events[0].at
     for event in events:
         if speed:
-            due = started + (event.at - events[0].at).total_seconds() / speed
+            due += min(max((event.at - before).total_seconds(), 0.0), GAP_S_MAX) / speed
+            before = max(before, event.at)
             await asyncio.sleep(max(0.0, due - loop.time()))
         while client.outbox.offered >= OFFERED_MAX and client.stopped_by is None:
             await client.progress()

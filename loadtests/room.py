@@ -13,7 +13,7 @@ import aiohttp
 
 from kernel.events import EventType, Role
 from loadtests.behaviour import Act, conduct, temper_of
-from loadtests.client import Client, Pace, skewed
+from loadtests.client import Client, Pace
 from loadtests.log import Log
 from loadtests.stack import (
     Stack,
@@ -25,6 +25,7 @@ from loadtests.stack import (
     sign_in,
     take_seat,
 )
+from loadtests.tab import skewed
 
 CALLS_AT_ONCE: Final = 16
 STORED_WITHIN_S: Final = 60.0

@@ -74,10 +74,10 @@ def figures_table(title: str, figures: Figures) -> Table:
     rows = {
         "events created": f"{figures.created:,}",
         "events acknowledged": f"{figures.acknowledged:,}",
+        "events sent twice, stored once": f"{figures.duplicates:,}",
         "events given up after a final refusal": f"{figures.given_up:,}",
         "requests with events": f"{figures.requests:,}",
         "… sent again": f"{figures.resent:,}",
-        "… answered as duplicates": f"{figures.duplicate_replies:,}",
         "… without a reply": f"{figures.unanswered:,}",
         "… told to wait": _by_code(figures.waits),
         "… refused": _by_code(figures.refusals),

@@ -1,0 +1,76 @@
+"""
+Make an exam and candidates on a running stack and print a launch link for each, one token a line.
+
+`python -m loadtests.links --candidates 50` uses the local stack; with `--url` and the rest, any deployment.
+"""
+
+import argparse
+import asyncio
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import aiohttp
+
+from kernel.events import Role
+from loadtests.stack import (
+    Account,
+    Stack,
+    StackError,
+    launch_links,
+    local_stack,
+    make_candidates,
+    open_exam,
+    organisation_of,
+    sign_in,
+)
+
+STATE: Final = Path(".veritas")
+
+
+async def fresh_links(stack: Stack, candidates: int) -> list[str]:
+    """Open a new exam for new candidates; return their launch tokens."""
+    async with aiohttp.ClientSession() as http:
+        token = await sign_in(http, stack.url, stack.account(Role.teacher))
+        exam_id = await open_exam(http, stack.url, token, f"Load test, {datetime.now(UTC):%Y-%m-%d %H:%M:%S}")
+        run = uuid4().hex[:8]
+        emails = [f"load-{run}-{number}@load.example" for number in range(candidates)]
+        await make_candidates(stack.database_url, await organisation_of(http, stack.url, token), emails)
+        links = await launch_links(http, stack.url, token, exam_id, emails)
+        return [links[email] for email in emails]
+
+
+def main() -> int:
+    """Print the links asked for on the command line; return 2 where that cannot be."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--candidates", type=int, default=50, help="how many")
+    parser.add_argument("--state", type=Path, default=STATE, help="folder of the local stack")
+    parser.add_argument("--url", help="another deployment")
+    parser.add_argument("--database-url", help="its database, to make candidates")
+    parser.add_argument("--email", help="a teacher there")
+    parser.add_argument("--password", help="the teacher's password")
+    asked = parser.parse_args()
+    try:
+        if asked.url is None:
+            stack = local_stack(asked.state)
+        else:
+            teacher = Account(asked.email or "", asked.password or "", Role.teacher)
+            stack = Stack(
+                url=asked.url,
+                ingest_url=asked.url,
+                database_url=asked.database_url or "",
+                accounts=[teacher],
+            )
+        print("\n".join(asyncio.run(fresh_links(stack, asked.candidates))))
+    except StackError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""The good client against the real event path (spec.md decision 7, I-2, I-4)."""
+
+import asyncio
+import random
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from kernel.events import EventType
+from loadtests.client import Client, Pace
+from loadtests.figures import figures
+from loadtests.history import check, rows_of
+from loadtests.log import Log
+from tests.faults.harness import Rig, losses, rig, seats, under_load, verdict
+
+PACE = Pace(linger_s=0.02, heartbeat_s=0.5, backoff_s=0.05, deadline_s=5.0)
+
+
+@pytest.fixture
+def path(server_folder: Path) -> Iterator[Rig]:
+    with rig(server_folder) as running:
+        yield running
+
+
+async def test_lost_replies_and_disconnects_leave_every_event_stored_once_and_in_order(path: Rig) -> None:
+    dice = random.Random(3)
+    [seat] = await seats(path, 1)
+    await path.wait_ready()
+    log = Log()
+    async with aiohttp.ClientSession() as http:
+        client = Client(http, seat, log, pace=PACE)
+        client.start()
+        for number in range(120):
+            client.record(EventType.Keystroke, number % 5, {"n": number})
+            await asyncio.sleep(dice.uniform(0, 0.02))
+            if number % 20 == 10:
+                client.lose_next_reply()
+            if number % 30 == 29:
+                await client.go_offline()
+                client.record(EventType.TabSwitched, 2)
+                client.go_online()
+        stored = await client.drain(20.0)
+        await client.close()
+    report = check(log, await rows_of(path.database_url, [seat.session_id]))
+
+    assert stored
+    assert report.ok, report.text()
+    assert report.stored == report.created >= 120
+    assert figures(log).duplicates > 0
+
+
+async def test_a_client_over_its_rate_is_told_to_wait_and_gets_everything_in(path: Rig) -> None:
+    [seat] = await seats(path, 1)
+    await path.wait_ready()
+    log = Log()
+    async with aiohttp.ClientSession() as http:
+        client = Client(http, seat, log, pace=Pace(heartbeat_s=0, batch_events=250))
+        for _ in range(700):
+            client.record(EventType.MouseActivity)
+        client.start()
+        stored = await client.drain(30.0)
+        await client.close()
+    report = check(log, await rows_of(path.database_url, [seat.session_id]))
+
+    assert stored
+    assert report.ok, report.text()
+    assert figures(log).waits["rate_limited"] >= 1
+
+
+async def test_a_refused_event_is_given_up_and_holds_nothing_back(path: Rig) -> None:
+    [seat] = await seats(path, 1)
+    await path.wait_ready()
+    log = Log()
+    async with aiohttp.ClientSession() as http:
+        client = Client(http, seat, log, pace=PACE)
+        client.record(EventType.Keystroke, metadata={"text": "x" * 20_000})
+        client.start()
+        await client.progress()
+        client.record(EventType.Keystroke)
+        stored = await client.drain(20.0)
+        await client.close()
+    report = check(log, await rows_of(path.database_url, [seat.session_id]))
+
+    assert stored
+    assert report.ok, report.text()
+    assert (report.created - report.stored, figures(log).given_up) == (1, 1)
+
+
+async def test_clients_refill_what_an_emptied_redis_has_lost(path: Rig) -> None:
+    """The writer has stored nothing of it and the append-only file is gone: only the clients' copies are left."""
+    async with under_load(path, 4, random.Random(4)) as load:
+        await asyncio.sleep(1.0)
+        path.writer.pause()
+        await asyncio.sleep(1.5)
+        path.redis.kill()
+        shutil.rmtree(path.redis.home / "data" / "appendonlydir")
+        path.redis.start()
+        path.writer.wake()
+        await path.wait_ready()
+        await asyncio.sleep(0.5)
+        settled = await load.settle()
+        report = await verdict(path, load)
+        named = await losses(path)
+
+    assert report.ok, report.text() + path.logs()
+    assert settled
+    assert report.reoffered > 20
+    assert {loss["kind"] for loss in named} == {"emptied"}
