@@ -191,6 +191,10 @@ class RedisLink:
                     connection.close()
                 await asyncio.sleep(RECONNECT_S)
                 continue
+            except asyncio.CancelledError:
+                if connection is not None:
+                    connection.close()
+                raise
             self._ready.append(connection)
             self.connected.set()
             return
