@@ -1,7 +1,8 @@
 """
 The one origin: the core API and ingest in one application, so that a browser needs a single address.
 
-`python -m deploy.origin`. High-rate clients use the ingest processes' own port beside it; the routes are the same.
+`python -m deploy.origin`. High-rate clients use the ingest processes' own port beside it; the routes are the
+same.
 """
 
 import asyncio
