@@ -82,6 +82,7 @@ def gather_links(environment: Environment, **_: object) -> None:
         environment.host = environment.host or stack.url
         asked.ingest_url = asked.ingest_url or stack.ingest_url
     hall.links = text.split()
+    random.shuffle(hall.links)  # processes that share the file rarely try the same one
     hall.ingest_url = asked.ingest_url or environment.host or ""
 
 
@@ -90,16 +91,19 @@ class Candidate(FastHttpUser):
 
     network_timeout = 15.0
     connection_timeout = 5.0
+    token = ""
 
     def on_start(self) -> None:
         """Spend a link: the attempt begins, its proctor session too."""
-        if not hall.links:
-            raise StopUser
-        launched = self._call("/api/auth/launch", {"token": hall.links.pop()})
+        launched = None
+        while launched is None:
+            if not hall.links:
+                raise StopUser
+            launched = self._call("/api/auth/launch", {"token": hall.links.pop()}, may_conflict=True)
         self.token = str(launched["access_token"])
-        session = self._call(
-            "/api/proctor/session", {"attemptId": launched["attempt_id"], "mode": int(Mode.Soft)}
-        )
+        opening = {"attemptId": launched["attempt_id"], "mode": int(Mode.Soft)}
+        session = self._call("/api/proctor/session", opening)
+        assert session is not None, "only a launch may conflict"
         self.dice = random.Random(session["data"]["proctorSessionId"])
         self.tab = Tab(session["data"]["proctorSessionId"], hall.log)
         self.acts = conduct(self.dice, temper_of(self.dice))
@@ -107,11 +111,17 @@ class Candidate(FastHttpUser):
         self.online_at = 0.0
         self.failures = 0
 
-    def _call(self, path: str, body: dict[str, Any], name: str = "") -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.token}"} if path != "/api/auth/launch" else {}
+    def _call(
+        self, path: str, body: dict[str, Any], name: str = "", *, may_conflict: bool = False
+    ) -> dict[str, Any] | None:
+        """Return the reply; None where another process has spent the link. Other refusals end the user."""
+        headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         with self.client.post(
             path, json=body, headers=headers, name=name or path, catch_response=True
         ) as response:
+            if may_conflict and response.status_code == HTTPStatus.CONFLICT:
+                response.success()
+                return None
             if not response.ok:
                 response.failure(f"{response.status_code} {response.text}")
                 raise StopUser

@@ -90,7 +90,7 @@ async def test_a_refused_event_is_given_up_and_holds_nothing_back(path: Rig) -> 
 
 
 async def test_clients_refill_what_an_emptied_redis_has_lost(path: Rig) -> None:
-    """The writer has stored nothing of it and the append-only file is gone: only the clients' copies are left."""
+    """Nothing of it is stored yet and the append-only file is gone: only the clients' copies are left."""
     async with under_load(path, 4, random.Random(4)) as load:
         await asyncio.sleep(1.0)
         path.writer.pause()
