@@ -7,6 +7,7 @@ A writer keeps no state that matters: whatever happens to it, the offset in Post
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, time
 from typing import Any, Final
 
@@ -63,14 +64,21 @@ def connect_redis(settings: Settings) -> "redis.Redis":
 class Owner:
     """The loop that owns one shard, or waits to."""
 
-    def __init__(self, shard: int, settings: Settings, stop: threading.Event) -> None:
-        """Remember which shard; `run` is the thread's body."""
+    def __init__(
+        self,
+        shard: int,
+        settings: Settings,
+        stop: threading.Event,
+        turns: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Remember which shard; `run` is the thread's body. `turns` bounds how many store at a time."""
         self.shard = shard
         self.epoch: int | None = None  # None while the shard is not owned and open
         self.wrong: str | None = "starting"
         self.caught_up_at = 0.0
         self._settings = settings
         self._stop = stop
+        self._turns = turns or nullcontext()
 
     def run(self) -> None:
         """Own the shard until told to stop; whatever breaks is tried again, more and more patiently."""
@@ -140,7 +148,8 @@ class Owner:
                 counter = skip_gap(conn, stream, epoch, counter, gap)
                 continue
             if chunk is not None:
-                rows = store(conn, self.shard, epoch, counter, chunk, self._settings)
+                with self._turns:
+                    rows = store(conn, self.shard, epoch, counter, chunk, self._settings)
                 counter = chunk.last
                 stream.forget_through(epoch, counter)
                 self._note(chunk, rows, monotonic() - started)
@@ -225,7 +234,8 @@ async def main(stop: asyncio.Event) -> None:
     settings = load()
     configure_logging("writer", settings.log_level)
     ending = threading.Event()
-    owners = [Owner(shard, settings, ending) for shard in range(settings.shards)]
+    turns = threading.Semaphore(settings.writer_parallel)
+    owners = [Owner(shard, settings, ending, turns) for shard in range(settings.shards)]
     bodies: list[tuple[str, Callable[[], None]]] = [(f"shard-{owner.shard}", owner.run) for owner in owners]
     bodies.append(("sweeps", lambda: sweep(owners, settings, ending)))
     threads = [threading.Thread(target=_guard(body, stop), name=name, daemon=True) for name, body in bodies]
