@@ -83,6 +83,7 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         )
         room = Room(http, stack, secrets.randbits(32))
+        cleanup.push_async_callback(room.close)
         await _hold(room, candidates, seconds, console)
         with console.status("counting what the candidates know against what the database holds"):
             rows = await rows_of(stack.database_url, (client.seat.session_id for client in room.clients))

@@ -44,6 +44,7 @@ class Room:
         self.exam_id = UUID(int=0)
         self.token = ""
         self.disconnects = 0
+        self._acting: list[asyncio.Task[None]] = []
         self._http = http
         self._stack = stack
         self._dice = random.Random(seed)
@@ -75,16 +76,24 @@ class Room:
         """Let everybody act until the time is up."""
         for client in self.clients:
             client.start()
-        tasks = []
         for client in self.clients:
             dice = random.Random(self._dice.randrange(2**32))
-            tasks.append(asyncio.create_task(self._act(client, conduct(dice, temper_of(dice)))))
-        done, acting = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-        for task in acting:
-            task.cancel()
-        await asyncio.gather(*acting, return_exceptions=True)
+            self._acting.append(asyncio.create_task(self._act(client, conduct(dice, temper_of(dice)))))
+        done, _ = await asyncio.wait(self._acting, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+        await self._stop_acting()
         for task in done:
             task.result()  # acts have no end: who stopped has failed
+
+    async def _stop_acting(self) -> None:
+        for task in self._acting:
+            task.cancel()
+        await asyncio.gather(*self._acting, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Stop everybody where they are; nothing happens to those who have handed in."""
+        await self._stop_acting()
+        for client in self.clients:
+            await client.close()
 
     async def _act(self, client: Client, acts: Iterator[Act]) -> None:
         back = asyncio.get_running_loop().call_later

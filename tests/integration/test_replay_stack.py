@@ -100,3 +100,19 @@ def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_f
     for promise in ("lost", "What the teacher sees", "What an analyst asks", "Everything is stopped"):
         assert promise in done.stdout
     assert not (server_folder / "state" / "local.json").exists()
+
+
+def test_a_bounded_locust_run_passes_on_a_stack_of_its_own() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "loadtests.locust_run", "--users", "8", "--seconds", "6"],
+        env={"PATH": os.environ["PATH"], "COLUMNS": "120"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nothing lost, doubled, out of order" in done.stdout
+    assert "passed" in done.stdout
