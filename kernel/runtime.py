@@ -3,6 +3,7 @@ What a running process needs: structured logs, the one list of metrics, a Postgr
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -15,6 +16,8 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from kernel.settings import Settings
+
+GC_ALLOCATIONS: Final = 50_000
 
 # -- metrics: the one list, with meaning and unit ------------------------------------------------------------
 
@@ -97,7 +100,7 @@ async def open_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool
     """
     return await asyncpg.create_pool(
         url or settings.database_url,
-        min_size=1,
+        min_size=0,  # a database that is away at start-up is found out by readiness, not by an exit
         max_size=settings.pool_connections_max,
         init=_setup_connection,
         command_timeout=15,
@@ -111,6 +114,10 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     import uvloop  # noqa: PLC0415  only processes need the loop, not whoever imports a metric
 
     async def body() -> None:
+        # What was imported lives as long as the process, and requests leave no cycles: look for them seldom.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_ALLOCATIONS, 20, 20)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
