@@ -79,3 +79,20 @@ def scope_of(role: Role, action: Action) -> Scope:
         message = f"The role {role} may not do {action}."
         raise ForbiddenError(message)
     return scope
+
+
+def table() -> str:
+    """Return the table as Markdown: a row per action, a column per role, the scope in the cell."""
+    lines = [
+        "| Action | " + " | ".join(Role) + " |",
+        "|---|" + "---|" * len(Role),
+        *(
+            f"| `{action}` | " + " | ".join(scopes.get(role, "") for role in Role) + " |"
+            for action, scopes in ACCESS.items()
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table(), end="")  # noqa: T201  the module's one purpose when run
