@@ -13,7 +13,7 @@ from rich.console import Console
 from deploy.local.server import ServerError
 from loadtests.bench import ingest, soak
 from loadtests.bench.loads import LoadError
-from loadtests.bench.report import show, write
+from loadtests.bench.report import show, show_rows, write
 from loadtests.bench.screen import Screen
 from loadtests.bench.stack import BenchError
 
@@ -34,6 +34,22 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def run_ingest(sizes: ingest.Sizes, screen: Screen) -> None:
+    """Measure, show, write."""
+    figures = asyncio.run(ingest.measure(sizes, screen))
+    show(screen.console, "ingest", figures)
+    screen.say(f"written to {write('ingest', figures)}")
+
+
+def run_soak(seconds: float, events_per_s: float | None, sizes: ingest.Sizes, screen: Screen) -> None:
+    """Measure, show, write; without a rate, at half of the saturation that was found last."""
+    rate = soak.rated_events_per_s() if events_per_s is None else events_per_s
+    figures = asyncio.run(soak.measure(seconds, rate, sizes, screen))
+    show(screen.console, "soak", msgspec.structs.replace(figures, memory={}))
+    show_rows(screen.console, "memory, MiB and MiB a minute", figures.memory)
+    screen.say(f"written to {write('soak', figures)}")
+
+
 def main() -> int:
     """Run what was asked for; 1 when a benchmark failed."""
     asked = options()
@@ -47,14 +63,10 @@ def main() -> int:
     try:
         for name in NAMES if asked.bench == "all" else (asked.bench,):
             console.rule(name)
-            figures: object
             if name == "ingest":
-                figures = asyncio.run(ingest.measure(sizes, screen))
+                run_ingest(sizes, screen)
             else:
-                rate = soak.rated_events_per_s() if asked.rate is None else asked.rate
-                figures = asyncio.run(soak.measure(asked.minutes * 60, rate, sizes, screen))
-            show(console, name, figures)
-            console.print(f"written to {write(name, figures)}", highlight=False)
+                run_soak(asked.minutes * 60, asked.rate, sizes, screen)
     except (BenchError, LoadError, ServerError) as error:
         console.print(f"[red]failed:[/] {error}", highlight=False)
         return 1

@@ -2,6 +2,7 @@
 What the ingest benchmark reports: exactly these keys, all from one run on one machine.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -65,6 +66,17 @@ def show(console: Console, title: str, content: object) -> None:
     table.add_column("value", justify="right")
     for name, value in _flat("", _rounded(msgspec.to_builtins(content))):
         table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
+    console.print(table)
+
+
+def show_rows(console: Console, title: str, rows: Mapping[str, object]) -> None:
+    """Print structs of one type as a table, one row each, the fields as columns."""
+    table = Table(title=title)
+    table.add_column("")
+    for field in msgspec.to_builtins(next(iter(rows.values()))):
+        table.add_column(field, justify="right")
+    for name, row in rows.items():
+        table.add_row(name, *(f"{value:,.2f}" for value in msgspec.to_builtins(row).values()))
     console.print(table)
 
 

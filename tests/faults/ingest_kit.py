@@ -1,5 +1,6 @@
 """
-What the deterministic fault tests share: careful clients that post without pause, and a proxy that cuts replies.
+What the deterministic fault tests share: careful clients that post without pause, and a proxy that cuts
+replies.
 """
 
 import asyncio
@@ -126,7 +127,10 @@ class Crowd:
         await asyncio.gather(*(poster.settle() for poster in self.posters))
 
     def check(self, *, lossless: bool = True) -> None:
-        """Compare with PostgreSQL: each event once, under the sequence that was acknowledged, dense and in order."""
+        """
+        Compare with PostgreSQL: each event once, under the sequence that was acknowledged, dense and in
+        order.
+        """
         for session in {poster.seat.session_id for poster in self.posters}:
             rows = self.world.stored(session)
             assert [row["seq"] for row in rows] == list(range(1, len(rows) + 1)), "sequences are dense"
@@ -163,7 +167,10 @@ async def crowd(world: World, url: str, *, sessions: int = 4) -> AsyncIterator[C
 
 
 class Proxy:
-    """A TCP proxy of one target; `cut_after` makes it swallow the reply to the next request that holds these bytes."""
+    """
+    A TCP proxy of one target; `cut_after` makes it swallow the reply to the next request that holds these
+    bytes.
+    """
 
     def __init__(self, port: int) -> None:
         self.cut_after: bytes | None = None

@@ -1,8 +1,11 @@
-"""Cut replies and unknown outcomes on the event path: nothing is lost, nothing is stored twice (spec.md I-2, X-1)."""
+"""
+Cut replies and unknown outcomes on the event path: nothing is lost, nothing is stored twice (spec.md I-2,
+X-1).
+"""
 
 import threading
-from functools import partial
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -86,7 +89,9 @@ async def test_a_reply_that_never_arrives_is_given_again_to_the_retry(
 async def test_a_cut_between_the_tier_and_redis_is_answered_503_and_the_retry_finds_the_event(
     api: Api,
 ) -> None:
-    """I-2, design.md: no call is repeated behind the client's back; the outcome is unknown, and said to be."""
+    """
+    I-2, design.md: no call is repeated behind the client's back; the outcome is unknown, and said to be.
+    """
     seat = api.world.seat()
     await api.event(seat)
     redis_url = api.at.settings.redis_url

@@ -1,6 +1,6 @@
 """
-What the ingest tests begin with: the application on a real socket in a thread of its own, the writer's threads, and
-people with running sessions. Everything runs on real servers.
+What the ingest tests begin with: the application on a real socket in a thread of its own, the writer's
+threads, and people with running sessions. Everything runs on real servers.
 """
 
 import asyncio
@@ -77,6 +77,7 @@ class World:
     """Two organisations in a migrated database, through the owner's connection."""
 
     def __init__(self, database: str) -> None:
+        self.address = database
         self.owner = psycopg.connect(database, autocommit=True, row_factory=dict_row)
         self.keyring = Keyring.parse(JWT_KEYS)
         self.org, self.elsewhere = uuid7(), uuid7()
@@ -154,7 +155,8 @@ class World:
 
     def session(self, attempt: UUID, *, mode: int = 1, started_s_ago: float = 0.0) -> int:
         found: int = self.one(
-            "INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)"
+            "INSERT INTO proctor_sessions"
+            " (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)"
             " SELECT a.id, a.exam_id, a.student_id, e.organisation_id, %s, now() - %s * interval '1 second'"
             " FROM exam_attempts a JOIN exams e ON e.id = a.exam_id WHERE a.id = %s RETURNING id",
             *(mode, started_s_ago, attempt),
@@ -173,8 +175,11 @@ class World:
 
     def sequences(self, session: int) -> list[int]:
         """Return the sequences of the session's rows and dead letters, sorted."""
-        both = "SELECT seq FROM events WHERE session_id = %s UNION ALL SELECT seq FROM dead_letters WHERE session_id = %s"
-        return [row["seq"] for row in self.rows(both + " ORDER BY seq", session, session)]
+        both = (
+            "SELECT seq FROM events WHERE session_id = %s"
+            " UNION ALL SELECT seq FROM dead_letters WHERE session_id = %s ORDER BY seq"
+        )
+        return [row["seq"] for row in self.rows(both, session, session)]
 
     def losses(self) -> list[dict[str, Any]]:
         return self.rows("SELECT * FROM stream_losses ORDER BY id")
@@ -445,7 +450,8 @@ def append(client: "redis.Redis", batch: Batch, session: int, **more: Any) -> li
         client: of Redis.
         batch: what goes into the stream, unchecked.
         session: whose.
-        more: `epoch`, `org`, `candidate` (empty for a service), `ranges`, `key`, `digest`, `heartbeat_us`, `latest_us`,
+        more: `epoch`, `org`, `candidate` (empty for a service), `ranges`, `key`, `digest`, `heartbeat_us`,
+            `latest_us`,
             `event_us`, `burst_us`, `ranges_max`, `clients_max`, `shards`.
     """
     shard = shard_of(session, more.get("shards", SHARDS))

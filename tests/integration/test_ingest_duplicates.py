@@ -9,7 +9,7 @@ import pytest
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from kernel.events import Role
-from tests.integration.ingest_kit import Answer, Api, Station, api_of, keystroke, station, until
+from tests.integration.ingest_kit import WITHIN_S, Answer, Api, Station, api_of, keystroke, station, until
 
 
 @pytest.fixture(scope="module")
@@ -203,8 +203,9 @@ async def test_a_duplicate_is_answered_as_such_after_the_session_has_ended(api: 
     async def ended() -> bool:
         return (await api.event(seat)).status == 409
 
-    while not await ended():
-        await asyncio.sleep(0.02)
+    async with asyncio.timeout(WITHIN_S):
+        while not await ended():  # noqa: ASYNC110  only another request can tell
+            await asyncio.sleep(0.02)
     again = await api.tab(seat, [1, 2])
 
     assert span(again) == (1, 2, True)

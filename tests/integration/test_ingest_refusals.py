@@ -1,4 +1,7 @@
-"""Every way in which ingest refuses, by status, code and effect (spec.md I-3, I-4, decision 4), and hostile bodies."""
+"""
+Every way in which ingest refuses, by status, code and effect (spec.md I-3, I-4, decision 4), and hostile
+bodies.
+"""
 
 import asyncio
 import base64
@@ -71,7 +74,7 @@ def body_for(path: str, seat: Seat, **more: Any) -> dict[str, Any]:
     return {"proctorSessionId": seat.session_id, **kind, **more}
 
 
-# -- 401, 403, 404 -----------------------------------------------------------------------------------------------
+# -- 401, 403, 404
 
 
 def forged(claims: dict[str, Any], **header: Any) -> str:
@@ -85,7 +88,9 @@ def forged(claims: dict[str, Any], **header: Any) -> str:
 
 @pytest.mark.parametrize("path", ROUTES)
 async def test_nobody_posts_without_a_genuine_access_token(api: Api, path: str) -> None:
-    """I-4 401: absent, malformed, expired, forged, unsigned, of an unknown key, or made for something else."""
+    """
+    I-4 401: absent, malformed, expired, forged, unsigned, of an unknown key, or made for something else.
+    """
     seat, world = api.world.seat(), api.world
     other_keys = Keyring({"test": b"another key of at least thirty-two bytes"})
     unknown_kid = Keyring({"elsewhere": b"a key that only the tests know, of 32 bytes or more"})
@@ -176,7 +181,7 @@ async def test_unknown_addresses_and_methods_are_problems_too(api: Api) -> None:
     assert_problem(await api.get("/api/proctor/event"), 405, "method_not_allowed")
 
 
-# -- 400, 415, 422 -----------------------------------------------------------------------------------------------
+# -- 400, 415, 422
 
 MALFORMED: list[bytes] = [
     b"",
@@ -295,7 +300,9 @@ async def test_every_value_that_is_not_allowed_is_named_by_its_path(api: Api) ->
 
 
 async def test_a_member_that_stands_twice_is_read_the_same_way_everywhere(api: Api) -> None:
-    """The last one counts, in every decoder: nobody can show one session to the check and another to the append."""
+    """
+    The last one counts, in every decoder: nobody can show one session to the check and another to the append.
+    """
     seat, other = api.world.seat(), api.world.seat()
     raw = f'{{"proctorSessionId":{seat.session_id},"proctorSessionId":{other.session_id},"eventType":102}}'
 
@@ -477,7 +484,7 @@ async def test_a_request_id_is_taken_over_only_where_it_is_harmless(api: Api) ->
     assert "script" not in bad.headers["X-Request-Id"]
 
 
-# -- compression, 413, 408 -----------------------------------------------------------------------------------------
+# -- compression, 413, 408
 
 
 @pytest.mark.parametrize(
@@ -587,7 +594,9 @@ async def test_the_largest_body_that_is_allowed_is_taken(api: Api) -> None:
 
 
 async def spoken(api: Api, *pieces: bytes | float) -> bytes:
-    """Write pieces to a connection of its own, waiting where a number stands; return what comes until the end."""
+    """
+    Write pieces to a connection of its own, waiting where a number stands; return what comes until the end.
+    """
     host, _, port = api.at.url.removeprefix("http://").partition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:
@@ -631,7 +640,10 @@ async def test_a_body_that_stalls_is_given_up_after_the_deadline(api: Api) -> No
     [
         b"POST /api/proctor/event HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /api/proctor/event HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde",
-        b"POST /api/proctor/event HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        (
+            b"POST /api/proctor/event HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
         b"POST /api/proctor/event HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"POST /api/proctor/event HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 20_000 + b"\r\n\r\n",
         b"POST /api/proctor/event HTTP/1.1\r\nHost: x\r\n bad: folded\r\n\r\n",
@@ -647,7 +659,7 @@ async def test_ambiguous_and_broken_http_is_refused(api: Api, head: bytes) -> No
     assert b"Traceback" not in reply
 
 
-# -- 409, 429 ------------------------------------------------------------------------------------------------------
+# -- 409, 429
 
 
 @pytest.mark.parametrize("status", [2, 3])
@@ -710,8 +722,10 @@ async def test_thousands_of_sessions_are_served_at_once(api: Api) -> None:
             (exam[0], user),
         )
         sessions = conn.execute(
-            "INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)"
-            " SELECT id, exam_id, student_id, %s, 1, now() FROM exam_attempts WHERE student_id = %s RETURNING id",
+            "INSERT INTO proctor_sessions"
+            " (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)"
+            " SELECT id, exam_id, student_id, %s, 1, now() FROM exam_attempts"
+            " WHERE student_id = %s RETURNING id",
             (world.org, user),
         ).fetchall()
     token = world.token(Role.student, user=user)

@@ -1,4 +1,6 @@
-"""The four routes of ingest with the shapes of both documents, on real servers (spec.md I-1, decisions 3 to 7)."""
+"""
+The four routes of ingest with the shapes of both documents, on real servers (spec.md I-1, decisions 3 to 7).
+"""
 
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime

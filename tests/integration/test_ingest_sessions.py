@@ -49,7 +49,7 @@ async def final_of(api: Api, seat: Seat) -> int:
     return found
 
 
-# -- ends and late events --------------------------------------------------------------------------------------------
+# -- ends and late events
 
 
 async def test_an_end_fixes_the_final_sequence_in_order_with_events_in_flight(api: Api) -> None:
@@ -157,7 +157,7 @@ async def test_a_session_that_redis_does_not_know_is_read_through(api: Api) -> N
     assert 99e6 < int(hash_[b"off"]) < 103e6
 
 
-# -- silences ----------------------------------------------------------------------------------------------------------
+# -- silences
 
 
 def gaps(api: Api, seat: Seat) -> list[dict[str, Any]]:
@@ -166,7 +166,9 @@ def gaps(api: Api, seat: Seat) -> list[dict[str, Any]]:
 
 
 async def test_a_silence_is_one_disconnection_at_its_place_and_one_reconnection(api: Api) -> None:
-    """P-3, decision 11: at 45 s after the last sign of life; once; counted in whole intervals when it ends."""
+    """
+    P-3, decision 11: at 45 s after the last sign of life; once; counted in whole intervals when it ends.
+    """
     seat = api.world.seat(started_s_ago=200)
     started = api.world.one("SELECT started_at FROM proctor_sessions WHERE id = %s", seat.session_id)
     (lost,) = await api.stored(seat, 1)
@@ -181,7 +183,10 @@ async def test_a_silence_is_one_disconnection_at_its_place_and_one_reconnection(
 
 
 async def test_a_gap_closes_with_its_class_after_the_client_is_back(api: Api) -> None:
-    """Decision 11: back-filled by its client it is `network`, else `unexplained`; the missed intervals are counted."""
+    """
+    Decision 11: back-filled by its client it is `network`, else `unexplained`; the missed intervals are
+    counted.
+    """
     filled, empty, ended = (api.world.seat(started_s_ago=200) for _ in range(3))
     for seat in (filled, empty, ended):
         await api.stored(seat, 1)
@@ -222,7 +227,7 @@ async def test_a_session_that_beats_has_no_gap(api: Api) -> None:
     assert gaps(api, seat) == []
 
 
-# -- clocks ------------------------------------------------------------------------------------------------------------
+# -- clocks
 
 
 def silent_for(api: Api, seat: Seat, seconds: float) -> None:

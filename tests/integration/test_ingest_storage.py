@@ -52,7 +52,7 @@ def letters(api: Api, seat: Seat) -> list[dict[str, object]]:
     return api.world.rows("SELECT * FROM dead_letters WHERE session_id = %s ORDER BY seq", seat.session_id)
 
 
-# -- dead letters ------------------------------------------------------------------------------------------------------
+# -- dead letters
 
 
 @pytest.mark.parametrize("poison", [NUL, TINY])
@@ -157,7 +157,7 @@ async def test_a_flood_stops_the_shard_and_nothing_is_lost_when_it_is_mended(
             assert letters(api, seat) == []
 
 
-# -- append-only ---------------------------------------------------------------------------------------------------------
+# -- append-only
 
 
 async def test_nobody_changes_a_stored_event_the_owner_neither(api: Api) -> None:
@@ -208,13 +208,16 @@ def test_no_role_may_rewrite_what_happened(database_as: Callable[[str], str]) ->
                     conn.execute(statement.encode())
 
 
-# -- back-pressure -------------------------------------------------------------------------------------------------------
+# -- back-pressure
 
 
 async def test_what_matters_least_is_shed_first_and_taken_again_once_the_backlog_is_gone(
     postgres: Postgres, template: dict[str, str], own_redis: Redis
 ) -> None:
-    """I-5: at the bound of the backlog heartbeats and severities of 3 and more still pass, others get Retry-After."""
+    """
+    I-5: at the bound of the backlog heartbeats and severities of 3 and more still pass, others get
+    Retry-After.
+    """
     with station(postgres, template, own_redis.url, writing=False, backlog_entries_max=100) as at:
         async with api_of(at) as api:
             seat, service = at.world.seat(), at.world.token(Role.service)
@@ -263,7 +266,10 @@ async def test_the_age_of_what_is_unwritten_counts_too(
 async def test_a_full_redis_refuses_and_recovers_by_itself(
     postgres: Postgres, template: dict[str, str], own_redis: Redis
 ) -> None:
-    """I-5, decision 7: 503 with Retry-After, every acknowledged event is stored, and trimming works without memory."""
+    """
+    I-5, decision 7: 503 with Retry-After, every acknowledged event is stored, and trimming works without
+    memory.
+    """
     with station(postgres, template, own_redis.url, writing=False, session_burst_events=100_000) as at:
         async with api_of(at) as api:
             seat = at.world.seat()

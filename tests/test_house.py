@@ -1,0 +1,139 @@
+"""The house rules that a machine can hold (our own "tidy"): see CONTRIBUTING.md."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import sql
+from core_api.app import routes
+from ingest.routes import ROUTES
+from kernel import access, errors, settings
+from kernel.openapi import document
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("kernel", "sql", "warehouse", "ingest", "core_api", "pipeline", "loadtests", "deploy")
+SOURCES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+VERB = re.compile(
+    r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|ALTER|CREATE|DROP|TRUNCATE|COPY \w+ FROM) "
+)
+# The naive design is measured as its document writes it, statements in the program and all.
+FOREIGN = {ROOT / "loadtests/baselines/seed_design.py"}
+LINES_MAX = 400
+# Utility statements cannot be prepared; the tests of their programs run them.
+UTILITY = re.compile(r"(COPY|LISTEN|CREATE|ALTER|DROP|CHECKPOINT|VACUUM|TRUNCATE|SET|BEGIN|COMMIT)\b")
+
+
+def strings(path: Path) -> list[ast.Constant]:
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+
+def test_python_holds_no_sql() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{text.lineno}"
+        for path in SOURCES
+        if path not in FOREIGN
+        for text in strings(path)
+        if VERB.match(str(text.value))
+    ]
+
+    assert found == []
+
+
+def statements() -> list[tuple[str, str]]:
+    return [(noun, name) for noun in sql.nouns() for name in sql.named(noun)]
+
+
+def numbered(text: str) -> str:
+    """Return a statement with psycopg's named parameters as $n, on one line and without comments."""
+    line = re.sub(r"(--[^\n]*\n|\s)+", " ", text).strip()
+    for number, name in enumerate(dict.fromkeys(re.findall(r"%\((\w+)\)s", line)), 1):
+        line = line.replace(f"%({name})s", f"${number}")
+    return line
+
+
+def test_every_named_query_prepares_on_the_migrated_database(database: str) -> None:
+    wrong: dict[str, str] = {}
+    with psycopg.connect(database, autocommit=True) as conn:
+        for noun, name in statements():
+            text = numbered(sql.named(noun)[name])
+            if UTILITY.match(text):
+                continue
+            try:
+                conn.execute(f"PREPARE tried AS {text}".encode())
+                conn.execute("DEALLOCATE tried")
+            except psycopg.Error as error:
+                wrong[f"{noun}.{name}"] = str(error)
+
+    assert wrong == {}
+
+
+def test_every_named_query_is_used_and_every_used_name_exists() -> None:
+    words = {
+        str(text.value) for path in [*SOURCES, *(ROOT / "tests").rglob("*.py")] for text in strings(path)
+    }
+
+    assert [f"{noun}.{name}" for noun, name in statements() if name not in words] == []
+
+
+def test_every_error_has_its_own_code_and_a_status_of_its_kind() -> None:
+    def below(kind: type[errors.DomainError]) -> list[type[errors.DomainError]]:
+        return [kind, *(deeper for sub in kind.__subclasses__() for deeper in below(sub))]
+
+    kinds = below(errors.DomainError)
+    codes = [kind.code for kind in kinds if kind.__module__ == "kernel.errors"]
+
+    assert len(codes) == len(set(codes))
+    assert all(400 <= kind.status <= 599 for kind in kinds)
+
+
+def test_every_route_is_in_the_openapi_document() -> None:
+    served = [*routes(), *ROUTES]
+    paths = document(served, title="Veritas", version="1")["paths"]
+
+    assert [
+        f"{route.method} {route.path}"
+        for route in served
+        if route.method.lower() not in paths.get(f"/api{route.path}", {})
+    ] == []
+
+
+def test_every_setting_is_described() -> None:
+    assert [name for name, _, text in settings.described() if not text] == []
+
+
+def test_every_room_says_what_it_is_for() -> None:
+    assert [
+        room for room in ROOMS if not ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+    ] == []
+
+
+def test_no_module_has_grown_a_second_subject() -> None:
+    assert [
+        f"{path.relative_to(ROOT)}: {lines}"
+        for path in SOURCES
+        if (lines := len(path.read_text().splitlines())) > LINES_MAX
+    ] == []
+
+
+def test_the_printed_access_table_is_the_one_in_force() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    printed = text.partition("<!-- access table -->\n")[2].partition("<!-- end of access table -->")[0]
+
+    assert printed == access.table()
+
+
+@pytest.mark.parametrize("word", ["/" + "work/", "py" + "pi.org", "deb" + "ian.org", "npm" + "js"])
+def test_the_project_names_no_machine_and_no_registry(word: str) -> None:
+    found = subprocess.run(
+        ["git", "grep", "-lI", "-e", word, "--", "."], cwd=ROOT, check=False, capture_output=True, text=True
+    )
+
+    assert found.stdout == ""
