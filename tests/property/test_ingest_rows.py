@@ -1,0 +1,162 @@
+"""The writer's columns against a plain model of one event at a time (spec.md I-6, I-7)."""
+
+from array import array
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.columns import count_violations
+from ingest.encoding import Request, progress_of, rows_of
+from ingest.store import renumber
+from ingest.stream import BATCH_VERSION, HEADER, NO_TIME, OFFSET_UNKNOWN, Batch
+from kernel.events import EventType, is_violation
+
+BACKFILL_US = 5_000_000
+TYPES = st.sampled_from([EventType.Heartbeat, EventType.TabSwitched, EventType.Keystroke, EventType.Other])
+TIMES = st.integers(1_000_000_000, 2_000_000_000)
+
+
+@st.composite
+def request(
+    draw: st.DrawFn, session: int, seq: int, previous: int, at: int
+) -> tuple[Request, dict[str, Any]]:
+    count = draw(st.integers(1, 5))
+    types = draw(st.lists(TYPES, min_size=count, max_size=count))
+    severities = draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))
+    times = draw(st.lists(st.none() | TIMES, min_size=count, max_size=count))
+    offset = draw(st.just(OFFSET_UNKNOWN) | st.integers(-(10**8), 10**8))
+    late = draw(st.booleans())
+    client = draw(st.none() | st.integers(-(2**63), 2**63 - 1))
+    first = draw(st.integers(1, 100))
+    spread = draw(st.booleans())
+    numbers = None if client is None else [first + i * (2 if spread else 1) for i in range(count)]
+    batch = Batch(
+        version=BATCH_VERSION,
+        client=client,
+        sequences=numbers if spread or numbers is None else first,
+        types=bytes(types),
+        severities=bytes(severities),
+        client_us=array("q", [NO_TIME if time is None else time for time in times]).tobytes(),
+        payloads=[None] * count,
+    )
+    header = np.array([(session, seq, count, at, previous, offset, int(late))], dtype=HEADER).tobytes()
+    plain = {
+        "session": session, "seq": seq, "types": types, "severities": severities, "times": times,
+        "offset": offset, "late": late, "client": client, "numbers": numbers, "at": at, "previous": previous,
+    }  # fmt: skip
+    return Request(header, batch), plain
+
+
+@st.composite
+def stream(draw: st.DrawFn) -> list[tuple[Request, dict[str, Any]]]:
+    """A shard's entries in stream order: sessions interleaved, each with dense sequences and rising times."""
+    sessions = draw(st.lists(st.integers(1, 3), min_size=1, max_size=8))
+    gaps = draw(st.lists(st.integers(0, 10**8), min_size=len(sessions), max_size=len(sessions)))
+    moments = list(accumulate(gaps, initial=1_500_000_000))[1:]
+    state: dict[int, tuple[int, int]] = {}
+    entries = []
+    for session, at in zip(sessions, moments, strict=True):
+        seq, previous = state.get(session, (1, 1_500_000_000))
+        entry = draw(request(session, seq, previous, at))
+        entries.append(entry)
+        state[session] = (seq + len(entry[1]["types"]), at)
+    return entries
+
+
+def modelled(plain: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = []
+    for i, (number, severity, time) in enumerate(
+        zip(plain["types"], plain["severities"], plain["times"], strict=True)
+    ):
+        effective = None
+        if time is not None and plain["offset"] != OFFSET_UNKNOWN:
+            corrected = time + plain["offset"]
+            if plain["at"] - corrected > BACKFILL_US:
+                effective = min(max(corrected, plain["previous"]), plain["at"])
+        rows.append(
+            {
+                "session_id": plain["session"],
+                "seq": plain["seq"] + i,
+                "occurred_at": plain["at"],
+                "effective_at": effective,
+                "client_at": time,
+                "client": plain["client"],
+                "client_seq": None if plain["numbers"] is None else plain["numbers"][i],
+                "event_type": int(number),
+                "severity": severity,
+                "is_violation": is_violation(number, severity),
+                "is_late": plain["late"],
+                "event_name": None,
+                "payload": None,
+            }
+        )
+    return rows
+
+
+def plainly(table: pa.RecordBatch) -> list[dict[str, Any]]:
+    columns = {
+        field.name: (
+            table.column(field.name).cast(pa.int64())
+            if pa.types.is_timestamp(field.type)
+            else table.column(field.name)
+        ).to_pylist()
+        for field in table.schema
+    }
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+@given(stream())
+def test_rows_are_what_one_event_at_a_time_would_make_sorted_by_session_and_sequence(
+    entries: list[tuple[Request, dict[str, Any]]],
+) -> None:
+    expected = sorted(
+        (row for _, plain in entries for row in modelled(plain)),
+        key=lambda row: (row["session_id"], row["seq"]),
+    )
+
+    rows = rows_of([entry for entry, _ in entries], BACKFILL_US)
+
+    assert plainly(rows.table) == expected
+
+
+@given(stream())
+def test_progress_sums_each_session_up(entries: list[tuple[Request, dict[str, Any]]]) -> None:
+    rows = [row for _, plain in entries for row in modelled(plain)]
+
+    progress = progress_of(rows_of([entry for entry, _ in entries], BACKFILL_US), [])
+
+    for i, session in enumerate(progress.sessions):
+        own = [row for row in rows if row["session_id"] == session]
+        beats = [row["occurred_at"] for row in own if row["event_type"] == 1 and row["effective_at"] is None]
+        assert progress.through[i] == max(row["seq"] for row in own)
+        assert progress.events[i] == len(own)
+        assert progress.violations[i] == sum(row["is_violation"] for row in own)
+        assert progress.last_us[i] == max(row["occurred_at"] for row in own)
+        assert progress.heartbeat_us[i] == (max(beats) if beats else None)
+
+
+@given(st.lists(st.tuples(st.sampled_from(list(EventType)), st.integers(0, 5)), min_size=1, max_size=20))
+def test_violations_are_counted_by_column_as_one_by_one(events: list[tuple[EventType, int]]) -> None:
+    types, severities = bytes(t for t, _ in events), bytes(s for _, s in events)
+
+    assert count_violations(types, severities) == sum(is_violation(t, s) for t, s in events)
+
+
+@given(stream(), st.dictionaries(st.integers(1, 3), st.integers(0, 30)))
+def test_renumbered_requests_continue_what_is_stored(
+    entries: list[tuple[Request, dict[str, Any]]], through: dict[int, int]
+) -> None:
+    """After a roll-back: no sequence is given twice, and each session goes on after what is stored."""
+    last = dict(through)
+
+    requests, _ = renumber([entry for entry, _ in entries], dict(through))
+
+    for moved in requests:
+        header = np.frombuffer(moved.header, dtype=HEADER)[0]
+        session = int(header["session"])
+        assert int(header["seq"]) > last.get(session, 0)
+        last[session] = int(header["seq"]) + int(header["events"]) - 1
