@@ -72,9 +72,9 @@ def show(console: Console, title: str, content: object) -> None:
 def show_rows(console: Console, title: str, rows: Mapping[str, object]) -> None:
     """Print structs of one type as a table, one row each, the fields as columns."""
     table = Table(title=title)
-    table.add_column("")
+    table.add_column(no_wrap=True)
     for field in msgspec.to_builtins(next(iter(rows.values()))):
-        table.add_column(field, justify="right")
+        table.add_column(field.replace("_", "\n"), justify="right")
     for name, row in rows.items():
         table.add_row(name, *(f"{value:,.2f}" for value in msgspec.to_builtins(row).values()))
     console.print(table)
