@@ -46,8 +46,11 @@ _SEVERITIES: Final[dict[int | str, int]] = {
 }
 _OTHER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can show what is stored
-_PLACES_MAX: Final = 16_383  # of PostgreSQL's numeric
-_STRING_OR_TINY: Final = re.compile(r'"(?:[^"\\]|\\.)*"|(?:\.(?P<places>\d+))?[eE]-(?P<exponent>\d+)')
+# PostgreSQL's numeric takes 16,383 decimal places: 5,999 written out and an exponent of -9,999 fit.
+_TINY: Final = re.compile(r"[eE]-0*[1-9]\d{4}|\.\d{6000,}[eE]-")
+_STEPS: Final = bytes(
+    {ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(code, 0) for code in range(256)
+)
 _VIOLATING: Final = bytes(number in VIOLATION_TYPES for number in range(256))
 _parse: Final = msgspec.json.Decoder().decode
 # A flat object is what clients send; decoding it so is a check of its depth as well.
@@ -157,48 +160,27 @@ def _wrong(text: str, settings: Settings) -> str | None:
 
 def too_deep(text: str, depth_max: int) -> bool:
     """Tell whether valid JSON text nests deeper than `depth_max`; brackets inside strings do not count."""
-    return text.count("[") + text.count("{") > depth_max and _depth_exceeds(text, depth_max)
-
-
-def _depth_exceeds(text: str, depth_max: int) -> bool:
-    depth, inside, escaped = 0, False, False
-    for character in text:
-        if inside:
-            if escaped:
-                escaped = False
-            elif character == "\\":
-                escaped = True
-            elif character == '"':
-                inside = False
-        elif character == '"':
-            inside = True
-        elif character in "[{":
-            depth += 1
-            if depth > depth_max:
-                return True
-        elif character in "]}":
-            depth -= 1
-    return False
+    if text.count("[") + text.count("{") <= depth_max:
+        return False
+    steps = np.frombuffer(_outside_strings(text).encode().translate(_STEPS), dtype=np.int8)
+    return bool(np.cumsum(steps, dtype=np.int64).max() > depth_max)
 
 
 def holds_nul(text: str) -> bool:
-    r"""Tell whether valid JSON text escapes a NUL: an odd number of backslashes before `u0000`."""
-    return any(len(match.group(1)) % 2 for match in re.finditer(r"(\\+)u0000", text))
+    r"""Tell whether valid JSON text escapes a NUL: `\u0000` behind no backslash of its own."""
+    return "\\u0000" in text.replace("\\\\", "")
 
 
 def holds_tiny(text: str) -> bool:
     """
-    Tell whether valid JSON text holds a number of more decimal places than PostgreSQL's numeric has.
+    Tell whether valid JSON text holds a number of more decimal places than PostgreSQL is sure to take.
 
     Decoding refuses too large numbers; a tiny one is rounded there, and would be an error in the table.
     """
-    return any(
-        match["exponent"] is not None
-        and len(match["places"] or "") + _bounded(match["exponent"]) > _PLACES_MAX
-        for match in _STRING_OR_TINY.finditer(text)
-    )
+    return _TINY.search(text) is not None and _TINY.search(_outside_strings(text)) is not None
 
 
-def _bounded(digits: str) -> int:
-    significant = digits.lstrip("0") or "0"
-    return int(significant) if len(significant) <= 6 else _PLACES_MAX + 1
+def _outside_strings(text: str) -> str:
+    """Return valid JSON text without what its strings hold; a backslash stands in strings only."""
+    plain = text.replace("\\\\", "").replace('\\"', "")
+    return '"'.join(plain.split('"')[::2])
