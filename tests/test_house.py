@@ -75,7 +75,49 @@ def test_every_named_query_prepares_on_the_migrated_database(database: str) -> N
     assert wrong == {}
 
 
-def test_every_named_query_is_used_and_every_used_name_exists() -> None:
+def file_of(node: ast.expr, bound: dict[str, str]) -> str | None:
+    """Return the noun whose queries an expression gives: `named("noun")`, or a name bound to that."""
+    match node:
+        case ast.Call(func=ast.Name(id="named"), args=[ast.Constant(value=str(noun))]):
+            return noun
+        case ast.Name(id=name):
+            return bound.get(name)
+        case _:
+            return None
+
+
+def asked_for(path: Path) -> list[tuple[str, str]]:
+    """Return (noun, name) of every query that a module asks for, directly or by a constant of its own."""
+    tree = ast.parse(path.read_text())
+    bound: dict[str, str] = {}
+    for node in ast.walk(tree):
+        match node:
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                bound[name] = file_of(value, {}) or ""
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                bound[name] = file_of(value, {}) or ""
+    return [
+        (noun, node.slice.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+        and (noun := file_of(node.value, bound))
+    ]
+
+
+def test_every_query_that_is_asked_for_exists() -> None:
+    asked = {(path, *which) for path in SOURCES for which in asked_for(path)}
+
+    assert len(asked) > 50, "the search must find what the modules ask for"
+    assert [
+        f"{path.relative_to(ROOT)}: {noun}.{name}"
+        for path, noun, name in asked
+        if name not in sql.named(noun)
+    ] == []
+
+
+def test_every_named_query_is_used() -> None:
     words = {
         str(text.value) for path in [*SOURCES, *(ROOT / "tests").rglob("*.py")] for text in strings(path)
     }
@@ -103,6 +145,17 @@ def test_every_route_is_in_the_openapi_document() -> None:
         for route in served
         if route.method.lower() not in paths.get(f"/api{route.path}", {})
     ] == []
+
+
+def test_only_these_routes_need_no_token() -> None:
+    """A-4: whoever adds one writes it down here."""
+    assert {route.path for route in [*routes(), *ROUTES] if route.action is None} == {
+        "/auth/login",
+        "/auth/launch",
+        "/openapi.json",
+        "/docs",
+        "/docs/{file}",
+    }
 
 
 def test_every_setting_is_described() -> None:

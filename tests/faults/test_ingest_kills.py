@@ -34,6 +34,7 @@ SETTINGS = {
 
 @pytest.fixture(scope="module")
 def path() -> Iterator[Rig]:
+    """One path for all tests; what they kill they start from the main thread, with which it ends."""
     folder = make_server_folder()
     with rig(folder, **SETTINGS) as running:
         asyncio.run(running.wait_ready())

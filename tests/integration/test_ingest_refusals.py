@@ -525,7 +525,10 @@ async def test_a_small_body_that_decompresses_to_gigabytes_costs_no_memory(api: 
 async def test_a_zstd_frame_with_a_huge_window_is_refused(api: Api) -> None:
     """I-4 400: the window is memory before the first byte."""
     seat = api.world.seat()
-    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.content_size_flag: 0}
+    options: dict[int, int] = {
+        zstd.CompressionParameter.window_log: 27,
+        zstd.CompressionParameter.content_size_flag: 0,
+    }
     packer = zstd.ZstdCompressor(options=options)
     frame = packer.compress(b"{}") + packer.flush()
 
@@ -627,7 +630,8 @@ async def test_a_body_that_stalls_is_given_up_after_the_deadline(api: Api) -> No
     ).encode()
 
     silent = await spoken(api, head, b'{"proctor')
-    drip = await spoken(api, head, *([b"{", DEADLINE_S / 3] * 4))
+    drops: list[bytes | float] = [b"{", DEADLINE_S / 3]
+    drip = await spoken(api, head, *(drops * 4))
 
     for reply in (silent, drip):
         assert b" 408 " in reply.split(b"\r\n")[0]

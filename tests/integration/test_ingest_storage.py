@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psycopg
@@ -48,7 +49,7 @@ def own_redis(server_folder: Path) -> Iterator[Redis]:
     server.close()
 
 
-def letters(api: Api, seat: Seat) -> list[dict[str, object]]:
+def letters(api: Api, seat: Seat) -> list[dict[str, Any]]:
     return api.world.rows("SELECT * FROM dead_letters WHERE session_id = %s ORDER BY seq", seat.session_id)
 
 
