@@ -9,7 +9,7 @@ an error reply. Compressed bodies are decompressed here, within a bound, so the 
 import asyncio
 import re
 import zlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -40,6 +40,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 log = structlog.get_logger(__name__)
 
 SETTINGS: Final = web.AppKey("settings", Settings)
+SPOKEN: Final = web.AppKey("spoken", set[object])  # open connections on which a request has come
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 API_PREFIX: Final = "/api"
 _REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -124,6 +125,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID_FORM.fullmatch(given) else str(uuid_utils.uuid7())
     request[REQUEST_ID] = request_id
+    request.app[SPOKEN].add(request.protocol)
     try:
         response = await handler(request)
     except DomainError as error:
@@ -312,7 +314,29 @@ def new_app(settings: Settings) -> web.Application:
     """Return an application with the problem middleware and the body bound."""
     app = web.Application(middlewares=[problems], client_max_size=settings.body_bytes_max)
     app[SETTINGS] = settings
+    app[SPOKEN] = set()
     return app
+
+
+async def _watch_silent(runner: web.AppRunner, spoken: set[object], deadline_s: float) -> AsyncIterator[None]:
+    """Close connections on which no request came within the deadline; aiohttp itself would wait for ever."""
+
+    async def watch() -> None:
+        since: dict[object, float] = {}
+        while True:
+            await asyncio.sleep(deadline_s / 4)
+            now = perf_counter()
+            connections = [] if runner.server is None else runner.server.connections
+            spoken.intersection_update(connections)
+            since = {each: since.get(each, now) for each in connections if each not in spoken}
+            for each in connections:
+                if now - since.get(each, now) > deadline_s:
+                    each.force_close()
+
+    task = asyncio.create_task(watch())
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def serve(app: web.Application, settings: Settings, *, port: int | None = None) -> web.AppRunner:
@@ -329,6 +353,7 @@ async def serve(app: web.Application, settings: Settings, *, port: int | None = 
         shutdown_timeout=settings.shutdown_s,
         keepalive_timeout=75,
     )
+    app.cleanup_ctx.append(lambda _: _watch_silent(runner, app[SPOKEN], settings.read_deadline_s))
     await runner.setup()
     site = web.TCPSite(
         runner,

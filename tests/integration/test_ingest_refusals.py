@@ -639,6 +639,28 @@ async def test_a_body_that_stalls_is_given_up_after_the_deadline(api: Api) -> No
         assert b"connection: close" in reply.lower()
 
 
+@pytest.mark.parametrize("said", [b"", b"POST /api/proctor/event HTTP/1.1\r\nHost: x\r\nX-Slow: "])
+async def test_a_connection_that_never_finishes_its_headers_is_closed(api: Api, said: bytes) -> None:
+    """I-4: the read deadline holds for headers too; a connection that had a request is kept."""
+    host, _, port = api.at.url.removeprefix("http://").partition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    idle_reader, idle_writer = await asyncio.open_connection(host, int(port))
+    ask = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    writer.write(said)
+    replies = []
+    async with asyncio.timeout(10 * DEADLINE_S):
+        for pause_s in (0.0, 2 * DEADLINE_S):
+            await asyncio.sleep(pause_s)
+            idle_writer.write(ask)
+            replies.append(await idle_reader.readuntil(b'"ok"}'))
+        rest = await reader.read()
+    for each in (writer, idle_writer):
+        each.close()
+
+    assert rest == b""
+    assert [reply.split(b" ")[1] for reply in replies] == [b"200", b"200"]
+
+
 @pytest.mark.parametrize(
     "head",
     [
