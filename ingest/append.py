@@ -8,7 +8,7 @@ nothing was written and the reason is known. A cut connection means the outcome 
 
 import hashlib
 import struct
-from itertools import pairwise
+from itertools import pairwise, repeat
 from time import perf_counter
 from typing import Any, Final
 
@@ -316,7 +316,7 @@ def _accepted(reply: list[Any], admitted: Admitted) -> Appended:
         missing=missing,
         late=bool(reply[6]),
     )
-    return Appended(ack, [(first + step, at) for step in range(admitted.events)], int(reply[3]))
+    return Appended(ack, _positions(first, admitted.events, at), int(reply[3]))
 
 
 def _again(reply: list[Any]) -> Appended:
@@ -328,7 +328,11 @@ def _again(reply: list[Any]) -> Appended:
         duplicate=True,
         duplicates=events,
     )
-    return Appended(ack, [(first + step, at) for step in range(events)], int(reply[4]))
+    return Appended(ack, _positions(first, events, at), int(reply[4]))
+
+
+def _positions(first: int, events: int, at_us: int) -> list[tuple[int, int]]:
+    return list(zip(range(first, first + events), repeat(at_us), strict=False))
 
 
 async def load_functions(link: RedisLink) -> None:

@@ -82,12 +82,13 @@ def type_column(given: list[int | str], faults: list[Fault]) -> tuple[bytes, lis
 def severity_column(given: list[int | str], faults: list[Fault]) -> bytes:
     """Return severities, one byte an event."""
     numbers = list(map(_SEVERITIES.get, given))
-    if None in numbers:
-        faults += [
-            fault(index, "severity", "Expected 0 to 5, normal, warning or critical")
-            for index, number in enumerate(numbers)
-            if number is None
-        ]
+    if None not in numbers:
+        return bytes(cast("list[int]", numbers))
+    faults += [
+        fault(index, "severity", "Expected 0 to 5, normal, warning or critical")
+        for index, number in enumerate(numbers)
+        if number is None
+    ]
     return bytes(number or 0 for number in numbers)
 
 
@@ -105,11 +106,11 @@ def time_column(given: list[datetime | None], faults: list[Fault]) -> tuple[byte
     """
     Return client times as packed int64 microseconds, NO_TIME where absent, and the latest if all are there.
     """
-    if None not in given:
-        seconds = np.array([when.timestamp() for when in given if when is not None])
-        us = np.rint(seconds * 1_000_000).astype("<i8")
-        if us.size and us.min() >= 0 and us.max() <= _TIME_MAX_US:
-            return us.tobytes(), int(us.max())
+    if given and None not in given:
+        seconds = list(map(datetime.timestamp, cast("list[datetime]", given)))
+        latest = max(seconds)
+        if min(seconds) >= 0 and latest * 1e6 <= _TIME_MAX_US:
+            return np.rint(np.array(seconds) * 1e6).astype("<i8").tobytes(), round(latest * 1e6)
     packed = array("q")
     for index, when in enumerate(given):
         value = NO_TIME if when is None else round(when.timestamp() * 1_000_000)
@@ -140,9 +141,16 @@ def check_payloads(given: list[str | None], settings: Settings, faults: list[Fau
             if checked is not None and (message := _wrong(checked, settings)):
                 faults.append(fault(index, "metadataJson", message))
     together = "".join(texts)
-    if "\\u0000" in together or "e-" in together or "E-" in together:
+    if _may_be_unstorable(together):
         return [i for i, t in enumerate(given) if t is not None and (holds_nul(t) or holds_tiny(t))] or None
     return None
+
+
+def _may_be_unstorable(text: str) -> bool:
+    """Tell at the speed of memory whether a NUL or a tiny number is possible: single characters come first."""
+    return ("\\" in text and "\\u0000" in text) or (
+        "-" in text and (("e" in text and "e-" in text) or ("E" in text and "E-" in text))
+    )
 
 
 def _wrong(text: str, settings: Settings) -> str | None:

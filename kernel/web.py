@@ -10,6 +10,7 @@ import asyncio
 import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import cache
 from time import perf_counter
 from typing import Any, Final, TypeVar
 
@@ -145,9 +146,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         response.headers["X-Request-Id"] = request_id
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unmatched"
-    HTTP_REQUESTS.labels(request.method, route, response.status).inc()
-    HTTP_SECONDS.labels(route).observe(perf_counter() - started)
+    _requests(request.method if resource is not None else "any", route, response.status).inc()
+    _seconds(route).observe(perf_counter() - started)
     return response
+
+
+_requests: Final = cache(HTTP_REQUESTS.labels)  # the look-up itself takes longer than the count
+_seconds: Final = cache(HTTP_SECONDS.labels)
 
 
 def _from_aiohttp(error: web.HTTPException) -> DomainError:
