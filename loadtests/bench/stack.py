@@ -148,7 +148,7 @@ def programs(
     with log.open("ab") as sink:
         try:
             for name, arguments in commands:
-                process = subprocess.Popen([*words, *arguments], stdout=sink, stderr=sink, cwd=ROOT)  # noqa: S603
+                process = subprocess.Popen([*words, *arguments], stdout=sink, stderr=sink, cwd=ROOT, start_new_session=True)  # noqa: S603
                 started.append(Program(name, process))
             yield started
         finally:
