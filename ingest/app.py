@@ -11,6 +11,7 @@ from aiohttp import web
 from ingest.append import Appender, load_functions
 from ingest.epochs import Epochs
 from ingest.link import RedisLink
+from ingest.meter import Meter
 from ingest.pressure import Pressure
 from ingest.routes import TIER, Tier
 from ingest.sessions import Sessions
@@ -67,6 +68,7 @@ class Part:
             appender=Appender(link, epochs, sessions, settings),
             sessions=sessions,
             pressure=pressure,
+            meter=Meter(settings.sender_bytes_per_s, settings.sender_burst_bytes),
             keyring=Keyring.parse(settings.jwt_keys),
             verified={},
         )

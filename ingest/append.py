@@ -69,6 +69,9 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
     `duplicate`); `sequences` gives them one by one where a part was received before. `ackedThrough` and
     `missing` are about this client instance's clientSequence. `storedThrough` is the server sequence that
     PostgreSQL has committed: a careful client keeps its copy until then.
+
+    An ack that no longer covers what an earlier one did tells of a loss: those events go out again before
+    `storedThrough` is looked at, for their server sequences have been given out anew.
     """
 
     sequence_from: int

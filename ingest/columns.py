@@ -147,7 +147,7 @@ def check_payloads(given: list[str | None], settings: Settings, faults: list[Fau
 
 
 def _may_be_unstorable(text: str) -> bool:
-    """Tell at the speed of memory whether a NUL or a tiny number is possible: single characters come first."""
+    """Tell whether a NUL or a tiny number is possible; looking for single characters first is quick."""
     return ("\\" in text and "\\u0000" in text) or (
         "-" in text and (("e" in text and "e-" in text) or ("E" in text and "E-" in text))
     )

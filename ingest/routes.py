@@ -3,6 +3,7 @@ The routes of ingest: read, admit, append, answer.
 """
 
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ingest import replies
 from ingest.admission import BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
 from ingest.append import Appended, Appender, Sender
+from ingest.meter import Meter
 from ingest.pressure import Pressure
 from ingest.reading import read_bulk, read_each, refuse_large_events
 from ingest.sessions import Sessions
@@ -42,6 +44,7 @@ class Tier(Struct, frozen=True):
     sessions: Sessions
     pressure: Pressure
     keyring: Keyring
+    meter: Meter
     verified: dict[str, Claims]
 
 
@@ -82,6 +85,26 @@ def sender_of(request: web.Request) -> Sender:
     return Sender(user="" if claims.role is Role.service else claims.user_id, org=claims.org)
 
 
+async def _receive(request: web.Request) -> tuple[Sender, bytes]:
+    """
+    Return who posts, and what: the decoded bytes, within the sender's allowance.
+
+    Raises:
+        DomainError: what `sender_of`, `Meter` and `read_body` raise.
+    """
+    settings, meter, sender = request.app[SETTINGS], request.app[TIER].meter, sender_of(request)
+    if not sender.user:
+        return sender, await read_body(request, settings)
+    meter.check(sender.user, monotonic())
+    try:
+        body = await read_body(request, settings)
+    except (TooLargeError, MalformedError):
+        meter.charge(sender.user, settings.decoded_bytes_max, monotonic())
+        raise
+    meter.charge(sender.user, len(body), monotonic())
+    return sender, body
+
+
 def _key_of(request: web.Request) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
@@ -110,8 +133,8 @@ async def post_event(request: web.Request) -> web.Response:
     Log one event. A retry with the same clientSequence or Idempotency-Key gets the first reply, as a
     duplicate.
     """
-    settings, tier, sender = request.app[SETTINGS], request.app[TIER], sender_of(request)
-    body = await read_body(request, settings)
+    settings, tier = request.app[SETTINGS], request.app[TIER]
+    sender, body = await _receive(request)
     refuse_large_events(body, settings)
     event = decode(body, _SINGLE)
     admitted = admit([event], client=_client(event.client_instance), first_sequence=None, settings=settings)
@@ -124,9 +147,9 @@ async def post_event(request: web.Request) -> web.Response:
 
 async def post_bulk(request: web.Request) -> web.Response:
     """Log a batch of events of one session: all of them, or none and every fault is named with its index."""
-    settings, tier, sender = request.app[SETTINGS], request.app[TIER], sender_of(request)
+    settings, tier = request.app[SETTINGS], request.app[TIER]
     partial = bool(request.query_string) and decode_query(request, BulkQuery).partial
-    body = await read_body(request, settings)
+    sender, body = await _receive(request)
     if partial:
         return await _partial(request, body, sender)
     batch: BulkIn = read_bulk(body, settings)
@@ -173,8 +196,8 @@ async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Res
 
 async def post_heartbeat(request: web.Request) -> web.Response:
     """Say that the client is there. Every 15 s; a silence of 45 s is recorded as a disconnection."""
-    settings, tier, sender = request.app[SETTINGS], request.app[TIER], sender_of(request)
-    body = await read_body(request, settings)
+    settings, tier = request.app[SETTINGS], request.app[TIER]
+    sender, body = await _receive(request)
     refuse_large_events(body, settings)
     beat = decode(body, _HEARTBEAT)
     event = EventIn(
@@ -204,8 +227,8 @@ async def post_monitor_events(request: web.Request) -> web.Response:
     A list may span many attempts: each attempt's events are stored whole or not at all, with a result for
     each.
     """
-    settings, sender = request.app[SETTINGS], sender_of(request)
-    body = await read_body(request, settings)
+    settings = request.app[SETTINGS]
+    sender, body = await _receive(request)
     refuse_large_events(body, settings)
     posted = decode(body, _MONITOR)
     if isinstance(posted, MonitorIn):

@@ -148,7 +148,10 @@ def programs(
     with log.open("ab") as sink:
         try:
             for name, arguments in commands:
-                process = subprocess.Popen([*words, *arguments], stdout=sink, stderr=sink, cwd=ROOT, start_new_session=True)  # noqa: S603
+                # A session of its own, as under the supervisor: schedulers share cores by session.
+                process = subprocess.Popen(  # noqa: S603
+                    [*words, *arguments], stdout=sink, stderr=sink, cwd=ROOT, start_new_session=True
+                )
                 started.append(Program(name, process))
             yield started
         finally:

@@ -118,7 +118,7 @@ INSERT INTO heartbeat_gaps (session_id, started_at, state) VALUES ($1, $2, 'open
 SELECT g.session_id, g.started_at, s.organisation_id, back.occurred_at AS back_at, coalesce(back.occurred_at, s.ended_at) AS ended_at,
        EXISTS (SELECT FROM events f
                WHERE f.session_id = g.session_id AND f.effective_at > g.started_at
-                 AND f.effective_at < coalesce(back.occurred_at, s.ended_at) AND f.client IS NOT NULL
+                 AND f.effective_at < coalesce(back.occurred_at, s.ended_at) AND f.client_at IS NOT NULL
                  AND f.occurred_at >= g.started_at) AS is_filled
 FROM heartbeat_gaps g
 JOIN proctor_sessions s ON s.id = g.session_id

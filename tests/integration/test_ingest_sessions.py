@@ -1,7 +1,7 @@
 """Ends, late events, silences and clocks of a proctor session (spec.md P-2, P-3, I-6, decision 11)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,17 +11,10 @@ from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from ingest.stream import session_key
 from kernel.events import EventType, Role
-from tests.integration.ingest_kit import (
-    Api,
-    Seat,
-    Station,
-    answered,
-    api_of,
-    keystroke,
-    stamp,
-    station,
-    until,
-)
+from tests.integration.ingest_kit.api import Api, answered, keystroke, stamp
+from tests.integration.ingest_kit.station import Station, station
+from tests.integration.ingest_kit.waiting import until
+from tests.integration.ingest_kit.world import Seat
 
 SECOND = timedelta(seconds=1)
 
@@ -30,12 +23,6 @@ SECOND = timedelta(seconds=1)
 def running(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Station]:
     with station(postgres, template, redis_server.url, backfill_grace_s=0.5) as at:
         yield at
-
-
-@pytest.fixture
-async def api(running: Station) -> AsyncIterator[Api]:
-    async with api_of(running) as client:
-        yield client
 
 
 async def final_of(api: Api, seat: Seat) -> int:
@@ -184,30 +171,32 @@ async def test_a_silence_is_one_disconnection_at_its_place_and_one_reconnection(
 
 async def test_a_gap_closes_with_its_class_after_the_client_is_back(api: Api) -> None:
     """
-    Decision 11: back-filled by its client it is `network`, else `unexplained`; the missed intervals are
-    counted.
+    Decision 11: back-filled by its client, named or not, it is `network`, else `unexplained`; the missed
+    intervals are counted.
     """
-    filled, empty, ended = (api.world.seat(started_s_ago=200) for _ in range(3))
-    for seat in (filled, empty, ended):
+    seats = filled, nameless, empty, ended = tuple(api.world.seat(started_s_ago=200) for _ in range(4))
+    for seat in seats:
         await api.stored(seat, 1)
-    for seat in (filled, empty):
+    for seat in (filled, nameless, empty):
         await api.heartbeat(seat, clientTimestamp=stamp())
     buffered = [keystroke(n + 1, clientTimestamp=stamp(s=-150 + n * 10)) for n in range(5)]
     await api.bulk(filled, buffered, clientInstance="tab")
+    await api.bulk(nameless, [{**event, "clientSequence": None} for event in buffered])
     api.world.end(ended.session_id)
 
     def closed() -> bool:
-        return all(len(gaps(api, seat)) == 2 for seat in (filled, empty, ended))
+        return all(len(gaps(api, seat)) == 2 for seat in seats)
 
     await until(closed, "the gaps to be closed")
     rows = await api.stored(filled, 8)
 
-    assert [gaps(api, seat)[1]["class"] for seat in (filled, empty, ended)] == [
+    assert [gaps(api, seat)[1]["class"] for seat in seats] == [
+        "network",
         "network",
         "unexplained",
         "unexplained",
     ]
-    for seat in (filled, empty, ended):
+    for seat in seats:
         _, end = sorted(gaps(api, seat), key=lambda gap: gap["state"] == "closed")
         assert end["missed"] == 200 // 15
         counted = "SELECT heartbeat_missed_count FROM proctor_sessions WHERE id = %s"
