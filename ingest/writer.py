@@ -33,6 +33,7 @@ from kernel.runtime import (
     UNWRITTEN_AGE,
     configure_logging,
     run,
+    share_one_heap,
 )
 from kernel.settings import Settings, load
 from kernel.web import add_health, new_app, serve
@@ -233,6 +234,7 @@ async def main(stop: asyncio.Event) -> None:
     """Start the threads, serve health, and wait for the end; a batch under way is finished."""
     settings = load()
     configure_logging("writer", settings.log_level)
+    share_one_heap()
     ending = threading.Event()
     turns = threading.Semaphore(settings.writer_parallel)
     owners = [Owner(shard, settings, ending, turns) for shard in range(settings.shards)]
