@@ -1,6 +1,10 @@
-"""Options of the fault tests."""
+"""Options of the fault tests, and the running tier that some of them share with the ingest tests."""
 
 import pytest
+
+from tests.integration.conftest import api, running
+
+__all__ = ["api", "running"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

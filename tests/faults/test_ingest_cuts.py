@@ -4,7 +4,6 @@ X-1).
 """
 
 import threading
-from collections.abc import AsyncIterator, Iterator
 from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,39 +14,18 @@ import psycopg
 import pytest
 import redis
 
-from deploy.local.postgres import Postgres
-from deploy.local.redis import Redis
 from ingest.shard import Stream
 from ingest.store import FencedError, store
 from ingest.stream import stream_key
 from ingest.writer import Owner, connect_redis
 from kernel.settings import Settings
 from tests.faults.ingest_kit import proxy
-from tests.integration.ingest_kit import (
-    Api,
-    Seat,
-    Station,
-    Writer,
-    answered,
-    api_of,
-    listening,
-    station,
-    until,
-)
+from tests.integration.ingest_kit.api import Api, answered
+from tests.integration.ingest_kit.station import Writer, listening
+from tests.integration.ingest_kit.waiting import until
+from tests.integration.ingest_kit.world import Seat
 
 pytestmark = pytest.mark.faults
-
-
-@pytest.fixture(scope="module")
-def running(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Station]:
-    with station(postgres, template, redis_server.url) as at:
-        yield at
-
-
-@pytest.fixture
-async def api(running: Station) -> AsyncIterator[Api]:
-    async with api_of(running) as client:
-        yield client
 
 
 def through(url: str, port: int) -> str:

@@ -18,7 +18,9 @@ from ingest.stream import client_key, stream_key
 from tests.conftest import make_server_folder
 from tests.faults.harness import SHARDS, Rig, Tier, free_ports, rig
 from tests.faults.ingest_kit import crowd
-from tests.integration.ingest_kit import World, append, batch_of, until
+from tests.integration.ingest_kit.stream import append, batch_of
+from tests.integration.ingest_kit.waiting import until
+from tests.integration.ingest_kit.world import World
 
 pytestmark = pytest.mark.faults
 SETTINGS = {

@@ -2,26 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
 
-import pytest
-
-from deploy.local.postgres import Postgres
-from deploy.local.redis import Redis
 from kernel.events import Role
-from tests.integration.ingest_kit import WITHIN_S, Answer, Api, Station, api_of, keystroke, station, until
-
-
-@pytest.fixture(scope="module")
-def running(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Station]:
-    with station(postgres, template, redis_server.url) as at:
-        yield at
-
-
-@pytest.fixture
-async def api(running: Station) -> AsyncIterator[Api]:
-    async with api_of(running) as client:
-        yield client
+from tests.integration.ingest_kit.api import Answer, Api, keystroke
+from tests.integration.ingest_kit.waiting import WITHIN_S, until
 
 
 def span(answer: Answer) -> tuple[int, int, bool]:

@@ -2,29 +2,15 @@
 The four routes of ingest with the shapes of both documents, on real servers (spec.md I-1, decisions 3 to 7).
 """
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 import pytest
 
-from deploy.local.postgres import Postgres
-from deploy.local.redis import Redis
 from kernel.events import Role, event_id
-from tests.integration.ingest_kit import Api, Station, api_of, keystroke, stamp, station, until
-
-
-@pytest.fixture(scope="module")
-def running(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Station]:
-    with station(postgres, template, redis_server.url) as at:
-        yield at
-
-
-@pytest.fixture
-async def api(running: Station) -> AsyncIterator[Api]:
-    async with api_of(running) as client:
-        yield client
+from tests.integration.ingest_kit.api import Api, keystroke, stamp
+from tests.integration.ingest_kit.waiting import until
 
 
 async def test_an_event_is_answered_in_the_shape_of_the_proctor_document(api: Api) -> None:

@@ -1,6 +1,6 @@
 """Dead letters, floods, append-only tables and back-pressure, on real servers (spec.md I-5, I-7, I-8)."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +12,14 @@ from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis, start_redis
 from ingest.stream import stream_key
 from kernel.events import Role
-from tests.integration.ingest_kit import (
-    Api,
-    Seat,
-    Station,
-    answered,
-    api_of,
-    append,
-    batch_of,
-    keystroke,
-    station,
-    until,
-)
+from tests.integration.ingest_kit.api import Api, answered, api_of, keystroke
+from tests.integration.ingest_kit.station import station
+from tests.integration.ingest_kit.stream import append, batch_of
+from tests.integration.ingest_kit.waiting import until
+from tests.integration.ingest_kit.world import Seat
 
 NUL = '{"a": "\\u0000"}'
 TINY = '{"a": 1e-20000}'
-
-
-@pytest.fixture(scope="module")
-def running(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Station]:
-    with station(postgres, template, redis_server.url) as at:
-        yield at
-
-
-@pytest.fixture
-async def api(running: Station) -> AsyncIterator[Api]:
-    async with api_of(running) as client:
-        yield client
 
 
 @pytest.fixture

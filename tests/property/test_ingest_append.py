@@ -17,7 +17,7 @@ from ingest.stream import (
     shard_of,
     stream_key,
 )
-from tests.integration.ingest_kit import SHARDS, append, batch_of
+from tests.integration.ingest_kit.stream import SHARDS, append, batch_of
 
 RANGES_MAX = 4
 ORG = "org"
