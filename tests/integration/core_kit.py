@@ -23,6 +23,7 @@ from kernel.web import serve
 
 PASSWORD = "correct horse battery staple"
 JWT_KEYS = "test:" + base64.b64encode(b"a key that only the tests know, of 32 bytes or more").decode()
+DatabaseAs = Callable[[str], str]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -98,7 +99,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @asynccontextmanager
-async def core_api(database: str, database_as: Callable[[str], str], **overrides: Any) -> AsyncIterator[Api]:
+async def core_api(database: str, database_as: DatabaseAs, **overrides: Any) -> AsyncIterator[Api]:
     """
     Serve the core API as `veritas_core` on a free port.
 

@@ -1,16 +1,14 @@
 """Every route against every role, from the route list itself (spec.md A-4, decision 3)."""
 
 import re
-from collections.abc import Callable
 from uuid import uuid4
 
 from core_api.app import routes
 from kernel.access import ACCESS
 from kernel.events import Role
 from kernel.web import API_PREFIX, Route
-from tests.integration.core_kit import core_api
+from tests.integration.core_kit import DatabaseAs, core_api
 
-DatabaseAs = Callable[[str], str]
 # Whoever adds a route that asks for no token adds it here, on purpose.
 PUBLIC = {
     ("POST", "/auth/login"),

@@ -2,16 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from yarl import URL
 
 from kernel.tokens import Audience
-from tests.integration.core_kit import PASSWORD, Api, core_api
-
-DatabaseAs = Callable[[str], str]
+from tests.integration.core_kit import PASSWORD, Api, DatabaseAs, core_api
 
 
 def login_of(api: Api, name: str, password: str = PASSWORD) -> dict[str, str]:

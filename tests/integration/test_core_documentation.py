@@ -1,7 +1,6 @@
 """The OpenAPI document, its page, and health (spec.md X-1, X-3)."""
 
 import re
-from collections.abc import Callable
 
 import asyncpg
 from openapi_spec_validator import validate
@@ -13,9 +12,7 @@ from ingest.routes import ROUTES as INGEST_ROUTES
 from kernel.openapi import document
 from kernel.settings import load
 from kernel.web import API_PREFIX
-from tests.integration.core_kit import JWT_KEYS, core_api
-
-DatabaseAs = Callable[[str], str]
+from tests.integration.core_kit import JWT_KEYS, DatabaseAs, core_api
 
 
 async def test_the_document_is_valid_and_holds_every_route_x3(database: str, database_as: DatabaseAs) -> None:

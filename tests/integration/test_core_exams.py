@@ -2,16 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from core_api.seeding import grant_exam
-from tests.integration.core_kit import Api, core_api
-
-DatabaseAs = Callable[[str], str]
+from tests.integration.core_kit import Api, DatabaseAs, core_api
 
 
 async def start(api: Api, by: str = "student", exam_id: object = None) -> Any:

@@ -1,6 +1,5 @@
 """What teachers ask: monitoring of an attempt, analytics of an exam (spec.md W-5, I-6, A-4)."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -8,9 +7,8 @@ from uuid import uuid4
 import orjson
 
 from kernel.events import EventType
-from tests.integration.core_kit import Api, core_api, store_events
+from tests.integration.core_kit import Api, DatabaseAs, core_api, store_events
 
-DatabaseAs = Callable[[str], str]
 BEGIN = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
 

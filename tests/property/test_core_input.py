@@ -5,7 +5,6 @@ One server for all examples: they change nothing but what they make.
 """
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -16,9 +15,8 @@ from hypothesis import strategies as st
 from core_api.app import routes
 from kernel.access import ACCESS
 from kernel.web import API_PREFIX, Route
-from tests.integration.core_kit import Api, core_api
+from tests.integration.core_kit import Api, DatabaseAs, core_api
 
-DatabaseAs = Callable[[str], str]
 ANSWERS = {200, 201, 400, 404, 409, 413, 415, 422}
 
 text = st.text(max_size=40)
