@@ -15,7 +15,7 @@ from msgspec import Meta
 from core_api.database import TICK, Connection
 from core_api.wire import LIMIT_DEFAULT, Limit, Paging
 from kernel.errors import NotFoundError
-from kernel.events import SEQUENCE_MAX, TYPE_BY_NAME, EventType, Severity, event_id, type_name
+from kernel.events import SEQUENCE_MAX, TYPE_BY_NAME, EventOut, EventType, Severity, event_id, type_name
 from sql import named
 
 QUERIES: Final = named("sessions")
@@ -35,7 +35,7 @@ class RecentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     occurred_at: datetime
 
 
-class ProctorEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ProctorEvent(EventOut, frozen=True, kw_only=True, rename="camel"):
     """
     One stored event. `occurredAt` is the server's time; `effectiveAt` the corrected time of a back-filled
     event.
@@ -43,16 +43,6 @@ class ProctorEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     `metadataJson` is the payload as JSON text; `isLate` marks what arrived after the session had ended.
     """
 
-    id: int
-    proctor_session_id: int
-    event_type: int
-    event_type_name: str
-    severity: int
-    severity_label: str
-    is_violation: bool
-    metadata_json: str | None
-    occurred_at: datetime
-    sequence_number: int
     client_timestamp: datetime | None
     effective_at: datetime | None
     is_late: bool

@@ -12,22 +12,7 @@ from msgspec import UNSET, Struct, UnsetType
 from ingest.admission import EventIn
 from ingest.append import Ack, Appended
 from ingest.stream import Batch
-from kernel.events import Severity, event_id, is_violation, type_name, warning_text
-
-
-class EventOut(Struct, frozen=True, rename="camel"):
-    """A stored event; `id` is its global integer, below 2**53."""
-
-    id: int
-    proctor_session_id: int
-    event_type: int
-    event_type_name: str
-    severity: int
-    severity_label: str
-    is_violation: bool
-    metadata_json: str | None
-    occurred_at: datetime
-    sequence_number: int
+from kernel.events import EventOut, Severity, event_id, is_violation, type_name, warning_text
 
 
 class SingleReply(Struct, frozen=True):

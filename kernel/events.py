@@ -1,11 +1,15 @@
 """
-The vocabulary of proctoring: event types, severities, modes, states, and what counts as a violation.
+The vocabulary of proctoring: event types, severities, modes, states, what counts as a violation, and an event
+as the proctor API shows it.
 
 Wire numbers live here once and are never renumbered (spec.md, "Event types"). Pure.
 """
 
+from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 
 class EventType(IntEnum):
@@ -132,6 +136,21 @@ SEVERITY_BY_NAME: Final[dict[str, Severity]] = {
     "warning": Severity.Medium,
     "critical": Severity.Critical,
 }
+
+
+class EventOut(Struct, frozen=True, rename="camel"):
+    """A stored event; `id` is its global integer, below 2**53."""
+
+    id: int
+    proctor_session_id: int
+    event_type: int
+    event_type_name: str
+    severity: int
+    severity_label: str
+    is_violation: bool
+    metadata_json: str | None
+    occurred_at: datetime
+    sequence_number: int
 
 
 def event_id(session_id: int, sequence: int) -> int:
