@@ -80,13 +80,32 @@ async def test_a_zstd_frame_with_a_huge_window_is_refused(api: Api) -> None:
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
 async def test_broken_compression_is_refused_as_such(api: Api, encoding: str) -> None:
     """I-4 400: nonsense, cut short, followed by more."""
-    seat = api.world.seat()
     pack = gzip.compress if encoding == "gzip" else zstd.compress
-    good = pack(msgspec.json.encode(body_for(ROUTES[0], seat)))
+    good = pack(msgspec.json.encode(body_for(ROUTES[0], api.world.seat())))
 
     for raw in (b"nonsense", b"", good[:-3], good + b"x", good + good):
+        seat = api.world.seat()  # each counts as much as the largest body
         answer = await api.post(ROUTES[0], raw, seat.token, Content_Encoding=encoding)
         assert_problem(answer, 400, "malformed")
+
+
+async def test_who_sends_megabytes_in_kilobytes_waits_and_nobody_else(api: Api) -> None:
+    """I-4 429: decoded bytes are bounded per candidate, in front of the work that they cause."""
+    loud, quiet = api.world.seat(), api.world.seat()
+    packed = gzip.compress(b" " * api.at.settings.decoded_bytes_max)
+    bodies_in_a_burst = api.at.settings.sender_burst_bytes // api.at.settings.decoded_bytes_max
+
+    answers = [
+        await api.post(ROUTES[1], packed, loud.token, Content_Encoding="gzip")
+        for _ in range(bodies_in_a_burst + 1)
+    ]
+    small = await api.event(loud)
+
+    assert {answer.status for answer in answers[:-1]} == {400}
+    for refused in (answers[-1], small):
+        assert_problem(refused, 429, "rate_limited")
+        assert 1 <= int(refused.headers["Retry-After"]) <= 5
+    assert (await api.event(quiet)).status == 202
 
 
 async def test_bodies_over_their_bounds_are_refused(api: Api) -> None:
