@@ -50,6 +50,7 @@ class PasswordChecker:
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt")
         self._inside_max = self._threads + waiting_max
         self._inside = 0
+        self._rounds = rounds
         self._nobody = hash_password("nobody has this password", rounds)
 
     @contextmanager
@@ -75,6 +76,11 @@ class PasswordChecker:
         loop = asyncio.get_running_loop()
         equal = await loop.run_in_executor(self._executor, _matches, password, stored or self._nobody)
         return equal and stored is not None
+
+    async def hash(self, password: str) -> str:
+        """Return a new password's hash; raises ValueError over 72 bytes as UTF-8."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, hash_password, password, self._rounds)
 
     def close(self) -> None:
         """End the threads; checks that still wait are dropped."""
