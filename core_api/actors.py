@@ -32,7 +32,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     email: str
     role: Role
     scope: Scope
-    token_id: str
+    token_id: str = ""
     login_id: UUID | None = None
 
     @property

@@ -24,7 +24,7 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection
 from core_api.revoking import record, sign_out_everywhere
-from kernel.errors import ConflictError, NotAuthenticatedError
+from kernel.errors import ConflictError, NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
 from kernel.revocation import Revocation, Revocations
 from kernel.runtime import REFRESH_REUSED
@@ -34,6 +34,8 @@ from sql import named
 
 QUERIES: Final = named("logins")
 TOKEN_BYTES: Final = 32
+LOGINS_MAX: Final = 100  # of one user; the oldest makes room
+REFRESHES_MAX: Final = 1000  # of one sign-in within the life of a refresh token
 
 log = structlog.get_logger(__name__)
 
@@ -128,10 +130,10 @@ def signed(
 async def begin(
     conn: Connection, user: User, *, generation: int, keyring: Keyring, settings: Settings, now: datetime
 ) -> SignedIn:
-    """Open a family for a verified sign-in, in the caller's transaction; the user's dead ones are deleted."""
+    """Open a family for a verified sign-in, in the caller's transaction; the user's oldest make room."""
     login_id = uuid7()
     expires_at = now + timedelta(seconds=settings.refresh_token_s)
-    await conn.execute(QUERIES["delete_expired_logins"], user.id, now)
+    await conn.execute(QUERIES["delete_old_logins"], user.id, now, LOGINS_MAX - 1)
     await conn.execute(QUERIES["insert_login"], login_id, user.id, now, expires_at)
     token = await _add_token(conn, login_id, None, now, expires_at)
     return SignedIn(
@@ -183,6 +185,7 @@ async def refresh(
         NotAuthenticatedError: unknown, expired, of a revoked family or a locked account, or spent before;
             in the last case the family is revoked, its access tokens with it.
         ConflictError: spent by another request within the grace.
+        RateLimitedError: the sign-in was refreshed more often than any client needs.
     """
     digest = _digest(command.refresh_token)
     async with connection(pool) as conn, conn.transaction():
@@ -206,6 +209,9 @@ async def _rotate(
     conn: Connection, row: asyncpg.Record, *, keyring: Keyring, settings: Settings, now: datetime
 ) -> SignedIn:
     login_id, expires_at = row["login_id"], now + timedelta(seconds=settings.refresh_token_s)
+    await conn.execute(QUERIES["delete_expired_refresh_tokens"], login_id, now)
+    if await conn.fetchval(QUERIES["count_refresh_tokens"], login_id) >= REFRESHES_MAX:
+        raise RateLimitedError("This sign-in was refreshed too often; sign in again.", retry_after_s=3600)
     await conn.execute(QUERIES["spend_refresh_token"], row["token_id"], now)
     await conn.execute(QUERIES["extend_login"], login_id, expires_at)
     token = await _add_token(conn, login_id, row["token_id"], now, expires_at)

@@ -64,7 +64,7 @@ CREATE INDEX logins_user ON logins (user_id);
 CREATE TABLE refresh_tokens (
     id         uuid PRIMARY KEY,
     login_id   uuid NOT NULL REFERENCES logins ON DELETE CASCADE,
-    parent_id  uuid UNIQUE REFERENCES refresh_tokens ON DELETE CASCADE,
+    parent_id  uuid UNIQUE REFERENCES refresh_tokens ON DELETE SET NULL,
     sha256     bytea NOT NULL UNIQUE CHECK (length(sha256) = 32),
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
@@ -108,6 +108,6 @@ CREATE TABLE login_networks (
 
 GRANT SELECT, INSERT, UPDATE ON student_profiles, teacher_profiles TO veritas_core;
 GRANT SELECT, INSERT, UPDATE, DELETE ON groups, group_members, logins, login_attempts, login_networks TO veritas_core;
-GRANT SELECT, INSERT ON refresh_tokens TO veritas_core;
+GRANT SELECT, INSERT, DELETE ON refresh_tokens TO veritas_core;
 GRANT UPDATE (used_at) ON refresh_tokens TO veritas_core;
 GRANT SELECT, INSERT, UPDATE, DELETE ON revocations TO veritas_core;

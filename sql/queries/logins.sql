@@ -7,9 +7,12 @@ UPDATE users SET last_login = $2, last_login_ip = $3
 WHERE id = $1 AND is_active AND token_generation = $4
 RETURNING id;
 
--- name: delete_expired_logins
--- $1 user_id uuid, $2 now timestamptz. Their refresh tokens go with them.
-DELETE FROM logins WHERE user_id = $1 AND expires_at < $2;
+-- name: delete_old_logins
+-- $1 user_id uuid, $2 now timestamptz, $3 logins bigint that stay. Expired ones, and the oldest beyond the bound; their
+-- refresh tokens go with them.
+DELETE FROM logins
+WHERE user_id = $1
+  AND (expires_at < $2 OR id IN (SELECT id FROM logins WHERE user_id = $1 ORDER BY created_at DESC, id DESC OFFSET $3));
 
 -- name: insert_login
 -- $1 id uuid, $2 user_id uuid, $3 created_at timestamptz, $4 expires_at timestamptz
@@ -35,6 +38,14 @@ WHERE r.sha256 = $1;
 -- name: spend_refresh_token
 -- $1 id uuid, $2 at timestamptz
 UPDATE refresh_tokens SET used_at = $2 WHERE id = $1;
+
+-- name: delete_expired_refresh_tokens
+-- $1 login_id uuid, $2 now timestamptz. Nobody can use them; that they come again is then no news.
+DELETE FROM refresh_tokens WHERE login_id = $1 AND expires_at < $2;
+
+-- name: count_refresh_tokens
+-- $1 login_id uuid
+SELECT count(*) FROM refresh_tokens WHERE login_id = $1;
 
 -- name: extend_login
 -- $1 id uuid, $2 expires_at timestamptz

@@ -11,6 +11,7 @@ import jwt
 import orjson
 import pytest
 
+from core_api import logins
 from core_api.logins import Verdict, judge
 from kernel.tokens import Audience
 from tests.integration.core_kit import JWT_KEYS, PASSWORD, Answer, Api, core_api
@@ -221,6 +222,24 @@ async def test_dead_sign_ins_are_deleted_at_the_next_one(database: str, database
 
         assert await api.owner.fetchval("SELECT count(*) FROM logins") == 1
         assert await api.owner.fetchval("SELECT count(*) FROM refresh_tokens") == 1
+
+
+async def test_sign_ins_and_refreshes_are_bounded(
+    database: str, database_as: DatabaseAs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logins, "LOGINS_MAX", 3)
+    monkeypatch.setattr(logins, "REFRESHES_MAX", 2)
+    async with core_api(database, database_as) as api:
+        pairs = [await sign_in(api) for _ in range(4)]
+        oldest, newest = [(await refresh(api, pair["refresh_token"])) for pair in (pairs[0], pairs[3])]
+        again = await refresh(api, newest.body["refresh_token"])
+
+        assert await api.owner.fetchval("SELECT count(*) FROM logins") == 3
+        assert (oldest.status, newest.status, again.status) == (401, 200, 429)
+        await api.owner.execute(
+            "UPDATE refresh_tokens SET expires_at = now() - interval '1 second' WHERE used_at IS NOT NULL"
+        )
+        assert (await refresh(api, newest.body["refresh_token"])).status == 200
 
 
 async def test_forged_tokens_open_nothing_a1(database: str, database_as: DatabaseAs) -> None:
