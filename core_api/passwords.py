@@ -46,7 +46,8 @@ class PasswordChecker:
 
     def __init__(self, *, rounds: int, waiting_max: int) -> None:
         """Start no thread yet; `rounds` is the cost spent on accounts that do not exist."""
-        self._threads = os.cpu_count() or 1
+        # One core stays with the event loop, so that a storm of sign-ins costs the other routes little.
+        self._threads = max(1, (os.cpu_count() or 1) - 1)
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt")
         self._inside_max = self._threads + waiting_max
         self._inside = 0
