@@ -1,29 +1,52 @@
 """
-Sign-in by password, and who one is (spec.md A-1).
+Sign-in by password, registration, a new password (spec.md A-1, A-3).
 """
 
 from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
+from uuid_utils.compat import uuid7
 
+from core_api import logins, throttle
 from core_api.actors import Actor
-from core_api.database import Connection, Pool, connection
-from core_api.passwords import PasswordChecker
-from core_api.wire import NO_NUL
-from kernel.errors import NotAuthenticatedError, NotFoundError
+from core_api.database import Pool, connection
+from core_api.logins import SignedIn, user_of
+from core_api.passwords import PASSWORD_BYTES_MAX, PasswordChecker
+from core_api.revoking import sign_out_everywhere
+from core_api.throttle import Limits
+from core_api.wire import NO_NUL, Text200
+from kernel.errors import ConflictError, ForbiddenError, InvalidInputError, NotAuthenticatedError
 from kernel.events import Role
+from kernel.revocation import Revocations
 from kernel.settings import Settings
-from kernel.tokens import Keyring, new_claims
+from kernel.tokens import Keyring
 from sql import named
 
 QUERIES: Final = named("accounts")
+LOGINS: Final = named("logins")
+PROFILES: Final = named("profiles")
+USERS: Final = named("users")
+USERNAME_MAX: Final = 64
+PASSWORD_MIN: Final = 10
 
 Email = Annotated[
     str, Meta(min_length=3, max_length=254, pattern=NO_NUL, description="E-mail address, any case.")
+]
+NewEmail = Annotated[
+    str,
+    Meta(min_length=3, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$", description="E-mail address."),
+]
+NewPassword = Annotated[
+    str,
+    Meta(
+        min_length=PASSWORD_MIN,
+        max_length=PASSWORD_BYTES_MAX,
+        description=f"{PASSWORD_MIN} characters or more, {PASSWORD_BYTES_MAX} bytes as UTF-8 at most.",
+    ),
 ]
 
 
@@ -34,32 +57,26 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     password: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True):
-    """A person, as they see themselves."""
+class Register(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who wants to be a student of an organisation."""
 
-    id: UUID
     organisation_id: UUID
-    email: str
-    username: str
-    full_name: str
-    role: Role
+    email: NewEmail
+    password: NewPassword
+    full_name: Text200 = ""
 
 
-class Profile(User, frozen=True, kw_only=True):
-    """A person with the dates of their account."""
+class Registered(msgspec.Struct, frozen=True, kw_only=True):
+    """The same answer whether the e-mail address was new or not."""
 
-    is_verified: bool
-    last_login: datetime | None
-    created_at: datetime
+    status: Literal["accepted"] = "accepted"
 
 
-class SignedIn(msgspec.Struct, frozen=True, kw_only=True):
-    """An access token; `expires_in` in seconds."""
+class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
+    """The password so far, and the one from now on."""
 
-    access_token: str
-    token_type: str
-    expires_in: int
-    user: User
+    current_password: Annotated[str, Meta(min_length=1, max_length=1024)]
+    new_password: NewPassword
 
 
 async def sign_in(
@@ -69,53 +86,145 @@ async def sign_in(
     checker: PasswordChecker,
     keyring: Keyring,
     settings: Settings,
+    limits: Limits,
     address: IPv4Address | IPv6Address | None,
     now: datetime,
 ) -> SignedIn:
     """
-    Return an access token for the right password.
+    Return an access and a refresh token for the right password.
 
     No connection is held while the password is hashed. An unknown, locked or password-less account costs the
-    same time and gets the same answer as a wrong password.
+    same time, counts the same and gets the same answer as a wrong password.
 
     Raises:
         NotAuthenticatedError: no active account with this password.
-        RateLimitedError: too many sign-ins wait already.
+        RateLimitedError: too many sign-ins wait already, or too many failed from here.
     """
+    source = throttle.source_of(address, command.email, limits)
     with checker.place():
         async with connection(pool) as conn:
+            await throttle.begin(conn, source, limits, now=now)
             row = await conn.fetchrow(QUERIES["find_credentials"], command.email)
         matches = await checker.matches(command.password, None if row is None else row["password_hash"])
-    if row is None or not matches or not row["is_active"]:
-        raise NotAuthenticatedError("The e-mail address or the password is wrong.")
     async with connection(pool) as conn:
-        await conn.execute(QUERIES["record_login"], row["id"], now, address)
-    user = User(**{name: row[name] for name in User.__struct_fields__})
-    return SignedIn(**signed(user, keyring, settings, now))
+        if row is not None and matches and row["is_active"]:
+            async with conn.transaction():
+                await throttle.forget(conn, source)
+                generation = row["token_generation"]
+                if await conn.fetchval(LOGINS["record_login"], row["id"], now, address, generation):
+                    return await logins.begin(
+                        conn, user_of(row), generation=generation, keyring=keyring, settings=settings, now=now
+                    )
+        await throttle.fail(conn, source, limits, now=now)
+    raise NotAuthenticatedError("The e-mail address or the password is wrong.")
 
 
-def signed(user: User, keyring: Keyring, settings: Settings, now: datetime) -> dict[str, Any]:
-    """Return the fields of `SignedIn` for somebody whose sign-in was verified."""
-    claims = new_claims(
-        user_id=str(user.id),
-        email=user.email,
-        role=Role(user.role),
-        org=str(user.organisation_id),
-        now=now,
-        life_s=settings.access_token_s,
-    )
-    token = keyring.sign(claims)
-    return {
-        "access_token": token,
-        "token_type": "bearer",
-        "expires_in": settings.access_token_s,
-        "user": user,
-    }
+async def register(
+    pool: Pool,
+    command: Register,
+    *,
+    checker: PasswordChecker,
+    settings: Settings,
+    limits: Limits,
+    address: IPv4Address | IPv6Address | None,
+    now: datetime,
+) -> Registered:
+    """
+    Make a student's account, where the installation and the organisation allow it.
+
+    A taken e-mail address changes nothing, costs the same time and gets the same answer. Where registration
+    needs approval, the account is locked until an admin unlocks it, so that a sign-in tells nothing either.
+
+    Raises:
+        ForbiddenError: registration is closed; an unknown organisation is not told apart.
+        RateLimitedError: too many sign-ins wait already, or too many accounts were tried from here.
+        InvalidInputError: the password is too long.
+    """
+    if settings.registration == "closed":
+        raise _closed()
+    check_length(command.password, "password")
+    source = throttle.source_of(address, command.email, limits)
+    with checker.place():
+        async with connection(pool) as conn:
+            await throttle.begin(conn, source, limits, now=now)
+            if not await conn.fetchval(USERS["fetch_registration"], command.organisation_id):
+                raise _closed()
+            await throttle.note(conn, source, now=now)
+        hashed = await checker.hash(command.password)
+    user_id, verified, active = uuid7(), False, settings.registration == "open"
+    async with connection(pool) as conn, conn.transaction():
+        made = await conn.fetchrow(
+            USERS["insert_user"],
+            user_id,
+            command.organisation_id,
+            command.email,
+            username_of(command.email, user_id),
+            command.full_name,
+            Role.student,
+            hashed,
+            active,
+            verified,
+            now,
+        )
+        if made is not None:
+            await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)
+    return Registered()
 
 
-async def profile(conn: Connection, actor: Actor) -> Profile:
-    """Return the caller's own account; raises NotFoundError when it was closed since the token was made."""
-    row = await conn.fetchrow(QUERIES["fetch_user"], actor.user_id, actor.organisation_id)
-    if row is None:
-        raise NotFoundError("The account is closed.")
-    return Profile(**row)
+def _closed() -> ForbiddenError:
+    return ForbiddenError("Registration is closed; ask your organisation for an account.")
+
+
+def check_length(password: str, path: str) -> None:
+    """Raise InvalidInputError for a password longer than what bcrypt reads."""
+    if len(password.encode(errors="replace")) > PASSWORD_BYTES_MAX:
+        raise InvalidInputError(
+            "A value is not allowed.",
+            errors=[{"path": path, "message": f"at most {PASSWORD_BYTES_MAX} bytes as UTF-8"}],
+        )
+
+
+def username_of(email: str, user_id: UUID) -> str:
+    """Return the username of somebody who chose none."""
+    return email if len(email) <= USERNAME_MAX else str(user_id)
+
+
+async def change_password(
+    pool: Pool,
+    actor: Actor,
+    command: ChangePassword,
+    *,
+    checker: PasswordChecker,
+    revocations: Revocations,
+    settings: Settings,
+    limits: Limits,
+    address: IPv4Address | IPv6Address | None,
+    now: datetime,
+) -> None:
+    """
+    Set the caller's password and take back every token of theirs, this one included.
+
+    Raises:
+        ForbiddenError: the current password is wrong; counted like a failed sign-in.
+        ConflictError: it was changed meanwhile.
+        RateLimitedError: as at sign-in.
+        InvalidInputError: the new one is too long.
+    """
+    check_length(command.new_password, "new_password")
+    source = throttle.source_of(address, actor.email, limits)
+    with checker.place():
+        async with connection(pool) as conn:
+            await throttle.begin(conn, source, limits, now=now)
+            stored = await conn.fetchval(PROFILES["fetch_password"], actor.user_id, actor.organisation_id)
+        matches = await checker.matches(command.current_password, stored)
+        if not matches:
+            async with connection(pool) as conn:
+                await throttle.fail(conn, source, limits, now=now)
+            raise ForbiddenError("The current password is wrong.")
+        hashed = await checker.hash(command.new_password)
+    async with connection(pool) as conn, conn.transaction():
+        await throttle.forget(conn, source)
+        if await conn.fetchval(PROFILES["set_password"], actor.user_id, hashed, stored) is None:
+            raise ConflictError("The password was changed meanwhile.")
+        taken = await sign_out_everywhere(conn, actor.user_id, settings=settings, now=now)
+    await revocations.publish([taken])

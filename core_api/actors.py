@@ -17,6 +17,7 @@ from aiohttp import web
 from kernel.access import Action, Scope, scope_of
 from kernel.errors import NotAuthenticatedError
 from kernel.events import Role
+from kernel.revocation import REVOCATIONS
 from kernel.tokens import Audience, Claims, Keyring
 from kernel.web import Route
 
@@ -24,13 +25,15 @@ KEYRING: Final = web.AppKey("keyring", Keyring)
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may do an action, and to whose rows."""
+    """Somebody who may do an action, and to whose rows; by which token, of which sign-in."""
 
     user_id: UUID
     organisation_id: UUID
     email: str
     role: Role
     scope: Scope
+    token_id: str = ""
+    login_id: UUID | None = None
 
     @property
     def sees_organisation(self) -> bool:
@@ -52,10 +55,17 @@ def actor_for(claims: Claims, action: Action) -> Actor:
     scope = scope_of(claims.role, action)
     try:
         user_id, organisation_id = UUID(claims.user_id), UUID(claims.org)
+        login_id = None if claims.login is None else UUID(claims.login)
     except ValueError as error:
         raise NotAuthenticatedError("The token is not valid.") from error
     return Actor(
-        user_id=user_id, organisation_id=organisation_id, email=claims.email, role=claims.role, scope=scope
+        user_id=user_id,
+        organisation_id=organisation_id,
+        email=claims.email,
+        role=claims.role,
+        scope=scope,
+        token_id=claims.jti,
+        login_id=login_id,
     )
 
 
@@ -85,4 +95,6 @@ def _claims_of(request: web.Request) -> Claims:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticatedError("Send a token as `Authorization: Bearer …`.")
-    return request.app[KEYRING].verify(token.strip(), audience=Audience.access, now=datetime.now(UTC))
+    claims = request.app[KEYRING].verify(token.strip(), audience=Audience.access, now=datetime.now(UTC))
+    request.app[REVOCATIONS].check(claims)
+    return claims

@@ -15,6 +15,9 @@ from core_api.actors import KEYRING, guarded
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
 from core_api.passwords import PasswordChecker
+from core_api.revoking import telling
+from core_api.throttle import LIMITS, limits_of
+from kernel.revocation import attach_revocations
 from kernel.runtime import open_pool
 from kernel.settings import Settings
 from kernel.tokens import Keyring
@@ -54,16 +57,19 @@ async def build(
         level: what /readyz says beside the verdict.
 
     Raises:
-        ValueError: `jwt_keys` is missing or malformed.
+        ValueError: `jwt_keys` is missing or malformed, or `login_exempt_networks` is malformed.
     """
     app = new_app(settings)
     app[KEYRING] = Keyring.parse(settings.jwt_keys)
     served = [*routes(), *beside]
     app[DOCUMENT] = documentation.render(served)
     mount(app, served)
-    add_health(app, [_postgres_check(app), *checks], level)
+    app[LIMITS] = limits_of(settings)
+    revocations = attach_revocations(app)
+    add_health(app, [_postgres_check(app), revocations.ready, *checks], level)
     app.cleanup_ctx.append(_pool)
     app.cleanup_ctx.append(_checker)
+    app.cleanup_ctx.append(lambda app: telling(app, settings))
     return app
 
 

@@ -12,10 +12,11 @@ import msgspec
 from msgspec import Meta
 
 from core_api import attempts, exams
-from core_api.accounts import Email, SignedIn, User, signed
+from core_api.accounts import Email
 from core_api.actors import Actor, actor_for
 from core_api.attempts import Attempt
 from core_api.database import Connection, Pool, connection
+from core_api.logins import Access, signed, user_of
 from kernel.access import Action
 from kernel.errors import ConflictError, InvalidInputError, NotAuthenticatedError
 from kernel.events import Role
@@ -34,7 +35,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     token: Annotated[str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX)]
 
 
-class Launched(SignedIn, frozen=True, kw_only=True):
+class Launched(Access, frozen=True, kw_only=True):
     """An access token, and the attempt that the link opened."""
 
     attempt_id: UUID
@@ -92,9 +93,8 @@ async def launch(
         ):
             raise ConflictError("The launch link was used before; ask for a new one.")
         attempt = (await attempts.start(conn, actor, exam_id, now=now)).attempt
-    user = User(**{name: row[name] for name in User.__struct_fields__})
     return Launched(
-        **signed(user, keyring, settings, now),
+        **signed(user_of(row), keyring, settings, now, generation=row["token_generation"]),
         attempt_id=attempt.attempt_id,
         exam_id=exam_id,
         attempt=attempt,

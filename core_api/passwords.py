@@ -46,10 +46,12 @@ class PasswordChecker:
 
     def __init__(self, *, rounds: int, waiting_max: int) -> None:
         """Start no thread yet; `rounds` is the cost spent on accounts that do not exist."""
-        self._threads = os.cpu_count() or 1
+        # One core stays with the event loop, so that a storm of sign-ins costs the other routes little.
+        self._threads = max(1, (os.cpu_count() or 1) - 1)
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt")
         self._inside_max = self._threads + waiting_max
         self._inside = 0
+        self._rounds = rounds
         self._nobody = hash_password("nobody has this password", rounds)
 
     @contextmanager
@@ -75,6 +77,11 @@ class PasswordChecker:
         loop = asyncio.get_running_loop()
         equal = await loop.run_in_executor(self._executor, _matches, password, stored or self._nobody)
         return equal and stored is not None
+
+    async def hash(self, password: str) -> str:
+        """Return a new password's hash; raises ValueError over 72 bytes as UTF-8."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, hash_password, password, self._rounds)
 
     def close(self) -> None:
         """End the threads; checks that still wait are dropped."""

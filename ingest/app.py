@@ -16,6 +16,7 @@ from ingest.pressure import Pressure
 from ingest.routes import TIER, Tier
 from ingest.sessions import Sessions
 from kernel.errors import UnavailableError
+from kernel.revocation import REVOCATIONS, attach_revocations
 from kernel.runtime import open_pool
 from kernel.tokens import Keyring
 from kernel.web import SETTINGS
@@ -36,6 +37,7 @@ class Part:
 
     def attach(self, app: web.Application) -> None:
         """Let the application carry ingest; whoever composes it mounts `ingest.routes.ROUTES`."""
+        attach_revocations(app)
         app.cleanup_ctx.append(self._lifetime)
         app.on_response_prepare.append(self._say_load)
 
@@ -71,6 +73,7 @@ class Part:
             meter=Meter(settings.sender_bytes_per_s, settings.sender_burst_bytes),
             keyring=Keyring.parse(settings.jwt_keys),
             verified={},
+            revocations=app[REVOCATIONS],
         )
         link.open()
         tasks = [asyncio.create_task(task) for task in (epochs.watch(), pressure.watch(), _keep_loaded(link))]

@@ -29,6 +29,7 @@ from kernel.errors import (
     TooLargeError,
 )
 from kernel.events import EventType, Role, event_id
+from kernel.revocation import Revocations
 from kernel.runtime import EVENTS_REFUSED
 from kernel.tokens import Audience, Claims, Keyring
 from kernel.web import SETTINGS, Route, decode, decode_query, read_body
@@ -46,6 +47,7 @@ class Tier(Struct, frozen=True):
     keyring: Keyring
     meter: Meter
     verified: dict[str, Claims]
+    revocations: Revocations
 
 
 TIER: Final = web.AppKey("tier", Tier)
@@ -61,10 +63,10 @@ class BulkQuery(Struct, frozen=True, forbid_unknown_fields=True):
 
 def sender_of(request: web.Request) -> Sender:
     """
-    Return who posts, from the bearer token alone: no round trip to anywhere.
+    Return who posts, from the bearer token and this process's own revocations: no round trip to anywhere.
 
     Raises:
-        NotAuthenticatedError: no genuine, unexpired token.
+        NotAuthenticatedError: no genuine, unexpired token that still holds.
         ForbiddenError: the role does not post events.
     """
     tier = request.app[TIER]
@@ -81,6 +83,7 @@ def sender_of(request: web.Request) -> Sender:
     elif claims.exp <= now.timestamp():
         del tier.verified[header]
         raise NotAuthenticatedError("The token has expired.")
+    tier.revocations.check(claims)
     scope_of(claims.role, Action.event_post)
     return Sender(user="" if claims.role is Role.service else claims.user_id, org=claims.org)
 

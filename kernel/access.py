@@ -41,10 +41,23 @@ class Action(StrEnum):
     attempt_monitoring = "attempt.monitoring"
     launch_link_create = "launch_link.create"
     profile_read = "profile.read"
+    profile_update = "profile.update"
+    password_change = "password.change"  # noqa: S105  an action's name
+    login_end = "login.end"
+    user_list = "user.list"
+    user_create = "user.create"
+    user_lock = "user.lock"
+    user_set_role = "user.set_role"
+    student_profile_manage = "student_profile.manage"
+    organisation_manage = "organisation.manage"
+    permission_manage = "permission.manage"
+    group_manage = "group.manage"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
 _EVERYONE: Final = dict.fromkeys(Role, Scope.own)
+_PEOPLE: Final[dict[Role, Scope]] = {role: Scope.own for role in Role if role is not Role.service}
+_ADMINS: Final = {Role.admin: Scope.organisation}
 
 ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.event_post: {Role.student: Scope.own, Role.service: Scope.organisation},
@@ -64,6 +77,17 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.attempt_monitoring: _STAFF,
     Action.launch_link_create: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
     Action.profile_read: _EVERYONE,
+    Action.profile_update: _PEOPLE,
+    Action.password_change: _PEOPLE,
+    Action.login_end: _EVERYONE,
+    Action.user_list: _ADMINS,
+    Action.user_create: _ADMINS,
+    Action.user_lock: _ADMINS,
+    Action.user_set_role: _ADMINS,
+    Action.student_profile_manage: _ADMINS,
+    Action.organisation_manage: _ADMINS,
+    Action.permission_manage: _ADMINS,
+    Action.group_manage: _ADMINS,
 }
 
 

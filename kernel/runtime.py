@@ -59,6 +59,14 @@ SHARD_STOPPED = Gauge(
 HEARTBEATS_MISSED = Counter("veritas_heartbeats_missed_total", "Heartbeat gaps detected.")
 PROJECTED_ATTEMPTS = Counter("veritas_pipeline_attempts_projected_total", "Attempt rows recomputed.")
 PROJECTION_LAG = Gauge("veritas_pipeline_projection_lag_seconds", "Age of the oldest dirty session.")
+LOGINS_FAILED = Counter("veritas_logins_failed_total", "Sign-ins refused for their credentials.")
+LOGIN_ALERTS = Counter("veritas_login_alerts_total", "Times that one address failed too often in a minute.")
+LOGINS_THROTTLED = Counter(
+    "veritas_logins_throttled_total", "Sign-ins refused unheard, by reason.", ["reason"]
+)
+REFRESH_REUSED = Counter("veritas_refresh_tokens_reused_total", "Spent refresh tokens that came again.")
+REVOCATIONS_FRESH = Gauge("veritas_revocations_fresh", "1 while this process hears of every revocation.")
+REVOCATIONS_HELD = Gauge("veritas_revocations_held_users", "Users of whom some token was taken back.")
 DATASET_BUILDS = Counter("veritas_warehouse_builds_total", "Parquet builds published.", ["dataset"])
 
 

@@ -68,9 +68,40 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = ""
     access_token_s: Annotated[int, _about("Life of an access token, seconds.", ge=60)] = 86_400
+    refresh_token_s: Annotated[int, _about("Life of a refresh token, seconds.", ge=60)] = 604_800
+    refresh_grace_s: Annotated[
+        float,
+        _about(
+            "How long a token spent a moment ago is taken for a race, not for theft, seconds.", ge=0, le=60
+        ),
+    ] = 10.0
     launch_link_s: Annotated[int, _about("Life of an unused launch link, seconds.", ge=60)] = 86_400
     bcrypt_rounds: Annotated[int, _about("Cost of a password hash.", ge=4, le=16)] = 12
     login_queue_max: Annotated[int, _about("Logins that may wait for a hashing thread.", ge=1)] = 64
+    registration: Annotated[
+        str,
+        _about(
+            "Who may register as a student of an organisation that allows it: closed, approval (an admin "
+            "unlocks the account first) or open.",
+            pattern="^(closed|approval|open)$",
+        ),
+    ] = "closed"
+
+    # -- failed sign-ins (spec.md A-3)
+    login_window_s: Annotated[int, _about("Window over which failed sign-ins count, seconds.", ge=1)] = 300
+    login_attempts_max: Annotated[
+        int, _about("Sign-ins in a window at one account from one address, until one is right.", ge=1)
+    ] = 10
+    login_accounts_max: Annotated[
+        int, _about("Accounts that may fail in a window from one address.", ge=2)
+    ] = 20
+    login_alert_failures: Annotated[
+        int, _about("Failures within a minute from one address that raise an alert.", ge=1, le=100)
+    ] = 5
+    login_exempt_networks: Annotated[
+        str,
+        _about("Networks behind which many people sit, as `10.0.0.0/8,2001:db8::/32`: no bound by address."),
+    ] = ""
 
     # -- limits of ingest (spec.md I-4)
     body_bytes_max: Annotated[int, _about("Request body on the wire.", ge=1024)] = 1 << 20

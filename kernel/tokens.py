@@ -32,8 +32,9 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     What a verified token says.
 
-    `user_id`, `org` and `exam_id` are UUIDs as text; `iat` and `exp` are seconds since 1970; `jti` is unique
-    per token. `exam_id` is set on launch links only.
+    `user_id`, `org`, `exam_id` and `login` are UUIDs as text; `iat` and `exp` are seconds since 1970; `jti`
+    is unique per token. `exam_id` is set on launch links only. `login` is the sign-in that an access token
+    comes from, `generation` the user's when it was signed: by either it can be taken back.
     """
 
     user_id: str
@@ -45,6 +46,8 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     jti: str
     aud: Audience
     exam_id: str | None = None
+    login: str | None = None
+    generation: int = 0
 
 
 class Keyring:
@@ -108,6 +111,8 @@ def new_claims(
     life_s: int,
     audience: Audience = Audience.access,
     exam_id: str | None = None,
+    login: str | None = None,
+    generation: int = 0,
 ) -> Claims:
     """Return fresh claims that live `life_s` seconds from `now`."""
     return Claims(
@@ -120,4 +125,6 @@ def new_claims(
         jti=str(uuid_utils.uuid7()),
         aud=audience,
         exam_id=exam_id,
+        login=login,
+        generation=generation,
     )

@@ -84,10 +84,14 @@ def database(postgres: Postgres, template: dict[str, str]) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_as(database: str, template: dict[str, str]) -> Callable[[str], str]:
-    """Give the address of the test's database for one process's login: `database_as("veritas_ingest")`."""
+def database_as(database: str, template: dict[str, str], redis_url: str) -> Callable[[str], str]:
+    """
+    Give the address of the test's database for one process's login: `database_as("veritas_ingest")`.
+
+    `database_as("redis")` is the run's Redis, as `redis_url` leaves it.
+    """
     name = database.rpartition("/")[2]
-    return lambda role: on_database(template[role], name)
+    return lambda role: redis_url if role == "redis" else on_database(template[role], name)
 
 
 @pytest.fixture

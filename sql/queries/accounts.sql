@@ -35,17 +35,13 @@ SET can_view = excluded.can_view, can_edit = excluded.can_edit, can_view_analyti
 
 -- name: find_credentials
 -- $1 email text, any case. Inactive people come back too: the caller spends the same time on them.
-SELECT id, organisation_id, email, username, full_name, role, password_hash, is_active
+SELECT id, organisation_id, email, username, full_name, role, password_hash, is_active, token_generation
 FROM users
 WHERE lower(email) = lower($1);
 
--- name: record_login
--- $1 user_id uuid, $2 at timestamptz, $3 address inet or null
-UPDATE users SET last_login = $2, last_login_ip = $3 WHERE id = $1;
-
 -- name: fetch_user
 -- $1 user_id uuid, $2 organisation uuid. Inactive people are not found.
-SELECT id, organisation_id, email, username, full_name, role, is_verified, last_login, created_at
+SELECT id, organisation_id, email, username, full_name, role, is_verified, last_login, created_at, token_generation
 FROM users
 WHERE id = $1 AND organisation_id = $2 AND is_active;
 

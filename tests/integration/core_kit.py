@@ -107,7 +107,10 @@ async def core_api(database: str, database_as: DatabaseAs, **overrides: Any) -> 
     `rival` (teacher) and `boss` (admin) of another organisation; the reviewer was granted the exam.
     """
     settings = load(
-        {}, database_url=database_as("veritas_core"), jwt_keys=JWT_KEYS, **{"bcrypt_rounds": 4, **overrides}
+        {},
+        database_url=database_as("veritas_core"),
+        jwt_keys=JWT_KEYS,
+        **{"bcrypt_rounds": 4, "redis_url": database_as("redis"), **overrides},
     )
     owner = await asyncpg.connect(database)
     people, exam_id = await _people(owner)

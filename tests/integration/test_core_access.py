@@ -1,17 +1,24 @@
-"""Every route against every role, from the route list itself (spec.md A-4, decision 3)."""
+"""Every route against every role and every relation, from the route list itself (spec.md A-4, decision 3)."""
 
+import asyncio
 import re
 from uuid import uuid4
+
+import orjson
+import pytest
 
 from core_api.app import routes
 from kernel.access import ACCESS
 from kernel.events import Role
 from kernel.web import API_PREFIX, Route
+from tests.integration.access_matrix import EVERYBODY, MATRIX, World, furnish
 from tests.integration.core_kit import DatabaseAs, core_api
 
 # Whoever adds a route that asks for no token adds it here, on purpose.
 PUBLIC = {
+    ("POST", "/auth/register"),
     ("POST", "/auth/login"),
+    ("POST", "/auth/refresh"),
     ("POST", "/auth/launch"),
     ("GET", "/openapi.json"),
     ("GET", "/docs"),
@@ -77,3 +84,95 @@ async def test_an_unknown_address_and_a_wrong_method_are_problems_too_decision_4
 
         assert (unknown.status, unknown.body["code"]) == (404, "not_found")
         assert (wrong.status, wrong.body["code"]) == (405, "method_not_allowed")
+
+
+GUARDED = {(route.method, route.path): route for route in routes() if route.action is not None}
+READS = [key for key in GUARDED if key[0] == "GET"]
+WRITES = [key for key in GUARDED if key[0] != "GET"]
+# Whatever a refused request might have changed.
+TABLES = (
+    "organisations", "users", "student_profiles", "teacher_profiles", "groups", "group_members", "exams",
+    "teacher_exam_permissions", "exam_attempts", "proctor_sessions", "launch_uses", "logins", "revocations",
+)  # fmt: skip
+
+
+def test_every_route_has_a_row_that_names_everybody_with_an_entry_and_nobody_else() -> None:
+    """Whoever adds a route adds its row to the access matrix."""
+    assert set(MATRIX) == set(GUARDED)
+    wrong = {}
+    for key, row in MATRIX.items():
+        action = GUARDED[key].action
+        assert action is not None
+        entries = {name for name in EVERYBODY if ROLES[name] in ACCESS[action]}
+        if set(row.expected) != entries:
+            wrong[key] = set(row.expected) ^ entries
+
+    assert wrong == {}
+
+
+ROLES = {role.value: role for role in Role} | {
+    "other_student": Role.student, "stranger": Role.student, "assistant": Role.teacher,
+    "colleague": Role.teacher, "rival": Role.teacher, "outsider": Role.reviewer, "boss": Role.admin,
+}  # fmt: skip
+
+
+async def snapshot(world: World) -> dict[str, str]:
+    return {
+        table: await world.api.owner.fetchval(
+            f"SELECT coalesce(md5(string_agg(t::text, ' ' ORDER BY t::text)), '') FROM {table} t"
+        )
+        for table in TABLES
+    }
+
+
+async def ask(world: World, key: tuple[str, str], person: str) -> int:
+    """Send the row's request as somebody; return the status, having seen that nothing hidden is shown."""
+    row, (method, path) = MATRIX[key], key
+    for name, value in world.parameters.items():
+        filled = str(world.api.people[row.path[name]].id) if name in row.path else value
+        path = path.replace(f"{{{name}}}", filled)
+    body = row.body(world)
+    more = {} if body is None else {"json": body}
+    answer = await world.api.call(method, API_PREFIX + path, person, **more)
+    told = answer.body if isinstance(answer.body, bytes) else orjson.dumps(answer.body)
+    shown = {hidden for hidden in world.hidden_from(person) if hidden.encode() in told}
+
+    assert shown == set(), (key, person)
+    return answer.status
+
+
+async def answers(world: World, key: tuple[str, str]) -> dict[str, int]:
+    """Ask as everybody: whoever is to be refused first, and together they change nothing."""
+    refused = [name for name, status in wanted(key).items() if status >= 400]
+    before = await snapshot(world)
+    found = dict(
+        zip(refused, await asyncio.gather(*(ask(world, key, name) for name in refused)), strict=True)
+    )
+    assert await snapshot(world) == before, key
+    for name in EVERYBODY:
+        if name not in found:
+            found[name] = await ask(world, key, name)
+    return {name: found[name] for name in EVERYBODY}
+
+
+def wanted(key: tuple[str, str]) -> dict[str, int]:
+    return {name: MATRIX[key].expected.get(name, 403) for name in EVERYBODY}
+
+
+async def test_every_read_answers_everybody_as_the_matrix_says_a4(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        world = await furnish(api)
+
+        assert {key: await answers(world, key) for key in READS} == {key: wanted(key) for key in READS}
+
+
+@pytest.mark.parametrize("key", WRITES, ids=" ".join)
+async def test_every_write_answers_everybody_as_the_matrix_says_a4(
+    database: str, database_as: DatabaseAs, key: tuple[str, str]
+) -> None:
+    async with core_api(database, database_as) as api:
+        world = await furnish(api)
+
+        assert await answers(world, key) == wanted(key)

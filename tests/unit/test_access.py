@@ -36,10 +36,11 @@ def test_a_role_without_an_entry_is_refused() -> None:
                 scope_of(role, action)
 
 
-def test_a_service_posts_events_and_reads_nothing_but_its_own_account() -> None:
+def test_a_service_posts_events_reads_nothing_but_its_own_account_and_signs_out() -> None:
     assert {action for action, roles in ACCESS.items() if Role.service in roles} == {
         Action.event_post,
         Action.profile_read,
+        Action.login_end,
     }
 
 

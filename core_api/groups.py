@@ -1,0 +1,203 @@
+"""
+Groups of people, to assign exams to (spec.md A-5).
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from uuid_utils.compat import uuid7
+
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text1000
+from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from kernel.events import Role
+from sql import named
+
+QUERIES: Final = named("groups")
+MEMBERS_MAX: Final = 10_000
+
+GroupName = Annotated[str, Meta(min_length=1, max_length=100, pattern=NO_NUL)]
+
+
+class NewGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """A group to create."""
+
+    name: GroupName
+    description: Text1000 = ""
+
+
+class UpdateGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change; what is left out stays."""
+
+    name: GroupName | UnsetType = UNSET
+    description: Text1000 | UnsetType = UNSET
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """A group, and how many belong to it."""
+
+    id: UUID
+    name: str
+    description: str
+    created_at: datetime
+    members: int
+
+
+class Groups(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of groups, newest first; `next_cursor` is null on the last page."""
+
+    groups: list[Group]
+    next_cursor: UUID | None
+
+
+class Member(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody of a group."""
+
+    id: UUID
+    email: str
+    username: str
+    full_name: str
+    role: Role
+    is_active: bool
+    added_at: datetime
+
+
+class Members(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of members, by id; `next_cursor` is null on the last page."""
+
+    members: list[Member]
+    next_cursor: UUID | None
+
+
+class ListGroups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+class ListMembers(ListGroups, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+
+class AddMembers(msgspec.Struct, frozen=True, kw_only=True):
+    """People to add; who is a member already stays one."""
+
+    user_ids: Annotated[list[UUID], Meta(min_length=1, max_length=MEMBERS_MAX)]
+
+
+class Added(msgspec.Struct, frozen=True, kw_only=True):
+    """How many were no members before."""
+
+    added: int
+
+
+async def create(conn: Connection, actor: Actor, command: NewGroup, *, now: datetime) -> Group:
+    """Create a group; raises ConflictError when the organisation has one of that name."""
+    group_id = await conn.fetchval(
+        QUERIES["insert_group"], uuid7(), actor.organisation_id, command.name, command.description, now
+    )
+    if group_id is None:
+        raise _taken()
+    return await fetch(conn, actor, group_id)
+
+
+async def fetch(conn: Connection, actor: Actor, group_id: UUID) -> Group:
+    """Return a group of the organisation; raises NotFoundError."""
+    row = await conn.fetchrow(QUERIES["fetch_group"], group_id, actor.organisation_id)
+    if row is None:
+        raise _unknown()
+    return Group(**row)
+
+
+async def list_of_organisation(conn: Connection, actor: Actor, query: ListGroups) -> Groups:
+    """Return a page of the organisation's groups."""
+    rows = await conn.fetch(QUERIES["list_groups"], actor.organisation_id, query.cursor, query.limit + 1)
+    page = [Group(**row) for row in rows[: query.limit]]
+    return Groups(groups=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+
+
+async def update(conn: Connection, actor: Actor, group_id: UUID, command: UpdateGroup) -> Group:
+    """Rename or describe a group; raises NotFoundError, or ConflictError when the name is taken."""
+    name = None if command.name is UNSET else command.name
+    description = None if command.description is UNSET else command.description
+    try:
+        async with conn.transaction():
+            await _hold(conn, actor, group_id)
+            await conn.execute(QUERIES["update_group"], group_id, name, description)
+            return await fetch(conn, actor, group_id)
+    except asyncpg.UniqueViolationError as error:
+        raise _taken() from error
+
+
+async def delete(conn: Connection, actor: Actor, group_id: UUID) -> None:
+    """
+    Delete a group with its memberships.
+
+    Raises:
+        NotFoundError: not of the organisation.
+        ConflictError: something still refers to it.
+    """
+    try:
+        if await conn.fetchval(QUERIES["delete_group"], group_id, actor.organisation_id) is None:
+            raise _unknown()
+    except asyncpg.ForeignKeyViolationError as error:
+        raise ConflictError("The group is still in use.") from error
+
+
+async def list_members(conn: Connection, actor: Actor, group_id: UUID, query: ListMembers) -> Members:
+    """Return a page of a group's members; raises NotFoundError."""
+    await fetch(conn, actor, group_id)
+    rows = await conn.fetch(QUERIES["list_members"], group_id, query.cursor, query.limit + 1)
+    page = [Member(**row) for row in rows[: query.limit]]
+    return Members(members=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+
+
+async def add_members(
+    conn: Connection, actor: Actor, group_id: UUID, command: AddMembers, *, now: datetime
+) -> Added:
+    """
+    Add people of the organisation to a group.
+
+    Raises:
+        NotFoundError: no such group.
+        InvalidInputError: somebody is not of the organisation; nobody was added.
+    """
+    async with conn.transaction():
+        await _hold(conn, actor, group_id)
+        rows = await conn.fetch(QUERIES["find_members"], actor.organisation_id, command.user_ids)
+        known = {row["id"] for row in rows}
+        unknown = [n for n, user_id in enumerate(command.user_ids) if user_id not in known]
+        if unknown:
+            raise InvalidInputError(
+                "Some are nobody of the organisation.",
+                errors=[{"path": f"user_ids[{n}]", "message": "unknown user"} for n in unknown[:100]],
+            )
+        added = await conn.fetch(QUERIES["add_members"], group_id, sorted(known), now)
+    return Added(added=len(added))
+
+
+async def remove_member(conn: Connection, actor: Actor, group_id: UUID, user_id: UUID) -> None:
+    """Take somebody out of a group; raises NotFoundError when there is no such group or member."""
+    async with conn.transaction():
+        await _hold(conn, actor, group_id)
+        if await conn.fetchval(QUERIES["remove_member"], group_id, user_id) is None:
+            raise NotFoundError("There is no such member.")
+
+
+async def _hold(conn: Connection, actor: Actor, group_id: UUID) -> None:
+    if await conn.fetchval(QUERIES["hold_group"], group_id, actor.organisation_id) is None:
+        raise _unknown()
+
+
+def _unknown() -> NotFoundError:
+    return NotFoundError("There is no such group.")
+
+
+def _taken() -> ConflictError:
+    return ConflictError("The organisation has a group of that name.")

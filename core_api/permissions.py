@@ -1,0 +1,109 @@
+"""
+Which teachers and reviewers reach an exam that they did not create (spec.md A-4, A-5).
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.wire import LIMIT_DEFAULT, Limit
+from kernel.errors import InvalidInputError, NotFoundError
+from kernel.events import Role
+from sql import named
+
+QUERIES: Final = named("permissions")
+ACCOUNTS: Final = named("accounts")
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom to let do what with an exam; a second grant to the same person replaces the first."""
+
+    user_id: UUID
+    can_view: bool = True
+    can_edit: bool = False
+    can_view_analytics: bool = False
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody may do with an exam."""
+
+    exam_id: UUID
+    user_id: UUID
+    email: str
+    full_name: str
+    role: Role
+    can_view: bool
+    can_edit: bool
+    can_view_analytics: bool
+    granted_at: datetime
+
+
+class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of an exam's permissions, by user id; `next_cursor` is null on the last page."""
+
+    permissions: list[Permission]
+    next_cursor: UUID | None
+
+
+class ListPermissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPermissions) -> Permissions:
+    """Return a page of who was granted an exam of the organisation; raises NotFoundError."""
+    await _require_exam(conn, actor, exam_id)
+    rows = await conn.fetch(QUERIES["list_permissions"], exam_id, query.cursor, query.limit + 1)
+    page = [Permission(**row) for row in rows[: query.limit]]
+    return Permissions(permissions=page, next_cursor=page[-1].user_id if len(rows) > query.limit else None)
+
+
+async def grant(conn: Connection, actor: Actor, exam_id: UUID, command: Grant) -> Permission:
+    """
+    Let a teacher or reviewer of the organisation reach one of its exams.
+
+    Raises:
+        NotFoundError: no such exam.
+        InvalidInputError: the user is no teacher or reviewer of the organisation, or may not even look.
+    """
+    if not command.can_view and (command.can_edit or command.can_view_analytics):
+        raise _invalid("can_view", "whoever edits or sees analytics also sees the exam")
+    async with conn.transaction():
+        await _require_exam(conn, actor, exam_id)
+        if await conn.fetchval(QUERIES["find_grantee"], command.user_id, actor.organisation_id) is None:
+            raise _invalid("user_id", "no teacher or reviewer of the organisation")
+        await conn.execute(
+            ACCOUNTS["grant_exam"],
+            command.user_id,
+            exam_id,
+            command.can_view,
+            command.can_edit,
+            command.can_view_analytics,
+        )
+        row = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
+    assert row is not None, "it was written in this transaction"
+    return Permission(**row)
+
+
+async def revoke(conn: Connection, actor: Actor, exam_id: UUID, user_id: UUID) -> None:
+    """Take a permission back; raises NotFoundError when there is no such exam or permission."""
+    async with conn.transaction():
+        await _require_exam(conn, actor, exam_id)
+        if await conn.fetchval(QUERIES["revoke_exam"], exam_id, user_id) is None:
+            raise NotFoundError("There is no such permission.")
+
+
+async def _require_exam(conn: Connection, actor: Actor, exam_id: UUID) -> None:
+    if await conn.fetchval(QUERIES["find_exam"], exam_id, actor.organisation_id) is None:
+        raise NotFoundError("There is no such exam.")
+
+
+def _invalid(path: str, message: str) -> InvalidInputError:
+    return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])

@@ -1,0 +1,167 @@
+"""
+One's own profile, and a student's as an admin keeps it (spec.md A-5).
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from uuid_utils.compat import uuid7
+
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.logins import User
+from core_api.users import Username
+from core_api.wire import NO_NUL, Text200
+from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from kernel.events import Role
+from sql import named
+
+QUERIES: Final = named("profiles")
+METADATA_BYTES_MAX: Final = 16 << 10
+
+Text100 = Annotated[str, Meta(max_length=100, pattern=NO_NUL)]
+
+
+class StudentDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What a student may see of their profile; scores and risk stay with staff (spec.md, decision 6)."""
+
+    enrollment_id: str
+    cohort: str
+
+
+class TeacherDetails(msgspec.Struct, frozen=True, kw_only=True):
+    """What a teacher says of themselves."""
+
+    title: str
+    department: str
+
+
+class Profile(User, frozen=True, kw_only=True):
+    """A person with the dates of their account; `metadata` holds what they set: picture, preferences."""
+
+    is_verified: bool
+    last_login: datetime | None
+    created_at: datetime
+    metadata: dict[str, Any]
+    student: StudentDetails | None
+    teacher: TeacherDetails | None
+
+
+class UpdateProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change of one's own; what is left out stays. `title` and `department` are for teachers."""
+
+    full_name: Text200 | UnsetType = UNSET
+    username: Username | UnsetType = UNSET
+    metadata: dict[str, Any] | UnsetType = UNSET
+    title: Text100 | UnsetType = UNSET
+    department: Text100 | UnsetType = UNSET
+
+
+class StudentProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything kept of a student; the sums and scores follow from their exams."""
+
+    user_id: UUID
+    enrollment_id: str
+    cohort: str
+    cumulative_integrity_score: float | None
+    cumulative_lmi: float | None
+    total_exams_attempted: int
+    total_exams_passed: int
+    current_dropout_risk: str | None
+    flagged_for_review: bool
+
+
+class UpdateStudent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to change of a student's profile; what is left out stays."""
+
+    enrollment_id: Annotated[str, Meta(max_length=64, pattern=NO_NUL)] | UnsetType = UNSET
+    cohort: Text100 | UnsetType = UNSET
+
+
+async def fetch(conn: Connection, actor: Actor) -> Profile:
+    """Return the caller's own profile; raises NotFoundError when it was closed since the token was made."""
+    row = await conn.fetchrow(QUERIES["fetch_profile"], actor.user_id, actor.organisation_id)
+    if row is None:
+        raise NotFoundError("The account is closed.")
+    role = Role(row["role"])
+    student = StudentDetails(enrollment_id=row["enrollment_id"], cohort=row["cohort"])
+    teacher = TeacherDetails(title=row["title"], department=row["department"])
+    own = {name: row[name] for name in Profile.__struct_fields__ if name not in {"student", "teacher"}}
+    return Profile(
+        **own,
+        student=student if role is Role.student else None,
+        teacher=teacher if role is Role.teacher else None,
+    )
+
+
+async def update(conn: Connection, actor: Actor, command: UpdateProfile) -> Profile:
+    """
+    Change the caller's own profile and return it.
+
+    Raises:
+        ConflictError: the username is taken.
+        InvalidInputError: the metadata is too large, or a teacher's field from somebody else.
+        NotFoundError: the account is closed.
+    """
+    metadata = _given(command.metadata)
+    encoded = None if metadata is None else msgspec.json.encode(metadata)
+    if encoded is not None and len(encoded) > METADATA_BYTES_MAX:
+        raise _invalid("metadata", f"at most {METADATA_BYTES_MAX} bytes as JSON")
+    title, department = _given(command.title), _given(command.department)
+    teaches = title is not None or department is not None
+    if teaches and actor.role is not Role.teacher:
+        raise _invalid("department" if title is None else "title", "for teachers only")
+    text = None if encoded is None else encoded.decode()
+    try:
+        async with conn.transaction():
+            await fetch(conn, actor)
+            await conn.execute(
+                QUERIES["update_account"],
+                actor.user_id,
+                _given(command.full_name),
+                _given(command.username),
+                text,
+            )
+            if teaches:
+                await conn.execute(
+                    QUERIES["upsert_teacher_profile"], uuid7(), actor.user_id, title, department
+                )
+            return await fetch(conn, actor)
+    except asyncpg.UniqueViolationError as error:
+        raise ConflictError("The username is taken.") from error
+
+
+async def fetch_student(conn: Connection, actor: Actor, user_id: UUID) -> StudentProfile:
+    """Return a student's profile; raises NotFoundError for anybody else."""
+    row = await conn.fetchrow(QUERIES["fetch_student_profile"], user_id, actor.organisation_id)
+    if row is None:
+        raise NotFoundError("There is no such student.")
+    return StudentProfile(**row)
+
+
+async def update_student(
+    conn: Connection, actor: Actor, user_id: UUID, command: UpdateStudent
+) -> StudentProfile:
+    """Change a student's profile and return it; raises NotFoundError for anybody else."""
+    async with conn.transaction():
+        await fetch_student(conn, actor, user_id)
+        await conn.execute(
+            QUERIES["upsert_student_profile"],
+            uuid7(),
+            user_id,
+            _given(command.enrollment_id),
+            _given(command.cohort),
+        )
+        return await fetch_student(conn, actor, user_id)
+
+
+def _given(value: Any) -> Any:  # noqa: ANN401  whatever the field holds
+    return None if value is UNSET else value
+
+
+def _invalid(path: str, message: str) -> InvalidInputError:
+    return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])

@@ -1,0 +1,139 @@
+"""
+Failed sign-ins: how many may be tried, from where, and when somebody is told (spec.md A-3).
+
+Two bounds: sign-ins at one account from one address, and different accounts that fail at one address. Nobody
+can lock a stranger out from elsewhere, and a school behind one address is exempted by setting. An attempt
+counts before its password is looked at, whether the account exists or not.
+"""
+
+import hashlib
+import math
+from datetime import datetime, timedelta
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_interface,
+    ip_network,
+)
+from typing import Final
+
+import structlog
+from aiohttp import web
+from msgspec import Struct
+
+from core_api.database import Connection
+from kernel.errors import RateLimitedError
+from kernel.runtime import LOGIN_ALERTS, LOGINS_FAILED, LOGINS_THROTTLED
+from kernel.settings import Settings
+from sql import named
+
+QUERIES: Final = named("throttle")
+MINUTE: Final = timedelta(minutes=1)
+IPV6_PREFIX: Final = 64  # one customer's; any address of it is theirs
+Address = IPv4Address | IPv6Address
+
+log = structlog.get_logger(__name__)
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """The bounds of `kernel.settings`, parsed."""
+
+    window: timedelta
+    attempts_max: int
+    accounts_max: int
+    alert_failures: int
+    exempt: tuple[IPv4Network | IPv6Network, ...]
+
+
+LIMITS: Final = web.AppKey("limits", Limits)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the bounds; raises ValueError when an exempt network is malformed."""
+    return Limits(
+        window=timedelta(seconds=settings.login_window_s),
+        attempts_max=settings.login_attempts_max,
+        accounts_max=settings.login_accounts_max,
+        alert_failures=settings.login_alert_failures,
+        exempt=tuple(
+            ip_network(each.strip()) for each in settings.login_exempt_networks.split(",") if each.strip()
+        ),
+    )
+
+
+class Source(Struct, frozen=True):
+    """Where a sign-in comes from and whom it names, as they are counted."""
+
+    network: IPv4Interface | IPv6Interface
+    account: bytes
+    exempt: bool
+
+
+def source_of(address: Address | None, email: str, limits: Limits) -> Source:
+    """Return how a sign-in is counted; a peer without an address (a Unix socket) counts as 0.0.0.0."""
+    address = address or IPv4Address(0)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    network = ip_network((address, IPV6_PREFIX if address.version == 6 else 32), strict=False)
+    return Source(
+        network=ip_interface(str(network)),
+        account=hashlib.sha256(email.lower().encode(errors="replace")).digest(),
+        exempt=any(address in each for each in limits.exempt if each.version == address.version),
+    )
+
+
+async def begin(conn: Connection, source: Source, limits: Limits, *, now: datetime) -> None:
+    """
+    Count an attempt.
+
+    Raises:
+        RateLimitedError: too many at this account from here, or too many accounts failed here.
+    """
+    opened = now - limits.window
+    if not source.exempt:
+        since = await conn.fetchval(
+            QUERIES["busy_network_since"], source.network, opened, limits.accounts_max
+        )
+        if since is not None:
+            raise _refused("address", since + limits.window - now)
+    counted = await conn.fetchval(
+        QUERIES["begin_attempt"], source.network, source.account, now, opened, limits.attempts_max
+    )
+    if counted is None:
+        began = await conn.fetchval(QUERIES["fetch_window"], source.network, source.account)
+        raise _refused("account", (began or now) + limits.window - now)
+
+
+def _refused(reason: str, wait: timedelta) -> RateLimitedError:
+    LOGINS_THROTTLED.labels(reason).inc()
+    return RateLimitedError(
+        "Too many failed sign-ins; wait.", retry_after_s=max(1, math.ceil(wait.total_seconds()))
+    )
+
+
+async def note(conn: Connection, source: Source, *, now: datetime) -> None:
+    """Count the account among those that failed at this address, and nothing more."""
+    await conn.execute(QUERIES["fail_attempt"], source.network, source.account, now)
+
+
+async def fail(conn: Connection, source: Source, limits: Limits, *, now: datetime) -> bool:
+    """Note a failure; True when it makes an address one that somebody is told about, once a minute."""
+    LOGINS_FAILED.inc()
+    await note(conn, source, now=now)
+    alerts: bool = await conn.fetchval(
+        QUERIES["count_failure"], source.network, now, limits.alert_failures, now - MINUTE
+    )
+    if alerts:
+        LOGIN_ALERTS.inc()
+        # The address stands in login_networks, where it can be looked up and erased.
+        log.warning("login_failures_alert", failures=limits.alert_failures, window_s=60)
+    return alerts
+
+
+async def forget(conn: Connection, source: Source) -> None:
+    """Note that the password was right."""
+    await conn.execute(QUERIES["forget_attempts"], source.network, source.account)

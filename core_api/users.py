@@ -1,0 +1,267 @@
+"""
+People as an admin manages them, within the admin's own organisation (spec.md A-5).
+
+Nobody takes the last active admin away, not even two admins one another at the same moment: whoever would
+holds the organisation's row.
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+from uuid_utils.compat import uuid7
+
+from core_api.accounts import USERNAME_MAX, NewEmail, NewPassword, check_length, username_of
+from core_api.actors import Actor
+from core_api.database import Connection, Pool, connection
+from core_api.passwords import PasswordChecker
+from core_api.revoking import sign_out_everywhere
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200
+from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from kernel.events import Role
+from kernel.revocation import Revocation, Revocations
+from kernel.settings import Settings
+from sql import named
+
+QUERIES: Final = named("users")
+PROFILES: Final = named("profiles")
+
+Username = Annotated[str, Meta(min_length=1, max_length=USERNAME_MAX, pattern=NO_NUL)]
+
+
+class ManagedUser(msgspec.Struct, frozen=True, kw_only=True):
+    """A person as an admin sees them; `is_active` is false while they are locked."""
+
+    id: UUID
+    organisation_id: UUID
+    email: str
+    username: str
+    full_name: str
+    role: Role
+    is_active: bool
+    is_verified: bool
+    last_login: datetime | None
+    created_at: datetime
+
+
+class Users(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of people, newest first; `next_cursor` is null on the last page."""
+
+    users: list[ManagedUser]
+    next_cursor: UUID | None
+
+
+class ListUsers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which people, and which page of them."""
+
+    role: Annotated[Role, Meta(description="Only of this role.")] | None = None
+    is_active: Annotated[bool, Meta(description="false: only locked ones.")] | None = None
+    group: Annotated[UUID, Meta(description="Only members of this group.")] | None = None
+    q: (
+        Annotated[
+            str,
+            Meta(min_length=1, max_length=100, pattern=NO_NUL, description="In e-mail, username or name."),
+        ]
+        | None
+    ) = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody to create. Without a password they sign in by launch link, or are a service."""
+
+    email: NewEmail
+    role: Role
+    full_name: Text200 = ""
+    username: Username | None = None
+    password: NewPassword | None = None
+
+
+class SetRole(msgspec.Struct, frozen=True, kw_only=True):
+    """The role from now on."""
+
+    role: Role
+
+
+class Organisation(msgspec.Struct, frozen=True, kw_only=True):
+    """An organisation; registration needs the installation's consent as well."""
+
+    id: UUID
+    name: str
+    registration_open: bool
+    created_at: datetime
+
+
+class UpdateOrganisation(msgspec.Struct, frozen=True, kw_only=True):
+    """What to change; what is left out stays."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | UnsetType = UNSET
+    registration_open: bool | UnsetType = UNSET
+
+
+async def list_of_organisation(conn: Connection, actor: Actor, query: ListUsers) -> Users:
+    """Return a page of the organisation's people."""
+    rows = await conn.fetch(
+        QUERIES["list_users"],
+        actor.organisation_id,
+        query.cursor,
+        query.limit + 1,
+        query.role,
+        query.is_active,
+        query.group,
+        query.q,
+    )
+    page = [ManagedUser(**row) for row in rows[: query.limit]]
+    return Users(users=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+
+
+async def fetch(conn: Connection, actor: Actor, user_id: UUID) -> ManagedUser:
+    """Return one person of the organisation; raises NotFoundError."""
+    row = await conn.fetchrow(QUERIES["fetch_managed_user"], user_id, actor.organisation_id)
+    if row is None:
+        raise NotFoundError("There is no such user.")
+    return ManagedUser(**row)
+
+
+async def create(
+    pool: Pool, actor: Actor, command: NewUser, *, checker: PasswordChecker, now: datetime
+) -> ManagedUser:
+    """
+    Create a person in the admin's organisation.
+
+    Raises:
+        ConflictError: the e-mail address or the username is taken.
+        InvalidInputError: the password is too long.
+        RateLimitedError: too many sign-ins wait already.
+    """
+    hashed = None
+    if command.password is not None:
+        check_length(command.password, "password")
+        with checker.place():
+            hashed = await checker.hash(command.password)
+    user_id, active, verified = uuid7(), True, True
+    async with connection(pool) as conn, conn.transaction():
+        row = await conn.fetchrow(
+            QUERIES["insert_user"],
+            user_id,
+            actor.organisation_id,
+            command.email,
+            command.username or username_of(command.email, user_id),
+            command.full_name,
+            command.role,
+            hashed,
+            active,
+            verified,
+            now,
+        )
+        if row is None:
+            raise ConflictError("The e-mail address or the username is taken.")
+        if command.role is Role.student:
+            await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)
+    return ManagedUser(**row)
+
+
+async def set_active(
+    pool: Pool,
+    actor: Actor,
+    user_id: UUID,
+    *,
+    active: bool,
+    revocations: Revocations,
+    settings: Settings,
+    now: datetime,
+) -> ManagedUser:
+    """
+    Lock a person out at once, or let them sign in again; doing so twice changes nothing.
+
+    Raises:
+        NotFoundError: not of the organisation.
+        ConflictError: they are its last active admin.
+    """
+    taken: list[Revocation] = []
+    async with connection(pool) as conn, conn.transaction():
+        role, was_active = await _hold(conn, actor, user_id)
+        if was_active != active:
+            if not active:
+                await _keep_an_admin(conn, actor, user_id, role)
+                taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
+            await conn.execute(QUERIES["set_active"], user_id, active)
+        user = await fetch(conn, actor, user_id)
+    await revocations.publish(taken)
+    return user
+
+
+async def set_role(
+    pool: Pool,
+    actor: Actor,
+    user_id: UUID,
+    command: SetRole,
+    *,
+    revocations: Revocations,
+    settings: Settings,
+    now: datetime,
+) -> ManagedUser:
+    """
+    Give a person another role; what they signed in as before holds no longer.
+
+    Raises:
+        NotFoundError: not of the organisation.
+        ConflictError: they are its last active admin.
+        InvalidInputError: a service never becomes a person, nor the other way round.
+    """
+    taken: list[Revocation] = []
+    async with connection(pool) as conn, conn.transaction():
+        role, was_active = await _hold(conn, actor, user_id)
+        if role != command.role:
+            if Role.service in {role, command.role}:
+                raise InvalidInputError(
+                    "A value is not allowed.",
+                    errors=[{"path": "role", "message": "a service stays one, and nobody becomes one"}],
+                )
+            if was_active:
+                await _keep_an_admin(conn, actor, user_id, role)
+            await conn.execute(QUERIES["set_role"], user_id, command.role)
+            taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
+        user = await fetch(conn, actor, user_id)
+    await revocations.publish(taken)
+    return user
+
+
+async def _hold(conn: Connection, actor: Actor, user_id: UUID) -> tuple[Role, bool]:
+    """Hold the organisation, then the person, in this order always; return their role and whether active."""
+    await conn.execute(QUERIES["hold_organisation"], actor.organisation_id)
+    row = await conn.fetchrow(QUERIES["hold_user"], user_id, actor.organisation_id)
+    if row is None:
+        raise NotFoundError("There is no such user.")
+    return Role(row["role"]), row["is_active"]
+
+
+async def _keep_an_admin(conn: Connection, actor: Actor, user_id: UUID, role: Role) -> None:
+    if role is Role.admin and not await conn.fetchval(
+        QUERIES["count_other_admins"], actor.organisation_id, user_id
+    ):
+        raise ConflictError("They are the organisation's last active admin.")
+
+
+async def organisation(conn: Connection, actor: Actor) -> Organisation:
+    """Return the caller's organisation."""
+    row = await conn.fetchrow(QUERIES["fetch_organisation"], actor.organisation_id)
+    if row is None:
+        raise NotFoundError("There is no such organisation.")
+    return Organisation(**row)
+
+
+async def update_organisation(conn: Connection, actor: Actor, command: UpdateOrganisation) -> Organisation:
+    """Change the caller's organisation."""
+    row = await conn.fetchrow(
+        QUERIES["update_organisation"],
+        actor.organisation_id,
+        None if command.name is UNSET else command.name,
+        None if command.registration_open is UNSET else command.registration_open,
+    )
+    if row is None:
+        raise NotFoundError("There is no such organisation.")
+    return Organisation(**row)

@@ -1,0 +1,57 @@
+-- Groups of people within one organisation.
+
+-- name: list_groups
+-- $1 organisation uuid, $2 before uuid or null, $3 limit. Newest first.
+SELECT g.id, g.name, g.description, g.created_at, (SELECT count(*) FROM group_members m WHERE m.group_id = g.id) AS members
+FROM groups g
+WHERE g.organisation_id = $1 AND ($2::uuid IS NULL OR g.id < $2)
+ORDER BY g.id DESC
+LIMIT $3;
+
+-- name: fetch_group
+-- $1 group_id uuid, $2 organisation uuid
+SELECT g.id, g.name, g.description, g.created_at, (SELECT count(*) FROM group_members m WHERE m.group_id = g.id) AS members
+FROM groups g
+WHERE g.id = $1 AND g.organisation_id = $2;
+
+-- name: hold_group
+-- $1 group_id uuid, $2 organisation uuid
+SELECT id FROM groups WHERE id = $1 AND organisation_id = $2 FOR UPDATE;
+
+-- name: insert_group
+-- $1 id uuid, $2 organisation uuid, $3 name, $4 description, $5 created_at timestamptz. No row when the name is taken.
+INSERT INTO groups (id, organisation_id, name, description, created_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (organisation_id, lower(name)) DO NOTHING
+RETURNING id;
+
+-- name: update_group
+-- $1 group_id uuid, $2 name or null, $3 description or null: null leaves as it is
+UPDATE groups SET name = coalesce($2, name), description = coalesce($3, description) WHERE id = $1;
+
+-- name: delete_group
+-- $1 group_id uuid, $2 organisation uuid. Its memberships go with it.
+DELETE FROM groups WHERE id = $1 AND organisation_id = $2 RETURNING id;
+
+-- name: list_members
+-- $1 group_id uuid, $2 after user uuid or null, $3 limit. By user id.
+SELECT u.id, u.email, u.username, u.full_name, u.role, u.is_active, m.added_at
+FROM group_members m
+JOIN users u ON u.id = m.user_id
+WHERE m.group_id = $1 AND ($2::uuid IS NULL OR m.user_id > $2)
+ORDER BY m.user_id
+LIMIT $3;
+
+-- name: find_members
+-- $1 organisation uuid, $2 ids uuid[]. Those of them who belong to the organisation.
+SELECT id FROM users WHERE organisation_id = $1 AND id = ANY ($2::uuid[]);
+
+-- name: add_members
+-- $1 group_id uuid, $2 ids uuid[], $3 added_at timestamptz. Who is a member already stays one.
+INSERT INTO group_members (group_id, user_id, added_at)
+SELECT $1, id, $3 FROM unnest($2::uuid[]) AS given (id)
+ON CONFLICT DO NOTHING
+RETURNING user_id;
+
+-- name: remove_member
+-- $1 group_id uuid, $2 user_id uuid
+DELETE FROM group_members WHERE group_id = $1 AND user_id = $2 RETURNING user_id;

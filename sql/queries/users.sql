@@ -1,0 +1,62 @@
+-- People as an admin sees them: of the admin's own organisation only.
+
+-- name: list_users
+-- $1 organisation uuid, $2 before uuid or null, $3 limit, $4 role or null, $5 is_active or null, $6 group uuid or null,
+-- $7 text or null, found anywhere in e-mail, username or name, any case
+-- Newest first.
+SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.is_active, u.is_verified, u.last_login, u.created_at
+FROM users u
+WHERE u.organisation_id = $1 AND ($2::uuid IS NULL OR u.id < $2)
+  AND ($4::text IS NULL OR u.role = $4) AND ($5::boolean IS NULL OR u.is_active = $5)
+  AND ($6::uuid IS NULL OR EXISTS (SELECT FROM group_members m WHERE m.group_id = $6 AND m.user_id = u.id))
+  AND ($7::text IS NULL OR strpos(lower(u.email || ' ' || u.username || ' ' || u.full_name), lower($7)) > 0)
+ORDER BY u.id DESC
+LIMIT $3;
+
+-- name: fetch_managed_user
+-- $1 user_id uuid, $2 organisation uuid. Locked people come back too.
+SELECT id, organisation_id, email, username, full_name, role, is_active, is_verified, last_login, created_at
+FROM users
+WHERE id = $1 AND organisation_id = $2;
+
+-- name: hold_organisation
+-- $1 organisation uuid. Whoever takes an admin away holds it, so that two admins cannot take one another away at once.
+SELECT id FROM organisations WHERE id = $1 FOR NO KEY UPDATE;
+
+-- name: hold_user
+-- $1 user_id uuid, $2 organisation uuid
+SELECT id, role, is_active FROM users WHERE id = $1 AND organisation_id = $2 FOR NO KEY UPDATE;
+
+-- name: count_other_admins
+-- $1 organisation uuid, $2 user_id uuid. Active admins besides this user.
+SELECT count(*) FROM users WHERE organisation_id = $1 AND role = 'admin' AND is_active AND id <> $2;
+
+-- name: set_active
+-- $1 user_id uuid, $2 is_active boolean
+UPDATE users SET is_active = $2 WHERE id = $1;
+
+-- name: set_role
+-- $1 user_id uuid, $2 role text
+UPDATE users SET role = $2 WHERE id = $1;
+
+-- name: insert_user
+-- $1 id uuid, $2 organisation uuid, $3 email, $4 username, $5 full_name, $6 role, $7 password_hash or null, $8 is_active,
+-- $9 is_verified, $10 created_at timestamptz
+-- No row comes back when the e-mail, or the username within the organisation, is taken.
+INSERT INTO users (id, organisation_id, email, username, full_name, role, password_hash, is_active, is_verified, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+ON CONFLICT DO NOTHING
+RETURNING id, organisation_id, email, username, full_name, role, is_active, is_verified, last_login, created_at;
+
+-- name: fetch_registration
+-- $1 organisation uuid. Whether it takes registrations; no row where there is no such organisation.
+SELECT registration_open FROM organisations WHERE id = $1;
+
+-- name: fetch_organisation
+-- $1 organisation uuid
+SELECT id, name, registration_open, created_at FROM organisations WHERE id = $1;
+
+-- name: update_organisation
+-- $1 organisation uuid, $2 name text or null, $3 registration_open boolean or null: null leaves as it is
+UPDATE organisations SET name = coalesce($2, name), registration_open = coalesce($3, registration_open) WHERE id = $1
+RETURNING id, name, registration_open, created_at;

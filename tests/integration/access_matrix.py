@@ -1,0 +1,175 @@
+"""
+The access matrix as data: every route that asks for a token, and how it answers each person (spec.md A-4).
+
+The paths name things of the student, the teacher and their organisation:
+
+own      student (their attempt, their session), teacher (made the exam), admin (their organisation)
+granted  reviewer (may look and see analytics), assistant (a teacher who may look and nothing more)
+other    other_student, colleague (a teacher), outsider (a reviewer): the same organisation, nothing granted
+foreign  stranger (a student), rival (a teacher), boss (an admin): of another organisation
+
+A row says what happens to everybody whose role has an entry in the access table; all others get a 403, and
+need not be written down. A new route without a row fails the test.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from kernel.events import Role
+from tests.integration.core_kit import PASSWORD, Api
+
+STUDENTS = ("student", "other_student", "stranger")
+TEACHERS = ("teacher", "assistant", "colleague", "rival")
+REVIEWERS = ("reviewer", "outsider")
+ADMINS = ("admin", "boss")
+EVERYBODY = (*STUDENTS, *TEACHERS, *REVIEWERS, "observer", *ADMINS, "service")
+FOREIGN = ("stranger", "rival", "boss")
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rows are about, by the names of path parameters."""
+
+    api: Api
+    parameters: dict[str, str]
+
+    def hidden_from(self, person: str) -> set[str]:
+        """Return the ids that no answer to this person may hold, whatever they ask."""
+        mine = {self.parameters["attempt_id"], self.parameters["user_id"]}
+        if person in FOREIGN:
+            return mine | {self.parameters["exam_id"], self.parameters["group_id"]}
+        if person in {"colleague", "outsider"}:
+            return mine | {self.parameters["exam_id"]}
+        return mine if person == "other_student" else set()
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How a route answers those whose role has an entry, the body they send, and other names in the path.
+
+    Whoever is refused is asked first; a snapshot shows that nothing changed.
+    """
+
+    expected: dict[str, int]
+    body: Callable[[World], Any] = lambda _: None
+    path: dict[str, str] = {}
+
+
+async def furnish(api: Api) -> World:
+    """Make what the rows name, beside what `core_api` made."""
+    for name, role in (("assistant", Role.teacher), ("outsider", Role.reviewer)):
+        body = {"email": f"{name}@here.example", "role": role}
+        made = (await api.post("/api/admin/users", "admin", json=body)).body
+        api.people[name] = msgspec.structs.replace(
+            api.people["colleague"], id=made["id"], email=body["email"], role=role
+        )
+    attempt_id = await api.start_attempt()
+    session_id = await api.start_session(attempt_id=attempt_id)
+    grant = {"user_id": str(api.people["assistant"].id)}
+    await api.post(f"/api/admin/exams/{api.exam_id}/permissions", "admin", json=grant)
+    group = (await api.post("/api/admin/groups", "admin", json={"name": "4b"})).body["id"]
+    student = str(api.people["student"].id)
+    await api.post(f"/api/admin/groups/{group}/members", "admin", json={"user_ids": [student]})
+    exam, attempt = str(api.exam_id), attempt_id
+    return World(
+        api=api,
+        parameters={
+            "exam_id": exam, "examId": exam, "attempt_id": attempt, "attemptId": attempt,
+            "id": str(session_id), "type": "TabSwitched", "user_id": student, "group_id": group,
+        },
+    )  # fmt: skip
+
+
+def rows(status: int, *people: str, **others: int) -> dict[str, int]:
+    """Return the status for each of the people, and others by name."""
+    return dict.fromkeys(people, status) | others
+
+
+VIEWED = rows(200, "teacher", "assistant", "reviewer", "admin") | rows(
+    404, "colleague", "outsider", "rival", "boss"
+)
+EDITED = {"teacher": 200, "assistant": 403, "admin": 200} | rows(404, "colleague", "rival", "boss")
+ADMINISTERED = {"admin": 200, "boss": 404}
+LISTED = rows(200, *TEACHERS, *REVIEWERS, *ADMINS)
+
+MATRIX: dict[tuple[str, str], Row] = {
+    ("POST", "/auth/logout"): Row(expected=rows(200, *EVERYBODY)),
+    ("GET", "/me"): Row(expected=rows(200, *EVERYBODY)),
+    ("PUT", "/me"): Row(
+        expected={name: 200 for name in EVERYBODY if name != "service"}, body=lambda _: {"full_name": "N"}
+    ),
+    ("PUT", "/me/password"): Row(
+        expected={name: 200 for name in EVERYBODY if name != "service"}
+        | rows(403, "assistant", "outsider"),  # made without a password
+        body=lambda _: {"current_password": PASSWORD, "new_password": "another horse entirely"},
+    ),
+    ("GET", "/student/exams/available"): Row(expected=rows(200, *STUDENTS)),
+    ("POST", "/student/exams/{exam_id}/start"): Row(
+        expected={"student": 200, "other_student": 201, "stranger": 404}
+    ),
+    ("GET", "/student/attempts/{attempt_id}"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404}
+    ),
+    ("POST", "/proctor/session"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404},
+        body=lambda world: {"attemptId": world.parameters["attempt_id"], "mode": 1},
+    ),
+    ("GET", "/proctor/session/attempt/{attemptId}"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404} | VIEWED
+    ),
+    ("POST", "/proctor/session/{id}/end"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404} | ADMINISTERED
+    ),
+    ("POST", "/teacher/exams"): Row(
+        expected=rows(201, *TEACHERS, *ADMINS), body=lambda _: {"title": "Mine", "duration_minutes": 60}
+    ),
+    ("POST", "/teacher/exams/{exam_id}/publish"): Row(expected=EDITED),
+    ("POST", "/teacher/exams/{exam_id}/unpublish"): Row(expected=EDITED),
+    ("POST", "/teacher/exams/{exam_id}/launch-links"): Row(
+        expected=EDITED | {"teacher": 201, "admin": 201},
+        body=lambda world: {"student_ids": [world.parameters["user_id"]]},
+    ),
+    ("GET", "/teacher/exams/{exam_id}/analytics"): Row(expected=EDITED),
+    ("GET", "/teacher/attempts/{attempt_id}/monitoring"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}"): Row(expected=VIEWED),
+    ("GET", "/proctor/sessions"): Row(expected=LISTED),
+    ("GET", "/proctor/sessions/exam/{examId}"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}/events"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}/events/{type}"): Row(expected=VIEWED),
+    ("POST", "/proctor/session/{id}/cancel"): Row(expected=ADMINISTERED),
+    ("GET", "/admin/users"): Row(expected=rows(200, *ADMINS)),
+    ("POST", "/admin/users"): Row(
+        expected=rows(201, *ADMINS), body=lambda _: {"email": f"{uuid4()}@x.example", "role": "student"}
+    ),
+    ("GET", "/admin/users/{user_id}"): Row(expected=ADMINISTERED),
+    ("POST", "/admin/users/{user_id}/lock"): Row(expected=ADMINISTERED),
+    ("POST", "/admin/users/{user_id}/unlock"): Row(expected=ADMINISTERED),
+    ("PUT", "/admin/users/{user_id}/role"): Row(expected=ADMINISTERED, body=lambda _: {"role": "observer"}),
+    ("GET", "/admin/users/{user_id}/student-profile"): Row(expected=ADMINISTERED),
+    ("PUT", "/admin/users/{user_id}/student-profile"): Row(
+        expected=ADMINISTERED, body=lambda _: {"cohort": "2026"}
+    ),
+    ("GET", "/admin/organisation"): Row(expected=rows(200, *ADMINS)),
+    ("PUT", "/admin/organisation"): Row(
+        expected=rows(200, *ADMINS), body=lambda _: {"registration_open": True}
+    ),
+    ("GET", "/admin/exams/{exam_id}/permissions"): Row(expected=ADMINISTERED),
+    ("POST", "/admin/exams/{exam_id}/permissions"): Row(
+        expected=ADMINISTERED, body=lambda world: {"user_id": str(world.api.people["colleague"].id)}
+    ),
+    ("DELETE", "/admin/exams/{exam_id}/permissions/{user_id}"): Row(
+        expected={"admin": 204, "boss": 404}, path={"user_id": "reviewer"}
+    ),
+    ("GET", "/admin/groups"): Row(expected=rows(200, *ADMINS)),
+    ("POST", "/admin/groups"): Row(expected=rows(201, *ADMINS), body=lambda _: {"name": "5c"}),
+    ("GET", "/admin/groups/{group_id}"): Row(expected=ADMINISTERED),
+    ("PUT", "/admin/groups/{group_id}"): Row(expected=ADMINISTERED, body=lambda _: {"name": "6d"}),
+    ("DELETE", "/admin/groups/{group_id}"): Row(expected={"admin": 204, "boss": 404}),
+    ("GET", "/admin/groups/{group_id}/members"): Row(expected=ADMINISTERED),
+    ("POST", "/admin/groups/{group_id}/members"): Row(
+        expected=ADMINISTERED, body=lambda world: {"user_ids": [str(world.api.people["other_student"].id)]}
+    ),
+    ("DELETE", "/admin/groups/{group_id}/members/{user_id}"): Row(expected={"admin": 204, "boss": 404}),
+}
