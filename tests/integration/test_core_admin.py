@@ -2,13 +2,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.integration.core_kit import PASSWORD, Answer, Api, core_api
-
-DatabaseAs = Callable[[str], str]
+from tests.integration.core_kit import PASSWORD, Answer, Api, DatabaseAs, core_api
 
 
 async def put(api: Api, path: str, by: str, **body: Any) -> Answer:

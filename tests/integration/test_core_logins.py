@@ -3,7 +3,6 @@
 import asyncio
 import base64
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +13,8 @@ import pytest
 from core_api import logins
 from core_api.logins import Verdict, judge
 from kernel.tokens import Audience
-from tests.integration.core_kit import JWT_KEYS, PASSWORD, Answer, Api, core_api
+from tests.integration.core_kit import JWT_KEYS, PASSWORD, Answer, Api, DatabaseAs, core_api
 
-DatabaseAs = Callable[[str], str]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GRACE = timedelta(seconds=10)
 

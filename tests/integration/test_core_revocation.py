@@ -19,9 +19,8 @@ from kernel.errors import NotAuthenticatedError, UnavailableError
 from kernel.events import Role
 from kernel.revocation import KEY, PRIVILEGED, Revocation, Revocations, before
 from kernel.tokens import Audience, Claims
-from tests.integration.core_kit import JWT_KEYS, PASSWORD, Api, core_api
+from tests.integration.core_kit import JWT_KEYS, PASSWORD, Api, DatabaseAs, core_api
 
-DatabaseAs = Callable[[str], str]
 WITHIN_S = 1.0
 FOR_EVER = 2**40
 

@@ -3,7 +3,6 @@
 import asyncio
 import statistics
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from time import perf_counter
@@ -18,9 +17,8 @@ from core_api.passwords import hash_password
 from core_api.throttle import limits_of, source_of
 from kernel.errors import RateLimitedError
 from kernel.settings import load
-from tests.integration.core_kit import PASSWORD, Answer, Api, core_api
+from tests.integration.core_kit import PASSWORD, Answer, Api, DatabaseAs, core_api
 
-DatabaseAs = Callable[[str], str]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HERE = "192.0.2.1"
 
