@@ -9,12 +9,20 @@ from typing import Any
 
 from aiohttp import web
 
-from core_api import account_routes, admin_routes, candidate_routes, documentation, staff_routes
+from core_api import (
+    account_routes,
+    admin_routes,
+    candidate_routes,
+    documentation,
+    ledger_routes,
+    staff_routes,
+)
 from core_api.account_routes import CHECKER
 from core_api.actors import KEYRING, guarded
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
 from core_api.passwords import PasswordChecker
+from core_api.views import keep_views
 from kernel.runtime import open_pool
 from kernel.settings import Settings
 from kernel.tokens import Keyring
@@ -28,6 +36,7 @@ def routes() -> list[Route]:
         candidate_routes.ROUTES,
         staff_routes.ROUTES,
         admin_routes.ROUTES,
+        ledger_routes.ROUTES,
         documentation.ROUTES,
     )
     return [guarded(route) for group in groups for route in group]
@@ -63,6 +72,7 @@ async def build(
     mount(app, served)
     add_health(app, [_postgres_check(app), *checks], level)
     app.cleanup_ctx.append(_pool)
+    app.cleanup_ctx.append(keep_views)
     app.cleanup_ctx.append(_checker)
     return app
 

@@ -41,10 +41,14 @@ class Action(StrEnum):
     attempt_monitoring = "attempt.monitoring"
     launch_link_create = "launch_link.create"
     profile_read = "profile.read"
+    ledger_head = "ledger.head"
+    ledger_proof = "ledger.proof"
+    ledger_list = "ledger.list"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
 _EVERYONE: Final = dict.fromkeys(Role, Scope.own)
+_PEOPLE: Final = (Role.student, Role.teacher, Role.reviewer, Role.observer, Role.admin)
 
 ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.event_post: {Role.student: Scope.own, Role.service: Scope.organisation},
@@ -64,6 +68,9 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.attempt_monitoring: _STAFF,
     Action.launch_link_create: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
     Action.profile_read: _EVERYONE,
+    Action.ledger_head: dict.fromkeys(_PEOPLE, Scope.everyone),  # heads tell nothing but that they are
+    Action.ledger_proof: {**dict.fromkeys(_PEOPLE, Scope.own), Role.admin: Scope.organisation},
+    Action.ledger_list: {Role.admin: Scope.organisation},
 }
 
 

@@ -57,6 +57,13 @@ SHARD_STOPPED = Gauge(
 HEARTBEATS_MISSED = Counter("veritas_heartbeats_missed_total", "Heartbeat gaps detected.")
 PROJECTED_ATTEMPTS = Counter("veritas_pipeline_attempts_projected_total", "Attempt rows recomputed.")
 PROJECTION_LAG = Gauge("veritas_pipeline_projection_lag_seconds", "Age of the oldest dirty session.")
+LEDGER_SEALED = Counter("veritas_ledger_sealed_total", "Ledger events given a position.")
+LEDGER_SEAL_LAG = Gauge(
+    "veritas_ledger_seal_lag_seconds",
+    "Age of the last seal's oldest event when its signed head was published; 0 with none waiting.",
+)
+LEDGER_WITNESS_LAG = Gauge("veritas_ledger_unwitnessed_events", "Sealed events that no witness has seen.")
+LEDGER_VIEWS_WAITING = Gauge("veritas_ledger_views_waiting", "Views not yet written to the ledger.")
 DATASET_BUILDS = Counter("veritas_warehouse_builds_total", "Parquet builds published.", ["dataset"])
 
 
