@@ -54,6 +54,10 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
         with psycopg.connect(self.owner_url) as conn:
             return conn.execute(statement.encode()).fetchall()
 
+    def run(self, statement: str) -> None:
+        with psycopg.connect(self.owner_url) as conn:
+            conn.execute(statement.encode())
+
     def tamper(self, *statements: str) -> None:
         """Do as a superuser may who switches the triggers off."""
         tables = ("ledger_events", "ledger_leaves", "ledger_heads", "ledger_tiles")
