@@ -188,9 +188,8 @@ async def test_the_audit_log_is_filtered_and_paged_without_gaps(log: Log, databa
                 break
             cursor = f"&cursor={body['next_cursor']}"
         assert len({event["event_id"] for event in events}) == len(events) == 20
-        assert [event["occurred_at"] for event in events] == sorted(
-            (event["occurred_at"] for event in events), reverse=True
-        )
+        times = [datetime.fromisoformat(event["occurred_at"]) for event in events]
+        assert times == sorted(times, reverse=True)
         assert len((await page("kind=attempt.started"))["events"]) == 10
         assert len((await page(f"actor_id={teacher}"))["events"]) == 10
         assert len((await page("aggregate_type=attempt&aggregate_id=a3"))["events"]) == 1
