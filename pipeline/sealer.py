@@ -97,6 +97,8 @@ def take_up(sealer: Sealer, cursor: Cursor) -> None:
     sealer.tree = Head(origin=sealer.keys.origin, size=size, root=_edge(cursor, size)[1])
     sealer.signed, sealer.note = (0, "") if stored is None or note is None else (stored.size, note)
     sealer.witnessed = witnessed.size if witnessed is not None else 0
+    if stored is not None and witnessed is None and sealer.witness_file is not None:
+        log.warning("witness_knows_nothing", file=str(sealer.witness_file), size=size)
 
 
 def _last_witnessed(sealer: Sealer) -> Head | None:

@@ -8,10 +8,14 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import psycopg
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from core_api.ledger import Personal, append, erase_person
+from deploy.ledger_verify import verify
+from kernel.checkpoints import CheckpointError, new_key_pem, read_keys
 from kernel.ledger import commitment, read_body
 from kernel.merkle import leaf_hash, root_of
 from pipeline.sealer import ForkError, seal, sign, take_up, turn
@@ -368,6 +372,40 @@ async def test_a_line_torn_by_a_crash_does_not_spoil_the_witnesss_file(log: Log)
     log.seal()
 
     assert [head.size for head in log.witnessed()] == [1, 2]
+
+
+def with_keys(log: Log, *files: Path) -> Log:
+    """Return the same ledger with other key files, the first of which signs."""
+    names = ",".join(str(file) for file in files)
+    settings = msgspec.structs.replace(log.settings, ledger_key_files=names)
+    return msgspec.structs.replace(log, settings=settings, keys=read_keys(log.keys.origin, names))
+
+
+async def test_after_a_rotation_the_new_key_signs_and_retained_public_keys_verify_the_old_heads(
+    log: Log, tmp_path: Path
+) -> None:
+    await log.append(2)
+    log.seal()
+    (old,) = log.keys.verifiers.values()
+    retained, new = tmp_path / "old.pub", tmp_path / "new.pem"
+    retained.write_bytes(old.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    new.write_bytes(new_key_pem())
+    rotated = with_keys(log, new, retained)
+    await log.append(2)
+    rotated.seal()
+
+    check_whole(rotated, 4)
+    assert verify(log.owner_url, rotated.keys, witness=log.witness).findings == []
+    assert verify(log.owner_url, log.keys, witness=log.witness).findings == [
+        "the stored head of 4 events: no known key has signed this",
+        "the witness's line 2: no known key has signed this",
+    ]
+    for keys in (
+        [tmp_path / "ledger.pem"],
+        [retained],
+    ):  # the head is the new key's; a public key signs nothing
+        with pytest.raises(CheckpointError):
+            with_keys(log, *keys).seal()
 
 
 async def test_heads_carry_the_time_they_were_signed_at(log: Log) -> None:

@@ -2,9 +2,11 @@
 
 from hashlib import sha256
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy import verify_export
 from kernel.merkle import (
     EMPTY_ROOT,
     TILE_BYTES,
@@ -79,6 +81,16 @@ def test_every_small_tree_is_shown_to_extend_every_smaller_one() -> None:
             proof = hashes_of(consistency_ranges(first, second), ALL)
             assert verify_consistency(first, second, ROOTS[first], ROOTS[second], proof)
             assert not verify_consistency(first, second, EMPTY_ROOT, ROOTS[second], proof)
+
+
+def test_the_stand_alone_verifier_follows_the_same_proofs_by_another_algorithm() -> None:
+    for size in [*range(1, 70), 127, 128, 129, 255, 256, 257, SMALL]:
+        for position in range(size):
+            proof = hashes_of(inclusion_ranges(position, size), ALL)
+            assert verify_export.root_of_proof(LEAVES[position], position, size, proof) == ROOTS[size]
+            for wrong in (proof[:-1], [*proof, EMPTY_ROOT]) if proof else ([EMPTY_ROOT],):
+                with pytest.raises(verify_export.WrongError):
+                    verify_export.root_of_proof(LEAVES[position], position, size, wrong)
 
 
 @settings(deadline=None)
