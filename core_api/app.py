@@ -9,7 +9,14 @@ from typing import Any
 
 from aiohttp import web
 
-from core_api import account_routes, admin_routes, candidate_routes, documentation, staff_routes
+from core_api import (
+    account_routes,
+    admin_routes,
+    candidate_routes,
+    documentation,
+    ledger_routes,
+    staff_routes,
+)
 from core_api.account_routes import CHECKER
 from core_api.actors import KEYRING, guarded
 from core_api.database import POOL, ping
@@ -17,6 +24,7 @@ from core_api.documentation import DOCUMENT
 from core_api.passwords import PasswordChecker
 from core_api.revoking import telling
 from core_api.throttle import LIMITS, limits_of
+from core_api.views import keep_views
 from kernel.revocation import attach_revocations
 from kernel.runtime import open_pool
 from kernel.settings import Settings
@@ -31,6 +39,7 @@ def routes() -> list[Route]:
         candidate_routes.ROUTES,
         staff_routes.ROUTES,
         admin_routes.ROUTES,
+        ledger_routes.ROUTES,
         documentation.ROUTES,
     )
     return [guarded(route) for group in groups for route in group]
@@ -68,6 +77,7 @@ async def build(
     revocations = attach_revocations(app)
     add_health(app, [_postgres_check(app), revocations.ready, *checks], level)
     app.cleanup_ctx.append(_pool)
+    app.cleanup_ctx.append(keep_views)
     app.cleanup_ctx.append(_checker)
     app.cleanup_ctx.append(lambda app: telling(app, settings))
     return app

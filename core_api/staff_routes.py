@@ -11,6 +11,7 @@ from aiohttp import web
 from core_api import exams, launches, monitoring, reporting, session_events, session_views
 from core_api.actors import KEYRING, actor_of
 from core_api.database import POOL, connection
+from core_api.views import VIEWS
 from core_api.wire import Envelope, read_json, session_id_in_path, uuid_in_path
 from kernel.access import Action
 from kernel.events import EventType
@@ -63,9 +64,12 @@ async def create_links(request: web.Request) -> web.Response:
 
 async def session(request: web.Request) -> web.Response:
     """Return a proctor session with its latest events."""
-    session_id = session_id_in_path(request)
+    session_id, actor = session_id_in_path(request), actor_of(request)
     async with connection(request.app[POOL]) as conn:
-        return send_json(Envelope(data=await session_views.fetch(conn, actor_of(request), session_id)))
+        found = await session_views.fetch(conn, actor, session_id)
+    candidate = found.candidate_id
+    request.app[VIEWS].note(actor, "session", session_id, now=datetime.now(UTC), subject_id=candidate)
+    return send_json(Envelope(data=found))
 
 
 async def list_sessions(request: web.Request) -> web.Response:
@@ -113,8 +117,12 @@ async def attempt_monitoring(request: web.Request) -> web.Response:
     """Return an attempt's monitoring: sessions, timeline, heartbeat gaps, and a page of its events."""
     attempt_id = uuid_in_path(request, "attempt_id")
     query = decode_query(request, monitoring.MonitoringQuery)
+    actor = actor_of(request)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await monitoring.fetch(conn, actor_of(request), attempt_id, query))
+        found = await monitoring.fetch(conn, actor, attempt_id, query)
+    candidate = found.attempt.student_id
+    request.app[VIEWS].note(actor, "attempt", attempt_id, now=datetime.now(UTC), subject_id=candidate)
+    return send_json(found)
 
 
 async def exam_analytics(request: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from deploy import ledger_commands
 from deploy.local.server import ServerError
 from kernel.settings import Settings, SettingsError, load
 
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(ledger_commands.app, name="ledger")
 console = Console(highlight=False)
 
 StateOption = Annotated[
@@ -198,17 +200,9 @@ def _settings(state: Path | None) -> Settings:
 
 def _owner_url(state: Path | None) -> str:
     """Return the database's address: the one in the settings, else that of the running local stack."""
-    from deploy.local.stack import running  # noqa: PLC0415
+    from deploy.local.stack import database_url_of  # noqa: PLC0415
 
-    settings = _settings(state)
-    if url := settings.owner_database_url or settings.database_url:
-        return url
-    local = running(Path(settings.state))
-    if local is None:
-        raise ServerError(
-            "no database is named: set VERITAS_OWNER_DATABASE_URL, or start the stack (`veritas up`)"
-        )
-    return local.database_url
+    return database_url_of(_settings(state))
 
 
 def _say(line: str) -> None:

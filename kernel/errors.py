@@ -117,6 +117,13 @@ class TooManyClientsError(ConflictError):
     title = "Too many client instances"
 
 
+class NotSealedError(ConflictError):
+    """The event is on the ledger and has no position under a signed head yet."""
+
+    code = "not_sealed"
+    title = "Not sealed yet"
+
+
 class TooLargeError(DomainError):
     """The body, the batch, or an event is over its limit."""
 

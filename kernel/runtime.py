@@ -67,6 +67,13 @@ LOGINS_THROTTLED = Counter(
 REFRESH_REUSED = Counter("veritas_refresh_tokens_reused_total", "Spent refresh tokens that came again.")
 REVOCATIONS_FRESH = Gauge("veritas_revocations_fresh", "1 while this process hears of every revocation.")
 REVOCATIONS_HELD = Gauge("veritas_revocations_held_users", "Users of whom some token was taken back.")
+LEDGER_SEALED = Counter("veritas_ledger_sealed_total", "Ledger events given a position.")
+LEDGER_SEAL_LAG = Gauge(
+    "veritas_ledger_seal_lag_seconds",
+    "Age of the last seal's oldest event when its signed head was published; 0 with none waiting.",
+)
+LEDGER_WITNESS_LAG = Gauge("veritas_ledger_unwitnessed_events", "Sealed events that no witness has seen.")
+LEDGER_VIEWS_WAITING = Gauge("veritas_ledger_views_waiting", "Views not yet written to the ledger.")
 DATASET_BUILDS = Counter("veritas_warehouse_builds_total", "Parquet builds published.", ["dataset"])
 
 

@@ -168,6 +168,29 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     build_grace_s: Annotated[int, _about("Seconds an old build is kept after it was replaced.", ge=0)] = 600
     pipeline_threads: Annotated[int, _about("Worker threads of the pipeline.", ge=1, le=64)] = 2
 
+    # -- ledger (spec.md L-2)
+    ledger_origin: Annotated[
+        str, _about("Name of the ledger, in every signed head.", pattern=r"^[^\s+]{1,100}$")
+    ] = "veritas/ledger"
+    ledger_key_files: Annotated[
+        str,
+        _about("PEM files of Ed25519 keys, private or public, by comma; the first signs heads, all verify."),
+    ] = ""
+    ledger_witness_file: Annotated[
+        str, _about("File on other storage that takes every signed head, append-only; none when empty.")
+    ] = ""
+    ledger_witness_url: Annotated[
+        str,
+        _about("Address that takes every signed head by POST; none when empty.", pattern="^(https?://.*)?$"),
+    ] = ""
+    ledger_seal_ms: Annotated[int, _about("Milliseconds between two signed heads.", ge=10)] = 1000
+    ledger_batch_events: Annotated[
+        int, _about("Events given their positions in one transaction.", ge=1, le=100_000)
+    ] = 10_000
+    ledger_views_max: Annotated[
+        int, _about("Views that may wait to be written to the ledger, of one process.", ge=1)
+    ] = 10_000
+
     # -- what candidates see
     show_numbers_to_candidates: Annotated[
         bool, _about("Put risk score and violation count into candidates' replies (spec.md, decision 6).")

@@ -10,33 +10,42 @@ from dramatiq import Worker
 
 from kernel.runtime import configure_logging, run
 from kernel.settings import Settings, load
-from kernel.web import add_health, new_app, serve
+from kernel.web import ReadyCheck, add_health, new_app, serve
 from pipeline.actors import declare, open_broker
 from pipeline.publications import open_warehouse
 from pipeline.scheduler import Pulse, schedule
+from pipeline.sealer import new_sealer, seal_forever
 
 log = structlog.get_logger(__name__)
 POLL_MS = 200  # how long an idle queue is left alone; each look is one write to Redis
 PULSE_S = 10.0  # without a turn of the scheduler the process is not ready
 
 
-async def serve_health(settings: Settings, pulse: Pulse) -> web.AppRunner:
-    """Serve /livez, /readyz and /metrics on `metrics_port`; return the runner."""
+async def serve_health(settings: Settings, pulses: dict[str, Pulse]) -> web.AppRunner:
+    """Serve /livez, /readyz and /metrics on `metrics_port`, with a check of each loop; return the runner."""
+    silence_s = PULSE_S + settings.ledger_seal_ms / 1000
 
-    async def scheduler_turns() -> str | None:
-        if pulse.wrong is None and monotonic() - pulse.turned_at > PULSE_S:
-            return f"The scheduler has not turned for {PULSE_S:g} s."
-        return pulse.wrong
+    def check_of(name: str, pulse: Pulse) -> ReadyCheck:
+        async def turns() -> str | None:
+            if pulse.wrong is None and monotonic() - pulse.turned_at > silence_s:
+                return f"The {name} has not turned for {silence_s:g} s."
+            return pulse.wrong
+
+        return turns
 
     app = new_app(settings)
-    add_health(app, [scheduler_turns], lambda: {"warehouse": settings.warehouse})
+    checks = [check_of(name, pulse) for name, pulse in pulses.items()]
+    add_health(app, checks, lambda: {"warehouse": settings.warehouse, "sealsLedger": "sealer" in pulses})
     return await serve(app, settings, port=settings.metrics_port)
 
 
 async def main(stop: asyncio.Event, settings: Settings) -> None:
     """Work until `stop` is set, then let the running jobs finish; queued ones wait in Redis."""
-    pulse, halt = Pulse(turned_at=monotonic()), threading.Event()
-    health = await serve_health(settings, pulse) if settings.metrics_port else None
+    halt = threading.Event()
+    sealer = new_sealer(settings) if settings.ledger_key_files else None
+    names = ["scheduler"] if sealer is None else ["scheduler", "sealer"]
+    pulses = {name: Pulse(turned_at=monotonic()) for name in names}
+    health = await serve_health(settings, pulses) if settings.metrics_port else None
     await asyncio.to_thread(open_warehouse, settings)
     projections, warehouse = open_broker(settings), open_broker(settings)
     actors = declare(projections, warehouse, settings)
@@ -46,13 +55,19 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     ]
     for worker in workers:
         worker.start()
-    scheduler = threading.Thread(target=schedule, args=(settings, actors, halt, pulse), name="scheduler")
-    scheduler.start()
+    loops = [threading.Thread(target=schedule, args=(settings, actors, halt, pulses["scheduler"]))]
+    if sealer is None:
+        log.warning("ledger_not_sealed_here", reason="VERITAS_LEDGER_KEY_FILES is not set")
+    else:
+        loops.append(threading.Thread(target=seal_forever, args=(settings, sealer, halt, pulses["sealer"])))
+    for loop in loops:
+        loop.start()
     log.info("pipeline_started", threads=settings.pipeline_threads, warehouse=settings.warehouse)
     await stop.wait()
     log.info("pipeline_stopping")
     halt.set()
-    await asyncio.to_thread(scheduler.join)
+    for loop in loops:
+        await asyncio.to_thread(loop.join)
     for worker in workers:
         await asyncio.to_thread(worker.stop, settings.shutdown_s * 1000)
     for broker in (projections, warehouse):

@@ -18,7 +18,7 @@ import msgspec
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords
-from deploy.local.server import Server, free_port, is_free
+from deploy.local.server import Server, ServerError, free_port, is_free
 from deploy.local.supervisor import (
     Child,
     Report,
@@ -29,6 +29,7 @@ from deploy.local.supervisor import (
     watch_server,
 )
 from deploy.seed import Account, demo_accounts, seed, write_private
+from kernel.checkpoints import new_key_pem
 from kernel.settings import PREFIX, Settings
 from sql.migrate import migrate
 
@@ -144,6 +145,30 @@ def running(state: Path) -> Local | None:
         return None
 
 
+def database_url_of(settings: Settings) -> str:
+    """Return the database's address: the one in the settings, else that of the running local stack."""
+    if url := settings.owner_database_url or settings.database_url:
+        return url
+    local = running(Path(settings.state))
+    if local is None:
+        raise ServerError(
+            "no database is named: set VERITAS_OWNER_DATABASE_URL, or start the stack (`veritas up`)"
+        )
+    return local.database_url
+
+
+class LedgerFiles(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the local stack keeps its ledger's signing key and its witness."""
+
+    key: Path
+    witness: Path
+
+
+def ledger_files(state: Path) -> LedgerFiles:
+    """Return the ledger's files below a state folder, there or not."""
+    return LedgerFiles(key=state / "ledger_key.pem", witness=state / "ledger_witness.jsonl")
+
+
 def _usable(host: str, port: int, option: str) -> int:
     if port == 0:
         return free_port()
@@ -216,7 +241,7 @@ def _tiers(settings: Settings, state: Path, servers: _Servers, local: Local) -> 
     origin_ingest = logins.get("veritas_ingest", settings.ingest_database_url)
     return [
         tier("writer", "-m", "ingest.writer", role="veritas_ingest", rank=2),
-        tier("pipeline", "-m", "pipeline", role="veritas_pipeline", rank=3),
+        tier("pipeline", "-m", "pipeline", role="veritas_pipeline", rank=3, **_ledger(settings, state)),
         tier(
             "origin",
             "-m",
@@ -248,6 +273,19 @@ def _signing_keys(state: Path) -> str:
     if not path.exists():
         write_private(path, b"local:" + base64.b64encode(secrets.token_bytes(32)))
     return path.read_text()
+
+
+def _ledger(settings: Settings, state: Path) -> dict[str, str]:
+    """Return the sealer's settings where none are given: a key made at the first start, and a witness."""
+    files = ledger_files(state)
+    if settings.ledger_key_files:
+        return {}
+    if not files.key.exists():
+        write_private(files.key, new_key_pem())
+    return {
+        "ledger_key_files": str(files.key),
+        "ledger_witness_file": settings.ledger_witness_file or str(files.witness),
+    }
 
 
 def _warehouse(settings: Settings, state: Path) -> str:

@@ -1,0 +1,105 @@
+"""
+The audit log: the ledger as an admin reads it, newest first (spec.md L-1, A-6).
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit
+from kernel.ledger import MILLISECOND, first_id_at, read_body
+from kernel.merkle import leaf_hash
+from sql import named
+
+QUERIES: Final = named("ledger")
+
+Instant = Annotated[datetime, Meta(tz=True)]
+Word = Annotated[str, Meta(min_length=1, max_length=100, pattern=NO_NUL)]
+
+
+class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One ledger event. `personal` holds the values that have not been erased, None for those that have;
+    `position` is null while it waits for the sealer; `leaf_hash` is hex.
+    """
+
+    event_id: UUID
+    occurred_at: datetime
+    kind: str
+    aggregate_type: str
+    aggregate_id: str
+    actor_id: UUID | None
+    actor_role: str
+    subject_id: UUID | None
+    detail: dict[str, Any]
+    personal: dict[str, str | None]
+    position: int | None
+    leaf_hash: str
+
+
+class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of events, newest first; `next_cursor` is null on the last page."""
+
+    events: list[AuditEvent]
+    next_cursor: UUID | None
+
+
+class AuditQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events, and which page of them."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+    kind: Annotated[Word, Meta(description="Exactly this kind.")] | None = None
+    actor_id: Annotated[UUID, Meta(description="Who did it.")] | None = None
+    aggregate_type: Annotated[Word, Meta(description="What kind of record.")] | None = None
+    aggregate_id: Annotated[Word, Meta(description="Which record.")] | None = None
+    since: Annotated[Instant, Meta(description="Inclusive.")] | None = msgspec.field(
+        default=None, name="from"
+    )
+    before: Annotated[Instant, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
+
+
+async def list_events(conn: Connection, actor: Actor, query: AuditQuery) -> AuditPage:
+    """Return a page of the organisation's events."""
+    rows = await conn.fetch(
+        QUERIES["list_audit_log"],
+        actor.organisation_id,
+        query.kind,
+        query.actor_id,
+        query.aggregate_type,
+        query.aggregate_id,
+        query.since,
+        query.before,
+        None if query.since is None else first_id_at(query.since),
+        None if query.before is None else first_id_at(query.before + MILLISECOND),
+        query.cursor,
+        query.limit + 1,
+    )
+    more = len(rows) > query.limit
+    events = [_event(row) for row in rows[: query.limit]]
+    return AuditPage(events=events, next_cursor=events[-1].event_id if more else None)
+
+
+def _event(row: asyncpg.Record) -> AuditEvent:
+    said = read_body(row["body"])
+    kept: dict[str, str] = row["personal"] or {}
+    return AuditEvent(
+        event_id=row["id"],
+        occurred_at=row["occurred_at"],
+        kind=row["kind"],
+        aggregate_type=row["aggregate_type"],
+        aggregate_id=row["aggregate_id"],
+        actor_id=row["actor_id"],
+        actor_role=row["actor_role"],
+        subject_id=row["subject_id"],
+        detail=said.detail,
+        personal={name: kept.get(name) for name in said.commitments},
+        position=row["position"],
+        leaf_hash=leaf_hash(row["body"]).hex(),
+    )

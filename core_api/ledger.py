@@ -1,0 +1,134 @@
+"""
+Appending to the ledger: in the caller's transaction, one statement, nobody waits for anybody (spec.md L-1).
+
+`by` describes what an actor did, `append` writes it:
+
+    event_id = await ledger.append(conn, ledger.by(actor, "exam.published", "exam", exam_id, now=now))
+
+What may not stay for ever (an address, a name, a text) goes into `personal`, never into `detail`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from core_api.actors import Actor
+from core_api.database import Connection
+from kernel.ledger import SYSTEM, LedgerEvent, body_of, commitment, event_id_at, new_salt
+from sql import named
+
+QUERIES: Final = named("ledger")
+BODY_BYTES_MAX: Final = 65_536
+
+
+class Personal(msgspec.Struct, frozen=True):
+    """A value that only its commitment stands for in the log; it goes when `person_id` is erased."""
+
+    value: str
+    person_id: UUID | None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """Something to put on the ledger. `detail` is JSON of ids and facts; `personal` goes by name."""
+
+    kind: str  # noun.past_participle
+    aggregate_type: str
+    aggregate_id: str
+    organisation_id: UUID
+    occurred_at: datetime
+    actor_id: UUID | None = None
+    actor_role: str = SYSTEM
+    subject_id: UUID | None = None
+    detail: Mapping[str, Any] = {}
+    personal: Mapping[str, Personal] = {}
+
+
+def by(
+    actor: Actor,
+    kind: str,
+    aggregate_type: str,
+    aggregate_id: object,
+    *,
+    now: datetime,
+    subject_id: UUID | None = None,
+    detail: Mapping[str, Any] | None = None,
+    personal: Mapping[str, Personal] | None = None,
+) -> Entry:
+    """
+    Describe what an actor did.
+
+    Args:
+        actor: who.
+        kind: what, as `noun.past_participle`.
+        aggregate_type: the noun of the durable record.
+        aggregate_id: its id, of any kind.
+        now: when.
+        subject_id: the candidate whom it is about, so that they may fetch its proof.
+        detail: ids and facts, JSON.
+        personal: what is to be erasable.
+    """
+    return Entry(
+        kind=kind,
+        aggregate_type=aggregate_type,
+        aggregate_id=str(aggregate_id),
+        organisation_id=actor.organisation_id,
+        occurred_at=now,
+        actor_id=actor.user_id,
+        actor_role=actor.role.value,
+        subject_id=subject_id,
+        detail=detail or {},
+        personal=personal or {},
+    )
+
+
+async def append(conn: Connection, entry: Entry) -> UUID:
+    """Append one event in the caller's transaction and return its id."""
+    return (await append_all(conn, [entry]))[0]
+
+
+async def append_all(conn: Connection, entries: Sequence[Entry]) -> list[UUID]:
+    """Append events in the caller's transaction, with one statement, and return their ids in order."""
+    rows, salted = [], []
+    for entry in entries:
+        event, salts = _seal_off(entry)
+        body = body_of(event)
+        assert len(body) <= BODY_BYTES_MAX, "a ledger event holds ids and facts, not documents"
+        rows.append((
+            event.event_id, event.organisation_id, event.occurred_at, event.kind, event.aggregate_type,
+            event.aggregate_id, event.actor_id, event.actor_role, event.subject_id, body,
+        ))  # fmt: skip
+        salted += salts
+    columns = zip(*rows, strict=True)
+    personal = zip(*salted, strict=True) if salted else ([] for _ in range(5))
+    await conn.execute(QUERIES["append_events"], *columns, *personal)
+    return [row[0] for row in rows]
+
+
+def _seal_off(entry: Entry) -> tuple[LedgerEvent, list[tuple[UUID, str, UUID | None, bytes, str]]]:
+    """Return the event with commitments in place of personal values, and the rows that open them."""
+    event_id = event_id_at(entry.occurred_at)
+    salts = [
+        (event_id, name, each.person_id, new_salt(), each.value) for name, each in entry.personal.items()
+    ]
+    event = LedgerEvent(
+        event_id=event_id,
+        organisation_id=entry.organisation_id,
+        occurred_at=entry.occurred_at,
+        kind=entry.kind,
+        aggregate_type=entry.aggregate_type,
+        aggregate_id=entry.aggregate_id,
+        actor_id=entry.actor_id,
+        actor_role=entry.actor_role,
+        subject_id=entry.subject_id,
+        detail=dict(entry.detail),
+        commitments={name: commitment(salt, value) for _, name, _, salt, value in salts},
+    )
+    return event, salts
+
+
+async def erase_person(conn: Connection, person_id: UUID) -> None:
+    """Delete a person's values from beside the ledger; the ledger itself stays as it is, and valid."""
+    await conn.execute(QUERIES["erase_person"], person_id)

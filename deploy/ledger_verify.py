@@ -1,0 +1,291 @@
+"""
+`veritas ledger verify`: the whole log against its heads and its witnesses (spec.md L-2).
+
+What is checked, in one read-only snapshot: positions are dense; every event's bytes hash to its leaf, and
+its columns say what the bytes say; every tile is made of the leaves; every head is signed and has the root of
+the stored leaves; the stored log extends every head of the witness and every trusted one; nothing is left out
+of the queue; personal values that are still there fit their commitments.
+"""
+
+import heapq
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+import psycopg
+
+from kernel.checkpoints import CheckpointError, Head, Keys, open_head
+from kernel.ledger import LedgerEvent, commitment, read_body
+from kernel.merkle import HASH_BYTES, TILE_HASHES, Frontier, extend, leaf_hash, root_of
+from kernel.witness import read_notes
+from sql import named
+
+QUERIES: Final = named("ledger_audit")
+FINDINGS_MAX: Final = 1000
+FETCH_ROWS: Final = 2048
+COLUMNS: Final = (
+    "organisation_id", "occurred_at", "kind", "aggregate_type", "aggregate_id", "actor_id", "actor_role",
+    "subject_id",
+)  # fmt: skip
+
+Progress = Callable[[int, int], None]
+Connection = psycopg.Connection[tuple[Any, ...]]
+Known = tuple[int, str, bytes]  # size, who knows it, root
+
+
+class TooManyFindingsError(Exception):
+    """So much is wrong that more of it would tell nothing."""
+
+
+class Report(msgspec.Struct):
+    """What was looked at, and what is wrong, first found first."""
+
+    size: int = 0
+    heads: int = 0
+    findings: list[str] = []
+
+    def find(self, sentence: str) -> None:
+        """Add what is wrong."""
+        self.findings.append(sentence)
+        if len(self.findings) >= FINDINGS_MAX:
+            raise TooManyFindingsError
+
+
+@contextmanager
+def open_snapshot(url: str) -> Iterator[Connection]:
+    """Connect and see one moment, read only."""
+    with psycopg.connect(url) as conn:
+        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        conn.read_only = True
+        yield conn
+
+
+def read_size(conn: Connection) -> int:
+    """Return the size of the stored tree."""
+    row = conn.execute(QUERIES["read_size"].encode()).fetchone()
+    return row[0] if row else 0
+
+
+def stream(conn: Connection, name: str) -> Iterator[tuple[Any, ...]]:
+    """Yield a statement's rows, a few at a time in memory."""
+    with conn.cursor(name) as cursor:
+        cursor.itersize = FETCH_ROWS
+        cursor.execute(QUERIES[name].encode())
+        yield from cursor
+
+
+def verify(
+    url: str,
+    keys: Keys,
+    *,
+    witness: Path | None = None,
+    trusted: list[str] | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> Report:
+    """
+    Check the whole log.
+
+    Args:
+        url: of a role that may read the ledger.
+        keys: public keys of the log.
+        witness: a witness's file.
+        trusted: notes that the caller has kept.
+        progress: called with (leaves done, leaves in all).
+    """
+    report = Report(findings=[])
+    try:
+        with open_snapshot(url) as conn:
+            report.size = read_size(conn)
+            sources = [
+                _stored_heads(conn, keys, report),
+                _witnessed_heads(witness, keys, report),
+                _trusted_heads(trusted or [], keys, report),
+            ]
+            _check_tree(conn, report, heapq.merge(*sources), progress)
+            _check_queue(conn, report)
+            _check_salts(conn, report)
+    except TooManyFindingsError:
+        pass
+    return report
+
+
+def _open(note: str, keys: Keys, who: str, report: Report) -> Head | None:
+    try:
+        return open_head(note, keys)
+    except CheckpointError as error:
+        report.find(f"{who}: {error}")
+        return None
+
+
+def _stored_heads(conn: Connection, keys: Keys, report: Report) -> Iterator[Known]:
+    for size, note in stream(conn, "stream_heads"):
+        who = f"the stored head of {size} events"
+        head = _open(note, keys, who, report)
+        if head is not None and head.size != size:
+            report.find(f"{who}: its note says {head.size}")
+        elif head is not None:
+            yield size, who, head.root
+
+
+def _witnessed_heads(path: Path | None, keys: Keys, report: Report) -> Iterator[Known]:
+    last = 0
+    for number, note in read_notes(path) if path is not None else ():
+        head = _open(note, keys, f"the witness's line {number}", report) if note is not None else None
+        if head is None:
+            continue
+        who = f"the witness's head of {head.size} events (line {number})"
+        if head.size < last:
+            report.find(f"{who}: an earlier line has {last}")
+        else:
+            last = head.size
+            yield last, who, head.root
+
+
+def _trusted_heads(notes: list[str], keys: Keys, report: Report) -> Iterator[Known]:
+    heads = [_open(note, keys, "a trusted head", report) for note in notes]
+    yield from sorted(
+        (head.size, f"the trusted head of {head.size} events", head.root)
+        for head in heads
+        if head is not None
+    )
+
+
+class _Walk:
+    """The tree as it grows leaf by leaf, the heads it passes, and the tiles it should have left."""
+
+    def __init__(self, conn: Connection, report: Report, heads: Iterator[Known]) -> None:
+        self.report = report
+        self._heads = heads
+        self._head = next(heads, None)
+        self._frontier = Frontier()
+        self._row: list[bytes] = []
+        self._upper: list[bytes] = []
+        self._tiles = stream(conn, "stream_leaf_tiles")
+        self._tile = next(self._tiles, None)
+        self.whole = True
+
+    @property
+    def size(self) -> int:
+        return self._frontier.size
+
+    def append(self, leaf: bytes) -> None:
+        """Go on by one leaf, and hold the tree against the heads of this size."""
+        self._frontier.append(leaf)
+        self._row.append(leaf)
+        if len(self._row) == TILE_HASHES:
+            self._close_tile()
+        while self._head is not None and self._head[0] <= self.size:
+            size, who, root = self._head
+            if self.whole and size == self.size and self._frontier.root() != root:
+                self.report.find(f"{who}: the stored leaves have another root")
+            self.report.heads += 1
+            self._head = next(self._heads, None)
+
+    def _close_tile(self) -> None:
+        index = (self.size - 1) // TILE_HASHES
+        while self._tile is not None and self._tile[0] < index:
+            self._tile = next(self._tiles, None)
+        stored = self._tile[1] if self._tile is not None and self._tile[0] == index else None
+        self._compare(index, stored)
+        if stored is not None:
+            self._tile = next(self._tiles, None)
+        if len(self._row) == TILE_HASHES:
+            self._upper.append(root_of(self._row))
+        self._row = []
+
+    def _compare(self, index: int, stored: bytes | None) -> None:
+        if stored is None:
+            self.report.find(f"tile 0/{index} is not there")
+            return
+        for n, leaf in enumerate(self._row):
+            if stored[n * HASH_BYTES : (n + 1) * HASH_BYTES] != leaf:
+                position = index * TILE_HASHES + n
+                self.report.find(f"position {position}: tile 0/{index} has another leaf there")
+        if len(stored) > len(self._row) * HASH_BYTES:
+            self.report.find(
+                f"tile 0/{index} holds {len(stored) // HASH_BYTES} hashes, there are {len(self._row)} leaves"
+            )
+
+    def heads_left(self) -> Iterator[Known]:
+        """Yield the heads not passed yet; what is wrong with their signatures is found on the way."""
+        while self._head is not None:
+            yield self._head
+            self._head = next(self._heads, None)
+
+    def finish(self, conn: Connection) -> None:
+        """Check what stands beyond the last leaf, and the tiles above the leaves'."""
+        if self._row:
+            self._close_tile()
+        while self._tile is not None:
+            self.report.find(f"tile 0/{self._tile[0]} stands beyond the last leaf")
+            self._tile = next(self._tiles, None)
+        for _, who, _ in self.heads_left():
+            self.report.find(f"{who}: the database holds {self.size}; it was restored or cut (a fork)")
+        expected = {(level + 1, index): row for (level, index), row in extend({}, 0, self._upper).items()}
+        for level, index, hashes in conn.execute(QUERIES["list_upper_tiles"].encode()):
+            if expected.pop((level, index), None) != hashes and self.whole:
+                self.report.find(f"tile {level}/{index} is not made of the leaves below it")
+        for level, index in expected:
+            self.report.find(f"tile {level}/{index} is not there")
+
+
+def _check_tree(conn: Connection, report: Report, heads: Iterator[Known], progress: Progress) -> None:
+    walk = _Walk(conn, report, heads)
+    for position, event_id, leaf, *event in stream(conn, "stream_leaves"):
+        if position != walk.size and walk.whole:
+            report.find(f"position {walk.size} is missing; the next one there is {position}")
+            walk.whole = False
+        _check_event(report, f"position {position}, event {event_id}", event_id, leaf, event)
+        if walk.whole:
+            walk.append(leaf)
+        if position % FETCH_ROWS == 0:
+            progress(position, report.size)
+    if walk.whole:
+        walk.finish(conn)
+    for _ in walk.heads_left():
+        report.heads += 1
+    progress(report.size, report.size)
+
+
+def _check_event(report: Report, where: str, event_id: UUID, leaf: bytes, event: list[Any]) -> None:
+    body, *columns = event
+    if body is None:
+        report.find(f"{where}: the event is not there")
+        return
+    if leaf_hash(body) != leaf:
+        report.find(f"{where}: its bytes do not hash to its leaf")
+        return
+    try:
+        said = read_body(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        report.find(f"{where}: its bytes are no event")
+        return
+    for name, said_value, value in zip(
+        ("event_id", *COLUMNS), _said(said), (event_id, *columns), strict=True
+    ):
+        if said_value != value:
+            report.find(f"{where}: the column {name} says {value}, the sealed bytes say {said_value}")
+
+
+def _said(event: LedgerEvent) -> tuple[Any, ...]:
+    return (event.event_id, *(getattr(event, name) for name in COLUMNS))
+
+
+def _check_queue(conn: Connection, report: Report) -> None:
+    for (event_id,) in conn.execute(QUERIES["list_unqueued"].encode()):
+        report.find(f"event {event_id}: it has no position and waits for none")
+    for (event_id,) in conn.execute(QUERIES["list_misqueued"].encode()):
+        report.find(f"event {event_id}: it waits for a position, and is not there or has one")
+
+
+def _check_salts(conn: Connection, report: Report) -> None:
+    for event_id, name, salt, value, body in stream(conn, "stream_salts"):
+        try:
+            committed = None if body is None else read_body(body).commitments.get(name)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            continue  # named above
+        if committed != commitment(salt, value):
+            report.find(f"event {event_id}: its personal value {name} does not fit its commitment")

@@ -1,0 +1,111 @@
+"""What the ledger's tests begin with: keys, a sealer on the test's database, events from anybody."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import msgspec
+import psycopg
+
+from core_api.ledger import Entry, append_all
+from kernel.checkpoints import Head, Keys, new_key_pem, open_head, read_keys
+from kernel.settings import Settings, load
+from kernel.witness import read_notes
+from pipeline.extract import Cursor, connect
+from pipeline.sealer import Sealer, new_sealer, take_up, turn
+
+ORGANISATION = uuid4()
+ORIGIN = "veritas/test"
+
+
+class Log(msgspec.Struct, frozen=True, kw_only=True):
+    """A ledger under test: whose addresses and files."""
+
+    owner_url: str
+    core_url: str
+    settings: Settings
+    keys: Keys
+    witness: Path
+
+    def sealer(self) -> Sealer:
+        return new_sealer(self.settings)
+
+    @contextmanager
+    def cursor(self) -> Iterator[Cursor]:
+        with connect(self.settings.database_url) as cursor:
+            yield cursor
+
+    def seal(self) -> int:
+        """Let a fresh sealer do one turn, as after a restart."""
+        sealer = self.sealer()
+        with self.cursor() as cursor:
+            take_up(sealer, cursor)
+            return turn(sealer, cursor)
+
+    def witnessed(self) -> list[Head]:
+        notes = [note for _, note in read_notes(self.witness)]
+        return [open_head(note, self.keys) for note in notes if note is not None]
+
+    def rows(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.owner_url) as conn:
+            return conn.execute(statement.encode()).fetchall()
+
+    def run(self, statement: str) -> None:
+        with psycopg.connect(self.owner_url) as conn:
+            conn.execute(statement.encode())
+
+    def tamper(self, *statements: str) -> None:
+        """Do as a superuser may who switches the triggers off."""
+        tables = ("ledger_events", "ledger_leaves", "ledger_heads", "ledger_tiles")
+        with psycopg.connect(self.owner_url) as conn:
+            for table in tables:
+                conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
+            for statement in statements:
+                conn.execute(statement.encode())
+            for table in tables:
+                conn.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER".encode())
+
+    async def append(self, count: int = 1, **more: Any) -> list[UUID]:
+        """Append as the core API does, in one transaction."""
+        conn = await asyncpg.connect(self.core_url)
+        try:
+            return await append_all(conn, [entry(number=n, **more) for n in range(count)])
+        finally:
+            await conn.close()
+
+
+def entry(number: int = 0, **more: Any) -> Entry:
+    given: dict[str, Any] = {
+        "kind": "exam.published",
+        "aggregate_type": "exam",
+        "aggregate_id": str(number),
+        "organisation_id": ORGANISATION,
+        "occurred_at": datetime.now(UTC),
+        "detail": {"number": number},
+    }
+    return Entry(**given | more)
+
+
+def make_log(database: str, database_as: Callable[[str], str], folder: Path, **more: Any) -> Log:
+    key, witness = folder / "ledger.pem", folder / "witness.jsonl"
+    if not key.exists():
+        key.write_bytes(new_key_pem())
+    settings = load(
+        {},
+        database_url=database_as("veritas_pipeline"),
+        ledger_origin=ORIGIN,
+        ledger_key_files=str(key),
+        ledger_witness_file=str(witness),
+        **more,
+    )
+    return Log(
+        owner_url=database,
+        core_url=database_as("veritas_core"),
+        settings=settings,
+        keys=read_keys(ORIGIN, str(key)),
+        witness=witness,
+    )

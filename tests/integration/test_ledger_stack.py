@@ -1,0 +1,75 @@
+"""The local stack's ledger, from an append to a proof that needs nothing of ours (spec.md L-2, X-2)."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from core_api.ledger import append_all
+from deploy import verify_export
+from tests.integration.ledger_kit import entry
+from tests.integration.test_deploy_stack import answer, running_stack
+
+
+def get(url: str, token: str) -> Any:
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})  # noqa: S310  loopback
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310  loopback
+            return json.loads(reply.read())
+    except urllib.error.HTTPError as error:
+        with error:
+            return json.loads(error.read())
+
+
+def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, *arguments], check=False, capture_output=True, text=True, timeout=60
+    )
+
+
+async def append_to(url: str, count: int) -> None:
+    conn = await asyncpg.connect(url)
+    await append_all(conn, [entry(number) for number in range(count)])
+    await conn.close()
+
+
+def test_the_stack_seals_its_ledger_under_a_key_of_its_own_and_anybody_can_check_it(
+    server_folder: Path, tmp_path: Path
+) -> None:
+    state, export = server_folder / "state", tmp_path / "ledger.ndjson"
+    ledger = ["-m", "deploy.cli", "ledger"]
+    with running_stack(state) as (_, local):
+        asyncio.run(append_to(local["database_url"], 20))
+        account = next(each for each in local["accounts"] if each["role"] == "student")
+        signed_in = answer(
+            f"{local['url']}/api/auth/login", {"email": account["email"], "password": account["password"]}
+        )
+        deadline = time.monotonic() + 20
+        head: dict[str, Any] = {}
+        while head.get("size", 0) < 20:
+            assert time.monotonic() < deadline, head
+            time.sleep(0.1)
+            head = get(f"{local['url']}/api/ledger/head", signed_in["access_token"])
+        verified = command(*ledger, "verify", "--state", str(state))
+        exported = command(*ledger, "export", str(export), "--state", str(state))
+        (key,) = command(*ledger, "keys", "--state", str(state)).stdout.splitlines()
+
+    assert (state / "ledger_key.pem").stat().st_mode & 0o777 == 0o600
+    assert (verified.returncode, "all holds" in verified.stdout) == (0, True), (
+        verified.stdout + verified.stderr
+    )
+    assert exported.returncode == 0
+    kept = tmp_path / "head"
+    kept.write_text(head["note"])
+    witness = str(state / "ledger_witness.jsonl")
+    alone = [verify_export.__file__, str(export), "--key", key, "--head", str(kept), "--witness", witness]
+    done = command("-I", *alone)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert command(*ledger, "verify", "--state", str(tmp_path)).returncode == 2
