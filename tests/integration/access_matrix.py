@@ -12,6 +12,7 @@ A row says what happens to everybody whose role has an entry in the access table
 need not be written down. A new route without a row fails the test.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -26,6 +27,7 @@ TEACHERS = ("teacher", "assistant", "colleague", "rival")
 REVIEWERS = ("reviewer", "outsider")
 ADMINS = ("admin", "boss")
 EVERYBODY = (*STUDENTS, *TEACHERS, *REVIEWERS, "observer", *ADMINS, "service")
+PEOPLE = tuple(name for name in EVERYBODY if name != "service")
 FOREIGN = ("stranger", "rival", "boss")
 
 
@@ -73,13 +75,23 @@ async def furnish(api: Api) -> World:
     student = str(api.people["student"].id)
     await api.post(f"/api/admin/groups/{group}/members", "admin", json={"user_ids": [student]})
     exam, attempt = str(api.exam_id), attempt_id
+    event = await _view(api, session_id)
     return World(
         api=api,
         parameters={
             "exam_id": exam, "examId": exam, "attempt_id": attempt, "attemptId": attempt,
-            "id": str(session_id), "type": "TabSwitched", "user_id": student, "group_id": group,
+            "id": str(session_id), "type": "TabSwitched", "user_id": student, "group_id": group, "event_id": event,
         },
     )  # fmt: skip
+
+
+async def _view(api: Api, session_id: int) -> str:
+    """Let the reviewer look at the session, and return the ledger event that says so."""
+    await api.get(f"/api/proctor/session/{session_id}", "reviewer")
+    async with asyncio.timeout(10):
+        while not (found := (await api.get("/api/ledger/events", "admin")).body["events"]):
+            await asyncio.sleep(0.05)
+    return str(found[0]["event_id"])
 
 
 def rows(status: int, *people: str, **others: int) -> dict[str, int]:
@@ -139,6 +151,13 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/proctor/session/{id}/events"): Row(expected=VIEWED),
     ("GET", "/proctor/session/{id}/events/{type}"): Row(expected=VIEWED),
     ("POST", "/proctor/session/{id}/cancel"): Row(expected=ADMINISTERED),
+    # Nothing is sealed in the matrix's world: 409 is for who may have the proof as soon as there is one.
+    ("GET", "/ledger/head"): Row(expected=rows(404, *PEOPLE)),
+    ("GET", "/ledger/consistency"): Row(expected=rows(404, *PEOPLE)),
+    ("GET", "/ledger/events"): Row(expected=rows(200, *ADMINS)),
+    ("GET", "/ledger/events/{event_id}/proof"): Row(
+        expected=rows(404, *PEOPLE) | rows(409, "reviewer", "admin")
+    ),
     ("GET", "/admin/users"): Row(expected=rows(200, *ADMINS)),
     ("POST", "/admin/users"): Row(
         expected=rows(201, *ADMINS), body=lambda _: {"email": f"{uuid4()}@x.example", "role": "student"}
