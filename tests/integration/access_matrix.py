@@ -80,7 +80,8 @@ async def furnish(api: Api) -> World:
         api=api,
         parameters={
             "exam_id": exam, "examId": exam, "attempt_id": attempt, "attemptId": attempt,
-            "id": str(session_id), "type": "TabSwitched", "user_id": student, "group_id": group, "event_id": event,
+            "id": str(session_id), "type": "TabSwitched", "user_id": student, "group_id": group,
+            "event_id": event,
         },
     )  # fmt: skip
 
@@ -88,10 +89,12 @@ async def furnish(api: Api) -> World:
 async def _view(api: Api, session_id: int) -> str:
     """Let the reviewer look at the session, and return the ledger event that says so."""
     await api.get(f"/api/proctor/session/{session_id}", "reviewer")
-    async with asyncio.timeout(10):
-        while not (found := (await api.get("/api/ledger/events", "admin")).body["events"]):
-            await asyncio.sleep(0.05)
-    return str(found[0]["event_id"])
+    for _ in range(200):
+        found = (await api.get("/api/ledger/events", "admin")).body["events"]
+        if found:
+            return str(found[0]["event_id"])
+        await asyncio.sleep(0.05)
+    raise AssertionError("the view did not come onto the ledger")
 
 
 def rows(status: int, *people: str, **others: int) -> dict[str, int]:
