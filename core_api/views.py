@@ -39,6 +39,7 @@ class Views:
         self._waiting_max = waiting_max
         self._waiting: deque[Entry] = deque()
         self._some = asyncio.Event()
+        self._stopped = False
 
     def note(
         self, actor: Actor, noun: str, aggregate_id: object, *, now: datetime, subject_id: UUID | None = None
@@ -56,8 +57,8 @@ class Views:
             self._some.set()
 
     async def work(self) -> None:
-        """Write what gathers, until cancelled."""
-        while True:
+        """Write what gathers, until `stop`."""
+        while not self._stopped:
             await self._some.wait()
             await asyncio.sleep(FLUSH_S)
             try:
@@ -66,8 +67,17 @@ class Views:
                 log.warning("views_wait", waiting=len(self._waiting), error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
+    def stop(self) -> None:
+        """Let `work` end after what it is writing."""
+        self._stopped = True
+        self._some.set()
+
     async def flush(self) -> None:
-        """Write everything that waits; what was not written still waits after an error."""
+        """
+        Write everything that waits; what was not written still waits after an error.
+
+        A connection lost in the middle of a commit may leave a view twice: it was seen, and is never missing.
+        """
         while self._waiting:
             LEDGER_VIEWS_WAITING.set(len(self._waiting))
             chunk = [self._waiting[n] for n in range(min(EVENTS_PER_STATEMENT, len(self._waiting)))]
@@ -88,8 +98,8 @@ async def keep_views(app: web.Application) -> AsyncIterator[None]:
     app[VIEWS] = views
     task = asyncio.create_task(views.work())
     yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    views.stop()
+    await task
     try:
         await views.flush()
     except (*AWAY, asyncpg.PostgresError):

@@ -121,8 +121,8 @@ async def _with_views(settings: Settings) -> tuple[float, float, float]:
         views = Views(pool, waiting_max=1_000_000)
         writing = asyncio.create_task(views.work())
         rate = await _append_for(settings.database_url, SECONDS, views)
-        writing.cancel()
-        await asyncio.gather(writing, return_exceptions=True)
+        views.stop()
+        await writing
         await views.flush()
         actor, now, started = _actor(), datetime.now(UTC), perf_counter()
         for number in range(20_000):
