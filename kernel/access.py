@@ -41,9 +41,23 @@ class Action(StrEnum):
     attempt_monitoring = "attempt.monitoring"
     launch_link_create = "launch_link.create"
     profile_read = "profile.read"
+    content_read = "content.read"
+    content_write = "content.write"
+    exam_read = "exam.read"
+    exam_update = "exam.update"
+    assignment_read = "assignment.read"
+    assignment_write = "assignment.write"
+    paper_read = "paper.read"
+    answer_read = "answer.read"
+    answer_save = "answer.save"
+    attempt_submit = "attempt.submit"
+    dashboard_read = "dashboard.read"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
+_AUTHOR: Final = {Role.teacher: Scope.own, Role.admin: Scope.organisation}
+_EDITOR: Final = {Role.teacher: Scope.granted, Role.admin: Scope.organisation}
+_CANDIDATE: Final = {Role.student: Scope.own}
 _EVERYONE: Final = dict.fromkeys(Role, Scope.own)
 
 ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
@@ -64,6 +78,17 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.attempt_monitoring: _STAFF,
     Action.launch_link_create: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
     Action.profile_read: _EVERYONE,
+    Action.content_read: _AUTHOR,
+    Action.content_write: _AUTHOR,
+    Action.exam_read: _STAFF,
+    Action.exam_update: _EDITOR,
+    Action.assignment_read: _EDITOR,
+    Action.assignment_write: _EDITOR,
+    Action.paper_read: _CANDIDATE,
+    Action.answer_read: _CANDIDATE,
+    Action.answer_save: _CANDIDATE,
+    Action.attempt_submit: _CANDIDATE,
+    Action.dashboard_read: _CANDIDATE,
 }
 
 
