@@ -4,12 +4,22 @@ The core API as an application: its routes, its pool, its health.
 Another room's routes can stand beside these in the same application and document; who composes them says so.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from core_api import account_routes, admin_routes, candidate_routes, documentation, staff_routes
+from core_api import (
+    account_routes,
+    admin_routes,
+    authoring_routes,
+    candidate_routes,
+    documentation,
+    exam_routes,
+    expiry,
+    staff_routes,
+)
 from core_api.account_routes import CHECKER
 from core_api.actors import KEYRING, guarded
 from core_api.database import POOL, ping
@@ -27,6 +37,8 @@ def routes() -> list[Route]:
         account_routes.ROUTES,
         candidate_routes.ROUTES,
         staff_routes.ROUTES,
+        authoring_routes.ROUTES,
+        exam_routes.ROUTES,
         admin_routes.ROUTES,
         documentation.ROUTES,
     )
@@ -64,6 +76,7 @@ async def build(
     add_health(app, [_postgres_check(app), *checks], level)
     app.cleanup_ctx.append(_pool)
     app.cleanup_ctx.append(_checker)
+    app.cleanup_ctx.append(_sweeper)
     return app
 
 
@@ -86,3 +99,10 @@ async def _checker(app: web.Application) -> AsyncIterator[None]:
     app[CHECKER] = checker
     yield
     checker.close()
+
+
+async def _sweeper(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(expiry.keep_sweeping(app[POOL], app[SETTINGS].expiry_sweep_s))
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

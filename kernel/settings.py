@@ -72,6 +72,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bcrypt_rounds: Annotated[int, _about("Cost of a password hash.", ge=4, le=16)] = 12
     login_queue_max: Annotated[int, _about("Logins that may wait for a hashing thread.", ge=1)] = 64
 
+    expiry_sweep_s: Annotated[
+        float, _about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)
+    ] = 5.0
+
     # -- limits of ingest (spec.md I-4)
     body_bytes_max: Annotated[int, _about("Request body on the wire.", ge=1024)] = 1 << 20
     decoded_bytes_max: Annotated[int, _about("Request body after decompression.", ge=1024)] = 4 << 20
