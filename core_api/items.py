@@ -11,13 +11,12 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from core_api.wire import NO_NUL, Text1000
-
 ESSAY_LENGTH_MAX: Final = 60_000
 SHORT_LENGTH_MAX: Final = 1000
 POINTS_MAX: Final = 10_000
 NUMBER_MAX: Final = 1e15
 
+NO_NUL: Final = "^[^\\x00]*$"  # as core_api.wire has it, which is no pure module
 Stem = Annotated[str, Meta(min_length=1, max_length=20_000, pattern=NO_NUL)]
 OptionId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$")]
 Number = Annotated[float, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
@@ -38,7 +37,7 @@ class Option(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One choice, or one level of a finding's scale."""
 
     id: OptionId
-    text: Text1000
+    text: Annotated[str, Meta(max_length=1000, pattern=NO_NUL)]
 
 
 class TextContent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -282,6 +282,7 @@ def _content(
                 for each in items
             ],
         },
+        default=str,  # the driver's UUIDs are a subclass
         option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
     )
 
