@@ -37,6 +37,7 @@ TEXT = TextContent(stem="?")
 HUNDRED, FIFTY = Decimal(100), Decimal(50)
 
 ids = st.sampled_from("abcd")
+texts = st.text("aA\u00df\ufb01 1", max_size=9)
 numbers = st.decimals(-1000, 1000, places=2).map(float)
 items: st.SearchStrategy[Item] = st.one_of(
     st.builds(SingleChoice, content=st.just(OPTIONS), key=st.builds(SingleKey, choice=ids)),
@@ -55,7 +56,7 @@ items: st.SearchStrategy[Item] = st.one_of(
         content=st.just(TEXT),
         key=st.builds(
             ShortKey,
-            accepted=st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=3),
+            accepted=st.lists(texts.filter(bool), min_size=1, max_size=3),
             case_sensitive=st.booleans(),
         ),
     ),
@@ -71,7 +72,7 @@ responses = st.one_of(
     st.builds(Response, choice=ids),
     st.builds(Response, choices=st.lists(ids, max_size=4)),
     st.builds(Response, number=numbers),
-    st.builds(Response, text=st.text(max_size=9)),
+    st.builds(Response, text=texts),
 )
 
 
@@ -139,7 +140,8 @@ def test_the_order_of_items_and_answers_does_not_matter(
 def test_who_answers_nothing_has_nothing_and_nothing_waits_for_a_grader(paper: list[KeyedItem]) -> None:
     result = totals(paper, {}, max_score=HUNDRED, passing_score=FIFTY)
 
-    assert (result.points, result.ungraded) == (0, 0)
+    assert result.points == 0
+    assert result.ungraded == 0
     assert result.score in {None, 0}
 
 

@@ -88,5 +88,6 @@ def test_a_score_is_on_the_exams_scale_and_waits_for_the_last_grader() -> None:
         paper, given, max_score=Decimal(40), passing_score=Decimal(20), graded={2: Decimal("0.5")}
     )
 
-    assert (waiting.points, waiting.ungraded, waiting.score, waiting.passed) == (1, 1, None, None)
-    assert (graded.score, graded.percentage, graded.passed) == (20, 50, True)
+    assert waiting.points == waiting.ungraded == 1
+    assert (waiting.score, waiting.percentage, waiting.passed) == (None, None, None)
+    assert (graded.score, graded.percentage, graded.passed) == (Decimal(20), Decimal(50), True)
