@@ -80,6 +80,8 @@ async def keep_sweeping(pool: Pool, every_s: float) -> None:
             swept = await sweep(pool, now=datetime.now(UTC))
         except UnavailableError as error:
             log.warning("expiry_waits", detail=error.detail)
+        except Exception:
+            log.exception("expiry_failed")  # a database that is not migrated yet, say: the next sweep may do
         else:
             if swept.finalised or swept.abandoned or swept.failed:
                 log.info("attempts_expired", **msgspec.structs.asdict(swept))

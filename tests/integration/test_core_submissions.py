@@ -285,6 +285,12 @@ async def test_a_submission_is_never_changed_not_even_by_the_owner_s1(
         await core.close()
 
 
+async def change(database: str, statement: str) -> None:
+    owner = await asyncpg.connect(database)
+    await owner.execute(statement)
+    await owner.close()
+
+
 async def sweep(database_as: DatabaseAs, now: datetime, times: int = 1) -> list[Swept]:
     settings = load({}, database_url=database_as("veritas_core"))
     async with await open_pool(settings) as pool:
@@ -353,6 +359,21 @@ async def test_the_running_api_sweeps_by_itself_d2(database: str, database_as: D
         shown = (await api.get(f"/api/student/attempts/{attempt_id}", "student")).body
 
         assert shown["submitted_by"] == "expiry"
+
+
+async def test_a_sweep_that_fails_is_tried_again_d2(database: str, database_as: DatabaseAs) -> None:
+    await change(database, "REVOKE SELECT ON exam_attempts FROM veritas_core")
+    async with core_api(database, database_as, expiry_sweep_s=0.05) as api:
+        await asyncio.sleep(0.3)
+        await api.owner.execute("GRANT SELECT ON exam_attempts TO veritas_core")
+        await start(api, await make_exam(api))
+        await api.owner.execute("UPDATE exam_attempts SET expires_at = now()")
+        for _ in range(500):
+            if await count(api, "exam_attempts WHERE status = 'abandoned'"):
+                break
+            await asyncio.sleep(0.02)
+
+        assert await count(api, "exam_attempts WHERE status = 'abandoned'") == 1
 
 
 async def test_one_attempt_that_cannot_be_finalised_does_not_hold_up_the_others_d2(
