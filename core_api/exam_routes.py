@@ -1,5 +1,6 @@
 """
-Handlers for who may edit exams: their fields, their archive, their assignments.
+Handlers for who may edit exams: their fields, archive, assignments, and the grading of what was
+handed in.
 """
 
 from datetime import UTC, datetime
@@ -7,7 +8,7 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import assignments, exam_changes, exams
+from core_api import assignments, exam_changes, exams, grading
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
 from core_api.wire import read_json, uuid_in_path
@@ -110,7 +111,32 @@ async def remove_override(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def submission(request: web.Request) -> web.Response:
+    """Return a submission with its answers and scores; the view is recorded."""
+    submission_id = uuid_in_path(request, "submission_id")
+    async with connection(request.app[POOL]) as conn:
+        return send_json(await grading.fetch(conn, actor_of(request), submission_id, now=datetime.now(UTC)))
+
+
+async def grade(request: web.Request) -> web.Response:
+    """Give points to what no machine scores: a new revision of the score, the old ones stay."""
+    submission_id = uuid_in_path(request, "submission_id")
+    command = await read_json(request, grading.Grade)
+    async with connection(request.app[POOL]) as conn:
+        graded = await grading.grade(conn, actor_of(request), submission_id, command, now=datetime.now(UTC))
+    return send_json(graded, status=201)
+
+
 ROUTES: Final = (
+    Route(
+        method="GET", path="/teacher/submissions/{submission_id}", handler=submission,
+        action=Action.submission_read, tag="Teachers", reply=grading.GradedSubmission,
+    ),
+    Route(
+        method="POST", path="/teacher/submissions/{submission_id}/grades", handler=grade,
+        action=Action.submission_grade, tag="Teachers", body=grading.Grade, reply=grading.GradedSubmission,
+        status=201,
+    ),
     Route(
         method="GET", path="/teacher/exams", handler=list_exams, action=Action.exam_read, tag="Teachers",
         query=exams.ListExams, reply=exams.Exams, also_bare=True,

@@ -79,7 +79,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     content: str
 
 
-class _Key(msgspec.Struct, frozen=True, kw_only=True):
+class Key(msgspec.Struct, frozen=True, kw_only=True):
     """A published evaluation as scoring needs it; without one there are no items."""
 
     snapshot: dict[str, Any]
@@ -192,7 +192,7 @@ async def finalise(
         await _record(conn, attempt, "attempt.abandoned", attempt["id"], None, {}, now)
         await conn.execute(QUERIES["abandon_attempt"], attempt["id"], now)
         return None
-    key = await _key(conn, attempt["evaluation_version_id"])
+    key = await key_of(conn, attempt["evaluation_version_id"])
     totals = scoring.totals(
         key.items,
         {question_id: each.response for question_id, each in saved.items()},
@@ -224,8 +224,8 @@ async def finalise(
     )
     await conn.execute(QUERIES["insert_items"], submission_id, *_columns(key.items, saved, totals))
     await conn.execute(QUERIES["insert_subject"], submission_id, attempt["student_id"], "user")
-    await _score(conn, submission_id, totals, reason="finalised", scored_by=None, now=now)
-    outcome = _outcome(totals)
+    await append_score(conn, submission_id, totals, reason="finalised", scored_by=None, now=now)
+    outcome = outcome_of(totals)
     data = as_json({"submission_id": submission_id})
     await conn.execute(QUERIES["complete_attempt"], attempt["id"], submitted_by, now, *outcome, data)
     return Receipt(
@@ -238,9 +238,10 @@ async def finalise(
     )
 
 
-async def _key(conn: Connection, evaluation_version_id: UUID | None) -> _Key:
+async def key_of(conn: Connection, evaluation_version_id: UUID | None) -> Key:
+    """Return the key of a published evaluation; one without items where there is none."""
     if evaluation_version_id is None:
-        return _Key(snapshot={"evaluation_version_id": None}, items=[])
+        return Key(snapshot={"evaluation_version_id": None}, items=[])
     row = await conn.fetchrow(EVALUATIONS["fetch_key"], evaluation_version_id)
     assert row is not None, "published versions are never deleted"
     snapshot = {
@@ -249,7 +250,7 @@ async def _key(conn: Connection, evaluation_version_id: UUID | None) -> _Key:
         "version": row["version"],
         "snapshot_sha256": row["snapshot_sha256"].hex(),
     }
-    return _Key(snapshot=snapshot, items=msgspec.convert(row["key"], list[KeyedItem]))
+    return Key(snapshot=snapshot, items=msgspec.convert(row["key"], list[KeyedItem]))
 
 
 def _content(
@@ -304,7 +305,7 @@ def _columns(items: Sequence[KeyedItem], saved: dict[UUID, SavedAnswer], totals:
     ]
 
 
-async def _score(
+async def append_score(
     conn: Connection,
     submission_id: UUID,
     totals: Totals,
@@ -313,6 +314,7 @@ async def _score(
     scored_by: UUID | None,
     now: datetime,
 ) -> None:
+    """Append the next revision of a submission's score; the caller holds the attempt."""
     await conn.execute(
         QUERIES["insert_score"],
         submission_id,
@@ -321,14 +323,14 @@ async def _score(
         str(totals.points),
         str(totals.max_points),
         totals.ungraded,
-        *_outcome(totals),
+        *outcome_of(totals),
         reason,
         scored_by,
         now,
     )
 
 
-def _outcome(totals: Totals) -> tuple[str | None, str | None, bool | None]:
+def outcome_of(totals: Totals) -> tuple[str | None, str | None, bool | None]:
     """Return score, percentage and passed as the statements take them."""
     score, percentage = totals.score, totals.percentage
     return (

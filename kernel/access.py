@@ -52,6 +52,8 @@ class Action(StrEnum):
     answer_save = "answer.save"
     attempt_submit = "attempt.submit"
     dashboard_read = "dashboard.read"
+    submission_read = "submission.read"
+    submission_grade = "submission.grade"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
@@ -89,6 +91,8 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.answer_save: _CANDIDATE,
     Action.attempt_submit: _CANDIDATE,
     Action.dashboard_read: _CANDIDATE,
+    Action.submission_read: _STAFF,
+    Action.submission_grade: _EDITOR,
 }
 
 

@@ -104,6 +104,41 @@ async def test_an_essay_waits_for_its_grader_and_the_score_waits_with_it_s3(
         assert score["scoring_version"] == "points-1"
 
 
+async def test_grades_append_revisions_and_complete_the_score_s3(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        made = await make_exam(api)
+        attempt_id = await start(api, made)
+        await save_all_right(api, made, attempt_id)
+        path = f"/api/teacher/submissions/{(await submit(api, attempt_id)).body['submission_id']}"
+        seen = await api.get(path, "teacher")
+        awaiting = [each["position"] for each in seen.body["items"] if each["awaits"]]
+
+        async def give(points: float, position: int = 5, by: str = "teacher") -> int:
+            grades = {"grades": [{"position": position, "points": points}]}
+            return (await api.post(f"{path}/grades", by, json=grades)).status
+
+        assert awaiting == [5]
+        assert [await give(2.01), await give(1, 1), await give(1, 9)] == [422, 422, 422]
+        assert [await give(1, by=by) for by in ("colleague", "boss", "reviewer")] == [404, 404, 403]
+        assert [(await api.get(path, by)).status for by in ("colleague", "student", "admin")] == [
+            404,
+            403,
+            200,
+        ]
+        assert {await give(points) for points in (0.5, 2)} == {201}
+        await asyncio.gather(*(give(1) for _ in range(8)))
+        scores = (await api.get(path, "teacher")).body["scores"]
+        shown = (await api.get(f"/api/student/attempts/{attempt_id}", "student")).body
+
+        assert [each["revision"] for each in scores] == list(range(11, 0, -1))
+        assert [each["score"] for each in scores] == [90.0] * 8 + [100.0, 85.0, None]
+        assert (shown["score"], shown["percentage"], shown["passed"]) == (90.0, 90.0, True)
+        assert await count(api, "outbox WHERE kind = 'submission.scored'") == 10
+        assert await count(api, "outbox WHERE kind = 'submission.viewed'") == 3
+
+
 async def test_the_receipts_hash_is_of_the_very_bytes_that_the_candidate_can_read_s2(
     database: str, database_as: DatabaseAs
 ) -> None:
