@@ -111,6 +111,14 @@ async def remove_override(request: web.Request) -> web.Response:
     return web.Response(status=204)
 
 
+async def list_submissions(request: web.Request) -> web.Response:
+    """List an exam's submissions with their scores, newest first."""
+    exam_id = uuid_in_path(request, "exam_id")
+    query = decode_query(request, grading.ListSubmissions)
+    async with connection(request.app[POOL]) as conn:
+        return send_json(await grading.list_of_exam(conn, actor_of(request), exam_id, query))
+
+
 async def submission(request: web.Request) -> web.Response:
     """Return a submission with its answers and scores; the view is recorded."""
     submission_id = uuid_in_path(request, "submission_id")
@@ -128,6 +136,11 @@ async def grade(request: web.Request) -> web.Response:
 
 
 ROUTES: Final = (
+    Route(
+        method="GET", path="/teacher/exams/{exam_id}/submissions", handler=list_submissions,
+        action=Action.submission_read, tag="Teachers", query=grading.ListSubmissions,
+        reply=grading.Submissions,
+    ),
     Route(
         method="GET", path="/teacher/submissions/{submission_id}", handler=submission,
         action=Action.submission_read, tag="Teachers", reply=grading.GradedSubmission,

@@ -11,13 +11,13 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api import facts, scoring, submissions
+from core_api import exams, facts, scoring, submissions
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.facts import Fact
 from core_api.items import ItemKind, Response
 from core_api.questions import Points
-from core_api.wire import NO_NUL, invalid
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
 from kernel.errors import ForbiddenError, NotFoundError
 from sql import named
 
@@ -80,6 +80,48 @@ class GradedSubmission(msgspec.Struct, frozen=True, kw_only=True):
     finalised_at: datetime
     items: list[GradedItem]
     scores: list[Revision]
+
+
+class ListedSubmission(msgspec.Struct, frozen=True, kw_only=True):
+    """A submission in a list, with the newest revision of its score."""
+
+    submission_id: UUID
+    attempt_id: UUID
+    author_id: UUID
+    author_name: str
+    submitted_by: str
+    finalised_at: datetime
+    revision: int
+    ungraded: int
+    score: float | None
+    percentage: float | None
+    passed: bool | None
+
+
+class Submissions(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of an exam's submissions, newest first; `next_cursor` is null on the last page."""
+
+    submissions: list[ListedSubmission]
+    next_cursor: UUID | None
+
+
+class ListSubmissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which submissions."""
+
+    awaiting: Annotated[bool, Meta(description="Only those that await a grader.")] = False
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListSubmissions) -> Submissions:
+    """Return a page of an exam's submissions; raises NotFoundError when the caller may not see the exam."""
+    await exams.require_visible(conn, actor, exam_id)
+    rows = await conn.fetch(
+        QUERIES["list_submissions"], exam_id, query.awaiting, query.cursor, query.limit + 1
+    )
+    page = [ListedSubmission(**row) for row in rows[: query.limit]]
+    more = len(rows) > query.limit
+    return Submissions(submissions=page, next_cursor=page[-1].submission_id if more else None)
 
 
 async def fetch(conn: Connection, actor: Actor, submission_id: UUID, *, now: datetime) -> GradedSubmission:

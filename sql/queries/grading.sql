@@ -32,3 +32,14 @@ LIMIT $2;
 -- name: set_outcome
 -- $1 attempt_id, $2 score text or null, $3 percentage text or null, $4 passed or null
 UPDATE exam_attempts SET score = $2::text::numeric, percentage = $3::text::numeric, passed = $4 WHERE id = $1;
+
+-- name: list_submissions
+-- $1 exam_id, which the caller may see; $2 awaiting a grader only; $3 before id or null; $4 limit. Newest first.
+SELECT s.id AS submission_id, s.attempt_id, s.author_id, u.full_name AS author_name, s.submitted_by, s.finalised_at, c.revision,
+       c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed
+FROM submissions s
+JOIN users u ON u.id = s.author_id
+CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
+WHERE s.exam_id = $1 AND (NOT $2 OR c.ungraded > 0) AND ($3::uuid IS NULL OR s.id < $3)
+ORDER BY s.id DESC
+LIMIT $4;

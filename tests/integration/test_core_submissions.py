@@ -119,6 +119,9 @@ async def test_grades_append_revisions_and_complete_the_score_s3(
             grades = {"grades": [{"position": position, "points": points}]}
             return (await api.post(f"{path}/grades", by, json=grades)).status
 
+        listing = f"/api/teacher/exams/{made.exam_id}/submissions?awaiting=true"
+        assert [each["ungraded"] for each in (await api.get(listing, "teacher")).body["submissions"]] == [1]
+        assert (await api.get(listing, "colleague")).status == 404
         assert awaiting == [5]
         assert [await give(2.01), await give(1, 1), await give(1, 9)] == [422, 422, 422]
         assert [await give(1, by=by) for by in ("colleague", "boss", "reviewer")] == [404, 404, 403]
@@ -135,6 +138,7 @@ async def test_grades_append_revisions_and_complete_the_score_s3(
         assert [each["revision"] for each in scores] == list(range(11, 0, -1))
         assert [each["score"] for each in scores] == [90.0] * 8 + [100.0, 85.0, None]
         assert (shown["score"], shown["percentage"], shown["passed"]) == (90.0, 90.0, True)
+        assert (await api.get(listing, "teacher")).body["submissions"] == []
         assert await count(api, "outbox WHERE kind = 'submission.scored'") == 10
         assert await count(api, "outbox WHERE kind = 'submission.viewed'") == 3
 
