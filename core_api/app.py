@@ -4,6 +4,7 @@ The core API as an application: its routes, its pool, its health.
 Another room's routes can stand beside these in the same application and document; who composes them says so.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
@@ -12,8 +13,11 @@ from aiohttp import web
 from core_api import (
     account_routes,
     admin_routes,
+    authoring_routes,
     candidate_routes,
     documentation,
+    exam_routes,
+    expiry,
     ledger_routes,
     staff_routes,
 )
@@ -38,6 +42,8 @@ def routes() -> list[Route]:
         account_routes.ROUTES,
         candidate_routes.ROUTES,
         staff_routes.ROUTES,
+        authoring_routes.ROUTES,
+        exam_routes.ROUTES,
         admin_routes.ROUTES,
         ledger_routes.ROUTES,
         documentation.ROUTES,
@@ -80,6 +86,7 @@ async def build(
     app.cleanup_ctx.append(keep_views)
     app.cleanup_ctx.append(_checker)
     app.cleanup_ctx.append(lambda app: telling(app, settings))
+    app.cleanup_ctx.append(_sweeper)
     return app
 
 
@@ -102,3 +109,10 @@ async def _checker(app: web.Application) -> AsyncIterator[None]:
     app[CHECKER] = checker
     yield
     checker.close()
+
+
+async def _sweeper(app: web.Application) -> AsyncIterator[None]:
+    task = asyncio.create_task(expiry.keep_sweeping(app[POOL], app[SETTINGS].expiry_sweep_s))
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -6,11 +6,18 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
+import orjson
 from uuid_utils.compat import uuid7
 
+from core_api import assignments
 from core_api.actors import Actor
+from core_api.availability import policy_of
 from core_api.database import Connection
+from core_api.evaluations import Paper
+from core_api.policy import Policy
+from core_api.wire import as_json
 from kernel.errors import ConflictError, NotFoundError
 from kernel.events import AttemptStatus
 from sql import named
@@ -34,6 +41,9 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     percentage: float | None
     passed: bool | None
     enable_monitoring: bool
+    attempt_number: int | None  # null on attempts older than assignments
+    monitoring_mode: int | None  # 0 none, 1 Soft, 2 Advanced
+    submitted_by: str | None
     server_time: datetime
     remaining_seconds: float
 
@@ -47,22 +57,63 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 async def start(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetime) -> Started:
     """
-    Begin the caller's attempt, or return the one that runs already.
+    Begin the caller's attempt under their effective policy, or return the one that runs already.
 
     Raises:
         NotFoundError: no such exam is open to them.
-        ConflictError: their attempt is over, by hand-in or by time.
+        ConflictError: their attempts are over, by hand-in or by time, or the window is not open.
     """
-    created = await conn.fetchval(
-        QUERIES["insert_attempt"], uuid7(), exam_id, actor.user_id, actor.organisation_id, now
-    )
-    attempt_id = created or await conn.fetchval(QUERIES["find_latest_attempt"], exam_id, actor.user_id)
+    exam = await conn.fetchrow(QUERIES["find_startable"], exam_id, actor.organisation_id, actor.user_id)
+    if exam is None:
+        raise NotFoundError("There is no such exam open to you.")
+    attempt_id = exam["attempt_id"] if _runs(exam, now) else None
+    created = None
+    if attempt_id is None:
+        policy = await _policy(conn, actor, exam, now=now)
+        created = await _insert(conn, actor, exam_id, policy, now=now)
+        attempt_id = created or await conn.fetchval(QUERIES["find_latest_attempt"], exam_id, actor.user_id)
     if attempt_id is None:
         raise NotFoundError("There is no such exam open to you.")
     attempt = await fetch(conn, actor, attempt_id, now=now)
     if not is_running(attempt.status, attempt.expires_at, now):
         raise ConflictError("Your attempt at this exam is over.")
     return Started(attempt=attempt, created=created is not None)
+
+
+def _runs(exam: asyncpg.Record, now: datetime) -> bool:
+    return exam["attempt_id"] is not None and is_running(exam["status"], exam["expires_at"], now)
+
+
+async def _policy(conn: Connection, actor: Actor, exam: asyncpg.Record, *, now: datetime) -> Policy:
+    """Return the policy to begin under; raises NotFoundError or ConflictError where none may begin."""
+    grants = []
+    if exam["is_restricted"]:
+        grants = (await assignments.grants_of(conn, [exam["id"]], actor.user_id)).get(exam["id"], [])
+    is_theirs = exam["is_published"] and (grants or not exam["is_restricted"])
+    if not is_theirs and exam["attempt_id"] is None:
+        raise NotFoundError("There is no such exam open to you.")
+    if not is_theirs:
+        raise ConflictError("Your attempt at this exam is over.")
+    policy = policy_of(exam, grants, now=now)
+    if not policy.is_open(now):
+        raise ConflictError("The exam is not open to you at this time.")
+    return policy
+
+
+async def _insert(
+    conn: Connection, actor: Actor, exam_id: UUID, policy: Policy, *, now: datetime
+) -> UUID | None:
+    created: UUID | None = await conn.fetchval(
+        QUERIES["insert_attempt"],
+        uuid7(),
+        exam_id,
+        actor.user_id,
+        now,
+        policy.expires_at(now),
+        policy.attempts_allowed,
+        as_json(policy),
+    )
+    return created
 
 
 def is_running(status: str, expires_at: datetime, now: datetime) -> bool:
@@ -78,3 +129,33 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, *, now: dateti
     running = is_running(row["status"], row["expires_at"], now)
     remaining = (row["expires_at"] - now).total_seconds() if running else 0.0
     return Attempt(**row, server_time=now, remaining_seconds=remaining)
+
+
+class OpenPaper(msgspec.Struct, frozen=True, kw_only=True):
+    """The questions of a running attempt, without keys."""
+
+    attempt_id: UUID
+    paper: Paper
+    server_time: datetime
+    remaining_seconds: float
+
+
+async def open_paper(conn: Connection, actor: Actor, attempt_id: UUID, *, now: datetime) -> dict[str, object]:
+    """
+    Return an `OpenPaper`, its paper as the bytes that were stored: ten thousand candidates get the same one.
+
+    Raises:
+        NotFoundError: not the caller's attempt, or its exam is delivered elsewhere.
+        ConflictError: the attempt is over.
+    """
+    row = await conn.fetchrow(QUERIES["fetch_own_paper"], attempt_id, actor.user_id)
+    if row is None or row["paper"] is None:
+        raise NotFoundError("There is no such paper.")
+    if not is_running(row["status"], row["expires_at"], now):
+        raise ConflictError("Your attempt at this exam is over.")
+    return {
+        "attempt_id": attempt_id,
+        "paper": orjson.Fragment(row["paper"]),
+        "server_time": now,
+        "remaining_seconds": (row["expires_at"] - now).total_seconds(),
+    }

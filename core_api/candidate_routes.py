@@ -5,23 +5,34 @@ Handlers for candidates: exams, attempts, their proctor session.
 from datetime import UTC, datetime
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
-from core_api import attempts, exams, session_views, sessions
+from core_api import (
+    answers,
+    attempts,
+    availability,
+    dashboard,
+    session_views,
+    sessions,
+    submissions,
+)
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
 from core_api.wire import Envelope, address_of, read_json, session_id_in_path, uuid_in_path
 from kernel.access import Action
-from kernel.web import SETTINGS, Route, decode_query, send_json
+from kernel.web import SETTINGS, Route, decode, decode_query, read_body, send_json
 
 
 async def available(request: web.Request) -> web.Response:
     """
-    List the published exams of the candidate's organisation, newest first, with their own attempt at each.
+    List the published exams that the candidate may take, newest first, with their own attempt at each.
     """
-    query = decode_query(request, exams.ListAvailable)
+    query = decode_query(request, availability.ListAvailable)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await exams.list_available(conn, actor_of(request), query))
+        return send_json(
+            await availability.list_available(conn, actor_of(request), query, now=datetime.now(UTC))
+        )
 
 
 async def start(request: web.Request) -> web.Response:
@@ -37,6 +48,65 @@ async def attempt(request: web.Request) -> web.Response:
     attempt_id = uuid_in_path(request, "attempt_id")
     async with connection(request.app[POOL]) as conn:
         return send_json(await attempts.fetch(conn, actor_of(request), attempt_id, now=datetime.now(UTC)))
+
+
+async def paper(request: web.Request) -> web.Response:
+    """Return the questions of a running attempt, without keys."""
+    attempt_id = uuid_in_path(request, "attempt_id")
+    async with connection(request.app[POOL]) as conn:
+        return send_json(
+            await attempts.open_paper(conn, actor_of(request), attempt_id, now=datetime.now(UTC))
+        )
+
+
+async def save_answers(request: web.Request) -> web.Response:
+    """
+    Save answers, all or none; one that is older than what is stored, or repeated, changes nothing.
+    """
+    attempt_id = uuid_in_path(request, "attempt_id")
+    command = await read_json(request, answers.SaveAnswers)
+    async with connection(request.app[POOL]) as conn:
+        saved = await answers.save(conn, actor_of(request), attempt_id, command, now=datetime.now(UTC))
+    return send_json(saved)
+
+
+async def list_answers(request: web.Request) -> web.Response:
+    """List what is stored for an attempt, by question."""
+    attempt_id = uuid_in_path(request, "attempt_id")
+    query = decode_query(request, answers.ListAnswers)
+    async with connection(request.app[POOL]) as conn:
+        return send_json(await answers.list_own(conn, actor_of(request), attempt_id, query))
+
+
+async def submit(request: web.Request) -> web.Response:
+    """
+    Hand in an attempt: 201 with the receipt the first time, 200 with the same receipt ever after.
+
+    With an `Idempotency-Key`, a retry with another body is a 409.
+    """
+    attempt_id = uuid_in_path(request, "attempt_id")
+    body = await read_body(request, request.app[SETTINGS]) or b"{}"
+    command = decode(body, _SUBMIT)
+    asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
+    async with connection(request.app[POOL]) as conn:
+        finalised = await submissions.submit(
+            conn, actor_of(request), attempt_id, command, asked, now=datetime.now(UTC)
+        )
+    return send_json(finalised.receipt, status=201 if finalised.created else 200)
+
+
+async def submission(request: web.Request) -> web.Response:
+    """Return the receipt of an attempt, with the very bytes that its hash is of."""
+    attempt_id = uuid_in_path(request, "attempt_id")
+    async with connection(request.app[POOL]) as conn:
+        return send_json(await submissions.fetch_own(conn, actor_of(request), attempt_id))
+
+
+async def own_dashboard(request: web.Request) -> web.Response:
+    """Return the candidate's profile, totals and history."""
+    query = decode_query(request, dashboard.DashboardQuery)
+    async with connection(request.app[POOL]) as conn:
+        return send_json(await dashboard.fetch(conn, actor_of(request), query, now=datetime.now(UTC)))
 
 
 async def create_session(request: web.Request) -> web.Response:
@@ -71,10 +141,44 @@ async def end_session(request: web.Request) -> web.Response:
     return send_json(Envelope(data=state, message="Proctor session ended"))
 
 
+_SUBMIT: Final = msgspec.json.Decoder(submissions.Submit)
+
 ROUTES: Final = (
     Route(
+        method="GET", path="/student/dashboard", handler=own_dashboard, action=Action.dashboard_read,
+        tag="Candidates", query=dashboard.DashboardQuery, reply=dashboard.Dashboard, also_bare=True,
+    ),
+    Route(
+        method="GET", path="/student/attempts/{attempt_id}/paper", handler=paper, action=Action.paper_read,
+        tag="Candidates", reply=attempts.OpenPaper, also_bare=True,
+    ),
+    Route(
+        method="PUT", path="/student/attempts/{attempt_id}/answers", handler=save_answers,
+        action=Action.answer_save, tag="Candidates", body=answers.SaveAnswers, reply=answers.Saved,
+        also_bare=True,
+    ),
+    Route(
+        method="GET", path="/student/attempts/{attempt_id}/answers", handler=list_answers,
+        action=Action.answer_read, tag="Candidates", query=answers.ListAnswers, reply=answers.Answers,
+        also_bare=True,
+    ),
+    Route(
+        method="POST", path="/student/attempts/{attempt_id}/submit", handler=submit,
+        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=submissions.Receipt,
+        status=201, also_status=(200,), also_bare=True,
+    ),
+    Route(
+        method="POST", path="/student/exams/{attempt_id}/submit", handler=submit,
+        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=submissions.Receipt,
+        status=201, also_status=(200,), also_bare=True,
+    ),
+    Route(
+        method="GET", path="/student/attempts/{attempt_id}/submission", handler=submission,
+        action=Action.attempt_read, tag="Candidates", reply=submissions.Submission, also_bare=True,
+    ),
+    Route(
         method="GET", path="/student/exams/available", handler=available, action=Action.exam_list_available,
-        tag="Candidates", query=exams.ListAvailable, reply=exams.Available, also_bare=True,
+        tag="Candidates", query=availability.ListAvailable, reply=availability.Available, also_bare=True,
     ),
     Route(
         method="POST", path="/student/exams/{exam_id}/start", handler=start, action=Action.attempt_start,

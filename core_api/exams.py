@@ -13,22 +13,24 @@ from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200
-from kernel.errors import ForbiddenError, InvalidInputError, NotFoundError
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200, invalid
+from kernel.errors import ForbiddenError, NotFoundError
 from sql import named
 
 QUERIES: Final = named("exams")
+EVALUATIONS: Final = named("evaluations")
 METADATA_BYTES_MAX: Final = 64 << 10
 SCORE_MAX: Final = 99_999_999.99  # numeric(10, 2)
 
 Points = Annotated[float, Meta(ge=0, le=SCORE_MAX)]
+Minutes = Annotated[int, Meta(ge=1, le=1440)]
 
 
 class NewExam(msgspec.Struct, frozen=True, kw_only=True):
     """An exam to create, unpublished. `passing_score` is half of `max_score` unless given."""
 
     title: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
-    duration_minutes: Annotated[int, Meta(ge=1, le=1440)]
+    duration_minutes: Minutes
     description: Annotated[str, Meta(max_length=20_000, pattern=NO_NUL)] = ""
     subject: Text200 = ""
     topic: Text200 = ""
@@ -37,6 +39,7 @@ class NewExam(msgspec.Struct, frozen=True, kw_only=True):
     enable_monitoring: bool = True
     enable_integrity_analysis: bool = True
     metadata: dict[str, Any] = {}
+    evaluation_version_id: UUID | None = None
 
 
 class Exam(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,35 +60,21 @@ class Exam(msgspec.Struct, frozen=True, kw_only=True):
     enable_integrity_analysis: bool
     metadata: dict[str, Any]
     created_at: datetime
+    evaluation_version_id: UUID | None  # null: delivered elsewhere and only proctored here
+    archived_at: datetime | None
 
 
-class AvailableExam(msgspec.Struct, frozen=True, kw_only=True):
-    """A published exam, with the candidate's own latest attempt if there is one."""
-
-    id: UUID
-    title: str
-    description: str
-    subject: str
-    topic: str
-    max_score: float
-    duration_minutes: int
-    passing_score: float
-    published_at: datetime | None
-    enable_monitoring: bool
-    attempt_id: UUID | None
-    attempt_status: str | None
-
-
-class Available(msgspec.Struct, frozen=True, kw_only=True):
+class Exams(msgspec.Struct, frozen=True, kw_only=True):
     """A page of exams, newest first; `next_cursor` is null on the last page."""
 
-    exams: list[AvailableExam]
+    exams: list[Exam]
     next_cursor: UUID | None
 
 
-class ListAvailable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page of the available exams."""
+class ListExams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which exams."""
 
+    archived: Annotated[bool, Meta(description="Archived ones too.")] = False
     limit: Limit = LIMIT_DEFAULT
     cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
@@ -98,11 +87,10 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
         InvalidInputError: the passing score is over the maximum, or the metadata is too large.
     """
     passing = command.max_score / 2 if command.passing_score is None else command.passing_score
-    if passing > command.max_score:
-        raise _invalid("passing_score", f"at most max_score ({command.max_score:g})")
-    metadata = msgspec.json.encode(command.metadata)
-    if len(metadata) > METADATA_BYTES_MAX:
-        raise _invalid("metadata", f"at most {METADATA_BYTES_MAX} bytes as JSON")
+    check_scale(passing, command.max_score)
+    metadata = stored_metadata(command.metadata)
+    if command.evaluation_version_id is not None:
+        await require_version(conn, actor, command.evaluation_version_id)
     row = await conn.fetchrow(
         QUERIES["insert_exam"],
         uuid7(),
@@ -117,15 +105,64 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
         passing,
         command.enable_monitoring,
         command.enable_integrity_analysis,
-        metadata.decode(),
+        metadata,
         now,
+        command.evaluation_version_id,
     )
     assert row is not None, "an insert without a conflict clause returns its row"
     return Exam(**row)
 
 
-def _invalid(path: str, message: str) -> InvalidInputError:
-    return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])
+def check_scale(passing_score: float, max_score: float) -> None:
+    """Return when the passing score is on the exam's scale; raises InvalidInputError otherwise."""
+    if passing_score > max_score:
+        raise invalid("passing_score", f"at most max_score ({max_score:g})")
+
+
+def stored_metadata(metadata: dict[str, Any]) -> str:
+    """Return metadata as the JSON text that is stored; raises InvalidInputError over its bound."""
+    text = msgspec.json.encode(metadata)
+    if len(text) > METADATA_BYTES_MAX:
+        raise invalid("metadata", f"at most {METADATA_BYTES_MAX} bytes as JSON")
+    return text.decode()
+
+
+async def require_version(conn: Connection, actor: Actor, evaluation_version_id: UUID) -> None:
+    """Return when the version is published and the caller's to use; raises InvalidInputError otherwise."""
+    found = await conn.fetchval(
+        EVALUATIONS["find_usable_version"],
+        evaluation_version_id,
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+    )
+    if found is None:
+        raise invalid("evaluation_version_id", "no published evaluation of yours")
+
+
+async def fetch(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
+    """Return an exam; raises NotFoundError when the caller may not see it."""
+    row = await conn.fetchrow(
+        QUERIES["fetch_exam"], exam_id, actor.organisation_id, actor.user_id, actor.sees_organisation
+    )
+    if row is None:
+        raise NotFoundError("There is no such exam.")
+    return Exam(**row)
+
+
+async def list_visible(conn: Connection, actor: Actor, query: ListExams) -> Exams:
+    """Return a page of the exams that the caller may see."""
+    rows = await conn.fetch(
+        QUERIES["list_exams"],
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        query.archived,
+        query.cursor,
+        query.limit + 1,
+    )
+    page = [Exam(**row) for row in rows[: query.limit]]
+    return Exams(exams=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
 
 
 async def require_visible(conn: Connection, actor: Actor, exam_id: UUID) -> asyncpg.Record:
@@ -153,25 +190,3 @@ async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> Non
     row = await require_visible(conn, actor, exam_id)
     if not row["can_edit"]:
         raise ForbiddenError("You may look at this exam and not change it.")
-
-
-async def set_published(
-    conn: Connection, actor: Actor, exam_id: UUID, *, published: bool, now: datetime
-) -> Exam:
-    """
-    Open an exam to candidates, or close it to new attempts; doing so twice changes nothing. Raises as above.
-    """
-    async with conn.transaction():
-        await require_editable(conn, actor, exam_id)
-        row = await conn.fetchrow(QUERIES["set_published"], exam_id, published, now)
-    assert row is not None, "exams are never deleted"
-    return Exam(**row)
-
-
-async def list_available(conn: Connection, actor: Actor, query: ListAvailable) -> Available:
-    """Return a page of the organisation's published exams."""
-    rows = await conn.fetch(
-        QUERIES["list_available"], actor.organisation_id, actor.user_id, query.cursor, query.limit + 1
-    )
-    page = [AvailableExam(**row) for row in rows[: query.limit]]
-    return Available(exams=page, next_cursor=page[-1].id if len(rows) > query.limit else None)

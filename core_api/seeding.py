@@ -159,6 +159,7 @@ async def create_exam(
             analysed,
             "{}",
             now,
+            None,  # delivered elsewhere
         )
         await conn.execute(EXAMS["set_published"], exam_id, published, now)
         return exam_id

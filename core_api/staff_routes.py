@@ -8,7 +8,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from core_api import exams, launches, monitoring, reporting, session_events, session_views
+from core_api import exam_changes, exams, launches, monitoring, reporting, session_events, session_views
 from core_api.actors import KEYRING, actor_of
 from core_api.database import POOL, connection
 from core_api.views import VIEWS
@@ -39,7 +39,7 @@ async def unpublish(request: web.Request) -> web.Response:
 async def _set_published(request: web.Request, *, published: bool) -> web.Response:
     exam_id = uuid_in_path(request, "exam_id")
     async with connection(request.app[POOL]) as conn:
-        exam = await exams.set_published(
+        exam = await exam_changes.set_published(
             conn, actor_of(request), exam_id, published=published, now=datetime.now(UTC)
         )
     return send_json(exam)

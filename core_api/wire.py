@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
-from kernel.errors import NotFoundError
+from kernel.errors import InvalidInputError, NotFoundError
 from kernel.events import SESSION_ID_MAX
 from kernel.web import SETTINGS, decode, read_body
 
@@ -49,6 +49,16 @@ class Envelope(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     data: T
     message: str | UnsetType = UNSET
     paging: Paging | UnsetType = UNSET
+
+
+def invalid(path: str, message: str) -> InvalidInputError:
+    """Return the refusal of one value of a body."""
+    return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])
+
+
+def as_json(value: object) -> str:
+    """Return a struct as the JSON text that a `::text::jsonb` parameter takes."""
+    return msgspec.json.encode(value).decode()
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:

@@ -55,9 +55,25 @@ class Action(StrEnum):
     ledger_head = "ledger.head"
     ledger_proof = "ledger.proof"
     ledger_list = "ledger.list"
+    content_read = "content.read"
+    content_write = "content.write"
+    exam_read = "exam.read"
+    exam_update = "exam.update"
+    assignment_read = "assignment.read"
+    assignment_write = "assignment.write"
+    paper_read = "paper.read"
+    answer_read = "answer.read"
+    answer_save = "answer.save"
+    attempt_submit = "attempt.submit"
+    dashboard_read = "dashboard.read"
+    submission_read = "submission.read"
+    submission_grade = "submission.grade"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
+_AUTHOR: Final = {Role.teacher: Scope.own, Role.admin: Scope.organisation}
+_EDITOR: Final = {Role.teacher: Scope.granted, Role.admin: Scope.organisation}
+_CANDIDATE: Final = {Role.student: Scope.own}
 _EVERYONE: Final = dict.fromkeys(Role, Scope.own)
 _PEOPLE: Final[dict[Role, Scope]] = {role: Scope.own for role in Role if role is not Role.service}
 _ADMINS: Final = {Role.admin: Scope.organisation}
@@ -94,6 +110,19 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.ledger_head: dict.fromkeys(_PEOPLE, Scope.everyone),  # heads tell nothing but that they are
     Action.ledger_proof: {**dict.fromkeys(_PEOPLE, Scope.own), Role.admin: Scope.organisation},
     Action.ledger_list: {Role.admin: Scope.organisation},
+    Action.content_read: _AUTHOR,
+    Action.content_write: _AUTHOR,
+    Action.exam_read: _STAFF,
+    Action.exam_update: _EDITOR,
+    Action.assignment_read: _EDITOR,
+    Action.assignment_write: _EDITOR,
+    Action.paper_read: _CANDIDATE,
+    Action.answer_read: _CANDIDATE,
+    Action.answer_save: _CANDIDATE,
+    Action.attempt_submit: _CANDIDATE,
+    Action.dashboard_read: _CANDIDATE,
+    Action.submission_read: _STAFF,
+    Action.submission_grade: _EDITOR,
 }
 
 

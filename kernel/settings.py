@@ -103,6 +103,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _about("Networks behind which many people sit, as `10.0.0.0/8,2001:db8::/32`: no bound by address."),
     ] = ""
 
+    expiry_sweep_s: Annotated[
+        float, _about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)
+    ] = 5.0
+
     # -- limits of ingest (spec.md I-4)
     body_bytes_max: Annotated[int, _about("Request body on the wire.", ge=1024)] = 1 << 20
     decoded_bytes_max: Annotated[int, _about("Request body after decompression.", ge=1024)] = 4 << 20

@@ -1,15 +1,32 @@
 -- Attempts: one candidate, one exam, once.
 
--- name: insert_attempt
--- $1 id uuid, $2 exam_id uuid, $3 student uuid, $4 organisation uuid, $5 now timestamptz
--- No row comes back when the exam is not open to the student, or when they have an attempt at it already: the partial
--- unique index settles starts that come at the same moment.
-INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at, max_score)
-SELECT $1, e.id, $3, $5::timestamptz, $5::timestamptz + make_interval(mins => e.duration_minutes), e.max_score
+-- name: find_startable
+-- $1 exam_id uuid, $2 organisation uuid, $3 student uuid
+-- The exam whether published or not, and the student's latest attempt at it: one that runs goes on after all else closes.
+SELECT e.id, e.is_published, e.duration_minutes, e.enable_monitoring,
+       EXISTS (SELECT FROM assignments s WHERE s.exam_id = e.id) AS is_restricted,
+       a.id AS attempt_id, a.status, a.expires_at
 FROM exams e
-WHERE e.id = $2 AND e.organisation_id = $4 AND e.is_published
-  AND NOT EXISTS (SELECT FROM exam_attempts a WHERE a.exam_id = e.id AND a.student_id = $3)
-ON CONFLICT (exam_id, student_id) WHERE status = 'in_progress' DO NOTHING
+LEFT JOIN LATERAL (
+    SELECT id, status, expires_at FROM exam_attempts
+    WHERE exam_id = e.id AND student_id = $3
+    ORDER BY started_at DESC, id DESC LIMIT 1
+) a ON true
+WHERE e.id = $1 AND e.organisation_id = $2;
+
+-- name: insert_attempt
+-- $1 id uuid, $2 exam_id uuid, $3 student uuid, $4 started_at timestamptz, $5 expires_at timestamptz, $6 attempts_allowed int,
+-- $7 policy as JSON text
+-- No row comes back when the exam was closed meanwhile, or when the student has as many attempts as they may, or one that
+-- runs: the unique indexes settle starts that come at the same moment. The lock keeps what scores rest on from changing
+-- between this statement's look at it and the commit.
+INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at, max_score, evaluation_version_id, attempt_number, policy)
+SELECT $1, e.id, $3, $4::timestamptz, $5::timestamptz, e.max_score, e.evaluation_version_id, a.taken + 1, $7::text::jsonb
+FROM exams e
+CROSS JOIN LATERAL (SELECT count(*)::integer AS taken FROM exam_attempts x WHERE x.exam_id = e.id AND x.student_id = $3) a
+WHERE e.id = $2 AND e.is_published AND a.taken < $6
+FOR KEY SHARE OF e
+ON CONFLICT DO NOTHING
 RETURNING id;
 
 -- name: find_latest_attempt
@@ -20,7 +37,8 @@ SELECT id FROM exam_attempts WHERE exam_id = $1 AND student_id = $2 ORDER BY sta
 -- $1 attempt_id uuid, $2 student uuid
 SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, a.status, a.started_at, a.expires_at, a.completed_at,
        a.duration_seconds, a.score::float8 AS score, a.max_score::float8 AS max_score, a.percentage::float8 AS percentage,
-       a.passed, e.enable_monitoring
+       a.passed, e.enable_monitoring, a.attempt_number, (a.policy ->> 'monitoring_mode')::integer AS monitoring_mode,
+       a.submitted_by
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
 WHERE a.id = $1 AND a.student_id = $2;
@@ -38,4 +56,30 @@ WHERE a.id = $1 AND e.organisation_id = $2
 
 -- name: hold_own_attempt
 -- $1 attempt_id uuid, $2 student uuid. Shares a lock on the row: it cannot be finalised while a session is made for it.
-SELECT id, exam_id, status, expires_at FROM exam_attempts WHERE id = $1 AND student_id = $2 FOR SHARE;
+SELECT id, exam_id, status, expires_at, evaluation_version_id
+FROM exam_attempts WHERE id = $1 AND student_id = $2 FOR SHARE;
+
+-- name: fetch_own_paper
+-- $1 attempt_id uuid, $2 student uuid. What candidates see, as text that is passed on unread; null: delivered elsewhere.
+SELECT a.id AS attempt_id, a.status, a.expires_at, v.paper::text AS paper
+FROM exam_attempts a
+LEFT JOIN evaluation_versions v ON v.id = a.evaluation_version_id
+WHERE a.id = $1 AND a.student_id = $2;
+
+-- name: list_own_attempts
+-- $1 student uuid, $2 before id or null, $3 limit. Newest first.
+SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, e.subject, a.status, a.started_at, a.expires_at, a.completed_at,
+       a.score::float8 AS score, a.max_score::float8 AS max_score, a.percentage::float8 AS percentage, a.passed
+FROM exam_attempts a
+JOIN exams e ON e.id = a.exam_id
+WHERE a.student_id = $1 AND ($2::uuid IS NULL OR a.id < $2)
+ORDER BY a.id DESC
+LIMIT $3;
+
+-- name: sum_own_attempts
+-- $1 student uuid
+SELECT count(*) AS attempts, count(*) FILTER (WHERE status = 'in_progress') AS running,
+       count(*) FILTER (WHERE status = 'completed') AS completed, count(*) FILTER (WHERE passed) AS passed,
+       avg(percentage)::float8 AS average_percentage
+FROM exam_attempts
+WHERE student_id = $1;

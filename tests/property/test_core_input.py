@@ -72,6 +72,24 @@ plausible = st.one_of(
     st.fixed_dictionaries(
         {"attemptId": st.uuids().map(str), "mode": st.integers(1, 2)}, optional={"userAgent": text}
     ),
+    st.fixed_dictionaries({"title": text, "body": text}),
+    st.fixed_dictionaries({"kind": st.sampled_from(["term", "skill"]), "name": text}),
+    st.fixed_dictionaries(
+        {
+            "item": st.fixed_dictionaries(
+                {
+                    "kind": st.just("short_text"),
+                    "content": st.fixed_dictionaries({"stem": text}),
+                    "key": st.fixed_dictionaries({"accepted": st.lists(text, max_size=2)}),
+                }
+            )
+        },
+        optional={"points": st.floats(0, 1e5), "term_ids": st.lists(st.uuids().map(str), max_size=2)},
+    ),
+    st.fixed_dictionaries(
+        {"title": text},
+        optional={"items": st.lists(st.fixed_dictionaries({"question_id": st.uuids().map(str)}), max_size=2)},
+    ),
     st.fixed_dictionaries(
         {"emails": st.lists(text, max_size=3), "student_ids": st.lists(st.uuids().map(str))}
     ),

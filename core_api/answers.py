@@ -1,0 +1,167 @@
+"""
+Answers and drafts of a running attempt: saved in batches, never overwritten by an older one (spec.md D-1).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Annotated, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+
+from core_api import attempts
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.items import ItemKind, Response, fault_of_response
+from core_api.wire import as_json
+from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from sql import named
+
+QUERIES: Final = named("answers")
+ATTEMPTS: Final = named("attempts")
+EVALUATIONS: Final = named("evaluations")
+BATCH_MAX: Final = 200
+DRAFTS_MAX: Final = 100
+DRAFT_EVERY: Final = timedelta(seconds=30)
+
+Sequence63 = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An answer; `client_seq` rises with every change of it on the client, across its restarts too."""
+
+    question_id: UUID
+    client_seq: Sequence63
+    response: Response
+
+
+class SaveAnswers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Answers to save, in any order."""
+
+    answers: Annotated[list[Answer], Meta(min_length=1, max_length=BATCH_MAX)]
+
+
+class Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """What is stored for a question now; `accepted` is false where something newer or the same was there."""
+
+    question_id: UUID
+    client_seq: int
+    saved_at: datetime
+    accepted: bool
+
+
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
+    """What a save left, and the time by the clock that counts."""
+
+    stored: list[Stored]
+    server_time: datetime
+    remaining_seconds: float
+
+
+class SavedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as it is stored."""
+
+    question_id: UUID
+    client_seq: int
+    response: Response
+    saved_at: datetime
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of answers, by question; `next_cursor` is null on the last page."""
+
+    answers: list[SavedAnswer]
+    next_cursor: UUID | None
+
+
+class ListAnswers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Annotated[int, Meta(ge=1, le=200, description="Rows at most; 200 is the most.")] = 50
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+async def save(
+    conn: Connection, actor: Actor, attempt_id: UUID, command: SaveAnswers, *, now: datetime
+) -> Saved:
+    """
+    Save a batch of answers, all or none.
+
+    The lock that it shares on the attempt keeps finalisation from reading past it.
+
+    Raises:
+        NotFoundError: not the caller's attempt.
+        ConflictError: the attempt is over.
+        InvalidInputError: an unknown question, or an answer that does not fit its kind; each is named.
+    """
+    async with conn.transaction():
+        attempt = await conn.fetchrow(ATTEMPTS["hold_own_attempt"], attempt_id, actor.user_id)
+        if attempt is None:
+            raise NotFoundError("There is no such attempt.")
+        if not attempts.is_running(attempt["status"], attempt["expires_at"], now):
+            raise ConflictError("Your attempt at this exam is over.")
+        stored = await store(conn, attempt, command.answers, now=now)
+    return Saved(
+        stored=stored, server_time=now, remaining_seconds=(attempt["expires_at"] - now).total_seconds()
+    )
+
+
+async def store(
+    conn: Connection, attempt: asyncpg.Record, answers: Sequence[Answer], *, now: datetime
+) -> list[Stored]:
+    """
+    Store answers of an attempt that the caller holds; raises InvalidInputError as `save` does.
+
+    Args:
+        conn: in a transaction.
+        attempt: its id and evaluation_version_id.
+        answers: in any order; of several to one question the highest sequence counts.
+        now: becomes `saved_at`.
+    """
+    newest = {each.question_id: each for each in sorted(answers, key=lambda each: each.client_seq)}
+    kinds = await _kinds(conn, attempt["evaluation_version_id"], answers)
+    ids = list(newest)
+    rows = await conn.fetch(
+        QUERIES["save_answers"],
+        attempt["id"],
+        ids,
+        [each.client_seq for each in newest.values()],
+        [as_json(each.response) for each in newest.values()],
+        now,
+    )
+    accepted = {row["question_id"] for row in rows}
+    essays = [each for each in accepted if kinds[each] is ItemKind.essay]
+    if essays:
+        await conn.execute(QUERIES["keep_drafts"], attempt["id"], essays, now - DRAFT_EVERY)
+        await conn.execute(QUERIES["trim_drafts"], attempt["id"], essays, DRAFTS_MAX)
+    found = await conn.fetch(QUERIES["list_answers_to"], attempt["id"], ids)
+    return [Stored(**row, accepted=row["question_id"] in accepted) for row in found]
+
+
+async def _kinds(
+    conn: Connection, evaluation_version_id: UUID | None, answers: Sequence[Answer]
+) -> dict[UUID, ItemKind]:
+    ids = [each.question_id for each in answers]
+    rows = await conn.fetch(EVALUATIONS["list_kinds"], evaluation_version_id, ids)
+    kinds = {row["question_id"]: ItemKind(row["kind"]) for row in rows}
+    faults = []
+    for n, each in enumerate(answers):
+        kind = kinds.get(each.question_id)
+        if kind is None:
+            faults.append({"path": f"answers[{n}].question_id", "message": "no question of this paper"})
+        elif (fault := fault_of_response(kind, each.response)) is not None:
+            faults.append({"path": f"answers[{n}].response", "message": fault})
+    if faults:
+        raise InvalidInputError("Some answers cannot be saved; none was.", errors=faults)
+    return kinds
+
+
+async def list_own(conn: Connection, actor: Actor, attempt_id: UUID, query: ListAnswers) -> Answers:
+    """Return a page of what is stored; raises NotFoundError when the attempt is not the caller's."""
+    if await conn.fetchrow(ATTEMPTS["fetch_own_attempt"], attempt_id, actor.user_id) is None:
+        raise NotFoundError("There is no such attempt.")
+    rows = await conn.fetch(QUERIES["list_answers"], attempt_id, actor.user_id, query.cursor, query.limit + 1)
+    page = [msgspec.convert(dict(row), SavedAnswer) for row in rows[: query.limit]]
+    return Answers(answers=page, next_cursor=page[-1].question_id if len(rows) > query.limit else None)

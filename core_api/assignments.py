@@ -1,0 +1,306 @@
+"""
+Assignments: who may take an exam, and on what terms (spec.md E-3).
+
+An exam without any assignment is open to its organisation's students. With the first one it is open to whom
+an assignment reaches, and stays so when all are revoked.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+from uuid_utils.compat import uuid7
+
+from core_api import exams, facts
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.exams import Minutes
+from core_api.facts import Fact
+from core_api.policy import Grant
+from core_api.policy import Terms as PolicyTerms
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
+from kernel.errors import ConflictError, NotFoundError
+from sql import named
+
+QUERIES: Final = named("assignments")
+ACCOUNTS: Final = named("accounts")
+TARGETS_MAX: Final = 10_000
+LISTED_MAX: Final = 1000
+
+Moment = Annotated[datetime, Meta(tz=True)]
+Rule = Annotated[int, Meta(ge=1, le=2**53)]
+
+
+class AssignmentTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    What holds for those assigned; what is null is as the exam says. `monitoring_mode`: 0 none, 1 Soft, 2
+    Advanced.
+    """
+
+    opens_at: Moment | None = None
+    closes_at: Moment | None = None
+    duration_minutes: Minutes | None = None
+    extra_minutes: Annotated[int, Meta(ge=0, le=1440)] | None = None
+    attempts_allowed: Annotated[int, Meta(ge=1, le=100)] | None = None
+    monitoring_mode: Annotated[int, Meta(ge=0, le=2)] | None = None
+    rule_exemptions: Annotated[list[Rule], Meta(max_length=100)] | None = None
+
+
+class Assign(AssignmentTerms, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """To whom to assign an exam, and on what terms; who has an assignment already gets the new terms."""
+
+    user_ids: Annotated[list[UUID], Meta(max_length=TARGETS_MAX)] = []
+    group_ids: Annotated[list[UUID], Meta(max_length=TARGETS_MAX)] = []
+
+
+class Override(AssignmentTerms, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One candidate's exception to one assignment, and why."""
+
+    reason: Annotated[str, Meta(min_length=1, max_length=1000, pattern=NO_NUL)]
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """One assignment, to a user or to a group."""
+
+    id: UUID
+    exam_id: UUID
+    user_id: UUID | None
+    group_id: UUID | None
+    opens_at: datetime | None
+    closes_at: datetime | None
+    duration_minutes: int | None
+    extra_minutes: int | None
+    attempts_allowed: int | None
+    monitoring_mode: int | None
+    rule_exemptions: list[int] | None
+    created_by: UUID
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class Assigned(msgspec.Struct, frozen=True, kw_only=True):
+    """What an assignment did: how many, and the first thousand of them."""
+
+    count: int
+    assignments: list[Assignment]
+
+
+class Assignments(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of assignments, newest first; `next_cursor` is null on the last page."""
+
+    assignments: list[Assignment]
+    next_cursor: UUID | None
+
+
+class StoredOverride(msgspec.Struct, frozen=True, kw_only=True):
+    """An override as it stands."""
+
+    assignment_id: UUID
+    user_id: UUID
+    opens_at: datetime | None
+    closes_at: datetime | None
+    duration_minutes: int | None
+    extra_minutes: int | None
+    attempts_allowed: int | None
+    monitoring_mode: int | None
+    rule_exemptions: list[int] | None
+    reason: str
+    created_by: UUID
+    created_at: datetime
+
+
+class Overrides(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of an assignment's overrides, by user; `next_cursor` is null on the last page."""
+
+    overrides: list[StoredOverride]
+    next_cursor: UUID | None
+
+
+class ListAssigned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+async def assign(
+    conn: Connection, actor: Actor, exam_id: UUID, command: Assign, *, now: datetime
+) -> Assigned:
+    """
+    Assign an exam to users and groups of the organisation.
+
+    Raises:
+        NotFoundError: the exam is not visible to the caller.
+        ForbiddenError: it is, and they may only look at it.
+        InvalidInputError: nobody named, too many, somebody unknown, or a window that ends before it begins.
+    """
+    users, groups = list(dict.fromkeys(command.user_ids)), list(dict.fromkeys(command.group_ids))
+    if not 0 < len(users) + len(groups) <= TARGETS_MAX:
+        raise invalid("user_ids", f"1 to {TARGETS_MAX} users and groups in all")
+    check_window(command.opens_at, command.closes_at)
+    async with conn.transaction():
+        await exams.require_editable(conn, actor, exam_id)
+        await _require_targets(conn, actor, users, groups)
+        rows = []
+        for statement, targets in (
+            ("upsert_users_assignments", users),
+            ("upsert_groups_assignments", groups),
+        ):
+            ids = [uuid7() for _ in targets]
+            rows += await conn.fetch(
+                QUERIES[statement], exam_id, ids, targets, *_values(command), actor.user_id, now
+            )
+        payload = {"assignment_ids": [str(row["id"]) for row in rows]}
+        await _record(conn, actor, exam_id, "assignment.created", payload, now)
+    return Assigned(count=len(rows), assignments=[Assignment(**row) for row in rows[:LISTED_MAX]])
+
+
+def check_window(opens_at: datetime | None, closes_at: datetime | None) -> None:
+    """Return when a window may stand so; raises InvalidInputError when it ends before it begins."""
+    if opens_at is not None and closes_at is not None and closes_at <= opens_at:
+        raise invalid("closes_at", "after opens_at")
+
+
+def _values(terms: AssignmentTerms) -> list[Any]:
+    return [getattr(terms, name) for name in AssignmentTerms.__struct_fields__]
+
+
+async def _require_targets(
+    conn: Connection, actor: Actor, users: Sequence[UUID], groups: Sequence[UUID]
+) -> None:
+    found = await conn.fetch(ACCOUNTS["find_students"], actor.organisation_id, users, [])
+    if len(found) != len(users):
+        raise invalid("user_ids", "somebody is no active student of the organisation")
+    if await conn.fetchval(QUERIES["count_groups"], actor.organisation_id, groups) != len(groups):
+        raise invalid("group_ids", "no such group")
+
+
+async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListAssigned) -> Assignments:
+    """Return a page of an exam's assignments; raises what `exams.require_editable` raises."""
+    await exams.require_editable(conn, actor, exam_id)
+    rows = await conn.fetch(QUERIES["list_assignments"], exam_id, query.cursor, query.limit + 1)
+    page = [Assignment(**row) for row in rows[: query.limit]]
+    return Assignments(assignments=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+
+
+async def revoke(
+    conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, *, now: datetime
+) -> Assignment:
+    """Take an assignment back; attempts that run go on. Raises what `_hold` raises."""
+    async with conn.transaction():
+        held = await _hold(conn, actor, exam_id, assignment_id)
+        if held.revoked_at is not None:
+            return held
+        row = await conn.fetchrow(QUERIES["revoke_assignment"], assignment_id, now)
+        assert row is not None, "the assignment is held"
+        await _record(conn, actor, assignment_id, "assignment.revoked", {}, now)
+    return Assignment(**row)
+
+
+async def set_override(
+    conn: Connection,
+    actor: Actor,
+    exam_id: UUID,
+    assignment_id: UUID,
+    user_id: UUID,
+    command: Override,
+    *,
+    now: datetime,
+) -> StoredOverride:
+    """
+    Make or replace one candidate's exception to an assignment that reaches them.
+
+    Raises:
+        InvalidInputError: the assignment does not reach them, or the resulting window ends before it begins.
+        ConflictError: the assignment was revoked; and what `_hold` raises.
+    """
+    async with conn.transaction():
+        held = await _hold(conn, actor, exam_id, assignment_id)
+        if held.revoked_at is not None:
+            raise ConflictError("The assignment was revoked.")
+        if not await conn.fetchval(QUERIES["reaches"], assignment_id, user_id):
+            raise invalid("user_id", "the assignment does not reach this user")
+        check_window(command.opens_at or held.opens_at, command.closes_at or held.closes_at)
+        row = await conn.fetchrow(
+            QUERIES["upsert_override"],
+            assignment_id,
+            user_id,
+            *_values(command),
+            command.reason,
+            actor.user_id,
+            now,
+        )
+        assert row is not None, "an upsert without a condition returns its row"
+        await _record(conn, actor, assignment_id, "assignment_override.set", {"user_id": str(user_id)}, now)
+    return StoredOverride(**row)
+
+
+async def remove_override(
+    conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, user_id: UUID, *, now: datetime
+) -> None:
+    """Take an exception back; raises NotFoundError when there is none, and what `_hold` raises."""
+    async with conn.transaction():
+        await _hold(conn, actor, exam_id, assignment_id)
+        if await conn.fetchval(QUERIES["delete_override"], assignment_id, user_id) is None:
+            raise NotFoundError("There is no such override.")
+        await _record(
+            conn, actor, assignment_id, "assignment_override.removed", {"user_id": str(user_id)}, now
+        )
+
+
+async def list_overrides(
+    conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, query: ListAssigned
+) -> Overrides:
+    """Return a page of an assignment's overrides; raises what `_hold` raises."""
+    async with conn.transaction():
+        await _hold(conn, actor, exam_id, assignment_id)
+        rows = await conn.fetch(QUERIES["list_overrides"], assignment_id, query.cursor, query.limit + 1)
+    page = [StoredOverride(**row) for row in rows[: query.limit]]
+    return Overrides(overrides=page, next_cursor=page[-1].user_id if len(rows) > query.limit else None)
+
+
+async def _hold(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID) -> Assignment:
+    await exams.require_editable(conn, actor, exam_id)
+    row = await conn.fetchrow(QUERIES["hold_assignment"], assignment_id, exam_id)
+    if row is None:
+        raise NotFoundError("There is no such assignment.")
+    return Assignment(**row)
+
+
+async def _record(
+    conn: Connection, actor: Actor, resource_id: UUID, kind: str, payload: dict[str, Any], now: datetime
+) -> None:
+    await facts.record(
+        conn,
+        Fact(
+            kind=kind,
+            organisation_id=actor.organisation_id,
+            actor_id=actor.user_id,
+            resource_id=resource_id,
+            payload=payload,
+            at=now,
+        ),
+    )
+
+
+async def grants_of(conn: Connection, exam_ids: Iterable[UUID], student_id: UUID) -> dict[UUID, list[Grant]]:
+    """Return what reaches a student, by exam; exams without a grant are not in it."""
+    found: dict[UUID, list[Grant]] = {}
+    for row in await conn.fetch(QUERIES["list_grants"], list(exam_ids), student_id):
+        grant = Grant(
+            to_group=row["to_group"],
+            terms=_terms(row, ""),
+            override=_terms(row, "o_") if row["is_overridden"] else None,
+        )
+        found.setdefault(row["exam_id"], []).append(grant)
+    return found
+
+
+def _terms(row: asyncpg.Record, prefix: str) -> PolicyTerms:
+    exemptions = row[f"{prefix}rule_exemptions"]
+    plain = {name: row[prefix + name] for name in PolicyTerms.__struct_fields__ if name != "rule_exemptions"}
+    return PolicyTerms(**plain, rule_exemptions=None if exemptions is None else tuple(exemptions))

@@ -1,0 +1,218 @@
+"""
+Taxonomy terms, which an organisation shares, and passages, which belong to who wrote them (spec.md E-1).
+"""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+from uuid_utils.compat import uuid7
+
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
+from kernel.errors import ConflictError, NotFoundError
+from sql import named
+
+QUERIES: Final = named("content")
+PASSAGE_LENGTH_MAX: Final = 100_000
+VERSION_MAX: Final = 2**31 - 1
+
+TermKind = Literal["term", "skill"]
+Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
+Version = Annotated[int, Meta(ge=1, le=VERSION_MAX, description="A version; the newest unless given.")]
+
+
+class NewTerm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A term of the taxonomy, or a skill; below another one where `parent_id` is given."""
+
+    kind: TermKind
+    name: Title
+    parent_id: UUID | None = None
+
+
+class Term(msgspec.Struct, frozen=True, kw_only=True):
+    """A term or a skill."""
+
+    id: UUID
+    kind: TermKind
+    name: str
+    parent_id: UUID | None
+    created_at: datetime
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of terms, newest first; `next_cursor` is null on the last page."""
+
+    terms: list[Term]
+    next_cursor: UUID | None
+
+
+class ListTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which terms."""
+
+    kind: Annotated[TermKind, Meta(description="Only these.")] | None = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+class SavePassage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A text that questions refer to."""
+
+    title: Title
+    body: Annotated[str, Meta(min_length=1, max_length=PASSAGE_LENGTH_MAX, pattern=NO_NUL)]
+
+
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a passage."""
+
+    passage_id: UUID
+    creator_id: UUID
+    version: int
+    title: str
+    body: str
+    archived_at: datetime | None
+    saved_at: datetime
+
+
+class Passages(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of passages, newest first; `next_cursor` is null on the last page."""
+
+    passages: list[Passage]
+    next_cursor: UUID | None
+
+
+class ListPassages(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Annotated[int, Meta(ge=1, le=50, description="Rows at most; 50 is the most.")] = 20
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+class WhichVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which version of a question or a passage."""
+
+    version: Version | None = None
+
+
+async def create_term(
+    conn: Connection, actor: Actor, command: NewTerm, *, now: datetime
+) -> tuple[Term, bool]:
+    """
+    Return the organisation's term of that name, and whether this call made it.
+
+    Raises:
+        InvalidInputError: there is no such parent.
+    """
+    if command.parent_id is not None:
+        await require_terms(conn, actor, [command.parent_id], path="parent_id")
+    row = await conn.fetchrow(
+        QUERIES["insert_term"],
+        uuid7(),
+        actor.organisation_id,
+        command.kind,
+        command.name,
+        command.parent_id,
+        actor.user_id,
+        now,
+    )
+    created = row is not None
+    if row is None:
+        row = await conn.fetchrow(QUERIES["find_term"], actor.organisation_id, command.kind, command.name)
+    assert row is not None, "terms are never deleted"
+    return Term(**row), created
+
+
+async def require_terms(conn: Connection, actor: Actor, ids: list[UUID], *, path: str) -> None:
+    """Return when all of these are terms of the caller's organisation; raises InvalidInputError otherwise."""
+    found = await conn.fetchval(QUERIES["count_terms"], actor.organisation_id, ids)
+    if found != len(set(ids)):
+        raise invalid(path, "no such term")
+
+
+async def list_terms(conn: Connection, actor: Actor, query: ListTerms) -> Terms:
+    """Return a page of the organisation's terms."""
+    rows = await conn.fetch(
+        QUERIES["list_terms"], actor.organisation_id, query.kind, query.cursor, query.limit + 1
+    )
+    page = [Term(**row) for row in rows[: query.limit]]
+    return Terms(terms=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+
+
+async def save_passage(
+    conn: Connection, actor: Actor, passage_id: UUID | None, command: SavePassage, *, now: datetime
+) -> Passage:
+    """
+    Make a passage, or a new version of one of the caller's; raises what `_hold_passage` raises.
+    """
+    async with conn.transaction():
+        if passage_id is None:
+            passage_id = uuid7()
+            await conn.execute(
+                QUERIES["insert_passage"], passage_id, actor.organisation_id, actor.user_id, now
+            )
+        else:
+            await _hold_passage(conn, actor, passage_id)
+        await conn.execute(
+            QUERIES["insert_passage_version"],
+            uuid7(),
+            passage_id,
+            command.title,
+            command.body,
+            actor.user_id,
+            now,
+        )
+    return await fetch_passage(conn, actor, passage_id)
+
+
+async def archive_passage(conn: Connection, actor: Actor, passage_id: UUID, *, now: datetime) -> Passage:
+    """Take a passage out of use; published evaluations keep it. Raises NotFoundError when not theirs."""
+    async with conn.transaction():
+        await _hold_passage(conn, actor, passage_id, archived_too=True)
+        await conn.execute(QUERIES["archive_passage"], passage_id, now)
+    return await fetch_passage(conn, actor, passage_id)
+
+
+async def _hold_passage(
+    conn: Connection, actor: Actor, passage_id: UUID, *, archived_too: bool = False
+) -> None:
+    row = await conn.fetchrow(
+        QUERIES["hold_passage"], passage_id, actor.organisation_id, actor.user_id, actor.sees_organisation
+    )
+    if row is None:
+        raise NotFoundError("There is no such passage.")
+    if row["archived_at"] is not None and not archived_too:
+        raise ConflictError("The passage is archived.")
+
+
+async def fetch_passage(
+    conn: Connection, actor: Actor, passage_id: UUID, version: int | None = None
+) -> Passage:
+    """Return a version of a passage, the newest by default; raises NotFoundError when it is not theirs."""
+    row = await conn.fetchrow(
+        QUERIES["fetch_passage"],
+        passage_id,
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        version,
+    )
+    if row is None:
+        raise NotFoundError("There is no such passage.")
+    return Passage(**row)
+
+
+async def list_passages(conn: Connection, actor: Actor, query: ListPassages) -> Passages:
+    """Return a page of the passages that the caller may use."""
+    rows = await conn.fetch(
+        QUERIES["list_passages"],
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        query.cursor,
+        query.limit + 1,
+    )
+    page = [Passage(**row) for row in rows[: query.limit]]
+    return Passages(passages=page, next_cursor=page[-1].passage_id if len(rows) > query.limit else None)

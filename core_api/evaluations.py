@@ -1,0 +1,283 @@
+"""
+Evaluations: a draft names questions; publishing freezes their newest versions for ever (spec.md E-1).
+
+A published version holds the paper (what candidates see) and the key apart, so that whoever serves the paper
+never touches the key.
+"""
+
+import hashlib
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+from uuid_utils.compat import uuid7
+
+from core_api import facts
+from core_api.actors import Actor
+from core_api.content import Title
+from core_api.database import Connection
+from core_api.facts import Fact
+from core_api.items import ChoiceContent, ItemKind, TextContent
+from core_api.questions import Points, item_of
+from core_api.scoring import KeyedItem
+from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid
+from kernel.errors import ConflictError, NotFoundError
+from sql import named
+
+QUERIES: Final = named("evaluations")
+ITEMS_MAX: Final = 500
+SNAPSHOT_BYTES_MAX: Final = 8 << 20
+
+
+class DraftItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question of a draft; `points` null: the question's own."""
+
+    question_id: UUID
+    points: Points | None = None
+
+
+class SaveDraft(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A draft whole: it replaces the one before."""
+
+    title: Title
+    items: Annotated[list[DraftItem], Meta(max_length=ITEMS_MAX)] = []
+
+
+class PaperPassage(msgspec.Struct, frozen=True, kw_only=True):
+    """A passage as it was at publication."""
+
+    passage_id: UUID
+    version: int
+    title: str
+    body: str
+
+
+class PaperItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item as candidates see it."""
+
+    position: int
+    question_id: UUID
+    kind: ItemKind
+    points: float
+    passage_id: UUID | None
+    content: dict[str, Any]
+
+
+class Paper(msgspec.Struct, frozen=True, kw_only=True):
+    """What candidates see of an evaluation; there is no key in it."""
+
+    title: str
+    passages: list[PaperPassage]
+    items: list[PaperItem]
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of an evaluation, in a list."""
+
+    evaluation_id: UUID
+    evaluation_version_id: UUID
+    creator_id: UUID
+    version: int
+    title: str
+    status: Literal["draft", "published"]
+    max_points: float | None
+    published_at: datetime | None
+
+
+class WholeVersion(Version, frozen=True, kw_only=True):
+    """A version with its items; paper and key once it is published."""
+
+    items: list[DraftItem]
+    paper: Paper | None
+    key: list[KeyedItem] | None
+    snapshot_sha256: str | None
+
+
+class Versions(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of evaluations by their newest version, newest first; `next_cursor` is null on the last page."""
+
+    evaluations: list[Version]
+    next_cursor: UUID | None
+
+
+class ListEvaluations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+async def save_draft(
+    conn: Connection, actor: Actor, evaluation_id: UUID | None, command: SaveDraft, *, now: datetime
+) -> WholeVersion:
+    """
+    Make an evaluation, or replace the draft of one; after a publication this begins the next version.
+
+    Raises:
+        NotFoundError: the evaluation is not theirs.
+        InvalidInputError: a question stands twice, or is not theirs to use.
+    """
+    ids = [item.question_id for item in command.items]
+    if len(set(ids)) != len(ids):
+        raise invalid("items", "a question stands twice")
+    usable = await conn.fetchval(
+        QUERIES["count_usable_questions"], actor.organisation_id, actor.user_id, actor.sees_organisation, ids
+    )
+    if usable != len(ids):
+        raise invalid("items", "a question is unknown or archived")
+    async with conn.transaction():
+        if evaluation_id is None:
+            evaluation_id = uuid7()
+            await conn.execute(
+                QUERIES["insert_evaluation"], evaluation_id, actor.organisation_id, actor.user_id, now
+            )
+        await _hold(conn, actor, evaluation_id)
+        version_id = await _draft_of(conn, actor, evaluation_id, command.title, now=now)
+        await conn.execute(QUERIES["clear_items"], version_id)
+        points = [item.points for item in command.items]
+        await conn.execute(QUERIES["insert_items"], version_id, ids, points)
+    return await fetch(conn, actor, evaluation_id)
+
+
+async def _draft_of(
+    conn: Connection, actor: Actor, evaluation_id: UUID, title: str, *, now: datetime
+) -> UUID:
+    draft = await conn.fetchrow(QUERIES["find_draft"], evaluation_id)
+    if draft is not None:
+        found: UUID = draft["id"]
+        await conn.execute(QUERIES["rename_draft"], found, title)
+        return found
+    version_id = uuid7()
+    await conn.execute(QUERIES["insert_draft"], version_id, evaluation_id, title, actor.user_id, now)
+    return version_id
+
+
+async def _hold(conn: Connection, actor: Actor, evaluation_id: UUID) -> None:
+    row = await conn.fetchrow(
+        QUERIES["hold_evaluation"],
+        evaluation_id,
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+    )
+    if row is None:
+        raise NotFoundError("There is no such evaluation.")
+
+
+async def publish(conn: Connection, actor: Actor, evaluation_id: UUID, *, now: datetime) -> WholeVersion:
+    """
+    Freeze the draft; without one, the version that was published last is returned.
+
+    Raises:
+        NotFoundError: the evaluation is not theirs.
+        ConflictError: the draft is empty, or a question of it was archived.
+        InvalidInputError: the snapshot would be over its bound.
+    """
+    async with conn.transaction():
+        await _hold(conn, actor, evaluation_id)
+        draft = await conn.fetchrow(QUERIES["find_draft"], evaluation_id)
+        if draft is not None:
+            await _freeze(conn, actor, draft, now=now)
+    return await fetch(conn, actor, evaluation_id)
+
+
+async def _freeze(conn: Connection, actor: Actor, draft: asyncpg.Record, *, now: datetime) -> None:
+    rows = await conn.fetch(QUERIES["list_draft_items"], draft["id"])
+    if not rows:
+        raise ConflictError("The draft has no items.")
+    if any(row["archived_at"] is not None for row in rows):
+        raise ConflictError("A question of the draft was archived.")
+    passage_ids = [row["passage_id"] for row in rows if row["passage_id"] is not None]
+    passages = await conn.fetch(QUERIES["list_newest_passages"], passage_ids)
+    paper = as_json(_paper(draft["title"], rows, passages))
+    key = as_json([_keyed(row) for row in rows])
+    if len(paper) + len(key) > SNAPSHOT_BYTES_MAX:
+        raise invalid("items", f"at most {SNAPSHOT_BYTES_MAX} bytes in all")
+    digest = hashlib.sha256(f"{paper}\n{key}".encode()).digest()
+    await conn.execute(
+        QUERIES["freeze_items"],
+        draft["id"],
+        [row["question_id"] for row in rows],
+        [row["question_version_id"] for row in rows],
+    )
+    points = sum((Decimal(row["points"]) for row in rows), Decimal(0))
+    await conn.execute(QUERIES["publish_version"], draft["id"], paper, key, str(points), digest, now)
+    await facts.record(
+        conn,
+        Fact(
+            kind="evaluation.published",
+            organisation_id=actor.organisation_id,
+            actor_id=actor.user_id,
+            resource_id=draft["id"],
+            payload={"version": draft["version"], "snapshot_sha256": digest.hex()},
+            at=now,
+        ),
+    )
+
+
+def _paper(title: str, rows: list[asyncpg.Record], passages: list[asyncpg.Record]) -> Paper:
+    # Through the content's own structs: what they do not name cannot slip in.
+    shown = [
+        PaperItem(
+            position=row["position"],
+            question_id=row["question_id"],
+            kind=ItemKind(row["kind"]),
+            points=float(row["points"]),
+            passage_id=row["passage_id"],
+            content=msgspec.to_builtins(_content(row)),
+        )
+        for row in rows
+    ]
+    return Paper(title=title, passages=[PaperPassage(**row) for row in passages], items=shown)
+
+
+def _content(row: asyncpg.Record) -> ChoiceContent | TextContent:
+    return item_of(row).content
+
+
+def _keyed(row: asyncpg.Record) -> KeyedItem:
+    return KeyedItem(
+        position=row["position"],
+        question_id=row["question_id"],
+        question_version_id=row["question_version_id"],
+        points=Decimal(row["points"]),
+        item=item_of(row),
+        term_ids=tuple(row["term_ids"]),
+    )
+
+
+async def fetch(
+    conn: Connection, actor: Actor, evaluation_id: UUID, version: int | None = None
+) -> WholeVersion:
+    """Return a version, the newest by default; raises NotFoundError when it is not visible to the caller."""
+    row = await conn.fetchrow(
+        QUERIES["fetch_version"],
+        evaluation_id,
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        version,
+    )
+    if row is None:
+        raise NotFoundError("There is no such evaluation.")
+    items = await conn.fetch(QUERIES["list_items"], row["evaluation_version_id"])
+    kept = [DraftItem(question_id=each["question_id"], points=each["points"]) for each in items]
+    return msgspec.convert({**row, "items": kept}, WholeVersion)
+
+
+async def list_own(conn: Connection, actor: Actor, query: ListEvaluations) -> Versions:
+    """Return a page of the evaluations that the caller may use."""
+    rows = await conn.fetch(
+        QUERIES["list_evaluations"],
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        query.cursor,
+        query.limit + 1,
+    )
+    page = [Version(**row) for row in rows[: query.limit]]
+    return Versions(evaluations=page, next_cursor=page[-1].evaluation_id if len(rows) > query.limit else None)

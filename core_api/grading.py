@@ -1,0 +1,220 @@
+"""
+Grading: people give points to what no machine scores; each time a new revision of the score (spec.md S-3).
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+
+from core_api import exams, facts, scoring, submissions
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.facts import Fact
+from core_api.items import ItemKind, Response
+from core_api.questions import Points
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
+from kernel.errors import ForbiddenError, NotFoundError
+from sql import named
+
+QUERIES: Final = named("grading")
+GRADES_MAX: Final = 500
+REVISIONS_SHOWN: Final = 50
+
+
+class ItemGrade(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Points for one item, within its own."""
+
+    position: Annotated[int, Meta(ge=1, le=GRADES_MAX)]
+    points: Points
+
+
+class Grade(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Points for some items, and why; items left out keep theirs."""
+
+    grades: Annotated[list[ItemGrade], Meta(min_length=1, max_length=GRADES_MAX)]
+    reason: Annotated[str, Meta(min_length=1, max_length=1000, pattern=NO_NUL)] = "graded"
+
+
+class GradedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item of a submission; `awaits` is true where only people give points."""
+
+    position: int
+    question_id: UUID
+    kind: ItemKind
+    response: Response | None
+    points: float | None  # at finalisation
+    max_points: float
+    awaits: bool
+
+
+class Revision(msgspec.Struct, frozen=True, kw_only=True):
+    """One revision of a score; `item_points` by position, null where a grader is awaited."""
+
+    revision: int
+    scoring_version: str
+    item_points: dict[str, float | None]
+    points: float
+    max_points: float
+    ungraded: int
+    score: float | None
+    percentage: float | None
+    passed: bool | None
+    reason: str
+    scored_by: UUID | None
+    scored_at: datetime
+
+
+class GradedSubmission(msgspec.Struct, frozen=True, kw_only=True):
+    """A submission as its graders see it, with the newest fifty revisions of its score, newest first."""
+
+    submission_id: UUID
+    exam_id: UUID
+    attempt_id: UUID
+    author_id: UUID
+    submitted_by: str
+    finalised_at: datetime
+    items: list[GradedItem]
+    scores: list[Revision]
+
+
+class ListedSubmission(msgspec.Struct, frozen=True, kw_only=True):
+    """A submission in a list, with the newest revision of its score."""
+
+    submission_id: UUID
+    attempt_id: UUID
+    author_id: UUID
+    author_name: str
+    submitted_by: str
+    finalised_at: datetime
+    revision: int
+    ungraded: int
+    score: float | None
+    percentage: float | None
+    passed: bool | None
+
+
+class Submissions(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of an exam's submissions, newest first; `next_cursor` is null on the last page."""
+
+    submissions: list[ListedSubmission]
+    next_cursor: UUID | None
+
+
+class ListSubmissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which submissions."""
+
+    awaiting: Annotated[bool, Meta(description="Only those that await a grader.")] = False
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListSubmissions) -> Submissions:
+    """Return a page of an exam's submissions; raises NotFoundError when the caller may not see the exam."""
+    await exams.require_visible(conn, actor, exam_id)
+    rows = await conn.fetch(
+        QUERIES["list_submissions"], exam_id, query.awaiting, query.cursor, query.limit + 1
+    )
+    page = [ListedSubmission(**row) for row in rows[: query.limit]]
+    more = len(rows) > query.limit
+    return Submissions(submissions=page, next_cursor=page[-1].submission_id if more else None)
+
+
+async def fetch(conn: Connection, actor: Actor, submission_id: UUID, *, now: datetime) -> GradedSubmission:
+    """Return a submission and record the view; raises NotFoundError when the exam is not visible to them."""
+    async with conn.transaction():
+        held = await _hold(conn, actor, submission_id)
+        await _record(conn, actor, submission_id, "submission.viewed", now)
+        return await _shown(conn, held)
+
+
+async def grade(
+    conn: Connection, actor: Actor, submission_id: UUID, command: Grade, *, now: datetime
+) -> GradedSubmission:
+    """
+    Append a revision of the score with these points, and give the attempt its outcome.
+
+    Raises:
+        NotFoundError: the submission's exam is not visible to the caller.
+        ForbiddenError: it is, and they may not edit the exam.
+        InvalidInputError: an item that a machine scores, one that is not there, or more than its points.
+    """
+    async with conn.transaction():
+        held = await _hold(conn, actor, submission_id)
+        if not held["can_edit"]:
+            raise ForbiddenError("You may look at this exam and not grade it.")
+        before = await _shown(conn, held)
+        totals = scoring.totals(
+            (await submissions.key_of(conn, held["evaluation_version_id"])).items,
+            {each.question_id: each.response for each in before.items if each.response is not None},
+            max_score=Decimal(held["max_score"]),
+            passing_score=Decimal(held["passing_score"]),
+            graded=_graded(before, command),
+        )
+        await submissions.append_score(
+            conn, submission_id, totals, reason=command.reason, scored_by=actor.user_id, now=now
+        )
+        await conn.execute(QUERIES["set_outcome"], held["attempt_id"], *submissions.outcome_of(totals))
+        await _record(conn, actor, submission_id, "submission.scored", now)
+        return await _shown(conn, held)
+
+
+async def _hold(conn: Connection, actor: Actor, submission_id: UUID) -> asyncpg.Record:
+    row = await conn.fetchrow(
+        QUERIES["hold_graded"], submission_id, actor.organisation_id, actor.user_id, actor.sees_organisation
+    )
+    if row is None:
+        raise NotFoundError("There is no such submission.")
+    return row
+
+
+def _graded(before: GradedSubmission, command: Grade) -> dict[int, Decimal]:
+    """Return what people have given so far, with the new points over it."""
+    by_position = {each.position: each for each in before.items}
+    latest = before.scores[0].item_points
+    graded = {
+        int(position): Decimal(repr(points))
+        for position, points in latest.items()
+        if points is not None and by_position[int(position)].awaits
+    }
+    for n, each in enumerate(command.grades):
+        item = by_position.get(each.position)
+        if item is None or not item.awaits:
+            raise invalid(f"grades[{n}].position", "no item that awaits a grader")
+        if each.points > item.max_points:
+            raise invalid(f"grades[{n}].points", f"at most {item.max_points:g}")
+        graded[each.position] = Decimal(repr(each.points))
+    return graded
+
+
+async def _shown(conn: Connection, held: asyncpg.Record) -> GradedSubmission:
+    items = await conn.fetch(QUERIES["list_graded_items"], held["submission_id"])
+    scores = await conn.fetch(QUERIES["list_scores"], held["submission_id"], REVISIONS_SHOWN)
+    shown = {**held, "items": [dict(row) for row in items], "scores": [_revision(row) for row in scores]}
+    return msgspec.convert(shown, GradedSubmission)
+
+
+def _revision(row: asyncpg.Record) -> dict[str, Any]:
+    """Return a row of `list_scores` with its points as numbers; they are stored as decimal texts."""
+    points = {
+        position: None if each is None else float(each) for position, each in row["item_points"].items()
+    }
+    return {**row, "item_points": points}
+
+
+async def _record(conn: Connection, actor: Actor, submission_id: UUID, kind: str, now: datetime) -> None:
+    await facts.record(
+        conn,
+        Fact(
+            kind=kind,
+            organisation_id=actor.organisation_id,
+            actor_id=actor.user_id,
+            resource_id=submission_id,
+            payload={},
+            at=now,
+        ),
+    )

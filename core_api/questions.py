@@ -1,0 +1,183 @@
+"""
+Questions: every save is a new version, and versions never change (spec.md E-1).
+"""
+
+from datetime import datetime
+from typing import Annotated, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from msgspec import Meta
+from uuid_utils.compat import uuid7
+
+from core_api import content
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.items import POINTS_MAX, Item, ItemKind, fault_of_item
+from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid
+from kernel.errors import ConflictError, NotFoundError
+from sql import named
+
+QUERIES: Final = named("questions")
+TERMS_MAX: Final = 50
+
+Points = Annotated[float, Meta(ge=0, le=POINTS_MAX)]
+
+
+class SaveQuestion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A question: its item, what it is worth, the passage it quotes, the terms and skills it is about."""
+
+    item: Item
+    points: Points = 1.0
+    passage_id: UUID | None = None
+    term_ids: Annotated[list[UUID], Meta(max_length=TERMS_MAX)] = []
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a question, with its key."""
+
+    question_id: UUID
+    question_version_id: UUID
+    version: int
+    creator_id: UUID
+    item: Item
+    points: float
+    passage_id: UUID | None
+    term_ids: list[UUID]
+    archived_at: datetime | None
+    saved_at: datetime
+
+
+class Questions(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of questions, newest first; `next_cursor` is null on the last page."""
+
+    questions: list[Question]
+    next_cursor: UUID | None
+
+
+class ListQuestions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which questions."""
+
+    kind: Annotated[ItemKind, Meta(description="Only this kind.")] | None = None
+    term_id: Annotated[UUID, Meta(description="Only those about this term or skill.")] | None = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+async def save(
+    conn: Connection, actor: Actor, question_id: UUID | None, command: SaveQuestion, *, now: datetime
+) -> Question:
+    """
+    Make a question, or a new version of one of the caller's.
+
+    Raises:
+        InvalidInputError: key and content contradict each other; an unknown passage or term.
+        NotFoundError: the question is not theirs.
+        ConflictError: it is archived.
+    """
+    await _check(conn, actor, command)
+    async with conn.transaction():
+        if question_id is None:
+            question_id = uuid7()
+            await conn.execute(
+                QUERIES["insert_question"], question_id, actor.organisation_id, actor.user_id, now
+            )
+        else:
+            await _hold(conn, actor, question_id)
+        await conn.execute(
+            QUERIES["insert_question_version"],
+            uuid7(),
+            question_id,
+            kind_of(command.item),
+            as_json(command.item.content),
+            as_json(command.item.key),
+            command.points,
+            command.passage_id,
+            actor.user_id,
+            now,
+        )
+        await conn.execute(QUERIES["clear_terms"], question_id, command.term_ids)
+        await conn.execute(QUERIES["insert_terms"], question_id, command.term_ids)
+    return await fetch(conn, actor, question_id)
+
+
+async def _check(conn: Connection, actor: Actor, command: SaveQuestion) -> None:
+    fault = fault_of_item(command.item)
+    if fault is not None:
+        raise invalid(f"item.{fault[0]}", fault[1])
+    if command.passage_id is not None:
+        try:
+            passage = await content.fetch_passage(conn, actor, command.passage_id)
+        except NotFoundError as error:
+            raise invalid("passage_id", "no such passage") from error
+        if passage.archived_at is not None:
+            raise invalid("passage_id", "the passage is archived")
+    if command.term_ids:
+        await content.require_terms(conn, actor, command.term_ids, path="term_ids")
+
+
+def kind_of(item: Item) -> ItemKind:
+    """Return an item's kind, which is its tag on the wire."""
+    return ItemKind(str(item.__struct_config__.tag))
+
+
+def item_of(row: asyncpg.Record) -> Item:
+    """Return the item of a stored version: its kind, content and key."""
+    stored = {"kind": row["kind"], "content": row["content"], "key": row["key"]}
+    item: Item = msgspec.convert(stored, Item)
+    return item
+
+
+async def archive(conn: Connection, actor: Actor, question_id: UUID, *, now: datetime) -> Question:
+    """Take a question out of use; published evaluations keep it. Raises NotFoundError when not theirs."""
+    async with conn.transaction():
+        await _hold(conn, actor, question_id, archived_too=True)
+        await conn.execute(QUERIES["archive_question"], question_id, now)
+    return await fetch(conn, actor, question_id)
+
+
+async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_too: bool = False) -> None:
+    row = await conn.fetchrow(
+        QUERIES["hold_question"], question_id, actor.organisation_id, actor.user_id, actor.sees_organisation
+    )
+    if row is None:
+        raise NotFoundError("There is no such question.")
+    if row["archived_at"] is not None and not archived_too:
+        raise ConflictError("The question is archived.")
+
+
+async def fetch(conn: Connection, actor: Actor, question_id: UUID, version: int | None = None) -> Question:
+    """Return a version of a question, the newest by default; raises NotFoundError when it is not theirs."""
+    row = await conn.fetchrow(
+        QUERIES["fetch_question"],
+        question_id,
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        version,
+    )
+    if row is None:
+        raise NotFoundError("There is no such question.")
+    return _question(row)
+
+
+async def list_own(conn: Connection, actor: Actor, query: ListQuestions) -> Questions:
+    """Return a page of the questions that the caller may use."""
+    rows = await conn.fetch(
+        QUERIES["list_questions"],
+        actor.organisation_id,
+        actor.user_id,
+        actor.sees_organisation,
+        query.kind,
+        query.term_id,
+        query.cursor,
+        query.limit + 1,
+    )
+    page = [_question(row) for row in rows[: query.limit]]
+    return Questions(questions=page, next_cursor=page[-1].question_id if len(rows) > query.limit else None)
+
+
+def _question(row: asyncpg.Record) -> Question:
+    plain = {name: row[name] for name in Question.__struct_fields__ if name != "item"}
+    return Question(item=item_of(row), **plain)

@@ -1,0 +1,164 @@
+"""
+Scoring: items, answers and a key's version in, points out. Pure (spec.md S-3).
+
+Arithmetic is decimal, so that 0.1 + 0.2 is 0.3 for a candidate too. A change of any rule here is a new
+`SCORING_VERSION`; scores say which one they were made by, and rescoring appends.
+"""
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from core_api.items import (
+    Essay,
+    Finding,
+    Item,
+    MultipleChoice,
+    MultipleKey,
+    Numeric,
+    NumericKey,
+    Response,
+    ShortKey,
+    ShortText,
+    SingleChoice,
+    is_blank,
+)
+
+SCORING_VERSION: Final = "points-1"
+_CENT: Final = Decimal("0.01")
+_MILLI: Final = Decimal("0.001")
+
+
+class KeyedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of a published evaluation, with its key: a row of `evaluation_versions.key`."""
+
+    position: int
+    question_id: UUID
+    question_version_id: UUID
+    points: Decimal
+    item: Item
+    term_ids: tuple[UUID, ...] = ()  # of the question, as they were at publication
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A submission's points by position, and what they come to.
+
+    `score` is on the exam's scale and, like `percentage` (0 to 100) and `passed`, None while anything waits
+    for a grader.
+    """
+
+    item_points: dict[int, Decimal | None]
+    points: Decimal
+    max_points: Decimal
+    ungraded: int
+    score: Decimal | None
+    percentage: Decimal | None
+    passed: bool | None
+
+
+def item_points(keyed: KeyedItem, response: Response | None) -> Decimal | None:
+    """
+    Return an answer's points, 0 to the item's own, in hundredths; None for an essay that awaits its grader.
+
+    What was not answered is 0, essays included.
+    """
+    if is_blank(response):
+        return Decimal(0)
+    assert response is not None, "an absent answer is blank"
+    share = _share(keyed.item, response)
+    return None if share is None else (keyed.points * share).quantize(_CENT, ROUND_HALF_UP)
+
+
+def totals(
+    items: Iterable[KeyedItem],
+    responses: Mapping[UUID, Response],
+    *,
+    max_score: Decimal,
+    passing_score: Decimal,
+    graded: Mapping[int, Decimal] | None = None,
+) -> Totals:
+    """
+    Score a whole submission.
+
+    Args:
+        items: of the evaluation, any order.
+        responses: by question; those to questions that are no items of it count nothing.
+        max_score: the exam's scale: full points are this score. Greater than 0.
+        passing_score: the least score that passes.
+        graded: points that people gave, by position; they win over the machine's, within the item's points.
+
+    Source: spec.md S-3, E-1.
+    """
+    given = graded or {}
+    keyed = sorted(items, key=lambda each: each.position)
+    by_position = {
+        each.position: _graded(each, given[each.position])
+        if each.position in given
+        else item_points(each, responses.get(each.question_id))
+        for each in keyed
+    }
+    points = sum((each for each in by_position.values() if each is not None), Decimal(0))
+    max_points = sum((each.points for each in keyed), Decimal(0))
+    ungraded = sum(each is None for each in by_position.values())
+    share = points / max_points if max_points and not ungraded else None
+    score = None if share is None else (share * max_score).quantize(_CENT, ROUND_HALF_UP)
+    return Totals(
+        item_points=by_position,
+        points=points,
+        max_points=max_points,
+        ungraded=ungraded,
+        score=score,
+        percentage=None if share is None else (share * 100).quantize(_MILLI, ROUND_HALF_UP),
+        passed=None if score is None else score >= passing_score,
+    )
+
+
+def _graded(keyed: KeyedItem, points: Decimal) -> Decimal:
+    return min(max(points, Decimal(0)), keyed.points).quantize(_CENT, ROUND_HALF_UP)
+
+
+def _share(item: Item, response: Response) -> Decimal | None:
+    """Return the share of the points, 0 to 1, that an answer earns; None where a person decides."""
+    match item:
+        case SingleChoice(key=key):
+            return Decimal(response.choice == key.choice)
+        case MultipleChoice(key=key):
+            return _share_of_choices(key, set(response.choices or ()))
+        case Numeric(key=key):
+            return Decimal(_is_near(key, response.number))
+        case ShortText(key=key):
+            return Decimal(_is_accepted(key, response.text or ""))
+        case Finding(key=key):
+            return _decimal(key.shares.get(response.choice or "", 0.0))
+        case Essay():
+            return None
+
+
+def _share_of_choices(key: MultipleKey, chosen: set[str]) -> Decimal:
+    right = set(key.choices)
+    if not key.partial:
+        return Decimal(chosen == right)
+    return max(Decimal(0), Decimal(len(chosen & right) - len(chosen - right)) / len(right))
+
+
+def _is_near(key: NumericKey, number: float | None) -> bool:
+    return number is not None and abs(_decimal(number) - _decimal(key.number)) <= _decimal(key.tolerance)
+
+
+def _is_accepted(key: ShortKey, text: str) -> bool:
+    return _folded(text, key) in {_folded(each, key) for each in key.accepted}
+
+
+def _folded(text: str, key: ShortKey) -> str:
+    plain = " ".join(unicodedata.normalize("NFKC", text).split())
+    return plain if key.case_sensitive else plain.casefold()
+
+
+def _decimal(number: float) -> Decimal:
+    """Return the number as it is written, not as binary stores it."""
+    return Decimal(repr(number))

@@ -1,0 +1,371 @@
+"""
+Finalisation: one transaction turns what was saved into a durable submission (spec.md S-1, S-2; E, section
+3.1).
+
+The attempt is locked first, then everything is written: the fact, the submission with its snapshot, items and
+first scores, the subject, the attempt's outcome, the end of its proctor sessions. A crash between any two
+steps leaves nothing; the retry finalises, or gets the first receipt.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import orjson
+from msgspec import Meta
+from uuid_utils.compat import uuid7
+
+from core_api import answers, facts, scoring
+from core_api.actors import Actor
+from core_api.answers import BATCH_MAX, Answer, SavedAnswer
+from core_api.database import Connection
+from core_api.facts import Fact
+from core_api.questions import kind_of
+from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
+from core_api.wire import as_json
+from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
+from kernel.events import AttemptStatus
+from sql import named
+
+QUERIES: Final = named("submissions")
+EVALUATIONS: Final = named("evaluations")
+KEY_LENGTH_MAX: Final = 200
+
+SubmittedBy = Literal["candidate", "expiry"]
+
+
+class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A hand-in, with the answers that were not saved yet."""
+
+    answers: Annotated[list[Answer], Meta(max_length=BATCH_MAX)] = []
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What identifies a hand-in when it is retried."""
+
+    idempotency_key: str | None
+    body_sha256: bytes
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a candidate keeps: `content_sha256` is of the submission's exact bytes, `event_id` of its record.
+    """
+
+    submission_id: UUID
+    attempt_id: UUID
+    submitted_by: SubmittedBy
+    finalised_at: datetime
+    content_sha256: str
+    event_id: UUID
+
+
+class Finalised(msgspec.Struct, frozen=True, kw_only=True):
+    """A receipt, and whether this call made the submission."""
+
+    receipt: Receipt
+    created: bool
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """A receipt with the very text that was hashed (UTF-8)."""
+
+    receipt: Receipt
+    content: str
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """A published evaluation as scoring needs it; without one there are no items."""
+
+    snapshot: dict[str, Any]
+    items: list[KeyedItem]
+
+
+def request_of(key: str | None, body: bytes) -> Request:
+    """
+    Return what identifies a hand-in.
+
+    Raises:
+        InvalidInputError: the Idempotency-Key is empty or too long.
+    """
+    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isprintable()):
+        raise InvalidInputError(
+            "The Idempotency-Key is not allowed.",
+            errors=[{"path": "Idempotency-Key", "message": f"1 to {KEY_LENGTH_MAX} printable characters"}],
+        )
+    return Request(idempotency_key=key, body_sha256=hashlib.sha256(body).digest())
+
+
+async def submit(
+    conn: Connection, actor: Actor, attempt_id: UUID, command: Submit, request: Request, *, now: datetime
+) -> Finalised:
+    """
+    Finalise the caller's attempt; the first receipt comes back to whoever asks again.
+
+    After its end an attempt is finalised with what was saved before, and the answers of the hand-in are left
+    out.
+
+    Raises:
+        NotFoundError: not the caller's attempt.
+        ConflictError: it was abandoned, or it ended without a saved answer.
+        IdempotencyKeyReusedError: the key came with another body, or for another attempt.
+        InvalidInputError: an answer cannot be saved; nothing was finalised.
+    """
+    try:
+        async with conn.transaction():
+            finalised = await _submit(conn, actor, attempt_id, command, request, now=now)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "submissions_key":
+            raise
+        raise _reused() from error
+    if finalised is None:
+        raise ConflictError("Your attempt at this exam ended without a saved answer.")
+    return finalised
+
+
+async def _submit(
+    conn: Connection, actor: Actor, attempt_id: UUID, command: Submit, request: Request, *, now: datetime
+) -> Finalised | None:
+    """Return as `submit` does; None where the attempt is abandoned, which must be committed."""
+    attempt = await conn.fetchrow(QUERIES["hold_attempt"], attempt_id, actor.user_id)
+    if attempt is None:
+        raise NotFoundError("There is no such attempt.")
+    await _check_key(conn, actor.user_id, attempt_id, request)
+    if attempt["status"] != AttemptStatus.in_progress:
+        return await _first(conn, attempt_id)
+    in_time = now < attempt["expires_at"]
+    if in_time and command.answers:
+        await answers.store(conn, attempt, command.answers, now=now)
+    receipt = await finalise(conn, attempt, "candidate" if in_time else "expiry", request, now=now)
+    return None if receipt is None else Finalised(receipt=receipt, created=True)
+
+
+async def _check_key(conn: Connection, author_id: UUID, attempt_id: UUID, request: Request) -> None:
+    if request.idempotency_key is None:
+        return
+    known = await conn.fetchrow(QUERIES["find_by_key"], author_id, request.idempotency_key)
+    if known is not None and (known["attempt_id"], known["body_sha256"]) != (attempt_id, request.body_sha256):
+        raise _reused()
+
+
+def _reused() -> IdempotencyKeyReusedError:
+    return IdempotencyKeyReusedError("The Idempotency-Key was used for another hand-in.")
+
+
+async def _first(conn: Connection, attempt_id: UUID) -> Finalised | None:
+    row = await conn.fetchrow(QUERIES["fetch_receipt"], attempt_id, None)
+    return None if row is None else Finalised(receipt=_receipt(row), created=False)
+
+
+def _receipt(row: asyncpg.Record) -> Receipt:
+    return msgspec.convert({name: row[name] for name in Receipt.__struct_fields__}, Receipt)
+
+
+async def finalise(
+    conn: Connection,
+    attempt: asyncpg.Record,
+    submitted_by: SubmittedBy,
+    request: Request | None,
+    *,
+    now: datetime,
+) -> Receipt | None:
+    """
+    Write the outcome of an attempt that the caller holds, in the caller's transaction.
+
+    Args:
+        conn: in a transaction.
+        attempt: a running attempt's row of `hold_attempt`.
+        submitted_by: with `expiry` and nothing saved, the attempt is abandoned and None comes back.
+        request: the hand-in; None from the sweep.
+        now: becomes `finalised_at`.
+    """
+    assert attempt["status"] == AttemptStatus.in_progress, "an outcome is written once"
+    rows = await conn.fetch(QUERIES["list_saved"], attempt["id"])
+    saved = {row["question_id"]: msgspec.convert(dict(row), SavedAnswer) for row in rows}
+    await conn.execute(QUERIES["close_sessions"], attempt["id"], now)
+    if submitted_by == "expiry" and not saved:
+        await _record(conn, attempt, "attempt.abandoned", attempt["id"], None, {}, now)
+        await conn.execute(QUERIES["abandon_attempt"], attempt["id"], now)
+        return None
+    key = await key_of(conn, attempt["evaluation_version_id"])
+    totals = scoring.totals(
+        key.items,
+        {question_id: each.response for question_id, each in saved.items()},
+        max_score=Decimal(attempt["max_score"] or 100),
+        passing_score=Decimal(attempt["passing_score"]),
+    )
+    submission_id = uuid7()
+    snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION, "policy": attempt["policy"]}
+    content = _content(submission_id, attempt, submitted_by, snapshot, key.items, saved, now)
+    digest = hashlib.sha256(content).digest()
+    actor_id = attempt["student_id"] if submitted_by == "candidate" else None
+    payload = {"attempt_id": str(attempt["id"]), "content_sha256": digest.hex()}
+    event_id = await _record(conn, attempt, "submission.finalised", submission_id, actor_id, payload, now)
+    await conn.execute(
+        QUERIES["insert_submission"],
+        submission_id,
+        attempt["organisation_id"],
+        attempt["exam_id"],
+        attempt["id"],
+        attempt["student_id"],
+        submitted_by,
+        None if request is None else request.idempotency_key,
+        None if request is None else request.body_sha256,
+        as_json(snapshot),
+        content,
+        digest,
+        event_id,
+        now,
+    )
+    await conn.execute(QUERIES["insert_items"], submission_id, *_columns(key.items, saved, totals))
+    await conn.execute(QUERIES["insert_subject"], submission_id, attempt["student_id"], "user")
+    await append_score(conn, submission_id, totals, reason="finalised", scored_by=None, now=now)
+    outcome = outcome_of(totals)
+    data = as_json({"submission_id": submission_id})
+    await conn.execute(QUERIES["complete_attempt"], attempt["id"], submitted_by, now, *outcome, data)
+    return Receipt(
+        submission_id=submission_id,
+        attempt_id=attempt["id"],
+        submitted_by=submitted_by,
+        finalised_at=now,
+        content_sha256=digest.hex(),
+        event_id=event_id,
+    )
+
+
+async def key_of(conn: Connection, evaluation_version_id: UUID | None) -> Key:
+    """Return the key of a published evaluation; one without items where there is none."""
+    if evaluation_version_id is None:
+        return Key(snapshot={"evaluation_version_id": None}, items=[])
+    row = await conn.fetchrow(EVALUATIONS["fetch_key"], evaluation_version_id)
+    assert row is not None, "published versions are never deleted"
+    snapshot = {
+        "evaluation_version_id": str(evaluation_version_id),
+        "evaluation_id": str(row["evaluation_id"]),
+        "version": row["version"],
+        "snapshot_sha256": row["snapshot_sha256"].hex(),
+    }
+    return Key(snapshot=snapshot, items=msgspec.convert(row["key"], list[KeyedItem]))
+
+
+def _content(
+    submission_id: UUID,
+    attempt: asyncpg.Record,
+    submitted_by: SubmittedBy,
+    snapshot: dict[str, Any],
+    items: Sequence[KeyedItem],
+    saved: dict[UUID, SavedAnswer],
+    now: datetime,
+) -> bytes:
+    """Return the bytes that stand for the submission: JSON with sorted names and no spaces."""
+    return orjson.dumps(
+        {
+            "submission_id": submission_id,
+            "kind": "attempt",
+            "attempt_id": attempt["id"],
+            "exam_id": attempt["exam_id"],
+            "candidate_id": attempt["student_id"],
+            "submitted_by": submitted_by,
+            "finalised_at": now,
+            "version_snapshot": snapshot,
+            "items": [
+                {
+                    "position": each.position,
+                    "question_id": each.question_id,
+                    "question_version_id": each.question_version_id,
+                    "answer": msgspec.to_builtins(saved.get(each.question_id)),
+                }
+                for each in items
+            ],
+        },
+        default=str,  # the driver's UUIDs are a subclass
+        option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
+    )
+
+
+def _columns(items: Sequence[KeyedItem], saved: dict[UUID, SavedAnswer], totals: Totals) -> list[list[Any]]:
+    """Return the columns of `insert_items`, from $2 on."""
+    answered = [saved.get(each.question_id) for each in items]
+    points = [totals.item_points[each.position] for each in items]
+    return [
+        [each.position for each in items],
+        [each.question_id for each in items],
+        [each.question_version_id for each in items],
+        [kind_of(each.item) for each in items],
+        [None if each is None else as_json(each.response) for each in answered],
+        [None if each is None else each.client_seq for each in answered],
+        [None if each is None else each.saved_at for each in answered],
+        [None if each is None else str(each) for each in points],
+        [str(each.points) for each in items],
+    ]
+
+
+async def append_score(
+    conn: Connection,
+    submission_id: UUID,
+    totals: Totals,
+    *,
+    reason: str,
+    scored_by: UUID | None,
+    now: datetime,
+) -> None:
+    """Append the next revision of a submission's score; the caller holds the attempt."""
+    await conn.execute(
+        QUERIES["insert_score"],
+        submission_id,
+        SCORING_VERSION,
+        as_json({str(position): each for position, each in totals.item_points.items()}),
+        str(totals.points),
+        str(totals.max_points),
+        totals.ungraded,
+        *outcome_of(totals),
+        reason,
+        scored_by,
+        now,
+    )
+
+
+def outcome_of(totals: Totals) -> tuple[str | None, str | None, bool | None]:
+    """Return score, percentage and passed as the statements take them."""
+    score, percentage = totals.score, totals.percentage
+    return (
+        None if score is None else str(score),
+        None if percentage is None else str(percentage),
+        totals.passed,
+    )
+
+
+async def _record(
+    conn: Connection,
+    attempt: asyncpg.Record,
+    kind: str,
+    resource_id: UUID,
+    actor_id: UUID | None,
+    payload: dict[str, Any],
+    now: datetime,
+) -> UUID:
+    return await facts.record(
+        conn,
+        Fact(
+            kind=kind,
+            organisation_id=attempt["organisation_id"],
+            actor_id=actor_id,
+            resource_id=resource_id,
+            payload=payload,
+            at=now,
+        ),
+    )
+
+
+async def fetch_own(conn: Connection, actor: Actor, attempt_id: UUID) -> Submission:
+    """Return the caller's submission of an attempt; raises NotFoundError when there is none of theirs."""
+    row = await conn.fetchrow(QUERIES["fetch_receipt"], attempt_id, actor.user_id)
+    if row is None:
+        raise NotFoundError("There is no such submission.")
+    content: str = await conn.fetchval(QUERIES["fetch_content"], attempt_id, actor.user_id)
+    return Submission(receipt=_receipt(row), content=content)

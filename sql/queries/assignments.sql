@@ -1,0 +1,105 @@
+-- Assignments of exams to users and groups, and one candidate's exceptions to them.
+
+-- name: upsert_users_assignments
+-- $1 exam_id, $2 ids uuid[], $3 user_ids uuid[], $4 opens_at, $5 closes_at, $6 duration_minutes, $7 extra_minutes,
+-- $8 attempts_allowed, $9 monitoring_mode, $10 rule_exemptions bigint[], $11 created_by, $12 created_at
+-- Who has one already gets the new terms.
+INSERT INTO assignments (exam_id, id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+                         monitoring_mode, rule_exemptions, created_by, created_at)
+SELECT $1, given.id, given.user_id, $4, $5, $6, $7, $8, $9, $10::bigint[], $11, $12
+FROM unnest($2::uuid[], $3::uuid[]) AS given (id, user_id)
+ORDER BY given.user_id
+ON CONFLICT (exam_id, user_id) WHERE revoked_at IS NULL DO UPDATE
+SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minutes = excluded.duration_minutes,
+    extra_minutes = excluded.extra_minutes, attempts_allowed = excluded.attempts_allowed,
+    monitoring_mode = excluded.monitoring_mode, rule_exemptions = excluded.rule_exemptions
+RETURNING id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+          monitoring_mode, rule_exemptions, created_by, created_at, revoked_at;
+
+-- name: upsert_groups_assignments
+-- As above, with $3 group_ids uuid[].
+INSERT INTO assignments (exam_id, id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+                         monitoring_mode, rule_exemptions, created_by, created_at)
+SELECT $1, given.id, given.group_id, $4, $5, $6, $7, $8, $9, $10::bigint[], $11, $12
+FROM unnest($2::uuid[], $3::uuid[]) AS given (id, group_id)
+ORDER BY given.group_id
+ON CONFLICT (exam_id, group_id) WHERE revoked_at IS NULL DO UPDATE
+SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minutes = excluded.duration_minutes,
+    extra_minutes = excluded.extra_minutes, attempts_allowed = excluded.attempts_allowed,
+    monitoring_mode = excluded.monitoring_mode, rule_exemptions = excluded.rule_exemptions
+RETURNING id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+          monitoring_mode, rule_exemptions, created_by, created_at, revoked_at;
+
+-- name: list_assignments
+-- $1 exam_id, $2 before id or null, $3 limit. The caller has checked that the exam is theirs. Newest first.
+SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+       monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
+FROM assignments
+WHERE exam_id = $1 AND ($2::uuid IS NULL OR id < $2)
+ORDER BY id DESC
+LIMIT $3;
+
+-- name: hold_assignment
+-- $1 id, $2 exam_id. Locks it until the end of the transaction.
+SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+       monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
+FROM assignments
+WHERE id = $1 AND exam_id = $2
+FOR UPDATE;
+
+-- name: revoke_assignment
+-- $1 id, $2 at. Revoking again keeps the first time.
+UPDATE assignments SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1
+RETURNING id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+          monitoring_mode, rule_exemptions, created_by, created_at, revoked_at;
+
+-- name: reaches
+-- $1 assignment_id, $2 user_id. Whether the assignment is theirs, directly or through a group.
+SELECT EXISTS (
+    SELECT FROM assignments a
+    WHERE a.id = $1
+      AND (a.user_id = $2 OR EXISTS (SELECT FROM group_members m WHERE m.group_id = a.group_id AND m.user_id = $2)));
+
+-- name: count_groups
+-- $1 organisation, $2 ids uuid[]
+SELECT count(*) FROM groups WHERE organisation_id = $1 AND id = ANY ($2::uuid[]);
+
+-- name: upsert_override
+-- $1 assignment_id, $2 user_id, $3 opens_at, $4 closes_at, $5 duration_minutes, $6 extra_minutes, $7 attempts_allowed,
+-- $8 monitoring_mode, $9 rule_exemptions bigint[], $10 reason, $11 created_by, $12 created_at
+INSERT INTO assignment_overrides (assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+                                  monitoring_mode, rule_exemptions, reason, created_by, created_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::bigint[], $10, $11, $12)
+ON CONFLICT (assignment_id, user_id) DO UPDATE
+SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minutes = excluded.duration_minutes,
+    extra_minutes = excluded.extra_minutes, attempts_allowed = excluded.attempts_allowed,
+    monitoring_mode = excluded.monitoring_mode, rule_exemptions = excluded.rule_exemptions, reason = excluded.reason,
+    created_by = excluded.created_by, created_at = excluded.created_at
+RETURNING assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed, monitoring_mode,
+          rule_exemptions, reason, created_by, created_at;
+
+-- name: list_overrides
+-- $1 assignment_id, $2 after user_id or null, $3 limit
+SELECT assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed, monitoring_mode,
+       rule_exemptions, reason, created_by, created_at
+FROM assignment_overrides
+WHERE assignment_id = $1 AND ($2::uuid IS NULL OR user_id > $2)
+ORDER BY user_id
+LIMIT $3;
+
+-- name: delete_override
+-- $1 assignment_id, $2 user_id
+DELETE FROM assignment_overrides WHERE assignment_id = $1 AND user_id = $2 RETURNING user_id;
+
+-- name: list_grants
+-- $1 exam_ids uuid[], $2 student uuid
+-- Every assignment that reaches the student, with their override of it; at most one row for each group they are in.
+SELECT a.exam_id, a.group_id IS NOT NULL AS to_group,
+       a.opens_at, a.closes_at, a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions,
+       o.user_id IS NOT NULL AS is_overridden, o.opens_at AS o_opens_at, o.closes_at AS o_closes_at,
+       o.duration_minutes AS o_duration_minutes, o.extra_minutes AS o_extra_minutes, o.attempts_allowed AS o_attempts_allowed,
+       o.monitoring_mode AS o_monitoring_mode, o.rule_exemptions AS o_rule_exemptions
+FROM assignments a
+LEFT JOIN assignment_overrides o ON o.assignment_id = a.id AND o.user_id = $2
+WHERE a.exam_id = ANY ($1::uuid[]) AND a.revoked_at IS NULL
+  AND (a.user_id = $2 OR a.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = $2));

@@ -1,0 +1,119 @@
+-- Evaluations: drafts that name questions, published versions that hold them.
+
+-- name: insert_evaluation
+-- $1 id, $2 organisation, $3 creator, $4 created_at
+INSERT INTO evaluations (id, organisation_id, creator_id, created_at) VALUES ($1, $2, $3, $4);
+
+-- name: hold_evaluation
+-- $1 id, $2 organisation, $3 user_id, $4 whole_organisation
+-- Serialises who saves and publishes it: a lock on the row of its newest version would miss the one about to be made.
+SELECT pg_advisory_xact_lock(hashtextextended('evaluation ' || id::text, 0)), id
+FROM evaluations
+WHERE id = $1 AND organisation_id = $2 AND ($4 OR creator_id = $3);
+
+-- name: find_draft
+-- $1 evaluation_id
+SELECT id, version, title FROM evaluation_versions WHERE evaluation_id = $1 AND status = 'draft';
+
+-- name: insert_draft
+-- $1 id, $2 evaluation_id, $3 title, $4 created_by, $5 created_at. The caller holds the evaluation.
+INSERT INTO evaluation_versions (id, evaluation_id, version, title, created_by, created_at)
+SELECT $1, $2::uuid, coalesce(max(version), 0) + 1, $3, $4, $5 FROM evaluation_versions WHERE evaluation_id = $2;
+
+-- name: rename_draft
+-- $1 evaluation_version_id, $2 title
+UPDATE evaluation_versions SET title = $2 WHERE id = $1 AND status = 'draft';
+
+-- name: clear_items
+-- $1 evaluation_version_id of a draft
+DELETE FROM evaluation_items WHERE evaluation_version_id = $1;
+
+-- name: insert_items
+-- $1 evaluation_version_id of a draft, $2 question_ids uuid[] in order, $3 points float8[], null for the question's own
+INSERT INTO evaluation_items (evaluation_version_id, position, question_id, points)
+SELECT $1, given.position, given.question_id, given.points
+FROM unnest($2::uuid[], $3::float8[]) WITH ORDINALITY AS given (question_id, points, position);
+
+-- name: count_usable_questions
+-- $1 organisation, $2 user_id, $3 whole_organisation, $4 ids uuid[]
+SELECT count(*) FROM questions
+WHERE id = ANY ($4::uuid[]) AND organisation_id = $1 AND ($3 OR creator_id = $2) AND archived_at IS NULL;
+
+-- name: list_draft_items
+-- $1 evaluation_version_id. With each question its newest version: what publishing would freeze.
+SELECT i.position, i.question_id, v.id AS question_version_id, v.kind, v.content, v.key,
+       coalesce(i.points, v.points)::text AS points, v.passage_id, q.archived_at,
+       ARRAY(SELECT term_id FROM question_terms t WHERE t.question_id = q.id ORDER BY term_id) AS term_ids
+FROM evaluation_items i
+JOIN questions q ON q.id = i.question_id
+CROSS JOIN LATERAL (SELECT * FROM question_versions WHERE question_id = q.id ORDER BY version DESC LIMIT 1) v
+WHERE i.evaluation_version_id = $1
+ORDER BY i.position;
+
+-- name: list_newest_passages
+-- $1 ids uuid[]. The newest version of each.
+SELECT DISTINCT ON (passage_id) passage_id, version, title, body
+FROM passage_versions
+WHERE passage_id = ANY ($1::uuid[])
+ORDER BY passage_id, version DESC;
+
+-- name: freeze_items
+-- $1 evaluation_version_id of a draft, $2 question_ids uuid[], $3 question_version_ids uuid[]
+UPDATE evaluation_items i
+SET question_version_id = given.question_version_id
+FROM unnest($2::uuid[], $3::uuid[]) AS given (question_id, question_version_id)
+WHERE i.evaluation_version_id = $1 AND i.question_id = given.question_id;
+
+-- name: publish_version
+-- $1 evaluation_version_id, $2 paper as JSON text, $3 key as JSON text, $4 max_points as text, $5 snapshot_sha256, $6 published_at
+UPDATE evaluation_versions
+SET status = 'published', paper = $2::text::jsonb, key = $3::text::jsonb, max_points = $4::text::numeric, snapshot_sha256 = $5,
+    published_at = $6
+WHERE id = $1 AND status = 'draft';
+
+-- name: list_evaluations
+-- $1 organisation, $2 user_id, $3 whole_organisation, $4 before id or null, $5 limit. The newest version of each.
+SELECT e.id AS evaluation_id, e.creator_id, v.id AS evaluation_version_id, v.version, v.title, v.status,
+       v.max_points::float8 AS max_points, v.published_at
+FROM evaluations e
+CROSS JOIN LATERAL (SELECT * FROM evaluation_versions WHERE evaluation_id = e.id ORDER BY version DESC LIMIT 1) v
+WHERE e.organisation_id = $1 AND ($3 OR e.creator_id = $2) AND ($4::uuid IS NULL OR e.id < $4)
+ORDER BY e.id DESC
+LIMIT $5;
+
+-- name: fetch_version
+-- $1 evaluation_id, $2 organisation, $3 user_id, $4 whole_organisation, $5 version or null for the newest
+-- Whoever may edit an exam that points at the version sees it too.
+SELECT e.id AS evaluation_id, e.creator_id, v.id AS evaluation_version_id, v.version, v.title, v.status,
+       v.max_points::float8 AS max_points, v.published_at, v.paper, v.key, encode(v.snapshot_sha256, 'hex') AS snapshot_sha256
+FROM evaluations e
+JOIN evaluation_versions v ON v.evaluation_id = e.id
+WHERE e.id = $1 AND e.organisation_id = $2 AND ($5::integer IS NULL OR v.version = $5)
+  AND ($4 OR e.creator_id = $3
+       OR EXISTS (SELECT FROM exams x
+                  LEFT JOIN teacher_exam_permissions p ON p.exam_id = x.id AND p.teacher_id = $3
+                  WHERE x.evaluation_version_id = v.id AND (x.creator_id = $3 OR p.can_edit)))
+ORDER BY v.version DESC
+LIMIT 1;
+
+-- name: list_items
+-- $1 evaluation_version_id
+SELECT position, question_id, points::float8 AS points FROM evaluation_items WHERE evaluation_version_id = $1 ORDER BY position;
+
+-- name: find_usable_version
+-- $1 evaluation_version_id, $2 organisation, $3 user_id, $4 whole_organisation. Published, and the caller's to use.
+SELECT v.id
+FROM evaluation_versions v
+JOIN evaluations e ON e.id = v.evaluation_id
+WHERE v.id = $1 AND v.status = 'published' AND e.organisation_id = $2 AND ($4 OR e.creator_id = $3);
+
+-- name: fetch_key
+-- $1 evaluation_version_id, published
+SELECT version, evaluation_id, key, snapshot_sha256 FROM evaluation_versions WHERE id = $1;
+
+-- name: list_kinds
+-- $1 evaluation_version_id, published; $2 question_ids uuid[]
+SELECT i.question_id, v.kind
+FROM evaluation_items i
+JOIN question_versions v ON v.id = i.question_version_id
+WHERE i.evaluation_version_id = $1 AND i.question_id = ANY ($2::uuid[]);

@@ -1,0 +1,98 @@
+-- Submissions: durable, immutable, one per attempt.
+
+-- name: hold_attempt
+-- $1 attempt_id, $2 student or null for the sweep. Locks the attempt: whoever saves an answer or makes a session waits.
+SELECT a.id, a.exam_id, a.student_id, a.status, a.started_at, a.expires_at, a.evaluation_version_id, a.attempt_number, a.policy,
+       e.organisation_id, a.max_score::text AS max_score, e.passing_score::text AS passing_score
+FROM exam_attempts a
+JOIN exams e ON e.id = a.exam_id
+WHERE a.id = $1 AND ($2::uuid IS NULL OR a.student_id = $2)
+FOR UPDATE OF a;
+
+-- name: hold_expired
+-- $1 attempt_id, $2 now. As above, for the sweep; no row when another process is at it, or has been.
+SELECT a.id, a.exam_id, a.student_id, a.status, a.started_at, a.expires_at, a.evaluation_version_id, a.attempt_number, a.policy,
+       e.organisation_id, a.max_score::text AS max_score, e.passing_score::text AS passing_score
+FROM exam_attempts a
+JOIN exams e ON e.id = a.exam_id
+WHERE a.id = $1 AND a.status = 'in_progress' AND a.expires_at <= $2
+FOR UPDATE OF a SKIP LOCKED;
+
+-- name: list_expired
+-- $1 now, $2 after expires_at, $3 after id, $4 limit. Longest expired first.
+SELECT id, expires_at FROM exam_attempts
+WHERE status = 'in_progress' AND expires_at <= $1 AND (expires_at, id) > ($2::timestamptz, $3::uuid)
+ORDER BY expires_at, id
+LIMIT $4;
+
+-- name: list_saved
+-- $1 attempt_id, which the caller holds
+SELECT question_id, client_seq, response, saved_at FROM attempt_answers WHERE attempt_id = $1;
+
+-- name: find_by_key
+-- $1 author, $2 idempotency_key
+SELECT attempt_id, body_sha256 FROM submissions WHERE author_id = $1 AND idempotency_key = $2;
+
+-- name: insert_submission
+-- $1 id, $2 organisation, $3 exam_id, $4 attempt_id, $5 author, $6 submitted_by, $7 idempotency_key or null,
+-- $8 body_sha256 or null, $9 version_snapshot as JSON text, $10 content bytea, $11 content_sha256, $12 event_id, $13 finalised_at
+INSERT INTO submissions (id, kind, organisation_id, exam_id, attempt_id, author_id, submitted_by, idempotency_key, body_sha256,
+                         version_snapshot, content, content_sha256, event_id, finalised_at)
+VALUES ($1, 'attempt', $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13);
+
+-- name: insert_items
+-- $1 submission_id, $2 positions int[], $3 question_ids uuid[], $4 question_version_ids uuid[], $5 kinds text[],
+-- $6 responses as JSON text[], null: not answered, $7 client_seqs bigint[], $8 saved_ats timestamptz[], $9 points text[],
+-- null: waits for a grader, $10 max_points text[]
+INSERT INTO submission_items (submission_id, position, question_id, question_version_id, kind, response, client_seq, saved_at,
+                              points, max_points)
+SELECT $1, position, question_id, question_version_id, kind, response::jsonb, client_seq, saved_at, points::numeric,
+       max_points::numeric
+FROM unnest($2::integer[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[], $9::text[], $10::text[])
+    AS given (position, question_id, question_version_id, kind, response, client_seq, saved_at, points, max_points);
+
+-- name: insert_score
+-- $1 submission_id, $2 scoring_version, $3 item_points as JSON text, $4 points text, $5 max_points text, $6 ungraded,
+-- $7 score text or null, $8 percentage text or null, $9 passed or null, $10 reason, $11 scored_by or null, $12 scored_at
+-- The next revision; the caller holds the attempt.
+INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
+                               percentage, passed, reason, scored_by, scored_at)
+SELECT $1::uuid, coalesce(max(revision), 0) + 1, $2, $3::text::jsonb, $4::text::numeric, $5::text::numeric, $6,
+       $7::text::numeric, $8::text::numeric, $9, $10, $11, $12
+FROM submission_scores
+WHERE submission_id = $1;
+
+-- name: insert_subject
+-- $1 submission_id, $2 subject_id, $3 kind
+INSERT INTO submission_subjects (submission_id, subject_id, kind) VALUES ($1, $2, $3);
+
+-- name: complete_attempt
+-- $1 attempt_id, $2 submitted_by, $3 at, $4 score text or null, $5 percentage text or null, $6 passed or null,
+-- $7 submission_data as JSON text. The score's scale is the attempt's own max_score.
+UPDATE exam_attempts
+SET status = 'completed', submitted_by = $2, completed_at = $3,
+    duration_seconds = greatest(0, extract(epoch FROM least($3, expires_at) - started_at))::integer,
+    score = $4::text::numeric, percentage = $5::text::numeric, passed = $6, submission_data = $7::text::jsonb
+WHERE id = $1;
+
+-- name: abandon_attempt
+-- $1 attempt_id, $2 at
+UPDATE exam_attempts
+SET status = 'abandoned', submitted_by = 'expiry', completed_at = $2,
+    duration_seconds = greatest(0, extract(epoch FROM expires_at - started_at))::integer
+WHERE id = $1;
+
+-- name: close_sessions
+-- $1 attempt_id, $2 ended_at. The proctor sessions end with their attempt (spec.md P-2).
+UPDATE proctor_sessions SET status = 2, ended_at = greatest($2, started_at) WHERE attempt_id = $1 AND status = 1;
+
+-- name: fetch_receipt
+-- $1 attempt_id, $2 author or null
+SELECT id AS submission_id, attempt_id, submitted_by, finalised_at, encode(content_sha256, 'hex') AS content_sha256, event_id,
+       idempotency_key, body_sha256
+FROM submissions
+WHERE attempt_id = $1 AND ($2::uuid IS NULL OR author_id = $2);
+
+-- name: fetch_content
+-- $1 attempt_id, $2 author
+SELECT convert_from(content, 'UTF8') FROM submissions WHERE attempt_id = $1 AND author_id = $2;
