@@ -15,11 +15,10 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import exams, facts
+from core_api import exams, facts, ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.exams import Minutes
-from core_api.facts import Fact
 from core_api.policy import Grant
 from core_api.policy import Terms as PolicyTerms
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
@@ -276,14 +275,7 @@ async def _record(
 ) -> None:
     await facts.record(
         conn,
-        Fact(
-            kind=kind,
-            organisation_id=actor.organisation_id,
-            actor_id=actor.user_id,
-            resource_id=resource_id,
-            payload=payload,
-            at=now,
-        ),
+        ledger.by(actor, kind, kind.partition(".")[0], resource_id, now=now, detail=payload),
     )
 
 

@@ -16,11 +16,10 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import facts
+from core_api import facts, ledger
 from core_api.actors import Actor
 from core_api.content import Title
 from core_api.database import Connection
-from core_api.facts import Fact
 from core_api.items import ChoiceContent, ItemKind, TextContent
 from core_api.questions import Points, item_of
 from core_api.scoring import KeyedItem
@@ -208,13 +207,13 @@ async def _freeze(conn: Connection, actor: Actor, draft: asyncpg.Record, *, now:
     await conn.execute(QUERIES["publish_version"], draft["id"], paper, key, str(points), digest, now)
     await facts.record(
         conn,
-        Fact(
-            kind="evaluation.published",
-            organisation_id=actor.organisation_id,
-            actor_id=actor.user_id,
-            resource_id=draft["id"],
-            payload={"version": draft["version"], "snapshot_sha256": digest.hex()},
-            at=now,
+        ledger.by(
+            actor,
+            "evaluation.published",
+            "evaluation_version",
+            draft["id"],
+            now=now,
+            detail={"version": draft["version"], "snapshot_sha256": digest.hex()},
         ),
     )
 

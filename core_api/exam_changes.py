@@ -11,12 +11,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from core_api import exams, facts
+from core_api import exams, facts, ledger
 from core_api.actors import Actor
 from core_api.content import Title
 from core_api.database import Connection
 from core_api.exams import SCORE_MAX, Exam, Minutes
-from core_api.facts import Fact
 from core_api.wire import NO_NUL, Text200
 from kernel.errors import ConflictError
 from sql import named
@@ -134,12 +133,5 @@ async def _record(
 ) -> None:
     await facts.record(
         conn,
-        Fact(
-            kind=kind,
-            organisation_id=actor.organisation_id,
-            actor_id=actor.user_id,
-            resource_id=exam_id,
-            payload=payload,
-            at=now,
-        ),
+        ledger.by(actor, kind, "exam", exam_id, now=now, detail=payload),
     )

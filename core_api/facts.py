@@ -1,51 +1,41 @@
 """
 The one place where a change of a durable record is recorded, in the transaction that makes it.
 
-Every use case that publishes, assigns, submits, … calls `record` before it commits: either both are there, or
-neither is (spec.md L-1, S-1; evalium-data-flow.txt, section 3).
+Every use case that publishes, assigns, submits, … calls `record` before it commits: the change, its ledger
+event and its outbox row are all there, or none of them is (spec.md L-1, S-1; evalium-data-flow.txt,
+section 3).
 """
 
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-import msgspec
-from uuid_utils.compat import uuid7
-
+from core_api import ledger
 from core_api.database import Connection
+from core_api.ledger import Entry
 from core_api.wire import as_json
 from sql import named
 
 QUERIES: Final = named("facts")
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True):
+async def record(conn: Connection, entry: Entry) -> UUID:
     """
-    Something that happened to a durable record.
+    Record a change in the caller's transaction; return the id of its ledger event.
 
-    `kind` is noun.past_participle; `actor_id` is None where the system itself acted. `payload` holds ids,
-    hashes and numbers, never a name or a text of somebody's (spec.md, decision 13).
+    Args:
+        conn: in a transaction.
+        entry: about a record with a UUID; its `detail` holds ids, hashes and numbers, never a name or a text
+        of somebody's (spec.md, decision 13).
     """
-
-    kind: str
-    organisation_id: UUID
-    actor_id: UUID | None
-    resource_id: UUID
-    payload: dict[str, Any]
-    at: datetime
-
-
-async def record(conn: Connection, fact: Fact) -> UUID:
-    """Record a fact in the caller's transaction; return the id of its event."""
-    event_id = uuid7()
+    event_id = await ledger.append(conn, entry)
     await conn.execute(
         QUERIES["insert_fact"],
         event_id,
-        fact.kind,
-        fact.organisation_id,
-        fact.actor_id,
-        fact.resource_id,
-        as_json(fact.payload),
-        fact.at,
+        entry.kind,
+        entry.organisation_id,
+        entry.actor_id,
+        UUID(entry.aggregate_id),
+        as_json(entry.detail),
+        entry.occurred_at,
     )
     return event_id

@@ -11,10 +11,9 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api import exams, facts, scoring, submissions
+from core_api import exams, facts, ledger, scoring, submissions
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.facts import Fact
 from core_api.items import ItemKind, Response
 from core_api.questions import Points
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
@@ -209,12 +208,5 @@ def _revision(row: asyncpg.Record) -> dict[str, Any]:
 async def _record(conn: Connection, actor: Actor, submission_id: UUID, kind: str, now: datetime) -> None:
     await facts.record(
         conn,
-        Fact(
-            kind=kind,
-            organisation_id=actor.organisation_id,
-            actor_id=actor.user_id,
-            resource_id=submission_id,
-            payload={},
-            at=now,
-        ),
+        ledger.by(actor, kind, "submission", submission_id, now=now),
     )

@@ -24,12 +24,13 @@ from core_api import answers, facts, scoring
 from core_api.actors import Actor
 from core_api.answers import BATCH_MAX, Answer, SavedAnswer
 from core_api.database import Connection
-from core_api.facts import Fact
+from core_api.ledger import Entry
 from core_api.questions import kind_of
 from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
 from core_api.wire import as_json
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
-from kernel.events import AttemptStatus
+from kernel.events import AttemptStatus, Role
+from kernel.ledger import SYSTEM
 from sql import named
 
 QUERIES: Final = named("submissions")
@@ -351,13 +352,16 @@ async def _record(
 ) -> UUID:
     return await facts.record(
         conn,
-        Fact(
+        Entry(
             kind=kind,
+            aggregate_type=kind.partition(".")[0],
+            aggregate_id=str(resource_id),
             organisation_id=attempt["organisation_id"],
+            occurred_at=now,
             actor_id=actor_id,
-            resource_id=resource_id,
-            payload=payload,
-            at=now,
+            actor_role=SYSTEM if actor_id is None else Role.student.value,
+            subject_id=attempt["student_id"],
+            detail=payload,
         ),
     )
 

@@ -25,6 +25,7 @@ CANDIDATE_KINDS: Final = (
     "attempt.started",
     "attempt.expired",
     "attempt.completed",
+    "attempt.abandoned",
     "submission.finalised",
     "observation.finalised",
     "claim.filed",

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -19,9 +18,7 @@ from tests.integration.authoring_kit import (
     stored,
     submit,
 )
-from tests.integration.core_kit import core_api
-
-DatabaseAs = Callable[[str], str]
+from tests.integration.core_kit import DatabaseAs, core_api
 
 
 async def test_answers_come_back_as_they_were_saved_with_the_servers_time_d1(

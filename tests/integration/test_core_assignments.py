@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,9 +9,8 @@ from uuid import UUID, uuid4
 import orjson
 
 from tests.integration.authoring_kit import Made, make_exam, save_all_right, start, submit
-from tests.integration.core_kit import Answer, Api, core_api
+from tests.integration.core_kit import Answer, Api, DatabaseAs, core_api
 
-DatabaseAs = Callable[[str], str]
 HOUR = timedelta(hours=1)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
@@ -11,9 +10,7 @@ import pytest
 
 from core_api.seeding import grant_exam
 from tests.integration.authoring_kit import ITEMS, OPTIONS, make_evaluation, make_exam, make_question, start
-from tests.integration.core_kit import core_api
-
-DatabaseAs = Callable[[str], str]
+from tests.integration.core_kit import DatabaseAs, core_api
 
 
 async def test_a_question_of_each_kind_comes_back_as_it_was_written_e1(

@@ -5,7 +5,6 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import perf_counter
@@ -26,10 +25,8 @@ from kernel.events import Role
 from kernel.merkle import leaf_hash, verify_consistency, verify_inclusion
 from kernel.runtime import open_pool
 from kernel.settings import load
-from tests.integration.core_kit import Api, core_api
+from tests.integration.core_kit import Api, DatabaseAs, core_api
 from tests.integration.ledger_kit import Log, entry, make_log
-
-DatabaseAs = Callable[[str], str]
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -24,13 +23,13 @@ from tests.integration.authoring_kit import (
     stored,
     submit,
 )
-from tests.integration.core_kit import Api, core_api
+from tests.integration.core_kit import Api, DatabaseAs, core_api
 
-DatabaseAs = Callable[[str], str]
 AUTOMATIC = ("single_choice", "multiple_choice", "numeric", "short_text")
 # Every table that finalisation writes, in the order in which it does.
 STEPS = [
     "UPDATE ON proctor_sessions",
+    "INSERT ON ledger_events",
     "INSERT ON outbox",
     "INSERT ON submissions",
     "INSERT ON submission_items",
@@ -45,6 +44,7 @@ OUTCOME = {
     "items": "submission_items",
     "scores": "submission_scores",
     "subjects": "submission_subjects",
+    "ledger": "ledger_events WHERE kind = 'submission.finalised'",
     "facts": "outbox WHERE kind = 'submission.finalised'",
     "completed": "exam_attempts WHERE status = 'completed'",
     "ended": "proctor_sessions WHERE status = 2",

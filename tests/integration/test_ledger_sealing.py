@@ -1,7 +1,6 @@
 """Appending without waiting, sealing without gaps, and crashes between any two steps (spec.md L-1, L-2)."""
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,9 +18,9 @@ from kernel.checkpoints import CheckpointError, new_key_pem, read_keys
 from kernel.ledger import commitment, read_body
 from kernel.merkle import leaf_hash, root_of
 from pipeline.sealer import ForkError, seal, sign, take_up, turn
+from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, entry, make_log
 
-DatabaseAs = Callable[[str], str]
 PROTECTED = ("ledger_events", "ledger_leaves", "ledger_heads", "ledger_tiles")
 
 

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,9 +25,9 @@ from deploy.ledger_verify import verify
 from kernel.checkpoints import Head, new_key_pem, read_keys, sign_head, verifier_keys
 from kernel.ledger import body_of, read_body
 from pipeline.sealer import seal, sign, take_up
+from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, make_log
 
-DatabaseAs = Callable[[str], str]
 EVENTS = 600  # three tiles of leaves and one above them
 
 
