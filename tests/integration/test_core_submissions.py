@@ -82,7 +82,8 @@ async def test_a_hand_in_scores_what_a_machine_can_and_ends_attempt_and_session_
         status = await api.owner.fetchval("SELECT status FROM proctor_sessions WHERE id = $1", session_id)
         assert status == 2
         assert await outcome(api) == {
-            "submissions": 1, "items": 4, "scores": 1, "subjects": 1, "ledger": 1, "facts": 1, "completed": 1, "ended": 1,
+            "submissions": 1, "items": 4, "scores": 1, "subjects": 1, "ledger": 1,
+            "facts": 1, "completed": 1, "ended": 1,
         }  # fmt: skip
         after = await save(api, attempt_id, answer(made.questions["numeric"], 9, number=1))
         assert after.status == 409
@@ -298,7 +299,8 @@ async def test_a_kill_between_any_two_steps_leaves_nothing_and_the_retry_everyth
 
         assert (retried.status, again.status) == (201, 200)
         assert await outcome(api) == {
-            "submissions": 1, "items": 5, "scores": 1, "subjects": 1, "ledger": 1, "facts": 1, "completed": 1, "ended": 1,
+            "submissions": 1, "items": 5, "scores": 1, "subjects": 1, "ledger": 1,
+            "facts": 1, "completed": 1, "ended": 1,
         }  # fmt: skip
 
 
