@@ -9,105 +9,27 @@ other    other_student, colleague (a teacher), outsider (a reviewer): the same o
 foreign  stranger (a student), rival (a teacher), boss (an admin): of another organisation
 
 A row says what happens to everybody whose role has an entry in the access table; all others get a 403, and
-need not be written down. A new route without a row fails the test.
+need not be written down. The rows of authoring, assignments, answers and submissions stand in
+access_matrix_authoring.py. A new route without a row fails the test.
 """
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
 from uuid import uuid4
 
-import msgspec
-
-from kernel.events import Role
-from tests.integration.core_kit import PASSWORD, Api
-
-STUDENTS = ("student", "other_student", "stranger")
-TEACHERS = ("teacher", "assistant", "colleague", "rival")
-REVIEWERS = ("reviewer", "outsider")
-ADMINS = ("admin", "boss")
-EVERYBODY = (*STUDENTS, *TEACHERS, *REVIEWERS, "observer", *ADMINS, "service")
-PEOPLE = tuple(name for name in EVERYBODY if name != "service")
-FOREIGN = ("stranger", "rival", "boss")
-
-
-class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What the rows are about, by the names of path parameters."""
-
-    api: Api
-    parameters: dict[str, str]
-
-    def hidden_from(self, person: str) -> set[str]:
-        """Return the ids that no answer to this person may hold, whatever they ask."""
-        mine = {self.parameters["attempt_id"], self.parameters["user_id"]}
-        if person in FOREIGN:
-            return mine | {self.parameters["exam_id"], self.parameters["group_id"]}
-        if person in {"colleague", "outsider"}:
-            return mine | {self.parameters["exam_id"]}
-        return mine if person == "other_student" else set()
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How a route answers those whose role has an entry, the body they send, and other names in the path.
-
-    Whoever is refused is asked first; a snapshot shows that nothing changed.
-    """
-
-    expected: dict[str, int]
-    body: Callable[[World], Any] = lambda _: None
-    path: dict[str, str] = {}
-
-
-async def furnish(api: Api) -> World:
-    """Make what the rows name, beside what `core_api` made."""
-    for name, role in (("assistant", Role.teacher), ("outsider", Role.reviewer)):
-        body = {"email": f"{name}@here.example", "role": role}
-        made = (await api.post("/api/admin/users", "admin", json=body)).body
-        api.people[name] = msgspec.structs.replace(
-            api.people["colleague"], id=made["id"], email=body["email"], role=role
-        )
-    attempt_id = await api.start_attempt()
-    session_id = await api.start_session(attempt_id=attempt_id)
-    grant = {"user_id": str(api.people["assistant"].id)}
-    await api.post(f"/api/admin/exams/{api.exam_id}/permissions", "admin", json=grant)
-    group = (await api.post("/api/admin/groups", "admin", json={"name": "4b"})).body["id"]
-    student = str(api.people["student"].id)
-    await api.post(f"/api/admin/groups/{group}/members", "admin", json={"user_ids": [student]})
-    exam, attempt = str(api.exam_id), attempt_id
-    event = await _view(api, session_id)
-    return World(
-        api=api,
-        parameters={
-            "exam_id": exam, "examId": exam, "attempt_id": attempt, "attemptId": attempt,
-            "id": str(session_id), "type": "TabSwitched", "user_id": student, "group_id": group,
-            "event_id": event,
-        },
-    )  # fmt: skip
-
-
-async def _view(api: Api, session_id: int) -> str:
-    """Let the reviewer look at the session, and return the ledger event that says so."""
-    await api.get(f"/api/proctor/session/{session_id}", "reviewer")
-    for _ in range(200):
-        found = (await api.get("/api/ledger/events", "admin")).body["events"]
-        if found:
-            return str(found[0]["event_id"])
-        await asyncio.sleep(0.05)
-    raise AssertionError("the view did not come onto the ledger")
-
-
-def rows(status: int, *people: str, **others: int) -> dict[str, int]:
-    """Return the status for each of the people, and others by name."""
-    return dict.fromkeys(people, status) | others
-
-
-VIEWED = rows(200, "teacher", "assistant", "reviewer", "admin") | rows(
-    404, "colleague", "outsider", "rival", "boss"
+from tests.integration.access_matrix_authoring import AUTHORING
+from tests.integration.access_matrix_world import (
+    ADMINISTERED,
+    ADMINS,
+    EDITED,
+    EVERYBODY,
+    LISTED,
+    PEOPLE,
+    STUDENTS,
+    TEACHERS,
+    VIEWED,
+    Row,
+    rows,
 )
-EDITED = {"teacher": 200, "assistant": 403, "admin": 200} | rows(404, "colleague", "rival", "boss")
-ADMINISTERED = {"admin": 200, "boss": 404}
-LISTED = rows(200, *TEACHERS, *REVIEWERS, *ADMINS)
+from tests.integration.core_kit import PASSWORD
 
 MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/auth/logout"): Row(expected=rows(200, *EVERYBODY)),
@@ -122,7 +44,7 @@ MATRIX: dict[tuple[str, str], Row] = {
     ),
     ("GET", "/student/exams/available"): Row(expected=rows(200, *STUDENTS)),
     ("POST", "/student/exams/{exam_id}/start"): Row(
-        expected={"student": 200, "other_student": 201, "stranger": 404}
+        expected={"student": 200, "other_student": 404, "stranger": 404}  # assigned to the student
     ),
     ("GET", "/student/attempts/{attempt_id}"): Row(
         expected={"student": 200, "other_student": 404, "stranger": 404}
@@ -182,7 +104,7 @@ MATRIX: dict[tuple[str, str], Row] = {
         expected=ADMINISTERED, body=lambda world: {"user_id": str(world.api.people["colleague"].id)}
     ),
     ("DELETE", "/admin/exams/{exam_id}/permissions/{user_id}"): Row(
-        expected={"admin": 204, "boss": 404}, path={"user_id": "reviewer"}
+        expected={"admin": 204, "boss": 404}, path={"user_id": "reviewer_id"}
     ),
     ("GET", "/admin/groups"): Row(expected=rows(200, *ADMINS)),
     ("POST", "/admin/groups"): Row(expected=rows(201, *ADMINS), body=lambda _: {"name": "5c"}),
@@ -194,4 +116,4 @@ MATRIX: dict[tuple[str, str], Row] = {
         expected=ADMINISTERED, body=lambda world: {"user_ids": [str(world.api.people["other_student"].id)]}
     ),
     ("DELETE", "/admin/groups/{group_id}/members/{user_id}"): Row(expected={"admin": 204, "boss": 404}),
-}
+} | AUTHORING

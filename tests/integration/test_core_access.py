@@ -11,7 +11,8 @@ from core_api.app import routes
 from kernel.access import ACCESS
 from kernel.events import Role
 from kernel.web import API_PREFIX, Route
-from tests.integration.access_matrix import EVERYBODY, MATRIX, World, furnish
+from tests.integration.access_matrix import MATRIX
+from tests.integration.access_matrix_world import EVERYBODY, World, furnish
 from tests.integration.core_kit import DatabaseAs, core_api
 
 # Whoever adds a route that asks for no token adds it here, on purpose.
@@ -93,6 +94,10 @@ WRITES = [key for key in GUARDED if key[0] != "GET"]
 TABLES = (
     "organisations", "users", "student_profiles", "teacher_profiles", "groups", "group_members", "exams",
     "teacher_exam_permissions", "exam_attempts", "proctor_sessions", "launch_uses", "logins", "revocations",
+    "taxonomy_terms", "passages", "passage_versions", "questions", "question_versions", "question_terms",
+    "evaluations", "evaluation_versions", "evaluation_items", "assignments", "assignment_overrides",
+    "attempt_answers", "attempt_drafts", "submissions", "submission_items", "submission_scores",
+    "submission_subjects", "outbox",
 )  # fmt: skip
 
 
@@ -129,8 +134,8 @@ async def ask(world: World, key: tuple[str, str], person: str) -> int:
     """Send the row's request as somebody; return the status, having seen that nothing hidden is shown."""
     row, (method, path) = MATRIX[key], key
     for name, value in world.parameters.items():
-        filled = str(world.api.people[row.path[name]].id) if name in row.path else value
-        path = path.replace(f"{{{name}}}", filled)
+        other = (row.path | row.path_of.get(person, {})).get(name)
+        path = path.replace(f"{{{name}}}", value if other is None else world.parameters[other])
     body = row.body(world)
     more = {} if body is None else {"json": body}
     answer = await world.api.call(method, API_PREFIX + path, person, **more)
