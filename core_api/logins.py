@@ -34,8 +34,6 @@ from sql import named
 
 QUERIES: Final = named("logins")
 TOKEN_BYTES: Final = 32
-LOGINS_MAX: Final = 100  # of one user; the oldest makes room
-REFRESHES_MAX: Final = 1000  # of one sign-in within the life of a refresh token
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +131,7 @@ async def begin(
     """Open a family for a verified sign-in, in the caller's transaction; the user's oldest make room."""
     login_id = uuid7()
     expires_at = now + timedelta(seconds=settings.refresh_token_s)
-    await conn.execute(QUERIES["delete_old_logins"], user.id, now, LOGINS_MAX - 1)
+    await conn.execute(QUERIES["delete_old_logins"], user.id, now, settings.logins_max - 1)
     await conn.execute(QUERIES["insert_login"], login_id, user.id, now, expires_at)
     token = await _add_token(conn, login_id, None, now, expires_at)
     return SignedIn(
@@ -210,7 +208,7 @@ async def _rotate(
 ) -> SignedIn:
     login_id, expires_at = row["login_id"], now + timedelta(seconds=settings.refresh_token_s)
     await conn.execute(QUERIES["delete_expired_refresh_tokens"], login_id, now)
-    if await conn.fetchval(QUERIES["count_refresh_tokens"], login_id) >= REFRESHES_MAX:
+    if await conn.fetchval(QUERIES["count_refresh_tokens"], login_id) >= settings.refreshes_max:
         raise RateLimitedError("This sign-in was refreshed too often; sign in again.", retry_after_s=3600)
     await conn.execute(QUERIES["spend_refresh_token"], row["token_id"], now)
     await conn.execute(QUERIES["extend_login"], login_id, expires_at)

@@ -16,8 +16,9 @@ SENDERS_REMEMBERED_MAX: Final = 100_000
 class Meter:
     """A virtual clock per sender (GCRA): it may run ahead of the real one by the burst, and no further."""
 
-    def __init__(self, bytes_per_s: int, burst_bytes: int) -> None:
-        """Start with everybody's account empty."""
+    def __init__(self, bytes_per_s: int, burst_bytes: int, senders_max: int = SENDERS_REMEMBERED_MAX) -> None:
+        """Start with everybody's account empty; beyond `senders_max` accounts, settled ones are forgotten."""
+        self._senders_max = senders_max
         self._byte_s = 1 / bytes_per_s
         self._burst_s = burst_bytes / bytes_per_s
         self._paid_until: dict[str, float] = {}
@@ -43,7 +44,7 @@ class Meter:
         Raises:
             RateLimitedError: as `check` does: bodies that arrive at once are not decoded all the same.
         """
-        if len(self._paid_until) >= SENDERS_REMEMBERED_MAX:
+        if len(self._paid_until) >= self._senders_max:
             self._paid_until = {who: until for who, until in self._paid_until.items() if until > now_s}
         self._paid_until[user] = max(self._paid_until.get(user, 0.0), now_s) + size * self._byte_s
         self.check(user, now_s)

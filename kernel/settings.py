@@ -69,6 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
     access_token_s: Annotated[int, _about("Life of an access token, seconds.", ge=60)] = 86_400
     refresh_token_s: Annotated[int, _about("Life of a refresh token, seconds.", ge=60)] = 604_800
+    logins_max: Annotated[int, _about("Sign-ins of one user; the oldest makes room.", ge=1)] = 100
+    refreshes_max: Annotated[int, _about("Refreshes kept of one sign-in at most.", ge=1)] = 1000
     refresh_grace_s: Annotated[
         float,
         _about(

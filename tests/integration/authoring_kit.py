@@ -121,3 +121,26 @@ async def stored(api: Api, attempt_id: str, by: str = "student") -> dict[str, An
     """Return the stored responses by question."""
     listed = await api.get(f"/api/student/attempts/{attempt_id}/answers", by)
     return {each["question_id"]: each["response"] for each in listed.body["answers"]}
+
+
+# What a finalisation leaves, and where it is counted.
+OUTCOME = {
+    "submissions": "submissions",
+    "items": "submission_items",
+    "scores": "submission_scores",
+    "subjects": "submission_subjects",
+    "ledger": "ledger_events WHERE kind = 'submission.finalised'",
+    "facts": "outbox WHERE kind = 'submission.finalised'",
+    "completed": "exam_attempts WHERE status = 'completed'",
+    "ended": "proctor_sessions WHERE status = 2",
+}
+
+
+async def count(api: Api, rows: str) -> int:
+    number: int = await api.owner.fetchval(f"SELECT count(*) FROM {rows}")
+    return number
+
+
+async def outcome(api: Api) -> dict[str, int]:
+    """Return how many rows there are of everything that a finalisation leaves."""
+    return {name: await count(api, rows) for name, rows in OUTCOME.items()}

@@ -205,3 +205,17 @@ async def store_events(
         columns.get("clock_offset_us"),
     )
     return begin
+
+
+async def change(database: str, statement: str) -> None:
+    owner = await asyncpg.connect(database)
+    await owner.execute(statement)
+    await owner.close()
+
+
+async def put(api: Api, path: str, by: str, **body: Any) -> Answer:
+    return await api.call("PUT", path, by, json=body)
+
+
+async def login(api: Api, email: str, password: str = PASSWORD) -> int:
+    return (await api.post("/api/auth/login", json={"email": email, "password": password})).status

@@ -13,6 +13,7 @@ import psycopg
 
 from core_api.ledger import Entry, append_all
 from kernel.checkpoints import Head, Keys, new_key_pem, open_head, read_keys
+from kernel.merkle import leaf_hash, root_of
 from kernel.settings import Settings, load
 from kernel.witness import read_notes
 from pipeline.extract import Cursor, connect
@@ -109,3 +110,16 @@ def make_log(database: str, database_as: Callable[[str], str], folder: Path, **m
         keys=read_keys(ORIGIN, str(key)),
         witness=witness,
     )
+
+
+def check_whole(log: Log, size: int) -> None:
+    """Every event has a position, positions are dense, the newest head is the root over the stored bytes."""
+    leaves = log.rows(
+        "SELECT l.position, l.leaf_hash, e.body FROM ledger_events e"
+        " LEFT JOIN ledger_leaves l ON l.event_id = e.id ORDER BY l.position"
+    )
+    assert [row[0] for row in leaves] == list(range(size))
+    assert all(row[1] == leaf_hash(row[2]) for row in leaves)
+    newest = log.witnessed()[-1]
+    assert (newest.size, newest.root) == (size, root_of(row[1] for row in leaves))
+    assert log.rows("SELECT count(*) FROM ledger_pending") == [(0,)]

@@ -10,7 +10,6 @@ import jwt
 import orjson
 import pytest
 
-from core_api import logins
 from core_api.logins import Verdict, judge
 from kernel.tokens import Audience
 from tests.integration.core_kit import JWT_KEYS, PASSWORD, Answer, Api, DatabaseAs, core_api
@@ -222,12 +221,8 @@ async def test_dead_sign_ins_are_deleted_at_the_next_one(database: str, database
         assert await api.owner.fetchval("SELECT count(*) FROM refresh_tokens") == 1
 
 
-async def test_sign_ins_and_refreshes_are_bounded(
-    database: str, database_as: DatabaseAs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(logins, "LOGINS_MAX", 3)
-    monkeypatch.setattr(logins, "REFRESHES_MAX", 2)
-    async with core_api(database, database_as) as api:
+async def test_sign_ins_and_refreshes_are_bounded(database: str, database_as: DatabaseAs) -> None:
+    async with core_api(database, database_as, logins_max=3, refreshes_max=2) as api:
         pairs = [await sign_in(api) for _ in range(4)]
         oldest, newest = [(await refresh(api, pair["refresh_token"])) for pair in (pairs[0], pairs[3])]
         again = await refresh(api, newest.body["refresh_token"])

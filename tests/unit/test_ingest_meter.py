@@ -45,10 +45,8 @@ def test_the_rate_passes_for_ever(meter: Meter) -> None:
         meter.charge("candidate", RATE, now_s=float(second))
 
 
-def test_settled_accounts_are_forgotten_and_open_ones_are_kept(
-    meter: Meter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("ingest.meter.SENDERS_REMEMBERED_MAX", 10)
+def test_settled_accounts_are_forgotten_and_open_ones_are_kept() -> None:
+    meter = Meter(bytes_per_s=RATE, burst_bytes=BURST, senders_max=10)
     for number in range(9):
         meter.charge(f"settled {number}", 1, now_s=100.0)
     with pytest.raises(RateLimitedError):
