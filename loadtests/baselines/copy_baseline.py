@@ -9,7 +9,7 @@ database.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,6 @@ from loadtests.bench.sample import BULK, client_times, sample_bulk
 from sql import named
 
 ROWS: Final = 2_000_000
-PASSES: Final = 3
 FILE_NAME: Final = (
     "copy_baseline.bin"  # sql/queries/bench.sql names it too; relative to PostgreSQL's data folder
 )
@@ -108,31 +107,24 @@ def _batches(session_ids: Sequence[int], bulks: int, started_at: datetime) -> It
         yield pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
 
 
-def copy_rows_per_s(
-    owner: psycopg.Connection[Any], *, rows: int, passes: int, report: Callable[[str], None]
-) -> float:
+def copy_rows_per_s(owner: psycopg.Connection[Any], rows: int) -> float:
     """
-    Return the rate of the best pass, rows a second, of a file that `write_file` has put into the data folder.
+    Return the rate of one pass, rows a second, of a file that `write_file` has put into the data folder.
 
     Args:
-        owner: autocommit connection of a superuser to the migrated database; the table is emptied.
-        rows: how many the file holds; each pass counts them back.
-        passes: counted passes, after one that is not.
-        report: told of each pass.
+        owner: autocommit connection of a superuser to a migrated database; its events are emptied, before and
+        after.
+        rows: how many the file holds; the pass counts them back.
     """
     statements = {name: text.encode() for name, text in named("bench").items()}
-    rates = []
-    for number in range(passes + 1):
-        owner.execute(statements["empty_events"])
-        owner.execute(statements["checkpoint"])
-        started = time.perf_counter()
-        cursor = owner.execute(statements["copy_file"])
-        seconds = time.perf_counter() - started
-        assert cursor.rowcount == rows, "COPY counts what it has stored"
-        rates.append(rows / seconds)
-        report(f"COPY pass {number}{'' if number else ' (warm-up)'}: {rates[-1]:,.0f} rows/s")
     owner.execute(statements["empty_events"])
-    return max(rates[1:])
+    owner.execute(statements["checkpoint"])
+    started = time.perf_counter()
+    cursor = owner.execute(statements["copy_file"])
+    seconds = time.perf_counter() - started
+    assert cursor.rowcount == rows, "COPY counts what it has stored"
+    owner.execute(statements["empty_events"])
+    return rows / seconds
 
 
 def arrival_start() -> datetime:

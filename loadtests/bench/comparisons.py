@@ -2,11 +2,13 @@
 The two baselines, measured on the same servers and cores as the product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
+import psycopg
 
 from deploy.local.roles import on_database
 from loadtests.baselines import copy_baseline, seed_design
@@ -14,7 +16,9 @@ from loadtests.bench.loads import Plan, run_load
 from loadtests.bench.screen import Screen
 from loadtests.bench.stack import Servers, free_port, programs, statement, wait_until_answers
 from loadtests.bench.wire import Shape, Target
+from sql.migrate import migrate
 
+COPY_DATABASE: Final = "copy_baseline"
 SEED_DATABASE: Final = "seed_design"
 # Each worker handles one request at a time. More than 30 at once on one of them and it waits for its own pool
 # with its event loop blocked, until the pool's timeout of 30 s: so few connections are to its advantage.
@@ -22,19 +26,29 @@ SEED_CONNECTIONS: Final = 16
 SEED_WORKERS: Final = 2
 
 
-def measure_copy(
-    servers: Servers, sessions: Sequence[int], *, rows: int, passes: int, screen: Screen
-) -> float:
-    """Return rows a second of server-side COPY into the empty events table; it is empty again afterwards."""
+@contextmanager
+def copy_baseline_ready(
+    servers: Servers, sessions: Sequence[int], rows: int
+) -> Iterator[Callable[[], float]]:
+    """
+    Lay the baseline's file and a migrated database of its own beside the product's, on the same server.
+
+    Yields:
+        One pass: rows a second of server-side COPY into that database's empty events table.
+    """
     row = servers.owner.execute(statement("data_folder")).fetchone()
     assert row is not None, "the setting is always there"
     path = Path(row[0]) / copy_baseline.FILE_NAME
-    with screen.step("COPY baseline"):
-        copy_baseline.write_file(path, sessions, rows, copy_baseline.arrival_start())
-        try:
-            return copy_baseline.copy_rows_per_s(servers.owner, rows=rows, passes=passes, report=screen.say)
-        finally:
-            path.unlink()
+    servers.owner.execute(statement("create_copy_database"))
+    url = on_database(servers.postgres.url, COPY_DATABASE)
+    migrate(url)
+    copy_baseline.write_file(path, sessions, rows, copy_baseline.arrival_start())
+    try:
+        with psycopg.connect(url, autocommit=True) as owner:
+            yield lambda: copy_baseline.copy_rows_per_s(owner, rows)
+    finally:
+        path.unlink()
+        servers.owner.execute(statement("drop_copy_database"))
 
 
 async def measure_seed(

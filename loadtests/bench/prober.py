@@ -16,7 +16,6 @@ from loadtests.bench.wire import Target
 
 SEND_EVERY_S: Final = 0.05
 LOOK_EVERY_S: Final = 0.005
-INSTANCE: Final = "probe"
 
 
 class Prober:
@@ -28,7 +27,9 @@ class Prober:
         delays_ms: from the 202 to the first look that found the event.
     """
 
-    def __init__(self, port: int, targets: list[Target]) -> None:
+    def __init__(self, port: int, targets: list[Target], instance: str) -> None:
+        """Remember where; `instance` names the client instance, whose clientSequence starts at 1."""
+        self._instance = instance
         self._url = f"http://127.0.0.1:{port}/api/proctor/event"
         self._targets = targets
         self._is_sending = True
@@ -55,7 +56,7 @@ class Prober:
         session = int(target.key)
         body = wire_events(datetime.now(UTC))[number % BULK] | {
             "proctorSessionId": session,
-            "clientInstance": INSTANCE,
+            "clientInstance": self._instance,
             "clientSequence": self.accepted[session] + 1,
         }
         headers = {"Authorization": f"Bearer {target.token}"}

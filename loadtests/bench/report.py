@@ -18,10 +18,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """
     The figures. Rates in events or rows a second, `…_ms` in milliseconds.
 
-    `copy_rows_per_s` best of three passes; `durable_events_per_s` rows counted in the table over first send
-    to last commit; `ack_ms` p50, p95, p99 and `accept_to_queryable_ms` p50, p99 at half of that rate;
-    `cpu_us_per_event` by process while at saturation; `fdatasync_ms` the median sync of a small append in the
-    servers' folder.
+    `copy_rows_per_s` server-side COPY; `durable_events_per_s` rows counted in the table over first send to
+    last commit; `ack_ms` p50, p95, p99 and `accept_to_queryable_ms` p50, p99 at half of that rate;
+    `cpu_us_per_event` by process while at saturation: of these, the median of the rounds. `fdatasync_ms` is
+    the median sync of a small append in the servers' folder.
     """
 
     copy_rows_per_s: float

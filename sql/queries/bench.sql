@@ -59,6 +59,13 @@ SELECT current_setting('data_directory');
 -- PostgreSQL's and TimescaleDB's.
 SELECT current_setting('server_version'), (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb');
 
+-- name: create_copy_database
+-- The COPY baseline fills the product's own tables, in a second database that is migrated like the first.
+CREATE DATABASE copy_baseline;
+
+-- name: drop_copy_database
+DROP DATABASE copy_baseline WITH (FORCE);
+
 -- name: create_seed_database
 -- The naive design's tables have the names of ours: they get a database of their own on the same server.
 CREATE DATABASE seed_design;

@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from kernel.events import SEVERITY_BY_NAME
+from loadtests.bench.ingest import medians
 from loadtests.bench.loads import percentiles
 from loadtests.bench.report import Report
 from loadtests.bench.sample import BULK, client_times, sample_bulk, wire_events
@@ -32,6 +33,12 @@ def test_percentiles_are_values_that_were_measured() -> None:
     assert percentiles([float(n) for n in range(1, 101)]) == {"p50": 50.0, "p95": 95.0, "p99": 99.0}
     assert percentiles([3.0, 1.0], (50, 99)) == {"p50": 1.0, "p99": 3.0}
     assert percentiles([]) == {}
+
+
+def test_a_figure_of_the_report_is_the_median_of_its_rounds() -> None:
+    rounds = [{"p50": 4.0, "p99": 90.0}, {"p50": 3.0, "p99": 15.0}, {"p50": 9.0, "p99": 16.0}]
+
+    assert medians(rounds) == {"p50": 4.0, "p99": 16.0}
 
 
 def test_a_bulk_request_has_the_shape_of_the_bulk_route() -> None:
