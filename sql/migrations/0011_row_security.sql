@@ -88,7 +88,8 @@ WHERE CASE (SELECT asker_view())
       END;
 
 -- What hangs on a session is read through it: veritas_core loses these tables, and the session is looked at once, not once
--- for each of a million rows. TimescaleDB, moreover, compresses no table with row security.
+-- for each of a million rows. TimescaleDB, moreover, compresses no table with row security, and its chunks would have the
+-- table's grants without its policies.
 CREATE VIEW seen_events AS
 SELECT e.* FROM events e JOIN seen_sessions s ON s.id = e.session_id;
 CREATE VIEW seen_monitoring_events AS
