@@ -9,7 +9,7 @@ from aiohttp import web
 
 from core_api import accounts, launches, logins, profiles
 from core_api.actors import KEYRING, actor_of
-from core_api.database import POOL, connection
+from core_api.database import POOL, connection, system_connection
 from core_api.passwords import PasswordChecker
 from core_api.throttle import LIMITS
 from core_api.wire import address_of, read_json
@@ -92,7 +92,7 @@ async def launch(request: web.Request) -> web.Response:
     """Open an attempt with a launch link's token, once. A second use is a 409, an expired link a 401."""
     command = await read_json(request, launches.Launch)
     app = request.app
-    async with connection(app[POOL]) as conn:
+    async with system_connection(app[POOL]) as conn:
         launched = await launches.launch(
             conn, command, keyring=app[KEYRING], settings=app[SETTINGS], now=datetime.now(UTC)
         )
@@ -101,14 +101,14 @@ async def launch(request: web.Request) -> web.Response:
 
 async def me(request: web.Request) -> web.Response:
     """Return the caller's own account and profile."""
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await profiles.fetch(conn, actor_of(request)))
 
 
 async def update_me(request: web.Request) -> web.Response:
     """Change the caller's own profile; what is left out stays as it is."""
     command = await read_json(request, profiles.UpdateProfile)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await profiles.update(conn, actor_of(request), command))
 
 

@@ -13,7 +13,7 @@ from uuid_utils.compat import uuid7
 
 from core_api import logins, throttle
 from core_api.actors import Actor
-from core_api.database import Pool, connection
+from core_api.database import Pool, system_connection
 from core_api.logins import SignedIn, user_of
 from core_api.passwords import PASSWORD_BYTES_MAX, PasswordChecker
 from core_api.revoking import sign_out_everywhere
@@ -102,11 +102,11 @@ async def sign_in(
     """
     source = throttle.source_of(address, command.email, limits)
     with checker.place():
-        async with connection(pool) as conn:
+        async with system_connection(pool) as conn:
             await throttle.begin(conn, source, limits, now=now)
             row = await conn.fetchrow(QUERIES["find_credentials"], command.email)
         matches = await checker.matches(command.password, None if row is None else row["password_hash"])
-    async with connection(pool) as conn:
+    async with system_connection(pool) as conn:
         if row is not None and matches and row["is_active"]:
             async with conn.transaction():
                 await throttle.forget(conn, source)
@@ -145,14 +145,14 @@ async def register(
     check_length(command.password, "password")
     source = throttle.source_of(address, command.email, limits)
     with checker.place():
-        async with connection(pool) as conn:
+        async with system_connection(pool) as conn:
             await throttle.begin(conn, source, limits, now=now)
             if not await conn.fetchval(USERS["fetch_registration"], command.organisation_id):
                 raise _closed()
             await throttle.note(conn, source, now=now)
         hashed = await checker.hash(command.password)
     user_id, verified, active = uuid7(), False, settings.registration == "open"
-    async with connection(pool) as conn, conn.transaction():
+    async with system_connection(pool) as conn, conn.transaction():
         made = await conn.fetchrow(
             USERS["insert_user"],
             user_id,
@@ -213,16 +213,16 @@ async def change_password(
     check_length(command.new_password, "new_password")
     source = throttle.source_of(address, actor.email, limits)
     with checker.place():
-        async with connection(pool) as conn:
+        async with system_connection(pool) as conn:
             await throttle.begin(conn, source, limits, now=now)
             stored = await conn.fetchval(PROFILES["fetch_password"], actor.user_id, actor.organisation_id)
         matches = await checker.matches(command.current_password, stored)
         if not matches:
-            async with connection(pool) as conn:
+            async with system_connection(pool) as conn:
                 await throttle.fail(conn, source, limits, now=now)
             raise ForbiddenError("The current password is wrong.")
         hashed = await checker.hash(command.new_password)
-    async with connection(pool) as conn, conn.transaction():
+    async with system_connection(pool) as conn, conn.transaction():
         await throttle.forget(conn, source)
         if await conn.fetchval(PROFILES["set_password"], actor.user_id, hashed, stored) is None:
             raise ConflictError("The password was changed meanwhile.")

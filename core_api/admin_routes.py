@@ -20,7 +20,7 @@ from kernel.web import SETTINGS, Route, decode_query, send_json
 async def cancel_session(request: web.Request) -> web.Response:
     """Cancel a proctor session. Cancelling it again changes nothing; a completed one is a 409."""
     session_id = session_id_in_path(request)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         state = await sessions.cancel(conn, actor_of(request), session_id, now=datetime.now(UTC))
     return send_json(Envelope(data=state, message="Proctor session cancelled"))
 
@@ -28,7 +28,7 @@ async def cancel_session(request: web.Request) -> web.Response:
 async def list_users(request: web.Request) -> web.Response:
     """List the organisation's people, newest first, filtered by role, state, group or text."""
     query = decode_query(request, users.ListUsers)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await users.list_of_organisation(conn, actor_of(request), query))
 
 
@@ -45,7 +45,7 @@ async def create_user(request: web.Request) -> web.Response:
 async def get_user(request: web.Request) -> web.Response:
     """Return one person of the organisation."""
     user_id = uuid_in_path(request, "user_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await users.fetch(conn, actor_of(request), user_id))
 
 
@@ -93,7 +93,7 @@ async def set_role(request: web.Request) -> web.Response:
 async def get_student_profile(request: web.Request) -> web.Response:
     """Return everything kept of a student."""
     user_id = uuid_in_path(request, "user_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await profiles.fetch_student(conn, actor_of(request), user_id))
 
 
@@ -101,20 +101,20 @@ async def update_student_profile(request: web.Request) -> web.Response:
     """Set a student's enrolment number and cohort; what is left out stays as it is."""
     user_id = uuid_in_path(request, "user_id")
     command = await read_json(request, profiles.UpdateStudent)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await profiles.update_student(conn, actor_of(request), user_id, command))
 
 
 async def get_organisation(request: web.Request) -> web.Response:
     """Return the admin's organisation."""
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await users.organisation(conn, actor_of(request)))
 
 
 async def update_organisation(request: web.Request) -> web.Response:
     """Rename the organisation, or open it to registration where the installation allows that."""
     command = await read_json(request, users.UpdateOrganisation)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await users.update_organisation(conn, actor_of(request), command))
 
 
@@ -122,7 +122,7 @@ async def list_permissions(request: web.Request) -> web.Response:
     """List who was granted an exam."""
     exam_id = uuid_in_path(request, "exam_id")
     query = decode_query(request, permissions.ListPermissions)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await permissions.list_of_exam(conn, actor_of(request), exam_id, query))
 
 
@@ -130,14 +130,14 @@ async def grant_permission(request: web.Request) -> web.Response:
     """Let a teacher or reviewer reach an exam; a second grant replaces the first."""
     exam_id = uuid_in_path(request, "exam_id")
     command = await read_json(request, permissions.Grant)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await permissions.grant(conn, actor_of(request), exam_id, command))
 
 
 async def revoke_permission(request: web.Request) -> web.Response:
     """Take a permission back."""
     exam_id, user_id = uuid_in_path(request, "exam_id"), uuid_in_path(request, "user_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         await permissions.revoke(conn, actor_of(request), exam_id, user_id)
     return web.Response(status=204)
 
@@ -145,14 +145,14 @@ async def revoke_permission(request: web.Request) -> web.Response:
 async def list_groups(request: web.Request) -> web.Response:
     """List the organisation's groups, newest first."""
     query = decode_query(request, groups.ListGroups)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await groups.list_of_organisation(conn, actor_of(request), query))
 
 
 async def create_group(request: web.Request) -> web.Response:
     """Create a group. A taken name is a 409."""
     command = await read_json(request, groups.NewGroup)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         group = await groups.create(conn, actor_of(request), command, now=datetime.now(UTC))
     return send_json(group, status=201)
 
@@ -160,7 +160,7 @@ async def create_group(request: web.Request) -> web.Response:
 async def get_group(request: web.Request) -> web.Response:
     """Return a group."""
     group_id = uuid_in_path(request, "group_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await groups.fetch(conn, actor_of(request), group_id))
 
 
@@ -168,14 +168,14 @@ async def update_group(request: web.Request) -> web.Response:
     """Rename or describe a group."""
     group_id = uuid_in_path(request, "group_id")
     command = await read_json(request, groups.UpdateGroup)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await groups.update(conn, actor_of(request), group_id, command))
 
 
 async def delete_group(request: web.Request) -> web.Response:
     """Delete a group; its members stay people of the organisation. One in use is a 409."""
     group_id = uuid_in_path(request, "group_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         await groups.delete(conn, actor_of(request), group_id)
     return web.Response(status=204)
 
@@ -184,7 +184,7 @@ async def list_members(request: web.Request) -> web.Response:
     """List a group's members."""
     group_id = uuid_in_path(request, "group_id")
     query = decode_query(request, groups.ListMembers)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await groups.list_members(conn, actor_of(request), group_id, query))
 
 
@@ -192,7 +192,7 @@ async def add_members(request: web.Request) -> web.Response:
     """Add up to 10,000 people of the organisation to a group: all, or none and each fault is named."""
     group_id = uuid_in_path(request, "group_id")
     command = await read_json(request, groups.AddMembers)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         added = await groups.add_members(conn, actor_of(request), group_id, command, now=datetime.now(UTC))
     return send_json(added)
 
@@ -200,7 +200,7 @@ async def add_members(request: web.Request) -> web.Response:
 async def remove_member(request: web.Request) -> web.Response:
     """Take somebody out of a group."""
     group_id, user_id = uuid_in_path(request, "group_id"), uuid_in_path(request, "user_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         await groups.remove_member(conn, actor_of(request), group_id, user_id)
     return web.Response(status=204)
 

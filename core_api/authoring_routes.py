@@ -19,7 +19,7 @@ from kernel.web import Route, decode_query, send_json
 async def create_term(request: web.Request) -> web.Response:
     """Make a term or a skill: 201, or 200 with the one of that name."""
     command = await read_json(request, content.NewTerm)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         term, created = await content.create_term(conn, actor_of(request), command, now=datetime.now(UTC))
     return send_json(term, status=201 if created else 200)
 
@@ -27,7 +27,7 @@ async def create_term(request: web.Request) -> web.Response:
 async def list_terms(request: web.Request) -> web.Response:
     """List the organisation's terms and skills, newest first."""
     query = decode_query(request, content.ListTerms)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await content.list_terms(conn, actor_of(request), query))
 
 
@@ -43,7 +43,7 @@ async def update_passage(request: web.Request) -> web.Response:
 
 async def _save_passage(request: web.Request, passage_id: UUID | None) -> web.Response:
     command = await read_json(request, content.SavePassage)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         passage = await content.save_passage(
             conn, actor_of(request), passage_id, command, now=datetime.now(UTC)
         )
@@ -54,21 +54,21 @@ async def passage(request: web.Request) -> web.Response:
     """Return a passage, or an older version of it."""
     passage_id = uuid_in_path(request, "passage_id")
     query = decode_query(request, content.WhichVersion)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await content.fetch_passage(conn, actor_of(request), passage_id, query.version))
 
 
 async def list_passages(request: web.Request) -> web.Response:
     """List passages, newest first."""
     query = decode_query(request, content.ListPassages)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await content.list_passages(conn, actor_of(request), query))
 
 
 async def archive_passage(request: web.Request) -> web.Response:
     """Take a passage out of use; what was published keeps it."""
     passage_id = uuid_in_path(request, "passage_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(
             await content.archive_passage(conn, actor_of(request), passage_id, now=datetime.now(UTC))
         )
@@ -86,7 +86,7 @@ async def update_question(request: web.Request) -> web.Response:
 
 async def _save_question(request: web.Request, question_id: UUID | None) -> web.Response:
     command = await read_json(request, questions.SaveQuestion)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         question = await questions.save(conn, actor_of(request), question_id, command, now=datetime.now(UTC))
     return send_json(question, status=201 if question_id is None else 200)
 
@@ -95,21 +95,21 @@ async def question(request: web.Request) -> web.Response:
     """Return a question with its key, or an older version of it."""
     question_id = uuid_in_path(request, "question_id")
     query = decode_query(request, content.WhichVersion)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await questions.fetch(conn, actor_of(request), question_id, query.version))
 
 
 async def list_questions(request: web.Request) -> web.Response:
     """List questions, newest first."""
     query = decode_query(request, questions.ListQuestions)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await questions.list_own(conn, actor_of(request), query))
 
 
 async def archive_question(request: web.Request) -> web.Response:
     """Take a question out of use; what was published keeps it."""
     question_id = uuid_in_path(request, "question_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await questions.archive(conn, actor_of(request), question_id, now=datetime.now(UTC)))
 
 
@@ -125,7 +125,7 @@ async def save_draft(request: web.Request) -> web.Response:
 
 async def _save_draft(request: web.Request, evaluation_id: UUID | None) -> web.Response:
     command = await read_json(request, evaluations.SaveDraft)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         draft = await evaluations.save_draft(
             conn, actor_of(request), evaluation_id, command, now=datetime.now(UTC)
         )
@@ -135,7 +135,7 @@ async def _save_draft(request: web.Request, evaluation_id: UUID | None) -> web.R
 async def publish_evaluation(request: web.Request) -> web.Response:
     """Freeze the draft for ever. Publishing again without a draft changes nothing."""
     evaluation_id = uuid_in_path(request, "evaluation_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(
             await evaluations.publish(conn, actor_of(request), evaluation_id, now=datetime.now(UTC))
         )
@@ -145,14 +145,14 @@ async def evaluation(request: web.Request) -> web.Response:
     """Return an evaluation's newest version, or an older one, with its items and key."""
     evaluation_id = uuid_in_path(request, "evaluation_id")
     query = decode_query(request, content.WhichVersion)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await evaluations.fetch(conn, actor_of(request), evaluation_id, query.version))
 
 
 async def list_evaluations(request: web.Request) -> web.Response:
     """List evaluations by their newest version, newest first."""
     query = decode_query(request, evaluations.ListEvaluations)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await evaluations.list_own(conn, actor_of(request), query))
 
 

@@ -29,7 +29,7 @@ async def available(request: web.Request) -> web.Response:
     List the published exams that the candidate may take, newest first, with their own attempt at each.
     """
     query = decode_query(request, availability.ListAvailable)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(
             await availability.list_available(conn, actor_of(request), query, now=datetime.now(UTC))
         )
@@ -38,7 +38,7 @@ async def available(request: web.Request) -> web.Response:
 async def start(request: web.Request) -> web.Response:
     """Start the attempt: 201 the first time, 200 with the same attempt while it runs, 409 once it is over."""
     exam_id = uuid_in_path(request, "exam_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         started = await attempts.start(conn, actor_of(request), exam_id, now=datetime.now(UTC))
     return send_json(started.attempt, status=201 if started.created else 200)
 
@@ -46,14 +46,14 @@ async def start(request: web.Request) -> web.Response:
 async def attempt(request: web.Request) -> web.Response:
     """Return one of the candidate's own attempts, with the server's time and what is left of it."""
     attempt_id = uuid_in_path(request, "attempt_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await attempts.fetch(conn, actor_of(request), attempt_id, now=datetime.now(UTC)))
 
 
 async def paper(request: web.Request) -> web.Response:
     """Return the questions of a running attempt, without keys."""
     attempt_id = uuid_in_path(request, "attempt_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(
             await attempts.open_paper(conn, actor_of(request), attempt_id, now=datetime.now(UTC))
         )
@@ -65,7 +65,7 @@ async def save_answers(request: web.Request) -> web.Response:
     """
     attempt_id = uuid_in_path(request, "attempt_id")
     command = await read_json(request, answers.SaveAnswers)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         saved = await answers.save(conn, actor_of(request), attempt_id, command, now=datetime.now(UTC))
     return send_json(saved)
 
@@ -74,7 +74,7 @@ async def list_answers(request: web.Request) -> web.Response:
     """List what is stored for an attempt, by question."""
     attempt_id = uuid_in_path(request, "attempt_id")
     query = decode_query(request, answers.ListAnswers)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await answers.list_own(conn, actor_of(request), attempt_id, query))
 
 
@@ -88,7 +88,7 @@ async def submit(request: web.Request) -> web.Response:
     body = await read_body(request, request.app[SETTINGS]) or b"{}"
     command = decode(body, _SUBMIT)
     asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         finalised = await submissions.submit(
             conn, actor_of(request), attempt_id, command, asked, now=datetime.now(UTC)
         )
@@ -98,14 +98,14 @@ async def submit(request: web.Request) -> web.Response:
 async def submission(request: web.Request) -> web.Response:
     """Return the receipt of an attempt, with the very bytes that its hash is of."""
     attempt_id = uuid_in_path(request, "attempt_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await submissions.fetch_own(conn, actor_of(request), attempt_id))
 
 
 async def own_dashboard(request: web.Request) -> web.Response:
     """Return the candidate's profile, totals and history."""
     query = decode_query(request, dashboard.DashboardQuery)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await dashboard.fetch(conn, actor_of(request), query, now=datetime.now(UTC)))
 
 
@@ -114,7 +114,7 @@ async def create_session(request: web.Request) -> web.Response:
     Start proctoring an attempt: 201, or 200 with the same session while it is active; 409 once it has ended.
     """
     command = await read_json(request, sessions.CreateSession)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         started, created = await sessions.create(
             conn, actor_of(request), command, address=address_of(request), now=datetime.now(UTC)
         )
@@ -126,7 +126,7 @@ async def session_of_attempt(request: web.Request) -> web.Response:
     attempt_id = uuid_in_path(request, "attemptId")
     query = decode_query(request, session_views.OfAttempt)
     show_numbers = request.app[SETTINGS].show_numbers_to_candidates
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         session = await session_views.fetch_of_attempt(
             conn, actor_of(request), attempt_id, query.mode, show_numbers=show_numbers
         )
@@ -136,7 +136,7 @@ async def session_of_attempt(request: web.Request) -> web.Response:
 async def end_session(request: web.Request) -> web.Response:
     """End proctoring. Ending a completed session again changes nothing; a cancelled one is a 409."""
     session_id = session_id_in_path(request)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         state = await sessions.end(conn, actor_of(request), session_id, now=datetime.now(UTC))
     return send_json(Envelope(data=state, message="Proctor session ended"))
 

@@ -1,5 +1,9 @@
 """
-The process's PostgreSQL pool, as handlers borrow from it.
+The process's PostgreSQL pool, as handlers borrow from it: always for somebody.
+
+Row security shows a connection what its asker may see (sql/migrations/0011_row_security.sql): nothing where
+nobody asks. What runs without a person borrows a `system_connection`, which sees everything; it has a name of
+its own so that a review finds every place.
 
 A wait for a connection is bounded, and what the database cannot do at the moment becomes a 503 that says when
 to retry.
@@ -8,12 +12,16 @@ to retry.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from enum import StrEnum
 from typing import Final, TypeAlias
 
 import asyncpg
 from aiohttp import web
 
+from core_api.actors import Actor
+from kernel.access import Scope
 from kernel.errors import InvalidInputError, UnavailableError
+from kernel.events import Role
 from sql import named
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -21,6 +29,7 @@ Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
 
+ASKING: Final = named("asking")
 POOL: "Final[web.AppKey[Pool]]" = web.AppKey("pool", asyncpg.Pool)
 # Turns an inclusive bound into a half-open one: PostgreSQL's timestamps are whole microseconds.
 TICK: Final = timedelta(microseconds=1)
@@ -41,10 +50,60 @@ AWAY: Final = (
 )
 
 
+class View(StrEnum):
+    """What row security shows an asker; the migration says which rows that is."""
+
+    candidate = "candidate"
+    staff = "staff"
+    organisation = "organisation"
+    person = "person"
+    system = "system"
+
+
+def view_of(actor: Actor) -> View:
+    """Return the view that an actor's role has, within the scope of the action that they do."""
+    if actor.role is Role.student:
+        return View.candidate
+    if actor.scope is Scope.organisation:
+        return View.organisation
+    return View.staff if actor.role in {Role.teacher, Role.reviewer} else View.person
+
+
 @asynccontextmanager
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
+async def connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
     """
-    Lend a connection.
+    Lend a connection that sees what the actor may see; raises what `_borrowed` raises.
+
+    What it was told is forgotten when it is given back: the pool resets every setting.
+    """
+    async with _borrowed(pool) as conn:
+        await _ask_as(conn, view_of(actor), str(actor.user_id), str(actor.organisation_id))
+        yield conn
+
+
+@asynccontextmanager
+async def system_connection(pool: Pool) -> AsyncIterator[Connection]:
+    """
+    Lend a connection that sees every row, for what runs without a person; raises what `_borrowed` raises.
+    """
+    async with _borrowed(pool) as conn:
+        await ask_as_system(conn)
+        yield conn
+
+
+async def ask_as_system(conn: Connection) -> None:
+    """Let a connection that is nobody's see every row, until it is closed or given back."""
+    await _ask_as(conn, View.system, "", "")
+
+
+async def _ask_as(conn: Connection, view: View, user_id: str, organisation_id: str) -> None:
+    await conn.execute(ASKING["ask_as"], view, user_id, organisation_id)
+
+
+@asynccontextmanager
+async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
+    """
+    Lend a connection that sees nothing yet.
 
     Raises:
         UnavailableError: none was free in time, or PostgreSQL went away or cancelled the statement meanwhile.

@@ -19,14 +19,14 @@ from kernel.web import Route, decode_query, send_json
 async def list_exams(request: web.Request) -> web.Response:
     """List the exams that the caller made or was granted, newest first."""
     query = decode_query(request, exams.ListExams)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await exams.list_visible(conn, actor_of(request), query))
 
 
 async def exam(request: web.Request) -> web.Response:
     """Return an exam."""
     exam_id = uuid_in_path(request, "exam_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await exams.fetch(conn, actor_of(request), exam_id))
 
 
@@ -36,7 +36,7 @@ async def update_exam(request: web.Request) -> web.Response:
     """
     exam_id = uuid_in_path(request, "exam_id")
     command = await read_json(request, exam_changes.UpdateExam)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         changed = await exam_changes.update(conn, actor_of(request), exam_id, command, now=datetime.now(UTC))
     return send_json(changed)
 
@@ -44,7 +44,7 @@ async def update_exam(request: web.Request) -> web.Response:
 async def archive_exam(request: web.Request) -> web.Response:
     """Close an exam for good; attempts that run go on. Archiving twice changes nothing."""
     exam_id = uuid_in_path(request, "exam_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         archived = await exam_changes.archive(conn, actor_of(request), exam_id, now=datetime.now(UTC))
     return send_json(archived)
 
@@ -55,7 +55,7 @@ async def assign(request: web.Request) -> web.Response:
     """
     exam_id = uuid_in_path(request, "exam_id")
     command = await read_json(request, assignments.Assign)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         assigned = await assignments.assign(conn, actor_of(request), exam_id, command, now=datetime.now(UTC))
     return send_json(assigned, status=201)
 
@@ -64,14 +64,14 @@ async def list_assignments(request: web.Request) -> web.Response:
     """List an exam's assignments, revoked ones too, newest first."""
     exam_id = uuid_in_path(request, "exam_id")
     query = decode_query(request, assignments.ListAssigned)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await assignments.list_of_exam(conn, actor_of(request), exam_id, query))
 
 
 async def revoke_assignment(request: web.Request) -> web.Response:
     """Take an assignment back; attempts that run go on. Revoking twice changes nothing."""
     exam_id, assignment_id = uuid_in_path(request, "exam_id"), uuid_in_path(request, "assignment_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         revoked = await assignments.revoke(
             conn, actor_of(request), exam_id, assignment_id, now=datetime.now(UTC)
         )
@@ -82,7 +82,7 @@ async def list_overrides(request: web.Request) -> web.Response:
     """List the exceptions to an assignment, by user."""
     exam_id, assignment_id = uuid_in_path(request, "exam_id"), uuid_in_path(request, "assignment_id")
     query = decode_query(request, assignments.ListAssigned)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(
             await assignments.list_overrides(conn, actor_of(request), exam_id, assignment_id, query)
         )
@@ -93,7 +93,7 @@ async def set_override(request: web.Request) -> web.Response:
     exam_id, assignment_id = uuid_in_path(request, "exam_id"), uuid_in_path(request, "assignment_id")
     user_id = uuid_in_path(request, "user_id")
     command = await read_json(request, assignments.Override)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         override = await assignments.set_override(
             conn, actor_of(request), exam_id, assignment_id, user_id, command, now=datetime.now(UTC)
         )
@@ -104,7 +104,7 @@ async def remove_override(request: web.Request) -> web.Response:
     """Take an exception back."""
     exam_id, assignment_id = uuid_in_path(request, "exam_id"), uuid_in_path(request, "assignment_id")
     user_id = uuid_in_path(request, "user_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         await assignments.remove_override(
             conn, actor_of(request), exam_id, assignment_id, user_id, now=datetime.now(UTC)
         )
@@ -115,14 +115,14 @@ async def list_submissions(request: web.Request) -> web.Response:
     """List an exam's submissions with their scores, newest first."""
     exam_id = uuid_in_path(request, "exam_id")
     query = decode_query(request, grading.ListSubmissions)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await grading.list_of_exam(conn, actor_of(request), exam_id, query))
 
 
 async def submission(request: web.Request) -> web.Response:
     """Return a submission with its answers and scores; the view is recorded."""
     submission_id = uuid_in_path(request, "submission_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await grading.fetch(conn, actor_of(request), submission_id, now=datetime.now(UTC)))
 
 
@@ -130,7 +130,7 @@ async def grade(request: web.Request) -> web.Response:
     """Give points to what no machine scores: a new revision of the score, the old ones stay."""
     submission_id = uuid_in_path(request, "submission_id")
     command = await read_json(request, grading.Grade)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         graded = await grading.grade(conn, actor_of(request), submission_id, command, now=datetime.now(UTC))
     return send_json(graded, status=201)
 

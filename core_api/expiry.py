@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from core_api import submissions
-from core_api.database import Connection, Pool, connection
+from core_api.database import Connection, Pool, system_connection
 from kernel.errors import UnavailableError
 from sql import named
 
@@ -45,11 +45,11 @@ async def sweep(pool: Pool, *, now: datetime) -> Swept:
     finalised = abandoned = failed = 0
     after = _FIRST
     while True:
-        async with connection(pool) as conn:
+        async with system_connection(pool) as conn:
             rows = await conn.fetch(QUERIES["list_expired"], now, *after, PAGE)
         for row in rows:
             try:
-                async with connection(pool) as conn:
+                async with system_connection(pool) as conn:
                     receipt = await _close(conn, row["id"], now=now)
             except UnavailableError:
                 raise

@@ -124,7 +124,7 @@ async def create_links(
             f"Name 1 to {LINKS_MAX} students.",
             errors=[{"path": "student_ids", "message": f"1 to {LINKS_MAX} in all"}],
         )
-    async with connection(pool) as conn:
+    async with connection(pool, actor) as conn:
         await exams.require_editable(conn, actor, exam_id)
         students = await _students(conn, actor, command)
     claims = [

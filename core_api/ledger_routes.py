@@ -16,7 +16,7 @@ from kernel.web import Route, decode_query, send_json
 
 async def head(request: web.Request) -> web.Response:
     """Return the newest signed head of the ledger: its size, its root, and the note that was signed."""
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await ledger_proofs.newest_head(conn))
 
 
@@ -26,21 +26,21 @@ async def proof(request: web.Request) -> web.Response:
     """
     event_id = uuid_in_path(request, "event_id")
     query = decode_query(request, ledger_proofs.ProofQuery)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await ledger_proofs.inclusion(conn, actor_of(request), event_id, query))
 
 
 async def consistency(request: web.Request) -> web.Response:
     """Prove that the ledger of a signed head extends an older one: nothing in between was changed."""
     query = decode_query(request, ledger_proofs.ConsistencyQuery)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await ledger_proofs.consistency(conn, query))
 
 
 async def list_events(request: web.Request) -> web.Response:
     """List the organisation's ledger events, newest first, with filters."""
     query = decode_query(request, audit.AuditQuery)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await audit.list_events(conn, actor_of(request), query))
 
 

@@ -22,7 +22,7 @@ from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection, Pool, connection
+from core_api.database import Connection, Pool, connection, system_connection
 from core_api.revoking import record, sign_out_everywhere
 from kernel.errors import ConflictError, NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
@@ -186,7 +186,7 @@ async def refresh(
         RateLimitedError: the sign-in was refreshed more often than any client needs.
     """
     digest = _digest(command.refresh_token)
-    async with connection(pool) as conn, conn.transaction():
+    async with system_connection(pool) as conn, conn.transaction():
         await conn.execute(QUERIES["hold_login_of_token"], digest)
         row = await conn.fetchrow(QUERIES["fetch_refresh_token"], digest)
         verdict = judge(row, grace=timedelta(seconds=settings.refresh_grace_s), now=now)
@@ -238,7 +238,7 @@ async def sign_out(
     now: datetime,
 ) -> SignedOut:
     """End the caller's sign-in, or all of them; a token that came without a sign-in is taken back alone."""
-    async with connection(pool) as conn, conn.transaction():
+    async with connection(pool, actor) as conn, conn.transaction():
         if command.everywhere:
             taken = await sign_out_everywhere(conn, actor.user_id, settings=settings, now=now)
         elif actor.login_id is not None:

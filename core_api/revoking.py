@@ -17,7 +17,7 @@ import asyncpg
 import structlog
 from aiohttp import web
 
-from core_api.database import POOL, Connection, Pool, connection
+from core_api.database import POOL, Connection, Pool, system_connection
 from kernel.errors import DomainError, NotFoundError, UnavailableError
 from kernel.revocation import REVOCATIONS, Revocation, Revocations, before
 from kernel.settings import Settings
@@ -58,7 +58,7 @@ async def tell(pool: Pool, revocations: Revocations, *, since: datetime, now: da
     Raises:
         UnavailableError: PostgreSQL or Redis is away.
     """
-    async with connection(pool) as conn:
+    async with system_connection(pool) as conn:
         rows = await conn.fetch(QUERIES["list_revocations"], since, now)
     found = [
         Revocation(str(row["user_id"]), row["mark"], int(row["expires_at"].timestamp()) + 1) for row in rows
@@ -70,7 +70,7 @@ async def tell(pool: Pool, revocations: Revocations, *, since: datetime, now: da
 
 async def sweep(pool: Pool, *, window_s: int, now: datetime) -> None:
     """Delete what no longer matters: revocations of dead tokens, windows of failed sign-ins that are over."""
-    async with connection(pool) as conn:
+    async with system_connection(pool) as conn:
         await conn.execute(QUERIES["delete_expired_revocations"], now)
         await conn.execute(THROTTLE["delete_old_attempts"], now - timedelta(seconds=window_s))
         await conn.execute(THROTTLE["delete_old_networks"], now - MINUTE)

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 from uuid_utils.compat import uuid7
 
-from core_api.database import Connection, Pool
+from core_api.database import Connection, Pool, system_connection
 from core_api.passwords import hash_password
 from kernel.events import Role
 from sql import named
@@ -211,7 +211,7 @@ async def seed_demo(
         NewUser(email=f"student-{n:05}@demo.example", role=Role.student, full_name=f"Student {n:05}")
         for n in range(1, students + 1)
     ]
-    async with pool.acquire() as conn, conn.transaction():
+    async with system_connection(pool) as conn, conn.transaction():
         organisation_id = await create_organisation(conn, organisation, now=now)
         ids = await create_users(conn, organisation_id, [*accounts, *candidates], rounds=rounds, now=now)
         by_email = {user.email: ids[n] for n, user in enumerate(accounts)}

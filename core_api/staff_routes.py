@@ -21,7 +21,7 @@ from kernel.web import SETTINGS, Route, decode_query, send_json
 async def create_exam(request: web.Request) -> web.Response:
     """Create an exam; candidates see it once it is published."""
     command = await read_json(request, exams.NewExam)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         exam = await exams.create(conn, actor_of(request), command, now=datetime.now(UTC))
     return send_json(exam, status=201)
 
@@ -38,7 +38,7 @@ async def unpublish(request: web.Request) -> web.Response:
 
 async def _set_published(request: web.Request, *, published: bool) -> web.Response:
     exam_id = uuid_in_path(request, "exam_id")
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         exam = await exam_changes.set_published(
             conn, actor_of(request), exam_id, published=published, now=datetime.now(UTC)
         )
@@ -65,7 +65,7 @@ async def create_links(request: web.Request) -> web.Response:
 async def session(request: web.Request) -> web.Response:
     """Return a proctor session with its latest events."""
     session_id, actor = session_id_in_path(request), actor_of(request)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         found = await session_views.fetch(conn, actor, session_id)
     candidate = found.candidate_id
     request.app[VIEWS].note(actor, "session", session_id, now=datetime.now(UTC), subject_id=candidate)
@@ -89,7 +89,7 @@ async def list_exam_sessions(request: web.Request) -> web.Response:
 async def _list_sessions(
     request: web.Request, query: session_views.ListExamSessions, exam_id: UUID | None
 ) -> web.Response:
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         rows, paging = await session_views.list_visible(conn, actor_of(request), query, exam_id)
     return send_json(Envelope(data=rows, paging=paging))
 
@@ -107,7 +107,7 @@ async def list_events_of_type(request: web.Request) -> web.Response:
 async def _list_events(request: web.Request, event_type: EventType | None) -> web.Response:
     session_id = session_id_in_path(request)
     query = decode_query(request, session_events.ListEvents)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         row = await session_views.require_visible(conn, actor_of(request), session_id)
         events, paging = await session_events.list_of_session(conn, row, query, event_type)
     return send_json(Envelope(data=events, paging=paging))
@@ -118,7 +118,7 @@ async def attempt_monitoring(request: web.Request) -> web.Response:
     attempt_id = uuid_in_path(request, "attempt_id")
     query = decode_query(request, monitoring.MonitoringQuery)
     actor = actor_of(request)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         found = await monitoring.fetch(conn, actor, attempt_id, query)
     candidate = found.attempt.student_id
     request.app[VIEWS].note(actor, "attempt", attempt_id, now=datetime.now(UTC), subject_id=candidate)
@@ -129,7 +129,7 @@ async def exam_analytics(request: web.Request) -> web.Response:
     """Return an exam's attempts and monitoring in numbers, and a page of its students."""
     exam_id = uuid_in_path(request, "exam_id")
     query = decode_query(request, reporting.AnalyticsQuery)
-    async with connection(request.app[POOL]) as conn:
+    async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await reporting.exam_analytics(conn, actor_of(request), exam_id, query))
 
 

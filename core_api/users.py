@@ -143,7 +143,7 @@ async def create(
         with checker.place():
             hashed = await checker.hash(command.password)
     user_id, active, verified = uuid7(), True, True
-    async with connection(pool) as conn, conn.transaction():
+    async with connection(pool, actor) as conn, conn.transaction():
         row = await conn.fetchrow(
             QUERIES["insert_user"],
             user_id,
@@ -182,7 +182,7 @@ async def set_active(
         ConflictError: they are its last active admin.
     """
     taken: list[Revocation] = []
-    async with connection(pool) as conn, conn.transaction():
+    async with connection(pool, actor) as conn, conn.transaction():
         role, was_active = await _hold(conn, actor, user_id)
         if was_active != active:
             if not active:
@@ -213,7 +213,7 @@ async def set_role(
         InvalidInputError: a service never becomes a person, nor the other way round.
     """
     taken: list[Revocation] = []
-    async with connection(pool) as conn, conn.transaction():
+    async with connection(pool, actor) as conn, conn.transaction():
         role, was_active = await _hold(conn, actor, user_id)
         if role != command.role:
             if Role.service in {role, command.role}:

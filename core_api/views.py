@@ -18,9 +18,9 @@ import structlog
 from aiohttp import web
 
 from core_api.actors import Actor
-from core_api.database import AWAY, POOL, Pool
+from core_api.database import POOL, Pool, system_connection
 from core_api.ledger import Entry, append_all, by
-from kernel.errors import OverloadedError
+from kernel.errors import OverloadedError, UnavailableError
 from kernel.runtime import LEDGER_VIEWS_WAITING
 from kernel.web import SETTINGS
 
@@ -63,7 +63,7 @@ class Views:
             await asyncio.sleep(FLUSH_S)
             try:
                 await self.flush()
-            except (*AWAY, asyncpg.PostgresError) as error:
+            except (UnavailableError, asyncpg.PostgresError) as error:
                 log.warning("views_wait", waiting=len(self._waiting), error=type(error).__name__)
                 await asyncio.sleep(RETRY_S)
 
@@ -81,7 +81,7 @@ class Views:
         while self._waiting:
             LEDGER_VIEWS_WAITING.set(len(self._waiting))
             chunk = [self._waiting[n] for n in range(min(EVENTS_PER_STATEMENT, len(self._waiting)))]
-            async with self._pool.acquire() as conn:
+            async with system_connection(self._pool) as conn:
                 await append_all(conn, chunk)
             for _ in chunk:
                 self._waiting.popleft()
@@ -102,5 +102,5 @@ async def keep_views(app: web.Application) -> AsyncIterator[None]:
     await task
     try:
         await views.flush()
-    except (*AWAY, asyncpg.PostgresError):
+    except (UnavailableError, asyncpg.PostgresError):
         log.exception("views_lost")

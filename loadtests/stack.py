@@ -16,6 +16,7 @@ import asyncpg
 import msgspec
 import orjson
 
+from core_api.database import ask_as_system
 from core_api.seeding import NewUser, create_users
 from kernel.events import Mode, Role
 from loadtests.client import Seat
@@ -133,6 +134,7 @@ async def make_candidates(database_url: str, organisation_id: UUID, emails: Sequ
     """Make candidates without passwords; who is there already stays."""
     conn = await asyncpg.connect(database_url)
     try:
+        await ask_as_system(conn)
         users = [
             NewUser(email=email, role=Role.student, full_name=email.partition("@")[0]) for email in emails
         ]

@@ -4,7 +4,7 @@
 -- $1 exam_id uuid, $2 organisation uuid, $3 student uuid
 -- The exam whether published or not, and the student's latest attempt at it: one that runs goes on after all else closes.
 SELECT e.id, e.is_published, e.duration_minutes, e.enable_monitoring,
-       EXISTS (SELECT FROM assignments s WHERE s.exam_id = e.id) AS is_restricted,
+       EXISTS (SELECT FROM restricted_exams s WHERE s.exam_id = e.id) AS is_restricted,
        a.id AS attempt_id, a.status, a.expires_at
 FROM exams e
 LEFT JOIN LATERAL (

@@ -113,7 +113,6 @@ SELECT version, evaluation_id, key, snapshot_sha256 FROM evaluation_versions WHE
 
 -- name: list_kinds
 -- $1 evaluation_version_id, published; $2 question_ids uuid[]
-SELECT i.question_id, v.kind
-FROM evaluation_items i
-JOIN question_versions v ON v.id = i.question_version_id
-WHERE i.evaluation_version_id = $1 AND i.question_id = ANY ($2::uuid[]);
+SELECT question_id, kind
+FROM item_kinds
+WHERE evaluation_version_id = $1 AND question_id = ANY ($2::uuid[]);

@@ -104,7 +104,7 @@ LEFT JOIN LATERAL (
     ORDER BY started_at DESC, id DESC LIMIT 1
 ) a ON true
 WHERE e.organisation_id = $1 AND e.is_published AND ($3::uuid IS NULL OR e.id < $3)
-  AND (NOT EXISTS (SELECT FROM assignments s WHERE s.exam_id = e.id)
+  AND (NOT EXISTS (SELECT FROM restricted_exams s WHERE s.exam_id = e.id)
        OR EXISTS (SELECT FROM assignments s
                   WHERE s.exam_id = e.id AND s.revoked_at IS NULL
                     AND (s.user_id = $2 OR s.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = $2))))

@@ -5,7 +5,7 @@
 -- One row per bucket, type and severity. A back-filled event counts where it happened, not where it arrived.
 SELECT time_bucket($4::interval, coalesce(effective_at, occurred_at)) AS bucket_at, event_type, severity, count(*) AS events,
        count(*) FILTER (WHERE is_violation) AS violations
-FROM events
+FROM seen_events
 WHERE session_id = ANY ($1::bigint[]) AND occurred_at >= $2 AND occurred_at < $3
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;
@@ -15,7 +15,7 @@ ORDER BY 1, 2, 3;
 -- By session, then by sequence.
 SELECT m.id, m.proctor_session_id, m.sequence_number, m.event_type, m.event_name, m.severity, m.is_violation, m.is_late,
        m.data_payload, m.is_anomaly, m.anomaly_score, m.description, m.client_timestamp, m.server_timestamp, m.effective_at
-FROM monitoring_events m
+FROM seen_monitoring_events m
 WHERE m.proctor_session_id = ANY ($1::bigint[]) AND m.server_timestamp >= $2 AND m.server_timestamp < $3
   AND (m.proctor_session_id, m.sequence_number) > ($4, $5)
 ORDER BY m.proctor_session_id, m.sequence_number
@@ -24,7 +24,7 @@ LIMIT $6;
 -- name: list_gaps
 -- $1 session_ids bigint[], $2 limit. A gap that has ended has two rows; the one that says how it ended is shown.
 SELECT DISTINCT ON (session_id, started_at) session_id, started_at, ended_at, class, missed
-FROM heartbeat_gaps
+FROM seen_gaps
 WHERE session_id = ANY ($1::bigint[])
 ORDER BY session_id, started_at, state
 LIMIT $2;

@@ -101,7 +101,7 @@ WHERE s.organisation_id = $1
 -- name: list_recent_events
 -- $1 session_id bigint, $2 from timestamptz, $3 before timestamptz, $4 limit. Newest first.
 SELECT seq, event_type, event_name, severity, is_violation, occurred_at
-FROM events
+FROM seen_events
 WHERE session_id = $1 AND occurred_at >= $2 AND occurred_at < $3
 ORDER BY seq DESC
 LIMIT $4;
@@ -111,7 +111,7 @@ LIMIT $4;
 -- $7 severity_min or null, $8 is_violation or null, $9 limit. In order of sequence.
 SELECT seq, event_type, event_name, severity, is_violation, is_late, payload::text AS payload, client_at, occurred_at,
        effective_at
-FROM events
+FROM seen_events
 WHERE session_id = $1 AND occurred_at >= $2 AND occurred_at < $3 AND seq > $4
   AND ($5::smallint IS NULL OR event_type = $5) AND ($6::smallint IS NULL OR severity = $6)
   AND ($7::smallint IS NULL OR severity >= $7) AND ($8::boolean IS NULL OR is_violation = $8)

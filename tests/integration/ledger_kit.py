@@ -11,6 +11,7 @@ import asyncpg
 import msgspec
 import psycopg
 
+from core_api.database import ask_as_system
 from core_api.ledger import Entry, append_all
 from kernel.checkpoints import Head, Keys, new_key_pem, open_head, read_keys
 from kernel.merkle import leaf_hash, root_of
@@ -70,9 +71,15 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
             for table in tables:
                 conn.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER".encode())
 
+    async def core(self) -> Any:
+        """Return a connection as the core API has it where no person asks."""
+        conn = await asyncpg.connect(self.core_url)
+        await ask_as_system(conn)
+        return conn
+
     async def append(self, count: int = 1, **more: Any) -> list[UUID]:
         """Append as the core API does, in one transaction."""
-        conn = await asyncpg.connect(self.core_url)
+        conn = await self.core()
         try:
             return await append_all(conn, [entry(number=n, **more) for n in range(count)])
         finally:

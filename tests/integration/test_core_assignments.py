@@ -87,6 +87,19 @@ async def test_a_group_reaches_its_members_and_a_revoked_assignment_nobody_e3(
         assert await titles(api, "student") == ["Algebra"]
 
 
+async def test_a_group_that_keeps_an_exam_closed_is_not_deleted_e3(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        made = await make_exam(api)
+        group = await make_group(api, "other_student")
+        await assign(api, made, group_ids=[group])
+
+        assert (await api.call("DELETE", f"/api/admin/groups/{group}", "admin")).status == 409
+        assert (await try_start(api, made)).status == 404
+        assert (await try_start(api, made, "other_student")).status == 201
+
+
 async def test_a_window_that_is_not_open_is_shown_and_not_started_e3(
     database: str, database_as: DatabaseAs
 ) -> None:

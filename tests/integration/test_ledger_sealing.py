@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import asyncpg
 import psycopg
 import pytest
 
@@ -55,7 +54,7 @@ async def test_an_event_is_stored_as_it_was_given_and_sealed_after_the_commit_l1
 
 
 async def test_no_append_waits_for_an_open_transaction_which_then_takes_later_positions(log: Log) -> None:
-    slow = await asyncpg.connect(log.core_url)
+    slow = await log.core()
     transaction = slow.transaction()
     await transaction.start()
     late = await append(slow, entry(kind="late.committed"))
@@ -71,7 +70,7 @@ async def test_no_append_waits_for_an_open_transaction_which_then_takes_later_po
 
 
 async def test_what_is_rolled_back_or_cut_off_leaves_nothing_behind(log: Log) -> None:
-    conn = await asyncpg.connect(log.core_url)
+    conn = await log.core()
     aborted = conn.transaction()
     await aborted.start()
     await append(conn, entry())
@@ -89,7 +88,7 @@ async def test_what_is_rolled_back_or_cut_off_leaves_nothing_behind(log: Log) ->
 
 async def test_concurrent_appends_while_the_sealer_works_are_each_sealed_once(log: Log) -> None:
     async def write(number: int) -> None:
-        conn = await asyncpg.connect(log.core_url)
+        conn = await log.core()
         for n in range(40):
             async with conn.transaction():
                 await append(conn, entry(number * 1000 + n))
@@ -264,7 +263,7 @@ async def test_erasing_a_person_leaves_a_valid_log_that_says_nothing_of_them_g2(
     assert b"someone" not in body
     assert b"192.0.2.7" not in body
 
-    conn = await asyncpg.connect(log.core_url)
+    conn = await log.core()
     await erase_person(conn, person)
     await conn.close()
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -277,7 +276,7 @@ async def test_a_changed_personal_value_is_named_and_an_erased_one_is_fine(log: 
 
 async def test_erasing_a_person_leaves_the_log_valid_g2(log: Log) -> None:
     ((person,),) = log.rows("SELECT DISTINCT person_id FROM ledger_salts")
-    conn = await asyncpg.connect(log.core_url)
+    conn = await log.core()
     await erase_person(conn, person)
     await conn.close()
 
