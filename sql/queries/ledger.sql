@@ -19,13 +19,14 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::
 DELETE FROM ledger_salts WHERE person_id = $1;
 
 -- name: fetch_leaf
--- $1 event uuid, $2 organisation, $3 user, $4 whole organisation boolean, $5 kinds that a candidate may fetch text[]
+-- $1 event uuid, $2 organisation, $3 user, $4 whole organisation boolean, $5 kinds that a candidate may fetch text[],
+-- $6 is candidate boolean: they see those kinds about themselves; everybody else what they did.
 -- position is null while the event waits for the sealer.
 SELECT e.body, l.position
 FROM ledger_events e
 LEFT JOIN ledger_leaves l ON l.event_id = e.id
 WHERE e.id = $1 AND e.organisation_id = $2
-  AND ($4 OR e.actor_id = $3 OR (e.subject_id = $3 AND e.kind = ANY ($5::text[])));
+  AND ($4 OR (NOT $6::boolean AND e.actor_id = $3) OR ($6 AND e.subject_id = $3 AND e.kind = ANY ($5::text[])));
 
 -- name: find_head
 -- $1 size bigint or null. The smallest signed head of at least that size; without one the newest.
