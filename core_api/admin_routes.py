@@ -102,7 +102,9 @@ async def update_student_profile(request: web.Request) -> web.Response:
     user_id = uuid_in_path(request, "user_id")
     command = await read_json(request, profiles.UpdateStudent)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await profiles.update_student(conn, actor_of(request), user_id, command))
+        return send_json(
+            await profiles.update_student(conn, actor_of(request), user_id, command, now=datetime.now(UTC))
+        )
 
 
 async def get_organisation(request: web.Request) -> web.Response:
@@ -115,7 +117,9 @@ async def update_organisation(request: web.Request) -> web.Response:
     """Rename the organisation, or open it to registration where the installation allows that."""
     command = await read_json(request, users.UpdateOrganisation)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await users.update_organisation(conn, actor_of(request), command))
+        return send_json(
+            await users.update_organisation(conn, actor_of(request), command, now=datetime.now(UTC))
+        )
 
 
 async def list_permissions(request: web.Request) -> web.Response:
@@ -131,14 +135,16 @@ async def grant_permission(request: web.Request) -> web.Response:
     exam_id = uuid_in_path(request, "exam_id")
     command = await read_json(request, permissions.Grant)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await permissions.grant(conn, actor_of(request), exam_id, command))
+        return send_json(
+            await permissions.grant(conn, actor_of(request), exam_id, command, now=datetime.now(UTC))
+        )
 
 
 async def revoke_permission(request: web.Request) -> web.Response:
     """Take a permission back."""
     exam_id, user_id = uuid_in_path(request, "exam_id"), uuid_in_path(request, "user_id")
     async with connection(request.app[POOL]) as conn:
-        await permissions.revoke(conn, actor_of(request), exam_id, user_id)
+        await permissions.revoke(conn, actor_of(request), exam_id, user_id, now=datetime.now(UTC))
     return web.Response(status=204)
 
 
@@ -169,14 +175,16 @@ async def update_group(request: web.Request) -> web.Response:
     group_id = uuid_in_path(request, "group_id")
     command = await read_json(request, groups.UpdateGroup)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await groups.update(conn, actor_of(request), group_id, command))
+        return send_json(
+            await groups.update(conn, actor_of(request), group_id, command, now=datetime.now(UTC))
+        )
 
 
 async def delete_group(request: web.Request) -> web.Response:
     """Delete a group; its members stay people of the organisation. One in use is a 409."""
     group_id = uuid_in_path(request, "group_id")
     async with connection(request.app[POOL]) as conn:
-        await groups.delete(conn, actor_of(request), group_id)
+        await groups.delete(conn, actor_of(request), group_id, now=datetime.now(UTC))
     return web.Response(status=204)
 
 
@@ -201,7 +209,7 @@ async def remove_member(request: web.Request) -> web.Response:
     """Take somebody out of a group."""
     group_id, user_id = uuid_in_path(request, "group_id"), uuid_in_path(request, "user_id")
     async with connection(request.app[POOL]) as conn:
-        await groups.remove_member(conn, actor_of(request), group_id, user_id)
+        await groups.remove_member(conn, actor_of(request), group_id, user_id, now=datetime.now(UTC))
     return web.Response(status=204)
 
 
