@@ -7,6 +7,7 @@ row fails the test.
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -256,6 +257,40 @@ async def test_where_somebody_signed_in_from_is_kept_beside_the_ledger_and_can_b
 
         (event,) = (await api.get("/api/ledger/events?kind=auth.signed_in", "admin")).body["events"]
         assert event["personal"] == {"address": None, "user_agent": None}
+
+
+async def test_the_audit_log_names_who_did_what_from_where_decision_14(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        teacher, student = api.people["teacher"].id, api.people["student"].id
+        await (await _sign_in(api))()
+        await api.start_session()
+        await api.post(f"/api/admin/users/{student}/lock", "admin")
+
+        async def listed(path: str, by: str = "admin") -> list[dict[str, Any]]:
+            answer = await api.get(path, by)
+            assert answer.status == 200, answer.body
+            logs: list[dict[str, Any]] = answer.body["audit_logs"]
+            return logs
+
+        lock, sign_in = await listed("/api/admin/audit-logs")
+        assert (lock["action"], lock["resource_type"], lock["resource_id"]) == (
+            "user.locked",
+            "user",
+            str(student),
+        )
+        assert (sign_in["action"], sign_in["user_id"]) == ("auth.signed_in", str(teacher))
+        assert (sign_in["ip_address"], sign_in["user_agent"][:7]) == ("127.0.0.1", "Python/")
+        assert await listed("/admin/audit-logs?action=user.locked") == [lock]
+        assert await listed(f"/api/admin/audit-logs?user_id={teacher}") == [sign_in]
+        assert await listed(f"/api/admin/audit-logs?resource_type=user&resource_id={student}") == [lock]
+        assert await listed(f"/api/admin/audit-logs?from={quote(lock['created_at'])}") == [lock]
+        assert await listed(f"/api/admin/audit-logs?to={quote(lock['created_at'])}") == [sign_in]
+        first = (await api.get("/api/admin/audit-logs?limit=1", "admin")).body
+        assert await listed(f"/api/admin/audit-logs?limit=1&cursor={first['next_cursor']}") == [sign_in]
+        assert await listed("/api/admin/audit-logs", "boss") == []
+        assert (await api.get("/api/admin/audit-logs?actor=x", "admin")).status == 422
 
 
 async def test_what_changes_nothing_leaves_nothing_on_the_ledger_l1(
