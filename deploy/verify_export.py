@@ -2,7 +2,7 @@
 Verify an exported Veritas ledger, or a candidate's receipt, without Veritas.
 
     python verify_export.py ledger.ndjson --key 'veritas/ledger+1a2b3c4d+AbCd…' [--witness FILE] [--head FILE]
-    python verify_export.py --receipt receipt.json --key …
+    python verify_export.py --receipt receipt.json … --key …
 
 A receipt is what a candidate fetches from /api/student/attempts/{attempt_id}/receipt, or the proof of any
 one event.
@@ -278,13 +278,26 @@ def verify_receipt(path: str, given_keys: list[str]) -> str:
         raise WrongError(f"the receipt cannot be read ({type(error).__name__}: {error})") from error
 
 
+def verify_receipts(paths: list[str], given_keys: list[str]) -> int:
+    """Check saved receipts and print a line about each; return the exit code."""
+    wrong = 0
+    for path in paths:
+        where = f"{path}: " if len(paths) > 1 else ""
+        try:
+            print(where + verify_receipt(path, given_keys))
+        except WrongError as error:
+            print(f"WRONG: {where}{error}")
+            wrong += 1
+    return 1 if wrong else 0
+
+
 def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("export", nargs="?", help="file that `veritas ledger export` has written")
-    parser.add_argument("--receipt", help="a saved receipt, or the proof of one event")
+    parser.add_argument("--receipt", nargs="+", help="saved receipts, or proofs of single events")
     parser.add_argument(
         "--key", action="append", default=[], help="public key, as text or a PEM file; may be repeated"
     )
@@ -295,9 +308,8 @@ def main() -> int:
         parser.error("give an export, or --receipt with --key")
     try:
         if arguments.receipt:
-            print(verify_receipt(arguments.receipt, arguments.key))
-        else:
-            print(verify_export(arguments.export, arguments))
+            return verify_receipts(arguments.receipt, arguments.key)
+        print(verify_export(arguments.export, arguments))
     except WrongError as error:
         print(f"WRONG: {error}")
         return 1
