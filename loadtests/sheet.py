@@ -36,7 +36,7 @@ class Sheet:
         self.drafts = 0  # that the server has accepted
         self.receipt: dict[str, Any] = {}
         self._http = http
-        self._url = f"{url}/api/student/attempts/{attempt_id}"
+        self.url = f"{url}/api/student/attempts/{attempt_id}"
         self._token = token
         self._dice = dice
         self._items: list[dict[str, Any]] = []
@@ -47,7 +47,7 @@ class Sheet:
 
     async def open(self) -> None:
         """Fetch the questions."""
-        reply = await call(self._http, "GET", f"{self._url}/paper", token=self._token)
+        reply = await call(self._http, "GET", f"{self.url}/paper", token=self._token)
         self._items = reply["paper"]["items"]
 
     def write(self, question: int) -> None:
@@ -67,7 +67,7 @@ class Sheet:
             return
         try:
             body = {"answers": drafts}
-            saved = await call(self._http, "PUT", f"{self._url}/answers", token=self._token, body=body)
+            saved = await call(self._http, "PUT", f"{self.url}/answers", token=self._token, body=body)
         except (StackError, TimeoutError, asyncio.CancelledError):
             self._unsaved |= {draft["question_id"] for draft in drafts}
             raise
@@ -103,13 +103,13 @@ class Sheet:
             "Content-Type": "application/json",
             "Idempotency-Key": self._key,
         }
-        url = f"{self._url}/submit"
+        url = f"{self.url}/submit"
         async with self._http.post(url, data=self._body, headers=headers, timeout=DEADLINE) as response:
             return response.status, orjson.loads(await response.read())
 
     async def fetch_receipt(self) -> dict[str, Any]:
         """Return the receipt as it is kept: the ledger's proof is in it once it is sealed."""
-        return await call(self._http, "GET", f"{self._url}/receipt", token=self._token)
+        return await call(self._http, "GET", f"{self.url}/receipt", token=self._token)
 
 
 def _without_place(receipt: dict[str, Any]) -> dict[str, Any]:
