@@ -11,6 +11,7 @@ from core_api import groups, permissions, profiles, sessions, users
 from core_api.account_routes import CHECKER
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
+from core_api.views import VIEWS
 from core_api.wire import Envelope, read_json, session_id_in_path, uuid_in_path
 from kernel.access import Action
 from kernel.revocation import REVOCATIONS
@@ -44,9 +45,11 @@ async def create_user(request: web.Request) -> web.Response:
 
 async def get_user(request: web.Request) -> web.Response:
     """Return one person of the organisation."""
-    user_id = uuid_in_path(request, "user_id")
+    user_id, actor = uuid_in_path(request, "user_id"), actor_of(request)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await users.fetch(conn, actor_of(request), user_id))
+        user = await users.fetch(conn, actor, user_id)
+    request.app[VIEWS].note(actor, "user", user_id, now=datetime.now(UTC), subject_id=user_id)
+    return send_json(user)
 
 
 async def lock_user(request: web.Request) -> web.Response:
@@ -92,9 +95,11 @@ async def set_role(request: web.Request) -> web.Response:
 
 async def get_student_profile(request: web.Request) -> web.Response:
     """Return everything kept of a student."""
-    user_id = uuid_in_path(request, "user_id")
+    user_id, actor = uuid_in_path(request, "user_id"), actor_of(request)
     async with connection(request.app[POOL]) as conn:
-        return send_json(await profiles.fetch_student(conn, actor_of(request), user_id))
+        profile = await profiles.fetch_student(conn, actor, user_id)
+    request.app[VIEWS].note(actor, "student_profile", user_id, now=datetime.now(UTC), subject_id=user_id)
+    return send_json(profile)
 
 
 async def update_student_profile(request: web.Request) -> web.Response:

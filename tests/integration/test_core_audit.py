@@ -5,6 +5,7 @@ ACTS is the table: what is done, by whom, and the kinds it leaves. A route that 
 row fails the test.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
@@ -111,7 +112,7 @@ def test_every_route_that_changes_something_says_what_it_leaves_on_the_ledger_l1
 
 
 async def events(api: Api) -> dict[str, Any]:
-    rows = await api.owner.fetch("SELECT id, kind, actor_id, body FROM ledger_events ORDER BY id")
+    rows = await api.owner.fetch("SELECT id, kind, actor_id, subject_id, body FROM ledger_events ORDER BY id")
     return {str(row["id"]): row for row in rows}
 
 
@@ -291,6 +292,38 @@ async def test_the_audit_log_names_who_did_what_from_where_decision_14(
         assert await listed(f"/api/admin/audit-logs?limit=1&cursor={first['next_cursor']}") == [sign_in]
         assert await listed("/api/admin/audit-logs", "boss") == []
         assert (await api.get("/api/admin/audit-logs?actor=x", "admin")).status == 422
+
+
+VIEWED: Final[dict[str, tuple[str, bool]]] = {
+    "/admin/users/{user_id}": ("user.viewed", True),
+    "/admin/users/{user_id}/student-profile": ("student_profile.viewed", True),
+    "/proctor/session/{id}": ("session.viewed", True),
+    "/proctor/session/{id}/events": ("session_events.viewed", True),
+    "/proctor/session/{id}/events/{type}": ("session_events.viewed", True),
+    "/teacher/attempts/{attempt_id}/monitoring": ("attempt.viewed", True),
+    "/teacher/submissions/{submission_id}": ("submission.viewed", True),
+    "/teacher/exams/{exam_id}/submissions": ("exam_submissions.viewed", False),
+    "/teacher/exams/{exam_id}/analytics": ("exam_analytics.viewed", False),
+}
+
+
+async def test_every_sensitive_view_is_on_the_ledger_with_its_subject_a6(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        world = await furnish(api)
+        before = len(await events(api))
+        for path in VIEWED:
+            assert await ask(world, ("GET", path), "admin") == 200
+        async with asyncio.timeout(10):
+            while len(await events(api)) < before + len(VIEWED):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+        added = list((await events(api)).values())[before:]
+        student = api.people["student"].id
+        expected = sorted((kind, student if about else None) for kind, about in VIEWED.values())
+        assert sorted((row["kind"], row["subject_id"]) for row in added) == expected
+        assert {row["actor_id"] for row in added} == {api.people["admin"].id}
 
 
 async def test_what_changes_nothing_leaves_nothing_on_the_ledger_l1(
