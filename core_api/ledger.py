@@ -66,7 +66,7 @@ def by(
         aggregate_type: the noun of the durable record.
         aggregate_id: its id, of any kind.
         now: when.
-        subject_id: the candidate whom it is about, so that they may fetch its proof.
+        subject_id: whom it is about; a candidate may fetch the proof of `CANDIDATE_KINDS` about themselves.
         detail: ids and facts, JSON.
         personal: what is to be erasable.
     """
