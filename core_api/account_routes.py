@@ -11,6 +11,7 @@ from core_api import accounts, launches, logins, profiles
 from core_api.actors import KEYRING, actor_of
 from core_api.database import POOL, connection, system_connection
 from core_api.passwords import PasswordChecker
+from core_api.sign_ins import Origin
 from core_api.throttle import LIMITS
 from core_api.wire import address_of, read_json
 from kernel.access import Action
@@ -47,7 +48,7 @@ async def login(request: web.Request) -> web.Response:
         keyring=app[KEYRING],
         settings=app[SETTINGS],
         limits=app[LIMITS],
-        address=address_of(request),
+        origin=Origin(address=address_of(request), user_agent=request.headers.get("User-Agent")),
         now=datetime.now(UTC),
     )
     return send_json(signed_in)
@@ -109,7 +110,7 @@ async def update_me(request: web.Request) -> web.Response:
     """Change the caller's own profile; what is left out stays as it is."""
     command = await read_json(request, profiles.UpdateProfile)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await profiles.update(conn, actor_of(request), command))
+        return send_json(await profiles.update(conn, actor_of(request), command, now=datetime.now(UTC)))
 
 
 async def change_password(request: web.Request) -> web.Response:

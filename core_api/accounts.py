@@ -11,12 +11,14 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import logins, throttle
+from core_api import ledger, logins, sign_ins, throttle
 from core_api.actors import Actor
-from core_api.database import Pool, system_connection
+from core_api.database import Connection, Pool, system_connection
+from core_api.ledger import Personal
 from core_api.logins import SignedIn, user_of
 from core_api.passwords import PASSWORD_BYTES_MAX, PasswordChecker
 from core_api.revoking import sign_out_everywhere
+from core_api.sign_ins import Origin
 from core_api.throttle import Limits
 from core_api.wire import NO_NUL, Text200
 from kernel.errors import ConflictError, ForbiddenError, InvalidInputError, NotAuthenticatedError
@@ -87,7 +89,7 @@ async def sign_in(
     keyring: Keyring,
     settings: Settings,
     limits: Limits,
-    address: IPv4Address | IPv6Address | None,
+    origin: Origin,
     now: datetime,
 ) -> SignedIn:
     """
@@ -100,7 +102,7 @@ async def sign_in(
         NotAuthenticatedError: no active account with this password.
         RateLimitedError: too many sign-ins wait already, or too many failed from here.
     """
-    source = throttle.source_of(address, command.email, limits)
+    source = throttle.source_of(origin.address, command.email, limits)
     with checker.place():
         async with system_connection(pool) as conn:
             await throttle.begin(conn, source, limits, now=now)
@@ -111,11 +113,13 @@ async def sign_in(
             async with conn.transaction():
                 await throttle.forget(conn, source)
                 generation = row["token_generation"]
-                if await conn.fetchval(LOGINS["record_login"], row["id"], now, address, generation):
+                if await conn.fetchval(LOGINS["record_login"], row["id"], now, origin.address, generation):
+                    await sign_ins.record(conn, "auth.signed_in", user_of(row), now=now, origin=origin)
                     return await logins.begin(
                         conn, user_of(row), generation=generation, keyring=keyring, settings=settings, now=now
                     )
-        await throttle.fail(conn, source, limits, now=now)
+        organisation_id = None if row is None else row["organisation_id"]
+        await throttle.fail(conn, source, limits, now=now, organisation_id=organisation_id)
     raise NotAuthenticatedError("The e-mail address or the password is wrong.")
 
 
@@ -168,7 +172,25 @@ async def register(
         )
         if made is not None:
             await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)
+            await _registered(conn, command, user_id, now=now)
     return Registered()
+
+
+async def _registered(conn: Connection, command: Register, user_id: UUID, *, now: datetime) -> None:
+    await ledger.append(
+        conn,
+        ledger.Entry(
+            kind="user.registered",
+            aggregate_type="user",
+            aggregate_id=str(user_id),
+            organisation_id=command.organisation_id,
+            occurred_at=now,
+            actor_id=user_id,
+            actor_role=Role.student.value,
+            subject_id=user_id,
+            personal={"email": Personal(command.email, user_id)},
+        ),
+    )
 
 
 def _closed() -> ForbiddenError:
@@ -219,7 +241,7 @@ async def change_password(
         matches = await checker.matches(command.current_password, stored)
         if not matches:
             async with system_connection(pool) as conn:
-                await throttle.fail(conn, source, limits, now=now)
+                await throttle.fail(conn, source, limits, now=now, organisation_id=actor.organisation_id)
             raise ForbiddenError("The current password is wrong.")
         hashed = await checker.hash(command.new_password)
     async with system_connection(pool) as conn, conn.transaction():
@@ -227,4 +249,7 @@ async def change_password(
         if await conn.fetchval(PROFILES["set_password"], actor.user_id, hashed, stored) is None:
             raise ConflictError("The password was changed meanwhile.")
         taken = await sign_out_everywhere(conn, actor.user_id, settings=settings, now=now)
+        await ledger.act(
+            conn, actor, "auth.password_changed", actor.user_id, now=now, of="user", subject_id=actor.user_id
+        )
     await revocations.publish([taken])

@@ -11,6 +11,7 @@ from core_api import groups, permissions, profiles, sessions, users
 from core_api.account_routes import CHECKER
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
+from core_api.views import VIEWS
 from core_api.wire import Envelope, read_json, session_id_in_path, uuid_in_path
 from kernel.access import Action
 from kernel.revocation import REVOCATIONS
@@ -44,9 +45,11 @@ async def create_user(request: web.Request) -> web.Response:
 
 async def get_user(request: web.Request) -> web.Response:
     """Return one person of the organisation."""
-    user_id = uuid_in_path(request, "user_id")
+    user_id, actor = uuid_in_path(request, "user_id"), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await users.fetch(conn, actor_of(request), user_id))
+        user = await users.fetch(conn, actor, user_id)
+    request.app[VIEWS].note(actor, "user", user_id, now=datetime.now(UTC), subject_id=user_id)
+    return send_json(user)
 
 
 async def lock_user(request: web.Request) -> web.Response:
@@ -92,9 +95,11 @@ async def set_role(request: web.Request) -> web.Response:
 
 async def get_student_profile(request: web.Request) -> web.Response:
     """Return everything kept of a student."""
-    user_id = uuid_in_path(request, "user_id")
+    user_id, actor = uuid_in_path(request, "user_id"), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await profiles.fetch_student(conn, actor_of(request), user_id))
+        profile = await profiles.fetch_student(conn, actor, user_id)
+    request.app[VIEWS].note(actor, "student_profile", user_id, now=datetime.now(UTC), subject_id=user_id)
+    return send_json(profile)
 
 
 async def update_student_profile(request: web.Request) -> web.Response:
@@ -102,7 +107,9 @@ async def update_student_profile(request: web.Request) -> web.Response:
     user_id = uuid_in_path(request, "user_id")
     command = await read_json(request, profiles.UpdateStudent)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await profiles.update_student(conn, actor_of(request), user_id, command))
+        return send_json(
+            await profiles.update_student(conn, actor_of(request), user_id, command, now=datetime.now(UTC))
+        )
 
 
 async def get_organisation(request: web.Request) -> web.Response:
@@ -115,7 +122,9 @@ async def update_organisation(request: web.Request) -> web.Response:
     """Rename the organisation, or open it to registration where the installation allows that."""
     command = await read_json(request, users.UpdateOrganisation)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await users.update_organisation(conn, actor_of(request), command))
+        return send_json(
+            await users.update_organisation(conn, actor_of(request), command, now=datetime.now(UTC))
+        )
 
 
 async def list_permissions(request: web.Request) -> web.Response:
@@ -131,14 +140,16 @@ async def grant_permission(request: web.Request) -> web.Response:
     exam_id = uuid_in_path(request, "exam_id")
     command = await read_json(request, permissions.Grant)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await permissions.grant(conn, actor_of(request), exam_id, command))
+        return send_json(
+            await permissions.grant(conn, actor_of(request), exam_id, command, now=datetime.now(UTC))
+        )
 
 
 async def revoke_permission(request: web.Request) -> web.Response:
     """Take a permission back."""
     exam_id, user_id = uuid_in_path(request, "exam_id"), uuid_in_path(request, "user_id")
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        await permissions.revoke(conn, actor_of(request), exam_id, user_id)
+        await permissions.revoke(conn, actor_of(request), exam_id, user_id, now=datetime.now(UTC))
     return web.Response(status=204)
 
 
@@ -169,14 +180,16 @@ async def update_group(request: web.Request) -> web.Response:
     group_id = uuid_in_path(request, "group_id")
     command = await read_json(request, groups.UpdateGroup)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await groups.update(conn, actor_of(request), group_id, command))
+        return send_json(
+            await groups.update(conn, actor_of(request), group_id, command, now=datetime.now(UTC))
+        )
 
 
 async def delete_group(request: web.Request) -> web.Response:
     """Delete a group; its members stay people of the organisation. One in use is a 409."""
     group_id = uuid_in_path(request, "group_id")
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        await groups.delete(conn, actor_of(request), group_id)
+        await groups.delete(conn, actor_of(request), group_id, now=datetime.now(UTC))
     return web.Response(status=204)
 
 
@@ -201,7 +214,7 @@ async def remove_member(request: web.Request) -> web.Response:
     """Take somebody out of a group."""
     group_id, user_id = uuid_in_path(request, "group_id"), uuid_in_path(request, "user_id")
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        await groups.remove_member(conn, actor_of(request), group_id, user_id)
+        await groups.remove_member(conn, actor_of(request), group_id, user_id, now=datetime.now(UTC))
     return web.Response(status=204)
 
 

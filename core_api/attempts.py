@@ -11,7 +11,7 @@ import msgspec
 import orjson
 from uuid_utils.compat import uuid7
 
-from core_api import assignments
+from core_api import assignments, ledger
 from core_api.actors import Actor
 from core_api.availability import policy_of
 from core_api.database import Connection
@@ -103,16 +103,22 @@ async def _policy(conn: Connection, actor: Actor, exam: asyncpg.Record, *, now: 
 async def _insert(
     conn: Connection, actor: Actor, exam_id: UUID, policy: Policy, *, now: datetime
 ) -> UUID | None:
-    created: UUID | None = await conn.fetchval(
-        QUERIES["insert_attempt"],
-        uuid7(),
-        exam_id,
-        actor.user_id,
-        now,
-        policy.expires_at(now),
-        policy.attempts_allowed,
-        as_json(policy),
-    )
+    async with conn.transaction():
+        created: UUID | None = await conn.fetchval(
+            QUERIES["insert_attempt"],
+            uuid7(),
+            exam_id,
+            actor.user_id,
+            now,
+            policy.expires_at(now),
+            policy.attempts_allowed,
+            as_json(policy),
+        )
+        if created is not None:
+            detail = {"exam_id": str(exam_id)}
+            await ledger.act(
+                conn, actor, "attempt.started", created, now=now, subject_id=actor.user_id, detail=detail
+            )
     return created
 
 

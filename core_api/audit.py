@@ -1,5 +1,8 @@
 """
-The audit log: the ledger as an admin reads it, newest first (spec.md L-1, A-6).
+The audit log: the ledger as an admin reads it, newest first (spec.md L-1, A-6, decision 14).
+
+Whole, or as `audit_logs`, under the names of the architecture document: without what candidates and the
+system do in attempts, sessions and submissions.
 """
 
 from datetime import datetime
@@ -65,8 +68,83 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     before: Annotated[Instant, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
 
 
-async def list_events(conn: Connection, actor: Actor, query: AuditQuery) -> AuditPage:
-    """Return a page of the organisation's events."""
+class AuditLog(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One entry: who did what to which record, from where. `user_id` is null for the system; address and
+    browser are null where they are not known or were erased; `ledger_position` while it waits for the sealer.
+    """
+
+    id: UUID
+    user_id: UUID | None
+    user_role: str
+    action: str
+    resource_type: str
+    resource_id: str
+    details: dict[str, Any]
+    ip_address: str | None
+    user_agent: str | None
+    created_at: datetime
+    ledger_position: int | None
+
+
+class AuditLogs(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of entries, newest first; `next_cursor` is null on the last page."""
+
+    audit_logs: list[AuditLog]
+    next_cursor: UUID | None
+
+
+class AuditLogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which entries, and which page of them."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+    user_id: Annotated[UUID, Meta(description="Who did it.")] | None = None
+    action: Annotated[Word, Meta(description="Exactly this one, `auth.signed_in` say.")] | None = None
+    resource_type: Annotated[Word, Meta(description="What kind of record.")] | None = None
+    resource_id: Annotated[Word, Meta(description="Which record.")] | None = None
+    since: Annotated[Instant, Meta(description="Inclusive.")] | None = msgspec.field(
+        default=None, name="from"
+    )
+    before: Annotated[Instant, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
+
+
+async def list_logs(conn: Connection, actor: Actor, query: AuditLogQuery) -> AuditLogs:
+    """Return a page of the organisation's audit log."""
+    asked = AuditQuery(
+        limit=query.limit,
+        cursor=query.cursor,
+        kind=query.action,
+        actor_id=query.user_id,
+        aggregate_type=query.resource_type,
+        aggregate_id=query.resource_id,
+        since=query.since,
+        before=query.before,
+    )
+    page = await list_events(conn, actor, asked, routine=False)
+    return AuditLogs(audit_logs=[_log(each) for each in page.events], next_cursor=page.next_cursor)
+
+
+def _log(event: AuditEvent) -> AuditLog:
+    return AuditLog(
+        id=event.event_id,
+        user_id=event.actor_id,
+        user_role=event.actor_role,
+        action=event.kind,
+        resource_type=event.aggregate_type,
+        resource_id=event.aggregate_id,
+        details=event.detail,
+        ip_address=event.personal.get("address") or event.personal.get("network"),
+        user_agent=event.personal.get("user_agent"),
+        created_at=event.occurred_at,
+        ledger_position=event.position,
+    )
+
+
+async def list_events(
+    conn: Connection, actor: Actor, query: AuditQuery, *, routine: bool = True
+) -> AuditPage:
+    """Return a page of the organisation's events; without `routine` those of the audit log."""
     rows = await conn.fetch(
         QUERIES["list_audit_log"],
         actor.organisation_id,
@@ -80,6 +158,7 @@ async def list_events(conn: Connection, actor: Actor, query: AuditQuery) -> Audi
         None if query.before is None else first_id_at(query.before + MILLISECOND),
         query.cursor,
         query.limit + 1,
+        routine,
     )
     more = len(rows) > query.limit
     events = [_event(row) for row in rows[: query.limit]]

@@ -13,6 +13,7 @@ from core_api import (
     attempts,
     availability,
     dashboard,
+    receipts,
     session_views,
     sessions,
     submissions,
@@ -92,7 +93,8 @@ async def submit(request: web.Request) -> web.Response:
         finalised = await submissions.submit(
             conn, actor_of(request), attempt_id, command, asked, now=datetime.now(UTC)
         )
-    return send_json(finalised.receipt, status=201 if finalised.created else 200)
+        receipt = await receipts.submitted(conn, finalised)
+    return send_json(receipt, status=201 if finalised.created else 200)
 
 
 async def submission(request: web.Request) -> web.Response:
@@ -100,6 +102,19 @@ async def submission(request: web.Request) -> web.Response:
     attempt_id = uuid_in_path(request, "attempt_id")
     async with connection(request.app[POOL], actor_of(request)) as conn:
         return send_json(await submissions.fetch_own(conn, actor_of(request), attempt_id))
+
+
+async def receipt(request: web.Request) -> web.Response:
+    """
+    Return the receipt of an attempt as a file to keep, which can be checked without us.
+
+    Its `ledger.status` is `pending` for a second; then position, proof and signed head are in it.
+    """
+    attempt_id = uuid_in_path(request, "attempt_id")
+    async with connection(request.app[POOL], actor_of(request)) as conn:
+        document = await receipts.fetch(conn, actor_of(request), attempt_id)
+    name = f"veritas-receipt-{document.receipt.submission_id}.json"
+    return send_json(document, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 async def own_dashboard(request: web.Request) -> web.Response:
@@ -164,17 +179,21 @@ ROUTES: Final = (
     ),
     Route(
         method="POST", path="/student/attempts/{attempt_id}/submit", handler=submit,
-        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=submissions.Receipt,
+        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
         status=201, also_status=(200,), also_bare=True,
     ),
     Route(
         method="POST", path="/student/exams/{attempt_id}/submit", handler=submit,
-        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=submissions.Receipt,
+        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
         status=201, also_status=(200,), also_bare=True,
     ),
     Route(
         method="GET", path="/student/attempts/{attempt_id}/submission", handler=submission,
         action=Action.attempt_read, tag="Candidates", reply=submissions.Submission, also_bare=True,
+    ),
+    Route(
+        method="GET", path="/student/attempts/{attempt_id}/receipt", handler=receipt,
+        action=Action.attempt_read, tag="Candidates", reply=receipts.Document, also_bare=True,
     ),
     Route(
         method="GET", path="/student/exams/available", handler=available, action=Action.exam_list_available,

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
+from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
@@ -108,17 +109,20 @@ async def create_term(
     """
     if command.parent_id is not None:
         await require_terms(conn, actor, [command.parent_id], path="parent_id")
-    row = await conn.fetchrow(
-        QUERIES["insert_term"],
-        uuid7(),
-        actor.organisation_id,
-        command.kind,
-        command.name,
-        command.parent_id,
-        actor.user_id,
-        now,
-    )
-    created = row is not None
+    async with conn.transaction():
+        row = await conn.fetchrow(
+            QUERIES["insert_term"],
+            uuid7(),
+            actor.organisation_id,
+            command.kind,
+            command.name,
+            command.parent_id,
+            actor.user_id,
+            now,
+        )
+        created = row is not None
+        if row is not None:
+            await ledger.act(conn, actor, "term.created", row["id"], now=now)
     if row is None:
         row = await conn.fetchrow(QUERIES["find_term"], actor.organisation_id, command.kind, command.name)
     assert row is not None, "terms are never deleted"
@@ -164,20 +168,23 @@ async def save_passage(
             actor.user_id,
             now,
         )
+        await ledger.act(conn, actor, "passage.saved", passage_id, now=now)
     return await fetch_passage(conn, actor, passage_id)
 
 
 async def archive_passage(conn: Connection, actor: Actor, passage_id: UUID, *, now: datetime) -> Passage:
     """Take a passage out of use; published evaluations keep it. Raises NotFoundError when not theirs."""
     async with conn.transaction():
-        await _hold_passage(conn, actor, passage_id, archived_too=True)
-        await conn.execute(QUERIES["archive_passage"], passage_id, now)
+        if not await _hold_passage(conn, actor, passage_id, archived_too=True):
+            await conn.execute(QUERIES["archive_passage"], passage_id, now)
+            await ledger.act(conn, actor, "passage.archived", passage_id, now=now)
     return await fetch_passage(conn, actor, passage_id)
 
 
 async def _hold_passage(
     conn: Connection, actor: Actor, passage_id: UUID, *, archived_too: bool = False
-) -> None:
+) -> bool:
+    """Hold one of the caller's and tell whether it is archived; raises NotFoundError, ConflictError."""
     row = await conn.fetchrow(
         QUERIES["hold_passage"], passage_id, actor.organisation_id, actor.user_id, actor.sees_organisation
     )
@@ -185,6 +192,7 @@ async def _hold_passage(
         raise NotFoundError("There is no such passage.")
     if row["archived_at"] is not None and not archived_too:
         raise ConflictError("The passage is archived.")
+    return row["archived_at"] is not None
 
 
 async def fetch_passage(

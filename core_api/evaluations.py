@@ -139,6 +139,7 @@ async def save_draft(
         await conn.execute(QUERIES["clear_items"], version_id)
         points = [item.points for item in command.items]
         await conn.execute(QUERIES["insert_items"], version_id, ids, points)
+        await ledger.act(conn, actor, "evaluation.drafted", version_id, now=now, of="evaluation_version")
     return await fetch(conn, actor, evaluation_id)
 
 

@@ -11,6 +11,7 @@ from aiohttp import web
 from core_api import assignments, exam_changes, exams, grading
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
+from core_api.views import VIEWS
 from core_api.wire import read_json, uuid_in_path
 from kernel.access import Action
 from kernel.web import Route, decode_query, send_json
@@ -114,9 +115,11 @@ async def remove_override(request: web.Request) -> web.Response:
 async def list_submissions(request: web.Request) -> web.Response:
     """List an exam's submissions with their scores, newest first."""
     exam_id = uuid_in_path(request, "exam_id")
-    query = decode_query(request, grading.ListSubmissions)
+    query, actor = decode_query(request, grading.ListSubmissions), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await grading.list_of_exam(conn, actor_of(request), exam_id, query))
+        listed = await grading.list_of_exam(conn, actor, exam_id, query)
+    request.app[VIEWS].note(actor, "exam_submissions", exam_id, now=datetime.now(UTC))
+    return send_json(listed)
 
 
 async def submission(request: web.Request) -> web.Response:

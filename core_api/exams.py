@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
+from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200, invalid
@@ -91,25 +92,27 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
     metadata = stored_metadata(command.metadata)
     if command.evaluation_version_id is not None:
         await require_version(conn, actor, command.evaluation_version_id)
-    row = await conn.fetchrow(
-        QUERIES["insert_exam"],
-        uuid7(),
-        actor.organisation_id,
-        actor.user_id,
-        command.title,
-        command.description,
-        command.subject,
-        command.topic,
-        command.max_score,
-        command.duration_minutes,
-        passing,
-        command.enable_monitoring,
-        command.enable_integrity_analysis,
-        metadata,
-        now,
-        command.evaluation_version_id,
-    )
-    assert row is not None, "an insert without a conflict clause returns its row"
+    async with conn.transaction():
+        row = await conn.fetchrow(
+            QUERIES["insert_exam"],
+            uuid7(),
+            actor.organisation_id,
+            actor.user_id,
+            command.title,
+            command.description,
+            command.subject,
+            command.topic,
+            command.max_score,
+            command.duration_minutes,
+            passing,
+            command.enable_monitoring,
+            command.enable_integrity_analysis,
+            metadata,
+            now,
+            command.evaluation_version_id,
+        )
+        assert row is not None, "an insert without a conflict clause returns its row"
+        await ledger.act(conn, actor, "exam.created", row["id"], now=now)
     return Exam(**row)
 
 

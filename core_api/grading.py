@@ -127,7 +127,8 @@ async def fetch(conn: Connection, actor: Actor, submission_id: UUID, *, now: dat
     """Return a submission and record the view; raises NotFoundError when the exam is not visible to them."""
     async with conn.transaction():
         held = await _hold(conn, actor, submission_id)
-        await _record(conn, actor, submission_id, "submission.viewed", now)
+        author_id = held["author_id"]
+        await ledger.act(conn, actor, "submission.viewed", submission_id, now=now, subject_id=author_id)
         return await _shown(conn, held)
 
 
@@ -158,7 +159,7 @@ async def grade(
             conn, submission_id, totals, reason=command.reason, scored_by=actor.user_id, now=now
         )
         await conn.execute(QUERIES["set_outcome"], held["attempt_id"], *submissions.outcome_of(totals))
-        await _record(conn, actor, submission_id, "submission.scored", now)
+        await _record_score(conn, actor, held, now)
         return await _shown(conn, held)
 
 
@@ -205,8 +206,13 @@ def _revision(row: asyncpg.Record) -> dict[str, Any]:
     return {**row, "item_points": points}
 
 
-async def _record(conn: Connection, actor: Actor, submission_id: UUID, kind: str, now: datetime) -> None:
-    await facts.record(
-        conn,
-        ledger.by(actor, kind, "submission", submission_id, now=now),
+async def _record_score(conn: Connection, actor: Actor, held: asyncpg.Record, now: datetime) -> None:
+    entry = ledger.by(
+        actor,
+        "submission.scored",
+        "submission",
+        held["submission_id"],
+        now=now,
+        subject_id=held["author_id"],
     )
+    await facts.record(conn, entry)

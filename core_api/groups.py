@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
+from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text1000
@@ -99,12 +100,14 @@ class Added(msgspec.Struct, frozen=True, kw_only=True):
 
 async def create(conn: Connection, actor: Actor, command: NewGroup, *, now: datetime) -> Group:
     """Create a group; raises ConflictError when the organisation has one of that name."""
-    group_id = await conn.fetchval(
-        QUERIES["insert_group"], uuid7(), actor.organisation_id, command.name, command.description, now
-    )
-    if group_id is None:
-        raise _taken()
-    return await fetch(conn, actor, group_id)
+    async with conn.transaction():
+        group_id = await conn.fetchval(
+            QUERIES["insert_group"], uuid7(), actor.organisation_id, command.name, command.description, now
+        )
+        if group_id is None:
+            raise _taken()
+        await ledger.act(conn, actor, "group.created", group_id, now=now)
+        return await fetch(conn, actor, group_id)
 
 
 async def fetch(conn: Connection, actor: Actor, group_id: UUID) -> Group:
@@ -122,7 +125,9 @@ async def list_of_organisation(conn: Connection, actor: Actor, query: ListGroups
     return Groups(groups=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
 
 
-async def update(conn: Connection, actor: Actor, group_id: UUID, command: UpdateGroup) -> Group:
+async def update(
+    conn: Connection, actor: Actor, group_id: UUID, command: UpdateGroup, *, now: datetime
+) -> Group:
     """Rename or describe a group; raises NotFoundError, or ConflictError when the name is taken."""
     name = None if command.name is UNSET else command.name
     description = None if command.description is UNSET else command.description
@@ -130,12 +135,14 @@ async def update(conn: Connection, actor: Actor, group_id: UUID, command: Update
         async with conn.transaction():
             await _hold(conn, actor, group_id)
             await conn.execute(QUERIES["update_group"], group_id, name, description)
+            detail = {"renamed": name is not None, "described": description is not None}
+            await ledger.act(conn, actor, "group.updated", group_id, now=now, detail=detail)
             return await fetch(conn, actor, group_id)
     except asyncpg.UniqueViolationError as error:
         raise _taken() from error
 
 
-async def delete(conn: Connection, actor: Actor, group_id: UUID) -> None:
+async def delete(conn: Connection, actor: Actor, group_id: UUID, *, now: datetime) -> None:
     """
     Delete a group with its memberships.
 
@@ -144,8 +151,10 @@ async def delete(conn: Connection, actor: Actor, group_id: UUID) -> None:
         ConflictError: something still refers to it.
     """
     try:
-        if await conn.fetchval(QUERIES["delete_group"], group_id, actor.organisation_id) is None:
-            raise _unknown()
+        async with conn.transaction():
+            if await conn.fetchval(QUERIES["delete_group"], group_id, actor.organisation_id) is None:
+                raise _unknown()
+            await ledger.act(conn, actor, "group.deleted", group_id, now=now)
     except asyncpg.ForeignKeyViolationError as error:
         raise ConflictError("The group is still in use.") from error
 
@@ -179,15 +188,25 @@ async def add_members(
                 errors=[{"path": f"user_ids[{n}]", "message": "unknown user"} for n in unknown[:100]],
             )
         added = await conn.fetch(QUERIES["add_members"], group_id, sorted(known), now)
+        await ledger.append_all(
+            conn,
+            [
+                ledger.by(actor, "group.member_added", "group", group_id, now=now, subject_id=row["user_id"])
+                for row in added
+            ],
+        )
     return Added(added=len(added))
 
 
-async def remove_member(conn: Connection, actor: Actor, group_id: UUID, user_id: UUID) -> None:
+async def remove_member(
+    conn: Connection, actor: Actor, group_id: UUID, user_id: UUID, *, now: datetime
+) -> None:
     """Take somebody out of a group; raises NotFoundError when there is no such group or member."""
     async with conn.transaction():
         await _hold(conn, actor, group_id)
         if await conn.fetchval(QUERIES["remove_member"], group_id, user_id) is None:
             raise NotFoundError("There is no such member.")
+        await ledger.act(conn, actor, "group.member_removed", group_id, now=now, subject_id=user_id)
 
 
 async def _hold(conn: Connection, actor: Actor, group_id: UUID) -> None:

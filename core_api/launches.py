@@ -11,7 +11,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from core_api import attempts, exams
+from core_api import attempts, exams, ledger, sign_ins
 from core_api.accounts import Email
 from core_api.actors import Actor, actor_for
 from core_api.attempts import Attempt
@@ -93,6 +93,8 @@ async def launch(
         ):
             raise ConflictError("The launch link was used before; ask for a new one.")
         attempt = (await attempts.start(conn, actor, exam_id, now=now)).attempt
+        detail = {"attempt_id": str(attempt.attempt_id)}
+        await sign_ins.record(conn, "auth.launched", user_of(row), now=now, detail=detail)
     return Launched(
         **signed(user_of(row), keyring, settings, now, generation=row["token_generation"]),
         attempt_id=attempt.attempt_id,
@@ -127,6 +129,8 @@ async def create_links(
     async with connection(pool, actor) as conn:
         await exams.require_editable(conn, actor, exam_id)
         students = await _students(conn, actor, command)
+        detail = {"links": len(students)}
+        await ledger.act(conn, actor, "launch_links.created", exam_id, now=now, of="exam", detail=detail)
     claims = [
         new_claims(
             user_id=str(student_id),

@@ -66,7 +66,7 @@ def by(
         aggregate_type: the noun of the durable record.
         aggregate_id: its id, of any kind.
         now: when.
-        subject_id: the candidate whom it is about, so that they may fetch its proof.
+        subject_id: whom it is about; a candidate may fetch the proof of `CANDIDATE_KINDS` about themselves.
         detail: ids and facts, JSON.
         personal: what is to be erasable.
     """
@@ -84,6 +84,30 @@ def by(
     )
 
 
+async def act(
+    conn: Connection,
+    actor: Actor,
+    kind: str,
+    aggregate_id: object,
+    *,
+    now: datetime,
+    of: str | None = None,
+    subject_id: UUID | None = None,
+    detail: Mapping[str, Any] | None = None,
+    personal: Mapping[str, Personal] | None = None,
+) -> UUID:
+    """
+    Append what an actor did in the caller's transaction and return the event's id.
+
+    `of` is the noun of the durable record where it is not the kind's; everything else as in `by`.
+    """
+    noun = of or kind.partition(".")[0]
+    entry = by(
+        actor, kind, noun, aggregate_id, now=now, subject_id=subject_id, detail=detail, personal=personal
+    )
+    return await append(conn, entry)
+
+
 async def append(conn: Connection, entry: Entry) -> UUID:
     """Append one event in the caller's transaction and return its id."""
     return (await append_all(conn, [entry]))[0]
@@ -91,6 +115,8 @@ async def append(conn: Connection, entry: Entry) -> UUID:
 
 async def append_all(conn: Connection, entries: Sequence[Entry]) -> list[UUID]:
     """Append events in the caller's transaction, with one statement, and return their ids in order."""
+    if not entries:
+        return []
     rows, salted = [], []
     for entry in entries:
         event, salts = _seal_off(entry)

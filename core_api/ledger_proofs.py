@@ -18,6 +18,7 @@ from core_api.actors import Actor
 from core_api.database import Connection
 from kernel.checkpoints import parse_head
 from kernel.errors import InvalidInputError, NotFoundError, NotSealedError
+from kernel.events import Role
 from kernel.ledger import CANDIDATE_KINDS
 from kernel.merkle import Range, consistency_ranges, hashes_of, inclusion_ranges, tiles_under
 from sql import named
@@ -116,6 +117,7 @@ async def inclusion(conn: Connection, actor: Actor, event_id: UUID, query: Proof
         actor.user_id,
         actor.sees_organisation,
         CANDIDATE_KINDS,
+        actor.role is Role.student,
     )
     if row is None:
         raise NotFoundError("There is no such event.")

@@ -44,6 +44,13 @@ async def list_events(request: web.Request) -> web.Response:
         return send_json(await audit.list_events(conn, actor_of(request), query))
 
 
+async def list_logs(request: web.Request) -> web.Response:
+    """List the organisation's audit log, newest first, with filters: who did what to which record."""
+    query = decode_query(request, audit.AuditLogQuery)
+    async with connection(request.app[POOL], actor_of(request)) as conn:
+        return send_json(await audit.list_logs(conn, actor_of(request), query))
+
+
 ROUTES: Final = (
     Route(
         method="GET", path="/ledger/head", handler=head, action=Action.ledger_head, tag="Ledger",
@@ -60,5 +67,9 @@ ROUTES: Final = (
     Route(
         method="GET", path="/ledger/events", handler=list_events, action=Action.ledger_list, tag="Ledger",
         query=audit.AuditQuery, reply=audit.AuditPage,
+    ),
+    Route(
+        method="GET", path="/admin/audit-logs", handler=list_logs, action=Action.ledger_list, tag="Admins",
+        query=audit.AuditLogQuery, reply=audit.AuditLogs, also_bare=True,
     ),
 )  # fmt: skip

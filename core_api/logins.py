@@ -21,6 +21,7 @@ import structlog
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
+from core_api import ledger, sign_ins
 from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection, system_connection
 from core_api.revoking import record, sign_out_everywhere
@@ -194,6 +195,8 @@ async def refresh(
             return await _rotate(conn, row, keyring=keyring, settings=settings, now=now)
         if row is not None and verdict is Verdict.reuse:
             taken = await _revoke(conn, row["id"], row["login_id"], "reuse", settings=settings, now=now)
+            detail = {"login_id": str(row["login_id"]), "reason": "reuse"}
+            await sign_ins.record(conn, "auth.tokens_revoked", user_of(row), now=now, detail=detail)
     if verdict is Verdict.race:
         raise ConflictError("Another request exchanged this token a moment ago; use what it got.")
     if verdict is Verdict.reuse:
@@ -247,5 +250,15 @@ async def sign_out(
             )
         else:
             taken = await record(conn, actor.user_id, actor.token_id, life_s=settings.access_token_s, now=now)
+        await ledger.act(
+            conn,
+            actor,
+            "auth.signed_out",
+            actor.user_id,
+            now=now,
+            of="user",
+            subject_id=actor.user_id,
+            detail={"everywhere": command.everywhere},
+        )
     await revocations.publish([taken])
     return SignedOut(everywhere=command.everywhere)

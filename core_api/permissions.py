@@ -9,6 +9,7 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
+from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import LIMIT_DEFAULT, Limit
@@ -65,7 +66,9 @@ async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: Lis
     return Permissions(permissions=page, next_cursor=page[-1].user_id if len(rows) > query.limit else None)
 
 
-async def grant(conn: Connection, actor: Actor, exam_id: UUID, command: Grant) -> Permission:
+async def grant(
+    conn: Connection, actor: Actor, exam_id: UUID, command: Grant, *, now: datetime
+) -> Permission:
     """
     Let a teacher or reviewer of the organisation reach one of its exams.
 
@@ -88,16 +91,28 @@ async def grant(conn: Connection, actor: Actor, exam_id: UUID, command: Grant) -
             command.can_view_analytics,
         )
         row = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
+        detail = {name: getattr(command, name) for name in ("can_view", "can_edit", "can_view_analytics")}
+        await ledger.act(
+            conn,
+            actor,
+            "permission.granted",
+            exam_id,
+            now=now,
+            of="exam",
+            subject_id=command.user_id,
+            detail=detail,
+        )
     assert row is not None, "it was written in this transaction"
     return Permission(**row)
 
 
-async def revoke(conn: Connection, actor: Actor, exam_id: UUID, user_id: UUID) -> None:
+async def revoke(conn: Connection, actor: Actor, exam_id: UUID, user_id: UUID, *, now: datetime) -> None:
     """Take a permission back; raises NotFoundError when there is no such exam or permission."""
     async with conn.transaction():
         await _require_exam(conn, actor, exam_id)
         if await conn.fetchval(QUERIES["revoke_exam"], exam_id, user_id) is None:
             raise NotFoundError("There is no such permission.")
+        await ledger.act(conn, actor, "permission.revoked", exam_id, now=now, of="exam", subject_id=user_id)
 
 
 async def _require_exam(conn: Connection, actor: Actor, exam_id: UUID) -> None:

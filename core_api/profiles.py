@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
+from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.logins import User
@@ -98,7 +99,7 @@ async def fetch(conn: Connection, actor: Actor) -> Profile:
     )
 
 
-async def update(conn: Connection, actor: Actor, command: UpdateProfile) -> Profile:
+async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now: datetime) -> Profile:
     """
     Change the caller's own profile and return it.
 
@@ -130,6 +131,9 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile) -> Prof
                 await conn.execute(
                     QUERIES["upsert_teacher_profile"], uuid7(), actor.user_id, title, department
                 )
+            await ledger.act(
+                conn, actor, "user.updated", actor.user_id, now=now, detail={"fields": _fields(command)}
+            )
             return await fetch(conn, actor)
     except asyncpg.UniqueViolationError as error:
         raise ConflictError("The username is taken.") from error
@@ -144,7 +148,7 @@ async def fetch_student(conn: Connection, actor: Actor, user_id: UUID) -> Studen
 
 
 async def update_student(
-    conn: Connection, actor: Actor, user_id: UUID, command: UpdateStudent
+    conn: Connection, actor: Actor, user_id: UUID, command: UpdateStudent, *, now: datetime
 ) -> StudentProfile:
     """Change a student's profile and return it; raises NotFoundError for anybody else."""
     async with conn.transaction():
@@ -156,7 +160,21 @@ async def update_student(
             _given(command.enrollment_id),
             _given(command.cohort),
         )
+        await ledger.act(
+            conn,
+            actor,
+            "student_profile.updated",
+            user_id,
+            now=now,
+            subject_id=user_id,
+            detail={"fields": _fields(command)},
+        )
         return await fetch_student(conn, actor, user_id)
+
+
+def _fields(command: UpdateProfile | UpdateStudent) -> list[str]:
+    """Return the names of what was given; the values are nobody's but the person's."""
+    return sorted(name for name in command.__struct_fields__ if getattr(command, name) is not UNSET)
 
 
 def _given(value: Any) -> Any:  # noqa: ANN401  whatever the field holds

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import content
+from core_api import content, ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.items import POINTS_MAX, Item, ItemKind, fault_of_item
@@ -99,6 +99,7 @@ async def save(
         )
         await conn.execute(QUERIES["clear_terms"], question_id, command.term_ids)
         await conn.execute(QUERIES["insert_terms"], question_id, command.term_ids)
+        await ledger.act(conn, actor, "question.saved", question_id, now=now)
     return await fetch(conn, actor, question_id)
 
 
@@ -132,12 +133,14 @@ def item_of(row: asyncpg.Record) -> Item:
 async def archive(conn: Connection, actor: Actor, question_id: UUID, *, now: datetime) -> Question:
     """Take a question out of use; published evaluations keep it. Raises NotFoundError when not theirs."""
     async with conn.transaction():
-        await _hold(conn, actor, question_id, archived_too=True)
-        await conn.execute(QUERIES["archive_question"], question_id, now)
+        if not await _hold(conn, actor, question_id, archived_too=True):
+            await conn.execute(QUERIES["archive_question"], question_id, now)
+            await ledger.act(conn, actor, "question.archived", question_id, now=now)
     return await fetch(conn, actor, question_id)
 
 
-async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_too: bool = False) -> None:
+async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_too: bool = False) -> bool:
+    """Hold one of the caller's and tell whether it is archived; raises NotFoundError, ConflictError."""
     row = await conn.fetchrow(
         QUERIES["hold_question"], question_id, actor.organisation_id, actor.user_id, actor.sees_organisation
     )
@@ -145,6 +148,7 @@ async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_t
         raise NotFoundError("There is no such question.")
     if row["archived_at"] is not None and not archived_too:
         raise ConflictError("The question is archived.")
+    return row["archived_at"] is not None
 
 
 async def fetch(conn: Connection, actor: Actor, question_id: UUID, version: int | None = None) -> Question:

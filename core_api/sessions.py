@@ -11,7 +11,7 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from core_api import attempts
+from core_api import attempts, ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import Text200, Text1000
@@ -89,6 +89,11 @@ async def create(
         if row is None:
             row = await _insert(conn, actor, attempt["exam_id"], command, address=address, now=now)
             created = row is not None
+        if row is not None and created:
+            detail = {"attempt_id": str(command.attempt_id), "mode": command.mode}
+            await ledger.act(
+                conn, actor, "session.started", row["id"], now=now, subject_id=actor.user_id, detail=detail
+            )
         if row is None:
             row = await conn.fetchrow(QUERIES["find_session"], command.attempt_id, command.mode)
         assert row is not None, "an insert that met a conflict waited for the other one's commit"
@@ -164,7 +169,10 @@ async def _close(
         if row is None:
             raise NotFoundError("There is no such proctor session.")
         if row["status"] == SessionStatus.Active:
+            candidate_id = row["candidate_id"]
             row = await conn.fetchrow(QUERIES["close_session"], session_id, status, now)
+            kind = "session.cancelled" if status is SessionStatus.Cancelled else "session.ended"
+            await ledger.act(conn, actor, kind, session_id, now=now, subject_id=candidate_id)
     assert row is not None, "the lock keeps the row as it was found"
     if row["status"] != status:
         raise ConflictError(f"The proctor session is {SessionStatus(row['status']).name.lower()} already.")

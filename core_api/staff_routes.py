@@ -106,10 +106,12 @@ async def list_events_of_type(request: web.Request) -> web.Response:
 
 async def _list_events(request: web.Request, event_type: EventType | None) -> web.Response:
     session_id = session_id_in_path(request)
-    query = decode_query(request, session_events.ListEvents)
+    query, actor = decode_query(request, session_events.ListEvents), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        row = await session_views.require_visible(conn, actor_of(request), session_id)
+        row = await session_views.require_visible(conn, actor, session_id)
         events, paging = await session_events.list_of_session(conn, row, query, event_type)
+    candidate = row["candidate_id"]
+    request.app[VIEWS].note(actor, "session_events", session_id, now=datetime.now(UTC), subject_id=candidate)
     return send_json(Envelope(data=events, paging=paging))
 
 
@@ -128,9 +130,11 @@ async def attempt_monitoring(request: web.Request) -> web.Response:
 async def exam_analytics(request: web.Request) -> web.Response:
     """Return an exam's attempts and monitoring in numbers, and a page of its students."""
     exam_id = uuid_in_path(request, "exam_id")
-    query = decode_query(request, reporting.AnalyticsQuery)
+    query, actor = decode_query(request, reporting.AnalyticsQuery), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await reporting.exam_analytics(conn, actor_of(request), exam_id, query))
+        analytics = await reporting.exam_analytics(conn, actor, exam_id, query)
+    request.app[VIEWS].note(actor, "exam_analytics", exam_id, now=datetime.now(UTC))
+    return send_json(analytics)
 
 
 ROUTES: Final = (

@@ -20,11 +20,13 @@ from ipaddress import (
     ip_network,
 )
 from typing import Final
+from uuid import UUID
 
 import structlog
 from aiohttp import web
 from msgspec import Struct
 
+from core_api import sign_ins
 from core_api.database import Connection
 from kernel.errors import RateLimitedError
 from kernel.runtime import LOGIN_ALERTS, LOGINS_FAILED, LOGINS_THROTTLED
@@ -120,13 +122,29 @@ async def note(conn: Connection, source: Source, *, now: datetime) -> None:
     await conn.execute(QUERIES["fail_attempt"], source.network, source.account, now)
 
 
-async def fail(conn: Connection, source: Source, limits: Limits, *, now: datetime) -> bool:
-    """Note a failure; True when it makes an address one that somebody is told about, once a minute."""
+async def fail(
+    conn: Connection,
+    source: Source,
+    limits: Limits,
+    *,
+    now: datetime,
+    organisation_id: UUID | None = None,
+) -> bool:
+    """
+    Note a failure; True when it makes an address one that somebody is told about, once a minute.
+
+    The alert is on the ledger of `organisation_id`, the one of the account that was tried; see
+    `sign_ins.alert`.
+    """
     LOGINS_FAILED.inc()
-    await note(conn, source, now=now)
-    alerts: bool = await conn.fetchval(
-        QUERIES["count_failure"], source.network, now, limits.alert_failures, now - MINUTE
-    )
+    async with conn.transaction():
+        await note(conn, source, now=now)
+        alerts: bool = await conn.fetchval(
+            QUERIES["count_failure"], source.network, now, limits.alert_failures, now - MINUTE
+        )
+        if alerts:
+            network, failures = str(source.network), limits.alert_failures
+            await sign_ins.alert(conn, network, failures, organisation_id=organisation_id, now=now)
     if alerts:
         LOGIN_ALERTS.inc()
         # The address stands in login_networks, where it can be looked up and erased.

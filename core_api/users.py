@@ -9,13 +9,16 @@ from datetime import datetime
 from typing import Annotated, Final
 from uuid import UUID
 
+import asyncpg
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
+from core_api import ledger
 from core_api.accounts import USERNAME_MAX, NewEmail, NewPassword, check_length, username_of
 from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection
+from core_api.ledger import Personal
 from core_api.passwords import PasswordChecker
 from core_api.revoking import sign_out_everywhere
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200
@@ -161,6 +164,16 @@ async def create(
             raise ConflictError("The e-mail address or the username is taken.")
         if command.role is Role.student:
             await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)
+        await ledger.act(
+            conn,
+            actor,
+            "user.created",
+            user_id,
+            now=now,
+            subject_id=user_id,
+            detail={"role": command.role},
+            personal={"email": Personal(command.email, user_id)},
+        )
     return ManagedUser(**row)
 
 
@@ -183,12 +196,14 @@ async def set_active(
     """
     taken: list[Revocation] = []
     async with connection(pool, actor) as conn, conn.transaction():
-        role, was_active = await _hold(conn, actor, user_id)
-        if was_active != active:
+        held = await _hold(conn, actor, user_id)
+        if held["is_active"] != active:
             if not active:
-                await _keep_an_admin(conn, actor, user_id, role)
+                await _keep_an_admin(conn, actor, user_id, Role(held["role"]))
                 taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
             await conn.execute(QUERIES["set_active"], user_id, active)
+            kind = "user.locked" if not active else _unlocked(held)
+            await ledger.act(conn, actor, kind, user_id, now=now, subject_id=user_id)
         user = await fetch(conn, actor, user_id)
     await revocations.publish(taken)
     return user
@@ -214,29 +229,44 @@ async def set_role(
     """
     taken: list[Revocation] = []
     async with connection(pool, actor) as conn, conn.transaction():
-        role, was_active = await _hold(conn, actor, user_id)
+        held = await _hold(conn, actor, user_id)
+        role = Role(held["role"])
         if role != command.role:
             if Role.service in {role, command.role}:
                 raise InvalidInputError(
                     "A value is not allowed.",
                     errors=[{"path": "role", "message": "a service stays one, and nobody becomes one"}],
                 )
-            if was_active:
+            if held["is_active"]:
                 await _keep_an_admin(conn, actor, user_id, role)
             await conn.execute(QUERIES["set_role"], user_id, command.role)
+            detail = {"from": role, "to": command.role}
+            await ledger.act(
+                conn, actor, "user.role_changed", user_id, now=now, subject_id=user_id, detail=detail
+            )
             taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
         user = await fetch(conn, actor, user_id)
     await revocations.publish(taken)
     return user
 
 
-async def _hold(conn: Connection, actor: Actor, user_id: UUID) -> tuple[Role, bool]:
-    """Hold the organisation, then the person, in this order always; return their role and whether active."""
+def _unlocked(held: asyncpg.Record) -> str:
+    """
+    Return what an unlock is called: whoever was never locked is inactive since their registration.
+
+    Locking raises the generation of somebody's tokens, and so does a new role, which nobody gets unvetted.
+    """
+    waited = not held["is_verified"] and held["token_generation"] == 0
+    return "user.approved" if waited else "user.unlocked"
+
+
+async def _hold(conn: Connection, actor: Actor, user_id: UUID) -> asyncpg.Record:
+    """Hold the organisation, then the person, in this order always; return the person."""
     await conn.execute(QUERIES["hold_organisation"], actor.organisation_id)
     row = await conn.fetchrow(QUERIES["hold_user"], user_id, actor.organisation_id)
     if row is None:
         raise NotFoundError("There is no such user.")
-    return Role(row["role"]), row["is_active"]
+    return row
 
 
 async def _keep_an_admin(conn: Connection, actor: Actor, user_id: UUID, role: Role) -> None:
@@ -254,14 +284,16 @@ async def organisation(conn: Connection, actor: Actor) -> Organisation:
     return Organisation(**row)
 
 
-async def update_organisation(conn: Connection, actor: Actor, command: UpdateOrganisation) -> Organisation:
+async def update_organisation(
+    conn: Connection, actor: Actor, command: UpdateOrganisation, *, now: datetime
+) -> Organisation:
     """Change the caller's organisation."""
-    row = await conn.fetchrow(
-        QUERIES["update_organisation"],
-        actor.organisation_id,
-        None if command.name is UNSET else command.name,
-        None if command.registration_open is UNSET else command.registration_open,
-    )
-    if row is None:
-        raise NotFoundError("There is no such organisation.")
+    name = None if command.name is UNSET else command.name
+    is_open = None if command.registration_open is UNSET else command.registration_open
+    async with conn.transaction():
+        row = await conn.fetchrow(QUERIES["update_organisation"], actor.organisation_id, name, is_open)
+        if row is None:
+            raise NotFoundError("There is no such organisation.")
+        detail = {"renamed": name is not None, "registration_open": row["registration_open"]}
+        await ledger.act(conn, actor, "organisation.updated", actor.organisation_id, now=now, detail=detail)
     return Organisation(**row)

@@ -1,9 +1,9 @@
 """
 `make demo`: the whole chain at work for about a minute, shown in a terminal, then stopped.
 
-Simulated candidates take their seats by launch links, think, type, switch tabs, lose their network and get it
-back, all over real HTTP. Then: what they know against what the database holds, what their teacher sees, what
-an analyst asks.
+Simulated candidates take their seats by launch links, think, write, switch tabs, lose their network and get
+it back, hand in, all over real HTTP. Then: what they know against what the database holds, their receipts
+checked offline, what their teacher sees, what an analyst asks.
 """
 
 import asyncio
@@ -20,6 +20,7 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 
+from deploy.demo_receipts import Kept, answers_table, keep_receipts, pinned_key
 from deploy.local.server import ServerError, is_free
 from deploy.local.stack import INGEST_PORT, open_stack
 from deploy.local.supervisor import StackError as NotStartedError
@@ -32,9 +33,11 @@ from loadtests.stack import Stack, StackError, call, local_stack
 from loadtests.terminal import delivery
 
 INTRODUCTION: Final = (
-    "{candidates} simulated candidates sit an exam for {seconds} seconds. What their browsers see goes over "
-    "HTTP into a Redis stream that is synced to disk before each reply, from there into TimescaleDB, and on "
-    "into the teacher's analytics and into Parquet files. Real servers, real requests."
+    "{candidates} simulated candidates sit an exam for {seconds} seconds. Their answers are saved while they "
+    "write, handed in once, and sealed into a ledger; each gets a receipt that is checked without us. What "
+    "their browsers see goes over HTTP into a Redis stream that is synced to disk before each reply, from "
+    "there into TimescaleDB, and on into the teacher's analytics and into Parquet files. Real servers, real "
+    "requests."
 )
 QUESTIONS: Final = {
     "When was most going on?": "busiest_seconds",
@@ -84,6 +87,7 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
         )
         room = Room(http, stack, secrets.randbits(32))
         cleanup.push_async_callback(room.close)
+        key = pinned_key(settings)
         await _hold(room, candidates, seconds, console)
         with console.status("counting what the candidates know against what the database holds"):
             rows = await rows_of(stack.database_url, (client.seat.session_id for client in room.clients))
@@ -91,11 +95,14 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
         console.print(_verdict(found, figures(room.log), room))
         if not found.ok:
             console.print(found.text(), style="red")
+        with console.status("waiting for the ledger's next signed head, and checking everybody's receipt"):
+            kept = await keep_receipts(room, stack, settings, key)
+        console.print(answers_table(kept))
         await _show_teacher(http, stack, room, found, console)
         await _show_analyst(stack, room, found, console)
-        _show_addresses(stack, settings, console)
+        _show_addresses(stack, settings, kept, console)
     console.print("Everything is stopped.")
-    return 0 if found.ok and found.acknowledged == found.created else 1
+    return 0 if found.ok and found.acknowledged == found.created and kept.ok else 1
 
 
 def _done(console: Console, what: str, began: float) -> None:
@@ -227,15 +234,16 @@ async def _show_analyst(stack: Stack, room: Room, found: Report, console: Consol
         console.print(table)
 
 
-def _show_addresses(stack: Stack, settings: Settings, console: Console) -> None:
+def _show_addresses(stack: Stack, settings: Settings, kept: Kept, console: Console) -> None:
     """Say where everything is; the data stays for the next start."""
-    table = Table(
+    shown = Table(
         title="\nWhere things are while it runs", title_justify="left", title_style="bold", show_header=False
     )
-    table.add_row("everything", stack.url)
-    table.add_row("API documentation", f"{stack.url}/api/docs")
-    table.add_row("events, at high rates", stack.ingest_url)
-    table.add_row("Parquet files and catalogue", stack.warehouse)
-    table.add_row("accounts", str(Path(settings.state) / "local.json"))
-    console.print(table)
+    shown.add_row("everything", stack.url)
+    shown.add_row("API documentation", f"{stack.url}/api/docs")
+    shown.add_row("events, at high rates", stack.ingest_url)
+    shown.add_row("Parquet files and catalogue", stack.warehouse)
+    shown.add_row("receipts", f"{kept.folder}: `veritas ledger receipt FILE`")
+    shown.add_row("accounts", str(Path(settings.state) / "local.json"))
+    console.print(shown)
     console.print("The data stays: `make run` starts the stack again and keeps it running.")

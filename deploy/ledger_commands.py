@@ -89,6 +89,29 @@ def export(
 
 
 @app.command()
+def receipt(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A candidate's saved receipt.")],
+    key: KeyOption = None,
+    state: StateOption = None,
+) -> None:
+    """
+    Check a receipt, or the saved proof of one event, as `deploy/verify_export.py` does without Veritas.
+
+    Exits with 1 when anything in it is wrong, and names it; with 2 while it is not sealed.
+    """
+    from deploy.verify_export import PendingError, WrongError, verify_receipt  # noqa: PLC0415
+    from kernel.checkpoints import verifier_keys  # noqa: PLC0415
+
+    try:
+        print(verify_receipt(str(file), verifier_keys(_keys(key, state))))
+    except WrongError as error:
+        print(f"WRONG: {error}")
+        raise typer.Exit(WRONG) from error
+    except PendingError as error:
+        raise ServerError(str(error)) from error
+
+
+@app.command()
 def keys(state: StateOption = None) -> None:
     """Print the public keys that heads are checked with, one a line, to be published."""
     from kernel.checkpoints import verifier_keys  # noqa: PLC0415

@@ -2,7 +2,10 @@
 Verify an exported Veritas ledger, or a candidate's receipt, without Veritas.
 
     python verify_export.py ledger.ndjson --key 'veritas/ledger+1a2b3c4d+AbCd…' [--witness FILE] [--head FILE]
-    python verify_export.py --receipt proof.json --key …
+    python verify_export.py --receipt receipt.json … --key …
+
+A receipt is what a candidate fetches from /api/student/attempts/{attempt_id}/receipt, or the proof of any
+one event.
 
 Needs Python 3.9 or newer and the package `cryptography`, nothing of Veritas: read it before you trust it. The
 key is the ledger's public one, as its operator has published it, or a PEM file; without --key an export's own
@@ -18,7 +21,9 @@ import base64
 import hashlib
 import json
 import sys
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -29,6 +34,10 @@ Key = tuple[str, bytes, Ed25519PublicKey]  # name, its hash in signatures, the k
 
 class WrongError(Exception):
     """What is wrong, in a sentence."""
+
+
+class PendingError(Exception):
+    """What is missing before anything can be checked."""
 
 
 def leaf_hash(body: bytes) -> bytes:
@@ -189,19 +198,97 @@ def verify_export(path: str, arguments: argparse.Namespace) -> str:
     return f"{tree.size} events under {heads} signed heads: all holds{unsigned}{whose}"
 
 
-def verify_receipt(path: str, arguments: argparse.Namespace) -> str:
-    """Check a receipt: the reply of /api/ledger/events/{event_id}/proof, saved to a file."""
-    proof = json.loads(Path(path).read_text(encoding="utf-8"))
+def verify_proof(proof: dict[str, Any], given_keys: list[str]) -> str:
+    """Check the proof of one event; return where it stands."""
     note = proof["head"]["note"]
-    keys = [read_key(each, note.partition("\n")[0]) for each in arguments.key]
+    keys = [read_key(each, note.partition("\n")[0]) for each in given_keys]
     size, root = open_head(note, keys)
+    head = proof["head"]
+    stated = (head["origin"], head["size"], base64.b64decode(head["root"], validate=True))
+    if stated != (note.partition("\n")[0], size, root):
+        raise WrongError("the head is not what its signed note says")
+    signed_at = [line.partition(" ")[2] for line in note.splitlines() if line.startswith("signed_at ")]
+    if [moment(head["signed_at"] or "")] != [moment(each) for each in signed_at or [""]]:
+        raise WrongError("the head was not signed when it says")
     hashes = [base64.b64decode(each, validate=True) for each in proof["hashes"]]
     leaf = leaf_hash(proof["body"].encode())
     if root_of_proof(leaf, proof["position"], size, hashes) != root:
         raise WrongError("the proof does not lead to the signed root")
     if json.loads(proof["body"])["event_id"] != proof["event_id"]:
         raise WrongError("the proof is another event's")
-    return f"event {proof['event_id']} stands at position {proof['position']} of the {size} signed events"
+    return f"at position {proof['position']} of the {size} signed events"
+
+
+def moment(text: str) -> float:
+    """Return the time that a text says, however it is written, in seconds; 0 for an empty one."""
+    read = datetime.fromisoformat
+    return read(text.replace("Z", "+00:00")).timestamp() if text else 0.0
+
+
+def same(what: str, **values: tuple[object, object]) -> None:
+    """Return when all pairs are equal; name the first that are not."""
+    for name, (stated, found) in values.items():
+        if stated != found:
+            raise WrongError(f"{name} of the receipt is not that of {what}")
+
+
+def verify_document(document: dict[str, Any], given_keys: list[str]) -> str:
+    """Check a candidate's receipt: its text, the ledger's event about it, and that event's proof."""
+    receipt, content, ledger = document["receipt"], document["content"], document["ledger"]
+    if hashlib.sha256(content.encode()).hexdigest() != receipt["content_sha256"]:
+        raise WrongError("the content does not hash to the receipt's content_sha256")
+    names = ("submission_id", "attempt_id", "submitted_by", "finalised_at")
+    said = json.loads(content)
+    same("the content", **{name: (receipt[name], said[name]) for name in names})
+    if ledger["status"] != "sealed":
+        raise PendingError("the ledger has not sealed it yet: fetch the receipt again in a few seconds")
+    if leaf_hash(ledger["event"].encode()).hex() != ledger["leaf_hash"]:
+        raise WrongError("the ledger's event does not hash to its leaf_hash")
+    event = json.loads(ledger["event"])
+    same(
+        "the ledger's event",
+        event_id=(receipt["event_id"], event["event_id"]),
+        submission_id=(receipt["submission_id"], event["aggregate_id"]),
+        attempt_id=(receipt["attempt_id"], event["detail"]["attempt_id"]),
+        content_sha256=(receipt["content_sha256"], event["detail"]["content_sha256"]),
+        kind=("submission.finalised", event["kind"]),
+    )
+    proof = {name: ledger[name] for name in ("position", "hashes", "head")}
+    proof |= {"body": ledger["event"], "event_id": receipt["event_id"]}
+    return f"submission {receipt['submission_id']} stands {verify_proof(proof, given_keys)}"
+
+
+def verify_receipt(path: str, given_keys: list[str]) -> str:
+    """
+    Check a saved receipt, or a saved reply of /api/ledger/events/{event_id}/proof; return what to tell.
+
+    Raises WrongError for whatever does not hold or cannot be read, PendingError for one that is not sealed.
+    """
+    text = Path(path).read_text(encoding="utf-8")
+    if not given_keys:
+        raise PendingError("the ledger's public key is missing")
+    for each in given_keys:
+        read_key(each, "")  # a key that cannot be read is no fault of the receipt's
+    try:
+        document = json.loads(text)
+        if "receipt" in document:
+            return verify_document(document, given_keys)
+        return f"event {document['event_id']} stands {verify_proof(document, given_keys)}"
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise WrongError(f"the receipt cannot be read ({type(error).__name__}: {error})") from error
+
+
+def verify_receipts(paths: list[str], given_keys: list[str]) -> int:
+    """Check saved receipts and print a line about each; return the exit code."""
+    wrong = 0
+    for path in paths:
+        where = f"{path}: " if len(paths) > 1 else ""
+        try:
+            print(where + verify_receipt(path, given_keys))
+        except WrongError as error:
+            print(f"WRONG: {where}{error}")
+            wrong += 1
+    return 1 if wrong else 0
 
 
 def main() -> int:
@@ -210,7 +297,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("export", nargs="?", help="file that `veritas ledger export` has written")
-    parser.add_argument("--receipt", help="a saved proof of one event")
+    parser.add_argument("--receipt", nargs="+", help="saved receipts, or proofs of single events")
     parser.add_argument(
         "--key", action="append", default=[], help="public key, as text or a PEM file; may be repeated"
     )
@@ -221,13 +308,12 @@ def main() -> int:
         parser.error("give an export, or --receipt with --key")
     try:
         if arguments.receipt:
-            print(verify_receipt(arguments.receipt, arguments))
-        else:
-            print(verify_export(arguments.export, arguments))
+            return verify_receipts(arguments.receipt, arguments.key)
+        print(verify_export(arguments.export, arguments))
     except WrongError as error:
         print(f"WRONG: {error}")
         return 1
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (PendingError, OSError, ValueError, KeyError, TypeError) as error:
         print(f"cannot check: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     return 0

@@ -19,15 +19,15 @@ SALT_BYTES: Final = 16
 SYSTEM: Final = "system"  # the actor's role where no person acts
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 MILLISECOND: Final = timedelta(milliseconds=1)
-# What candidates may fetch about themselves beside what they did. Kinds that may hold findings, scores of
-# risk or a reviewer's name are never among them.
+# What candidates may fetch and prove: what became of their own attempts, submissions and claims, and nothing
+# else. Kinds that may hold findings or scores of risk are never among them.
 CANDIDATE_KINDS: Final = (
     "attempt.started",
     "attempt.expired",
     "attempt.completed",
     "attempt.abandoned",
     "submission.finalised",
-    "observation.finalised",
+    "submission.scored",
     "claim.filed",
     "claim.resolved",
 )

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import UUID
 
 import aiohttp
 import msgspec
@@ -31,11 +32,15 @@ Headers = Mapping[str, str]
 
 
 class Seat(msgspec.Struct, frozen=True):
-    """Where a candidate sits: the proctor session, the token that may post for it, ingest's address."""
+    """
+    Where a candidate sits: the proctor session, the token that may post for it, ingest's address, and the
+    attempt where the deployment gave one.
+    """
 
     session_id: int
     token: str
     url: str
+    attempt_id: UUID | None = None
 
 
 class Pace(msgspec.Struct, frozen=True, kw_only=True):

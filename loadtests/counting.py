@@ -33,6 +33,12 @@ async def in_projection(conn: "asyncpg.Connection[asyncpg.Record]", exam_ids: Se
     return Counter({(row["exam_id"], row["event_type"]): row["events"] for row in rows})
 
 
+async def submissions_of(conn: "asyncpg.Connection[asyncpg.Record]", exam_id: UUID) -> int:
+    """Count the durable submissions of an exam."""
+    rows = await conn.fetch(named("checker")["count_submissions_by_exam"], [exam_id])
+    return sum(row["submissions"] for row in rows)
+
+
 def in_archive(warehouse: Path, exam_ids: Sequence[UUID]) -> Counts:
     """Count the rows of the Parquet archive, as an analyst would. Blocking."""
     wanted = {str(exam_id) for exam_id in exam_ids}

@@ -1,8 +1,10 @@
 """
-An exam room of simulated candidates: seated by launch links, acting until time is up, handing in.
+An exam room of simulated candidates: seated by launch links, writing and acting until time is up, handing
+in.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,15 +17,18 @@ from kernel.events import EventType, Role
 from loadtests.behaviour import Act, conduct, temper_of
 from loadtests.client import Client, Pace
 from loadtests.log import Log
+from loadtests.paper import ITEMS
+from loadtests.sheet import AUTOSAVE_S, Sheet
 from loadtests.stack import (
     Stack,
+    StackError,
     launch_links,
-    leave,
     make_candidates,
     open_exam,
     organisation_of,
     sign_in,
     take_seat,
+    write_paper,
 )
 from loadtests.tab import skewed
 
@@ -31,6 +36,8 @@ CALLS_AT_ONCE: Final = 16
 STORED_WITHIN_S: Final = 60.0
 # Some clients' clocks are wrong: the server's time is the truth (spec.md I-6).
 CLOCK_ERRORS: Final = (*[timedelta()] * 8, timedelta(seconds=-37), timedelta(minutes=4))
+HAND_INS_REPEATED: Final = 0.1
+WRITING: Final = (EventType.Keystroke, EventType.AnswerSaved)
 REPLIES_LOST: Final = 0.5  # share of disconnects that come between a request and its reply
 PACE: Final = Pace(linger_s=0.5, heartbeat_s=15.0, backoff_s=0.2)
 
@@ -40,6 +47,9 @@ class Room:
 
     def __init__(self, http: aiohttp.ClientSession, stack: Stack, seed: int) -> None:
         self.clients: list[Client] = []
+        self.sheets: list[Sheet] = []  # in the order of the clients
+        self.retried = 0  # hand-ins sent twice
+        self.retried_same = 0  # of these, those that got the first receipt again
         self.log = Log()
         self.exam_id = UUID(int=0)
         self.token = ""
@@ -50,10 +60,11 @@ class Room:
         self._dice = random.Random(seed)
 
     async def open(self, title: str, candidates: int) -> dict[str, str]:
-        """Make the exam and the candidates; return a launch link by e-mail."""
+        """Make the exam, its questions and the candidates; return a launch link by e-mail."""
         stack = self._stack
         self.token = await sign_in(self._http, stack.url, stack.account(Role.teacher))
-        self.exam_id = await open_exam(self._http, stack.url, self.token, title)
+        paper = await write_paper(self._http, stack.url, self.token, title, ITEMS)
+        self.exam_id = await open_exam(self._http, stack.url, self.token, title, paper=paper)
         emails = [f"candidate-{number:04}@demo.example" for number in range(1, candidates + 1)]
         organisation = await organisation_of(self._http, stack.url, self.token)
         await make_candidates(stack.database_url, organisation, emails)
@@ -66,9 +77,14 @@ class Room:
         async def one(link: str) -> None:
             async with gate:
                 seat = await take_seat(self._http, self._stack, link)
+                assert seat.attempt_id is not None, "a launch link opens an attempt"
+                dice = random.Random(seat.session_id)
+                sheet = Sheet(self._http, self._stack.url, seat.attempt_id, seat.token, dice)
+                await sheet.open()
             clock = skewed(self._dice.choice(CLOCK_ERRORS))
             client = Client(self._http, seat, self.log, pace=PACE, seed=seat.session_id, clock=clock)
             self.clients.append(client)
+            self.sheets.append(sheet)
 
         await asyncio.gather(*map(one, links.values()))
 
@@ -76,9 +92,11 @@ class Room:
         """Let everybody act until the time is up."""
         for client in self.clients:
             client.start()
-        for client in self.clients:
+        for client, sheet in zip(self.clients, self.sheets, strict=True):
             dice = random.Random(self._dice.randrange(2**32))
-            self._acting.append(asyncio.create_task(self._act(client, conduct(dice, temper_of(dice)))))
+            acts = conduct(dice, temper_of(dice))
+            self._acting.append(asyncio.create_task(self._act(client, sheet, acts)))
+            self._acting.append(asyncio.create_task(self._autosave(client, sheet)))
         done, _ = await asyncio.wait(self._acting, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
         await self._stop_acting()
         for task in done:
@@ -95,12 +113,22 @@ class Room:
         for client in self.clients:
             await client.close()
 
-    async def _act(self, client: Client, acts: Iterator[Act]) -> None:
+    async def _autosave(self, client: Client, sheet: Sheet) -> None:
+        """Save drafts while there is a network, as the page does every few seconds."""
+        while True:
+            await asyncio.sleep(AUTOSAVE_S * self._dice.uniform(0.5, 1.5))
+            if client.is_online:
+                with contextlib.suppress(StackError, TimeoutError):
+                    await sheet.save()
+
+    async def _act(self, client: Client, sheet: Sheet, acts: Iterator[Act]) -> None:
         back = asyncio.get_running_loop().call_later
         for act in acts:
             await asyncio.sleep(act.after_s)
             for event_type, severity, metadata in act.events:
                 client.record(event_type, severity, metadata)
+                if event_type in WRITING:
+                    sheet.write(metadata["question"])
             if act.offline_s and client.is_online:
                 self.disconnects += 1
                 if self._dice.random() < REPLIES_LOST:
@@ -110,16 +138,24 @@ class Room:
                 back(act.offline_s, _reconnect, client, act.offline_s)
 
     async def hand_in(self) -> bool:
-        """Wait until everybody's events are stored, and end the sessions; tell whether all are."""
+        """
+        Wait until everybody's events are stored, and hand in; tell whether all are.
+
+        Some send their hand-in twice, as after a lost reply. A hand-in ends the proctor session.
+        """
         stored = await asyncio.gather(*(client.drain(STORED_WITHIN_S) for client in self.clients))
         gate = asyncio.Semaphore(CALLS_AT_ONCE)
 
-        async def end(client: Client) -> None:
+        async def end(client: Client, sheet: Sheet) -> None:
             await client.close()
             async with gate:
-                await leave(self._http, self._stack, client.seat)
+                await sheet.hand_in()
+                if sheet is self.sheets[0] or self._dice.random() < HAND_INS_REPEATED:
+                    self.retried += 1
+                    same = await sheet.hand_in_again()  # first: others count meanwhile
+                    self.retried_same += same
 
-        await asyncio.gather(*map(end, self.clients))
+        await asyncio.gather(*map(end, self.clients, self.sheets))
         return all(stored)
 
     @property

@@ -115,16 +115,38 @@ async def sign_in(http: aiohttp.ClientSession, url: str, account: Account) -> st
     return str(reply["access_token"])
 
 
-async def open_exam(
-    http: aiohttp.ClientSession, url: str, token: str, title: str, duration_minutes: int = 60
+async def write_paper(
+    http: aiohttp.ClientSession, url: str, token: str, title: str, items: Sequence[dict[str, Any]]
 ) -> UUID:
-    """Create and publish an exam as the teacher of `token`; return its id."""
+    """Write the questions and publish an evaluation of them; return the id of its version."""
+    teacher, ids = f"{url}/api/teacher", []
+    for item in items:
+        made = await call(
+            http, "POST", f"{teacher}/questions", token=token, body={"item": item, "points": 10}
+        )
+        ids.append(made["question_id"])
+    draft = {"title": title, "items": [{"question_id": each} for each in ids]}
+    made = await call(http, "POST", f"{teacher}/evaluations", token=token, body=draft)
+    published = f"{teacher}/evaluations/{made['evaluation_id']}/publish"
+    return UUID((await call(http, "POST", published, token=token))["evaluation_version_id"])
+
+
+async def open_exam(
+    http: aiohttp.ClientSession,
+    url: str,
+    token: str,
+    title: str,
+    duration_minutes: int = 60,
+    *,
+    paper: UUID | None = None,
+) -> UUID:
+    """Create and publish an exam as the teacher of `token`; return its id. `paper`: of `write_paper`."""
     exam = await call(
         http,
         "POST",
         f"{url}/api/teacher/exams",
         token=token,
-        body={"title": title, "duration_minutes": duration_minutes},
+        body={"title": title, "duration_minutes": duration_minutes, "evaluation_version_id": paper},
     )
     await call(http, "POST", f"{url}/api/teacher/exams/{exam['id']}/publish", token=token)
     return UUID(exam["id"])
@@ -177,7 +199,12 @@ async def take_seat(http: aiohttp.ClientSession, stack: Stack, link: str, mode: 
         token=token,
         body={"attemptId": launched["attempt_id"], "mode": int(mode)},
     )
-    return Seat(session_id=session["data"]["proctorSessionId"], token=token, url=stack.ingest_url)
+    return Seat(
+        session_id=session["data"]["proctorSessionId"],
+        token=token,
+        url=stack.ingest_url,
+        attempt_id=UUID(launched["attempt_id"]),
+    )
 
 
 async def leave(http: aiohttp.ClientSession, stack: Stack, seat: Seat) -> None:

@@ -26,6 +26,10 @@ JOIN proctor_sessions s ON s.id = e.session_id
 WHERE s.exam_id = ANY($1::uuid[])
 GROUP BY s.exam_id, e.event_type;
 
+-- name: count_submissions_by_exam
+-- $1 exam ids uuid[]
+SELECT exam_id, count(*) AS submissions FROM submissions WHERE exam_id = ANY($1::uuid[]) GROUP BY exam_id;
+
 -- name: count_projected_by_exam
 -- $1 exam ids uuid[]. What the projection holds, by exam and type name.
 SELECT a.exam_id, kind.key AS event_type, sum(kind.value::bigint)::bigint AS events

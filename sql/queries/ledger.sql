@@ -19,13 +19,14 @@ SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::
 DELETE FROM ledger_salts WHERE person_id = $1;
 
 -- name: fetch_leaf
--- $1 event uuid, $2 organisation, $3 user, $4 whole organisation boolean, $5 kinds that a candidate may fetch text[]
+-- $1 event uuid, $2 organisation, $3 user, $4 whole organisation boolean, $5 kinds that a candidate may fetch text[],
+-- $6 is candidate boolean: they see those kinds about themselves; everybody else what they did.
 -- position is null while the event waits for the sealer.
 SELECT e.body, l.position
 FROM ledger_events e
 LEFT JOIN ledger_leaves l ON l.event_id = e.id
 WHERE e.id = $1 AND e.organisation_id = $2
-  AND ($4 OR e.actor_id = $3 OR (e.subject_id = $3 AND e.kind = ANY ($5::text[])));
+  AND ($4 OR (NOT $6::boolean AND e.actor_id = $3) OR ($6 AND e.subject_id = $3 AND e.kind = ANY ($5::text[])));
 
 -- name: find_head
 -- $1 size bigint or null. The smallest signed head of at least that size; without one the newest.
@@ -43,7 +44,8 @@ JOIN ledger_tiles t ON t.level = wanted.level AND t.index = wanted.index;
 -- name: list_audit_log
 -- $1 organisation, $2 kind or null, $3 actor or null, $4 aggregate type or null, $5 aggregate id or null,
 -- $6 from timestamptz or null, $7 before timestamptz or null, $8 first id of $6, $9 first id after $7, $10 before id or
--- null, $11 limit. Newest first. The ids bound what the index has to walk; the times are exact.
+-- null, $11 limit, $12 with what candidates and the system do in exams boolean. Newest first. The ids bound what the index
+-- has to walk; the times are exact.
 SELECT e.id, e.occurred_at, e.kind, e.aggregate_type, e.aggregate_id, e.actor_id, e.actor_role, e.subject_id, e.body,
        l.position, s.personal
 FROM ledger_events e
@@ -55,5 +57,6 @@ WHERE e.organisation_id = $1
   AND ($6::timestamptz IS NULL OR e.occurred_at >= $6) AND ($7::timestamptz IS NULL OR e.occurred_at < $7)
   AND ($8::uuid IS NULL OR e.id >= $8) AND ($9::uuid IS NULL OR e.id < $9)
   AND ($10::uuid IS NULL OR e.id < $10)
+  AND ($12::boolean OR e.actor_role NOT IN ('student', 'system') OR e.aggregate_type NOT IN ('attempt', 'session', 'submission'))
 ORDER BY e.id DESC
 LIMIT $11;

@@ -39,7 +39,7 @@ SELECT s.* FROM session_overview s WHERE s.attempt_id = $1 ORDER BY s.id;
 
 -- name: hold_session
 -- $1 id bigint, $2 organisation uuid, $3 candidate uuid, $4 whole_organisation boolean. Locks the row until the end.
-SELECT id, attempt_id, mode, status, started_at, ended_at
+SELECT id, attempt_id, candidate_id, mode, status, started_at, ended_at
 FROM proctor_sessions
 WHERE id = $1 AND organisation_id = $2 AND ($4 OR candidate_id = $3)
 FOR UPDATE;

@@ -25,7 +25,7 @@ SELECT id FROM organisations WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: hold_user
 -- $1 user_id uuid, $2 organisation uuid
-SELECT id, role, is_active FROM users WHERE id = $1 AND organisation_id = $2 FOR NO KEY UPDATE;
+SELECT id, role, is_active, is_verified, token_generation FROM users WHERE id = $1 AND organisation_id = $2 FOR NO KEY UPDATE;
 
 -- name: count_other_admins
 -- $1 organisation uuid, $2 user_id uuid. Active admins besides this user.

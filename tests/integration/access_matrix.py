@@ -80,6 +80,7 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/ledger/head"): Row(expected=rows(404, *PEOPLE)),
     ("GET", "/ledger/consistency"): Row(expected=rows(404, *PEOPLE)),
     ("GET", "/ledger/events"): Row(expected=rows(200, *ADMINS)),
+    ("GET", "/admin/audit-logs"): Row(expected=rows(200, *ADMINS)),
     ("GET", "/ledger/events/{event_id}/proof"): Row(
         expected=rows(404, *PEOPLE) | rows(409, "reviewer", "admin")
     ),

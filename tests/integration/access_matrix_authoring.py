@@ -52,6 +52,9 @@ AUTHORING: dict[tuple[str, str], Row] = {
     ("GET", "/student/attempts/{attempt_id}/submission"): Row(
         expected=CANDIDATE, path={"attempt_id": "past_attempt_id"}
     ),
+    ("GET", "/student/attempts/{attempt_id}/receipt"): Row(
+        expected=CANDIDATE, path={"attempt_id": "past_attempt_id"}
+    ),
     ("POST", "/teacher/terms"): Row(expected=MADE, body=lambda _: {"kind": "skill", "name": str(uuid4())}),
     ("GET", "/teacher/terms"): Row(expected=LISTED_TO_AUTHORS),
     ("POST", "/teacher/passages"): Row(expected=MADE, body=_passage),

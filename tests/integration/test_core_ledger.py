@@ -132,6 +132,7 @@ async def test_who_may_fetch_the_proof_of_which_event_a4(log: Log, database_as: 
         events = {
             "handed in": (await append_for(api, kind="submission.finalised", **about))[0],
             "looked at": (await append_for(api, kind="submission.viewed", actor_id=teacher, **about))[0],
+            "scored": (await append_for(api, kind="submission.scored", **about))[0],
             "judged": (await append_for(api, kind="submission.flagged", **about))[0],
             "own act": (await append_for(api, kind="auth.signed_in", actor_id=student))[0],
         }
@@ -146,7 +147,7 @@ async def test_who_may_fetch_the_proof_of_which_event_a4(log: Log, database_as: 
             for by in ("student", "other_student", "teacher", "colleague", "admin", "boss", "stranger")
         }
         assert seen == {
-            "student": {"handed in", "own act"},
+            "student": {"handed in", "scored"},
             "other_student": set(),
             "teacher": {"looked at"},
             "colleague": set(),

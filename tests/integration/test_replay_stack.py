@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,9 @@ def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_f
     assert done.returncode == 0, done.stdout + done.stderr
     for promise in ("lost", "What the teacher sees", "What an analyst asks", "Everything is stopped"):
         assert promise in done.stdout
+    for promise in ("attempts submitted", "receipts verified offline"):
+        assert re.search(f"{promise} +│ +10 of 10 ", done.stdout), done.stdout
+    assert re.search("one letter changed +│ +refused ", done.stdout)
     assert not (server_folder / "state" / "local.json").exists()
 
 

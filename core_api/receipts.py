@@ -1,0 +1,98 @@
+"""
+The candidate's receipt: one document that shows, without us, what was handed in and that it stands in the
+ledger (spec.md S-2).
+
+It holds the exact bytes that were hashed, and from a second after the hand-in on the ledger's event about
+them, its position, the path to a root, and the head that was signed over it. `deploy/verify_export.py` and
+`veritas ledger receipt` check it; whoever keeps it needs neither.
+"""
+
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from core_api import ledger_proofs
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.ledger_proofs import HeadView
+from core_api.submissions import Finalised, Receipt
+from kernel.errors import NotFoundError, NotSealedError
+from kernel.merkle import leaf_hash
+from sql import named
+
+QUERIES: Final = named("receipts")
+DOCUMENT_VERSION: Final = 1
+
+
+class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    Where the ledger has it. `pending`: the next signed head has it, a second from now.
+
+    The document of a sealed one has everything: `event` is the exact text of the ledger's event, `leaf_hash`
+    (hex) is of its UTF-8 bytes, `hashes` (base64) lead from there to the root of `head`.
+    """
+
+    status: Literal["pending", "sealed"]
+    position: int | UnsetType = UNSET
+    event: str | UnsetType = UNSET
+    leaf_hash: str | UnsetType = UNSET
+    hashes: list[str] | UnsetType = UNSET
+    head: HeadView | UnsetType = UNSET
+
+
+class Submitted(Receipt, frozen=True, kw_only=True):
+    """The receipt as the hand-in answers it; the proof follows in the document."""
+
+    ledger: Place
+
+
+class Document(msgspec.Struct, frozen=True, kw_only=True):
+    """The receipt as it is kept: `content` is the very text that `content_sha256` is of, in UTF-8."""
+
+    veritas_receipt: int
+    receipt: Receipt
+    content: str
+    ledger: Place
+
+
+PENDING: Final = Place(status="pending")
+
+
+async def submitted(conn: Connection, finalised: Finalised) -> Submitted:
+    """Return what a hand-in is answered with; a retry after the sealing is told the position."""
+    place = PENDING
+    if not finalised.created:
+        position = await conn.fetchval(QUERIES["find_position"], finalised.receipt.event_id)
+        place = PENDING if position is None else Place(status="sealed", position=position)
+    return Submitted(**msgspec.structs.asdict(finalised.receipt), ledger=place)
+
+
+async def fetch(conn: Connection, actor: Actor, attempt_id: UUID) -> Document:
+    """Return the receipt of the caller's attempt; raises NotFoundError when there is none of theirs."""
+    row = await conn.fetchrow(QUERIES["fetch_document"], attempt_id, actor.user_id)
+    if row is None:
+        raise NotFoundError("There is no such submission.")
+    plain: dict[str, Any] = {name: row[name] for name in Receipt.__struct_fields__}
+    return Document(
+        veritas_receipt=DOCUMENT_VERSION,
+        receipt=msgspec.convert(plain, Receipt),
+        content=row["content"],
+        ledger=await _place(conn, row["event_id"], row["body"], row["position"]),
+    )
+
+
+async def _place(conn: Connection, event_id: UUID, body: bytes, position: int | None) -> Place:
+    try:
+        proof = await ledger_proofs.proof_of(conn, event_id, body, position)
+    except NotSealedError:
+        return PENDING
+    return Place(
+        status="sealed",
+        position=proof.position,
+        event=proof.body,
+        leaf_hash=leaf_hash(body).hex(),
+        hashes=proof.hashes,
+        head=proof.head,
+    )

@@ -1,0 +1,108 @@
+"""
+What sign-ins leave on the ledger: `auth.…` events of the person, and alerts of a network (spec.md A-3, L-1;
+decision 14).
+
+Where somebody came from is personal: the address and the browser stand beside the ledger, erasable, and only
+their commitments in it.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+import msgspec
+
+from core_api import ledger
+from core_api.database import Connection
+from core_api.ledger import Entry, Personal
+from kernel.events import Role
+
+# Whose an alert is when the account that was tried last is nobody's: the installation's operators read it.
+INSTALLATION: Final = UUID(int=0)
+AGENT_CHARS_MAX: Final = 400
+
+
+class Person(Protocol):
+    """Who signs in."""
+
+    @property
+    def id(self) -> UUID:
+        """Their id."""
+        ...
+
+    @property
+    def organisation_id(self) -> UUID:
+        """Their organisation."""
+        ...
+
+    @property
+    def role(self) -> Role:
+        """Their role."""
+        ...
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request came from; None where that is not known."""
+
+    address: IPv4Address | IPv6Address | None = None
+    user_agent: str | None = None
+
+
+async def record(
+    conn: Connection,
+    kind: str,
+    person: Person,
+    *,
+    now: datetime,
+    origin: Origin | None = None,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Append in the caller's transaction what somebody did about their own account."""
+    origin = origin or Origin()
+    agent = (origin.user_agent or "").encode(errors="replace").decode()[:AGENT_CHARS_MAX]
+    said = {"address": None if origin.address is None else str(origin.address), "user_agent": agent or None}
+    await ledger.append(
+        conn,
+        Entry(
+            kind=kind,
+            aggregate_type="user",
+            aggregate_id=str(person.id),
+            organisation_id=person.organisation_id,
+            occurred_at=now,
+            actor_id=person.id,
+            actor_role=Role(person.role).value,
+            subject_id=person.id,
+            detail=detail or {},
+            personal={name: Personal(each, person.id) for name, each in said.items() if each is not None},
+        ),
+    )
+
+
+async def alert(
+    conn: Connection, network: str, failures: int, *, organisation_id: UUID | None, now: datetime
+) -> None:
+    """
+    Append in the caller's transaction that sign-ins fail from a network, once a minute and network.
+
+    Args:
+        conn: in a transaction.
+        network: one address, or the /64 of one.
+        failures: so many within a minute.
+        organisation_id: of the account that was tried last; None where there is no such account.
+        now: of the latest failure.
+    """
+    organisation_id = organisation_id or INSTALLATION
+    await ledger.append(
+        conn,
+        Entry(
+            kind="login.alert",
+            aggregate_type="organisation",
+            aggregate_id=str(organisation_id),
+            organisation_id=organisation_id,
+            occurred_at=now,
+            detail={"failures": failures, "window_s": 60},
+            personal={"network": Personal(network, None)},
+        ),
+    )

@@ -1,0 +1,348 @@
+"""
+Every act of identity, authoring and administration is on the ledger, in its own transaction (spec.md L-1).
+
+ACTS is the table: what is done, by whom, and the kinds it leaves. A route that changes something and has no
+row fails the test.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from core_api import admin_routes, authoring_routes, exam_routes, staff_routes
+from kernel.ledger import read_body
+from tests.integration.access_matrix_world import World, furnish
+from tests.integration.core_kit import PASSWORD, Answer, Api, DatabaseAs, core_api, put
+from tests.integration.test_core_access import ask, snapshot
+from tests.integration.test_core_registration import registration
+
+Key = tuple[str, str]
+Ask = Callable[[], Awaitable[Answer]]
+Prepare = Callable[[Api], Awaitable[Ask]]
+
+
+class Act(msgspec.Struct, frozen=True, kw_only=True):
+    """Who does it, what has to be done before so that it changes something, and the kinds it leaves."""
+
+    kinds: list[str]
+    by: str = "admin"
+    before: tuple[Key, ...] = ()
+    prepare: Callable[[World], Awaitable[Any]] | None = None
+
+
+async def _draft(world: World) -> None:
+    items = [{"question_id": world.parameters["question_id"]}]
+    path = f"/api/teacher/evaluations/{world.parameters['evaluation_id']}/draft"
+    assert (await put(world.api, path, "teacher", title="Next", items=items)).status == 200
+
+
+EXAM, USER, GROUP = "/teacher/exams/{exam_id}", "/admin/users/{user_id}", "/admin/groups/{group_id}"
+ASSIGNED = f"{EXAM}/assignments/{{assignment_id}}"
+QUESTION, PASSAGE = "/teacher/questions/{question_id}", "/teacher/passages/{passage_id}"
+EVALUATION = "/teacher/evaluations/{evaluation_id}"
+
+ACTS: Final[dict[Key, Act]] = {
+    ("POST", "/admin/users"): Act(kinds=["user.created"]),
+    ("POST", f"{USER}/lock"): Act(kinds=["user.locked"]),
+    ("POST", f"{USER}/unlock"): Act(kinds=["user.unlocked"], before=(("POST", f"{USER}/lock"),)),
+    ("PUT", f"{USER}/role"): Act(kinds=["user.role_changed"]),
+    ("PUT", f"{USER}/student-profile"): Act(kinds=["student_profile.updated"]),
+    ("PUT", "/admin/organisation"): Act(kinds=["organisation.updated"]),
+    ("POST", "/admin/exams/{exam_id}/permissions"): Act(kinds=["permission.granted"]),
+    ("DELETE", "/admin/exams/{exam_id}/permissions/{user_id}"): Act(kinds=["permission.revoked"]),
+    ("POST", "/admin/groups"): Act(kinds=["group.created"]),
+    ("PUT", GROUP): Act(kinds=["group.updated"]),
+    ("DELETE", GROUP): Act(kinds=["group.deleted"]),
+    ("POST", f"{GROUP}/members"): Act(kinds=["group.member_added"]),
+    ("DELETE", f"{GROUP}/members/{{user_id}}"): Act(kinds=["group.member_removed"]),
+    ("POST", "/proctor/session/{id}/cancel"): Act(kinds=["session.cancelled"]),
+    ("POST", "/proctor/session/{id}/end"): Act(kinds=["session.ended"]),
+    ("POST", "/teacher/exams"): Act(kinds=["exam.created"], by="teacher"),
+    ("PATCH", EXAM): Act(kinds=["exam.updated"], by="teacher"),
+    ("POST", f"{EXAM}/publish"): Act(
+        kinds=["exam.published"], by="teacher", before=(("POST", f"{EXAM}/unpublish"),)
+    ),
+    ("POST", f"{EXAM}/unpublish"): Act(kinds=["exam.unpublished"], by="teacher"),
+    ("POST", f"{EXAM}/archive"): Act(kinds=["exam.archived"], by="teacher"),
+    ("POST", f"{EXAM}/launch-links"): Act(kinds=["launch_links.created"], by="teacher"),
+    ("POST", f"{EXAM}/assignments"): Act(kinds=["assignment.created"], by="teacher"),
+    ("POST", f"{ASSIGNED}/revoke"): Act(kinds=["assignment.revoked"], by="teacher"),
+    ("PUT", f"{ASSIGNED}/overrides/{{user_id}}"): Act(kinds=["assignment_override.set"], by="teacher"),
+    ("DELETE", f"{ASSIGNED}/overrides/{{user_id}}"): Act(kinds=["assignment_override.removed"], by="teacher"),
+    ("POST", "/teacher/terms"): Act(kinds=["term.created"], by="teacher"),
+    ("POST", "/teacher/passages"): Act(kinds=["passage.saved"], by="teacher"),
+    ("PUT", PASSAGE): Act(kinds=["passage.saved"], by="teacher"),
+    ("POST", f"{PASSAGE}/archive"): Act(kinds=["passage.archived"], by="teacher"),
+    ("POST", "/teacher/questions"): Act(kinds=["question.saved"], by="teacher"),
+    ("PUT", QUESTION): Act(kinds=["question.saved"], by="teacher"),
+    ("POST", f"{QUESTION}/archive"): Act(kinds=["question.archived"], by="teacher"),
+    ("POST", "/teacher/evaluations"): Act(kinds=["evaluation.drafted"], by="teacher"),
+    ("PUT", f"{EVALUATION}/draft"): Act(kinds=["evaluation.drafted"], by="teacher"),
+    ("POST", f"{EVALUATION}/publish"): Act(kinds=["evaluation.published"], by="teacher", prepare=_draft),
+    ("POST", "/teacher/submissions/{submission_id}/grades"): Act(kinds=["submission.scored"], by="teacher"),
+    # What people do about themselves, and candidates about their attempts.
+    ("POST", "/auth/logout"): Act(kinds=["auth.signed_out"], by="student"),
+    ("PUT", "/me"): Act(kinds=["user.updated"], by="student"),
+    ("PUT", "/me/password"): Act(kinds=["auth.password_changed"], by="student"),
+    ("POST", "/student/attempts/{attempt_id}/submit"): Act(kinds=["submission.finalised"], by="student"),
+    ("POST", "/student/exams/{attempt_id}/submit"): Act(kinds=["submission.finalised"], by="student"),
+}
+AUDITED: Final = (
+    *admin_routes.ROUTES, *staff_routes.ROUTES, *authoring_routes.ROUTES, *exam_routes.ROUTES
+)  # fmt: skip
+
+REFUSE = """
+CREATE FUNCTION refuse_commit() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+CREATE CONSTRAINT TRIGGER refuse_commit AFTER INSERT ON ledger_events DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION refuse_commit();
+"""
+ALLOW = "DROP TRIGGER refuse_commit ON ledger_events; DROP FUNCTION refuse_commit()"
+
+
+def test_every_route_that_changes_something_says_what_it_leaves_on_the_ledger_l1() -> None:
+    """Whoever adds a route for staff adds its row here."""
+    writes = {(route.method, route.path) for route in AUDITED if route.method != "GET"}
+
+    assert writes - set(ACTS) == set()
+
+
+async def events(api: Api) -> dict[str, Any]:
+    rows = await api.owner.fetch("SELECT id, kind, actor_id, subject_id, body FROM ledger_events ORDER BY id")
+    return {str(row["id"]): row for row in rows}
+
+
+def personal_in(api: Api, body: bytes) -> list[str]:
+    """Return what an event's bytes hold of anybody's address, name or network."""
+    texts = [each for person in api.people.values() for each in (person.email, f"The {person.role}")]
+    return [each for each in [*texts, "127.0.0.1", "new@x.example"] if each.encode() in body]
+
+
+async def check(api: Api, act: Callable[[], Awaitable[int]], kinds: list[str], actor: str | None) -> None:
+    """Do something, first in vain and then for good, and look at what stands on the ledger."""
+    before, world = await events(api), World(api=api, parameters={})
+    tables = await snapshot(world)
+    await api.owner.execute(REFUSE)
+    assert await act() == 500
+    assert (await events(api), await snapshot(world)) == (before, tables), "a rolled-back act leaves nothing"
+    await api.owner.execute(ALLOW)
+    status = await act()
+
+    added = [row for number, row in (await events(api)).items() if number not in before]
+    assert (sorted(row["kind"] for row in added), status < 500) == (kinds, True)
+    assert {row["actor_id"] for row in added} == {None if actor is None else api.people[actor].id}
+    for row in added:
+        assert personal_in(api, row["body"]) == []
+        assert read_body(row["body"]).kind == row["kind"]
+
+
+@pytest.mark.parametrize("key", ACTS, ids=" ".join)
+async def test_an_act_is_on_the_ledger_exactly_when_it_was_done_l1(
+    database: str, database_as: DatabaseAs, key: Key
+) -> None:
+    row = ACTS[key]
+    async with core_api(database, database_as) as api:
+        world = await furnish(api)
+        for step in row.before:
+            assert await ask(world, step, row.by) in {200, 201, 204}
+        if row.prepare is not None:
+            await row.prepare(world)
+
+        await check(api, lambda: ask(world, key, row.by), row.kinds, row.by)
+
+
+async def _sign_in(api: Api) -> Ask:
+    body = {"email": api.people["teacher"].email, "password": PASSWORD}
+    return lambda: api.post("/api/auth/login", json=body)
+
+
+async def _sign_in_wrongly(api: Api) -> Ask:
+    body = {"email": api.people["teacher"].email, "password": "wrong"}
+    for _ in range(4):
+        await api.post("/api/auth/login", json=body)
+    return lambda: api.post("/api/auth/login", json=body)
+
+
+async def _register(api: Api) -> Ask:
+    await put(api, "/api/admin/organisation", "admin", registration_open=True)
+    return lambda: api.post("/api/auth/register", json=registration(api, "new@x.example"))
+
+
+async def _approve(api: Api) -> Ask:
+    await (await _register(api))()
+    new = await api.owner.fetchval("SELECT id FROM users WHERE email = 'new@x.example'")
+    return lambda: api.post(f"/api/admin/users/{new}/unlock", "admin")
+
+
+async def _use_a_token_twice(api: Api) -> Ask:
+    body = {"email": api.people["student"].email, "password": PASSWORD}
+    signed_in = await api.post("/api/auth/login", json=body)
+    spent = {"refresh_token": signed_in.body["refresh_token"]}
+    assert (await api.post("/api/auth/refresh", json=spent)).status == 200
+    await api.owner.execute("UPDATE refresh_tokens SET used_at = used_at - interval '1 hour'")
+    return lambda: api.post("/api/auth/refresh", json=spent)
+
+
+async def _sign_out_everywhere(api: Api) -> Ask:
+    return lambda: api.post("/api/auth/logout?everywhere=true", "student")
+
+
+async def _launch(api: Api) -> Ask:
+    body = {"student_ids": [str(api.people["student"].id)]}
+    made = await api.post(f"/api/teacher/exams/{api.exam_id}/launch-links", "teacher", json=body)
+    token = made.body["links"][0]["token"]
+    return lambda: api.post("/api/auth/launch", json={"token": token})
+
+
+async def _start(api: Api) -> Ask:
+    return lambda: api.post(f"/api/student/exams/{api.exam_id}/start", "student")
+
+
+async def _start_session(api: Api) -> Ask:
+    body = {"attemptId": await api.start_attempt(), "mode": 1}
+    return lambda: api.post("/api/proctor/session", "student", json=body)
+
+
+OTHERS: Final[dict[str, tuple[Prepare, list[str], str | None]]] = {
+    "a sign-in": (_sign_in, ["auth.signed_in"], "teacher"),
+    "the fifth failure within a minute": (_sign_in_wrongly, ["login.alert"], None),
+    "an approval": (_approve, ["user.approved"], "admin"),
+    "a stolen refresh token": (_use_a_token_twice, ["auth.tokens_revoked"], "student"),
+    "signing out everywhere": (_sign_out_everywhere, ["auth.signed_out"], "student"),
+    "a launch link": (_launch, ["attempt.started", "auth.launched"], "student"),
+    "an attempt": (_start, ["attempt.started"], "student"),
+    "a proctor session": (_start_session, ["session.started"], "student"),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+async def test_what_people_do_about_themselves_is_on_the_ledger_too_l1(
+    database: str, database_as: DatabaseAs, what: str
+) -> None:
+    prepare, kinds, actor = OTHERS[what]
+    async with core_api(database, database_as, registration="approval") as api:
+        act = await prepare(api)
+
+        async def status() -> int:
+            return (await act()).status
+
+        await check(api, status, kinds, actor)
+
+
+async def test_a_registration_is_on_the_ledger_without_the_address_l1(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as, registration="approval") as api:
+        assert (await (await _register(api))()).status == 202
+
+        row = await api.owner.fetchrow("SELECT * FROM ledger_events WHERE kind = 'user.registered'")
+        assert row["actor_id"] == row["subject_id"]
+        assert personal_in(api, row["body"]) == []
+        kept = await api.owner.fetchval("SELECT value FROM ledger_salts WHERE event_id = $1", row["id"])
+        assert kept == "new@x.example"
+
+
+async def test_where_somebody_signed_in_from_is_kept_beside_the_ledger_and_can_be_erased_l1(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        await (await _sign_in(api))()
+        (event,) = (await api.get("/api/ledger/events?kind=auth.signed_in", "admin")).body["events"]
+        assert event["personal"]["address"] == "127.0.0.1"
+        assert event["personal"]["user_agent"].startswith("Python/")
+        await api.owner.execute("DELETE FROM ledger_salts WHERE person_id = $1", api.people["teacher"].id)
+
+        (event,) = (await api.get("/api/ledger/events?kind=auth.signed_in", "admin")).body["events"]
+        assert event["personal"] == {"address": None, "user_agent": None}
+
+
+async def test_the_audit_log_names_who_did_what_from_where_decision_14(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        teacher, student = api.people["teacher"].id, api.people["student"].id
+        await (await _sign_in(api))()
+        await api.start_session()
+        await api.post(f"/api/admin/users/{student}/lock", "admin")
+
+        async def listed(path: str, by: str = "admin") -> list[dict[str, Any]]:
+            answer = await api.get(path, by)
+            assert answer.status == 200, answer.body
+            logs: list[dict[str, Any]] = answer.body["audit_logs"]
+            return logs
+
+        lock, sign_in = await listed("/api/admin/audit-logs")
+        assert (lock["action"], lock["resource_type"], lock["resource_id"]) == (
+            "user.locked",
+            "user",
+            str(student),
+        )
+        assert (sign_in["action"], sign_in["user_id"]) == ("auth.signed_in", str(teacher))
+        assert (sign_in["ip_address"], sign_in["user_agent"][:7]) == ("127.0.0.1", "Python/")
+        assert await listed("/admin/audit-logs?action=user.locked") == [lock]
+        assert await listed(f"/api/admin/audit-logs?user_id={teacher}") == [sign_in]
+        assert await listed(f"/api/admin/audit-logs?resource_type=user&resource_id={student}") == [lock]
+        assert await listed(f"/api/admin/audit-logs?from={quote(lock['created_at'])}") == [lock]
+        assert await listed(f"/api/admin/audit-logs?to={quote(lock['created_at'])}") == [sign_in]
+        first = (await api.get("/api/admin/audit-logs?limit=1", "admin")).body
+        assert await listed(f"/api/admin/audit-logs?limit=1&cursor={first['next_cursor']}") == [sign_in]
+        assert await listed("/api/admin/audit-logs", "boss") == []
+        assert (await api.get("/api/admin/audit-logs?actor=x", "admin")).status == 422
+
+
+VIEWED: Final[dict[str, tuple[str, bool]]] = {
+    "/admin/users/{user_id}": ("user.viewed", True),
+    "/admin/users/{user_id}/student-profile": ("student_profile.viewed", True),
+    "/proctor/session/{id}": ("session.viewed", True),
+    "/proctor/session/{id}/events": ("session_events.viewed", True),
+    "/proctor/session/{id}/events/{type}": ("session_events.viewed", True),
+    "/teacher/attempts/{attempt_id}/monitoring": ("attempt.viewed", True),
+    "/teacher/submissions/{submission_id}": ("submission.viewed", True),
+    "/teacher/exams/{exam_id}/submissions": ("exam_submissions.viewed", False),
+    "/teacher/exams/{exam_id}/analytics": ("exam_analytics.viewed", False),
+}
+
+
+async def test_every_sensitive_view_is_on_the_ledger_with_its_subject_a6(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        world = await furnish(api)
+        before = len(await events(api))
+        for path in VIEWED:
+            assert await ask(world, ("GET", path), "admin") == 200
+        async with asyncio.timeout(10):
+            while len(await events(api)) < before + len(VIEWED):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+        added = list((await events(api)).values())[before:]
+        student = api.people["student"].id
+        expected = sorted((kind, student if about else None) for kind, about in VIEWED.values())
+        assert sorted((row["kind"], row["subject_id"]) for row in added) == expected
+        assert {row["actor_id"] for row in added} == {api.people["admin"].id}
+
+
+async def test_what_changes_nothing_leaves_nothing_on_the_ledger_l1(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        user, group = api.people["student"].id, (await _group(api))
+        for path in (f"/api/admin/users/{user}/lock", f"/api/admin/users/{user}/unlock"):
+            assert (await api.post(path, "admin")).status == 200
+        members = f"/api/admin/groups/{group}/members"
+        await api.post(members, "admin", json={"user_ids": [str(user)]})
+        before = await events(api)
+        await api.post(f"/api/admin/users/{user}/unlock", "admin")
+        await put(api, f"/api/admin/users/{user}/role", "admin", role="student")
+        await api.post(members, "admin", json={"user_ids": [str(user)]})
+        await api.post("/api/admin/groups", "admin", json={"name": "4b"})
+
+        assert await events(api) == before
+
+
+async def _group(api: Api) -> str:
+    return str((await api.post("/api/admin/groups", "admin", json={"name": "4b"})).body["id"])
