@@ -6,6 +6,7 @@ was finalised is under a signed head, and the verifier finds nothing.
 """
 
 import asyncio
+import statistics
 import time
 from typing import Final
 
@@ -63,8 +64,9 @@ class CoreReport(msgspec.Struct, frozen=True, kw_only=True):
     The figures. `…_ms` are milliseconds of an open loop, counted from the moment a request fell due.
 
     `finalises_per_s` over HTTP in a closed loop, `pgbench_finalises_per_s` the same statements by pgbench, in
-    turns; `ledger_appends_per_s` transactions of one event, without a view noted beside each and with one;
-    `seal_lag_s` from an event's time to the head that covers it, of all events of the run.
+    turns, the median of the passes; `ledger_appends_per_s` transactions of one event, without a view noted
+    beside each and with one; `seal_lag_s` from an event's time to the head that covers it, of all events of
+    the run.
     """
 
     finalises_per_s: float
@@ -82,29 +84,26 @@ class CoreReport(msgspec.Struct, frozen=True, kw_only=True):
 async def measure_finalising(
     core: Core, author: Author, questions: Questions, finalised_exam: str, sizes: Sizes, screen: Screen
 ) -> tuple[float, float]:
-    """Return attempts finalised a second, over HTTP and by pgbench, in turns; a pass is an exam."""
-    seconds = {"http": 0.0, "pgbench": 0.0}
+    """Return attempts finalised a second, over HTTP and by pgbench: of passes in turns, the median each."""
+    http, pgbench = [], []
     for number in range(2 * sizes.passes):
         before = ATTEMPTS_APART * (number + 1)
         exam_id = await author.give_exam(f"Pass {number}", questions)
         make_running(core, exam_id, questions, before=before, count=sizes.finalises)
         await settle(core.servers)
         if number % 2 == 0:
-            seconds["http"] += await finalise_http(
+            seconds = await finalise_http(
                 core, sizes.finalises, before=before, connections=sizes.connections, screen=screen
             )
+            http.append(sizes.finalises / seconds)
         else:
-            seconds["pgbench"] += await finalise_pgbench(
-                core,
-                sizes.finalises,
-                values_of(core, finalised_exam, exam_id),
-                before=before,
-                connections=sizes.connections,
-                screen=screen,
+            values = values_of(core, finalised_exam, exam_id)
+            seconds = await finalise_pgbench(
+                core, sizes.finalises, values, before=before, connections=sizes.connections, screen=screen
             )
+            pgbench.append(sizes.finalises / seconds)
         check_left(core, exam_id, questions, sizes.finalises)
-    total = sizes.passes * sizes.finalises
-    return total / seconds["http"], total / seconds["pgbench"]
+    return statistics.median(http), statistics.median(pgbench)
 
 
 async def measure_appends(core: Core, sizes: Sizes, screen: Screen) -> dict[str, float]:

@@ -153,7 +153,7 @@ def make_people(servers: Servers, organisation: str, teacher: str, candidates: i
     owner.execute(statement("insert_teacher"), (teacher, organisation))
     owner.execute(query("insert_students"), (organisation, candidates, hashed))
     owner.execute(query("insert_group"), (organisation, organisation))
-    owner.execute(query("analyse"))
+    owner.execute(query("analyse_people"))
 
 
 class Author:
@@ -217,4 +217,4 @@ def make_running(core: Core, exam_id: str, questions: Questions, *, before: int,
     owner.execute(query("insert_running"), (exam_id, before, count, as_json(policy)))
     owner.execute(query("insert_saved"), (exam_id, questions.question_ids, answers))
     owner.execute(statement("insert_sessions"), (exam_id,))
-    owner.execute(query("analyse"))
+    owner.execute(query("analyse_attempts"))

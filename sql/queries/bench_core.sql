@@ -35,8 +35,12 @@ WHERE a.exam_id = $1::uuid;
 -- $1 exam_id. The attempts' ids in order of the candidates' numbers.
 SELECT a.id::text FROM exam_attempts a WHERE a.exam_id = $1::uuid ORDER BY a.student_id;
 
--- name: analyse
-ANALYZE;
+-- name: analyse_people
+-- As autovacuum would; of tables that are filled only, for one that was empty when it was analysed is taken for a page for ever.
+ANALYZE users, group_members;
+
+-- name: analyse_attempts
+ANALYZE exam_attempts, attempt_answers, proctor_sessions;
 
 -- name: count_outcome
 -- $1 exam_id. Attempts, those completed, those with all their answers saved, and what finalising them left, as a JSON object.

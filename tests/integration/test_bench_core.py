@@ -120,8 +120,8 @@ def what_is_common(world: World, exam_id: str) -> dict[str, list[Any]]:
         table: [
             row[0]
             for row in world.rows(
-                f"SELECT to_jsonb(t) - string_to_array($2, ' ') AS shared FROM {table} t"
-                f" WHERE {OF_EXAM.get(table, OF_SUBMISSION)} ORDER BY shared::text",
+                f"SELECT to_jsonb(t) - string_to_array($2, ' ') FROM {table} t"
+                f" WHERE {OF_EXAM.get(table, OF_SUBMISSION)} ORDER BY 1",
                 exam_id,
                 own,
             )
@@ -239,13 +239,10 @@ async def test_the_report_has_exactly_these_keys(monkeypatch: pytest.MonkeyPatch
     )  # fmt: skip
     report = msgspec.to_builtins(await measure(sizes, SCREEN))
 
-    assert (
-        list(report)
-        == (
-            "finalises_per_s pgbench_finalises_per_s ratio_to_pgbench ledger_appends_per_s seal_lag_s start_ms"
-            " save_ms submit_ms login_storm machine"
-        ).split()
-    )
+    assert list(report) == [
+        *("finalises_per_s", "pgbench_finalises_per_s", "ratio_to_pgbench", "ledger_appends_per_s"),
+        *("seal_lag_s", "start_ms", "save_ms", "submit_ms", "login_storm", "machine"),
+    ]
     assert list(report["ledger_appends_per_s"]) == ["without_views", "with_views"]
     for name in ("seal_lag_s", "start_ms", "save_ms", "submit_ms"):
         assert list(report[name]) == ["p50", "p99"], name
