@@ -69,11 +69,6 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     unexpected: list[str]
     cpu_s: float
 
-    @property
-    def per_s(self) -> float:
-        """Return replies of any status a second."""
-        return sum(self.statuses.values()) / self.seconds
-
 
 class Runner:
     """The errands under way."""
