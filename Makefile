@@ -32,7 +32,7 @@ test: lint ## lint, then all tests on real servers of their own
 faults: setup ## the long form of the fault tests: KILLS=100 random kills under load
 	$(python) -m pytest tests/faults --kills=$(KILLS)
 
-bench: setup ## measure: BENCH=name for one, all by default; figures in build/bench/
+bench: setup ## measure: BENCH=ingest, soak, core or ledger, all by default; figures in build/bench/
 	$(python) -m loadtests.bench $(BENCH)
 
 locust: setup ## a bounded, headless locust run against a stack of its own: USERS=100 RUN_TIME=30s

@@ -2,7 +2,7 @@
 Answers and drafts of a running attempt: saved in batches, never overwritten by an older one (spec.md D-1).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Final
 from uuid import UUID
@@ -15,13 +15,13 @@ from core_api import attempts
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.items import ItemKind, Response, fault_of_response
+from core_api.published import key_of
 from core_api.wire import as_json
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from sql import named
 
 QUERIES: Final = named("answers")
 ATTEMPTS: Final = named("attempts")
-EVALUATIONS: Final = named("evaluations")
 BATCH_MAX: Final = 200
 DRAFTS_MAX: Final = 100
 DRAFT_EVERY: Final = timedelta(seconds=30)
@@ -121,7 +121,8 @@ async def store(
         now: becomes `saved_at`.
     """
     newest = {each.question_id: each for each in sorted(answers, key=lambda each: each.client_seq)}
-    kinds = await _kinds(conn, attempt["evaluation_version_id"], answers)
+    kinds = (await key_of(conn, attempt["evaluation_version_id"])).kinds
+    _check_all(kinds, answers)
     ids = list(newest)
     rows = await conn.fetch(
         QUERIES["save_answers"],
@@ -140,12 +141,7 @@ async def store(
     return [Stored(**row, accepted=row["question_id"] in accepted) for row in found]
 
 
-async def _kinds(
-    conn: Connection, evaluation_version_id: UUID | None, answers: Sequence[Answer]
-) -> dict[UUID, ItemKind]:
-    ids = [each.question_id for each in answers]
-    rows = await conn.fetch(EVALUATIONS["list_kinds"], evaluation_version_id, ids)
-    kinds = {row["question_id"]: ItemKind(row["kind"]) for row in rows}
+def _check_all(kinds: Mapping[UUID, ItemKind], answers: Sequence[Answer]) -> None:
     faults = []
     for n, each in enumerate(answers):
         kind = kinds.get(each.question_id)
@@ -155,7 +151,6 @@ async def _kinds(
             faults.append({"path": f"answers[{n}].response", "message": fault})
     if faults:
         raise InvalidInputError("Some answers cannot be saved; none was.", errors=faults)
-    return kinds
 
 
 async def list_own(conn: Connection, actor: Actor, attempt_id: UUID, query: ListAnswers) -> Answers:

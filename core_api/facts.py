@@ -27,15 +27,8 @@ async def record(conn: Connection, entry: Entry) -> UUID:
         entry: about a record with a UUID; its `detail` holds ids, hashes and numbers, never a name or a text
         of somebody's (spec.md, decision 13).
     """
-    event_id = await ledger.append(conn, entry)
-    await conn.execute(
-        QUERIES["insert_fact"],
-        event_id,
-        entry.kind,
-        entry.organisation_id,
-        entry.actor_id,
-        UUID(entry.aggregate_id),
-        as_json(entry.detail),
-        entry.occurred_at,
-    )
+    event, salts = ledger.row_of(entry)
+    payload = as_json(entry.detail)
+    await conn.execute(QUERIES["insert_fact"], *event, *ledger.columns_of(salts), payload)
+    event_id: UUID = event[0]
     return event_id

@@ -11,7 +11,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api import exams, facts, ledger, scoring, submissions
+from core_api import exams, facts, ledger, published, scoring, submissions
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.items import ItemKind, Response
@@ -149,7 +149,7 @@ async def grade(
             raise ForbiddenError("You may look at this exam and not grade it.")
         before = await _shown(conn, held)
         totals = scoring.totals(
-            (await submissions.key_of(conn, held["evaluation_version_id"])).items,
+            (await published.key_of(conn, held["evaluation_version_id"])).items,
             {each.question_id: each.response for each in before.items if each.response is not None},
             max_score=Decimal(held["max_score"]),
             passing_score=Decimal(held["passing_score"]),

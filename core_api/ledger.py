@@ -119,21 +119,34 @@ async def append_all(conn: Connection, entries: Sequence[Entry]) -> list[UUID]:
         return []
     rows, salted = [], []
     for entry in entries:
-        event, salts = _seal_off(entry)
-        body = body_of(event)
-        assert len(body) <= BODY_BYTES_MAX, "a ledger event holds ids and facts, not documents"
-        rows.append((
-            event.event_id, event.organisation_id, event.occurred_at, event.kind, event.aggregate_type,
-            event.aggregate_id, event.actor_id, event.actor_role, event.subject_id, body,
-        ))  # fmt: skip
+        row, salts = row_of(entry)
+        rows.append(row)
         salted += salts
-    columns = zip(*rows, strict=True)
-    personal = zip(*salted, strict=True) if salted else ([] for _ in range(5))
-    await conn.execute(QUERIES["append_events"], *columns, *personal)
+    await conn.execute(QUERIES["append_events"], *zip(*rows, strict=True), *columns_of(salted))
     return [row[0] for row in rows]
 
 
-def _seal_off(entry: Entry) -> tuple[LedgerEvent, list[tuple[UUID, str, UUID | None, bytes, str]]]:
+Salt = tuple[UUID, str, UUID | None, bytes, str]
+
+
+def row_of(entry: Entry) -> tuple[tuple[Any, ...], list[Salt]]:
+    """Return an event's row, its id first, and the rows that open its commitments."""
+    event, salts = _seal_off(entry)
+    body = body_of(event)
+    assert len(body) <= BODY_BYTES_MAX, "a ledger event holds ids and facts, not documents"
+    row = (
+        event.event_id, event.organisation_id, event.occurred_at, event.kind, event.aggregate_type,
+        event.aggregate_id, event.actor_id, event.actor_role, event.subject_id, body,
+    )  # fmt: skip
+    return row, salts
+
+
+def columns_of(salts: Sequence[Salt]) -> list[Sequence[Any]]:
+    """Return the five columns of rows that open commitments."""
+    return list(zip(*salts, strict=True)) if salts else [[] for _ in range(5)]
+
+
+def _seal_off(entry: Entry) -> tuple[LedgerEvent, list[Salt]]:
     """Return the event with commitments in place of personal values, and the rows that open them."""
     event_id = event_id_at(entry.occurred_at)
     salts = [

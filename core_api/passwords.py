@@ -2,10 +2,13 @@
 Password hashing off the event loop: a few threads, a bounded queue (spec.md A-1).
 
 bcrypt at 12 rounds takes a quarter of a second of one core and releases the interpreter lock while it works.
+The threads are nicer than the event loop, so that whoever answers requests comes first where cores are few.
 """
 
 import asyncio
 import os
+import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +21,7 @@ from kernel.errors import RateLimitedError
 # bcrypt reads no further, and refuses more.
 PASSWORD_BYTES_MAX: Final = 72
 RETRY_AFTER_S: Final = 2
+NICENESS: Final = 10
 
 
 def hash_password(password: str, rounds: int) -> str:
@@ -41,6 +45,12 @@ def _matches(password: str, stored: str) -> bool:
     return equal and len(encoded) <= PASSWORD_BYTES_MAX
 
 
+def _give_way() -> None:
+    """Make the calling thread nicer; elsewhere than on Linux niceness is the whole process's."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
+
 class PasswordChecker:
     """Hashing threads with a bounded queue; past the bound a check is refused at once."""
 
@@ -48,7 +58,7 @@ class PasswordChecker:
         """Start no thread yet; `rounds` is the cost spent on accounts that do not exist."""
         # One core stays with the event loop, so that a storm of sign-ins costs the other routes little.
         self._threads = max(1, (os.cpu_count() or 1) - 1)
-        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt")
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt", initializer=_give_way)
         self._inside_max = self._threads + waiting_max
         self._inside = 0
         self._rounds = rounds

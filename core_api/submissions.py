@@ -25,7 +25,7 @@ from core_api.actors import Actor
 from core_api.answers import BATCH_MAX, Answer, SavedAnswer
 from core_api.database import Connection
 from core_api.ledger import Entry
-from core_api.questions import kind_of
+from core_api.published import Key, key_of
 from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
 from core_api.wire import as_json
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
@@ -34,7 +34,6 @@ from kernel.ledger import SYSTEM
 from sql import named
 
 QUERIES: Final = named("submissions")
-EVALUATIONS: Final = named("evaluations")
 KEY_LENGTH_MAX: Final = 200
 
 SubmittedBy = Literal["candidate", "expiry"]
@@ -78,13 +77,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     receipt: Receipt
     content: str
-
-
-class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A published evaluation as scoring needs it; without one there are no items."""
-
-    snapshot: dict[str, Any]
-    items: list[KeyedItem]
 
 
 def request_of(key: str | None, body: bytes) -> Request:
@@ -136,8 +128,8 @@ async def _submit(
     attempt = await conn.fetchrow(QUERIES["hold_attempt"], attempt_id, actor.user_id)
     if attempt is None:
         raise NotFoundError("There is no such attempt.")
-    await _check_key(conn, actor.user_id, attempt_id, request)
     if attempt["status"] != AttemptStatus.in_progress:
+        await _check_key(conn, actor.user_id, attempt_id, request)
         return await _first(conn, attempt_id)
     in_time = now < attempt["expires_at"]
     if in_time and command.answers:
@@ -188,7 +180,6 @@ async def finalise(
     assert attempt["status"] == AttemptStatus.in_progress, "an outcome is written once"
     rows = await conn.fetch(QUERIES["list_saved"], attempt["id"])
     saved = {row["question_id"]: msgspec.convert(dict(row), SavedAnswer) for row in rows}
-    await conn.execute(QUERIES["close_sessions"], attempt["id"], now)
     if submitted_by == "expiry" and not saved:
         await _record(conn, attempt, "attempt.abandoned", attempt["id"], None, {}, now)
         await conn.execute(QUERIES["abandon_attempt"], attempt["id"], now)
@@ -222,13 +213,13 @@ async def finalise(
         digest,
         event_id,
         now,
+        *_item_columns(key, totals),
+        *_score_columns(totals),
     )
-    await conn.execute(QUERIES["insert_items"], submission_id, *_columns(key.items, saved, totals))
-    await conn.execute(QUERIES["insert_subject"], submission_id, attempt["student_id"], "user")
-    await append_score(conn, submission_id, totals, reason="finalised", scored_by=None, now=now)
-    outcome = outcome_of(totals)
     data = as_json({"submission_id": submission_id})
-    await conn.execute(QUERIES["complete_attempt"], attempt["id"], submitted_by, now, *outcome, data)
+    await conn.execute(
+        QUERIES["complete_attempt"], attempt["id"], submitted_by, now, *outcome_of(totals), data
+    )
     return Receipt(
         submission_id=submission_id,
         attempt_id=attempt["id"],
@@ -237,21 +228,6 @@ async def finalise(
         content_sha256=digest.hex(),
         event_id=event_id,
     )
-
-
-async def key_of(conn: Connection, evaluation_version_id: UUID | None) -> Key:
-    """Return the key of a published evaluation; one without items where there is none."""
-    if evaluation_version_id is None:
-        return Key(snapshot={"evaluation_version_id": None}, items=[])
-    row = await conn.fetchrow(EVALUATIONS["fetch_key"], evaluation_version_id)
-    assert row is not None, "published versions are never deleted"
-    snapshot = {
-        "evaluation_version_id": str(evaluation_version_id),
-        "evaluation_id": str(row["evaluation_id"]),
-        "version": row["version"],
-        "snapshot_sha256": row["snapshot_sha256"].hex(),
-    }
-    return Key(snapshot=snapshot, items=msgspec.convert(row["key"], list[KeyedItem]))
 
 
 def _content(
@@ -289,20 +265,16 @@ def _content(
     )
 
 
-def _columns(items: Sequence[KeyedItem], saved: dict[UUID, SavedAnswer], totals: Totals) -> list[list[Any]]:
-    """Return the columns of `insert_items`, from $2 on."""
-    answered = [saved.get(each.question_id) for each in items]
-    points = [totals.item_points[each.position] for each in items]
+def _item_columns(key: Key, totals: Totals) -> list[list[Any]]:
+    """Return the items' columns of `insert_submission`; their answers are copied where they lie."""
+    points = [totals.item_points[each.position] for each in key.items]
     return [
-        [each.position for each in items],
-        [each.question_id for each in items],
-        [each.question_version_id for each in items],
-        [kind_of(each.item) for each in items],
-        [None if each is None else as_json(each.response) for each in answered],
-        [None if each is None else each.client_seq for each in answered],
-        [None if each is None else each.saved_at for each in answered],
+        [each.position for each in key.items],
+        [each.question_id for each in key.items],
+        [each.question_version_id for each in key.items],
+        [key.kinds[each.question_id] for each in key.items],
         [None if each is None else str(each) for each in points],
-        [str(each.points) for each in items],
+        [str(each.points) for each in key.items],
     ]
 
 
@@ -319,15 +291,22 @@ async def append_score(
     await conn.execute(
         QUERIES["insert_score"],
         submission_id,
+        *_score_columns(totals),
+        reason,
+        scored_by,
+        now,
+    )
+
+
+def _score_columns(totals: Totals) -> tuple[Any, ...]:
+    """Return a score's columns from scoring_version to passed."""
+    return (
         SCORING_VERSION,
         as_json({str(position): each for position, each in totals.item_points.items()}),
         str(totals.points),
         str(totals.max_points),
         totals.ungraded,
         *outcome_of(totals),
-        reason,
-        scored_by,
-        now,
     )
 
 

@@ -24,7 +24,7 @@ VERB = re.compile(
 FOREIGN = {ROOT / "loadtests/baselines/seed_design.py"}
 LINES_MAX = 400
 # Utility statements cannot be prepared; the tests of their programs run them.
-UTILITY = re.compile(r"(COPY|LISTEN|CREATE|ALTER|DROP|CHECKPOINT|VACUUM|TRUNCATE|SET|BEGIN|COMMIT)\b")
+UTILITY = re.compile(r"(COPY|LISTEN|CREATE|ALTER|DROP|CHECKPOINT|VACUUM|ANALYZE|TRUNCATE|SET|BEGIN|COMMIT)\b")
 
 
 def strings(path: Path) -> list[ast.Constant]:

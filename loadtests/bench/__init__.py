@@ -1,6 +1,7 @@
 """
 Benchmarks: what the product does on this machine, beside the baselines it is compared with, in one run.
 
-`python -m loadtests.bench [ingest|soak]` prints progress and figures and writes `build/bench/<name>.json`.
+`python -m loadtests.bench [ingest|soak|core|ledger]` prints progress and figures and writes
+`build/bench/<name>.json`.
 docs/benchmarks.md says what each figure means.
 """

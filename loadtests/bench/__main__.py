@@ -1,5 +1,6 @@
 """
-Run benchmarks: `python -m loadtests.bench [all|ingest|soak]`; figures go to the terminal and to build/bench/.
+Run benchmarks: `python -m loadtests.bench [all|ingest|soak|core|ledger]`; figures go to the terminal and to
+build/bench/.
 """
 
 import argparse
@@ -11,20 +12,21 @@ import msgspec
 from rich.console import Console
 
 from deploy.local.server import ServerError
-from loadtests.bench import ingest, soak
+from loadtests.baselines.pgbench_finalise import PgbenchError
+from loadtests.bench import core, ingest, ledger, soak
 from loadtests.bench.loads import LoadError
 from loadtests.bench.report import show, show_rows, write
 from loadtests.bench.screen import Screen
-from loadtests.bench.stack import BenchError
+from loadtests.bench.stack import BenchError, private_folder
 
-NAMES: Final = ("ingest", "soak")
+NAMES: Final = ("ingest", "soak", "core", "ledger")
 
 
 def options() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
     parser.add_argument("bench", nargs="?", default="all", choices=["all", *NAMES])
-    parser.add_argument("--quick", action="store_true", help="a fifth of the time; figures are indicative")
+    parser.add_argument("--quick", action="store_true", help="a fraction of the time; figures are indicative")
     parser.add_argument(
         "--ingest-processes", type=int, default=1, help="ingest processes that share the port"
     )
@@ -50,6 +52,21 @@ def run_soak(seconds: float, events_per_s: float | None, sizes: ingest.Sizes, sc
     screen.say(f"written to {write('soak', figures)}")
 
 
+def run_core(sizes: core.Sizes, screen: Screen) -> None:
+    """Measure, show, write."""
+    figures = asyncio.run(core.measure(sizes, screen))
+    show(screen.console, "core", figures)
+    screen.say(f"written to {write('core', figures)}")
+
+
+def run_ledger(screen: Screen) -> None:
+    """Measure, show, write."""
+    with private_folder() as folder, screen.step("ledger"):
+        figures = ledger.measure(folder)
+    show(screen.console, "ledger", figures)
+    screen.say(f"written to {write('ledger', figures)}")
+
+
 def main() -> int:
     """Run what was asked for; 1 when a benchmark failed."""
     asked = options()
@@ -63,11 +80,16 @@ def main() -> int:
     try:
         for name in NAMES if asked.bench == "all" else (asked.bench,):
             console.rule(name)
-            if name == "ingest":
-                run_ingest(sizes, screen)
-            else:
-                run_soak(asked.minutes * 60, asked.rate, sizes, screen)
-    except (BenchError, LoadError, ServerError) as error:
+            match name:
+                case "ingest":
+                    run_ingest(sizes, screen)
+                case "soak":
+                    run_soak(asked.minutes * 60, asked.rate, sizes, screen)
+                case "core":
+                    run_core(core.QUICK if asked.quick else core.Sizes(), screen)
+                case _:
+                    run_ledger(screen)
+    except (BenchError, LoadError, PgbenchError, ServerError) as error:
         console.print(f"[red]failed:[/] {error}", highlight=False)
         return 1
     return 0

@@ -1,5 +1,5 @@
 """
-How fast the ledger takes events and seals them: `python -m loadtests.bench.ledger`, on its own PostgreSQL.
+How fast the ledger takes events and seals them, on a PostgreSQL of its own.
 
 Appends are transactions of one event each, as a use case makes them; the sealer works beside them in a
 thread, with a head a second as in production. Views go through the core API's own queue.
@@ -7,7 +7,6 @@ thread, with a head a second as in production. Views go through the core API's o
 
 import asyncio
 import statistics
-import tempfile
 import threading
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from uuid import uuid4
 
 import asyncpg
 import msgspec
-from rich.console import Console
 
 from core_api.actors import Actor
 from core_api.ledger import append, append_all, by
@@ -28,17 +26,17 @@ from core_api.views import Views
 from deploy.ledger_verify import open_snapshot, stream, verify
 from deploy.local.postgres import start_postgres
 from kernel.access import Scope
-from kernel.checkpoints import new_key_pem, open_head
+from kernel.checkpoints import Keys, new_key_pem, open_head
 from kernel.events import Role
 from kernel.runtime import open_pool
 from kernel.settings import Settings, load
-from loadtests.bench.report import show, write
 from pipeline.extract import connect
 from pipeline.sealer import Sealer, new_sealer, take_up, turn
 from sql.migrate import migrate
 
 SECONDS: Final = 6.0
 CONNECTIONS: Final = 8
+VIEWS: Final = 20_000
 BACKLOG: Final = 50_000
 BULK: Final = 500
 
@@ -92,7 +90,7 @@ def _sealing(settings: Settings) -> Iterator[None]:
         thread.join()
 
 
-async def _append_for(url: str, seconds: float, views: Views | None) -> float:
+async def append_for(url: str, seconds: float, views: Views | None) -> float:
     """Append one event a transaction on every connection; return events a second."""
     actor, end = _actor(), perf_counter() + seconds
 
@@ -115,22 +113,29 @@ async def _append_for(url: str, seconds: float, views: Views | None) -> float:
     return sum(counts) / (perf_counter() - started)
 
 
-async def _with_views(settings: Settings) -> tuple[float, float, float]:
-    """Return appends a second with a view noted for each, views a second, and microseconds to note one."""
+async def append_with_views(settings: Settings, seconds: float) -> float:
+    """Return appends a second with a view noted for each; all views are written in the end."""
     async with await open_pool(settings) as pool:
         views = Views(pool, waiting_max=1_000_000)
         writing = asyncio.create_task(views.work())
-        rate = await _append_for(settings.database_url, SECONDS, views)
+        rate = await append_for(settings.database_url, seconds, views)
         views.stop()
         await writing
         await views.flush()
+        return rate
+
+
+async def _only_views(settings: Settings) -> tuple[float, float]:
+    """Return views written a second out of a backlog, and microseconds to note one."""
+    async with await open_pool(settings) as pool:
+        views = Views(pool, waiting_max=VIEWS)
         actor, now, started = _actor(), datetime.now(UTC), perf_counter()
-        for number in range(20_000):
+        for number in range(VIEWS):
             views.note(actor, "submission", number, now=now)
-        note_us = (perf_counter() - started) / 20_000 * 1e6
+        note_us = (perf_counter() - started) / VIEWS * 1e6
         started = perf_counter()
         await views.flush()
-        return rate, 20_000 / (perf_counter() - started), note_us
+        return VIEWS / (perf_counter() - started), note_us
 
 
 async def _fill(url: str) -> None:
@@ -148,10 +153,10 @@ def _seal_backlog(settings: Settings, sealer: Sealer) -> float:
         return turn(sealer, cursor) / (perf_counter() - started)
 
 
-def _lags(settings: Settings, sealer: Sealer) -> dict[str, float]:
+def seal_lags(url: str, keys: Keys) -> dict[str, float]:
     """Return p50 and p99, in seconds, from an event's time to the head that covers it."""
-    with open_snapshot(settings.database_url) as conn:
-        heads = [open_head(note, sealer.keys) for _, note in stream(conn, "stream_heads")]
+    with open_snapshot(url) as conn:
+        heads = [open_head(note, keys) for _, note in stream(conn, "stream_heads")]
         sizes = [head.size for head in heads]
         lags = []
         for position, _, _, _, _, occurred_at, *_ in stream(conn, "stream_leaves"):
@@ -176,10 +181,11 @@ def measure(folder: Path) -> LedgerFigures:
             ledger_witness_file=str(folder / "witness.jsonl"),
         )
         with _sealing(settings):
-            alone = asyncio.run(_append_for(server.url, SECONDS, None))
-        lags = _lags(settings, new_sealer(settings))
+            alone = asyncio.run(append_for(server.url, SECONDS, None))
+        lags = seal_lags(server.url, new_sealer(settings).keys)
         with _sealing(settings):
-            with_views, views_rate, note_us = asyncio.run(_with_views(settings))
+            with_views = asyncio.run(append_with_views(settings, SECONDS))
+            views_rate, note_us = asyncio.run(_only_views(settings))
         asyncio.run(_fill(server.url))
         sealer = new_sealer(settings)
         sealed = _seal_backlog(settings, sealer)
@@ -198,17 +204,3 @@ def measure(folder: Path) -> LedgerFigures:
         sealed_per_s=sealed,
         verified_per_s=verified,
     )
-
-
-def main() -> None:
-    """Measure, show, write."""
-    console = Console()
-    with tempfile.TemporaryDirectory(prefix="veritas-") as folder:
-        Path(folder).chmod(0o755)
-        figures = measure(Path(folder))
-    show(console, "ledger", figures)
-    console.print(f"written to {write('ledger', figures)}")
-
-
-if __name__ == "__main__":
-    main()

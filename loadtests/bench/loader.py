@@ -19,9 +19,10 @@ import sys
 import time
 from array import array
 from collections import Counter, deque
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import msgspec
 import uvloop
@@ -39,10 +40,26 @@ TICK_S: Final = 0.001
 RETRY_STATUSES: Final = frozenset({429, 503})
 
 
+class Work(Protocol):
+    """What gives connections their requests and takes the replies; `target` is the work's own number."""
+
+    def pieces(self, target: int, number: int) -> Sequence[bytes]:
+        """Return the bytes of one request."""
+
+    def give_work(self, connection: "Connection") -> None:
+        """Start an idle connection's next request, now or later."""
+
+    def take_reply(self, connection: "Connection", status: int, data: bytes) -> None:
+        """Take the whole reply to the outstanding request."""
+
+    def reopen(self, connection: "Connection") -> None:
+        """Open a connection again that was cut."""
+
+
 class Connection(asyncio.Protocol):
     """One keep-alive connection with at most one request outstanding."""
 
-    def __init__(self, load: "Load") -> None:
+    def __init__(self, load: Work) -> None:
         """Belong to the load, which gives out the work."""
         self.load = load
         self.transport: asyncio.WriteTransport | None = None
@@ -176,7 +193,7 @@ class Load:
             connection.target = -1
             self.outstanding -= 1
             self.give_work(connection)
-        elif status in RETRY_STATUSES and (wait_s := _retry_after_s(data)) is not None:
+        elif status in RETRY_STATUSES and (wait_s := retry_after_s(data)) is not None:
             self.resent += 1
             self.loop.call_later(wait_s, connection.send)
         elif not self.finished.done():
@@ -224,7 +241,7 @@ class Load:
 
     async def run(self) -> Outcome:
         """Run the plan to its end; raises LoadError on a reply that no client should get."""
-        cpu_before_s = _cpu_s()
+        cpu_before_s = cpu_s()
         self.started_at = self.next_due = time.monotonic()
         self.deadline = self.started_at + self.plan.seconds
         self.refresh()
@@ -242,17 +259,19 @@ class Load:
             statuses=dict(self.statuses),
             resent=self.resent,
             latency_ms={name: value * 1000 for name, value in percentiles(self.latencies).items()},
-            cpu_s=_cpu_s() - cpu_before_s,
+            cpu_s=cpu_s() - cpu_before_s,
         )
 
 
-def _retry_after_s(data: bytes) -> float | None:
+def retry_after_s(data: bytes) -> float | None:
+    """Return the seconds of a reply's Retry-After, None without one."""
     head = data[: data.find(b"\r\n\r\n")].lower()
     _, found, rest = head.partition(b"\r\nretry-after:")
     return float(rest.partition(b"\r")[0]) if found else None
 
 
-def _cpu_s() -> float:
+def cpu_s() -> float:
+    """Return this process's user and system time."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     return used.ru_utime + used.ru_stime
 

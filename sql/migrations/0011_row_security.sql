@@ -71,12 +71,6 @@ JOIN evaluation_versions v ON v.evaluation_id = e.id
 JOIN evaluation_items i ON i.evaluation_version_id = v.id
 WHERE e.creator_id = (SELECT asker()) AND (SELECT asker_view()) = 'staff';
 
--- Of which kind the questions of a published evaluation are: all that saving an answer needs to know of them.
-CREATE VIEW item_kinds AS
-SELECT i.evaluation_version_id, i.question_id, v.kind
-FROM evaluation_items i
-JOIN question_versions v ON v.id = i.question_version_id;
-
 -- Proctor sessions that the asker may see; the policy of proctor_sessions says the same.
 CREATE VIEW seen_sessions AS
 SELECT s.* FROM proctor_sessions s
@@ -113,7 +107,7 @@ UNION ALL
 SELECT exam_id, teacher_id FROM teacher_exam_permissions WHERE teacher_id = (SELECT asker()) AND can_view;
 
 GRANT SELECT ON reached_exams, own_attempts, reaching_assignments, restricted_exams, reached_versions, authored_evaluations,
-    gathered_questions, item_kinds, seen_sessions, seen_events, seen_monitoring_events, seen_gaps TO veritas_core;
+    gathered_questions, seen_sessions, seen_events, seen_monitoring_events, seen_gaps TO veritas_core;
 REVOKE SELECT ON events, monitoring_events, event_analysis, session_progress, heartbeat_gaps FROM veritas_core;
 
 -- -- on every table: the system's view, and the processes whose grants are their bound

@@ -110,9 +110,3 @@ WHERE v.id = $1 AND v.status = 'published' AND e.organisation_id = $2 AND ($4 OR
 -- name: fetch_key
 -- $1 evaluation_version_id, published
 SELECT version, evaluation_id, key, snapshot_sha256 FROM evaluation_versions WHERE id = $1;
-
--- name: list_kinds
--- $1 evaluation_version_id, published; $2 question_ids uuid[]
-SELECT question_id, kind
-FROM item_kinds
-WHERE evaluation_version_id = $1 AND question_id = ANY ($2::uuid[]);

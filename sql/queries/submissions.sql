@@ -35,21 +35,30 @@ SELECT attempt_id, body_sha256 FROM submissions WHERE author_id = $1 AND idempot
 
 -- name: insert_submission
 -- $1 id, $2 organisation, $3 exam_id, $4 attempt_id, $5 author, $6 submitted_by, $7 idempotency_key or null,
--- $8 body_sha256 or null, $9 version_snapshot as JSON text, $10 content bytea, $11 content_sha256, $12 event_id, $13 finalised_at
-INSERT INTO submissions (id, kind, organisation_id, exam_id, attempt_id, author_id, submitted_by, idempotency_key, body_sha256,
-                         version_snapshot, content, content_sha256, event_id, finalised_at)
-VALUES ($1, 'attempt', $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13);
-
--- name: insert_items
--- $1 submission_id, $2 positions int[], $3 question_ids uuid[], $4 question_version_ids uuid[], $5 kinds text[],
--- $6 responses as JSON text[], null: not answered, $7 client_seqs bigint[], $8 saved_ats timestamptz[], $9 points text[],
--- null: waits for a grader, $10 max_points text[]
-INSERT INTO submission_items (submission_id, position, question_id, question_version_id, kind, response, client_seq, saved_at,
-                              points, max_points)
-SELECT $1, position, question_id, question_version_id, kind, response::jsonb, client_seq, saved_at, points::numeric,
-       max_points::numeric
-FROM unnest($2::integer[], $3::uuid[], $4::uuid[], $5::text[], $6::text[], $7::bigint[], $8::timestamptz[], $9::text[], $10::text[])
-    AS given (position, question_id, question_version_id, kind, response, client_seq, saved_at, points, max_points);
+-- $8 body_sha256 or null, $9 version_snapshot as JSON text, $10 content bytea, $11 content_sha256, $12 event_id, $13 finalised_at;
+-- its items: $14 positions int[], $15 question_ids uuid[], $16 question_version_ids uuid[], $17 kinds text[], $18 points text[],
+-- null: waits for a grader, $19 max_points text[]; its first score: $20 scoring_version, $21 item_points as JSON text,
+-- $22 points text, $23 max_points text, $24 ungraded, $25 score text or null, $26 percentage text or null, $27 passed or null
+-- One round trip. The caller holds the attempt, so that its answers are the ones that `list_saved` gave.
+WITH submission AS (
+    INSERT INTO submissions (id, kind, organisation_id, exam_id, attempt_id, author_id, submitted_by, idempotency_key,
+                             body_sha256, version_snapshot, content, content_sha256, event_id, finalised_at)
+    VALUES ($1, 'attempt', $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13)
+), items AS (
+    INSERT INTO submission_items (submission_id, position, question_id, question_version_id, kind, response, client_seq, saved_at,
+                                  points, max_points)
+    SELECT $1, given.position, given.question_id, given.question_version_id, given.kind, w.response, w.client_seq, w.saved_at,
+           given.points::numeric, given.max_points::numeric
+    FROM unnest($14::integer[], $15::uuid[], $16::uuid[], $17::text[], $18::text[], $19::text[])
+        AS given (position, question_id, question_version_id, kind, points, max_points)
+    LEFT JOIN attempt_answers w ON w.attempt_id = $4 AND w.question_id = given.question_id
+), subject AS (
+    INSERT INTO submission_subjects (submission_id, subject_id, kind) VALUES ($1, $5, 'user')
+)
+INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
+                               percentage, passed, reason, scored_at)
+VALUES ($1, 1, $20, $21::text::jsonb, $22::text::numeric, $23::text::numeric, $24, $25::text::numeric, $26::text::numeric, $27,
+        'finalised', $13);
 
 -- name: insert_score
 -- $1 submission_id, $2 scoring_version, $3 item_points as JSON text, $4 points text, $5 max_points text, $6 ungraded,
@@ -62,13 +71,11 @@ SELECT $1::uuid, coalesce(max(revision), 0) + 1, $2, $3::text::jsonb, $4::text::
 FROM submission_scores
 WHERE submission_id = $1;
 
--- name: insert_subject
--- $1 submission_id, $2 subject_id, $3 kind
-INSERT INTO submission_subjects (submission_id, subject_id, kind) VALUES ($1, $2, $3);
-
 -- name: complete_attempt
 -- $1 attempt_id, $2 submitted_by, $3 at, $4 score text or null, $5 percentage text or null, $6 passed or null,
--- $7 submission_data as JSON text. The score's scale is the attempt's own max_score.
+-- $7 submission_data as JSON text. The score's scale is the attempt's own max_score. Its proctor sessions end with it
+-- (spec.md P-2).
+WITH ended AS (UPDATE proctor_sessions SET status = 2, ended_at = greatest($3, started_at) WHERE attempt_id = $1 AND status = 1)
 UPDATE exam_attempts
 SET status = 'completed', submitted_by = $2, completed_at = $3,
     duration_seconds = greatest(0, extract(epoch FROM least($3, expires_at) - started_at))::integer,
@@ -76,15 +83,12 @@ SET status = 'completed', submitted_by = $2, completed_at = $3,
 WHERE id = $1;
 
 -- name: abandon_attempt
--- $1 attempt_id, $2 at
+-- $1 attempt_id, $2 at. Its proctor sessions end with it.
+WITH ended AS (UPDATE proctor_sessions SET status = 2, ended_at = greatest($2, started_at) WHERE attempt_id = $1 AND status = 1)
 UPDATE exam_attempts
 SET status = 'abandoned', submitted_by = 'expiry', completed_at = $2,
     duration_seconds = greatest(0, extract(epoch FROM expires_at - started_at))::integer
 WHERE id = $1;
-
--- name: close_sessions
--- $1 attempt_id, $2 ended_at. The proctor sessions end with their attempt (spec.md P-2).
-UPDATE proctor_sessions SET status = 2, ended_at = greatest($2, started_at) WHERE attempt_id = $1 AND status = 1;
 
 -- name: fetch_receipt
 -- $1 attempt_id, $2 author or null

@@ -37,7 +37,6 @@ OPEN = {
     "ledger_tiles": "hashes of hashes",
     "ledger_heads": "signed sizes and roots, which are published",
     "restricted_exams": "ids of exams that were assigned to anybody; what closes them to the others",
-    "item_kinds": "of which kind the questions of a paper are, without their texts and keys",
 }
 
 

@@ -1,0 +1,210 @@
+"""
+The loads of the core's benchmark: an exam's three minutes, finalisation at saturation, a storm of sign-ins.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+from psycopg.rows import dict_row
+
+from core_api.wire import as_json
+from loadtests.baselines import pgbench_finalise
+from loadtests.bench.core_world import PASSWORD, Core, Questions, id_of, query
+from loadtests.bench.errands import Done, Errands, run_errands
+from loadtests.bench.loader import RETRY_STATUSES
+from loadtests.bench.screen import Screen
+from loadtests.bench.stack import BenchError
+
+NONE: Final = "none"  # what finalise.sql takes for null: pgbench has no empty variables
+OTHERS: Final = ("attempts/{attempt_id}", "exams/available")
+# Every table that finalising writes, and how many rows for one attempt; see `count_outcome`.
+LEFT: Final = ("completed", "submissions", "scores", "subjects", "ledger_events", "facts")
+
+
+def head(method: str, path: str, token: str | None, body: bytes = b"", *more: str) -> bytes:
+    """Return a request up to its body."""
+    lines = [
+        f"{method} /api{path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        *([] if token is None else [f"Authorization: Bearer {token}"]),
+        *more,
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+async def send(title: str, plan: Errands, screen: Screen) -> Done:
+    """
+    Run errands and say what came of them.
+
+    Raises:
+        BenchError: not every request got the reply that was expected, at once or, where the plan has retries,
+            after refusals; a cut connection counts as a reply too.
+    """
+    with screen.step(title, plan.spread_s):
+        done = await run_errands(plan)
+    refused = {status: count for status, count in done.statuses.items() if status != plan.status}
+    screen.say(
+        f"{title}: {done.statuses.get(plan.status, 0):,} in {done.seconds:.1f} s, "
+        f"p50 {done.latency_ms.get('p50', 0):.1f} p99 {done.latency_ms.get('p99', 0):.1f} ms"
+        + (f", others {refused}" if refused else "")
+    )
+    allowed = RETRY_STATUSES if plan.retries else frozenset[int]()
+    if done.statuses.get(plan.status, 0) != len(plan.heads) or refused.keys() - allowed:
+        raise BenchError(f"{title}: replies {done.statuses}, such as {done.unexpected[:1]}")
+    return done
+
+
+async def run_minutes(
+    core: Core, exam_id: str, questions: Questions, *, minute_s: float, connections: int, screen: Screen
+) -> tuple[Done, Done, Done]:
+    """Let every candidate start, then save all answers, then submit, each spread over a minute."""
+    tokens = core.tokens(core.candidates)
+    answers = [
+        {"question_id": question_id, "client_seq": 1, "response": response}
+        for question_id, response in zip(questions.question_ids, questions.responses, strict=True)
+    ]
+
+    async def minute(title: str, status: int, heads: list[bytes], body: bytes) -> Done:
+        plan = Errands(
+            port=core.port,
+            heads=heads,
+            body=body,
+            status=status,
+            connections=connections,
+            spread_s=minute_s,
+        )
+        return await send(title, plan, screen)
+
+    started = await minute(
+        "start", 201, [head("POST", f"/student/exams/{exam_id}/start", token) for token in tokens], b""
+    )
+    attempts = attempts_of(core, exam_id)
+    body = as_json({"answers": answers}).encode()
+    saves = [
+        head("PUT", f"/student/attempts/{attempt}/answers", token, body)
+        for attempt, token in zip(attempts, tokens, strict=True)
+    ]
+    saved = await minute("save", 200, saves, body)
+    submitted = await minute("submit", 201, submits(attempts, tokens), b"{}")
+    check_left(core, exam_id, questions, core.candidates)
+    return started, saved, submitted
+
+
+def attempts_of(core: Core, exam_id: str) -> list[str]:
+    """Return the exam's attempts in order of the candidates' numbers."""
+    return [row[0] for row in core.servers.owner.execute(query("list_running"), (exam_id,)).fetchall()]
+
+
+def submits(attempts: Sequence[str], tokens: Sequence[str]) -> list[bytes]:
+    """Return the hand-ins of these attempts, each under a key of its own, for the body `{}`."""
+    return [
+        head("POST", f"/student/attempts/{attempt}/submit", token, b"{}", f"Idempotency-Key: {attempt}")
+        for attempt, token in zip(attempts, tokens, strict=True)
+    ]
+
+
+def count_left(core: Core, exam_id: str) -> dict[str, int]:
+    """Return how many rows an exam's finalisations left, by table."""
+    row = core.servers.owner.execute(query("count_outcome"), (exam_id,)).fetchone()
+    assert row is not None, "counts are always there"
+    counts: dict[str, int] = row[0]
+    return counts
+
+
+def check_left(core: Core, exam_id: str, questions: Questions, attempts: int) -> None:
+    """Return when each attempt left one row of each thing and its items; raises BenchError otherwise."""
+    counts = count_left(core, exam_id)
+    items = attempts * len(questions.question_ids)
+    if any(counts[name] != attempts for name in LEFT) or counts["items"] != items:
+        raise BenchError(f"{attempts} attempts were finalised, and the database has {counts}")
+
+
+async def finalise_http(core: Core, count: int, *, before: int, connections: int, screen: Screen) -> float:
+    """Submit prepared attempts in a closed loop; return the seconds it took."""
+    attempts = [str(id_of(before + number)) for number in range(1, count + 1)]
+    plan = Errands(
+        port=core.port,
+        heads=submits(attempts, core.tokens(count)),
+        body=b"{}",
+        status=201,
+        connections=connections,
+    )
+    return (await send("finalise over HTTP", plan, screen)).seconds
+
+
+async def finalise_pgbench(
+    core: Core, count: int, values: dict[str, str], *, before: int, connections: int, screen: Screen
+) -> float:
+    """Finalise prepared attempts by pgbench; return the seconds it took."""
+    with screen.step("finalise by pgbench"):
+        rate = await asyncio.to_thread(
+            pgbench_finalise.finalises_per_s,
+            core.urls["veritas_core"],
+            values,
+            before=before,
+            clients=connections,
+            attempts=count,
+        )
+    screen.say(f"finalise by pgbench: {count:,} in {count / rate:.1f} s")
+    return count / rate
+
+
+def values_of(core: Core, finalised_exam: str, exam_id: str) -> dict[str, str]:
+    """Return finalise.sql's variables for an exam, from a finalisation of another with the same questions."""
+    with core.servers.owner.cursor(row_factory=dict_row) as cursor:
+        row: dict[str, Any] | None = cursor.execute(query("fetch_finalised"), (finalised_exam,)).fetchone()
+    assert row is not None, "something was finalised before"
+    return {name: NONE if value is None else str(value) for name, value in row.items()} | {"exam": exam_id}
+
+
+async def storm(
+    core: Core, exam_id: str, *, logins: int, probe_s: float, probe_per_s: float, screen: Screen
+) -> dict[str, float]:
+    """
+    Let so many candidates sign in at once, and time other routes meanwhile and before.
+
+    Returns:
+        `logins`, `seconds` until the last was in, `refused_429` (each came again after its Retry-After), and
+        `others_p99_ms`, `others_p99_without_ms` of the other routes.
+    """
+    probe = _probe(core, exam_id, probe_s, probe_per_s)
+    without = await send("other routes alone", probe, screen)
+    storming = asyncio.create_task(send("sign-ins", _sign_ins(core, logins), screen))
+    within = await send("other routes in the storm", probe, screen)
+    done = await storming
+    return {
+        "logins": logins,
+        "seconds": done.seconds,
+        "refused_429": done.statuses.get(429, 0),
+        "others_p99_ms": within.latency_ms["p99"],
+        "others_p99_without_ms": without.latency_ms["p99"],
+    }
+
+
+def _probe(core: Core, exam_id: str, seconds: float, per_s: float) -> Errands:
+    attempts, tokens = attempts_of(core, exam_id), core.tokens(core.candidates)
+    heads = []
+    for number in range(int(seconds * per_s)):
+        candidate = number % core.candidates
+        path = OTHERS[number % len(OTHERS)].format(attempt_id=attempts[candidate])
+        heads.append(head("GET", f"/student/{path}", tokens[candidate]))
+    return Errands(port=core.port, heads=heads, body=b"", status=200, connections=64, spread_s=seconds)
+
+
+def _sign_ins(core: Core, logins: int) -> Errands:
+    bodies = [
+        orjson.dumps({"email": f"candidate-{number}@bench.invalid", "password": PASSWORD})
+        for number in range(1, logins + 1)
+    ]
+    return Errands(
+        port=core.port,
+        heads=[head("POST", "/auth/login", None, body) + body for body in bodies],
+        body=b"",
+        status=200,
+        connections=logins,
+        retries=True,
+    )
