@@ -213,6 +213,13 @@ async def finalise(
         digest,
         event_id,
         now,
+    )
+    await conn.execute(
+        QUERIES["insert_parts"],
+        submission_id,
+        attempt["id"],
+        attempt["student_id"],
+        now,
         *_item_columns(key, totals),
         *_score_columns(totals),
     )
@@ -266,7 +273,7 @@ def _content(
 
 
 def _item_columns(key: Key, totals: Totals) -> list[list[Any]]:
-    """Return the items' columns of `insert_submission`; their answers are copied where they lie."""
+    """Return the items' columns of `insert_parts`; their answers are copied where they lie."""
     points = [totals.item_points[each.position] for each in key.items]
     return [
         [each.position for each in key.items],

@@ -5,7 +5,8 @@
 --   submissions.hold_attempt       locks the attempt
 --   submissions.list_saved         its answers; the product scores them and writes the content between these two
 --   facts.insert_fact              ledger event (a trigger queues it for the sealer) and outbox row
---   submissions.insert_submission  submission, items, subject, first score
+--   submissions.insert_submission  the submission
+--   submissions.insert_parts       its items, subject, first score
 --   submissions.complete_attempt   the attempt's outcome, the end of its proctor session
 --
 -- evaluations.fetch_key is missing because the product reads a published key once a process. A parameter that differs from
@@ -62,12 +63,17 @@ WITH given AS MATERIALIZED (
            lpad(to_hex(:attempt::bigint), 32, '0')::uuid AS attempt_id,
            lpad(to_hex(:candidate::bigint), 32, '0')::uuid AS candidate_id
     FROM lpad(to_hex(floor(extract(epoch FROM now()) * 1000)::bigint), 12, '0') AS prefix
-), submission AS (
-    INSERT INTO submissions (id, kind, organisation_id, exam_id, attempt_id, author_id, submitted_by, idempotency_key,
-                             body_sha256, version_snapshot, content, content_sha256, event_id, finalised_at)
-    SELECT submission_id, 'attempt', :organisation::uuid, :exam::uuid, attempt_id, candidate_id, 'candidate', :attempt::text,
-           decode(:body, 'hex'), :snapshot::jsonb, :content::bytea, decode(:digest, 'hex'), event_id, now()
-    FROM given
+)
+INSERT INTO submissions (id, kind, organisation_id, exam_id, attempt_id, author_id, submitted_by, idempotency_key,
+                         body_sha256, version_snapshot, content, content_sha256, event_id, finalised_at)
+SELECT submission_id, 'attempt', :organisation::uuid, :exam::uuid, attempt_id, candidate_id, 'candidate', :attempt::text,
+       decode(:body, 'hex'), :snapshot::jsonb, :content::bytea, decode(:digest, 'hex'), event_id, now()
+FROM given;
+WITH given AS MATERIALIZED (
+    SELECT (prefix || '70009' || lpad(to_hex(:attempt::bigint), 15, '0'))::uuid AS submission_id,
+           lpad(to_hex(:attempt::bigint), 32, '0')::uuid AS attempt_id,
+           lpad(to_hex(:candidate::bigint), 32, '0')::uuid AS candidate_id
+    FROM lpad(to_hex(floor(extract(epoch FROM now()) * 1000)::bigint), 12, '0') AS prefix
 ), items AS (
     INSERT INTO submission_items (submission_id, position, question_id, question_version_id, kind, response, client_seq, saved_at,
                                   points, max_points)

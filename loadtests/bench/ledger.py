@@ -21,6 +21,7 @@ import asyncpg
 import msgspec
 
 from core_api.actors import Actor
+from core_api.database import ask_as_system
 from core_api.ledger import append, append_all, by
 from core_api.views import Views
 from deploy.ledger_verify import open_snapshot, stream, verify
@@ -96,6 +97,7 @@ async def append_for(url: str, seconds: float, views: Views | None) -> float:
 
     async def work() -> int:
         conn, count = await asyncpg.connect(url), 0
+        await ask_as_system(conn)
         while perf_counter() < end:
             now = datetime.now(UTC)
             async with conn.transaction():

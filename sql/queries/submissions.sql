@@ -35,30 +35,33 @@ SELECT attempt_id, body_sha256 FROM submissions WHERE author_id = $1 AND idempot
 
 -- name: insert_submission
 -- $1 id, $2 organisation, $3 exam_id, $4 attempt_id, $5 author, $6 submitted_by, $7 idempotency_key or null,
--- $8 body_sha256 or null, $9 version_snapshot as JSON text, $10 content bytea, $11 content_sha256, $12 event_id, $13 finalised_at;
--- its items: $14 positions int[], $15 question_ids uuid[], $16 question_version_ids uuid[], $17 kinds text[], $18 points text[],
--- null: waits for a grader, $19 max_points text[]; its first score: $20 scoring_version, $21 item_points as JSON text,
--- $22 points text, $23 max_points text, $24 ungraded, $25 score text or null, $26 percentage text or null, $27 passed or null
--- One round trip. The caller holds the attempt, so that its answers are the ones that `list_saved` gave.
-WITH submission AS (
-    INSERT INTO submissions (id, kind, organisation_id, exam_id, attempt_id, author_id, submitted_by, idempotency_key,
-                             body_sha256, version_snapshot, content, content_sha256, event_id, finalised_at)
-    VALUES ($1, 'attempt', $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13)
-), items AS (
+-- $8 body_sha256 or null, $9 version_snapshot as JSON text, $10 content bytea, $11 content_sha256, $12 event_id, $13 finalised_at
+INSERT INTO submissions (id, kind, organisation_id, exam_id, attempt_id, author_id, submitted_by, idempotency_key, body_sha256,
+                         version_snapshot, content, content_sha256, event_id, finalised_at)
+VALUES ($1, 'attempt', $2, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13);
+
+-- name: insert_parts
+-- $1 submission_id, $2 attempt_id, $3 author, $4 finalised_at; items: $5 positions int[], $6 question_ids uuid[],
+-- $7 question_version_ids uuid[], $8 kinds text[], $9 points text[], null: waits for a grader, $10 max_points text[]; the first
+-- score: $11 scoring_version, $12 item_points as JSON text, $13 points text, $14 max_points text, $15 ungraded, $16 score text or
+-- null, $17 percentage text or null, $18 passed or null
+-- A statement after the submission's own, which row security must see. The caller holds the attempt, so that its answers are the
+-- ones that `list_saved` gave.
+WITH items AS (
     INSERT INTO submission_items (submission_id, position, question_id, question_version_id, kind, response, client_seq, saved_at,
                                   points, max_points)
     SELECT $1, given.position, given.question_id, given.question_version_id, given.kind, w.response, w.client_seq, w.saved_at,
            given.points::numeric, given.max_points::numeric
-    FROM unnest($14::integer[], $15::uuid[], $16::uuid[], $17::text[], $18::text[], $19::text[])
+    FROM unnest($5::integer[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::text[])
         AS given (position, question_id, question_version_id, kind, points, max_points)
-    LEFT JOIN attempt_answers w ON w.attempt_id = $4 AND w.question_id = given.question_id
+    LEFT JOIN attempt_answers w ON w.attempt_id = $2 AND w.question_id = given.question_id
 ), subject AS (
-    INSERT INTO submission_subjects (submission_id, subject_id, kind) VALUES ($1, $5, 'user')
+    INSERT INTO submission_subjects (submission_id, subject_id, kind) VALUES ($1, $3, 'user')
 )
 INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
                                percentage, passed, reason, scored_at)
-VALUES ($1, 1, $20, $21::text::jsonb, $22::text::numeric, $23::text::numeric, $24, $25::text::numeric, $26::text::numeric, $27,
-        'finalised', $13);
+VALUES ($1, 1, $11, $12::text::jsonb, $13::text::numeric, $14::text::numeric, $15, $16::text::numeric, $17::text::numeric, $18,
+        'finalised', $4);
 
 -- name: insert_score
 -- $1 submission_id, $2 scoring_version, $3 item_points as JSON text, $4 points text, $5 max_points text, $6 ungraded,

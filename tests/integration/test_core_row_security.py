@@ -172,7 +172,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
 
         assert seen["student"] == OF_CANDIDATE
         assert seen["reviewer"] == OF_EXAM
-        assert seen["assistant"] == OF_EXAM - {"ledger_events"}
+        assert seen["assistant"] == OF_EXAM
         assert seen["teacher"] == (OF_EXAM | OF_AUTHOR | {"teacher_profiles"}) - {"teacher_exam_permissions"}
         unseen = everything - seen["admin"] - OF_SYSTEM
         assert unseen == {
