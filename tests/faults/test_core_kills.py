@@ -1,0 +1,143 @@
+"""kill -9 of the core API or PostgreSQL between any two steps of finalisation (spec.md S-1, L-1, P-2)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.core_rig import (
+    WAITS_FOR_TABLE,
+    WAITS_IN_COMMIT,
+    CoreRig,
+    commits_held,
+    core_rig,
+    first_of,
+    unanswered,
+    writes_held,
+)
+from tests.integration.authoring_kit import Made, answer, make_exam, outcome, save_all_right, start, submit
+from tests.integration.core_kit import Answer
+
+NOTHING = {
+    "submissions": 0, "items": 0, "scores": 0, "subjects": 0, "ledger": 0, "facts": 0, "completed": 0,
+    "ended": 0,
+}  # fmt: skip
+EVERYTHING = NOTHING | {
+    "submissions": 1, "items": 5, "scores": 1, "subjects": 1, "ledger": 1, "facts": 1, "completed": 1,
+    "ended": 1,
+}  # fmt: skip
+# What finalisation has to write; where it writes more, the walk below stops there as well.
+WRITTEN = {
+    "attempt_answers", "attempt_drafts", "proctor_sessions", "ledger_events", "outbox", "submissions",
+    "submission_items", "submission_subjects", "submission_scores", "exam_attempts",
+}  # fmt: skip
+
+
+@pytest.fixture
+async def rig(server_folder: Path) -> AsyncIterator[CoreRig]:
+    async with core_rig(server_folder) as running:
+        yield running
+
+
+async def seated(rig: CoreRig) -> tuple[Made, str]:
+    """Return an exam and the running attempt of a candidate with saved answers and a proctor session."""
+    made = await make_exam(rig.api)
+    attempt_id = await start(rig.api, made)
+    await rig.api.start_session(attempt_id=attempt_id)
+    await save_all_right(rig.api, made, attempt_id)
+    return made, attempt_id
+
+
+def hand_in(rig: CoreRig, made: Made, attempt_id: str) -> "asyncio.Task[Answer]":
+    last = answer(made.questions["essay"], 2, text="It depends, after all.")
+    return asyncio.create_task(submit(rig.api, attempt_id, key="one", answers=[last]))
+
+
+async def check_once(rig: CoreRig, made: Made, attempt_id: str, *, first: int = 201) -> None:
+    """A retry finalises, or gets the first receipt; the next one gets the same; there is one of all."""
+    retried, again = (
+        await hand_in(rig, made, attempt_id),
+        await hand_in(rig, made, attempt_id),
+    )
+
+    assert (retried.status, again.status) == (first, 200)
+    assert retried.body == again.body
+    assert await outcome(rig.api) == EVERYTHING
+
+
+async def test_a_core_api_killed_at_any_table_leaves_nothing_and_the_retry_makes_one_submission_s1(
+    rig: CoreRig,
+) -> None:
+    """
+    The walk finds the steps itself: all writes wait, the first one met is a step; next time it may pass.
+    """
+    made, attempt_id = await seated(rig)
+    steps: list[str] = []
+    while True:
+        async with writes_held(rig, but=steps):
+            asked = hand_in(rig, made, attempt_id)
+            table = await first_of(asked, rig.wait_for(WAITS_FOR_TABLE))
+            if table is None:
+                break
+            await rig.kill_core()
+        await rig.gone()
+
+        assert (await unanswered(asked), table) == (True, table)
+        assert (await outcome(rig.api), table) == (NOTHING, table)
+        assert table not in steps
+        steps.append(table)
+
+    assert set(steps) >= WRITTEN
+    assert (await asked).status == 201
+    await check_once(rig, made, attempt_id, first=200)
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_core_api_killed_after_it_sent_commit_has_finalised_and_the_retry_says_so_s1(
+    rig: CoreRig, *, durable: bool
+) -> None:
+    made, attempt_id = await seated(rig)
+    async with commits_held(rig, durable=durable):
+        asked = hand_in(rig, made, attempt_id)
+        await rig.wait_for(WAITS_IN_COMMIT)
+        await rig.kill_core()
+    await rig.gone()
+
+    assert await unanswered(asked)
+    assert await outcome(rig.api) == EVERYTHING
+    await check_once(rig, made, attempt_id, first=200)
+
+
+async def test_a_postgres_killed_within_a_finalisation_leaves_nothing_and_one_killed_after_it_all_s1(
+    rig: CoreRig,
+) -> None:
+    """At its first write, in the midst, at its last, in COMMIT before and after it is on disk."""
+    made, attempt_id = await seated(rig)
+    for passed in (
+        set[str](),
+        {"attempt_answers", "attempt_drafts", "proctor_sessions", "ledger_events", "ledger_salts"},
+        WRITTEN - {"exam_attempts"} | {"ledger_pending", "ledger_salts"},
+    ):
+        async with writes_held(rig, but=sorted(passed)):
+            asked = hand_in(rig, made, attempt_id)
+            await rig.wait_for(WAITS_FOR_TABLE)
+            await rig.kill_postgres()
+
+        assert (await asked).status == 503
+        assert await outcome(rig.api) == NOTHING
+    async with commits_held(rig, durable=False):
+        asked = hand_in(rig, made, attempt_id)
+        await rig.wait_for(WAITS_IN_COMMIT)
+        await rig.kill_postgres()
+
+    assert (await asked).status == 503
+    assert await outcome(rig.api) == NOTHING
+    async with commits_held(rig, durable=True):
+        asked = hand_in(rig, made, attempt_id)
+        await rig.wait_for(WAITS_IN_COMMIT)
+        await rig.kill_postgres()
+
+    assert (await asked).status == 503
+    assert await outcome(rig.api) == EVERYTHING
+    await check_once(rig, made, attempt_id, first=200)
