@@ -72,7 +72,8 @@ async def build(
         level: what /readyz says beside the verdict.
 
     Raises:
-        ValueError: `jwt_keys` is missing or malformed, or `login_exempt_networks` is malformed.
+        ValueError: `jwt_keys` is missing or malformed, or `login_exempt_networks` or `trusted_proxies` is
+        malformed.
     """
     app = new_app(settings)
     app[KEYRING] = Keyring.parse(settings.jwt_keys)

@@ -5,7 +5,6 @@ Proctor routes answer `{"success": true, "data": …}` in camelCase, VERITAS rou
 decision 4).
 """
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -15,7 +14,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from kernel.errors import InvalidInputError, NotFoundError
 from kernel.events import SESSION_ID_MAX
-from kernel.web import SETTINGS, decode, read_body
+from kernel.networks import Address, client_address
+from kernel.web import SETTINGS, TRUSTED_PROXIES, decode, read_body
 
 T = TypeVar("T")
 
@@ -90,9 +90,7 @@ def session_id_in_path(request: web.Request) -> int:
     raise NotFoundError("There is no such proctor session.")
 
 
-def address_of(request: web.Request) -> IPv4Address | IPv6Address | None:
-    """Return the peer's address; None on a Unix socket. Headers of proxies are not believed."""
-    try:
-        return ip_address((request.remote or "").partition("%")[0])
-    except ValueError:
-        return None
+def address_of(request: web.Request) -> Address | None:
+    """Return the client's address, as far as our own proxies tell (`trusted_proxies`); None if unknown."""
+    forwarded = request.headers.getall("X-Forwarded-For", ())
+    return client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])
