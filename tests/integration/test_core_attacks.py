@@ -46,7 +46,7 @@ def secrets_of(world: World) -> set[str]:
 
 async def send(world: World, key: tuple[str, str], path: str, authorization: str | None) -> Answer:
     body = MATRIX[key].body(world)
-    headers = {} if authorization is None else {"Authorization": authorization}
+    headers = MATRIX[key].headers | ({} if authorization is None else {"Authorization": authorization})
     raw = None if body is None else orjson.dumps(body)
     return await world.api.call(key[0], path, headers=headers, data=raw)
 
@@ -138,7 +138,9 @@ async def test_a_token_that_was_taken_back_opens_no_route_any_more_a2(
         assert again.status == 401
 
 
-@pytest.mark.parametrize("thief", ["other_student", "stranger", "rival", "boss", "colleague", "outsider"])
+@pytest.mark.parametrize(
+    "thief", ["other_student", "stranger", "rival", "boss", "colleague", "outsider", "watcher"]
+)
 async def test_a_genuine_token_of_somebody_else_gets_nothing_of_the_victims_on_any_route_a4(
     database: str, database_as: DatabaseAs, thief: str
 ) -> None:
