@@ -21,13 +21,6 @@ from tests.faults.harness import POLL_S, READY_S_MAX, Tier, free_ports
 from tests.integration.core_kit import JWT_KEYS, Answer, Api, make_people
 
 CORE: Final = "veritas_core"
-# Of whoever holds an attempt for finalisation: the table whose lock they wait for.
-WAITS_FOR_TABLE: Final = (
-    "SELECT w.relation::regclass::text FROM pg_locks w JOIN pg_stat_activity a ON a.pid = w.pid"
-    f" WHERE a.usename = '{CORE}' AND a.datname = current_database() AND NOT w.granted"
-    " AND EXISTS (SELECT FROM pg_locks h WHERE h.pid = w.pid AND h.granted AND h.mode = 'RowShareLock'"
-    " AND h.relation = 'exam_attempts'::regclass)"
-)
 WAITS_IN_COMMIT: Final = (
     f"SELECT wait_event FROM pg_stat_activity WHERE usename = '{CORE}' AND query ILIKE 'COMMIT%'"
     " AND wait_event IN ('advisory', 'SyncRep')"
@@ -148,6 +141,16 @@ async def core_rig(folder: Path, **settings: str) -> AsyncIterator[CoreRig]:
             tier.kill()
         for server in (redis, postgres):
             server.close()
+
+
+def waits_for_table(held: str) -> str:
+    """Return the question which table's lock somebody waits for who holds rows of `held` for finalisation."""
+    return (
+        "SELECT w.relation::regclass::text FROM pg_locks w JOIN pg_stat_activity a ON a.pid = w.pid"
+        f" WHERE a.usename = '{CORE}' AND a.datname = current_database() AND NOT w.granted"
+        " AND EXISTS (SELECT FROM pg_locks h WHERE h.pid = w.pid AND h.granted AND h.mode = 'RowShareLock'"
+        f" AND h.relation = '{held}'::regclass)"
+    )
 
 
 @asynccontextmanager

@@ -1,23 +1,24 @@
 """kill -9 of the core API or PostgreSQL between any two steps of finalisation (spec.md S-1, L-1, P-2)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.faults.core_rig import (
-    WAITS_FOR_TABLE,
     WAITS_IN_COMMIT,
     CoreRig,
     commits_held,
     core_rig,
     first_of,
     unanswered,
+    waits_for_table,
     writes_held,
 )
 from tests.integration.authoring_kit import Made, answer, make_exam, outcome, save_all_right, start, submit
 from tests.integration.core_kit import Answer
+from tests.integration.test_core_observations import make_form, observe
 
 NOTHING = {
     "submissions": 0, "items": 0, "scores": 0, "subjects": 0, "ledger": 0, "facts": 0, "completed": 0,
@@ -66,20 +67,21 @@ async def check_once(rig: CoreRig, made: Made, attempt_id: str, *, first: int = 
     assert await outcome(rig.api) == EVERYTHING
 
 
-async def test_a_core_api_killed_at_any_table_leaves_nothing_and_the_retry_makes_one_submission_s1(
-    rig: CoreRig,
-) -> None:
+async def walk(
+    rig: CoreRig, ask: "Callable[[], asyncio.Task[Answer]]", held: str
+) -> tuple[list[str], Answer]:
     """
+    Kill the core API at each table that a request writes; return the tables in order, and the last answer.
+
     The walk finds the steps itself: all writes wait, the first one met is a step; next time it may pass.
     """
-    made, attempt_id = await seated(rig)
     steps: list[str] = []
     while True:
         async with writes_held(rig, but=steps):
-            asked = hand_in(rig, made, attempt_id)
-            table = await first_of(asked, rig.wait_for(WAITS_FOR_TABLE))
+            asked = ask()
+            table = await first_of(asked, rig.wait_for(waits_for_table(held)))
             if table is None:
-                break
+                return steps, await asked
             await rig.kill_core()
         await rig.gone()
 
@@ -88,9 +90,32 @@ async def test_a_core_api_killed_at_any_table_leaves_nothing_and_the_retry_makes
         assert table not in steps
         steps.append(table)
 
+
+async def test_a_core_api_killed_at_any_table_leaves_nothing_and_the_retry_makes_one_submission_s1(
+    rig: CoreRig,
+) -> None:
+    made, attempt_id = await seated(rig)
+    steps, answered = await walk(rig, lambda: hand_in(rig, made, attempt_id), "exam_attempts")
+
     assert set(steps) >= WRITTEN
-    assert (await asked).status == 201
+    assert answered.status == 201
     await check_once(rig, made, attempt_id, first=200)
+
+
+async def test_a_core_api_killed_at_any_table_of_an_observation_leaves_nothing_either_s1(
+    rig: CoreRig,
+) -> None:
+    form = await make_form(rig.api)
+    steps, answered = await walk(rig, lambda: asyncio.create_task(observe(rig.api, form)), "exams")
+    again = await observe(rig.api, form)
+
+    assert set(steps) >= {
+        "ledger_events", "outbox", "submissions", "submission_items", "submission_subjects",
+        "submission_scores",
+    }  # fmt: skip
+    assert (answered.status, again.status) == (201, 200)
+    assert again.body == answered.body
+    assert await outcome(rig.api) == EVERYTHING | {"items": 2, "completed": 0, "ended": 0}
 
 
 @pytest.mark.parametrize("durable", [False, True])
@@ -121,7 +146,7 @@ async def test_a_postgres_killed_within_a_finalisation_leaves_nothing_and_one_ki
     ):
         async with writes_held(rig, but=sorted(passed)):
             asked = hand_in(rig, made, attempt_id)
-            await rig.wait_for(WAITS_FOR_TABLE)
+            await rig.wait_for(waits_for_table("exam_attempts"))
             await rig.kill_postgres()
 
         assert (await asked).status == 503
