@@ -2,8 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,9 +12,9 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from deploy.local.postgres import start_postgres
+from deploy.local.postgres import DATABASE, start_postgres
 from deploy.local.redis import start_redis
-from deploy.local.roles import give_passwords
+from deploy.local.roles import give_passwords, on_database
 from deploy.local.server import Server
 from kernel.tokens import Keyring
 from sql.migrate import migrate
@@ -29,17 +30,18 @@ BACKENDS: Final = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{CORE
 TABLES: Final = "SELECT string_agg(format('%I', tablename), ', ') FROM pg_tables WHERE schemaname = 'public'"
 GATE: Final = 1986359925
 LOOK_S: Final = 0.01
+numbers = count(1)
 
 
 class CoreRig(msgspec.Struct, kw_only=True):
     """
-    Private servers and two core API processes in turn: `spare` starts up while the other one is in use.
+    A database of its own and two core API processes in turn: `spare` starts up while the other one is in use.
 
     `api` speaks to the process in use; its `owner` is a connection of the database's owner.
     """
 
     postgres: Server
-    redis: Server
+    database_url: str
     used: Tier
     spare: Tier
     api: Api
@@ -67,7 +69,7 @@ class CoreRig(msgspec.Struct, kw_only=True):
         await asyncio.to_thread(self.postgres.wait)
         with suppress(asyncpg.PostgresError, OSError):
             await self.api.owner.close(timeout=1)
-        self.api = msgspec.structs.replace(self.api, owner=await asyncpg.connect(self.postgres.url))
+        self.api = msgspec.structs.replace(self.api, owner=await asyncpg.connect(self.database_url))
         await self.wait_ready()
 
     async def wait_for(self, statement: str, wanted: Callable[[Any], bool] = bool) -> Any:
@@ -96,18 +98,41 @@ def local_ports(pid: int) -> list[int]:
     return [int(row[1].partition(":")[2], 16) for row in rows if row[9] in sockets]
 
 
-@asynccontextmanager
-async def core_rig(folder: Path, **settings: str) -> AsyncIterator[CoreRig]:
-    """Start servers and processes, with the people of `core_kit` in the database; stop all at the end."""
+class Servers(msgspec.Struct, frozen=True, kw_only=True):
+    """Private servers that several tests kill one after the other; `postgres` holds a migrated template."""
+
+    postgres: Server
+    redis: Server
+    core_url: str
+    folder: Path
+
+
+@contextmanager
+def core_servers(folder: Path) -> Iterator[Servers]:
+    """Start the servers; stop them at the end."""
     postgres, redis = start_postgres(folder / "postgres"), start_redis(folder / "redis")
-    migrate(postgres.url)
+    try:
+        migrate(postgres.url)
+        core_url = give_passwords(postgres.url)[CORE]
+        yield Servers(postgres=postgres, redis=redis, core_url=core_url, folder=folder)
+    finally:
+        for server in (redis, postgres):
+            server.close()
+
+
+@asynccontextmanager
+async def core_rig(servers: Servers) -> AsyncIterator[CoreRig]:
+    """Start two processes on a database of their own with the people of `core_kit`; end them at the end."""
+    name, postgres, folder = f"kills_{next(numbers)}", servers.postgres, servers.folder
+    maintenance = await asyncpg.connect(on_database(postgres.url, "postgres"))
+    await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
+    await maintenance.close()
     environment = {
         "PATH": os.environ["PATH"],
-        "VERITAS_DATABASE_URL": give_passwords(postgres.url)[CORE],
-        "VERITAS_REDIS_URL": redis.url,
+        "VERITAS_DATABASE_URL": on_database(servers.core_url, name),
+        "VERITAS_REDIS_URL": servers.redis.url,
         "VERITAS_JWT_KEYS": JWT_KEYS,
         "VERITAS_EXPIRY_SWEEP_S": "3600",
-        **{f"VERITAS_{name.upper()}": value for name, value in settings.items()},
     }
     tiers = [
         Tier("core_api", port, folder / f"core-{port}.log", {**environment, "VERITAS_HTTP_PORT": str(port)})
@@ -116,12 +141,12 @@ async def core_rig(folder: Path, **settings: str) -> AsyncIterator[CoreRig]:
     for tier in tiers:
         tier.launch()
     try:
-        owner = await asyncpg.connect(postgres.url)
+        owner = await asyncpg.connect(on_database(postgres.url, name))
         people, exam_id = await make_people(owner)
         async with aiohttp.ClientSession() as http:
             rig = CoreRig(
                 postgres=postgres,
-                redis=redis,
+                database_url=on_database(postgres.url, name),
                 used=tiers[0],
                 spare=tiers[1],
                 api=Api(
@@ -139,8 +164,6 @@ async def core_rig(folder: Path, **settings: str) -> AsyncIterator[CoreRig]:
     finally:
         for tier in tiers:
             tier.kill()
-        for server in (redis, postgres):
-            server.close()
 
 
 def waits_for_table(held: str) -> str:
@@ -160,7 +183,7 @@ async def writes_held(rig: CoreRig, *, but: Sequence[str]) -> AsyncIterator[None
 
     SHARE is the weakest mode that meets an INSERT, UPDATE or DELETE and no SELECT … FOR UPDATE.
     """
-    holder = await asyncpg.connect(rig.postgres.url)
+    holder = await asyncpg.connect(rig.database_url)
     try:
         names = set((await holder.fetchval(TABLES)).split(", ")) - set(but)
         transaction = holder.transaction()
@@ -179,7 +202,7 @@ async def commits_held(rig: CoreRig, *, durable: bool) -> AsyncIterator[None]:
 
     The first by a deferred trigger of this database, the second by a standby that does not exist.
     """
-    holder = await asyncpg.connect(rig.postgres.url)
+    holder = await asyncpg.connect(rig.database_url)
     try:
         await holder.execute("SET synchronous_commit = local")
         if durable:
@@ -191,10 +214,9 @@ async def commits_held(rig: CoreRig, *, durable: bool) -> AsyncIterator[None]:
         else:
             await _gate(holder)
         yield
-        if durable and not holder.is_closed():
-            await holder.execute("SELECT pg_reload_conf()")
     finally:
         with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            await holder.execute("SELECT pg_reload_conf()")
             await holder.close(timeout=5)
 
 

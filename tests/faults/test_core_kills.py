@@ -1,16 +1,19 @@
 """kill -9 of the core API or PostgreSQL between any two steps of finalisation (spec.md S-1, L-1, P-2)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
+from tests.conftest import make_server_folder
 from tests.faults.core_rig import (
     WAITS_IN_COMMIT,
     CoreRig,
+    Servers,
     commits_held,
     core_rig,
+    core_servers,
     first_of,
     unanswered,
     waits_for_table,
@@ -35,9 +38,18 @@ WRITTEN = {
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """Servers for this module to kill."""
+    folder = make_server_folder()
+    with core_servers(folder) as started:
+        yield started
+    shutil.rmtree(folder)
+
+
 @pytest.fixture
-async def rig(server_folder: Path) -> AsyncIterator[CoreRig]:
-    async with core_rig(server_folder) as running:
+async def rig(servers: Servers) -> AsyncIterator[CoreRig]:
+    async with core_rig(servers) as running:
         yield running
 
 
