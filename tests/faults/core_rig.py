@@ -26,7 +26,7 @@ WAITS_IN_COMMIT: Final = (
     f"SELECT wait_event FROM pg_stat_activity WHERE usename = '{CORE}' AND query ILIKE 'COMMIT%'"
     " AND wait_event IN ('advisory', 'SyncRep')"
 )
-BACKENDS: Final = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{CORE}'"
+BACKENDS: Final = f"SELECT client_port FROM pg_stat_activity WHERE usename = '{CORE}'"
 TABLES: Final = "SELECT string_agg(format('%I', tablename), ', ') FROM pg_tables WHERE schemaname = 'public'"
 GATE: Final = 1986359925
 LOOK_S: Final = 0.01
@@ -81,11 +81,14 @@ class CoreRig(msgspec.Struct, kw_only=True):
                 await asyncio.sleep(LOOK_S)
 
     async def gone(self) -> None:
-        """Return when no backend of a process that was killed is left."""
-        alive = [port for tier in (self.used, self.spare) for port in local_ports(tier.pid)]
-        await self.wait_for(
-            f"{BACKENDS} AND client_port <> ALL (ARRAY{alive}::integer[])", lambda left: left == 0
-        )
+        """Return when no backend of a process that was killed is left; raises TimeoutError."""
+        async with asyncio.timeout(READY_S_MAX):
+            while True:
+                backends = {row[0] for row in await self.api.owner.fetch(BACKENDS)}
+                # Asked after: whoever lives has its connections still.
+                if backends <= {port for tier in (self.used, self.spare) for port in local_ports(tier.pid)}:
+                    return
+                await asyncio.sleep(LOOK_S)
 
 
 def local_ports(pid: int) -> list[int]:
