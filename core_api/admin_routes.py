@@ -136,7 +136,7 @@ async def list_permissions(request: web.Request) -> web.Response:
 
 
 async def grant_permission(request: web.Request) -> web.Response:
-    """Let a teacher or reviewer reach an exam; a second grant replaces the first."""
+    """Let a teacher, reviewer or observer reach an exam; a second grant replaces the first."""
     exam_id = uuid_in_path(request, "exam_id")
     command = await read_json(request, permissions.Grant)
     async with connection(request.app[POOL], actor_of(request)) as conn:

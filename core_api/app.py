@@ -19,6 +19,7 @@ from core_api import (
     exam_routes,
     expiry,
     ledger_routes,
+    observer_routes,
     staff_routes,
 )
 from core_api.account_routes import CHECKER
@@ -46,6 +47,7 @@ def routes() -> list[Route]:
         exam_routes.ROUTES,
         admin_routes.ROUTES,
         ledger_routes.ROUTES,
+        observer_routes.ROUTES,
         documentation.ROUTES,
     )
     return [guarded(route) for group in groups for route in group]
@@ -72,7 +74,8 @@ async def build(
         level: what /readyz says beside the verdict.
 
     Raises:
-        ValueError: `jwt_keys` is missing or malformed, or `login_exempt_networks` is malformed.
+        ValueError: `jwt_keys` is missing or malformed, or `login_exempt_networks` or `trusted_proxies` is
+        malformed.
     """
     app = new_app(settings)
     app[KEYRING] = Keyring.parse(settings.jwt_keys)

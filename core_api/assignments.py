@@ -21,7 +21,7 @@ from core_api.database import Connection
 from core_api.exams import Minutes
 from core_api.policy import Grant
 from core_api.policy import Terms as PolicyTerms
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments, invalid
 from kernel.errors import ConflictError, NotFoundError
 from sql import named
 
@@ -30,7 +30,6 @@ ACCOUNTS: Final = named("accounts")
 TARGETS_MAX: Final = 10_000
 LISTED_MAX: Final = 1000
 
-Moment = Annotated[datetime, Meta(tz=True)]
 Rule = Annotated[int, Meta(ge=1, le=2**53)]
 
 
@@ -47,6 +46,10 @@ class AssignmentTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     attempts_allowed: Annotated[int, Meta(ge=1, le=100)] | None = None
     monitoring_mode: Annotated[int, Meta(ge=0, le=2)] | None = None
     rule_exemptions: Annotated[list[Rule], Meta(max_length=100)] | None = None
+
+    def __post_init__(self) -> None:
+        """Bound the moments; msgspec turns the ValueError into a refusal."""
+        check_moments(self.opens_at, self.closes_at)
 
 
 class Assign(AssignmentTerms, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,14 +15,13 @@ from msgspec import Meta
 
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments
 from kernel.ledger import MILLISECOND, first_id_at, read_body
 from kernel.merkle import leaf_hash
 from sql import named
 
 QUERIES: Final = named("ledger")
 
-Instant = Annotated[datetime, Meta(tz=True)]
 Word = Annotated[str, Meta(min_length=1, max_length=100, pattern=NO_NUL)]
 
 
@@ -62,10 +61,12 @@ class AuditQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     actor_id: Annotated[UUID, Meta(description="Who did it.")] | None = None
     aggregate_type: Annotated[Word, Meta(description="What kind of record.")] | None = None
     aggregate_id: Annotated[Word, Meta(description="Which record.")] | None = None
-    since: Annotated[Instant, Meta(description="Inclusive.")] | None = msgspec.field(
-        default=None, name="from"
-    )
-    before: Annotated[Instant, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
+    since: Annotated[Moment, Meta(description="Inclusive.")] | None = msgspec.field(default=None, name="from")
+    before: Annotated[Moment, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
+
+    def __post_init__(self) -> None:
+        """Bound the moments; msgspec turns the ValueError into a refusal."""
+        check_moments(self.since, self.before)
 
 
 class AuditLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,10 +104,8 @@ class AuditLogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     action: Annotated[Word, Meta(description="Exactly this one, `auth.signed_in` say.")] | None = None
     resource_type: Annotated[Word, Meta(description="What kind of record.")] | None = None
     resource_id: Annotated[Word, Meta(description="Which record.")] | None = None
-    since: Annotated[Instant, Meta(description="Inclusive.")] | None = msgspec.field(
-        default=None, name="from"
-    )
-    before: Annotated[Instant, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
+    since: Annotated[Moment, Meta(description="Inclusive.")] | None = msgspec.field(default=None, name="from")
+    before: Annotated[Moment, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
 
 
 async def list_logs(conn: Connection, actor: Actor, query: AuditLogQuery) -> AuditLogs:

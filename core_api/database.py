@@ -56,17 +56,24 @@ class View(StrEnum):
     candidate = "candidate"
     staff = "staff"
     organisation = "organisation"
+    observer = "observer"
     person = "person"
     system = "system"
 
 
+_VIEWS: Final = {
+    Role.student: View.candidate,
+    Role.teacher: View.staff,
+    Role.reviewer: View.staff,
+    Role.observer: View.observer,
+}
+
+
 def view_of(actor: Actor) -> View:
     """Return the view that an actor's role has, within the scope of the action that they do."""
-    if actor.role is Role.student:
-        return View.candidate
-    if actor.scope is Scope.organisation:
+    if actor.scope is Scope.organisation and actor.role is not Role.student:
         return View.organisation
-    return View.staff if actor.role in {Role.teacher, Role.reviewer} else View.person
+    return _VIEWS.get(actor.role, View.person)
 
 
 @asynccontextmanager

@@ -1,5 +1,5 @@
 """
-Which teachers and reviewers reach an exam that they did not create (spec.md A-4, A-5).
+Which teachers, reviewers and observers reach an exam that they did not create (spec.md A-4, A-5).
 """
 
 from datetime import datetime
@@ -70,18 +70,18 @@ async def grant(
     conn: Connection, actor: Actor, exam_id: UUID, command: Grant, *, now: datetime
 ) -> Permission:
     """
-    Let a teacher or reviewer of the organisation reach one of its exams.
+    Let a teacher, reviewer or observer of the organisation reach one of its exams.
 
     Raises:
         NotFoundError: no such exam.
-        InvalidInputError: the user is no teacher or reviewer of the organisation, or may not even look.
+        InvalidInputError: the user is no teacher, reviewer or observer here, or may not even look.
     """
     if not command.can_view and (command.can_edit or command.can_view_analytics):
         raise _invalid("can_view", "whoever edits or sees analytics also sees the exam")
     async with conn.transaction():
         await _require_exam(conn, actor, exam_id)
         if await conn.fetchval(QUERIES["find_grantee"], command.user_id, actor.organisation_id) is None:
-            raise _invalid("user_id", "no teacher or reviewer of the organisation")
+            raise _invalid("user_id", "no teacher, reviewer or observer of the organisation")
         await conn.execute(
             ACCOUNTS["grant_exam"],
             command.user_id,

@@ -13,15 +13,13 @@ import msgspec
 from msgspec import Meta
 
 from core_api.database import TICK, Connection
-from core_api.wire import LIMIT_DEFAULT, Limit, Paging
+from core_api.wire import LIMIT_DEFAULT, Limit, Moment, Paging, check_moments
 from kernel.errors import NotFoundError
 from kernel.events import SEQUENCE_MAX, TYPE_BY_NAME, EventOut, EventType, Severity, event_id, type_name
 from sql import named
 
 QUERIES: Final = named("sessions")
 RECENT_EVENTS: Final = 10
-
-Instant = Annotated[datetime, Meta(tz=True)]
 
 
 class RecentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -56,12 +54,16 @@ class ListEvents(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     severity: Annotated[Severity, Meta(description="Exactly this severity, 0 to 5.")] | None = None
     severity_min: Annotated[Severity, Meta(description="This severity or a higher one.")] | None = None
     violation: Annotated[bool, Meta(description="Only violations, or only others.")] | None = None
-    since: Annotated[Instant, Meta(description="Server time, inclusive.")] | None = msgspec.field(
+    since: Annotated[Moment, Meta(description="Server time, inclusive.")] | None = msgspec.field(
         default=None, name="from"
     )
-    before: Annotated[Instant, Meta(description="Server time, exclusive.")] | None = msgspec.field(
+    before: Annotated[Moment, Meta(description="Server time, exclusive.")] | None = msgspec.field(
         default=None, name="to"
     )
+
+    def __post_init__(self) -> None:
+        """Bound the moments; msgspec turns the ValueError into a refusal."""
+        check_moments(self.since, self.before)
 
 
 def type_in_path(text: str) -> EventType:

@@ -1,6 +1,6 @@
 """
 Proctor sessions: one per attempt and mode, made by the candidate, ended with the attempt (spec.md P-1, P-2,
-decision 8).
+decision 8). How an attempt is proctored says the policy that it began under (E-3), not the client.
 """
 
 from datetime import datetime
@@ -10,6 +10,7 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from core_api import attempts, ledger
 from core_api.actors import Actor
@@ -24,10 +25,13 @@ ATTEMPTS: Final = named("attempts")
 
 
 class CreateSession(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """What a candidate's client says about itself when proctoring begins."""
+    """
+    What a candidate's client says about itself when proctoring begins; by `mode` it may ask for more than the
+    attempt's policy demands, never for less.
+    """
 
     attempt_id: UUID
-    mode: Mode
+    mode: Mode | UnsetType = UNSET
     device_fingerprint: Text200 | None = None
     user_agent: Text1000 | None = None
     browser_name: Text200 | None = None
@@ -76,7 +80,7 @@ async def create(
 
     Raises:
         NotFoundError: the attempt is not the caller's.
-        ConflictError: the attempt is over, or the session has ended.
+        ConflictError: the attempt is over or not proctored, or the session has ended.
     """
     async with conn.transaction():
         attempt = await conn.fetchrow(ATTEMPTS["hold_own_attempt"], command.attempt_id, actor.user_id)
@@ -84,10 +88,11 @@ async def create(
             raise NotFoundError("There is no such attempt.")
         if not attempts.is_running(attempt["status"], attempt["expires_at"], now):
             raise ConflictError("Proctoring cannot start: the attempt is not in progress.")
-        row = await conn.fetchrow(QUERIES["find_session"], command.attempt_id, command.mode)
+        mode = mode_of(command.mode, attempt["monitoring_mode"])
+        row = await conn.fetchrow(QUERIES["find_session"], command.attempt_id, mode)
         created = row is None
         if row is None:
-            row = await _insert(conn, actor, attempt["exam_id"], command, address=address, now=now)
+            row = await _insert(conn, actor, attempt["exam_id"], command, mode, address=address, now=now)
             created = row is not None
         if row is not None and created:
             detail = {"attempt_id": str(command.attempt_id), "mode": command.mode}
@@ -95,11 +100,27 @@ async def create(
                 conn, actor, "session.started", row["id"], now=now, subject_id=actor.user_id, detail=detail
             )
         if row is None:
-            row = await conn.fetchrow(QUERIES["find_session"], command.attempt_id, command.mode)
+            row = await conn.fetchrow(QUERIES["find_session"], command.attempt_id, mode)
         assert row is not None, "an insert that met a conflict waited for the other one's commit"
     if row["status"] != SessionStatus.Active:
         raise ConflictError("The proctor session of this attempt and mode has ended.")
     return _started(row), created
+
+
+def mode_of(asked: Mode | UnsetType, demanded: int | None) -> Mode:
+    """
+    Return how an attempt is proctored: the stricter of what its policy demands and what the client asks for.
+
+    Args:
+        asked: UNSET leaves it to the policy.
+        demanded: the policy's `monitoring_mode`; 0 is none, None is an attempt older than policies.
+
+    Raises:
+        ConflictError: the policy has no monitoring: nothing may be gathered about this candidate.
+    """
+    if demanded == 0:
+        raise ConflictError("Proctoring cannot start: the attempt is not proctored.")
+    return Mode(max(Mode.Soft if asked is UNSET else asked, demanded or Mode.Soft))
 
 
 async def _insert(
@@ -107,6 +128,7 @@ async def _insert(
     actor: Actor,
     exam_id: UUID,
     command: CreateSession,
+    mode: Mode,
     *,
     address: IPv4Address | IPv6Address | None,
     now: datetime,
@@ -117,7 +139,7 @@ async def _insert(
         exam_id,
         actor.user_id,
         actor.organisation_id,
-        command.mode,
+        mode,
         now,
         command.device_fingerprint,
         command.user_agent,

@@ -220,8 +220,8 @@ async def finalise(
         attempt["id"],
         attempt["student_id"],
         now,
-        *_item_columns(key, totals),
-        *_score_columns(totals),
+        *item_columns(key, totals),
+        *score_columns(totals),
     )
     data = as_json({"submission_id": submission_id})
     await conn.execute(
@@ -272,7 +272,7 @@ def _content(
     )
 
 
-def _item_columns(key: Key, totals: Totals) -> list[list[Any]]:
+def item_columns(key: Key, totals: Totals) -> list[list[Any]]:
     """Return the items' columns of `insert_parts`; their answers are copied where they lie."""
     points = [totals.item_points[each.position] for each in key.items]
     return [
@@ -298,14 +298,14 @@ async def append_score(
     await conn.execute(
         QUERIES["insert_score"],
         submission_id,
-        *_score_columns(totals),
+        *score_columns(totals),
         reason,
         scored_by,
         now,
     )
 
 
-def _score_columns(totals: Totals) -> tuple[Any, ...]:
+def score_columns(totals: Totals) -> tuple[Any, ...]:
     """Return a score's columns from scoring_version to passed."""
     return (
         SCORING_VERSION,

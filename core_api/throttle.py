@@ -9,16 +9,7 @@ counts before its password is looked at, whether the account exists or not.
 import hashlib
 import math
 from datetime import datetime, timedelta
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-    ip_interface,
-    ip_network,
-)
+from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface, ip_network
 from typing import Final
 from uuid import UUID
 
@@ -29,6 +20,7 @@ from msgspec import Struct
 from core_api import sign_ins
 from core_api.database import Connection
 from kernel.errors import RateLimitedError
+from kernel.networks import Address, Networks, is_within, networks_of, unmapped
 from kernel.runtime import LOGIN_ALERTS, LOGINS_FAILED, LOGINS_THROTTLED
 from kernel.settings import Settings
 from sql import named
@@ -36,7 +28,6 @@ from sql import named
 QUERIES: Final = named("throttle")
 MINUTE: Final = timedelta(minutes=1)
 IPV6_PREFIX: Final = 64  # one customer's; any address of it is theirs
-Address = IPv4Address | IPv6Address
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +39,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     attempts_max: int
     accounts_max: int
     alert_failures: int
-    exempt: tuple[IPv4Network | IPv6Network, ...]
+    exempt: Networks
 
 
 LIMITS: Final = web.AppKey("limits", Limits)
@@ -61,9 +52,7 @@ def limits_of(settings: Settings) -> Limits:
         attempts_max=settings.login_attempts_max,
         accounts_max=settings.login_accounts_max,
         alert_failures=settings.login_alert_failures,
-        exempt=tuple(
-            ip_network(each.strip()) for each in settings.login_exempt_networks.split(",") if each.strip()
-        ),
+        exempt=networks_of(settings.login_exempt_networks),
     )
 
 
@@ -78,13 +67,12 @@ class Source(Struct, frozen=True):
 def source_of(address: Address | None, email: str, limits: Limits) -> Source:
     """Return how a sign-in is counted; a peer without an address (a Unix socket) counts as 0.0.0.0."""
     address = address or IPv4Address(0)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    address = unmapped(address)
     network = ip_network((address, IPV6_PREFIX if address.version == 6 else 32), strict=False)
     return Source(
         network=ip_interface(str(network)),
         account=hashlib.sha256(email.lower().encode(errors="replace")).digest(),
-        exempt=any(address in each for each in limits.exempt if each.version == address.version),
+        exempt=is_within(address, limits.exempt),
     )
 
 

@@ -5,7 +5,7 @@ Proctor routes answer `{"success": true, "data": …}` in camelCase, VERITAS rou
 decision 4).
 """
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from datetime import UTC, datetime
 from typing import Annotated, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
@@ -15,7 +15,8 @@ from msgspec import UNSET, Meta, UnsetType
 
 from kernel.errors import InvalidInputError, NotFoundError
 from kernel.events import SESSION_ID_MAX
-from kernel.web import SETTINGS, decode, read_body
+from kernel.networks import Address, client_address
+from kernel.web import SETTINGS, TRUSTED_PROXIES, decode, read_body
 
 T = TypeVar("T")
 
@@ -26,6 +27,9 @@ Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description=f"Rows at most; {LIM
 NO_NUL: Final = "^[^\\x00]*$"
 Text200 = Annotated[str, Meta(max_length=200, pattern=NO_NUL)]
 Text1000 = Annotated[str, Meta(max_length=1000, pattern=NO_NUL)]
+MOMENT_MIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MOMENT_MAX: Final = datetime(9999, 1, 1, tzinfo=UTC)
+Moment = Annotated[datetime, Meta(tz=True)]
 _UUID_LENGTH: Final = 36
 
 
@@ -49,6 +53,18 @@ class Envelope(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     data: T
     message: str | UnsetType = UNSET
     paging: Paging | UnsetType = UNSET
+
+
+def check_moments(*moments: datetime | None) -> None:
+    """
+    Hold a client's moments to what can be counted with in every time zone; for a struct's `__post_init__`.
+
+    Raises:
+        ValueError: one is before 1970 or in the year 9999 or later.
+    """
+    if any(each is not None and not MOMENT_MIN <= each < MOMENT_MAX for each in moments):
+        message = "Expected a moment from 1970 to 9998"
+        raise ValueError(message)
 
 
 def invalid(path: str, message: str) -> InvalidInputError:
@@ -90,9 +106,7 @@ def session_id_in_path(request: web.Request) -> int:
     raise NotFoundError("There is no such proctor session.")
 
 
-def address_of(request: web.Request) -> IPv4Address | IPv6Address | None:
-    """Return the peer's address; None on a Unix socket. Headers of proxies are not believed."""
-    try:
-        return ip_address((request.remote or "").partition("%")[0])
-    except ValueError:
-        return None
+def address_of(request: web.Request) -> Address | None:
+    """Return the client's address, as far as our own proxies tell (`trusted_proxies`); None if unknown."""
+    forwarded = request.headers.getall("X-Forwarded-For", ())
+    return client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])

@@ -272,7 +272,7 @@ async def _monitor_result(
 async def _monitor(
     request: web.Request, events: list[MonitorIn], sender: Sender, *, key: str | None, body: bytes
 ) -> tuple[Appended, int]:
-    """Append one attempt's events; its session is found, or a Soft one opened."""
+    """Append one attempt's events; its session is found, or one opened."""
     settings, tier = request.app[SETTINGS], request.app[TIER]
     instances = {event.client_instance for event in events}
     if len(instances) > 1:

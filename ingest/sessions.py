@@ -107,7 +107,7 @@ class Sessions:
         self, attempt_id: UUID, organisation: str, candidate: str, *, anew: bool = False
     ) -> int:
         """
-        Return the proctor session of an attempt; a Soft one is opened when it has none and is in progress.
+        Return the proctor session of an attempt; one is opened, as strict as its policy, where it has none.
 
         Args:
             attempt_id: whose session.
@@ -116,7 +116,7 @@ class Sessions:
             anew: look again, for the one that was known has ended.
 
         Raises:
-            NotFoundError: there is no such attempt, or it has ended without a session.
+            NotFoundError: there is no such attempt, it is not proctored, or it has ended without a session.
         """
         known = self._of_attempt.get(attempt_id)
         if known is not None and not anew:

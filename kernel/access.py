@@ -68,6 +68,8 @@ class Action(StrEnum):
     dashboard_read = "dashboard.read"
     submission_read = "submission.read"
     submission_grade = "submission.grade"
+    observation_finalise = "observation.finalise"
+    observation_read = "observation.read"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
@@ -123,6 +125,8 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.dashboard_read: _CANDIDATE,
     Action.submission_read: _STAFF,
     Action.submission_grade: _EDITOR,
+    Action.observation_finalise: {Role.observer: Scope.granted},
+    Action.observation_read: {Role.observer: Scope.own},
 }
 
 

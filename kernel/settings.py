@@ -45,6 +45,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # -- processes
     http_host: Annotated[str, _about("Address that HTTP listens on.")] = "127.0.0.1"
     http_port: Annotated[int, _about("Port of the process's HTTP server.", ge=0, le=65535)] = 8080
+    trusted_proxies: Annotated[
+        str,
+        _about(
+            "Networks of our own proxies, as `10.0.0.0/8,2001:db8::/32`: X-Forwarded-For is believed from "
+            "them alone. None when empty."
+        ),
+    ] = ""
     metrics_port: Annotated[
         int,
         _about(

@@ -32,6 +32,7 @@ from kernel.errors import (
     TooLargeError,
     UnsupportedMediaError,
 )
+from kernel.networks import Networks, networks_of
 from kernel.runtime import HTTP_REQUESTS, HTTP_SECONDS
 from kernel.settings import Settings
 
@@ -42,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 SETTINGS: Final = web.AppKey("settings", Settings)
 SPOKEN: Final = web.AppKey("spoken", set[object])  # open connections on which a request has come
+TRUSTED_PROXIES: "Final[web.AppKey[Networks]]" = web.AppKey("trusted_proxies", tuple)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 API_PREFIX: Final = "/api"
 _REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -316,10 +318,14 @@ def add_health(
 
 
 def new_app(settings: Settings) -> web.Application:
-    """Return an application with the problem middleware and the body bound."""
+    """
+    Return an application with the problem middleware and the body bound; raises ValueError when
+    `trusted_proxies` is malformed.
+    """
     app = web.Application(middlewares=[problems], client_max_size=settings.body_bytes_max)
     app[SETTINGS] = settings
     app[SPOKEN] = set()
+    app[TRUSTED_PROXIES] = networks_of(settings.trusted_proxies)
     return app
 
 

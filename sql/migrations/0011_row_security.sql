@@ -6,6 +6,7 @@
 --   candidate     their own rows, and the exams that are open to them
 --   staff         what they made, and the exams that they created or were granted, with what hangs on these
 --   organisation  the rows of their organisation
+--   observer      the exams that they were granted, with the form; the organisation's students; their own observations
 --   person        their own account
 --   system        every row, for what runs without a person: sign-in, sweeps, the ledger's queue
 --
@@ -36,6 +37,11 @@ UNION ALL
 SELECT id FROM exams WHERE creator_id = (SELECT asker()) AND (SELECT asker_view()) = 'staff'
 UNION ALL
 SELECT exam_id FROM teacher_exam_permissions WHERE teacher_id = (SELECT asker()) AND can_view AND (SELECT asker_view()) = 'staff';
+
+-- Exams whose candidates the asker observes: the form to fill in, not what else hangs on them.
+CREATE VIEW observed_exams AS
+SELECT exam_id FROM teacher_exam_permissions
+WHERE teacher_id = (SELECT asker()) AND can_view AND (SELECT asker_view()) = 'observer';
 
 -- Attempts that the asker makes, or made.
 CREATE VIEW own_attempts AS
@@ -106,7 +112,7 @@ SELECT id AS exam_id, creator_id AS user_id FROM exams WHERE creator_id = (SELEC
 UNION ALL
 SELECT exam_id, teacher_id FROM teacher_exam_permissions WHERE teacher_id = (SELECT asker()) AND can_view;
 
-GRANT SELECT ON reached_exams, own_attempts, reaching_assignments, restricted_exams, reached_versions, authored_evaluations,
+GRANT SELECT ON reached_exams, observed_exams, own_attempts, reaching_assignments, restricted_exams, reached_versions, authored_evaluations,
     gathered_questions, seen_sessions, seen_events, seen_monitoring_events, seen_gaps TO veritas_core;
 REVOKE SELECT ON events, monitoring_events, event_analysis, session_progress, heartbeat_gaps FROM veritas_core;
 
@@ -141,6 +147,8 @@ CREATE POLICY asker ON organisations TO veritas_core USING (id = (SELECT asker_o
 -- Staff name any student of the organisation when they assign, and keep seeing whoever took their exam.
 CREATE POLICY asker ON users TO veritas_core
     USING (CASE WHEN (SELECT asker_view()) IN ('staff', 'organisation') THEN organisation_id = (SELECT asker_organisation())
+                WHEN (SELECT asker_view()) = 'observer' THEN organisation_id = (SELECT asker_organisation())
+                                                             AND (role = 'student' OR id = (SELECT asker()))
                 ELSE id = (SELECT asker()) END)
     WITH CHECK (organisation_id = (SELECT asker_organisation())
                 AND (id = (SELECT asker()) OR (SELECT asker_view()) = 'organisation'));
@@ -197,6 +205,7 @@ CREATE POLICY asker ON evaluations TO veritas_core
 CREATE POLICY asker ON evaluation_versions TO veritas_core
     USING (CASE (SELECT asker_view())
                WHEN 'candidate' THEN EXISTS (SELECT FROM own_attempts a WHERE a.evaluation_version_id = evaluation_versions.id)
+               WHEN 'observer' THEN EXISTS (SELECT FROM exams x WHERE x.evaluation_version_id = evaluation_versions.id)
                ELSE EXISTS (SELECT FROM authored_evaluations e WHERE e.id = evaluation_id)
                     OR id IN (SELECT evaluation_version_id FROM reached_versions)
            END)
@@ -210,6 +219,7 @@ CREATE POLICY asker ON exams TO veritas_core
     USING (CASE (SELECT asker_view())
                WHEN 'organisation' THEN organisation_id = (SELECT asker_organisation())
                WHEN 'staff' THEN creator_id = (SELECT asker()) OR EXISTS (SELECT FROM reached_exams r WHERE r.exam_id = exams.id)
+               WHEN 'observer' THEN EXISTS (SELECT FROM observed_exams o WHERE o.exam_id = exams.id)
                WHEN 'candidate' THEN EXISTS (SELECT FROM own_attempts t WHERE t.exam_id = exams.id)
                                      OR (is_published AND organisation_id = (SELECT asker_organisation())
                                          AND (EXISTS (SELECT FROM reaching_assignments s WHERE s.exam_id = exams.id AND s.revoked_at IS NULL)

@@ -37,7 +37,7 @@ SELECT id FROM exam_attempts WHERE exam_id = $1 AND student_id = $2 ORDER BY sta
 -- $1 attempt_id uuid, $2 student uuid
 SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, a.status, a.started_at, a.expires_at, a.completed_at,
        a.duration_seconds, a.score::float8 AS score, a.max_score::float8 AS max_score, a.percentage::float8 AS percentage,
-       a.passed, e.enable_monitoring, a.attempt_number, (a.policy ->> 'monitoring_mode')::integer AS monitoring_mode,
+       a.passed, coalesce((a.policy ->> 'monitoring_mode')::integer > 0, e.enable_monitoring) AS enable_monitoring, a.attempt_number, (a.policy ->> 'monitoring_mode')::integer AS monitoring_mode,
        a.submitted_by
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
@@ -56,7 +56,7 @@ WHERE a.id = $1 AND e.organisation_id = $2
 
 -- name: hold_own_attempt
 -- $1 attempt_id uuid, $2 student uuid. Shares a lock on the row: it cannot be finalised while a session is made for it.
-SELECT id, exam_id, status, expires_at, evaluation_version_id
+SELECT id, exam_id, status, expires_at, evaluation_version_id, (policy ->> 'monitoring_mode')::integer AS monitoring_mode
 FROM exam_attempts WHERE id = $1 AND student_id = $2 FOR SHARE;
 
 -- name: fetch_own_paper

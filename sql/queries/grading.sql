@@ -40,6 +40,6 @@ SELECT s.id AS submission_id, s.attempt_id, s.author_id, u.full_name AS author_n
 FROM submissions s
 JOIN users u ON u.id = s.author_id
 CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
-WHERE s.exam_id = $1 AND (NOT $2 OR c.ungraded > 0) AND ($3::uuid IS NULL OR s.id < $3)
+WHERE s.exam_id = $1 AND s.kind = 'attempt' AND (NOT $2 OR c.ungraded > 0) AND ($3::uuid IS NULL OR s.id < $3)
 ORDER BY s.id DESC
 LIMIT $4;

@@ -36,5 +36,5 @@ SELECT id FROM proctor_sessions WHERE attempt_id = $1 ORDER BY (status = 1) DESC
 
 -- name: open_session_of_attempt
 -- $1 attempt id, $2 organisation and $3 candidate (null for a service) of the sender. A module may report before the
--- candidate's browser has opened a session: a Soft one is made, for whoever may post to it.
+-- candidate's browser has opened a session: one is made as the attempt's policy has it, for whoever may post to it.
 SELECT open_soft_session($1, $2, $3) AS id;

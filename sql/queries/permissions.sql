@@ -6,7 +6,7 @@ SELECT id FROM exams WHERE id = $1 AND organisation_id = $2;
 
 -- name: find_grantee
 -- $1 user_id uuid, $2 organisation uuid. Only these roles have exams granted to them.
-SELECT id FROM users WHERE id = $1 AND organisation_id = $2 AND role IN ('teacher', 'reviewer');
+SELECT id FROM users WHERE id = $1 AND organisation_id = $2 AND role IN ('teacher', 'reviewer', 'observer');
 
 -- name: list_permissions
 -- $1 exam_id uuid, $2 after user uuid or null, $3 limit. By user id.

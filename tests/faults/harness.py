@@ -92,6 +92,11 @@ class Tier:
         self._running().send_signal(signal.SIGCONT)
 
     @property
+    def pid(self) -> int:
+        """Process id of what was launched last."""
+        return self._running().pid
+
+    @property
     def has_ended(self) -> bool:
         """True when it was launched and is gone."""
         return self._process is not None and self._process.poll() is not None

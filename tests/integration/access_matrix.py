@@ -4,8 +4,9 @@ The access matrix as data: every route that asks for a token, and how it answers
 The paths name things of the student, the teacher and their organisation:
 
 own      student (their attempt, their session), teacher (made the exam), admin (their organisation)
-granted  reviewer (may look and see analytics), assistant (a teacher who may look and nothing more)
-other    other_student, colleague (a teacher), outsider (a reviewer): the same organisation, nothing granted
+granted  reviewer (may look and see analytics), assistant (a teacher who may look and nothing more), observer
+other    other_student, colleague (a teacher), outsider (a reviewer), watcher (an observer): the same
+         organisation, nothing granted
 foreign  stranger (a student), rival (a teacher), boss (an admin): of another organisation
 
 A row says what happens to everybody whose role has an entry in the access table; all others get a 403, and
@@ -39,7 +40,7 @@ MATRIX: dict[tuple[str, str], Row] = {
     ),
     ("PUT", "/me/password"): Row(
         expected={name: 200 for name in EVERYBODY if name != "service"}
-        | rows(403, "assistant", "outsider"),  # made without a password
+        | rows(403, "assistant", "outsider", "watcher"),  # made without a password
         body=lambda _: {"current_password": PASSWORD, "new_password": "another horse entirely"},
     ),
     ("GET", "/student/exams/available"): Row(expected=rows(200, *STUDENTS)),
@@ -83,6 +84,14 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/admin/audit-logs"): Row(expected=rows(200, *ADMINS)),
     ("GET", "/ledger/events/{event_id}/proof"): Row(
         expected=rows(404, *PEOPLE) | rows(409, "reviewer", "admin")
+    ),
+    ("POST", "/observer/exams/{exam_id}/observations"): Row(
+        expected={"observer": 201, "watcher": 404},
+        body=lambda world: {"subject_ids": [world.parameters["user_id"]], "items": []},
+        headers={"Idempotency-Key": "another"},
+    ),
+    ("GET", "/observer/observations/{submission_id}"): Row(
+        expected={"observer": 200, "watcher": 404}, path={"submission_id": "observation_id"}
     ),
     ("GET", "/admin/users"): Row(expected=rows(200, *ADMINS)),
     ("POST", "/admin/users"): Row(

@@ -15,18 +15,19 @@ from tests.integration.core_kit import Api
 STUDENTS = ("student", "other_student", "stranger")
 TEACHERS = ("teacher", "assistant", "colleague", "rival")
 REVIEWERS = ("reviewer", "outsider")
+OBSERVERS = ("observer", "watcher")
 ADMINS = ("admin", "boss")
-EVERYBODY = (*STUDENTS, *TEACHERS, *REVIEWERS, "observer", *ADMINS, "service")
+EVERYBODY = (*STUDENTS, *TEACHERS, *REVIEWERS, *OBSERVERS, *ADMINS, "service")
 PEOPLE = tuple(name for name in EVERYBODY if name != "service")
 FOREIGN = ("stranger", "rival", "boss")
 
 # What is the student's, what only its author and the admin see, and what else belongs to the exam.
 OWN = ("attempt_id", "past_attempt_id", "submission_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
-OF_EXAM = (*OWN, *CONTENT, "exam_id", "question_id", "assignment_id")
+OF_EXAM = (*OWN, *CONTENT, "exam_id", "question_id", "assignment_id", "observation_id")
 HIDDEN = {
     **dict.fromkeys(("assistant", "reviewer"), CONTENT),
-    **dict.fromkeys(("other_student", "colleague", "outsider"), OF_EXAM),
+    **dict.fromkeys(("other_student", "colleague", "outsider", "watcher"), OF_EXAM),
     **dict.fromkeys(FOREIGN, (*OF_EXAM, "group_id", "term_id")),
 }
 
@@ -54,21 +55,26 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     body: Callable[[World], Any] = lambda _: None
     path: dict[str, str] = {}
     path_of: dict[str, dict[str, str]] = {}
+    headers: dict[str, str] = {}
 
 
 async def furnish(api: Api) -> World:
     """Make what the rows name, beside what `core_api` made."""
-    for name, role in (("assistant", Role.teacher), ("outsider", Role.reviewer)):
+    for name, role in (
+        ("assistant", Role.teacher), ("outsider", Role.reviewer), ("watcher", Role.observer)
+    ):  # fmt: skip
         body = {"email": f"{name}@here.example", "role": role}
         made = (await api.post("/api/admin/users", "admin", json=body)).body
         api.people[name] = msgspec.structs.replace(
             api.people["colleague"], id=made["id"], email=body["email"], role=role
         )
-    grant = {"user_id": str(api.people["assistant"].id)}
-    await api.post(f"/api/admin/exams/{api.exam_id}/permissions", "admin", json=grant)
+    for name in ("assistant", "observer"):
+        grant = {"user_id": str(api.people[name].id)}
+        await api.post(f"/api/admin/exams/{api.exam_id}/permissions", "admin", json=grant)
     group, student = await _group(api, "4b"), str(api.people["student"].id)
     parameters = await _author(api) | await _assign(api)
     parameters |= await _hand_in(api, parameters["question_id"])
+    parameters["observation_id"] = await _observe(api, parameters["question_id"])
     attempt = await api.start_attempt()
     session_id = await api.start_session(attempt_id=attempt)
     return World(
@@ -135,6 +141,20 @@ async def _hand_in(api: Api, question_id: str) -> dict[str, str]:
     await save(api, attempt_id, answer(question_id, 1, text="It depends."))
     receipt = await submit(api, attempt_id)
     return {"past_attempt_id": attempt_id, "submission_id": receipt.body["submission_id"]}
+
+
+async def _observe(api: Api, question_id: str) -> str:
+    """Let the observer finalise what they found about the student."""
+    found = {"question_id": question_id, "response": {"text": "Works with care."}}
+    made = await api.post(
+        f"/api/observer/exams/{api.exam_id}/observations",
+        "observer",
+        json={"subject_ids": [str(api.people["student"].id)], "items": [found]},
+        headers={"Idempotency-Key": "first"},
+    )
+    assert made.status == 201, made.body
+    observation_id: str = made.body["submission_id"]
+    return observation_id
 
 
 async def _view(api: Api, session_id: int) -> str:

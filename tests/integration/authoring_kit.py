@@ -129,8 +129,8 @@ OUTCOME = {
     "items": "submission_items",
     "scores": "submission_scores",
     "subjects": "submission_subjects",
-    "ledger": "ledger_events WHERE kind = 'submission.finalised'",
-    "facts": "outbox WHERE kind = 'submission.finalised'",
+    "ledger": "ledger_events WHERE kind IN ('submission.finalised', 'observation.finalised')",
+    "facts": "outbox WHERE kind IN ('submission.finalised', 'observation.finalised')",
     "completed": "exam_attempts WHERE status = 'completed'",
     "ended": "proctor_sessions WHERE status = 2",
 }

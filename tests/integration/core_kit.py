@@ -113,7 +113,7 @@ async def core_api(database: str, database_as: DatabaseAs, **overrides: Any) -> 
         **{"bcrypt_rounds": 4, "redis_url": database_as("redis"), **overrides},
     )
     owner = await asyncpg.connect(database)
-    people, exam_id = await _people(owner)
+    people, exam_id = await make_people(owner)
     runner = await serve(await build(settings), settings, port=0)
     try:
         host, port = runner.addresses[0][:2]
@@ -131,7 +131,8 @@ async def core_api(database: str, database_as: DatabaseAs, **overrides: Any) -> 
         await owner.close()
 
 
-async def _people(conn: Any) -> tuple[dict[str, Person], UUID]:
+async def make_people(conn: Any) -> tuple[dict[str, Person], UUID]:
+    """Make the people that `core_api` names, and the teacher's exam; return them and its id."""
     now = datetime.now(UTC)
     people = {}
     for organisation, members in (

@@ -117,7 +117,8 @@ def test_every_route_has_a_row_that_names_everybody_with_an_entry_and_nobody_els
 
 ROLES = {role.value: role for role in Role} | {
     "other_student": Role.student, "stranger": Role.student, "assistant": Role.teacher,
-    "colleague": Role.teacher, "rival": Role.teacher, "outsider": Role.reviewer, "boss": Role.admin,
+    "colleague": Role.teacher, "rival": Role.teacher, "outsider": Role.reviewer, "watcher": Role.observer,
+    "boss": Role.admin,
 }  # fmt: skip
 
 
@@ -138,7 +139,7 @@ async def ask(world: World, key: tuple[str, str], person: str) -> int:
         path = path.replace(f"{{{name}}}", value if other is None else world.parameters[other])
     body = row.body(world)
     more = {} if body is None else {"json": body}
-    answer = await world.api.call(method, API_PREFIX + path, person, **more)
+    answer = await world.api.call(method, API_PREFIX + path, person, headers=row.headers, **more)
     told = answer.body if isinstance(answer.body, bytes) else orjson.dumps(answer.body)
     shown = {hidden for hidden in world.hidden_from(person) if hidden.encode() in told}
 

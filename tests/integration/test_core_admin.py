@@ -209,12 +209,12 @@ async def test_a_granted_exam_is_open_until_the_grant_is_taken_back_a4(
         assert (await delete(api, f"{permissions}/{colleague}")).status == 404
 
 
-async def test_only_teachers_and_reviewers_of_the_organisation_are_granted_an_exam_a4(
+async def test_only_teachers_reviewers_and_observers_of_the_organisation_are_granted_an_exam_a4(
     database: str, database_as: DatabaseAs
 ) -> None:
     async with core_api(database, database_as) as api:
         permissions = f"/api/admin/exams/{api.exam_id}/permissions"
-        for name in ("student", "observer", "service", "admin", "rival"):
+        for name in ("student", "service", "admin", "rival"):
             answer = await api.post(permissions, "admin", json={"user_id": str(api.people[name].id)})
             assert (answer.status, name) == (422, name)
             assert answer.body["errors"][0]["path"] == "user_id"

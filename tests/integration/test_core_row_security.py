@@ -21,7 +21,7 @@ SHARED = {
     "other_student": {"organisations"},
     "colleague": {"organisations", "users", "groups", "group_members", "taxonomy_terms"},
     "outsider": {"organisations", "users", "groups", "group_members", "taxonomy_terms"},
-    "observer": {"organisations"},
+    "watcher": {"organisations", "users"},
 }
 FOREIGN = ("stranger", "rival", "boss")
 # Signing in has no asker, and nobody else reads these; the outbox is written only.
@@ -34,7 +34,11 @@ THROUGH_SESSIONS = {
 # Views of what reaches the asker, who the system is not.
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
-    "authored_evaluations", "gathered_questions",
+    "authored_evaluations", "gathered_questions", "observed_exams",
+}  # fmt: skip
+OF_OBSERVER = {
+    "organisations", "users", "exams", "observed_exams", "exam_viewers", "evaluation_versions", "evaluation_items",
+    "submissions", "submission_items", "submission_scores", "submission_subjects", "ledger_events",
 }  # fmt: skip
 OF_CANDIDATE = {
     "organisations", "users", "student_profiles", "group_members", "logins", "revocations", "exams",
@@ -99,7 +103,7 @@ async def test_a_connection_that_was_given_back_knows_nobody(database: str, data
         async with at.pool.acquire() as conn:
             after = await conn.fetchval("SELECT count(*) FROM users")
 
-            assert (before, whole, after) == (10, 13, 0)
+            assert (before, whole, after) == (11, 14, 0)
             assert conn.get_server_pid() == process, "one connection, lent three times"
 
 
@@ -167,11 +171,12 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
         everything = rows_of({name.removeprefix("reporting."): ["x"] for name in await at.readable()})
         seen = {
             name: rows_of(await at.seen_by(name, SCOPES.get(at.world.api.people[name].role, Scope.granted)))
-            for name in ("student", "teacher", "assistant", "reviewer", "admin")
+            for name in ("student", "teacher", "assistant", "reviewer", "observer", "admin")
         }
 
         assert seen["student"] == OF_CANDIDATE
         assert seen["reviewer"] == OF_EXAM
+        assert seen["observer"] == OF_OBSERVER
         assert seen["assistant"] == OF_EXAM
         assert seen["teacher"] == (OF_EXAM | OF_AUTHOR | {"teacher_profiles"}) - {"teacher_exam_permissions"}
         unseen = everything - seen["admin"] - OF_SYSTEM
@@ -179,6 +184,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "attempt_answers",  # the candidate's alone, until they are handed in
             "attempt_drafts",
             "gathered_questions",
+            "observed_exams",
             "reaching_assignments",
             "own_attempts",
             "exam_viewers",

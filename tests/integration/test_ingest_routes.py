@@ -171,6 +171,26 @@ async def test_an_attempt_without_a_session_gets_a_soft_one(api: Api) -> None:
     assert (session["mode"], session["status"], session["candidate_id"]) == (1, 1, user)
 
 
+@pytest.mark.parametrize(("demanded", "status", "modes"), [(2, 202, [2]), (1, 202, [1]), (0, 404, [])])
+async def test_a_session_that_a_module_opens_is_as_strict_as_the_attempts_policy(
+    api: Api, demanded: int, status: int, modes: list[int]
+) -> None:
+    """E-3: and where nothing may be gathered about a candidate, nothing is."""
+    attempt, candidate = api.world.attempt()
+    api.world.run(
+        "UPDATE exam_attempts SET policy = jsonb_build_object('monitoring_mode', %s::integer) WHERE id = %s",
+        *(demanded, attempt),
+    )
+    body = {"attempt_id": str(attempt), "event_type": "keystroke"}
+    senders = [api.world.token(Role.service), api.world.token(Role.student, user=candidate)]
+
+    answers = [await api.post("/api/monitor/events", body, token) for token in senders]
+
+    assert [answer.status for answer in answers] == [status] * 2
+    opened = api.world.rows("SELECT mode FROM proctor_sessions WHERE attempt_id = %s", attempt)
+    assert [row["mode"] for row in opened] == modes
+
+
 async def test_nobody_opens_a_session_for_an_attempt_that_is_not_theirs(api: Api) -> None:
     """A-4, I-4: another organisation's service and another candidate get 404, and nothing is made."""
     attempt, user = api.world.attempt()

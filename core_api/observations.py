@@ -1,0 +1,254 @@
+"""
+Observations: an observer finalises what they found about candidates, once (spec.md S-1; E, sections 3.1, 4).
+
+The same boundary as a hand-in has: one transaction with the fact, the submission and its exact bytes, items,
+first score and subjects. There is no attempt that could be handed in twice, so the Idempotency-Key is asked
+for: it is what a retry is known by.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import orjson
+from msgspec import Meta
+from uuid_utils.compat import uuid7
+
+from core_api import facts, ledger, scoring, submissions
+from core_api.actors import Actor
+from core_api.database import Connection
+from core_api.items import ItemKind, Response, fault_of_response
+from core_api.published import Key, key_of
+from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
+from core_api.submissions import Request
+from core_api.wire import as_json, invalid
+from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
+from sql import named
+
+QUERIES: Final = named("observations")
+SUBJECTS_MAX: Final = 100
+ITEMS_MAX: Final = 500
+
+
+class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was found for one item of the form."""
+
+    question_id: UUID
+    response: Response
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an observer found about candidates; items left out are stored as not answered."""
+
+    subject_ids: Annotated[list[UUID], Meta(min_length=1, max_length=SUBJECTS_MAX)]
+    items: Annotated[list[Observed], Meta(max_length=ITEMS_MAX)]
+
+
+class ObservationReceipt(msgspec.Struct, frozen=True, kw_only=True):
+    """`content_sha256` is of the submission's exact bytes, `event_id` of its record on the ledger."""
+
+    submission_id: UUID
+    exam_id: UUID
+    finalised_at: datetime
+    content_sha256: str
+    event_id: UUID
+
+
+class FinalisedObservation(msgspec.Struct, frozen=True, kw_only=True):
+    """A receipt, and whether this call made the submission."""
+
+    receipt: ObservationReceipt
+    created: bool
+
+
+class StoredObservation(msgspec.Struct, frozen=True, kw_only=True):
+    """A receipt with the very text that was hashed (UTF-8)."""
+
+    receipt: ObservationReceipt
+    content: str
+
+
+async def finalise(
+    conn: Connection, actor: Actor, exam_id: UUID, command: Observation, request: Request, *, now: datetime
+) -> FinalisedObservation:
+    """
+    Make an observation durable; the first receipt comes back to whoever asks again with the same key.
+
+    Raises:
+        NotFoundError: the exam was not granted to the observer.
+        ConflictError: it is not published, or has no evaluation.
+        InvalidInputError: no key; a subject that is no candidate here; an item that does not fit.
+        IdempotencyKeyReusedError: the key came with another body, or for another exam.
+    """
+    if request.idempotency_key is None:
+        raise invalid("Idempotency-Key", "An observation is finalised with a key")
+    try:
+        async with conn.transaction():
+            first = await _first(conn, actor, exam_id, request)
+            return first or await _finalise(conn, actor, exam_id, command, request, now=now)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "submissions_key":
+            raise
+        first = await _first(conn, actor, exam_id, request)
+        assert first is not None, "whoever met the key waited for the other one's commit"
+        return first
+
+
+async def _first(
+    conn: Connection, actor: Actor, exam_id: UUID, request: Request
+) -> FinalisedObservation | None:
+    row = await conn.fetchrow(QUERIES["find_by_key"], actor.user_id, request.idempotency_key)
+    if row is None:
+        return None
+    if (row["exam_id"], row["body_sha256"]) != (exam_id, request.body_sha256):
+        raise IdempotencyKeyReusedError("The Idempotency-Key was used for another observation.")
+    return FinalisedObservation(receipt=_receipt(row), created=False)
+
+
+def _receipt(row: asyncpg.Record) -> ObservationReceipt:
+    return ObservationReceipt(**{name: row[name] for name in ObservationReceipt.__struct_fields__})
+
+
+async def _finalise(
+    conn: Connection, actor: Actor, exam_id: UUID, command: Observation, request: Request, *, now: datetime
+) -> FinalisedObservation:
+    exam = await conn.fetchrow(QUERIES["hold_observable"], exam_id, actor.organisation_id, actor.user_id)
+    if exam is None:
+        raise NotFoundError("There is no such exam.")
+    if not exam["is_published"] or exam["evaluation_version_id"] is None:
+        raise ConflictError("The exam is not open for observations.")
+    await _check_subjects(conn, actor, command.subject_ids)
+    key = await key_of(conn, exam["evaluation_version_id"])
+    found = _checked(key.kinds, command.items)
+    totals = scoring.totals(
+        key.items,
+        found,
+        max_score=Decimal(exam["max_score"] or 100),
+        passing_score=Decimal(exam["passing_score"]),
+    )
+    submission_id = uuid7()
+    snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION}
+    content = _content(submission_id, actor, exam_id, command.subject_ids, snapshot, key.items, found, now)
+    digest = hashlib.sha256(content).digest()
+    event_id = await facts.record(
+        conn,
+        ledger.by(
+            actor,
+            "observation.finalised",
+            "submission",
+            submission_id,
+            now=now,
+            subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
+            detail={"exam_id": str(exam_id), "content_sha256": digest.hex()},
+        ),
+    )
+    await conn.execute(
+        QUERIES["insert_observation"],
+        submission_id,
+        actor.organisation_id,
+        exam_id,
+        actor.user_id,
+        request.idempotency_key,
+        request.body_sha256,
+        as_json(snapshot),
+        content,
+        digest,
+        event_id,
+        now,
+    )
+    await conn.execute(
+        QUERIES["insert_parts"],
+        submission_id,
+        now,
+        command.subject_ids,
+        *_item_columns(key, found, totals),
+        *submissions.score_columns(totals),
+    )
+    receipt = ObservationReceipt(
+        submission_id=submission_id,
+        exam_id=exam_id,
+        finalised_at=now,
+        content_sha256=digest.hex(),
+        event_id=event_id,
+    )
+    return FinalisedObservation(receipt=receipt, created=True)
+
+
+async def _check_subjects(conn: Connection, actor: Actor, subject_ids: Sequence[UUID]) -> None:
+    if len(set(subject_ids)) != len(subject_ids):
+        raise invalid("subject_ids", "a subject stands twice")
+    known = await conn.fetchval(QUERIES["count_subjects"], actor.organisation_id, subject_ids)
+    if known != len(subject_ids):
+        raise invalid("subject_ids", "a candidate of the organisation, each")
+
+
+def _checked(kinds: Mapping[UUID, ItemKind], observed: Sequence[Observed]) -> dict[UUID, Response]:
+    """Return what was found by question; raises InvalidInputError that names every item that does not fit."""
+    found: dict[UUID, Response] = {}
+    faults = []
+    for n, each in enumerate(observed):
+        kind = kinds.get(each.question_id)
+        if kind is None or each.question_id in found:
+            faults.append({"path": f"items[{n}].question_id", "message": "a question of the form, once"})
+        elif (fault := fault_of_response(kind, each.response)) is not None:
+            faults.append({"path": f"items[{n}].response", "message": fault})
+        found[each.question_id] = each.response
+    if faults:
+        raise InvalidInputError("Some items cannot be stored; nothing was finalised.", errors=faults)
+    return found
+
+
+def _content(
+    submission_id: UUID,
+    actor: Actor,
+    exam_id: UUID,
+    subject_ids: Sequence[UUID],
+    snapshot: dict[str, Any],
+    items: Sequence[KeyedItem],
+    found: dict[UUID, Response],
+    now: datetime,
+) -> bytes:
+    """Return the bytes that stand for the observation: JSON with sorted names and no spaces."""
+    return orjson.dumps(
+        {
+            "submission_id": submission_id,
+            "kind": "observation",
+            "exam_id": exam_id,
+            "observer_id": actor.user_id,
+            "subject_ids": subject_ids,
+            "submitted_by": "observer",
+            "finalised_at": now,
+            "version_snapshot": snapshot,
+            "items": [
+                {
+                    "position": each.position,
+                    "question_id": each.question_id,
+                    "question_version_id": each.question_version_id,
+                    "response": msgspec.to_builtins(found.get(each.question_id)),
+                }
+                for each in items
+            ],
+        },
+        default=str,  # the driver's UUIDs are a subclass
+        option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
+    )
+
+
+def _item_columns(key: Key, found: Mapping[UUID, Response], totals: Totals) -> list[list[Any]]:
+    """Return the items' columns of `insert_parts`."""
+    positions, questions, versions, kinds, points, maxima = submissions.item_columns(key, totals)
+    responses = [None if (each := found.get(one)) is None else as_json(each) for one in questions]
+    return [positions, questions, versions, kinds, responses, points, maxima]
+
+
+async def fetch_own(conn: Connection, actor: Actor, submission_id: UUID) -> StoredObservation:
+    """Return one of the observer's own observations; raises NotFoundError for any other."""
+    row = await conn.fetchrow(QUERIES["fetch_own"], submission_id, actor.user_id)
+    if row is None:
+        raise NotFoundError("There is no such observation.")
+    return StoredObservation(receipt=_receipt(row), content=row["content"])

@@ -1,0 +1,59 @@
+"""
+Handlers for observers: what they found about candidates becomes a submission.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+from aiohttp import web
+
+from core_api import observations, submissions
+from core_api.actors import actor_of
+from core_api.database import POOL, connection
+from core_api.views import VIEWS
+from core_api.wire import uuid_in_path
+from kernel.access import Action
+from kernel.web import SETTINGS, Route, decode, read_body, send_json
+
+_OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
+
+
+async def finalise_observation(request: web.Request) -> web.Response:
+    """
+    Finalise an observation of candidates: 201 with the receipt the first time, 200 with the same one after.
+
+    The `Idempotency-Key` is asked for; a retry with another body is a 409.
+    """
+    exam_id = uuid_in_path(request, "exam_id")
+    body = await read_body(request, request.app[SETTINGS])
+    command = decode(body, _OBSERVATION)
+    asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
+    async with connection(request.app[POOL], actor_of(request)) as conn:
+        finalised = await observations.finalise(
+            conn, actor_of(request), exam_id, command, asked, now=datetime.now(UTC)
+        )
+    return send_json(finalised.receipt, status=201 if finalised.created else 200)
+
+
+async def observation(request: web.Request) -> web.Response:
+    """Return one of the observer's own observations, with the very bytes that its hash is of."""
+    submission_id = uuid_in_path(request, "submission_id")
+    actor = actor_of(request)
+    async with connection(request.app[POOL], actor_of(request)) as conn:
+        stored = await observations.fetch_own(conn, actor, submission_id)
+    request.app[VIEWS].note(actor, "submission", submission_id, now=datetime.now(UTC))
+    return send_json(stored)
+
+
+ROUTES: Final = (
+    Route(
+        method="POST", path="/observer/exams/{exam_id}/observations", handler=finalise_observation,
+        action=Action.observation_finalise, tag="Observers", body=observations.Observation,
+        reply=observations.ObservationReceipt, status=201, also_status=(200,),
+    ),
+    Route(
+        method="GET", path="/observer/observations/{submission_id}", handler=observation,
+        action=Action.observation_read, tag="Observers", reply=observations.StoredObservation,
+    ),
+)  # fmt: skip

@@ -1,0 +1,180 @@
+"""kill -9 of the core API or PostgreSQL between any two steps of finalisation (spec.md S-1, L-1, P-2)."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+
+from tests.conftest import make_server_folder
+from tests.faults.core_rig import (
+    WAITS_IN_COMMIT,
+    CoreRig,
+    Servers,
+    commits_held,
+    core_rig,
+    core_servers,
+    first_of,
+    unanswered,
+    waits_for_table,
+    writes_held,
+)
+from tests.integration.authoring_kit import Made, answer, make_exam, outcome, save_all_right, start, submit
+from tests.integration.core_kit import Answer
+from tests.integration.test_core_observations import make_form, observe
+
+NOTHING = {
+    "submissions": 0, "items": 0, "scores": 0, "subjects": 0, "ledger": 0, "facts": 0, "completed": 0,
+    "ended": 0,
+}  # fmt: skip
+EVERYTHING = NOTHING | {
+    "submissions": 1, "items": 5, "scores": 1, "subjects": 1, "ledger": 1, "facts": 1, "completed": 1,
+    "ended": 1,
+}  # fmt: skip
+# What finalisation has to write; where it writes more, the walk below stops there as well.
+WRITTEN = {
+    "attempt_answers", "attempt_drafts", "proctor_sessions", "ledger_events", "outbox", "submissions",
+    "submission_items", "submission_subjects", "submission_scores", "exam_attempts",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    """Servers for this module to kill."""
+    folder = make_server_folder()
+    with core_servers(folder) as started:
+        yield started
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+async def rig(servers: Servers) -> AsyncIterator[CoreRig]:
+    async with core_rig(servers) as running:
+        yield running
+
+
+async def seated(rig: CoreRig) -> tuple[Made, str]:
+    """Return an exam and the running attempt of a candidate with saved answers and a proctor session."""
+    made = await make_exam(rig.api)
+    attempt_id = await start(rig.api, made)
+    await rig.api.start_session(attempt_id=attempt_id)
+    await save_all_right(rig.api, made, attempt_id)
+    return made, attempt_id
+
+
+def hand_in(rig: CoreRig, made: Made, attempt_id: str) -> "asyncio.Task[Answer]":
+    last = answer(made.questions["essay"], 2, text="It depends, after all.")
+    return asyncio.create_task(submit(rig.api, attempt_id, key="one", answers=[last]))
+
+
+async def check_once(rig: CoreRig, made: Made, attempt_id: str, *, first: int = 201) -> None:
+    """A retry finalises, or gets the first receipt; the next one gets the same; there is one of all."""
+    retried, again = (
+        await hand_in(rig, made, attempt_id),
+        await hand_in(rig, made, attempt_id),
+    )
+
+    assert (retried.status, again.status) == (first, 200)
+    assert retried.body == again.body
+    assert await outcome(rig.api) == EVERYTHING
+
+
+async def walk(
+    rig: CoreRig, ask: "Callable[[], asyncio.Task[Answer]]", held: str
+) -> tuple[list[str], Answer]:
+    """
+    Kill the core API at each table that a request writes; return the tables in order, and the last answer.
+
+    The walk finds the steps itself: all writes wait, the first one met is a step; next time it may pass.
+    """
+    steps: list[str] = []
+    while True:
+        async with writes_held(rig, but=steps):
+            asked = ask()
+            table = await first_of(asked, rig.wait_for(waits_for_table(held)))
+            if table is None:
+                return steps, await asked
+            await rig.kill_core()
+        await rig.gone()
+
+        assert (await unanswered(asked), table) == (True, table)
+        assert (await outcome(rig.api), table) == (NOTHING, table)
+        assert table not in steps
+        steps.append(table)
+
+
+async def test_a_core_api_killed_at_any_table_leaves_nothing_and_the_retry_makes_one_submission_s1(
+    rig: CoreRig,
+) -> None:
+    made, attempt_id = await seated(rig)
+    steps, answered = await walk(rig, lambda: hand_in(rig, made, attempt_id), "exam_attempts")
+
+    assert set(steps) >= WRITTEN
+    assert answered.status == 201
+    await check_once(rig, made, attempt_id, first=200)
+
+
+async def test_a_core_api_killed_at_any_table_of_an_observation_leaves_nothing_either_s1(
+    rig: CoreRig,
+) -> None:
+    form = await make_form(rig.api)
+    steps, answered = await walk(rig, lambda: asyncio.create_task(observe(rig.api, form)), "exams")
+    again = await observe(rig.api, form)
+
+    assert set(steps) >= {
+        "ledger_events", "outbox", "submissions", "submission_items", "submission_subjects",
+        "submission_scores",
+    }  # fmt: skip
+    assert (answered.status, again.status) == (201, 200)
+    assert again.body == answered.body
+    assert await outcome(rig.api) == EVERYTHING | {"items": 2, "completed": 0, "ended": 0}
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_a_core_api_killed_after_it_sent_commit_has_finalised_and_the_retry_says_so_s1(
+    rig: CoreRig, *, durable: bool
+) -> None:
+    made, attempt_id = await seated(rig)
+    async with commits_held(rig, durable=durable):
+        asked = hand_in(rig, made, attempt_id)
+        await rig.wait_for(WAITS_IN_COMMIT)
+        await rig.kill_core()
+    await rig.gone()
+
+    assert await unanswered(asked)
+    assert await outcome(rig.api) == EVERYTHING
+    await check_once(rig, made, attempt_id, first=200)
+
+
+async def test_a_postgres_killed_within_a_finalisation_leaves_nothing_and_one_killed_after_it_all_s1(
+    rig: CoreRig,
+) -> None:
+    """At its first write, in the midst, at its last, in COMMIT before and after it is on disk."""
+    made, attempt_id = await seated(rig)
+    for passed in (
+        set[str](),
+        {"attempt_answers", "attempt_drafts", "proctor_sessions", "ledger_events", "ledger_salts"},
+        WRITTEN - {"exam_attempts"} | {"ledger_pending", "ledger_salts"},
+    ):
+        async with writes_held(rig, but=sorted(passed)):
+            asked = hand_in(rig, made, attempt_id)
+            await rig.wait_for(waits_for_table("exam_attempts"))
+            await rig.kill_postgres()
+
+        assert (await asked).status == 503
+        assert await outcome(rig.api) == NOTHING
+    async with commits_held(rig, durable=False):
+        asked = hand_in(rig, made, attempt_id)
+        await rig.wait_for(WAITS_IN_COMMIT)
+        await rig.kill_postgres()
+
+    assert (await asked).status == 503
+    assert await outcome(rig.api) == NOTHING
+    async with commits_held(rig, durable=True):
+        asked = hand_in(rig, made, attempt_id)
+        await rig.wait_for(WAITS_IN_COMMIT)
+        await rig.kill_postgres()
+
+    assert (await asked).status == 503
+    assert await outcome(rig.api) == EVERYTHING
+    await check_once(rig, made, attempt_id, first=200)
