@@ -29,6 +29,7 @@ QUERIES: Final = named("assignments")
 ACCOUNTS: Final = named("accounts")
 TARGETS_MAX: Final = 10_000
 LISTED_MAX: Final = 1000
+RECORDED_MAX: Final = 1000  # assignments in one event of the ledger
 
 Rule = Annotated[int, Meta(ge=1, le=2**53)]
 
@@ -156,8 +157,9 @@ async def assign(
             rows += await conn.fetch(
                 QUERIES[statement], exam_id, ids, targets, *_values(command), actor.user_id, now
             )
-        payload = {"assignment_ids": [str(row["id"]) for row in rows]}
-        await _record(conn, actor, exam_id, "assignment.created", payload, now)
+        for first in range(0, len(rows), RECORDED_MAX):
+            payload = {"assignment_ids": [str(row["id"]) for row in rows[first : first + RECORDED_MAX]]}
+            await _record(conn, actor, exam_id, "assignment.created", payload, now)
     return Assigned(count=len(rows), assignments=[Assignment(**row) for row in rows[:LISTED_MAX]])
 
 

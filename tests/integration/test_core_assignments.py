@@ -68,6 +68,28 @@ async def test_an_exam_is_open_to_all_until_it_is_assigned_to_somebody_e3(
         assert (await try_start(api, made, "other_student")).status == 404
 
 
+async def test_thousands_are_assigned_at_once_and_each_is_on_the_ledger_l1(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        made = await make_exam(api)
+        ids = [str(uuid4()) for _ in range(2_500)]
+        await api.owner.execute(
+            "INSERT INTO users (id, organisation_id, email, username, role)"
+            " SELECT id, $2, id || '@example.org', id, 'student' FROM unnest($1::uuid[]) AS id",
+            ids,
+            api.people["teacher"].organisation_id,
+        )
+        path = f"/api/teacher/exams/{made.exam_id}/assignments"
+        assigned = await api.post(path, "teacher", json={"user_ids": ids})
+        payloads = await api.owner.fetch("SELECT payload FROM outbox WHERE kind = 'assignment.created'")
+        recorded = [each for row in payloads for each in orjson.loads(row["payload"])["assignment_ids"]]
+
+        assert (assigned.status, assigned.body["count"]) == (201, 2_500)
+        assert len(payloads) == 3
+        assert len(set(recorded)) == len(recorded) == 2_500
+
+
 async def test_a_group_reaches_its_members_and_a_revoked_assignment_nobody_e3(
     database: str, database_as: DatabaseAs
 ) -> None:

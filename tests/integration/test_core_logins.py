@@ -106,8 +106,11 @@ async def test_without_a_grace_refreshes_at_once_still_give_one_pair_at_most_a1(
             " WHERE r.used_at IS NULL AND l.revoked_at IS NULL"
         )
 
-        assert Counter(answer.status for answer in answers) == {200: 1, 401: 9}
-        assert unspent == 0
+        statuses = Counter(answer.status for answer in answers)
+        # 409 gets who came before the first one and was served after it.
+        assert statuses[200] == 1
+        assert statuses[401] + statuses[409] == 9
+        assert unspent == (0 if statuses[401] else 1)
 
 
 async def test_a_family_that_falls_while_it_is_refreshed_leaves_no_living_token_a1(
