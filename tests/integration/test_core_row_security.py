@@ -38,7 +38,8 @@ OF_ASKER = {
 }  # fmt: skip
 OF_OBSERVER = {
     "organisations", "users", "exams", "observed_exams", "exam_viewers", "evaluation_versions",
-    "evaluation_items", "submissions", "submission_items", "submission_scores", "submission_subjects", "ledger_events",
+    "evaluation_items", "submissions", "submission_items", "submission_scores", "submission_subjects",
+    "ledger_events",
 }  # fmt: skip
 OF_CANDIDATE = {
     "organisations", "users", "student_profiles", "group_members", "logins", "revocations", "exams",
