@@ -95,7 +95,7 @@ async def create(
             row = await _insert(conn, actor, attempt["exam_id"], command, mode, address=address, now=now)
             created = row is not None
         if row is not None and created:
-            detail = {"attempt_id": str(command.attempt_id), "mode": command.mode}
+            detail = {"attempt_id": str(command.attempt_id), "mode": mode}
             await ledger.act(
                 conn, actor, "session.started", row["id"], now=now, subject_id=actor.user_id, detail=detail
             )
