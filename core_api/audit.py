@@ -107,6 +107,10 @@ class AuditLogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     since: Annotated[Moment, Meta(description="Inclusive.")] | None = msgspec.field(default=None, name="from")
     before: Annotated[Moment, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
 
+    def __post_init__(self) -> None:
+        """Bound the moments; msgspec turns the ValueError into a refusal."""
+        check_moments(self.since, self.before)
+
 
 async def list_logs(conn: Connection, actor: Actor, query: AuditLogQuery) -> AuditLogs:
     """Return a page of the organisation's audit log."""

@@ -5,7 +5,6 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-import asyncpg
 import psycopg
 import pytest
 
@@ -40,7 +39,7 @@ def log(server: Postgres, tmp_path: Path) -> Log:
 
 async def prepare(log: Log, name: str) -> UUID:
     """Append an event in a transaction and prepare that; nobody's connection holds it any more."""
-    conn = await asyncpg.connect(log.core_url)
+    conn = await log.core()
     await conn.execute("BEGIN")
     event_id = await append(conn, entry(kind="late.prepared"))
     await conn.execute(f"PREPARE TRANSACTION '{name}'")
@@ -49,7 +48,7 @@ async def prepare(log: Log, name: str) -> UUID:
 
 
 async def finish(log: Log, how: str, name: str) -> None:
-    conn = await asyncpg.connect(log.core_url)
+    conn = await log.core()
     await conn.execute(f"{how} PREPARED '{name}'")
     await conn.close()
 
@@ -67,11 +66,11 @@ async def test_prepared_long_and_aborted_transactions_hold_up_nobody_and_take_la
     """Positions go in the order of commits: each turn seals what was committed before it, and all of it."""
     first = await prepare(log, "first")
     never = await prepare(log, "never")
-    long = await asyncpg.connect(log.core_url)
+    long = await log.core()
     begun = long.transaction()
     await begun.start()
     slow = await append(long, entry(kind="late.committed"))
-    aborted = await asyncpg.connect(log.core_url)
+    aborted = await log.core()
     given_up = aborted.transaction()
     await given_up.start()
     gone = await append(aborted, entry(kind="never.committed"))
