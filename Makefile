@@ -9,7 +9,7 @@ real_data := ../shared/data/epm/activity.csv.gz
 BENCH ?= all
 KILLS ?= 100
 USERS ?= 100
-RUN_TIME ?= 30s
+SECONDS ?= 30
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo run test faults bench locust accept lint format lock doctor clean
@@ -35,9 +35,8 @@ faults: setup ## the long form of the fault tests: KILLS=100 random kills under 
 bench: setup ## measure: BENCH=ingest, soak, core or ledger, all by default; figures in build/bench/
 	$(python) -m loadtests.bench $(BENCH)
 
-locust: setup ## a bounded, headless locust run against a stack of its own: USERS=100 RUN_TIME=30s
-	$(python) -m deploy.with_stack build/locust locust --locustfile loadtests/locustfile.py --headless \
-		--users $(USERS) --spawn-rate $(USERS) --run-time $(RUN_TIME) --only-summary
+locust: setup ## a bounded, headless locust run against a stack of its own, then the checker: USERS=100 SECONDS=30
+	$(python) -m loadtests.locust_run --users $(USERS) --seconds $(SECONDS)
 
 accept: setup ## replay real monitoring data through a stack of its own and count the events back
 	$(python) -m deploy.with_stack build/accept veritas replay $(real_data) --report build/accept.json
