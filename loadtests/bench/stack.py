@@ -6,6 +6,7 @@ processes.
 import asyncio
 import base64
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +27,7 @@ import uuid_utils
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords
-from deploy.local.server import Server
+from deploy.local.server import Server, with_parent
 from kernel.events import Role
 from kernel.tokens import Keyring, new_claims
 from loadtests.bench.machine import postgres_processes
@@ -135,7 +136,7 @@ def programs(
     commands: Sequence[tuple[str, list[str]]], settings: dict[str, object], log: Path
 ) -> Iterator[list[Program]]:
     """
-    Run programs of ours, and end them with SIGTERM.
+    Run programs of ours, and end them with SIGTERM; they end as well when the thread that started them does.
 
     Args:
         commands: (name, arguments of the Python interpreter).
@@ -143,7 +144,12 @@ def programs(
         environment.
         log: where their output goes.
     """
-    words = ["env", *(f"VERITAS_{name.upper()}={value}" for name, value in settings.items()), sys.executable]
+    words = [
+        *with_parent(signal.SIGTERM),
+        "env",
+        *(f"VERITAS_{name.upper()}={value}" for name, value in settings.items()),
+        sys.executable,
+    ]
     started: list[Program] = []
     with log.open("ab") as sink:
         try:

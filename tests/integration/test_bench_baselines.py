@@ -1,5 +1,8 @@
 """The benchmark's baselines and its count, on the real database."""
 
+import subprocess
+import sys
+import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -171,6 +174,27 @@ async def test_the_naive_design_commits_each_event_before_it_answers(
 
     assert rows == [(answer["id"], attempt, {"x": 640})]
     assert indexes == (7,)  # the primary key and the document's six
+
+
+def test_programs_end_with_the_benchmark_that_started_them_however_it_ends(tmp_path: Path) -> None:
+    """A killed benchmark has no chance to clean up; its programs must not go on and spoil the next one."""
+    benchmark = (
+        "import sys, time; from pathlib import Path; from loadtests.bench.stack import programs\n"
+        "with programs([('idle', ['-c', 'import time; time.sleep(9)'])], {}, Path(sys.argv[1])) as on:\n"
+        "    print(on[0].process.pid, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    command = [sys.executable, "-c", benchmark, str(tmp_path / "log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        time.sleep(0.5)  # the words before the program have run: the kernel knows what to do
+        process.kill()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_a_program_that_ends_early_is_named(tmp_path: Path) -> None:
