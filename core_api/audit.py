@@ -52,21 +52,26 @@ class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: UUID | None
 
 
-class AuditQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which events, and which page of them."""
+class Stretch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which stretch of time, and which page of it."""
 
     limit: Limit = LIMIT_DEFAULT
     cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
-    kind: Annotated[Word, Meta(description="Exactly this kind.")] | None = None
-    actor_id: Annotated[UUID, Meta(description="Who did it.")] | None = None
-    aggregate_type: Annotated[Word, Meta(description="What kind of record.")] | None = None
-    aggregate_id: Annotated[Word, Meta(description="Which record.")] | None = None
     since: Annotated[Moment, Meta(description="Inclusive.")] | None = msgspec.field(default=None, name="from")
     before: Annotated[Moment, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
 
     def __post_init__(self) -> None:
         """Bound the moments; msgspec turns the ValueError into a refusal."""
         check_moments(self.since, self.before)
+
+
+class AuditQuery(Stretch, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which events."""
+
+    kind: Annotated[Word, Meta(description="Exactly this kind.")] | None = None
+    actor_id: Annotated[UUID, Meta(description="Who did it.")] | None = None
+    aggregate_type: Annotated[Word, Meta(description="What kind of record.")] | None = None
+    aggregate_id: Annotated[Word, Meta(description="Which record.")] | None = None
 
 
 class AuditLog(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,21 +100,13 @@ class AuditLogs(msgspec.Struct, frozen=True, kw_only=True):
     next_cursor: UUID | None
 
 
-class AuditLogQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which entries, and which page of them."""
+class AuditLogQuery(Stretch, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which entries."""
 
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
     user_id: Annotated[UUID, Meta(description="Who did it.")] | None = None
     action: Annotated[Word, Meta(description="Exactly this one, `auth.signed_in` say.")] | None = None
     resource_type: Annotated[Word, Meta(description="What kind of record.")] | None = None
     resource_id: Annotated[Word, Meta(description="Which record.")] | None = None
-    since: Annotated[Moment, Meta(description="Inclusive.")] | None = msgspec.field(default=None, name="from")
-    before: Annotated[Moment, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
-
-    def __post_init__(self) -> None:
-        """Bound the moments; msgspec turns the ValueError into a refusal."""
-        check_moments(self.since, self.before)
 
 
 async def list_logs(conn: Connection, actor: Actor, query: AuditLogQuery) -> AuditLogs:

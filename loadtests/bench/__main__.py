@@ -15,7 +15,7 @@ from deploy.local.server import ServerError
 from loadtests.baselines.pgbench_finalise import PgbenchError
 from loadtests.bench import core, ingest, ledger, soak
 from loadtests.bench.loads import LoadError
-from loadtests.bench.report import show, show_rows, write
+from loadtests.bench.report import FOLDER, show, show_rows, write
 from loadtests.bench.screen import Screen
 from loadtests.bench.stack import BenchError, private_folder
 
@@ -54,7 +54,7 @@ def run_soak(seconds: float, events_per_s: float | None, sizes: ingest.Sizes, sc
 
 def run_core(sizes: core.Sizes, screen: Screen) -> None:
     """Measure, show, write."""
-    figures = asyncio.run(core.measure(sizes, screen))
+    figures = asyncio.run(core.measure(sizes, screen, FOLDER / "core.log"))
     show(screen.console, "core", figures)
     screen.say(f"written to {write('core', figures)}")
 

@@ -8,6 +8,7 @@ was finalised is under a signed head, and the verifier finds nothing.
 import asyncio
 import statistics
 import time
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -26,7 +27,6 @@ from loadtests.bench.core_loads import (
 )
 from loadtests.bench.core_world import Author, Core, Questions, authoring, make_running, query, running_core
 from loadtests.bench.ingest import describe
-from loadtests.bench.report import FOLDER
 from loadtests.bench.screen import Screen
 from loadtests.bench.stack import BenchError, open_servers, private_folder, settle
 
@@ -145,15 +145,14 @@ def _unsealed(core: Core) -> int:
     return int(row[0])
 
 
-async def measure(sizes: Sizes, screen: Screen) -> CoreReport:
+async def measure(sizes: Sizes, screen: Screen, log: Path) -> CoreReport:
     """
-    Run the whole benchmark on servers of its own.
+    Run the whole benchmark on servers of its own; what the programs say goes to `log`.
 
     Raises:
         BenchError: a request failed, a row is missing, or the ledger is not whole.
     """
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    log = FOLDER / "core.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     with (
         private_folder() as folder,
         open_servers(folder) as servers,

@@ -13,7 +13,6 @@ from rich.console import Console
 from deploy.ledger_verify import verify
 from kernel.checkpoints import read_keys
 from kernel.settings import load
-from loadtests.bench import core as bench
 from loadtests.bench.core import CoreReport, Sizes, check_ledger, measure
 from loadtests.bench.core_loads import (
     NONE,
@@ -231,13 +230,12 @@ async def test_the_benchmark_s_counts_of_unsealed_events_and_its_verifier_agree(
     assert 0 < lags["p50"] <= lags["p99"]
 
 
-async def test_the_report_has_exactly_these_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(bench, "FOLDER", tmp_path)
+async def test_the_report_has_exactly_these_keys(tmp_path: Path) -> None:
     sizes = Sizes(
         candidates=8, minute_s=0.5, minute_connections=4, finalises=8, passes=1, connections=2, logins=3,
         probe_s=0.5, append_s=0.3,
     )  # fmt: skip
-    report = msgspec.to_builtins(await measure(sizes, SCREEN))
+    report = msgspec.to_builtins(await measure(sizes, SCREEN, tmp_path / "log"))
 
     assert list(report) == [
         *("finalises_per_s", "pgbench_finalises_per_s", "ratio_to_pgbench", "ledger_appends_per_s"),
