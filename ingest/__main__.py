@@ -10,7 +10,7 @@ from ingest.app import Part
 from ingest.routes import ROUTES
 from kernel.runtime import configure_logging, run
 from kernel.settings import load
-from kernel.turns import take_short_turns
+from kernel.turns import take_precedence
 from kernel.web import add_health, mount, new_app, serve
 
 log = structlog.get_logger(__name__)
@@ -36,5 +36,5 @@ async def main(stop: asyncio.Event) -> None:
 
 
 if __name__ == "__main__":
-    take_short_turns()
+    take_precedence()
     run(main)

@@ -157,7 +157,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 20_000
     writer_batch_bytes: Annotated[int, _about("Payload bytes of one COPY at most.", ge=1 << 16)] = 16 << 20
     writer_batch_ms: Annotated[int, _about("How long a batch may wait to fill.", ge=0, le=5000)] = 50
-    writer_parallel: Annotated[int, _about("Shards of one writer that COPY at the same time.", ge=1)] = 1
+    writer_parallel: Annotated[int, _about("Shards of one writer that COPY at the same time.", ge=1)] = 2
     writer_lock_s: Annotated[float, _about("Seconds between attempts to become a shard's owner.", gt=0)] = 1.0
     writer_silence_s: Annotated[
         int, _about("A writer that PostgreSQL has not heard of for so long loses its shards.", ge=1)

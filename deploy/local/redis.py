@@ -57,7 +57,7 @@ def start_redis(folder: Path, *, port: int | None = None) -> Redis:
         command=[str(program.path), str(conf)],
         stop_signal=signal.SIGTERM,
         answers=_answers,
-        short_turns=True,
+        precedence=True,
     )
     _configure(conf, port, password)
     server.start()

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from kernel.turns import take_short_turns
+from kernel.turns import take_precedence
 
 SERVICE_ACCOUNT: Final = (
     "postgres"  # made by Debian's package of PostgreSQL; both servers use it when the caller is root
@@ -55,7 +55,7 @@ class Server:
         command: list[str],
         stop_signal: signal.Signals,
         answers: Callable[[str], bool],
-        short_turns: bool = False,
+        precedence: bool = False,
     ) -> None:
         self.name = name
         self.home = home
@@ -64,7 +64,7 @@ class Server:
         self._command = command
         self._stop_signal = stop_signal
         self._answers = answers
-        self._short_turns = short_turns
+        self._precedence = precedence
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = _lock(home)
         self._end_leftover()
@@ -136,8 +136,8 @@ class Server:
                 cwd=self.home,
                 start_new_session=True,  # Ctrl-C reaches the one who stops servers in order, not the servers
             )
-        if self._short_turns:
-            take_short_turns(self._process.pid)
+        if self._precedence:
+            take_precedence(self._process.pid)
         (self.home / "pid").write_text(str(self._process.pid))
 
     def stop(self) -> None:

@@ -24,11 +24,11 @@ import msgspec
 import uvloop
 
 from kernel.turns import take_short_turns
+from loadtests.bench.alarm import Alarm
 from loadtests.bench.loader import (
     DRAIN_S,
     RECONNECT_S,
     RETRY_STATUSES,
-    TICK_S,
     Connection,
     cpu_s,
     retry_after_s,
@@ -88,6 +88,7 @@ class Runner:
         self.dice = random.Random(1)
         self.opening: set[asyncio.Task[None]] = set()
         self.dues: deque[float] = deque()
+        self.alarm = Alarm(self.release_due)
         self.cursor = 0
 
     def pieces(self, target: int, number: int) -> tuple[bytes, bytes]:
@@ -113,7 +114,7 @@ class Runner:
             if self.idle:
                 self.give_work(self.idle.popleft())
         if self.dues:
-            self.loop.call_later(max(self.dues[0] - now, TICK_S), self.release_due)
+            self.alarm.set(self.dues[0])
 
     def take_reply(self, connection: Connection, status: int, data: bytes) -> None:
         """Count the reply, then give the connection its next request."""
@@ -171,6 +172,7 @@ class Runner:
             self.release_due()
         async with asyncio.timeout(self.plan.limit_s + (spread_s or 0.0) + DRAIN_S):
             await self.finished
+        self.alarm.close()
         return Done(
             statuses=dict(self.statuses),
             latency_ms={name: value * 1000 for name, value in percentiles(self.latencies, (50, 99)).items()},

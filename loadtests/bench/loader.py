@@ -28,6 +28,7 @@ import msgspec
 import uvloop
 
 from kernel.turns import take_short_turns
+from loadtests.bench.alarm import Alarm
 from loadtests.bench.loads import LoadError, Outcome, Plan, Progress, percentiles
 from loadtests.bench.wire import EVENTS_PER_REQUEST, NUMBER_WIDTH, STATUS_ACCEPTED, starts, tails
 
@@ -35,9 +36,6 @@ PROGRESS_S: Final = 0.5
 REFRESH_S: Final = 1.0  # how often the client timestamps in the events are renewed
 DRAIN_S: Final = 30.0  # how long outstanding requests may take after the last one fell due
 RECONNECT_S: Final = 0.2
-# uvloop's timers count whole milliseconds and turn less into a busy loop, which would take CPU from what is
-# measured. A request is therefore sent up to a millisecond after it fell due, and its latency includes that.
-TICK_S: Final = 0.001
 RETRY_STATUSES: Final = frozenset({429, 503})
 
 
@@ -130,6 +128,7 @@ class Load:
         self.idle: deque[Connection] = deque()
         self.due: deque[float] = deque()
         self.dice = random.Random(1)
+        self.alarm = Alarm(self.release_due)
         self.started_at = self.deadline = self.next_due = 0.0
 
     # -- work
@@ -178,7 +177,7 @@ class Load:
                 self.due.append(self.next_due)
             self.next_due += self.dice.expovariate(rate)
         if self.next_due < self.deadline:
-            self.loop.call_later(max(self.next_due - now, TICK_S), self.release_due)
+            self.alarm.set(self.next_due)
         else:
             self.is_released = True
             self._finish_when_done()
@@ -253,6 +252,7 @@ class Load:
             self.release_due()
         async with asyncio.timeout(self.plan.seconds + DRAIN_S):
             await self.finished
+        self.alarm.close()
         return Outcome(
             first_send_at=self.started_at,
             last_reply_at=time.monotonic(),

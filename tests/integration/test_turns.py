@@ -1,18 +1,51 @@
-"""Short turns: what the scheduler promised, asked back of the kernel."""
+"""Short turns and larger shares: what the scheduler promised, asked back of the kernel."""
 
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from deploy.local.redis import Redis
-from kernel.turns import SHORT_NS, take_short_turns, turn_ns
+from kernel.turns import PRECEDENCE_NICE, SHORT_NS, take_precedence, take_short_turns, turn_ns
 
 RELEASE = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
 KEEPS_TURNS = RELEASE >= (6, 12) and platform.machine() in {"x86_64", "aarch64"}
 SLEEP = [sys.executable, "-c", "import sys; print(flush=True); sys.stdin.read()"]
+
+
+@contextmanager
+def sleeper(*, own_session: bool = True) -> Iterator[int]:
+    """Yield the process id of a program that waits."""
+    with subprocess.Popen(
+        SLEEP, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=own_session
+    ) as process:
+        yield process.pid
+        process.communicate()
+
+
+def niceness(pid: int) -> int:
+    return os.getpriority(os.PRIO_PROCESS, pid)
+
+
+def group_niceness(pid: int) -> int:
+    """Return that of the process's session; of the process itself where the kernel does not group."""
+    group = Path(f"/proc/{pid}/autogroup")
+    return int(group.read_text().split()[-1]) if group.exists() else niceness(pid)
+
+
+def granted() -> int:
+    """Return the niceness that this account gets when it asks for precedence."""
+    with sleeper() as pid:
+        try:
+            os.setpriority(os.PRIO_PROCESS, pid, PRECEDENCE_NICE)
+        except PermissionError:
+            return 0
+        return PRECEDENCE_NICE
 
 
 def test_a_process_gets_short_turns_where_the_kernel_keeps_them() -> None:
@@ -28,6 +61,34 @@ def test_a_process_gets_short_turns_where_the_kernel_keeps_them() -> None:
 
 def test_the_stream_s_server_has_short_turns_from_its_start(redis_server: Redis) -> None:
     assert (turn_ns(redis_server.pid) == SHORT_NS) == KEEPS_TURNS
+
+
+def test_precedence_is_a_larger_share_as_well_where_it_is_granted() -> None:
+    with sleeper() as pid:
+        take_precedence(pid)
+        assert (niceness(pid), group_niceness(pid)) == (granted(), granted())
+        assert (turn_ns(pid) == SHORT_NS) == KEEPS_TURNS
+
+
+def test_precedence_does_not_lift_what_else_runs_in_the_session() -> None:
+    with sleeper(own_session=False) as pid:
+        before = group_niceness(os.getpid())
+        take_precedence(pid)
+        assert niceness(pid) == granted()
+        assert group_niceness(os.getpid()) == before
+
+
+def test_who_has_precedence_already_keeps_it() -> None:
+    with sleeper() as pid:
+        if granted():
+            os.setpriority(os.PRIO_PROCESS, pid, PRECEDENCE_NICE - 3)
+        before = niceness(pid)
+        take_precedence(pid)
+        assert niceness(pid) == min(before, granted())
+
+
+def test_the_stream_s_server_has_precedence_from_its_start(redis_server: Redis) -> None:
+    assert (niceness(redis_server.pid), group_niceness(redis_server.pid)) == (granted(), granted())
 
 
 def test_niceness_stays_as_it_was() -> None:
