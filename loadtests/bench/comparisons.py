@@ -2,8 +2,8 @@
 The two baselines, measured on the same servers and cores as the product.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -51,10 +51,16 @@ def copy_baseline_ready(
         servers.owner.execute(statement("drop_copy_database"))
 
 
-async def measure_seed(
+@asynccontextmanager
+async def seed_design_ready(
     servers: Servers, *, attempts: int, warm_up_s: float, seconds: float, screen: Screen, log: Path
-) -> float:
-    """Return the naive design's events a second over HTTP, one event a request, in a database of its own."""
+) -> AsyncIterator[Callable[[int], Awaitable[float]]]:
+    """
+    Start the naive design on a database of its own on the same server, and warm it up.
+
+    Yields:
+        One pass, given its number: events a second over HTTP, one event a request.
+    """
     servers.owner.execute(statement("create_seed_database"))
     url = on_database(servers.postgres.url, SEED_DATABASE)
     targets = [Target(attempt, "unused") for attempt in seed_design.create_schema(url, attempts)]
@@ -73,7 +79,8 @@ async def measure_seed(
             seconds=warm_up_s,
         )
         await run_seed_load(plan, "naive design, warm-up", screen)
-        return await run_seed_load(msgspec.structs.replace(plan, seconds=seconds), "naive design", screen)
+        one_pass = msgspec.structs.replace(plan, seconds=seconds)
+        yield lambda number: run_seed_load(one_pass, f"naive design {number}", screen)
 
 
 async def run_seed_load(plan: Plan, title: str, screen: Screen) -> float:

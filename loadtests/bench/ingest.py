@@ -1,15 +1,15 @@
 """
 The ingest benchmark: the naive design, COPY and the product on the same servers and cores.
 
-COPY and the product take turns, round by round, and each figure is the median of the rounds: a neighbour's
-busy minute on a shared host falls on both sides of the ratio, or is outvoted.
+The three take turns, round by round, and each figure is the median of the rounds: a neighbour's
+busy minute on a shared host falls on both sides of a ratio, or is outvoted.
 """
 
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from kernel.tokens import Keyring
 from loadtests.baselines import copy_baseline
 from loadtests.bench import machine
 from loadtests.bench.chain import Chain
-from loadtests.bench.comparisons import copy_baseline_ready, measure_seed
+from loadtests.bench.comparisons import copy_baseline_ready, seed_design_ready
 from loadtests.bench.loads import percentiles
 from loadtests.bench.prober import Prober
 from loadtests.bench.report import FOLDER, Report
@@ -47,11 +47,11 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int = 6_000
     copy_rows: int = copy_baseline.ROWS
     rounds: int = 3
-    warm_up_s: float = 5.0
+    warm_up_s: float = 8.0
     saturation_s: float = 15.0
     single_s: float = 10.0
     rated_s: float = 20.0
-    seed_s: float = 10.0
+    seed_s: float = 8.0
     bulk_connections: int = 64
     single_connections: int = 128
     rated_connections: int = 256
@@ -72,10 +72,11 @@ class Saturation(msgspec.Struct, frozen=True):
 
 class Round(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What one round found: COPY, then the product at saturation, then at half of that. Latencies in ms.
+    What one round found: COPY, the naive design, the product at saturation, then at half of that; ms.
     """
 
     copy_rows_per_s: float
+    seed_events_per_s: float
     saturation: Saturation
     ack_ms: dict[str, float]
     accept_to_queryable_ms: dict[str, float]
@@ -137,22 +138,62 @@ async def measure_rated(
 
 
 async def measure_round(
-    chain: Chain, number: int, probes: list[Target], copy: Callable[[], float], sizes: Sizes
+    chain: Chain,
+    number: int,
+    probes: list[Target],
+    copy: Callable[[], float],
+    seed: Callable[[int], Awaitable[float]],
+    sizes: Sizes,
 ) -> Round:
-    """Measure COPY, saturation, and half of that saturation, one right after the other."""
+    """Measure COPY, the naive design, saturation, and half of that saturation, one right after the other."""
     with chain.screen.step("COPY baseline"):
         copy_rate = await asyncio.to_thread(copy)
     chain.screen.say(f"COPY baseline {number}: {copy_rate:,.0f} rows/s")
+    seed_rate = await seed(number)
     saturation = await measure_saturation(chain, number, sizes)
     rate = saturation.events_per_s
     chain.screen.say(f"durable {number}: {rate:,.0f} events/s, {rate / copy_rate:.3f} of COPY")
     ack_ms, queryable_ms = await measure_rated(chain, number, probes, rate / 2, sizes)
     return Round(
         copy_rows_per_s=copy_rate,
+        seed_events_per_s=seed_rate,
         saturation=saturation,
         ack_ms=ack_ms,
         accept_to_queryable_ms=queryable_ms,
     )
+
+
+async def measure_rounds(
+    servers: Servers, sizes: Sizes, screen: Screen, log: Path
+) -> tuple[list[Round], float, int]:
+    """
+    Make everybody ready and warm, then measure the rounds, single events last.
+
+    Returns:
+        The rounds, single events a second, and how many events were found in the table, once and in order.
+    """
+    async with AsyncExitStack() as ready:
+        chain, probes = ready.enter_context(running_chain(servers, sizes, screen, log))
+        sessions = [int(target.key) for target in chain.targets]
+        copy = ready.enter_context(copy_baseline_ready(servers, sessions, sizes.copy_rows))
+        naive = seed_design_ready(
+            servers,
+            attempts=sizes.sessions,
+            warm_up_s=sizes.warm_up_s,
+            seconds=sizes.seed_s,
+            screen=screen,
+            log=log,
+        )
+        seed = await ready.enter_async_context(naive)
+        await asyncio.to_thread(copy)
+        await chain.load("warm-up", Shape.bulk, sizes.warm_up_s, sizes.bulk_connections)
+        await chain.stored_at()
+        rounds = [
+            await measure_round(chain, number, probes, copy, seed, sizes)
+            for number in range(1, sizes.rounds + 1)
+        ]
+        single_rate = await measure_single(chain, sizes)
+    return rounds, single_rate, chain.check()
 
 
 def medians(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -183,32 +224,13 @@ async def measure(sizes: Sizes, screen: Screen) -> Report:
     started = time.monotonic()
     with private_folder() as folder, open_servers(folder) as servers:
         sync_ms = machine.fdatasync_ms(folder)
-        seed_rate = await measure_seed(
-            servers,
-            attempts=sizes.sessions,
-            warm_up_s=sizes.warm_up_s,
-            seconds=sizes.seed_s,
-            screen=screen,
-            log=log,
-        )
-        with (
-            running_chain(servers, sizes, screen, log) as (chain, probes),
-            copy_baseline_ready(servers, [int(each.key) for each in chain.targets], sizes.copy_rows) as copy,
-        ):
-            await asyncio.to_thread(copy)  # a warm-up, as the chain's
-            await chain.load("warm-up", Shape.bulk, sizes.warm_up_s, sizes.bulk_connections)
-            await chain.stored_at()
-            rounds = [
-                await measure_round(chain, number, probes, copy, sizes)
-                for number in range(1, sizes.rounds + 1)
-            ]
-            single_rate = await measure_single(chain, sizes)
-        rows = chain.check()
+        rounds, single_rate, rows = await measure_rounds(servers, sizes, screen, log)
         about = describe(servers)
     screen.say(
         f"all {rows:,} acknowledged events found once, in order; {time.monotonic() - started:.0f} s in all"
     )
     copy_rate = statistics.median(each.copy_rows_per_s for each in rounds)
+    seed_rate = statistics.median(each.seed_events_per_s for each in rounds)
     durable_rate = statistics.median(each.saturation.events_per_s for each in rounds)
     return Report(
         copy_rows_per_s=copy_rate,

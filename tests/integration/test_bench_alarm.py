@@ -61,8 +61,12 @@ async def test_a_moment_set_anew_replaces_the_one_before() -> None:
     assert rung[0] >= started + 0.06
 
 
+def open_files() -> int:
+    return len(list(OPEN_FILES.iterdir()))
+
+
 async def test_a_closed_one_is_silent_and_gives_its_file_back() -> None:
-    files = len(list(OPEN_FILES.iterdir()))
+    files = open_files()
     rung: list[float] = []
     alarm = Alarm(lambda: rung.append(time.monotonic()))
     alarm.set(time.monotonic() + 0.01)
@@ -70,4 +74,4 @@ async def test_a_closed_one_is_silent_and_gives_its_file_back() -> None:
     await asyncio.sleep(0.05)
 
     assert rung == []
-    assert len(list(OPEN_FILES.iterdir())) == files
+    assert open_files() == files
