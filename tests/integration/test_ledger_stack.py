@@ -43,7 +43,7 @@ async def append_to(url: str, count: int) -> None:
 def test_the_stack_seals_its_ledger_under_a_key_of_its_own_and_anybody_can_check_it(
     server_folder: Path, tmp_path: Path
 ) -> None:
-    state, export = server_folder / "state", tmp_path / "ledger.ndjson"
+    state, export, witness = server_folder / "state", tmp_path / "ledger.ndjson", tmp_path / "witness.jsonl"
     ledger = ["-m", "deploy.cli", "ledger"]
     with running_stack(state) as (_, local):
         asyncio.run(append_to(local["database_url"], 20))
@@ -58,6 +58,8 @@ def test_the_stack_seals_its_ledger_under_a_key_of_its_own_and_anybody_can_check
             time.sleep(0.1)
             head = get(f"{local['url']}/api/ledger/head", signed_in["access_token"])
         verified = command(*ledger, "verify", "--state", str(state))
+        # The witness before the export: a head of events that came after an export makes it an older one.
+        witness.write_bytes((state / "ledger_witness.jsonl").read_bytes())
         exported = command(*ledger, "export", str(export), "--state", str(state))
         (key,) = command(*ledger, "keys", "--state", str(state)).stdout.splitlines()
 
@@ -68,8 +70,16 @@ def test_the_stack_seals_its_ledger_under_a_key_of_its_own_and_anybody_can_check
     assert exported.returncode == 0
     kept = tmp_path / "head"
     kept.write_text(head["note"])
-    witness = str(state / "ledger_witness.jsonl")
-    alone = [verify_export.__file__, str(export), "--key", key, "--head", str(kept), "--witness", witness]
+    alone = [
+        verify_export.__file__,
+        str(export),
+        "--key",
+        key,
+        "--head",
+        str(kept),
+        "--witness",
+        str(witness),
+    ]
     done = command("-I", *alone)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert command(*ledger, "verify", "--state", str(tmp_path)).returncode == 2
