@@ -70,16 +70,7 @@ def test_the_stack_seals_its_ledger_under_a_key_of_its_own_and_anybody_can_check
     assert exported.returncode == 0
     kept = tmp_path / "head"
     kept.write_text(head["note"])
-    alone = [
-        verify_export.__file__,
-        str(export),
-        "--key",
-        key,
-        "--head",
-        str(kept),
-        "--witness",
-        str(witness),
-    ]
-    done = command("-I", *alone)
+    given = ["--key", key, "--head", str(kept), "--witness", str(witness)]
+    done = command("-I", verify_export.__file__, str(export), *given)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     assert command(*ledger, "verify", "--state", str(tmp_path)).returncode == 2
