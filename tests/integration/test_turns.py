@@ -33,9 +33,10 @@ def niceness(pid: int) -> int:
 
 
 def group_niceness(pid: int) -> int:
-    """Return that of the process's session; of the process itself where the kernel does not group."""
-    group = Path(f"/proc/{pid}/autogroup")
-    return int(group.read_text().split()[-1]) if group.exists() else niceness(pid)
+    """Return that of the process's session; of the process itself where the kernel does not group it."""
+    group = Path(f"/proc/{pid}/autogroup")  # "/autogroup-7 nice 0"; empty in the session of init
+    named = group.read_text().split() if group.exists() else []
+    return int(named[-1]) if named else niceness(pid)
 
 
 def granted() -> int:
