@@ -134,7 +134,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except DomainError as error:
         response = problem(error, request_id)
         if error.status >= 500:
-            log.warning("request_refused", request_id=request_id, code=error.code, detail=error.detail)
+            log.warning(
+                "request_refused",
+                request_id=request_id,
+                code=error.code,
+                detail=error.detail,
+                # its name alone: a message may quote what a person sent
+                cause=type(error.__cause__).__name__ if error.__cause__ else None,
+            )
     except web.HTTPException as error:
         response = problem(_from_aiohttp(error), request_id) if error.status >= 400 else error
     except (ConnectionResetError, asyncio.CancelledError):

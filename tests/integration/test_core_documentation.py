@@ -4,6 +4,7 @@ import re
 
 import asyncpg
 from openapi_spec_validator import validate
+from structlog.testing import capture_logs
 
 from core_api.app import build, routes
 from core_api.documentation import FILES
@@ -79,16 +80,20 @@ async def test_a_database_that_refuses_is_told_by_readiness_and_is_a_503_until_i
         name = database.rpartition("/")[2]
         await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
         await admin.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND usename = $2",
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = $1 AND usename = 'veritas_core'",
             name,
-            "veritas_core",
         )
         ready = await api.get("/readyz")
-        refused = await api.get("/api/me", "student")
+        with capture_logs() as lines:
+            refused = await api.get("/api/me", "student")
         await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
 
         assert (ready.status, ready.body["wrong"]) == (503, ["PostgreSQL does not answer."])
         assert (refused.status, refused.body["code"]) == (503, "unavailable")
         assert refused.headers["Retry-After"] == "2"
+        assert [line["cause"] for line in lines if line["event"] == "request_refused"] == [
+            "TooManyConnectionsError"
+        ]
         assert (await api.get("/livez")).status == 200
         assert (await api.get("/api/me", "student")).status == 200
