@@ -7,7 +7,6 @@ rounds, so that what falls on one side only is outvoted.
 """
 
 import asyncio
-import os
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -148,25 +147,17 @@ async def measure_round(
     seed: Callable[[int], Awaitable[float]],
     sizes: Sizes,
 ) -> Round:
-    """
-    Measure saturation between two passes of COPY and the naive design, then half of that saturation.
-
-    What the pass before has left in the page cache is written out first: nobody pays for another's rows.
-    """
+    """Measure saturation between two passes of COPY and the naive design, then half of that saturation."""
     copy_before, seed_before = await measure_yardsticks(chain, number, copy, seed)
-    await asyncio.to_thread(os.sync)
     saturation = await measure_saturation(chain, number, sizes)
     copy_after, seed_after = await measure_yardsticks(chain, number, copy, seed)
-    copy_rate, seed_rate = (
-        statistics.mean([copy_before, copy_after]),
-        statistics.mean([seed_before, seed_after]),
-    )
+    copy_rate = (copy_before + copy_after) / 2
+    seed_rate = (seed_before + seed_after) / 2
     rate = saturation.events_per_s
     chain.screen.say(
         f"durable {number}: {rate:,.0f} events/s, {rate / copy_rate:.3f} of COPY, "
         f"{rate / seed_rate:,.0f} of the naive design"
     )
-    await asyncio.to_thread(os.sync)
     ack_ms, queryable_ms = await measure_rated(chain, number, probes, rate / 2, sizes)
     return Round(
         copy_rows_per_s=copy_rate,
@@ -184,7 +175,7 @@ async def measure_yardsticks(
     with chain.screen.step("COPY baseline"):
         copy_rate = await asyncio.to_thread(copy)
     chain.screen.say(f"COPY baseline {number}: {copy_rate:,.0f} rows/s")
-    await asyncio.to_thread(os.sync)
+    await settle(chain.servers)
     return copy_rate, await seed(number)
 
 

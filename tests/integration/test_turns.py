@@ -50,11 +50,10 @@ def granted() -> int:
 
 
 def test_a_process_gets_short_turns_where_the_kernel_keeps_them() -> None:
-    with subprocess.Popen(SLEEP, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        before = turn_ns(process.pid)
-        take_short_turns(process.pid)
-        after = turn_ns(process.pid)
-        process.communicate()
+    with sleeper() as pid:
+        before = turn_ns(pid)
+        take_short_turns(pid)
+        after = turn_ns(pid)
 
     assert before > SHORT_NS or not KEEPS_TURNS
     assert after == (SHORT_NS if KEEPS_TURNS else before)
