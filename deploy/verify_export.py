@@ -126,6 +126,8 @@ def open_head(note: str, keys: list[Key]) -> tuple[int, bytes]:
         dash, _, rest = line.partition(" ")
         name, _, encoded = rest.partition(" ")
         signature = base64.b64decode(encoded)
+        if base64.b64encode(signature).decode() != encoded:  # another writing of the same bytes
+            continue
         for key_name, key_hash, key in keys:
             if dash != "\u2014" or (name, lines[0], signature[:4]) != (key_name, key_name, key_hash):
                 continue

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from deploy import verify_export
 from kernel.checkpoints import (
     CheckpointError,
     Head,
@@ -77,6 +78,20 @@ def test_any_changed_character_of_a_head_is_refused(keys: Keys) -> None:
         forged = note[:at] + ("x" if character != "x" else "y") + note[at + 1 :]
         with pytest.raises(CheckpointError):
             open_head(forged, keys)
+
+
+def test_another_writing_of_the_same_signature_is_refused(keys: Keys) -> None:
+    note = sign_head(HEAD, keys)
+    encoded = note.split(" ")[-1].strip()
+    last = encoded.rstrip("=")[-1]
+    rewritten = encoded.rstrip("=")[:-1] + chr(ord(last) + 1) + "=" * encoded.count("=")
+    assert base64.b64decode(rewritten) == base64.b64decode(encoded)
+
+    forged = note.replace(encoded, rewritten)
+    with pytest.raises(CheckpointError):
+        open_head(forged, keys)
+    with pytest.raises(verify_export.WrongError):
+        verify_export.open_head(forged, [verify_export.key_of_text(verifier_keys(keys)[0])])
 
 
 def test_after_rotation_the_first_key_signs_and_the_old_one_still_verifies(tmp_path: Path) -> None:
