@@ -81,7 +81,7 @@ def _plan_whole(cursor: Cursor, root: Path) -> tuple[archive.Batch, list[int]]:
         run(cursor, "watermarks", "abandon_open_batch")
         run(cursor, "watermarks", "forget_archived")
         planned_at = one(cursor, "watermarks", "insert_batch", last + 1, "whole")
-        run(cursor, "watermarks", "insert_ranges", last + 1)
+        run(cursor, "watermarks", "insert_all_ranges", last + 1)
         run(cursor, "watermarks", "move_archived", last + 1)
     cursor.connection.isolation_level = None
     return archive.Batch(last + 1, "whole", planned_at), dirty

@@ -32,10 +32,9 @@ DELETE FROM reporting.partition_marks WHERE id = ANY ($1::bigint[]);
 SELECT EXISTS (SELECT FROM reporting.partition_marks WHERE dataset = $1) AS marked;
 
 -- name: has_unarchived
--- Whether any session has events beyond what was planned, or a planned batch is open.
+-- Whether any session was touched since the last plan, or a planned batch is open.
 SELECT EXISTS (SELECT FROM reporting.archive_batches WHERE confirmed_at IS NULL)
-    OR EXISTS (SELECT FROM session_progress p LEFT JOIN reporting.archived_sessions a USING (session_id)
-               WHERE p.through_seq > coalesce(a.through_seq, 0)) AS waiting;
+    OR EXISTS (SELECT FROM unarchived_sessions) AS waiting;
 
 -- name: read_open_batch
 -- At most one is open.
@@ -52,13 +51,28 @@ SELECT coalesce(max(id), 0) AS id FROM reporting.archive_batches;
 INSERT INTO reporting.archive_batches (id, kind) VALUES ($1, $2) RETURNING planned_at;
 
 -- name: insert_ranges
--- $1 batch. What the sessions have beyond the last plan; nothing older than the last archived event can be in it,
--- because server time never runs backwards in a session.
+-- $1 batch. What the touched sessions have beyond the last plan; nothing older than the last archived event can be in it,
+-- because server time never runs backwards in a session. The queue and the progress are of one moment, and a session that is
+-- touched after it has a row of its own in the queue.
+WITH touched AS (
+    DELETE FROM unarchived_sessions RETURNING session_id
+)
 INSERT INTO reporting.archive_ranges (batch_id, session_id, after_seq, through_seq, after_at, through_at)
 SELECT $1, p.session_id, coalesce(a.through_seq, 0), p.through_seq, coalesce(a.through_at, p.first_event_at), p.last_event_at
-FROM session_progress p
+FROM (SELECT DISTINCT session_id FROM touched) t
+JOIN session_progress p USING (session_id)
 LEFT JOIN reporting.archived_sessions a USING (session_id)
 WHERE p.through_seq > coalesce(a.through_seq, 0);
+
+-- name: insert_all_ranges
+-- $1 batch. Everything there is, for a rebuild that has forgotten what was archived.
+WITH taken AS (
+    DELETE FROM unarchived_sessions
+)
+INSERT INTO reporting.archive_ranges (batch_id, session_id, after_seq, through_seq, after_at, through_at)
+SELECT $1, session_id, 0, through_seq, first_event_at, last_event_at
+FROM session_progress
+WHERE through_seq > 0;
 
 -- name: move_archived
 -- $1 batch. The plan's other half: from here on these sequences belong to the batch.

@@ -22,13 +22,16 @@ FROM STDIN (FORMAT binary);
 
 -- name: advance_sessions
 -- $1 sessions, $2 through sequences, $3 events, $4 violations, $5 first us, $6 last us, $7 heartbeat us, $8 offset us:
--- arrays of one place a session. Also leaves a dirty row for each, so that nothing derived can vanish in a crash.
+-- arrays of one place a session. Also leaves a dirty row and one for the archive for each, so that nothing derived can vanish
+-- in a crash.
 WITH touched AS (
     SELECT *
     FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
          AS t (session_id, through_seq, events, violations, first_us, last_us, heartbeat_us, offset_us)
 ), marked AS (
     INSERT INTO dirty_sessions (session_id) SELECT session_id FROM touched
+), queued AS (
+    INSERT INTO unarchived_sessions (session_id) SELECT session_id FROM touched
 )
 INSERT INTO session_progress AS p (session_id, through_seq, total_events, total_violations, first_event_at, last_event_at,
                                    last_heartbeat_at, clock_offset_us)

@@ -22,8 +22,9 @@ from warehouse.publish import no_step, part_paths, verify
 
 ATTEMPTS = 3
 RESET = """
-TRUNCATE events, session_progress, dirty_sessions, reporting.attempt_activity, reporting.partition_marks,
-         reporting.archive_batches, reporting.archive_ranges, reporting.archived_sessions;
+TRUNCATE events, session_progress, dirty_sessions, unarchived_sessions,
+         reporting.attempt_activity, reporting.partition_marks, reporting.archive_batches,
+         reporting.archive_ranges, reporting.archived_sessions;
 UPDATE proctor_sessions SET status = 1, ended_at = NULL, final_seq = NULL WHERE final_seq IS NOT NULL;
 TRUNCATE dirty_sessions;
 """
