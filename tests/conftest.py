@@ -1,5 +1,5 @@
 """
-Real servers for the tests: one private PostgreSQL and Redis per run, a database for each test that asks.
+Real servers for the tests: a private PostgreSQL and Redis per worker, a database for each test that asks.
 
 A server that cannot start fails the run; nothing is skipped.
 """
@@ -7,6 +7,7 @@ A server that cannot start fails the run; nothing is skipped.
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def make_server_folder() -> Path:
 
 @pytest.fixture(scope="session")
 def run_folder() -> Iterator[Path]:
-    """The folder of this run's shared servers."""
+    """The folder of this worker's shared servers."""
     folder = make_server_folder()
     yield folder
     shutil.rmtree(folder)
@@ -48,7 +49,7 @@ def server_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres(run_folder: Path) -> Iterator[Postgres]:
-    """The run's PostgreSQL. Tests that harm a server start one of their own."""
+    """The worker's PostgreSQL. Tests that harm a server start one of their own."""
     server = start_postgres(run_folder / "postgres")
     yield server
     server.close()
@@ -56,7 +57,7 @@ def postgres(run_folder: Path) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def redis_server(run_folder: Path) -> Iterator[Redis]:
-    """The run's Redis."""
+    """The worker's Redis."""
     server = start_redis(run_folder / "redis")
     yield server
     server.close()
@@ -72,15 +73,30 @@ def template(postgres: Postgres) -> dict[str, str]:
     return give_passwords(url)
 
 
+@contextmanager
+def new_database(postgres: Postgres) -> Iterator[str]:
+    """Give the owner's address of a new copy of the template database, which must be migrated."""
+    name = f"veritas_test_{next(numbers)}"
+    with psycopg.connect(postgres.url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
+        try:
+            yield on_database(postgres.url, name)
+        finally:
+            conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
+def logins_on(database: str, template: dict[str, str], redis_url: str) -> Callable[[str], str]:
+    """Return what gives a process's login on the database by role, and the address of Redis by `redis`."""
+    name = database.rpartition("/")[2]
+    return lambda role: redis_url if role == "redis" else on_database(template[role], name)
+
+
 @pytest.fixture
 def database(postgres: Postgres, template: dict[str, str]) -> Iterator[str]:
     """A migrated database of the test's own: the owner's address, gone when the test ends."""
     assert template, "the template database is migrated first"
-    name = f"veritas_test_{next(numbers)}"
-    with psycopg.connect(postgres.url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
-        yield on_database(postgres.url, name)
-        conn.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with new_database(postgres) as url:
+        yield url
 
 
 @pytest.fixture
@@ -88,16 +104,20 @@ def database_as(database: str, template: dict[str, str], redis_url: str) -> Call
     """
     Give the address of the test's database for one process's login: `database_as("veritas_ingest")`.
 
-    `database_as("redis")` is the run's Redis, as `redis_url` leaves it.
+    `database_as("redis")` is the worker's Redis, as `redis_url` leaves it.
     """
-    name = database.rpartition("/")[2]
-    return lambda role: redis_url if role == "redis" else on_database(template[role], name)
+    return logins_on(database, template, redis_url)
 
 
 @pytest.fixture
 def redis_url(redis_server: Redis) -> str:
-    """The run's Redis, emptied of keys and functions."""
-    with redis.Redis.from_url(redis_server.url) as client:
+    """The worker's Redis, emptied of keys and functions."""
+    return emptied(redis_server)
+
+
+def emptied(server: Redis) -> str:
+    """Empty Redis of keys and functions; return its address."""
+    with redis.Redis.from_url(server.url) as client:
         client.flushall()
         client.function_flush()
-    return redis_server.url
+    return server.url

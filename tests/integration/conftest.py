@@ -1,7 +1,7 @@
 """
-A running tier for each module of ingest tests, and a client for each test.
+A running tier for each module of tests: ingest with a client for each test, or the core API.
 
-A module that needs other settings has a `running` of its own.
+A module that needs other settings has a `running` or a `core` of its own.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -10,6 +10,8 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
+from tests.conftest import emptied, logins_on, new_database
+from tests.integration.core_kit import Core, running_core
 from tests.integration.ingest_kit.api import Api, api_of
 from tests.integration.ingest_kit.station import Station, station
 
@@ -24,3 +26,12 @@ def running(postgres: Postgres, template: dict[str, str], redis_server: Redis) -
 async def api(running: Station) -> AsyncIterator[Api]:
     async with api_of(running) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def core(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Core]:
+    with (
+        new_database(postgres) as url,
+        running_core(url, logins_on(url, template, emptied(redis_server))) as running,
+    ):
+        yield running

@@ -1,29 +1,38 @@
 """
 What the core API's tests begin with: the application on a real socket over a real database, and people in it.
+
+`core.school()` gives a test people of its own in its module's application: organisations, accounts and a
+network that no other test has, so that one test's rows, limits and refusals are not another's. `core_api` is
+an application of the test's own, for other settings or a look at all rows of a database.
 """
 
+import asyncio
 import base64
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
 import aiohttp
 import asyncpg
 import msgspec
+from aiohttp import web
 
 from core_api import seeding
 from core_api.app import build
 from core_api.seeding import NewUser
 from kernel.events import EventType, Role, is_violation
-from kernel.settings import load
+from kernel.settings import Settings, load
 from kernel.tokens import Audience, Keyring, new_claims
 from kernel.web import serve
 
 PASSWORD = "correct horse battery staple"
 JWT_KEYS = "test:" + base64.b64encode(b"a key that only the tests know, of 32 bytes or more").decode()
 DatabaseAs = Callable[[str], str]
+WITHIN_S = 30.0  # for an application's start and end
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -44,6 +53,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
 
     http: aiohttp.ClientSession
     url: str
+    address: str = "127.0.0.1"  # that requests come from
     owner: Any  # an asyncpg connection of the database's owner
     people: dict[str, Person]
     exam_id: UUID
@@ -98,41 +108,104 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
         return session_id
 
 
+class Core:
+    """A module's application, in a thread of its own, over a database that its tests share."""
+
+    def __init__(self, url: str, database: str, database_as: DatabaseAs) -> None:
+        self.url = url
+        self.database = database
+        self.database_as = database_as
+        self._schools = count(1)
+
+    def school(self) -> AbstractAsyncContextManager[Api]:
+        """Make new people, and give the application to a test as they see it."""
+        number = next(self._schools)
+        network = f"127.{1 + number // 256}.{number % 256}.1"
+        return school(self.url, self.database, label=f"-{number}", address=network)
+
+
+@contextmanager
+def running_core(database: str, database_as: DatabaseAs, **overrides: Any) -> Iterator[Core]:
+    """Serve the core API as `veritas_core` on a free port, from a thread, to the tests of a module."""
+    settings = settings_of(database_as, **overrides)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def there(work: Any) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(WITHIN_S)
+
+    async def begin() -> web.AppRunner:
+        return await serve(await build(settings), settings, port=0)
+
+    try:
+        runner = there(begin())
+        try:
+            yield Core(url_of(runner), database, database_as)
+        finally:
+            there(runner.cleanup())
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(WITHIN_S)
+        loop.close()
+
+
 @asynccontextmanager
 async def core_api(database: str, database_as: DatabaseAs, **overrides: Any) -> AsyncIterator[Api]:
-    """
-    Serve the core API as `veritas_core` on a free port.
+    """Serve the core API as `veritas_core` on a free port, with one school in its database, to one test."""
+    settings = settings_of(database_as, **overrides)
+    runner = await serve(await build(settings), settings, port=0)
+    try:
+        async with school(url_of(runner), database) as api:
+            yield api
+    finally:
+        await runner.cleanup()
 
-    People: one of each role; `colleague`, a teacher who may see nothing of the exam; `stranger` (student),
-    `rival` (teacher) and `boss` (admin) of another organisation; the reviewer was granted the exam.
-    """
-    settings = load(
+
+def settings_of(database_as: DatabaseAs, **overrides: Any) -> Settings:
+    return load(
         {},
         database_url=database_as("veritas_core"),
         jwt_keys=JWT_KEYS,
         **{"bcrypt_rounds": 4, "redis_url": database_as("redis"), **overrides},
     )
+
+
+def url_of(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://{host}:{port}"
+
+
+@asynccontextmanager
+async def school(
+    url: str, database: str, *, label: str = "", address: str = "127.0.0.1"
+) -> AsyncIterator[Api]:
+    """
+    Make people in the database and give a client that asks from the address.
+
+    People: one of each role; `colleague`, a teacher who may see nothing of the exam; `stranger` (student),
+    `rival` (teacher) and `boss` (admin) of another organisation; the reviewer was granted the exam.
+    """
     owner = await asyncpg.connect(database)
-    people, exam_id = await make_people(owner)
-    runner = await serve(await build(settings), settings, port=0)
     try:
-        host, port = runner.addresses[0][:2]
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
+        people, exam_id = await make_people(owner, label=label)
+        connector = aiohttp.TCPConnector(limit=0, local_addr=(address, 0))
+        async with aiohttp.ClientSession(connector=connector) as http:
             yield Api(
                 http=http,
-                url=f"http://{host}:{port}",
+                url=url,
+                address=address,
                 owner=owner,
                 people=people,
                 exam_id=exam_id,
                 keyring=Keyring.parse(JWT_KEYS),
             )
     finally:
-        await runner.cleanup()
         await owner.close()
 
 
-async def make_people(conn: Any) -> tuple[dict[str, Person], UUID]:
-    """Make the people that `core_api` names, and the teacher's exam; return them and its id."""
+async def make_people(conn: Any, *, label: str = "") -> tuple[dict[str, Person], UUID]:
+    """Make the people that `school` names, and the teacher's exam; return them and its id."""
     now = datetime.now(UTC)
     people = {}
     for organisation, members in (
@@ -142,10 +215,10 @@ async def make_people(conn: Any) -> tuple[dict[str, Person], UUID]:
         ),
         ("Elsewhere", {"stranger": Role.student, "rival": Role.teacher, "boss": Role.admin}),
     ):
-        organisation_id = await seeding.create_organisation(conn, organisation, now=now)
+        organisation_id = await seeding.create_organisation(conn, organisation + label, now=now)
         users = [
             NewUser(
-                email=f"{name}@{organisation.lower()}.example",
+                email=f"{name}@{organisation.lower()}{label}.example",
                 role=role,
                 full_name=f"The {name}",
                 password=PASSWORD,

@@ -4,25 +4,22 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from itertools import count
 from typing import Any
 
-import psycopg
 import redis
 
 from deploy.local.postgres import Postgres
-from deploy.local.roles import on_database
 from ingest.app import Part
 from ingest.routes import ROUTES
 from ingest.writer import Owner, sweep
 from kernel.settings import Settings, load
 from kernel.web import add_health, mount, new_app, serve
+from tests.conftest import logins_on, new_database
 from tests.integration.ingest_kit.stream import SHARDS
 from tests.integration.ingest_kit.waiting import WITHIN_S, wait_until
 from tests.integration.ingest_kit.world import JWT_KEYS, World
 
 There = Callable[[Coroutine[Any, Any, Any]], Any]
-numbers = count(1)
 
 
 class Writer:
@@ -96,23 +93,18 @@ def station(
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
         client.function_flush()
-    name = f"veritas_ingest_{next(numbers)}"
-    with psycopg.connect(postgres.url, autocommit=True) as admin:
-        admin.execute(
-            f"CREATE DATABASE {name} TEMPLATE {template['veritas_core'].rpartition('/')[2]}".encode()
-        )
-        try:
-            with _on(
-                on_database(postgres.url, name),
-                on_database(template["veritas_ingest"], name),
-                redis_url,
-                writing=writing,
-                sweeps=sweeps,
-                overrides=overrides,
-            ) as running:
-                yield running
-        finally:
-            admin.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+    with (
+        new_database(postgres) as url,
+        _on(
+            url,
+            logins_on(url, template, redis_url)("veritas_ingest"),
+            redis_url,
+            writing=writing,
+            sweeps=sweeps,
+            overrides=overrides,
+        ) as running,
+    ):
+        yield running
 
 
 @contextmanager
