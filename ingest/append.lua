@@ -25,7 +25,8 @@
 --                              ts, gs, es the same of services
 --                              c:<client> received clientSequence ranges, '1-50,71-90'
 --                              r:<client> the last 16 appends, 32 bytes each: from, to, first sequence, server time us
---   {vN}:k:<session>:<key>  string  'digest sequence events time': one Idempotency-Key, with a time to live
+--   {vN}:k:<session>:<key>  string  'digest sequence events time': a client's Idempotency-Key, with a time to live
+--   {vN}:o:<session>:<name> string  the same of an event of our own: no client's choice begins with these letters
 --
 -- Nothing may fail after the first write: a function that fails halfway keeps what it wrote. So everything is checked
 -- first, and the XADD, the only write that can be refused (stale epoch, memory), comes before all others.
@@ -129,7 +130,7 @@ end
 --       6 candidate ('' for a service)  7 organisation  8 violations  9 live heartbeat's client time us ('' for none)
 --       10 latest client time us in the batch ('' when an event has none)  11 us an event costs  12 us of burst
 --       13 late window us  14 ranges kept at most  15 idempotency window s ('' for no key)  16 digest of the body  17 batch
---       18 client instances of a session at most
+--       18 client instances of a session at most      (ingest/stream.py writes them: AppendArguments)
 -- Reply {word, …}:
 --   ok      first sequence, server time us, violations, stored sequence, received ranges, late
 --   dup     located appends, violations, stored sequence, received ranges        (clientSequence)

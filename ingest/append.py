@@ -21,16 +21,15 @@ from ingest.epochs import Epochs
 from ingest.link import RedisLink, RedisReplyError
 from ingest.sessions import Sessions
 from ingest.stream import (
+    AppendArguments,
+    append_keys,
     encode_batch,
     format_ranges,
     function,
     idempotency_key,
     library,
     parse_ranges,
-    session_key,
-    shard_key,
     shard_of,
-    stream_key,
 )
 from kernel.errors import (
     ConflictError,
@@ -214,36 +213,35 @@ class Appender:
         limits = self._settings
         shard = shard_of(session_id, limits.shards)
         epoch = self._epochs.of(shard)
-        own = session_key(shard, session_id)
-        batch = part.batch
+        arguments = AppendArguments(
+            epoch=epoch.number,
+            session=session_id,
+            events=part.events,
+            client=part.batch.client if part.ranges else None,
+            ranges=format_ranges(part.ranges),
+            candidate=sender.user,
+            organisation=sender.org,
+            violations=part.violations,
+            heartbeat_us=heartbeat_us,
+            latest_us=part.latest_us,
+            event_us=self._event_us,
+            burst_us=self._burst_us,
+            late_window_us=limits.late_window_s * 1_000_000,
+            ranges_max=limits.client_ranges_max,
+            key_window_s=None if key is None else limits.idempotency_window_s,
+            digest=digest,
+            batch=encode_batch(part.batch),
+            clients_max=limits.client_instances_max,
+        )
+        remembered = None if key is None else idempotency_key(shard, session_id, key)
         try:
             reply: list[Any] = await self._link.call(
                 epoch.incarnation,
                 b"FCALL",
                 function("append"),
                 4,
-                own,
-                stream_key(shard),
-                shard_key(shard),
-                own if key is None else idempotency_key(shard, session_id, key),
-                epoch.number,
-                session_id,
-                part.events,
-                b"" if not part.ranges or batch.client is None else batch.client,
-                format_ranges(part.ranges),
-                sender.user,
-                sender.org,
-                part.violations,
-                b"" if heartbeat_us is None else heartbeat_us,
-                b"" if part.latest_us is None else part.latest_us,
-                self._event_us,
-                self._burst_us,
-                limits.late_window_s * 1_000_000,
-                limits.client_ranges_max,
-                b"" if key is None else limits.idempotency_window_s,
-                digest,
-                encode_batch(batch),
-                limits.client_instances_max,
+                *append_keys(shard, session_id, remembered),
+                *arguments.values(),
             )
         except UnavailableError:
             self._epochs.doubt()

@@ -83,8 +83,50 @@ def session_key(shard: int, session_id: int) -> bytes:
 
 
 def idempotency_key(shard: int, session_id: int, key: str) -> bytes:
-    """Return the key under which an Idempotency-Key of a session is remembered."""
+    """Return the key under which a client's Idempotency-Key of a session is remembered."""
     return b"{v%d}:k:%d:%s" % (shard, session_id, key.encode())
+
+
+def own_key(shard: int, session_id: int, name: str) -> bytes:
+    """Return the key under which an event of our own is remembered: no client's key begins like it."""
+    return b"{v%d}:o:%d:%s" % (shard, session_id, name.encode())
+
+
+class AppendArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    The arguments of the `append` function, in its order; None travels as an empty text. See append.lua.
+
+    With `event_us` 0 the event is our own: no sender's clock, silence or rate is looked at.
+    """
+
+    epoch: int
+    session: int
+    events: int
+    client: int | None
+    ranges: str
+    candidate: str
+    organisation: str
+    violations: int
+    heartbeat_us: int | None
+    latest_us: int | None
+    event_us: int
+    burst_us: int
+    late_window_us: int
+    ranges_max: int
+    key_window_s: int | None
+    digest: str
+    batch: bytes
+    clients_max: int
+
+    def values(self) -> list[int | str | bytes]:
+        """Return them as they are sent."""
+        return ["" if value is None else value for value in msgspec.structs.astuple(self)]
+
+
+def append_keys(shard: int, session_id: int, key: bytes | None) -> list[bytes]:
+    """Return the keys of the `append` function; `key` remembers the request, None where nothing does."""
+    own = session_key(shard, session_id)
+    return [own, stream_key(shard), shard_key(shard), own if key is None else key]
 
 
 def entry_id(epoch: int, counter: int) -> str:

@@ -21,17 +21,19 @@ from ingest.store import statement
 from ingest.stream import (
     BATCH_VERSION,
     NO_TIME,
+    AppendArguments,
     Batch,
+    append_keys,
     encode_batch,
     function,
-    idempotency_key,
+    own_key,
     session_key,
     shard_key,
     shard_of,
     stream_key,
 )
 from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S, EventType, Severity
-from kernel.runtime import HEARTBEATS_MISSED
+from kernel.runtime import HEARTBEATS_MISSED, SYSTEM_APPENDS_REUSED
 from kernel.settings import Settings
 from sql import named
 
@@ -92,13 +94,12 @@ class Sweeper:
         epochs: dict[int, int],
     ) -> bool:
         """
-        Append one event of our own, once: its idempotency key is the gap. False: not now, the next sweep
+        Append one event of our own, once: its name is its type and the gap. False: not now, the next sweep
         will.
         """
         session_id = row.get("session_id") or row["id"]
         shard = shard_of(session_id, self._settings.shards)
-        key = f"{event_type.name}:{since.timestamp():.6f}"
-        own = session_key(shard, session_id)
+        name = f"{event_type.name}:{since.timestamp():.6f}"
         batch = Batch(
             version=BATCH_VERSION,
             client=None,
@@ -109,33 +110,36 @@ class Sweeper:
             payloads=[None],
             effective_us=round(effective_at.timestamp() * 1_000_000),
         )
-        keys = [own, stream_key(shard), shard_key(shard), idempotency_key(shard, session_id, key)]
-        arguments = [
-            epochs[shard],
-            session_id,
-            1,
-            "",
-            "",
-            "",
-            str(row["organisation_id"]),
-            int(severity >= Severity.High),
-        ]
-        limits = [
-            "",
-            "",
-            0,
-            UNBOUNDED_US,
-            0,
-            self._settings.client_ranges_max,
-            KEY_WINDOW_S,
-            key,
-            encode_batch(batch),
-        ]
+        arguments = AppendArguments(
+            epoch=epochs[shard],
+            session=session_id,
+            events=1,
+            client=None,
+            ranges="",
+            candidate="",
+            organisation=str(row["organisation_id"]),
+            violations=int(severity >= Severity.High),
+            heartbeat_us=None,
+            latest_us=None,
+            event_us=0,
+            burst_us=UNBOUNDED_US,
+            late_window_us=0,
+            ranges_max=self._settings.client_ranges_max,
+            key_window_s=KEY_WINDOW_S,
+            digest=name,
+            batch=encode_batch(batch),
+            clients_max=self._settings.client_instances_max,
+        )
+        keys = append_keys(shard, session_id, own_key(shard, session_id, name))
         for _ in range(2):
-            reply = self._fcall("append", keys, [*arguments, *limits])
+            reply = self._fcall("append", keys, arguments.values())
             if reply[0] != b"absent":
                 break
             self._restore(session_id, epochs[shard])
+        if reply[0] == b"reused":
+            # Nobody else can choose the name: whatever wrote it, our event is not in the stream.
+            SYSTEM_APPENDS_REUSED.inc()
+            log.error("system_append_reused", session_id=session_id, name=name)
         return reply[0] in {b"ok", b"again", b"ended"}
 
     def _finish(self, session_id: int, epochs: dict[int, int]) -> None:

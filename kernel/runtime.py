@@ -57,6 +57,9 @@ SHARD_STOPPED = Gauge(
     "veritas_writer_shard_stopped", "1 where a flood of dead letters stopped the shard.", ["shard"]
 )
 HEARTBEATS_MISSED = Counter("veritas_heartbeats_missed_total", "Heartbeat gaps detected.")
+SYSTEM_APPENDS_REUSED = Counter(
+    "veritas_system_appends_reused_total", "Events of our own that found their name taken: never."
+)
 PROJECTED_ATTEMPTS = Counter("veritas_pipeline_attempts_projected_total", "Attempt rows recomputed.")
 PROJECTION_LAG = Gauge("veritas_pipeline_projection_lag_seconds", "Age of the oldest dirty session.")
 LOGINS_FAILED = Counter("veritas_logins_failed_total", "Sign-ins refused for their credentials.")

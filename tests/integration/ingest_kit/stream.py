@@ -8,18 +8,22 @@ import redis
 from ingest.stream import (
     BATCH_VERSION,
     NO_TIME,
+    AppendArguments,
     Batch,
+    append_keys,
     encode_batch,
     function,
     idempotency_key,
-    session_key,
-    shard_key,
     shard_of,
-    stream_key,
 )
 from kernel.events import EventType
 
 SHARDS: Final = 2
+DEFAULTS: Final[dict[str, Any]] = {
+    "epoch": 1, "ranges": "", "candidate": "", "violations": 0, "heartbeat_us": None,
+    "latest_us": None, "event_us": 1, "burst_us": 10**15, "late_window_us": 1_800_000_000, "ranges_max": 64,
+    "digest": "", "clients_max": 256,
+}  # fmt: skip
 
 
 def append(client: "redis.Redis", batch: Batch, session: int, **more: Any) -> list[Any]:
@@ -30,26 +34,21 @@ def append(client: "redis.Redis", batch: Batch, session: int, **more: Any) -> li
         client: of Redis.
         batch: what goes into the stream, unchecked.
         session: whose.
-        more: `epoch`, `org`, `candidate` (empty for a service), `ranges`, `key`, `digest`, `heartbeat_us`,
-            `latest_us`,
-            `event_us`, `burst_us`, `ranges_max`, `clients_max`, `shards`.
+        more: fields of `AppendArguments`, and `org`, `key` and `shards`.
     """
-    shard = shard_of(session, more.get("shards", SHARDS))
-    own = session_key(shard, session)
-    key = more.get("key", "")
-    reply: list[Any] = client.execute_command(
-        "FCALL",
-        function("append"),
-        4,
-        *(own, stream_key(shard), shard_key(shard), idempotency_key(shard, session, key) if key else own),
-        *(more.get("epoch", 1), session, len(batch.types)),
-        "" if batch.client is None else batch.client,
-        more.get("ranges", ""),
-        *(more.get("candidate", ""), str(more.get("org", ""))),
-        *(0, more.get("heartbeat_us", ""), more.get("latest_us", "")),
-        *(more.get("event_us", 1), more.get("burst_us", 10**15), 1_800_000_000, more.get("ranges_max", 64)),
-        *(3600 if key else "", more.get("digest", ""), encode_batch(batch), more.get("clients_max", 256)),
+    shard = shard_of(session, more.pop("shards", SHARDS))
+    key, org = more.pop("key", None), str(more.pop("org", ""))
+    arguments = AppendArguments(
+        session=session,
+        events=len(batch.types),
+        client=batch.client,
+        organisation=org,
+        batch=encode_batch(batch),
+        key_window_s=None if key is None else 3600,
+        **{**DEFAULTS, **more},
     )
+    keys = append_keys(shard, session, None if key is None else idempotency_key(shard, session, key))
+    reply: list[Any] = client.execute_command("FCALL", function("append"), 4, *keys, *arguments.values())
     return reply
 
 

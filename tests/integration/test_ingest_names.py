@@ -1,0 +1,86 @@
+"""Names that we make live where clients cannot choose (spec.md decision 11, I-2)."""
+
+import re
+from datetime import datetime
+from importlib.resources import files
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import REGISTRY
+
+from ingest.stream import AppendArguments, idempotency_key, own_key, session_key, shard_key, stream_key
+from tests.integration.ingest_kit.api import ROUTES, Api, body_for
+from tests.integration.ingest_kit.waiting import until
+from tests.integration.ingest_kit.world import Seat
+
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1, max_size=200)
+
+
+def hostile_names(api: Api, seat: Seat) -> list[str]:
+    """Return what a client would send that wants to be where our own silence event is remembered."""
+    since: datetime = api.world.one("SELECT started_at FROM proctor_sessions WHERE id = %s", seat.session_id)
+    name = f"NetworkDisconnected:{since.timestamp():.6f}"
+    return [name, f"../o:{seat.session_id}:{name}", f"o:{seat.session_id}:{name}", f"x\\no:{name}", "o:1:x"]
+
+
+def alarms() -> float:
+    found = REGISTRY.get_sample_value("veritas_system_appends_reused_total")
+    assert found is not None, "the metric is there"
+    return found
+
+
+@given(PRINTABLE, PRINTABLE, st.integers(0, 3), st.integers(1, 2**31 - 1))
+def test_no_string_of_a_client_is_the_key_of_ours_or_of_any_other_kind(
+    chosen: str, name: str, shard: int, session: int
+) -> None:
+    key = idempotency_key(shard, session, chosen)
+
+    assert key != own_key(shard, session, name)
+    assert not key.startswith(own_key(shard, session, name)[: len(b"{v0}:o:")])
+    assert key not in {session_key(shard, session), stream_key(shard), shard_key(shard)}
+
+
+async def test_no_route_lets_a_client_reach_the_names_of_our_own_events(api: Api) -> None:
+    """Every route, every form of the key: our event is stored all the same, and nobody was alarmed."""
+    before = alarms()
+    seat = api.world.seat(started_s_ago=43)  # the silence is noticed in two seconds: the client is first
+    for path in ROUTES:
+        for name in hostile_names(api, seat):
+            answer = await api.post(path, body_for(path, seat), seat.token, Idempotency_Key=name)
+            assert answer.status in {202, 409}, answer.body
+    api.world.run(
+        "UPDATE session_progress SET last_heartbeat_at = NULL WHERE session_id = %s", seat.session_id
+    )
+
+    def noticed() -> bool:
+        return any(row["event_type"] == 9 for row in api.world.stored(seat.session_id))
+
+    await until(noticed, "the silence")
+    assert alarms() == before
+
+
+async def test_a_system_append_that_finds_its_name_taken_is_an_alarm_and_is_tried_again(api: Api) -> None:
+    before = alarms()
+    seat = api.world.seat(started_s_ago=44.0)
+    since = api.world.one("SELECT started_at FROM proctor_sessions WHERE id = %s", seat.session_id)
+    shard = seat.session_id % api.at.settings.shards
+    taken = own_key(shard, seat.session_id, f"NetworkDisconnected:{since.timestamp():.6f}")
+    api.at.redis.set(taken, "another 1 1 0")
+    await api.event(seat)
+
+    await until(lambda: alarms() > before, "the alarm")
+    api.at.redis.delete(taken)
+    rows = await api.stored(seat, 2)
+
+    assert [row["event_type"] for row in rows] == [102, 9]
+
+
+def test_the_arguments_of_the_append_function_are_the_ones_that_its_file_names() -> None:
+    """One writer of the call: as many arguments as the file counts, and none that it does not read."""
+    text = (files("ingest") / "append.lua").read_text()
+    body = text[text.index("local function append(") : text.index("\n-- Build a session's hash")]
+    read = {int(number) for number in re.findall(r"args\[(\d+)\]", body)}
+    fields: tuple[Any, ...] = AppendArguments.__struct_fields__
+
+    assert read == set(range(1, len(fields) + 1))
