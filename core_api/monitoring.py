@@ -1,5 +1,8 @@
 """
 One attempt's monitoring, live from the events: timeline, gaps, a page of events (spec.md W-5).
+
+A page costs what is on it: totals stand in `session_progress`, and the timeline, which takes a look at every
+event, is counted for the first page only, or where it is asked for.
 """
 
 from collections import Counter
@@ -41,8 +44,14 @@ EVENT_ID_MAX: Final = 2**53 - 1
 
 
 class MonitoringQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How wide the timeline's buckets are, and which page of events."""
+    """Whether the timeline is counted, how wide its buckets are, and which page of events."""
 
+    timeline: (
+        Annotated[
+            bool, Meta(description="Count the timeline. When not given: on the first page of events only.")
+        ]
+        | None
+    ) = None
     bucket_s: (
         Annotated[int, Meta(ge=1, le=86_400, description="Width in seconds; chosen when not given.")] | None
     ) = None
@@ -126,13 +135,18 @@ class MonitoringEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything stored about one attempt so far; `next_cursor` is null on the last page of events."""
+    """
+    Everything stored about one attempt so far; `next_cursor` is null on the last page of events.
+
+    `timeline` is null where it was left out; the summary's counts by type and severity are then those of the
+    last projection, as the exam's analytics have them.
+    """
 
     attempt: MonitoredAttempt
     sessions: list[MonitoredSession]
     summary: Counts
     bucket_s: int
-    timeline: list[Bucket]
+    timeline: list[Bucket] | None
     heartbeat_gaps: list[Gap]
     events: list[MonitoringEvent]
     next_cursor: int | None
@@ -162,27 +176,57 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, query: Monitor
         since = min((row["first_event_at"] for row in seen), default=attempt["started_at"])
         before = max((row["last_event_at"] for row in seen), default=attempt["started_at"]) + TICK
         width = bucket_width(query.bucket_s, (before - since).total_seconds())
-        counts = await conn.fetch(QUERIES["count_timeline"], ids, since, before, timedelta(seconds=width))
+        counts = projected = None
+        if not query.cursor if query.timeline is None else query.timeline:
+            counts = await conn.fetch(QUERIES["count_timeline"], ids, since, before, timedelta(seconds=width))
+        else:
+            projected = await conn.fetchrow(QUERIES["read_projected_counts"], attempt_id)
         gaps = await conn.fetch(QUERIES["list_gaps"], ids, GAPS_MAX)
-        events = await conn.fetch(
-            QUERIES["list_monitoring_events"],
-            ids,
-            since,
-            before,
-            query.cursor >> SEQUENCE_BITS,
-            query.cursor & SEQUENCE_MAX,
-            query.limit + 1,
-        )
+        events = await _next_events(conn, seen, query.cursor, query.limit + 1)
     page = [_event(row) for row in events[: query.limit]]
     return Monitoring(
         attempt=MonitoredAttempt(**attempt),
         sessions=[_session(row) for row in sessions],
-        summary=Counts(**_fold(counts)),
+        summary=_summary(sessions, projected) if counts is None else Counts(**_fold(counts)),
         bucket_s=width,
-        timeline=[Bucket(bucket_at=at, **_fold(rows)) for at, rows in groupby(counts, key=_bucket_at)],
+        timeline=None if counts is None else _timeline(counts),
         heartbeat_gaps=[_gap(row) for row in gaps],
         events=page,
         next_cursor=page[-1].id if len(events) > query.limit else None,
+    )
+
+
+async def _next_events(
+    conn: Connection, sessions: Iterable[asyncpg.Record], cursor: int, limit: int
+) -> list[asyncpg.Record]:
+    """
+    Return the events after the cursor, by session and sequence.
+
+    Each session is read by itself, from where the cursor stands in its index; an attempt has one a mode.
+    """
+    after_session, after_seq = cursor >> SEQUENCE_BITS, cursor & SEQUENCE_MAX
+    events: list[asyncpg.Record] = []
+    for row in sessions:  # in the order of their ids
+        if row["id"] >= after_session and len(events) < limit:
+            events += await conn.fetch(
+                QUERIES["list_monitoring_events"],
+                row["id"],
+                row["first_event_at"],
+                row["last_event_at"] + TICK,
+                after_seq if row["id"] == after_session else 0,
+                limit - len(events),
+            )
+    return events
+
+
+def _summary(sessions: Iterable[asyncpg.Record], projected: asyncpg.Record | None) -> Counts:
+    """Return the totals without a look at the events: exact in number, as of the last projection by kind."""
+    rows = list(sessions)
+    return Counts(
+        events=sum(row["total_events"] for row in rows),
+        violations=sum(row["total_violations"] for row in rows),
+        by_type=projected["by_type"] if projected else {},
+        by_severity=projected["by_severity"] if projected else {},
     )
 
 
@@ -199,6 +243,10 @@ def bucket_width(asked: int | None, span_s: float) -> int:
             errors=[{"path": "bucket_s", "message": f"at least {finest} for this attempt"}],
         )
     return asked
+
+
+def _timeline(counts: Iterable[asyncpg.Record]) -> list[Bucket]:
+    return [Bucket(bucket_at=at, **_fold(rows)) for at, rows in groupby(counts, key=_bucket_at)]
 
 
 def _bucket_at(row: asyncpg.Record) -> datetime:

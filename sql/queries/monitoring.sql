@@ -10,16 +10,18 @@ WHERE session_id = ANY ($1::bigint[]) AND occurred_at >= $2 AND occurred_at < $3
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, 3;
 
+-- name: read_projected_counts
+-- $1 attempt_id uuid. No row before the first projection.
+SELECT by_type, by_severity FROM reporting.attempt_activity WHERE attempt_id = $1;
+
 -- name: list_monitoring_events
--- $1 session_ids bigint[], $2 from timestamptz, $3 before timestamptz, $4 after session bigint, $5 after seq integer, $6 limit
--- By session, then by sequence.
+-- $1 session_id bigint, $2 from timestamptz, $3 before timestamptz, $4 after seq integer, $5 limit. By sequence.
 SELECT m.id, m.proctor_session_id, m.sequence_number, m.event_type, m.event_name, m.severity, m.is_violation, m.is_late,
        m.data_payload, m.is_anomaly, m.anomaly_score, m.description, m.client_timestamp, m.server_timestamp, m.effective_at
 FROM seen_monitoring_events m
-WHERE m.proctor_session_id = ANY ($1::bigint[]) AND m.server_timestamp >= $2 AND m.server_timestamp < $3
-  AND (m.proctor_session_id, m.sequence_number) > ($4, $5)
-ORDER BY m.proctor_session_id, m.sequence_number
-LIMIT $6;
+WHERE m.proctor_session_id = $1 AND m.server_timestamp >= $2 AND m.server_timestamp < $3 AND m.sequence_number > $4
+ORDER BY m.sequence_number
+LIMIT $5;
 
 -- name: list_gaps
 -- $1 session_ids bigint[], $2 limit. A gap that has ended has two rows; the one that says how it ended is shown.

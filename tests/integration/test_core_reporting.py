@@ -289,3 +289,26 @@ async def test_analytics_need_their_own_permission_a4(database: str, database_as
             "student": 403,
         }  # fmt: skip
         assert (await api.get(f"/api/teacher/exams/{uuid4()}/analytics", "teacher")).status == 404
+
+
+async def test_pages_after_the_first_leave_the_timeline_out_and_keep_the_totals_w5(
+    database: str, database_as: DatabaseAs
+) -> None:
+    """Work in proportion to the page: the whole timeline is counted where it is asked for."""
+    async with core_api(database, database_as) as api:
+        attempt_id, session_id = await monitored(api)
+        await project(
+            api, attempt_id, "student", session_id, by_type={"Heartbeat": 60}, by_severity={"0": 60}
+        )
+        first = (await monitoring(api, attempt_id, "?limit=40")).body
+        second = (await monitoring(api, attempt_id, f"?limit=40&cursor={first['next_cursor']}")).body
+        bare = (await monitoring(api, attempt_id, "?timeline=false")).body
+        asked = await monitoring(api, attempt_id, f"?timeline=true&cursor={first['next_cursor']}")
+
+        assert [len(page["timeline"] or []) for page in (first, second, bare, asked.body)] == [66, 0, 0, 66]
+        assert second["timeline"] is bare["timeline"] is None
+        assert second["summary"] == bare["summary"] == {
+            "events": 66, "violations": 6, "by_type": {"Heartbeat": 60}, "by_severity": {"0": 60},
+        }  # fmt: skip
+        assert asked.body["summary"] == first["summary"]
+        assert [event["sequence_number"] for event in second["events"]] == list(range(41, 67))
