@@ -1,25 +1,26 @@
 """
-The two baselines, measured on the same servers and cores as the product.
+The baselines, measured on the same servers and cores as the product.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import psycopg
 
 from deploy.local.roles import on_database
-from loadtests.baselines import copy_baseline, seed_design
+from loadtests.baselines import copy_baseline, seed_design, simple_durable
 from loadtests.bench.loads import Plan, run_load
 from loadtests.bench.screen import Screen
-from loadtests.bench.stack import Servers, free_port, programs, statement, wait_until_answers
-from loadtests.bench.wire import Shape, Target
+from loadtests.bench.stack import BenchError, Servers, free_port, programs, statement, wait_until_answers
+from loadtests.bench.wire import EVENTS_PER_REQUEST, Shape, Target
 from sql.migrate import migrate
 
 COPY_DATABASE: Final = "copy_baseline"
 SEED_DATABASE: Final = "seed_design"
+SIMPLE_DATABASE: Final = "simple_durable"
 # Each worker handles one request at a time. More than 30 at once on one of them and it waits for its own pool
 # with its event loop blocked, until the pool's timeout of 30 s: so few connections are to its advantage.
 SEED_CONNECTIONS: Final = 16
@@ -93,3 +94,67 @@ async def run_seed_load(plan: Plan, title: str, screen: Screen) -> float:
         )
     screen.say(f"{title}: {outcome.requests_per_s:,.0f} events/s, p50 {outcome.latency_ms['p50']:.0f} ms")
     return outcome.requests_per_s
+
+
+@asynccontextmanager
+async def simple_durable_ready(
+    servers: Servers,
+    *,
+    targets: Sequence[Target],
+    connections: int,
+    warm_up_s: float,
+    seconds: float,
+    screen: Screen,
+    log: Path,
+) -> AsyncIterator[Callable[[int], Awaitable[float]]]:
+    """
+    Start the simple durable design on a migrated database of its own on the same server, and warm it up.
+
+    Yields:
+        One pass into an empty table, given its number: events a second of the product's own bulks, counted.
+    """
+    servers.owner.execute(statement("create_simple_database"))
+    url = on_database(servers.postgres.url, SIMPLE_DATABASE)
+    migrate(url)
+    plan = Plan(
+        port=free_port(),
+        shape=Shape.bulk,
+        instance="simple",
+        targets=list(targets),
+        connections=connections,
+        seconds=warm_up_s,
+    )
+    command = [("simple durable", ["-m", "loadtests.baselines.simple_durable"])]
+    with (
+        psycopg.connect(url, autocommit=True) as owner,
+        programs(command, {"database_url": url, "http_port": plan.port}, log) as running,
+    ):
+        wait_until_answers(f"http://127.0.0.1:{plan.port}/livez", running, log)
+        await run_simple_load(owner, plan, "simple durable, warm-up", screen)
+        one_pass = msgspec.structs.replace(plan, seconds=seconds)
+        yield lambda number: run_simple_load(owner, one_pass, f"simple durable {number}", screen)
+    servers.owner.execute(statement("drop_simple_database"))
+
+
+async def run_simple_load(owner: psycopg.Connection[Any], plan: Plan, title: str, screen: Screen) -> float:
+    """
+    Run one load on the simple durable design, from empty tables, and return events a second.
+
+    Raises:
+        BenchError: the table does not hold what was acknowledged.
+    """
+    simple_durable.empty(owner, [int(target.key) for target in plan.targets])
+    events = EVENTS_PER_REQUEST[plan.shape]
+    with screen.step(title, plan.seconds) as show:
+        outcome = await run_load(
+            plan,
+            on_start=lambda _: None,
+            on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted * events:,} events"),
+        )
+    acknowledged = outcome.requests * events
+    found = owner.execute(statement("count_stored")).fetchone()
+    if found != (acknowledged,) * 3:
+        raise BenchError(f"{title}: {acknowledged} events were acknowledged, in the table are {found}")
+    rate = acknowledged / (outcome.last_reply_at - outcome.first_send_at)
+    screen.say(f"{title}: {rate:,.0f} events/s, p50 {outcome.latency_ms['p50']:.1f} ms")
+    return rate

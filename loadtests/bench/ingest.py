@@ -1,8 +1,9 @@
 """
-The ingest benchmark: the naive design, COPY and the product on the same servers and cores.
+The ingest benchmark: COPY, the naive design, a simple durable one and the product on the same servers and
+cores.
 
-The three take turns, round by round, COPY and the naive design right before and right after the product: a
-neighbour's busy minute on a shared host falls on both sides of a ratio. Each figure is the median of the
+They take turns, round by round, the yardsticks right before and right after the product: a neighbour's busy
+minute on a shared host falls on both sides of a ratio. Each figure is the median of the
 rounds, so that what falls on one side only is outvoted.
 """
 
@@ -21,7 +22,7 @@ from kernel.tokens import Keyring
 from loadtests.baselines import copy_baseline
 from loadtests.bench import machine
 from loadtests.bench.chain import Chain
-from loadtests.bench.comparisons import copy_baseline_ready, seed_design_ready
+from loadtests.bench.comparisons import copy_baseline_ready, seed_design_ready, simple_durable_ready
 from loadtests.bench.loads import percentiles
 from loadtests.bench.prober import Prober
 from loadtests.bench.report import FOLDER, Report
@@ -53,6 +54,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     single_s: float = 10.0
     rated_s: float = 20.0
     seed_s: float = 8.0
+    simple_s: float = 5.0
     bulk_connections: int = 64
     single_connections: int = 128
     rated_connections: int = 256
@@ -60,7 +62,14 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 QUICK = Sizes(
-    copy_rows=500_000, rounds=1, warm_up_s=3.0, saturation_s=6.0, single_s=4.0, rated_s=6.0, seed_s=4.0
+    copy_rows=500_000,
+    rounds=1,
+    warm_up_s=3.0,
+    saturation_s=6.0,
+    single_s=4.0,
+    rated_s=6.0,
+    seed_s=4.0,
+    simple_s=3.0,
 )
 
 
@@ -71,14 +80,29 @@ class Saturation(msgspec.Struct, frozen=True):
     cpu_us_per_event: dict[str, float]
 
 
-class Round(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What one round found: COPY and the naive design, means of the passes before and after the product's; the
-    product at saturation, then at half of that, ms.
-    """
+class Yardsticks(msgspec.Struct, frozen=True, kw_only=True):
+    """What COPY (rows), the naive and the simple durable design (events) do a second at one moment."""
 
     copy_rows_per_s: float
     seed_events_per_s: float
+    simple_events_per_s: float
+
+
+class Passes(msgspec.Struct, frozen=True, kw_only=True):
+    """How to make one pass of each yardstick; those over HTTP are given the round's number."""
+
+    copy: Callable[[], float]
+    seed: Callable[[int], Awaitable[float]]
+    simple: Callable[[int], Awaitable[float]]
+
+
+class Round(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What one round found: the yardsticks, means of the passes before and after the product's; the product at
+    saturation, then at half of that, ms.
+    """
+
+    yardsticks: Yardsticks
     saturation: Saturation
     ack_ms: dict[str, float]
     accept_to_queryable_ms: dict[str, float]
@@ -140,43 +164,39 @@ async def measure_rated(
 
 
 async def measure_round(
-    chain: Chain,
-    number: int,
-    probes: list[Target],
-    copy: Callable[[], float],
-    seed: Callable[[int], Awaitable[float]],
-    sizes: Sizes,
+    chain: Chain, number: int, probes: list[Target], passes: Passes, sizes: Sizes
 ) -> Round:
-    """Measure saturation between two passes of COPY and the naive design, then half of that saturation."""
-    copy_before, seed_before = await measure_yardsticks(chain, number, copy, seed)
+    """Measure saturation between two passes of each yardstick, then half of that saturation."""
+    before = await measure_yardsticks(chain, number, passes)
     saturation = await measure_saturation(chain, number, sizes)
-    copy_after, seed_after = await measure_yardsticks(chain, number, copy, seed)
-    copy_rate = (copy_before + copy_after) / 2
-    seed_rate = (seed_before + seed_after) / 2
+    after = await measure_yardsticks(chain, number, passes)
+    beside = mean(before, after)
     rate = saturation.events_per_s
     chain.screen.say(
-        f"durable {number}: {rate:,.0f} events/s, {rate / copy_rate:.3f} of COPY, "
-        f"{rate / seed_rate:,.0f} of the naive design"
+        f"durable {number}: {rate:,.0f} events/s, {rate / beside.copy_rows_per_s:.3f} of COPY, "
+        f"{rate / beside.seed_events_per_s:,.0f} of the naive design, "
+        f"{rate / beside.simple_events_per_s:.2f} of the simple durable one"
     )
     ack_ms, queryable_ms = await measure_rated(chain, number, probes, rate / 2, sizes)
-    return Round(
-        copy_rows_per_s=copy_rate,
-        seed_events_per_s=seed_rate,
-        saturation=saturation,
-        ack_ms=ack_ms,
-        accept_to_queryable_ms=queryable_ms,
-    )
+    return Round(yardsticks=beside, saturation=saturation, ack_ms=ack_ms, accept_to_queryable_ms=queryable_ms)
 
 
-async def measure_yardsticks(
-    chain: Chain, number: int, copy: Callable[[], float], seed: Callable[[int], Awaitable[float]]
-) -> tuple[float, float]:
-    """Return what COPY (rows a second) and the naive design (events a second) do at this moment."""
+async def measure_yardsticks(chain: Chain, number: int, passes: Passes) -> Yardsticks:
+    """Return what each yardstick does at this moment."""
     with chain.screen.step("COPY baseline"):
-        copy_rate = await asyncio.to_thread(copy)
+        copy_rate = await asyncio.to_thread(passes.copy)
     chain.screen.say(f"COPY baseline {number}: {copy_rate:,.0f} rows/s")
     await settle(chain.servers)
-    return copy_rate, await seed(number)
+    seed_rate = await passes.seed(number)
+    await settle(chain.servers)
+    simple_rate = await passes.simple(number)
+    return Yardsticks(copy_rows_per_s=copy_rate, seed_events_per_s=seed_rate, simple_events_per_s=simple_rate)
+
+
+def mean(before: Yardsticks, after: Yardsticks) -> Yardsticks:
+    """Return the mean of two moments."""
+    pairs = zip(msgspec.structs.astuple(before), msgspec.structs.astuple(after), strict=True)
+    return Yardsticks(**dict(zip(Yardsticks.__struct_fields__, map(statistics.mean, pairs), strict=True)))
 
 
 async def measure_rounds(
@@ -200,13 +220,25 @@ async def measure_rounds(
             screen=screen,
             log=log,
         )
-        seed = await ready.enter_async_context(naive)
+        simple = simple_durable_ready(
+            servers,
+            targets=chain.targets,
+            connections=sizes.bulk_connections,
+            warm_up_s=sizes.warm_up_s / 2,
+            seconds=sizes.simple_s,
+            screen=screen,
+            log=log,
+        )
+        passes = Passes(
+            copy=copy,
+            seed=await ready.enter_async_context(naive),
+            simple=await ready.enter_async_context(simple),
+        )
         await asyncio.to_thread(copy)
         await chain.load("warm-up", Shape.bulk, sizes.warm_up_s, sizes.bulk_connections)
         await chain.stored_at()
         rounds = [
-            await measure_round(chain, number, probes, copy, seed, sizes)
-            for number in range(1, sizes.rounds + 1)
+            await measure_round(chain, number, probes, passes, sizes) for number in range(1, sizes.rounds + 1)
         ]
         single_rate = await measure_single(chain, sizes)
     return rounds, single_rate, chain.check()
@@ -245,8 +277,8 @@ async def measure(sizes: Sizes, screen: Screen) -> Report:
     screen.say(
         f"all {rows:,} acknowledged events found once, in order; {time.monotonic() - started:.0f} s in all"
     )
-    copy_rate = statistics.median(each.copy_rows_per_s for each in rounds)
-    seed_rate = statistics.median(each.seed_events_per_s for each in rounds)
+    yardsticks = medians([msgspec.structs.asdict(each.yardsticks) for each in rounds])
+    copy_rate, seed_rate = yardsticks["copy_rows_per_s"], yardsticks["seed_events_per_s"]
     durable_rate = statistics.median(each.saturation.events_per_s for each in rounds)
     return Report(
         copy_rows_per_s=copy_rate,
@@ -254,6 +286,8 @@ async def measure(sizes: Sizes, screen: Screen) -> Report:
         ratio_to_copy=durable_rate / copy_rate,
         seed_design_events_per_s=seed_rate,
         ratio_to_seed_design=durable_rate / seed_rate,
+        simple_durable_events_per_s=yardsticks["simple_events_per_s"],
+        ratio_to_simple_durable=durable_rate / yardsticks["simple_events_per_s"],
         single_events_per_s=single_rate,
         ratio_single_to_seed_design=single_rate / seed_rate,
         ack_ms=medians([each.ack_ms for each in rounds]),

@@ -29,6 +29,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     ratio_to_copy: float
     seed_design_events_per_s: float
     ratio_to_seed_design: float
+    simple_durable_events_per_s: float
+    ratio_to_simple_durable: float
     single_events_per_s: float
     ratio_single_to_seed_design: float
     ack_ms: dict[str, float]

@@ -86,3 +86,37 @@ FROM events GROUP BY session_id;
 SELECT events.session_id, events.seq
 FROM unnest($1::bigint[], $2::integer[]) AS wanted (session_id, seq)
 JOIN events ON events.session_id = wanted.session_id AND events.seq = wanted.seq;
+
+-- name: create_simple_database
+-- The simple durable design fills the product's own tables, in a database that is migrated like the first.
+CREATE DATABASE simple_durable;
+
+-- name: drop_simple_database
+DROP DATABASE simple_durable WITH (FORCE);
+
+-- name: reset_progress
+-- $1 session ids bigint[]. The rows that sequence numbers are taken from.
+INSERT INTO session_progress (session_id, through_seq, total_events, total_violations, first_event_at, last_event_at)
+SELECT session_id, 0, 0, 0, now(), now() FROM unnest($1::bigint[]) AS given (session_id)
+ON CONFLICT (session_id) DO UPDATE SET through_seq = 0;
+
+-- name: store_bulk
+-- $1 session_id bigint, $2 client bigint, $3 first clientSequence bigint, $4 client times timestamptz[], $5 types smallint[],
+-- $6 severities smallint[], $7 are violations boolean[], $8 payloads as JSON text[]
+-- The whole of the simple durable design: sequence numbers from the session's row, and the rows, in one statement.
+WITH session AS (
+    UPDATE session_progress SET through_seq = through_seq + cardinality($5::smallint[])
+    WHERE session_id = $1
+    RETURNING through_seq - cardinality($5::smallint[]) AS before
+), stored AS (
+    INSERT INTO events (session_id, seq, occurred_at, client_at, client, client_seq, event_type, severity, is_violation, is_late, payload)
+    SELECT $1, session.before + e.number, now(), e.client_at, $2, $3 + e.number - 1, e.event_type, e.severity, e.is_violation, false,
+           e.payload::jsonb
+    FROM session, unnest($4::timestamptz[], $5::smallint[], $6::smallint[], $7::boolean[], $8::text[])
+         WITH ORDINALITY AS e (client_at, event_type, severity, is_violation, payload, number)
+)
+SELECT before FROM session;
+
+-- name: count_stored
+-- Rows, different ones, and what the sessions' rows have given out: equal when nothing is lost, doubled or without a number.
+SELECT count(*), count(DISTINCT (session_id, seq)), (SELECT sum(through_seq) FROM session_progress)::bigint FROM events;

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import psycopg
 import pytest
 from rich.console import Console
@@ -20,7 +21,12 @@ from kernel.events import is_violation
 from kernel.tokens import Audience, Keyring
 from loadtests.baselines import copy_baseline, seed_design
 from loadtests.bench.chain import Chain
-from loadtests.bench.comparisons import COPY_DATABASE, copy_baseline_ready
+from loadtests.bench.comparisons import (
+    COPY_DATABASE,
+    SIMPLE_DATABASE,
+    copy_baseline_ready,
+    simple_durable_ready,
+)
 from loadtests.bench.machine import CpuMeter, fdatasync_ms, memory_bytes, postgres_processes
 from loadtests.bench.sample import BULK, client_times, sample_bulk
 from loadtests.bench.screen import Screen
@@ -35,6 +41,7 @@ from loadtests.bench.stack import (
     statement,
     wait_until_answers,
 )
+from loadtests.bench.wire import Target
 
 SESSIONS = 3
 ROWS = 10 * BULK
@@ -174,6 +181,41 @@ async def test_the_naive_design_commits_each_event_before_it_answers(
 
     assert rows == [(answer["id"], attempt, {"x": 640})]
     assert indexes == (7,)  # the primary key and the document's six
+
+
+async def test_the_simple_durable_design_numbers_and_commits_each_bulk_before_it_answers(
+    servers: Servers, tmp_path: Path
+) -> None:
+    targets = [Target(str(session), "unused") for session in range(1, SESSIONS + 1)]
+    async with simple_durable_ready(
+        servers,
+        targets=targets,
+        connections=2,
+        warm_up_s=0.2,
+        seconds=0.5,
+        screen=Screen(Console(quiet=True)),
+        log=tmp_path / "log",
+    ) as simple:
+        rate = await simple(1)  # counts its rows back
+        with psycopg.connect(on_database(servers.postgres.url, SIMPLE_DATABASE)) as conn:
+            rows = conn.execute(
+                "SELECT event_type, severity, is_violation, client_seq, payload FROM events"
+                " WHERE session_id = 1 AND seq <= 50 ORDER BY seq"
+            ).fetchall()
+            synced = conn.execute("SHOW synchronous_commit").fetchone()
+
+    assert rate > 0
+    assert synced == ("on",)
+    assert rows == [
+        (
+            event.event_type,
+            event.severity,
+            is_violation(event.event_type, event.severity),
+            number,
+            orjson.loads(event.metadata),
+        )
+        for number, event in enumerate(sample_bulk(), 1)
+    ]
 
 
 def test_programs_end_with_the_benchmark_that_started_them_however_it_ends(tmp_path: Path) -> None:

@@ -96,6 +96,8 @@ def test_the_report_has_exactly_the_published_keys() -> None:
         "ratio_to_copy",
         "seed_design_events_per_s",
         "ratio_to_seed_design",
+        "simple_durable_events_per_s",
+        "ratio_to_simple_durable",
         "single_events_per_s",
         "ratio_single_to_seed_design",
         "ack_ms",
