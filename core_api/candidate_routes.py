@@ -20,9 +20,16 @@ from core_api import (
 )
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
-from core_api.wire import Envelope, address_of, read_json, session_id_in_path, uuid_in_path
+from core_api.wire import (
+    Envelope,
+    address_of,
+    decode_body,
+    read_json,
+    session_id_in_path,
+    uuid_in_path,
+)
 from kernel.access import Action
-from kernel.web import SETTINGS, Route, decode, decode_query, read_body, send_json
+from kernel.web import SETTINGS, Route, decode_query, read_body, send_json
 
 
 async def available(request: web.Request) -> web.Response:
@@ -87,7 +94,7 @@ async def submit(request: web.Request) -> web.Response:
     """
     attempt_id = uuid_in_path(request, "attempt_id")
     body = await read_body(request, request.app[SETTINGS]) or b"{}"
-    command = decode(body, _SUBMIT)
+    command = decode_body(body, _SUBMIT)
     asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         finalised = await submissions.submit(

@@ -16,7 +16,7 @@ from core_api.actors import Actor
 from core_api.content import Title
 from core_api.database import Connection
 from core_api.exams import SCORE_MAX, Exam, Minutes
-from core_api.wire import NO_NUL, Text200
+from core_api.wire import NO_NUL, Document, Text200, stored_document
 from kernel.errors import ConflictError
 from sql import named
 
@@ -36,7 +36,7 @@ class UpdateExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     passing_score: exams.Points | UnsetType = UNSET
     enable_monitoring: bool | UnsetType = UNSET
     enable_integrity_analysis: bool | UnsetType = UNSET
-    metadata: dict[str, Any] | UnsetType = UNSET
+    metadata: Document | UnsetType = UNSET
     evaluation_version_id: UUID | UnsetType | None = UNSET
 
 
@@ -54,6 +54,7 @@ async def update(
     """
     given = msgspec.structs.asdict(command)
     changes = {name: value for name, value in given.items() if value is not UNSET}
+    metadata = stored_document(command.metadata, "metadata", exams.METADATA_BYTES_MAX)
     async with conn.transaction():
         before = await _hold(conn, actor, exam_id)
         if before.archived_at is not None:
@@ -78,7 +79,7 @@ async def update(
             after.passing_score,
             after.enable_monitoring,
             after.enable_integrity_analysis,
-            exams.stored_metadata(after.metadata),
+            metadata,
             after.evaluation_version_id,
         )
         assert row is not None, "the exam is held"

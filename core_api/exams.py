@@ -3,18 +3,27 @@ Exams: made and published by teachers, listed for candidates (spec.md E-2, D-1).
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200, invalid
+from core_api.wire import (
+    LIMIT_DEFAULT,
+    NO_NUL,
+    Document,
+    Limit,
+    ShownDocument,
+    Text200,
+    invalid,
+    stored_document,
+)
 from kernel.errors import ForbiddenError, NotFoundError
 from sql import named
 
@@ -39,7 +48,7 @@ class NewExam(msgspec.Struct, frozen=True, kw_only=True):
     passing_score: Points | None = None
     enable_monitoring: bool = True
     enable_integrity_analysis: bool = True
-    metadata: dict[str, Any] = {}
+    metadata: Document | UnsetType = UNSET
     evaluation_version_id: UUID | None = None
 
 
@@ -59,7 +68,7 @@ class Exam(msgspec.Struct, frozen=True, kw_only=True):
     published_at: datetime | None
     enable_monitoring: bool
     enable_integrity_analysis: bool
-    metadata: dict[str, Any]
+    metadata: ShownDocument
     created_at: datetime
     evaluation_version_id: UUID | None  # null: delivered elsewhere and only proctored here
     archived_at: datetime | None
@@ -89,7 +98,7 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
     """
     passing = command.max_score / 2 if command.passing_score is None else command.passing_score
     check_scale(passing, command.max_score)
-    metadata = stored_metadata(command.metadata)
+    metadata = stored_document(command.metadata, "metadata", METADATA_BYTES_MAX) or "{}"
     if command.evaluation_version_id is not None:
         await require_version(conn, actor, command.evaluation_version_id)
     async with conn.transaction():
@@ -120,14 +129,6 @@ def check_scale(passing_score: float, max_score: float) -> None:
     """Return when the passing score is on the exam's scale; raises InvalidInputError otherwise."""
     if passing_score > max_score:
         raise invalid("passing_score", f"at most max_score ({max_score:g})")
-
-
-def stored_metadata(metadata: dict[str, Any]) -> str:
-    """Return metadata as the JSON text that is stored; raises InvalidInputError over its bound."""
-    text = msgspec.json.encode(metadata)
-    if len(text) > METADATA_BYTES_MAX:
-        raise invalid("metadata", f"at most {METADATA_BYTES_MAX} bytes as JSON")
-    return text.decode()
 
 
 async def require_version(conn: Connection, actor: Actor, evaluation_version_id: UUID) -> None:

@@ -125,7 +125,7 @@ class MonitoringEvent(msgspec.Struct, frozen=True, kw_only=True):
     severity_label: str
     is_violation: bool
     is_late: bool
-    data_payload: Any
+    data_payload: Annotated[Any, Meta(description="The event's JSON, as it is stored.")]
     is_anomaly: bool | None
     anomaly_score: float | None
     description: str | None

@@ -12,9 +12,9 @@ from core_api import observations, submissions
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
 from core_api.views import VIEWS
-from core_api.wire import uuid_in_path
+from core_api.wire import decode_body, uuid_in_path
 from kernel.access import Action
-from kernel.web import SETTINGS, Route, decode, read_body, send_json
+from kernel.web import SETTINGS, Route, read_body, send_json
 
 _OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
 
@@ -27,7 +27,7 @@ async def finalise_observation(request: web.Request) -> web.Response:
     """
     exam_id = uuid_in_path(request, "exam_id")
     body = await read_body(request, request.app[SETTINGS])
-    command = decode(body, _OBSERVATION)
+    command = decode_body(body, _OBSERVATION)
     asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         finalised = await observations.finalise(

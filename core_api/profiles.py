@@ -16,7 +16,7 @@ from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.logins import User
 from core_api.users import Username
-from core_api.wire import NO_NUL, Text200
+from core_api.wire import NO_NUL, Document, ShownDocument, Text200, stored_document
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.events import Role
 from sql import named
@@ -47,7 +47,7 @@ class Profile(User, frozen=True, kw_only=True):
     is_verified: bool
     last_login: datetime | None
     created_at: datetime
-    metadata: dict[str, Any]
+    metadata: ShownDocument
     student: StudentDetails | None
     teacher: TeacherDetails | None
 
@@ -57,7 +57,7 @@ class UpdateProfile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     full_name: Text200 | UnsetType = UNSET
     username: Username | UnsetType = UNSET
-    metadata: dict[str, Any] | UnsetType = UNSET
+    metadata: Document | UnsetType = UNSET
     title: Text100 | UnsetType = UNSET
     department: Text100 | UnsetType = UNSET
 
@@ -108,15 +108,11 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
         InvalidInputError: the metadata is too large, or a teacher's field from somebody else.
         NotFoundError: the account is closed.
     """
-    metadata = _given(command.metadata)
-    encoded = None if metadata is None else msgspec.json.encode(metadata)
-    if encoded is not None and len(encoded) > METADATA_BYTES_MAX:
-        raise _invalid("metadata", f"at most {METADATA_BYTES_MAX} bytes as JSON")
+    metadata = stored_document(command.metadata, "metadata", METADATA_BYTES_MAX)
     title, department = _given(command.title), _given(command.department)
     teaches = title is not None or department is not None
     if teaches and actor.role is not Role.teacher:
         raise _invalid("department" if title is None else "title", "for teachers only")
-    text = None if encoded is None else encoded.decode()
     try:
         async with conn.transaction():
             await fetch(conn, actor)
@@ -125,7 +121,7 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
                 actor.user_id,
                 _given(command.full_name),
                 _given(command.username),
-                text,
+                metadata,
             )
             if teaches:
                 await conn.execute(

@@ -6,16 +6,17 @@ decision 4).
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
-from kernel.errors import InvalidInputError, NotFoundError
+from kernel.errors import InvalidInputError, MalformedError, NotFoundError
 from kernel.events import SESSION_ID_MAX
 from kernel.networks import Address, client_address
+from kernel.values import DEPTH_MAX, holds_nul, path_of_nul, wrong_document
 from kernel.web import SETTINGS, TRUSTED_PROXIES, decode, read_body
 
 T = TypeVar("T")
@@ -30,6 +31,18 @@ Text1000 = Annotated[str, Meta(max_length=1000, pattern=NO_NUL)]
 MOMENT_MIN: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MOMENT_MAX: Final = datetime(9999, 1, 1, tzinfo=UTC)
 Moment = Annotated[datetime, Meta(tz=True)]
+# What people keep here as they like: read as text, judged as text, stored as it came (`stored_document`).
+Document = Annotated[
+    msgspec.Raw,
+    Meta(
+        description=f"A JSON object of at most {DEPTH_MAX} levels.",
+        extra_json_schema={"type": "object"},
+    ),
+]
+# The same in a reply: the stored bytes, put in as they stand (`kernel.web.send_json`). Selected as `json`.
+ShownDocument = Annotated[
+    Any, Meta(description="A JSON object, as it is stored.", extra_json_schema={"type": "object"})
+]
 _UUID_LENGTH: Final = 36
 
 
@@ -77,9 +90,45 @@ def as_json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
+def stored_document(document: msgspec.Raw | UnsetType, path: str, bytes_max: int) -> str | None:
+    """
+    Return a document as the JSON text that is stored, every number as it came; None where none was given.
+
+    Raises:
+        InvalidInputError: it is no object, or the judge of values has something against it.
+    """
+    if isinstance(document, UnsetType):
+        return None
+    text = bytes(document).decode()  # the body that it stood in was valid UTF-8
+    wrong = wrong_document(text, bytes_max=bytes_max)
+    if wrong is None and not text.startswith("{"):
+        wrong = "Expected a JSON object"
+    if wrong is not None:
+        raise invalid(path, wrong)
+    return text
+
+
+def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+    """
+    Return a body as the decoder's type: nothing in it is a text that PostgreSQL cannot store.
+
+    Raises:
+        DomainError: what `kernel.web.decode` raises.
+        InvalidInputError: a string or a name holds a NUL; its path is named.
+    """
+    decoded = decode(body, decoder)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:  # where no type looked: in a document, or in what is not read
+        raise MalformedError("The body is not UTF-8.") from error
+    if holds_nul(text):
+        raise invalid(path_of_nul(text), "Expected a text without NUL characters")
+    return decoded
+
+
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """Return the body as `kind`; raises what `kernel.web.read_body` and `decode` raise."""
-    return decode(await read_body(request, request.app[SETTINGS]), msgspec.json.Decoder(kind))
+    """Return the body as `kind`; raises what `kernel.web.read_body` and `decode_body` raise."""
+    return decode_body(await read_body(request, request.app[SETTINGS]), msgspec.json.Decoder(kind))
 
 
 def uuid_in_path(request: web.Request, name: str) -> UUID:

@@ -130,7 +130,7 @@ def admit(
     severities = severity_column([event.severity for event in events], faults)
     client_us, latest_us = time_column([event.client_timestamp for event in events], faults)
     payloads = [event.metadata_json for event in events]
-    unstorable = check_payloads(payloads, settings, faults)
+    check_payloads(payloads, settings, faults)
     sequences, ranges = _sequences(events, client, first_sequence, faults)
     if faults:
         raise InvalidInputError("Some events are not allowed; nothing was stored.", errors=faults)
@@ -143,7 +143,6 @@ def admit(
         client_us=client_us,
         payloads=payloads,
         names=names,
-        unstorable=unstorable,
     )
     return Admitted(
         batch, len(events), ranges, count_violations(types, severities), max(severities), latest_us
@@ -194,7 +193,6 @@ def select(admitted: Admitted, wanted: list[list[int]]) -> Admitted:
     times = array("q")
     times.frombytes(batch.client_us)
     chosen = [times[i] for i in keep]
-    unstorable = [new for new, old in enumerate(keep) if old in (batch.unstorable or ())]
     part = Batch(
         version=batch.version,
         client=batch.client,
@@ -204,7 +202,6 @@ def select(admitted: Admitted, wanted: list[list[int]]) -> Admitted:
         client_us=array("q", chosen).tobytes(),
         payloads=[batch.payloads[i] for i in keep],
         names=None if batch.names is None else [batch.names[i] for i in keep],
-        unstorable=unstorable or None,
     )
     latest = max(chosen) if NO_TIME not in chosen else None
     return Admitted(

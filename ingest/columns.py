@@ -10,7 +10,6 @@ from array import array
 from datetime import datetime
 from typing import Final, cast
 
-import msgspec
 import numpy as np
 
 from ingest.stream import NO_TIME
@@ -23,6 +22,7 @@ from kernel.events import (
     Severity,
 )
 from kernel.settings import Settings
+from kernel.values import are_plain, wrong_document
 
 Fault = dict[str, str]
 
@@ -46,15 +46,7 @@ _SEVERITIES: Final[dict[int | str, int]] = {
 }
 _OTHER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can show what is stored
-# PostgreSQL's numeric takes 16,383 decimal places: 5,999 written out and an exponent of -9,999 fit.
-_TINY: Final = re.compile(r"[eE]-0*[1-9]\d{4}|\.\d{6000,}[eE]-")
-_STEPS: Final = bytes(
-    {ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(code, 0) for code in range(256)
-)
 _VIOLATING: Final = bytes(number in VIOLATION_TYPES for number in range(256))
-_parse: Final = msgspec.json.Decoder().decode
-# A flat object is what clients send; decoding it so is a check of its depth as well.
-_parse_flat: Final = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
 
 
 def fault(index: int, field: str, message: str) -> Fault:
@@ -120,75 +112,12 @@ def time_column(given: list[datetime | None], faults: list[Fault]) -> tuple[byte
     return packed.tobytes(), None
 
 
-def check_payloads(given: list[str | None], settings: Settings, faults: list[Fault]) -> list[int] | None:
-    """
-    Check metadata: valid JSON text within its bounds.
-
-    Returns:
-        Indices of texts that are valid and that PostgreSQL cannot hold, or None.
-    """
+def check_payloads(given: list[str | None], settings: Settings, faults: list[Fault]) -> None:
+    """Check metadata: JSON text that can be stored and shown, within its bounds (`kernel/values.py`)."""
     texts = [text for text in given if text is not None]
-    if not texts:
-        return None
-    try:
-        for text in texts:
-            _parse_flat(text)
-        ordinary = max(map(len, texts)) <= settings.metadata_bytes_max // 4
-    except (msgspec.DecodeError, RecursionError):
-        ordinary = False
-    if not ordinary:
-        for index, checked in enumerate(given):
-            if checked is not None and (message := _wrong(checked, settings)):
-                faults.append(fault(index, "metadataJson", message))
-    together = "".join(texts)
-    if _may_be_unstorable(together):
-        return [i for i, t in enumerate(given) if t is not None and (holds_nul(t) or holds_tiny(t))] or None
-    return None
-
-
-def _may_be_unstorable(text: str) -> bool:
-    """Tell whether a NUL or a tiny number is possible; looking for single characters first is quick."""
-    return ("\\" in text and "\\u0000" in text) or (
-        "-" in text and (("e" in text and "e-" in text) or ("E" in text and "E-" in text))
-    )
-
-
-def _wrong(text: str, settings: Settings) -> str | None:
-    """Return what is wrong with one metadata text, thoroughly."""
-    try:
-        _parse(text)
-    except (msgspec.DecodeError, RecursionError):
-        return "Expected valid JSON text"
-    if len(text) > settings.metadata_bytes_max // 4 and len(text.encode()) > settings.metadata_bytes_max:
-        return f"Expected at most {settings.metadata_bytes_max} bytes"
-    if too_deep(text, settings.metadata_depth_max):
-        return f"Expected at most {settings.metadata_depth_max} levels"
-    return None
-
-
-def too_deep(text: str, depth_max: int) -> bool:
-    """Tell whether valid JSON text nests deeper than `depth_max`; brackets inside strings do not count."""
-    if text.count("[") + text.count("{") <= depth_max:
-        return False
-    steps = np.frombuffer(_outside_strings(text).encode().translate(_STEPS), dtype=np.int8)
-    return bool(np.cumsum(steps, dtype=np.int64).max() > depth_max)
-
-
-def holds_nul(text: str) -> bool:
-    r"""Tell whether valid JSON text escapes a NUL: `\u0000` behind no backslash of its own."""
-    return "\\u0000" in text.replace("\\\\", "")
-
-
-def holds_tiny(text: str) -> bool:
-    """
-    Tell whether valid JSON text holds a number of more decimal places than PostgreSQL is sure to take.
-
-    Decoding refuses too large numbers; a tiny one is rounded there, and would be an error in the table.
-    """
-    return _TINY.search(text) is not None and _TINY.search(_outside_strings(text)) is not None
-
-
-def _outside_strings(text: str) -> str:
-    """Return valid JSON text without what its strings hold; a backslash stands in strings only."""
-    plain = text.replace("\\\\", "").replace('\\"', "")
-    return '"'.join(plain.split('"')[::2])
+    bounds = {"bytes_max": settings.metadata_bytes_max, "depth_max": settings.metadata_depth_max}
+    if not texts or are_plain(texts, **bounds):
+        return
+    for index, text in enumerate(given):
+        if text is not None and (wrong := wrong_document(text, **bounds)) is not None:
+            faults.append(fault(index, "metadataJson", wrong))

@@ -61,13 +61,12 @@ class Rows(msgspec.Struct, frozen=True):
     """
     The rows of one COPY, by column, sorted by session and sequence.
 
-    `table` has SCHEMA; `starts` is where each session's rows begin; `unstorable` lists rows whose payload
-    PostgreSQL cannot hold; `headers` and `batches` are the requests in the same order.
+    `table` has SCHEMA; `starts` is where each session's rows begin; `headers` and `batches` are the requests
+    in the same order.
     """
 
     table: pa.RecordBatch
     starts: Ints
-    unstorable: list[int]
     headers: npt.NDArray[np.void]
     batches: list[Batch]
     backfilled: Flags
@@ -116,14 +115,8 @@ def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
         pa.array(list(chain.from_iterable([batch.payloads for batch in batches])), pa.string()),
     ]
     starts = np.flatnonzero(np.diff(session, prepend=-1))
-    unstorable = [
-        int(first[i]) + index
-        for i, batch in enumerate(batches)
-        if batch.unstorable
-        for index in batch.unstorable
-    ]
     table = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-    return Rows(table, starts, unstorable, headers, batches, backfilled)
+    return Rows(table, starts, headers, batches, backfilled)
 
 
 def _times(us: Ints, mask: Flags | None) -> pa.Array:

@@ -20,10 +20,6 @@ from kernel.settings import Settings
 from sql import named
 
 log = structlog.get_logger(__name__)
-UNSTORABLE: Final = (
-    "22P05",
-    "JSON that PostgreSQL cannot hold: a NUL, or a number of too many decimal places",
-)
 REASON_LENGTH_MAX: Final = 500
 
 
@@ -103,13 +99,11 @@ def _transact(
             message = f"shard {shard}: offset is no longer {epoch}-{before}"
             raise FencedError(message)
         if rows is not None:
-            letters = [Letter(index, *UNSTORABLE) for index in rows.unstorable]
-            pieces = without(rows.table, rows.unstorable)
             if bisect_max is None:
-                for _, piece in pieces:
-                    copy(cursor, piece)
+                copy(cursor, rows.table)
+                letters = []
             else:
-                letters += _bisect(conn, cursor, pieces, bisect_max)
+                letters = _bisect(conn, cursor, [(0, rows.table)], bisect_max)
             stored = rows.table.num_rows - len(letters)
             _write_letters(cursor, rows, letters, shard, epoch, chunk.last)
             _advance(cursor, rows, [letter.index for letter in letters])
@@ -118,16 +112,6 @@ def _transact(
     for letter in letters if rows is not None else ():
         DEAD_LETTERS.labels(shard, letter.sqlstate).inc()
     return stored
-
-
-def without(table: pa.RecordBatch, left_out: list[int]) -> list[tuple[int, pa.RecordBatch]]:
-    """Return the table as (first index, slice) around the rows left out."""
-    pieces, start = [], 0
-    for stop in [*sorted(left_out), table.num_rows]:
-        if stop > start:
-            pieces.append((start, table.slice(start, stop - start)))
-        start = stop + 1
-    return pieces
 
 
 def copy(cursor: psycopg.RawCursor[Any], table: pa.RecordBatch) -> None:

@@ -36,8 +36,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `types` and `severities` hold one byte an event; `client_us` eight (little-endian microseconds since 1970,
     NO_TIME where the client sent none). `sequences` is the first clientSequence where they are dense, a list
-    where they are not, None without a client. `unstorable` lists events whose text PostgreSQL cannot hold (a
-    NUL in JSON): accepted, and meant for the dead-letter table. `effective_us` is set by our own sweeps, for
+    where they are not, None without a client. `effective_us` is set by our own sweeps, for
     events of the past.
     """
 
@@ -49,7 +48,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     client_us: bytes
     payloads: list[str | None]
     names: list[str | None] | None = None
-    unstorable: list[int] | None = None
+    unstorable: list[int] | None = None  # what an older release's tiers said; nobody reads it any more
     effective_us: int | None = None
 
 

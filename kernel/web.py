@@ -35,6 +35,7 @@ from kernel.errors import (
 from kernel.networks import Networks, networks_of
 from kernel.runtime import HTTP_REQUESTS, HTTP_SECONDS
 from kernel.settings import Settings
+from kernel.values import wrong_text
 
 T = TypeVar("T")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -88,12 +89,17 @@ def send_json(
     headers: dict[str, str] | None = None,
     content_type: str = "application/json",
 ) -> web.Response:
-    """Return a JSON response; structs, UUIDs and datetimes are written as the documents show them."""
+    """
+    Return a JSON response; structs, UUIDs and datetimes are written as the documents show them, bytes are
+    stored JSON and stand in it as they are.
+    """
     body = orjson.dumps(payload, default=_builtins, option=orjson.OPT_UTC_Z | orjson.OPT_NAIVE_UTC)
     return web.Response(body=body, status=status, headers=headers, content_type=content_type)
 
 
 def _builtins(value: object) -> object:
+    if isinstance(value, bytes):
+        return orjson.Fragment(value)
     return msgspec.to_builtins(value, builtin_types=(bytes,))
 
 
@@ -276,6 +282,11 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
 def decode_query(request: web.Request, query: type[T]) -> T:
     """Return the query string as a struct; unknown and repeated names are refused."""
     raw = dict(request.query)
+    for name, value in raw.items():
+        if (wrong := wrong_text(name + value)) is not None:
+            raise InvalidInputError(
+                "A query parameter is not allowed.", errors=[{"path": "query", "message": wrong}]
+            )
     if len(raw) != len(request.query):
         raise InvalidInputError("A query parameter stands twice.", errors=[])
     try:

@@ -13,7 +13,7 @@ INSERT INTO exams (id, organisation_id, creator_id, title, description, subject,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8::float8, $9, $10::float8, $11, $12, $13::text::jsonb, $14, $15)
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata, created_at, evaluation_version_id, archived_at;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
 
 -- name: set_published
 -- $1 exam_id uuid, $2 is_published boolean, $3 at timestamptz. The first publication's time is kept.
@@ -22,13 +22,13 @@ SET is_published = $2, published_at = CASE WHEN $2 THEN coalesce(published_at, $
 WHERE id = $1
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata, created_at, evaluation_version_id, archived_at;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
 
 -- name: hold_exam
 -- $1 exam_id uuid. The caller has checked that it is theirs to edit.
 SELECT id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
        passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-       metadata, created_at, evaluation_version_id, archived_at
+       metadata::json AS metadata, created_at, evaluation_version_id, archived_at
 FROM exams
 WHERE id = $1
 FOR UPDATE;
@@ -39,16 +39,16 @@ SELECT EXISTS (SELECT FROM exam_attempts WHERE exam_id = $1);
 
 -- name: update_exam
 -- $1 exam_id uuid, $2 title, $3 description, $4 subject, $5 topic, $6 max_score float8, $7 duration_minutes,
--- $8 passing_score float8, $9 enable_monitoring, $10 enable_integrity_analysis, $11 metadata as JSON text,
+-- $8 passing_score float8, $9 enable_monitoring, $10 enable_integrity_analysis, $11 metadata as JSON text or null: null leaves as it is,
 -- $12 evaluation_version_id uuid or null
 UPDATE exams
 SET title = $2, description = $3, subject = $4, topic = $5, max_score = $6::float8, duration_minutes = $7,
-    passing_score = $8::float8, enable_monitoring = $9, enable_integrity_analysis = $10, metadata = $11::text::jsonb,
+    passing_score = $8::float8, enable_monitoring = $9, enable_integrity_analysis = $10, metadata = coalesce($11::text::jsonb, metadata),
     evaluation_version_id = $12
 WHERE id = $1
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata, created_at, evaluation_version_id, archived_at;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
 
 -- name: archive_exam
 -- $1 exam_id uuid, $2 at timestamptz. It takes no new attempts; archiving again keeps the first time.
@@ -57,13 +57,13 @@ SET is_published = false, archived_at = coalesce(archived_at, $2)
 WHERE id = $1
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata, created_at, evaluation_version_id, archived_at;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
 
 -- name: list_exams
 -- $1 organisation uuid, $2 user_id uuid, $3 whole_organisation boolean, $4 archived too boolean, $5 before uuid or null, $6 limit
 SELECT e.id, e.creator_id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.is_published, e.published_at, e.enable_monitoring,
-       e.enable_integrity_analysis, e.metadata, e.created_at, e.evaluation_version_id, e.archived_at
+       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at
 FROM exams e
 WHERE e.organisation_id = $1 AND ($3 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = $2))
   AND ($4 OR e.archived_at IS NULL) AND ($5::uuid IS NULL OR e.id < $5)
@@ -74,7 +74,7 @@ LIMIT $6;
 -- $1 exam_id uuid, $2 organisation uuid, $3 user_id uuid, $4 whole_organisation boolean
 SELECT e.id, e.creator_id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.is_published, e.published_at, e.enable_monitoring,
-       e.enable_integrity_analysis, e.metadata, e.created_at, e.evaluation_version_id, e.archived_at
+       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at
 FROM exams e
 WHERE e.id = $1 AND e.organisation_id = $2
   AND ($4 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = $3));

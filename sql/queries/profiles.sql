@@ -2,7 +2,8 @@
 
 -- name: fetch_profile
 -- $1 user_id uuid, $2 organisation uuid. Inactive people are not found. Scores and risk stay with staff (spec.md, decision 6).
-SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.is_verified, u.last_login, u.created_at, u.metadata,
+SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.is_verified, u.last_login, u.created_at,
+       u.metadata::json AS metadata,
        coalesce(s.enrollment_id, '') AS enrollment_id, coalesce(s.cohort, '') AS cohort,
        coalesce(t.title, '') AS title, coalesce(t.department, '') AS department
 FROM users u

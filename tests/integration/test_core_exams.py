@@ -57,7 +57,7 @@ async def test_an_impossible_exam_is_refused_and_its_fault_is_named(
         ({"max_score": 10, "passing_score": 11}, "passing_score"),
         ({"max_score": 1e12}, "max_score"),
         ({"metadata": {"long": "x" * 70_000}}, "metadata"),
-        ({"metadata": {"nul": "\x00"}}, "body"),
+        ({"metadata": {"nul": "\x00"}}, "metadata.nul"),
     ]
     async with core_api(database, database_as) as api:
         for change, path in cases:
