@@ -21,6 +21,10 @@ from kernel.web import SETTINGS, Route, decode_query, send_json
 CHECKER: Final = web.AppKey("checker", PasswordChecker)
 
 
+def _origin(request: web.Request) -> Origin:
+    return Origin(address=address_of(request), user_agent=request.headers.get("User-Agent"))
+
+
 async def register(request: web.Request) -> web.Response:
     """Register as a student. The answer does not tell whether the e-mail address was known."""
     command = await read_json(request, accounts.Register)
@@ -48,7 +52,7 @@ async def login(request: web.Request) -> web.Response:
         keyring=app[KEYRING],
         settings=app[SETTINGS],
         limits=app[LIMITS],
-        origin=Origin(address=address_of(request), user_agent=request.headers.get("User-Agent")),
+        origin=_origin(request),
         now=datetime.now(UTC),
     )
     return send_json(signed_in)
@@ -90,12 +94,22 @@ async def logout(request: web.Request) -> web.Response:
 
 
 async def launch(request: web.Request) -> web.Response:
-    """Open an attempt with a launch link's token, once. A second use is a 409, an expired link a 401."""
+    """
+    Open an attempt with a launch link's token, once. A second use is a 409, an expired or void link a 401.
+
+    Until a moment after the first use, the same browser at the same address gets the same sign-in again: a
+    reply that got lost shuts nobody out.
+    """
     command = await read_json(request, launches.Launch)
     app = request.app
     async with system_connection(app[POOL]) as conn:
         launched = await launches.launch(
-            conn, command, keyring=app[KEYRING], settings=app[SETTINGS], now=datetime.now(UTC)
+            conn,
+            command,
+            keyring=app[KEYRING],
+            settings=app[SETTINGS],
+            origin=_origin(request),
+            now=datetime.now(UTC),
         )
     return send_json(launched)
 

@@ -25,7 +25,10 @@ KEYRING: Final = web.AppKey("keyring", Keyring)
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody who may do an action, and to whose rows; by which token, of which sign-in."""
+    """
+    Somebody who may do an action, and to whose rows; by which token, of which sign-in. `exam_id` is set where
+    the sign-in came from a launch link: nothing of another exam exists for it.
+    """
 
     user_id: UUID
     organisation_id: UUID
@@ -34,6 +37,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     scope: Scope
     token_id: str = ""
     login_id: UUID | None = None
+    exam_id: UUID | None = None
 
     @property
     def sees_organisation(self) -> bool:
@@ -49,13 +53,14 @@ def actor_for(claims: Claims, action: Action) -> Actor:
     Return the actor of a verified token for one action.
 
     Raises:
-        ForbiddenError: the role has no entry for the action.
+        ForbiddenError: the role has no entry for the action, or the token is for sitting an exam alone.
         NotAuthenticatedError: the token names no person.
     """
-    scope = scope_of(claims.role, action)
+    scope = scope_of(claims.role, action, bound=claims.exam_id is not None)
     try:
         user_id, organisation_id = UUID(claims.user_id), UUID(claims.org)
         login_id = None if claims.login is None else UUID(claims.login)
+        exam_id = None if claims.exam_id is None else UUID(claims.exam_id)
     except ValueError as error:
         raise NotAuthenticatedError("The token is not valid.") from error
     return Actor(
@@ -66,6 +71,7 @@ def actor_for(claims: Claims, action: Action) -> Actor:
         scope=scope,
         token_id=claims.jti,
         login_id=login_id,
+        exam_id=exam_id,
     )
 
 

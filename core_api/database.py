@@ -84,7 +84,8 @@ async def connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
     What it was told is forgotten when it is given back: the pool resets every setting.
     """
     async with _borrowed(pool) as conn:
-        await _ask_as(conn, view_of(actor), str(actor.user_id), str(actor.organisation_id))
+        bound = "" if actor.exam_id is None else str(actor.exam_id)
+        await _ask_as(conn, view_of(actor), str(actor.user_id), str(actor.organisation_id), bound)
         yield conn
 
 
@@ -100,11 +101,11 @@ async def system_connection(pool: Pool) -> AsyncIterator[Connection]:
 
 async def ask_as_system(conn: Connection) -> None:
     """Let a connection that is nobody's see every row, until it is closed or given back."""
-    await _ask_as(conn, View.system, "", "")
+    await _ask_as(conn, View.system, "", "", "")
 
 
-async def _ask_as(conn: Connection, view: View, user_id: str, organisation_id: str) -> None:
-    await conn.execute(ASKING["ask_as"], view, user_id, organisation_id)
+async def _ask_as(conn: Connection, view: View, user_id: str, organisation_id: str, exam_id: str) -> None:
+    await conn.execute(ASKING["ask_as"], view, user_id, organisation_id, exam_id)
 
 
 @asynccontextmanager

@@ -1,31 +1,41 @@
 """
 Launch links: an attempt opened without a password, once per link (spec.md A-7).
+
+A link is a signed token. What it opens is good for its exam alone; it reaches only whom the exam reaches; and
+it is worth something only while its candidate and its issuer stand as they did when it was made.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Annotated, Final
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
 from msgspec import Meta
+from uuid_utils.compat import uuid7
 
 from core_api import attempts, exams, ledger, sign_ins
 from core_api.accounts import Email
-from core_api.actors import Actor, actor_for
+from core_api.actors import Actor
 from core_api.attempts import Attempt
 from core_api.database import Connection, Pool, connection
-from core_api.logins import Access, signed, user_of
-from kernel.access import Action
+from core_api.logins import Access, User, signed, user_of
+from core_api.sign_ins import Origin
+from kernel.access import Action, scope_of
 from kernel.errors import ConflictError, InvalidInputError, NotAuthenticatedError
 from kernel.events import Role
+from kernel.runtime import LAUNCHES_REPEATED, LAUNCHES_REPLAYED
 from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring, new_claims
 from sql import named
 
-QUERIES: Final = named("accounts")
+QUERIES: Final = named("launches")
+LOGINS: Final = named("logins")
 LINKS_MAX: Final = 10_000
+RECORDED_MAX: Final = 1000  # candidates in one event of the ledger
+FAULTS_MAX: Final = 100
 TOKEN_LENGTH_MAX: Final = 4096
 
 
@@ -66,41 +76,135 @@ class Links(msgspec.Struct, frozen=True, kw_only=True):
     links: list[Link]
 
 
+class _Link(msgspec.Struct, frozen=True, kw_only=True):
+    """What a genuine launch token says."""
+
+    jti: UUID
+    student_id: UUID
+    organisation_id: UUID
+    exam_id: UUID
+    issuer_id: UUID
+    standing: int
+    issuer_standing: int
+    expires_at: datetime
+
+
+def _link_of(claims: Claims) -> _Link:
+    """Return the link of verified claims; raises NotAuthenticatedError where they lack something."""
+    try:
+        return _Link(
+            jti=UUID(claims.jti),
+            student_id=UUID(claims.user_id),
+            organisation_id=UUID(claims.org),
+            exam_id=UUID(claims.exam_id or ""),
+            issuer_id=UUID(claims.issuer or ""),
+            standing=claims.standing,
+            issuer_standing=claims.issuer_standing,
+            expires_at=datetime.fromtimestamp(claims.exp, UTC),
+        )
+    except ValueError as error:
+        raise NotAuthenticatedError("The launch link is not valid.") from error
+
+
 async def launch(
-    conn: Connection, command: Launch, *, keyring: Keyring, settings: Settings, now: datetime
+    conn: Connection, command: Launch, *, keyring: Keyring, settings: Settings, origin: Origin, now: datetime
 ) -> Launched:
     """
-    Exchange a launch link for an access token and the candidate's attempt, started unless it runs already.
+    Exchange a launch link for an access token that is good for its exam alone, and the candidate's attempt,
+    started unless it runs already.
+
+    Who asks again within a short grace, from the same address with the same browser, gets the same sign-in:
+    the reply may have got lost. Any later use is refused and, once a link, on the ledger.
 
     Raises:
-        NotAuthenticatedError: not a genuine, unexpired link, or its candidate's account is closed.
+        NotAuthenticatedError: not a genuine, unexpired link; its candidate or its issuer was locked or given
+            another role since, or the issuer may not edit the exam any more.
         ConflictError: the link was used before, or the attempt is over.
-        NotFoundError: the exam is not open; the link stays unused.
+        NotFoundError: the exam is not open to the candidate; the link stays unused.
     """
-    claims = keyring.verify(command.token, audience=Audience.launch, now=now)
-    if claims.exam_id is None:
-        raise NotAuthenticatedError("The launch link is not valid.")
-    actor = actor_for(claims, Action.attempt_start)
-    exam_id, jti = UUID(claims.exam_id), UUID(claims.jti)
+    link = _link_of(keyring.verify(command.token, audience=Audience.launch, now=now))
     async with conn.transaction():
-        row = await conn.fetchrow(QUERIES["fetch_user"], actor.user_id, actor.organisation_id)
-        if row is None or row["role"] != actor.role:
+        row = await conn.fetchrow(
+            QUERIES["hold_link"],
+            link.student_id,
+            link.standing,
+            link.organisation_id,
+            link.exam_id,
+            link.issuer_id,
+            link.issuer_standing,
+        )
+        if row is None:
             raise NotAuthenticatedError("The launch link is not valid.")
-        expires_at = now + timedelta(seconds=claims.exp - now.timestamp())
-        if (
-            await conn.fetchval(QUERIES["use_launch_link"], jti, actor.user_id, exam_id, now, expires_at)
-            is None
-        ):
-            raise ConflictError("The launch link was used before; ask for a new one.")
-        attempt = (await attempts.start(conn, actor, exam_id, now=now)).attempt
-        detail = {"attempt_id": str(attempt.attempt_id)}
-        await sign_ins.record(conn, "auth.launched", user_of(row), now=now, detail=detail)
+        user, generation = user_of(row), row["token_generation"]
+        login_id, repeated = await _sign_in(conn, link, origin=origin, settings=settings, now=now)
+        if login_id is not None:
+            actor = _actor_of(link, user, login_id)
+            attempt = (await attempts.start(conn, actor, link.exam_id, now=now)).attempt
+            detail = {**_trail(link), "attempt_id": str(attempt.attempt_id), "repeated": repeated}
+            await sign_ins.record(conn, "auth.launched", user, now=now, origin=origin, detail=detail)
+        elif await conn.fetchval(QUERIES["note_replay"], link.jti, now) is not None:
+            await sign_ins.record(
+                conn, "auth.launch_refused", user, now=now, origin=origin, detail=_trail(link)
+            )
+    if login_id is None:
+        LAUNCHES_REPLAYED.inc()
+        raise ConflictError("The launch link was used before; ask for a new one.")
+    if repeated:
+        LAUNCHES_REPEATED.inc()
     return Launched(
-        **signed(user_of(row), keyring, settings, now, generation=row["token_generation"]),
+        **signed(
+            user, keyring, settings, now, generation=generation, login_id=login_id, exam_id=link.exam_id
+        ),
         attempt_id=attempt.attempt_id,
-        exam_id=exam_id,
+        exam_id=link.exam_id,
         attempt=attempt,
     )
+
+
+async def _sign_in(
+    conn: Connection, link: _Link, *, origin: Origin, settings: Settings, now: datetime
+) -> tuple[UUID | None, bool]:
+    """Return the sign-in that the link gives, and whether it gave it before; None where it gives none."""
+    login_id, expires_at = uuid7(), now + timedelta(seconds=settings.access_token_s)
+    agent = hashlib.sha256((origin.user_agent or "").encode(errors="replace")).digest()
+    first = await conn.fetchval(
+        QUERIES["use_link"],
+        link.jti,
+        link.student_id,
+        link.exam_id,
+        now,
+        link.expires_at,
+        login_id,
+        origin.address,
+        agent,
+    )
+    if first is not None:
+        await conn.execute(
+            LOGINS["insert_login"], login_id, link.student_id, now, expires_at, link.exam_id, link.issuer_id
+        )
+        return login_id, False
+    since = now - timedelta(seconds=settings.launch_grace_s)
+    again: UUID | None = await conn.fetchval(
+        QUERIES["use_link_again"], link.jti, since, origin.address, agent, settings.launch_uses_max, now
+    )
+    return again, again is not None
+
+
+def _actor_of(link: _Link, user: User, login_id: UUID) -> Actor:
+    return Actor(
+        user_id=link.student_id,
+        organisation_id=link.organisation_id,
+        email=user.email,
+        role=Role.student,
+        scope=scope_of(Role.student, Action.attempt_start, bound=True),
+        login_id=login_id,
+        exam_id=link.exam_id,
+    )
+
+
+def _trail(link: _Link) -> dict[str, Any]:
+    """Return what the ledger says of a link wherever it comes up."""
+    return {"link_id": str(link.jti), "exam_id": str(link.exam_id), "issuer_id": str(link.issuer_id)}
 
 
 async def create_links(
@@ -114,41 +218,65 @@ async def create_links(
     now: datetime,
 ) -> Links:
     """
-    Return a fresh launch link for each student named.
+    Return a fresh launch link for each student named; the ledger names them and the caller.
 
     Raises:
         NotFoundError: the exam is not visible to the caller.
         ForbiddenError: it is, and they may not edit it.
-        InvalidInputError: nobody named, too many, or somebody is no active student of the organisation.
+        InvalidInputError: nobody named, too many, or somebody is no active student of the organisation, or
+            the exam does not reach them.
     """
     if not 0 < len(command.student_ids) + len(command.emails) <= LINKS_MAX:
         raise InvalidInputError(
             f"Name 1 to {LINKS_MAX} students.",
             errors=[{"path": "student_ids", "message": f"1 to {LINKS_MAX} in all"}],
         )
-    async with connection(pool, actor) as conn:
+    expires_at = now + timedelta(seconds=settings.launch_link_s)
+    async with connection(pool, actor) as conn, conn.transaction():
         await exams.require_editable(conn, actor, exam_id)
-        students = await _students(conn, actor, command)
-        detail = {"links": len(students)}
-        await ledger.act(conn, actor, "launch_links.created", exam_id, now=now, of="exam", detail=detail)
+        students = await _students(conn, actor, exam_id, command)
+        issuer_standing = await conn.fetchval(QUERIES["fetch_standing"], actor.user_id)
+        await ledger.append_all(conn, _created(actor, exam_id, students, expires_at=expires_at, now=now))
     claims = [
         new_claims(
-            user_id=str(student_id),
-            email=email,
+            user_id=str(each.id),
+            email=each.email,
             role=Role.student,
             org=str(actor.organisation_id),
             now=now,
             life_s=settings.launch_link_s,
             audience=Audience.launch,
             exam_id=str(exam_id),
+            issuer=str(actor.user_id),
+            standing=each.standing,
+            issuer_standing=issuer_standing,
         )
-        for student_id, email in students
+        for each in students
     ]
     return Links(
         exam_id=exam_id,
-        expires_at=now + timedelta(seconds=settings.launch_link_s),
+        expires_at=expires_at,
         links=await asyncio.to_thread(_sign_links, keyring, claims),
     )
+
+
+def _created(
+    actor: Actor, exam_id: UUID, students: Sequence["_Candidate"], *, expires_at: datetime, now: datetime
+) -> list[ledger.Entry]:
+    """Return what the ledger says of new links: for whom, in events of a thousand."""
+    pages = [students[first : first + RECORDED_MAX] for first in range(0, len(students), RECORDED_MAX)]
+    return [
+        ledger.by(
+            actor,
+            "launch_links.created",
+            "exam",
+            exam_id,
+            now=now,
+            subject_id=students[0].id if len(students) == 1 else None,
+            detail={"student_ids": [str(each.id) for each in page], "expires_at": expires_at.isoformat()},
+        )
+        for page in pages
+    ]
 
 
 def _sign_links(keyring: Keyring, claims: Sequence[Claims]) -> list[Link]:
@@ -157,22 +285,39 @@ def _sign_links(keyring: Keyring, claims: Sequence[Claims]) -> list[Link]:
     ]
 
 
-async def _students(conn: Connection, actor: Actor, command: LinkRequest) -> list[tuple[UUID, str]]:
+class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody whom the exam may reach, and how they stand."""
+
+    id: UUID
+    email: str
+    standing: int
+    is_reached: bool
+
+
+async def _students(conn: Connection, actor: Actor, exam_id: UUID, command: LinkRequest) -> list[_Candidate]:
     """
-    Return (id, e-mail) of everybody named, once each, in order; every unknown one is an error with its path.
+    Return everybody named, once each, in order; everybody unknown, or not reached by the exam, is an error
+    with its path.
     """
     emails = [email.lower() for email in command.emails]
-    rows = await conn.fetch(QUERIES["find_students"], actor.organisation_id, command.student_ids, emails)
-    by_id = {row["id"]: (row["id"], row["email"]) for row in rows}
-    by_email = {row["email"].lower(): (row["id"], row["email"]) for row in rows}
+    rows = await conn.fetch(
+        QUERIES["list_candidates"], actor.organisation_id, command.student_ids, emails, exam_id
+    )
+    found = [_Candidate(**row) for row in rows]
+    by_id = {each.id: each for each in found}
+    by_email = {each.email.lower(): each for each in found}
     named_students = [
         *((f"student_ids[{n}]", by_id.get(student_id)) for n, student_id in enumerate(command.student_ids)),
         *((f"emails[{n}]", by_email.get(email)) for n, email in enumerate(emails)),
     ]
-    unknown = [path for path, student in named_students if student is None]
-    if unknown:
+    faults = [
+        {"path": path, "message": "unknown student" if student is None else "the exam does not reach them"}
+        for path, student in named_students
+        if student is None or not student.is_reached
+    ]
+    if faults:
         raise InvalidInputError(
-            "Some are no active students of the organisation.",
-            errors=[{"path": path, "message": "unknown student"} for path in unknown[:100]],
+            "Some are no active students of the organisation, or the exam does not reach them.",
+            errors=faults[:FAULTS_MAX],
         )
-    return list(dict.fromkeys(student for _, student in named_students if student is not None))
+    return list({each.id: each for _, each in named_students if each is not None}.values())

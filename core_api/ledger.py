@@ -67,7 +67,7 @@ def by(
         aggregate_id: its id, of any kind.
         now: when.
         subject_id: whom it is about; a candidate may fetch the proof of `CANDIDATE_KINDS` about themselves.
-        detail: ids and facts, JSON.
+        detail: ids and facts, JSON; with `by_link` where the sign-in came from a launch link.
         personal: what is to be erasable.
     """
     return Entry(
@@ -79,7 +79,7 @@ def by(
         actor_id=actor.user_id,
         actor_role=actor.role.value,
         subject_id=subject_id,
-        detail=detail or {},
+        detail=dict(detail or {}) | ({} if actor.exam_id is None else {"by_link": True}),
         personal=personal or {},
     )
 

@@ -25,7 +25,7 @@ from core_api import ledger, sign_ins
 from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection, system_connection
 from core_api.revoking import record, sign_out_everywhere
-from kernel.errors import ConflictError, NotAuthenticatedError, RateLimitedError
+from kernel.errors import ConflictError, ForbiddenError, NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
 from kernel.revocation import Revocation, Revocations
 from kernel.runtime import REFRESH_REUSED
@@ -106,8 +106,11 @@ def signed(
     *,
     generation: int,
     login_id: UUID | None = None,
+    exam_id: UUID | None = None,
 ) -> dict[str, Any]:
-    """Return the fields of `Access` for somebody whose sign-in was verified."""
+    """
+    Return the fields of `Access` for somebody whose sign-in was verified; with an exam, good for that alone.
+    """
     claims = new_claims(
         user_id=str(user.id),
         email=user.email,
@@ -116,6 +119,7 @@ def signed(
         now=now,
         life_s=settings.access_token_s,
         login=None if login_id is None else str(login_id),
+        exam_id=None if exam_id is None else str(exam_id),
         generation=generation,
     )
     return {
@@ -133,7 +137,7 @@ async def begin(
     login_id = uuid7()
     expires_at = now + timedelta(seconds=settings.refresh_token_s)
     await conn.execute(QUERIES["delete_old_logins"], user.id, now, settings.logins_max - 1)
-    await conn.execute(QUERIES["insert_login"], login_id, user.id, now, expires_at)
+    await conn.execute(QUERIES["insert_login"], login_id, user.id, now, expires_at, None, None)
     token = await _add_token(conn, login_id, None, now, expires_at)
     return SignedIn(
         **signed(user, keyring, settings, now, generation=generation, login_id=login_id),
@@ -240,7 +244,14 @@ async def sign_out(
     settings: Settings,
     now: datetime,
 ) -> SignedOut:
-    """End the caller's sign-in, or all of them; a token that came without a sign-in is taken back alone."""
+    """
+    End the caller's sign-in, or all of them; a token that came without a sign-in is taken back alone.
+
+    Raises:
+        ForbiddenError: a sign-in that is bound to an exam would end others.
+    """
+    if command.everywhere and actor.exam_id is not None:
+        raise ForbiddenError("A launch link's sign-in ends itself alone.")
     async with connection(pool, actor) as conn, conn.transaction():
         if command.everywhere:
             taken = await sign_out_everywhere(conn, actor.user_id, settings=settings, now=now)

@@ -24,6 +24,7 @@ from kernel.settings import Settings
 from sql import named
 
 QUERIES: Final = named("logins")
+LAUNCHES: Final = named("launches")
 THROTTLE: Final = named("throttle")
 SWEEP_S: Final = 30.0
 RETRY_S: Final = 1.0
@@ -51,6 +52,18 @@ async def sign_out_everywhere(
     return await record(conn, user_id, before(generation), life_s=settings.access_token_s, now=now)
 
 
+async def end_launched_by(
+    conn: Connection, issuer_id: UUID, *, settings: Settings, now: datetime
+) -> list[Revocation]:
+    """
+    End every sign-in that came from somebody's launch links, in the caller's transaction; publish the result
+    after the commit.
+    """
+    expires_at = now + timedelta(seconds=settings.access_token_s)
+    rows = await conn.fetch(LAUNCHES["end_launched_by"], issuer_id, now, expires_at)
+    return [Revocation(str(row["user_id"]), row["mark"], int(expires_at.timestamp()) + 1) for row in rows]
+
+
 async def tell(pool: Pool, revocations: Revocations, *, since: datetime, now: datetime) -> int:
     """
     Publish again what was taken back since, and return how many; what is known already changes nothing.
@@ -69,9 +82,13 @@ async def tell(pool: Pool, revocations: Revocations, *, since: datetime, now: da
 
 
 async def sweep(pool: Pool, *, window_s: int, now: datetime) -> None:
-    """Delete what no longer matters: revocations of dead tokens, windows of failed sign-ins that are over."""
+    """
+    Delete what no longer matters: revocations of dead tokens, uses of dead links, windows of failed sign-ins
+    that are over.
+    """
     async with system_connection(pool) as conn:
         await conn.execute(QUERIES["delete_expired_revocations"], now)
+        await conn.execute(LAUNCHES["delete_expired_uses"], now)
         await conn.execute(THROTTLE["delete_old_attempts"], now - timedelta(seconds=window_s))
         await conn.execute(THROTTLE["delete_old_networks"], now - MINUTE)
 

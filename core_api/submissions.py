@@ -134,7 +134,10 @@ async def _submit(
     in_time = now < attempt["expires_at"]
     if in_time and command.answers:
         await answers.store(conn, attempt, command.answers, now=now)
-    receipt = await finalise(conn, attempt, "candidate" if in_time else "expiry", request, now=now)
+    by_link = actor.exam_id is not None
+    receipt = await finalise(
+        conn, attempt, "candidate" if in_time else "expiry", request, by_link=by_link, now=now
+    )
     return None if receipt is None else Finalised(receipt=receipt, created=True)
 
 
@@ -165,6 +168,7 @@ async def finalise(
     submitted_by: SubmittedBy,
     request: Request | None,
     *,
+    by_link: bool = False,
     now: datetime,
 ) -> Receipt | None:
     """
@@ -175,6 +179,7 @@ async def finalise(
         attempt: a running attempt's row of `hold_attempt`.
         submitted_by: with `expiry` and nothing saved, the attempt is abandoned and None comes back.
         request: the hand-in; None from the sweep.
+        by_link: whether the hand-in's sign-in came from a launch link.
         now: becomes `finalised_at`.
     """
     assert attempt["status"] == AttemptStatus.in_progress, "an outcome is written once"
@@ -196,7 +201,9 @@ async def finalise(
     content = _content(submission_id, attempt, submitted_by, snapshot, key.items, saved, now)
     digest = hashlib.sha256(content).digest()
     actor_id = attempt["student_id"] if submitted_by == "candidate" else None
-    payload = {"attempt_id": str(attempt["id"]), "content_sha256": digest.hex()}
+    payload: dict[str, Any] = {"attempt_id": str(attempt["id"]), "content_sha256": digest.hex()}
+    if by_link:
+        payload["by_link"] = True
     event_id = await _record(conn, attempt, "submission.finalised", submission_id, actor_id, payload, now)
     await conn.execute(
         QUERIES["insert_submission"],

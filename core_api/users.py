@@ -20,7 +20,7 @@ from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection
 from core_api.ledger import Personal
 from core_api.passwords import PasswordChecker
-from core_api.revoking import sign_out_everywhere
+from core_api.revoking import end_launched_by, sign_out_everywhere
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.events import Role
@@ -190,6 +190,8 @@ async def set_active(
     """
     Lock a person out at once, or let them sign in again; doing so twice changes nothing.
 
+    With a lock fall the launch links that they made, and the sign-ins that came from these.
+
     Raises:
         NotFoundError: not of the organisation.
         ConflictError: they are its last active admin.
@@ -201,6 +203,7 @@ async def set_active(
             if not active:
                 await _keep_an_admin(conn, actor, user_id, Role(held["role"]))
                 taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
+                taken += await end_launched_by(conn, user_id, settings=settings, now=now)
             await conn.execute(QUERIES["set_active"], user_id, active)
             kind = "user.locked" if not active else _unlocked(held)
             await ledger.act(conn, actor, kind, user_id, now=now, subject_id=user_id)
@@ -220,7 +223,7 @@ async def set_role(
     now: datetime,
 ) -> ManagedUser:
     """
-    Give a person another role; what they signed in as before holds no longer.
+    Give a person another role; what they signed in as before holds no longer, nor what they let others.
 
     Raises:
         NotFoundError: not of the organisation.
@@ -245,6 +248,7 @@ async def set_role(
                 conn, actor, "user.role_changed", user_id, now=now, subject_id=user_id, detail=detail
             )
             taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
+            taken += await end_launched_by(conn, user_id, settings=settings, now=now)
         user = await fetch(conn, actor, user_id)
     await revocations.publish(taken)
     return user

@@ -16,7 +16,7 @@
 --   {vN}:shard         hash    epoch   the open epoch
 --                              stored  counter up to which PostgreSQL has committed, in that epoch
 --   {vN}:s:<session>   hash    e epoch in which this hash was built (another one: absent) | st status 1 2 3
---                              own candidate | org organisation | seq last sequence | last server time us, never falls
+--                              own candidate | org organisation | ex exam | seq last sequence | last server time us, never falls
 --                              tat theoretical arrival time us (rate limit, GCRA) | vio violations
 --                              off server minus client clock us | end us | fin 1 when the end entry is written
 --                              lc counter of the last append | mc, mq a counter and its sequence, waiting to be stored
@@ -130,7 +130,8 @@ end
 --       6 candidate ('' for a service)  7 organisation  8 violations  9 live heartbeat's client time us ('' for none)
 --       10 latest client time us in the batch ('' when an event has none)  11 us an event costs  12 us of burst
 --       13 late window us  14 ranges kept at most  15 idempotency window s ('' for no key)  16 digest of the body  17 batch
---       18 client instances of a session at most      (ingest/stream.py writes them: AppendArguments)
+--       18 client instances of a session at most  19 exam that the sender is bound to ('' for none)
+--       (ingest/stream.py writes them: AppendArguments)
 -- Reply {word, …}:
 --   ok      first sequence, server time us, violations, stored sequence, received ranges, late
 --   dup     located appends, violations, stored sequence, received ranges        (clientSequence)
@@ -143,9 +144,10 @@ local function append(keys, args)
   local client, who = args[4], args[6] == '' and 's' or 'c'
   local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'tat', 'vio', 'off', 'end', 'lc', 'mc',
     'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc', 't' .. who, 'g' .. who,
-    'e' .. who)
-  if s[1] ~= args[1] then return { 'absent' } end
+    'e' .. who, 'ex')
+  if s[1] ~= args[1] or not s[21] then return { 'absent' } end
   if args[6] ~= '' and s[3] ~= args[6] or s[4] ~= args[7] then return { 'foreign' } end
+  if args[19] ~= '' and s[21] ~= args[19] then return { 'foreign' } end
 
   local stored = tonumber(shard[2])
   local seq, violations = tonumber(s[5]), tonumber(s[8])
@@ -242,18 +244,22 @@ end
 -- KEYS  session, shard
 -- ARGV  1 epoch  2 status  3 candidate  4 organisation  5 last sequence  6 last server time us  7 violations
 --       8 clock offset us ('' for none)  9 end us ('' for none)  10 1 when its end entry was stored
---       11 seconds until the hash of an ended session may go  12 last heartbeat, or the start us  13… client, ranges, …
+--       11 seconds until the hash of an ended session may go  12 last heartbeat, or the start us  13 exam
+--       14… client, ranges, …
 local function restore(keys, args)
   if redis.call('HGET', keys[2], 'epoch') ~= args[1] then return { 'stale' } end
-  if redis.call('HGET', keys[1], 'e') == args[1] then return { 'ok' } end
+  if redis.call('HGET', keys[1], 'e') == args[1] then
+    redis.call('HSETNX', keys[1], 'ex', args[13]) -- an older tier does not know it
+    return { 'ok' }
+  end
   redis.call('DEL', keys[1])
   local fields = { 'e', args[1], 'st', args[2], 'own', args[3], 'org', args[4], 'seq', args[5], 'last', args[6],
-    'vio', args[7], 'sq', args[5], 'tat', '0', 'nc', text((#args - 12) / 2),
-    'tc', args[12], 'ts', args[12] }
+    'vio', args[7], 'sq', args[5], 'tat', '0', 'nc', text((#args - 13) / 2),
+    'ex', args[13], 'tc', args[12], 'ts', args[12] }
   if args[8] ~= '' then fields[#fields + 1] = 'off'; fields[#fields + 1] = args[8] end
   if args[9] ~= '' then fields[#fields + 1] = 'end'; fields[#fields + 1] = args[9] end
   if args[10] == '1' then fields[#fields + 1] = 'fin'; fields[#fields + 1] = '1' end
-  for i = 13, #args, 2 do
+  for i = 14, #args, 2 do
     fields[#fields + 1] = 'c:' .. args[i]
     fields[#fields + 1] = args[i + 1]
   end

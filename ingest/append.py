@@ -93,10 +93,14 @@ class Appended(msgspec.Struct, frozen=True):
 
 
 class Sender(msgspec.Struct, frozen=True):
-    """Who posts: a candidate for their own session, or a service (`user` empty) for its organisation's."""
+    """
+    Who posts: a candidate for their own session, or a service (`user` empty) for its organisation's. A
+    candidate who came by launch link is bound to one `exam`; empty for everybody else.
+    """
 
     user: str
     org: str
+    exam: str = ""
 
 
 class Appender:
@@ -232,6 +236,7 @@ class Appender:
             digest=digest,
             batch=encode_batch(part.batch),
             clients_max=limits.client_instances_max,
+            exam=sender.exam,
         )
         remembered = None if key is None else idempotency_key(shard, session_id, key)
         try:

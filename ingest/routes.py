@@ -84,8 +84,9 @@ def sender_of(request: web.Request) -> Sender:
         del tier.verified[header]
         raise NotAuthenticatedError("The token has expired.")
     tier.revocations.check(claims)
-    scope_of(claims.role, Action.event_post)
-    return Sender(user="" if claims.role is Role.service else claims.user_id, org=claims.org)
+    scope_of(claims.role, Action.event_post, bound=claims.exam_id is not None)
+    user = "" if claims.role is Role.service else claims.user_id
+    return Sender(user=user, org=claims.org, exam=claims.exam_id or "")
 
 
 async def _receive(request: web.Request) -> tuple[Sender, bytes]:
@@ -303,11 +304,14 @@ async def _monitor(
             "The attempt id is not a UUID.", errors=[{"path": "attempt_id", "message": "Expected a UUID"}]
         ) from error
     bound = body or _canonical(events)
-    session_id = await tier.sessions.of_attempt(attempt, sender.org, sender.user)
+    may_open = not sender.exam
+    session_id = await tier.sessions.of_attempt(attempt, sender.org, sender.user, may_open=may_open)
     try:
         return await tier.appender.append(session_id, admitted, sender, key=key, body=bound), session_id
     except SessionNotActiveError:
-        latest = await tier.sessions.of_attempt(attempt, sender.org, sender.user, anew=True)
+        latest = await tier.sessions.of_attempt(
+            attempt, sender.org, sender.user, may_open=may_open, anew=True
+        )
         if latest == session_id:
             raise
         return await tier.appender.append(latest, admitted, sender, key=key, body=bound), latest

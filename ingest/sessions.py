@@ -44,6 +44,7 @@ def restore_arguments(epoch: int, row: asyncpg.Record | dict[str, Any]) -> list[
         "1" if row["is_final"] else "",
         ENDED_KEPT_S,
         _us(row["last_heartbeat_at"] or row["started_at"]),
+        str(row["exam_id"]),
     ]
     for client, received in zip(row["clients"], row["received"], strict=True):
         arguments += [client, ranges_of_multirange(received)]
@@ -104,7 +105,7 @@ class Sessions:
         )
 
     async def of_attempt(
-        self, attempt_id: UUID, organisation: str, candidate: str, *, anew: bool = False
+        self, attempt_id: UUID, organisation: str, candidate: str, *, may_open: bool, anew: bool = False
     ) -> int:
         """
         Return the proctor session of an attempt; one is opened, as strict as its policy, where it has none.
@@ -113,6 +114,8 @@ class Sessions:
             attempt_id: whose session.
             organisation: the sender's; a session is opened within it only.
             candidate: the sender where that is a candidate, empty for a service.
+            may_open: whether the sender may open one; who is bound to an exam may not, for nothing here says
+                which exam the attempt is of.
             anew: look again, for the one that was known has ended.
 
         Raises:
@@ -121,9 +124,10 @@ class Sessions:
         known = self._of_attempt.get(attempt_id)
         if known is not None and not anew:
             return known
-        row = await self._read("find_session_of_attempt", attempt_id) or await self._read(
-            "open_session_of_attempt", attempt_id, UUID(organisation), UUID(candidate) if candidate else None
-        )
+        row = await self._read("find_session_of_attempt", attempt_id)
+        if row is None and may_open:
+            sender = UUID(candidate) if candidate else None
+            row = await self._read("open_session_of_attempt", attempt_id, UUID(organisation), sender)
         if row is None or row["id"] is None:
             raise NotFoundError("There is no such attempt.")
         if len(self._of_attempt) >= ATTEMPTS_REMEMBERED_MAX:

@@ -116,6 +116,7 @@ class AppendArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digest: str
     batch: bytes
     clients_max: int
+    exam: str = ""  # that the sender is bound to
 
     def values(self) -> list[int | str | bytes]:
         """Return them as they are sent."""

@@ -130,27 +130,54 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
 }
 
 
-def scope_of(role: Role, action: Action) -> Scope:
+# What a sign-in by launch link may do: sit the exam that it is bound to, and end itself. Which rows it
+# reaches says row security, and for events the stream's own check of the session.
+SITTING: Final = frozenset(
+    {
+        Action.event_post,
+        Action.session_create,
+        Action.session_read_by_attempt,
+        Action.session_end,
+        Action.attempt_start,
+        Action.attempt_read,
+        Action.paper_read,
+        Action.answer_read,
+        Action.answer_save,
+        Action.attempt_submit,
+        Action.login_end,
+    }
+)
+
+
+def scope_of(role: Role, action: Action, *, bound: bool = False) -> Scope:
     """
-    Return whose rows `role` may reach with `action`.
+    Return whose rows `role` may reach with `action`; `bound` is a sign-in that is good for one exam alone.
 
     Raises:
-        ForbiddenError: the role has no entry for the action.
+        ForbiddenError: the role has no entry for the action, or it is no part of sitting an exam.
     """
     scope = ACCESS[action].get(role)
     if scope is None:
         message = f"The role {role} may not do {action}."
         raise ForbiddenError(message)
+    if bound and action not in SITTING:
+        message = f"A launch link does not open {action}; sign in with your password."
+        raise ForbiddenError(message)
     return scope
 
 
 def table() -> str:
-    """Return the table as Markdown: a row per action, a column per role, the scope in the cell."""
+    """
+    Return the table as Markdown: a row per action, a column per role and one for launched sign-ins, the scope
+    in the cell.
+    """
     lines = [
-        "| Action | " + " | ".join(Role) + " |",
-        "|---|" + "---|" * len(Role),
+        "| Action | " + " | ".join(Role) + " | launched |",
+        "|---|" + "---|" * (len(Role) + 1),
         *(
-            f"| `{action}` | " + " | ".join(scopes.get(role, "") for role in Role) + " |"
+            f"| `{action}` | "
+            + " | ".join(scopes.get(role, "") for role in Role)
+            + f" | {'exam' if action in SITTING else ''} |"
             for action, scopes in ACCESS.items()
         ),
     ]

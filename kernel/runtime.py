@@ -69,6 +69,10 @@ LOGIN_ALERTS = Counter("veritas_login_alerts_total", "Times that one address fai
 LOGINS_THROTTLED = Counter(
     "veritas_logins_throttled_total", "Sign-ins refused unheard, by reason.", ["reason"]
 )
+LAUNCHES_REPEATED = Counter(
+    "veritas_launches_repeated_total", "Launch links that came again within the grace: a reply got lost."
+)
+LAUNCHES_REPLAYED = Counter("veritas_launches_replayed_total", "Used launch links that came again, refused.")
 REFRESH_REUSED = Counter("veritas_refresh_tokens_reused_total", "Spent refresh tokens that came again.")
 REVOCATIONS_FRESH = Gauge("veritas_revocations_fresh", "1 while this process hears of every revocation.")
 REVOCATIONS_HELD = Gauge("veritas_revocations_held_users", "Users of whom some token was taken back.")

@@ -85,6 +85,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = 10.0
     launch_link_s: Annotated[int, _about("Life of an unused launch link, seconds.", ge=60)] = 86_400
+    launch_grace_s: Annotated[
+        float,
+        _about(
+            "How long a launch link that was used gives the same sign-in again, to the same address and "
+            "browser: its reply may have got lost, seconds.",
+            ge=0,
+            le=600,
+        ),
+    ] = 120.0
+    launch_uses_max: Annotated[int, _about("Uses of one launch link within its grace.", ge=1, le=100)] = 20
     bcrypt_rounds: Annotated[int, _about("Cost of a password hash.", ge=4, le=16)] = 12
     login_queue_max: Annotated[int, _about("Logins that may wait for a hashing thread.", ge=1)] = 64
     registration: Annotated[

@@ -33,8 +33,12 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     What a verified token says.
 
     `user_id`, `org`, `exam_id` and `login` are UUIDs as text; `iat` and `exp` are seconds since 1970; `jti`
-    is unique per token. `exam_id` is set on launch links only. `login` is the sign-in that an access token
-    comes from, `generation` the user's when it was signed: by either it can be taken back.
+    is unique per token. `login` is the sign-in that an access token comes from, `generation` the user's when
+    it was signed: by either it can be taken back.
+
+    `exam_id` is set on launch links and on the access tokens that come from them: they are good for that exam
+    alone. `issuer` made a launch link; `standing` and `issuer_standing` are the student's and the issuer's
+    when they made it, and a link is void once either has changed (a lock, another role).
     """
 
     user_id: str
@@ -48,6 +52,9 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     exam_id: str | None = None
     login: str | None = None
     generation: int = 0
+    issuer: str | None = None
+    standing: int = 0
+    issuer_standing: int = 0
 
 
 class Keyring:
@@ -113,6 +120,9 @@ def new_claims(
     exam_id: str | None = None,
     login: str | None = None,
     generation: int = 0,
+    issuer: str | None = None,
+    standing: int = 0,
+    issuer_standing: int = 0,
 ) -> Claims:
     """Return fresh claims that live `life_s` seconds from `now`."""
     return Claims(
@@ -127,4 +137,7 @@ def new_claims(
         exam_id=exam_id,
         login=login,
         generation=generation,
+        issuer=issuer,
+        standing=standing,
+        issuer_standing=issuer_standing,
     )

@@ -1,4 +1,4 @@
--- Organisations, people, sign-in, launch links.
+-- Organisations, people, sign-in.
 
 -- name: ping
 -- Tells that the connection answers.
@@ -41,7 +41,7 @@ WHERE lower(email) = lower($1);
 
 -- name: fetch_user
 -- $1 user_id uuid, $2 organisation uuid. Inactive people are not found.
-SELECT id, organisation_id, email, username, full_name, role, is_verified, last_login, created_at, token_generation
+SELECT id, organisation_id, email, username, full_name, role, is_verified, last_login, created_at
 FROM users
 WHERE id = $1 AND organisation_id = $2 AND is_active;
 
@@ -51,11 +51,3 @@ WHERE id = $1 AND organisation_id = $2 AND is_active;
 SELECT id, email
 FROM users
 WHERE organisation_id = $1 AND role = 'student' AND is_active AND (id = ANY ($2::uuid[]) OR lower(email) = ANY ($3::text[]));
-
--- name: use_launch_link
--- $1 jti uuid, $2 user_id uuid, $3 exam_id uuid, $4 used_at timestamptz, $5 expires_at timestamptz
--- No row comes back when the link was used before; a second use at the same moment waits for the first to commit.
-INSERT INTO launch_uses (jti, user_id, exam_id, used_at, expires_at)
-VALUES ($1, $2, $3, $4, $5)
-ON CONFLICT (jti) DO NOTHING
-RETURNING jti;

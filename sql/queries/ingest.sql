@@ -9,7 +9,7 @@ ORDER BY shard, epoch DESC;
 -- name: read_session
 -- $1 session id. What Redis needs to take a session up again: everything here is as of one snapshot, and complete,
 -- because an epoch opens only after the stream before it was drained.
-SELECT s.status, s.candidate_id, s.organisation_id, s.ended_at, s.started_at, s.final_seq IS NOT NULL AS is_final,
+SELECT s.status, s.candidate_id, s.organisation_id, s.exam_id, s.ended_at, s.started_at, s.final_seq IS NOT NULL AS is_final,
        coalesce(p.through_seq, 0) AS through_seq, coalesce(p.total_violations, 0) AS total_violations,
        p.last_event_at, p.last_heartbeat_at, p.clock_offset_us,
        coalesce((SELECT array_agg(c.client ORDER BY c.client) FROM session_clients c WHERE c.session_id = s.id), '{}') AS clients,

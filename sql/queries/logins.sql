@@ -9,14 +9,16 @@ RETURNING id;
 
 -- name: delete_old_logins
 -- $1 user_id uuid, $2 now timestamptz, $3 logins bigint that stay. Expired ones, and the oldest beyond the bound; their
--- refresh tokens go with them.
+-- refresh tokens go with them. What came from launch links neither counts nor makes room: links are made by others.
 DELETE FROM logins
 WHERE user_id = $1
-  AND (expires_at < $2 OR id IN (SELECT id FROM logins WHERE user_id = $1 ORDER BY created_at DESC, id DESC OFFSET $3));
+  AND (expires_at < $2
+       OR id IN (SELECT id FROM logins WHERE user_id = $1 AND exam_id IS NULL ORDER BY created_at DESC, id DESC OFFSET $3));
 
 -- name: insert_login
--- $1 id uuid, $2 user_id uuid, $3 created_at timestamptz, $4 expires_at timestamptz
-INSERT INTO logins (id, user_id, created_at, expires_at) VALUES ($1, $2, $3, $4);
+-- $1 id uuid, $2 user_id uuid, $3 created_at timestamptz, $4 expires_at timestamptz, $5 exam that it is bound to and $6 who
+-- issued its launch link, both null where it came from a password
+INSERT INTO logins (id, user_id, created_at, expires_at, exam_id, issuer_id) VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: insert_refresh_token
 -- $1 id uuid, $2 login_id uuid, $3 parent_id uuid or null, $4 sha256 bytea, $5 created_at timestamptz, $6 expires_at timestamptz

@@ -32,12 +32,12 @@ SELECT id, role, is_active, is_verified, token_generation FROM users WHERE id = 
 SELECT count(*) FROM users WHERE organisation_id = $1 AND role = 'admin' AND is_active AND id <> $2;
 
 -- name: set_active
--- $1 user_id uuid, $2 is_active boolean
-UPDATE users SET is_active = $2 WHERE id = $1;
+-- $1 user_id uuid, $2 is_active boolean. A lock voids the launch links that they made or that are for them, for good.
+UPDATE users SET is_active = $2, standing = standing + (NOT $2)::integer WHERE id = $1;
 
 -- name: set_role
--- $1 user_id uuid, $2 role text
-UPDATE users SET role = $2 WHERE id = $1;
+-- $1 user_id uuid, $2 role text. Launch links are void as after a lock.
+UPDATE users SET role = $2, standing = standing + 1 WHERE id = $1;
 
 -- name: insert_user
 -- $1 id uuid, $2 organisation uuid, $3 email, $4 username, $5 full_name, $6 role, $7 password_hash or null, $8 is_active,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -47,11 +48,16 @@ class Wall(msgspec.Struct, frozen=True):
     pool: Pool
 
     @asynccontextmanager
-    async def asking(self, person: str, scope: Scope) -> AsyncIterator[Any]:
-        """Borrow as somebody, as a handler does."""
+    async def asking(self, person: str, scope: Scope, exam_id: UUID | None = None) -> AsyncIterator[Any]:
+        """Borrow as somebody, as a handler does; with an exam, as a sign-in that is bound to it."""
         found = self.world.api.people[person]
         actor = Actor(
-            user_id=found.id, organisation_id=found.organisation_id, email="", role=found.role, scope=scope
+            user_id=found.id,
+            organisation_id=found.organisation_id,
+            email="",
+            role=found.role,
+            scope=scope,
+            exam_id=exam_id,
         )
         async with borrowing.connection(self.pool, actor) as conn:
             yield conn

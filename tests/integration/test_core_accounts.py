@@ -2,8 +2,6 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
-from uuid import uuid4
 
 from yarl import URL
 
@@ -13,10 +11,6 @@ from tests.integration.core_kit import PASSWORD, Api, DatabaseAs, core_api
 
 def login_of(api: Api, name: str, password: str = PASSWORD) -> dict[str, str]:
     return {"email": api.people[name].email, "password": password}
-
-
-async def links_for(api: Api, body: dict[str, Any], by: str = "teacher") -> Any:
-    return await api.post(f"/api/teacher/exams/{api.exam_id}/launch-links", by, json=body)
 
 
 async def raw_status(api: Api, *lines: bytes) -> int:
@@ -143,127 +137,3 @@ async def test_a_launch_link_is_no_access_token_and_an_expired_token_is_none_eit
 
         for token in (link, expired):
             assert (await api.get("/api/me", headers={"Authorization": f"Bearer {token}"})).status == 401
-
-
-async def test_a_launch_link_opens_the_attempt_without_a_password_a7(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
-        made = await links_for(
-            api,
-            {"student_ids": [str(api.people["student"].id)], "emails": [api.people["other_student"].email]},
-        )
-        assert made.status == 201
-        assert [link["email"] for link in made.body["links"]] == [
-            "student@here.example",
-            "other_student@here.example",
-        ]
-
-        launched = await api.post("/api/auth/launch", json={"token": made.body["links"][0]["token"]})
-        assert launched.status == 200
-        assert launched.body["attempt"]["status"] == "in_progress"
-        headers = {"Authorization": f"Bearer {launched.body['access_token']}"}
-        attempt = await api.get(f"/api/student/attempts/{launched.body['attempt_id']}", headers=headers)
-        assert attempt.body["exam_id"] == str(api.exam_id)
-
-
-async def test_a_launch_link_used_many_times_at_once_opens_once_a7(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
-        made = await links_for(api, {"emails": [api.people["student"].email]})
-        body = {"token": made.body["links"][0]["token"]}
-        answers = await asyncio.gather(*(api.post("/api/auth/launch", json=body) for _ in range(20)))
-
-        assert Counter(answer.status for answer in answers) == {200: 1, 409: 19}
-
-
-async def test_an_expired_or_foreign_launch_link_is_a_401(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
-        tokens = [
-            api.token("student", audience=Audience.launch, exam_id=str(api.exam_id), life_s=-1),
-            api.token("student", audience=Audience.launch),
-            api.token("student"),
-            "not a token",
-        ]
-
-        for token in tokens:
-            assert (await api.post("/api/auth/launch", json={"token": token})).status == 401
-
-
-async def test_a_link_to_a_closed_exam_stays_unused_until_the_exam_opens(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
-        made = await links_for(api, {"emails": [api.people["student"].email]})
-        body = {"token": made.body["links"][0]["token"]}
-        await api.post(f"/api/teacher/exams/{api.exam_id}/unpublish", "teacher")
-        closed = await api.post("/api/auth/launch", json=body)
-        await api.post(f"/api/teacher/exams/{api.exam_id}/publish", "teacher")
-        opened = await api.post("/api/auth/launch", json=body)
-
-        assert (closed.status, opened.status) == (404, 200)
-
-
-async def test_a_locked_candidate_cannot_launch(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
-        made = await links_for(api, {"emails": [api.people["student"].email]})
-        await api.owner.execute("UPDATE users SET is_active = false WHERE id = $1", api.people["student"].id)
-
-        assert (
-            await api.post("/api/auth/launch", json={"token": made.body["links"][0]["token"]})
-        ).status == 401
-        assert (await api.get("/api/me", "student")).status == 404
-
-
-async def test_links_are_for_students_of_the_organisation_and_every_other_is_named(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
-        answer = await links_for(
-            api,
-            {
-                "student_ids": [str(api.people["student"].id), str(uuid4()), str(api.people["teacher"].id)],
-                "emails": [api.people["stranger"].email],
-            },
-        )
-
-        assert answer.status == 422
-        assert [fault["path"] for fault in answer.body["errors"]] == [
-            "student_ids[1]",
-            "student_ids[2]",
-            "emails[0]",
-        ]
-        assert (await links_for(api, {})).status == 422
-
-
-async def test_who_may_not_edit_the_exam_makes_no_links_a4(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
-        body = {"emails": [api.people["student"].email]}
-        await api.owner.execute(
-            "INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view) VALUES ($1, $2, true)",
-            api.people["colleague"].id,
-            api.exam_id,
-        )
-
-        assert (await links_for(api, body, by="colleague")).status == 403
-        assert (await links_for(api, body, by="rival")).status == 404
-        assert (await links_for(api, body, by="boss")).status == 404
-        assert (await links_for(api, body, by="admin")).status == 201
-
-
-async def test_ten_thousand_links_come_from_one_call_a7(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
-        await api.owner.execute(
-            "INSERT INTO users (id, organisation_id, email, username, role)"
-            " SELECT gen_random_uuid(), $1, 's' || n || '@many.example', 's' || n, 'student'"
-            " FROM generate_series(1, 10000) n",
-            api.people["student"].organisation_id,
-        )
-        emails = [f"s{n}@many.example" for n in range(1, 10_001)]
-        answer = await links_for(api, {"emails": emails})
-
-        assert answer.status == 201
-        assert [link["email"] for link in answer.body["links"]] == emails
-        assert len({link["token"] for link in answer.body["links"]}) == 10_000
-        assert (await links_for(api, {"emails": [*emails, api.people["student"].email]})).status == 422

@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from core_api.logins import Verdict, judge
-from kernel.tokens import Audience
 from tests.integration.core_kit import JWT_KEYS, PASSWORD, Answer, Api, DatabaseAs, core_api
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -162,10 +161,13 @@ async def test_signing_out_everywhere_ends_every_sign_in_and_the_next_one_works_
 
 async def test_a_launched_candidate_signs_out_too_a2(database: str, database_as: DatabaseAs) -> None:
     async with core_api(database, database_as) as api:
-        link = api.token("student", audience=Audience.launch, exam_id=str(api.exam_id))
+        path = f"/api/teacher/exams/{api.exam_id}/launch-links"
+        links = await api.post(path, "teacher", json={"emails": [api.people["student"].email]})
+        link = links.body["links"][0]["token"]
         launched = (await api.post("/api/auth/launch", json={"token": link})).body
         assert "refresh_token" not in launched
 
+        assert await me(api, launched["access_token"]) == 403
         assert (await logout(api, launched["access_token"])).status == 200
         assert await me(api, launched["access_token"]) == 401
         assert (await api.get("/api/me", "student")).status == 200

@@ -3,6 +3,7 @@
 import base64
 import json
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -99,6 +100,26 @@ async def test_what_is_unknown_and_what_is_somebody_elses_is_not_told_apart(api:
         assert_problem(answer, 404, "not_found")
     assert len({(answer.body["title"]) for answer in answers}) == 1
     assert api.world.sequences(seat.session_id) == []
+
+
+@pytest.mark.parametrize("path", ROUTES)
+async def test_a_launched_sign_in_posts_for_its_exam_alone_a7(api: Api, path: str) -> None:
+    """Whether Redis knows the session or not, and where there is none yet: it opens none elsewhere."""
+    seat, fresh, world = api.world.seat(), api.world.seat(), api.world
+    attempt, user = world.attempt()
+    bare = Seat(session_id=2**31 - 1, attempt_id=attempt, user_id=user, token="")
+    assert (await api.post(path, body_for(path, seat), seat.token)).status == 202
+
+    def bound(to: Seat, exam: UUID) -> str:
+        return world.token(Role.student, user=to.user_id, exam=exam)
+
+    elsewhere = [await api.post(path, body_for(path, to), bound(to, uuid4())) for to in (seat, fresh, bare)]
+    own = await api.post(path, body_for(path, fresh), bound(fresh, world.exams[world.org]))
+
+    for answer in elsewhere:
+        assert_problem(answer, 404, "not_found")
+    assert own.status == 202
+    assert world.rows("SELECT id FROM proctor_sessions WHERE attempt_id = %s", attempt) == []
 
 
 async def test_a_service_posts_for_every_session_of_its_organisation(api: Api) -> None:

@@ -71,6 +71,7 @@ class World:
         life_s: int = 3600,
         audience: Audience = Audience.access,
         keyring: Keyring | None = None,
+        exam: UUID | None = None,
     ) -> str:
         claims = new_claims(
             user_id=str(user or uuid7()),
@@ -80,6 +81,7 @@ class World:
             now=datetime.now(UTC),
             life_s=life_s,
             audience=audience,
+            exam_id=None if exam is None else str(exam),
         )
         return (keyring or self.keyring).sign(claims)
 
