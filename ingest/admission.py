@@ -17,11 +17,12 @@ from ingest.columns import (
     check_payloads,
     count_violations,
     fault,
+    latest_times,
     severity_column,
     time_column,
     type_column,
 )
-from ingest.stream import BATCH_VERSION, NO_TIME, Batch
+from ingest.stream import BATCH_VERSION, Batch
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.settings import Settings
 
@@ -36,6 +37,14 @@ Instance = Annotated[
 ClientSequence = Annotated[
     int, Meta(ge=1, le=2**52, description="Dense number of the event within its client instance, from 1.")
 ]
+Buffered = Annotated[
+    bool,
+    Meta(
+        description="The client kept the event back while it could not send it (its offline buffer): it "
+        "happened at its clientTimestamp, not on arrival. Source of `effectiveAt`; a buffered heartbeat says "
+        "nothing about the clock."
+    ),
+]
 ClientTime = Annotated[datetime, Meta(tz=True, description="The client's clock, with its offset.")]
 MetadataJson = Annotated[str, Meta(description="A JSON document as text: at most 16 KiB, 32 levels.")]
 
@@ -48,6 +57,7 @@ class EventIn(Struct, frozen=True, rename="camel", gc=False, kw_only=True):
     metadata_json: MetadataJson | None = None
     client_timestamp: ClientTime | None = None
     client_sequence: ClientSequence | None = None
+    buffered: Buffered = False
 
 
 class SingleIn(EventIn, frozen=True, rename="camel", gc=False, kw_only=True):
@@ -74,6 +84,7 @@ class HeartbeatIn(Struct, frozen=True, rename="camel", kw_only=True):
     metadata_json: MetadataJson | None = None
     client_instance: Instance | None = None
     client_sequence: ClientSequence | None = None
+    buffered: Buffered = False
 
 
 class MonitorIn(Struct, frozen=True, kw_only=True):
@@ -86,14 +97,15 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
     client_timestamp: ClientTime | None = None
     client_instance: Instance | None = None
     client_sequence: ClientSequence | None = None
+    buffered: Buffered = False
 
 
 class Admitted(Struct, frozen=True):
     """
     A batch that passed every check, and what the append needs to know of it.
 
-    `ranges` are the clientSequence ranges, sorted, touching ones joined; empty without a client. `latest_us`
-    is the latest client time, None when an event carries none. `severity_max` decides who is shed last.
+    `ranges` are the clientSequence ranges, sorted, touching ones joined; empty without a client.
+    `heartbeat_us` and `latest_us` are as `latest_times` gives them. `severity_max` decides who is shed last.
     """
 
     batch: Batch
@@ -101,6 +113,7 @@ class Admitted(Struct, frozen=True):
     ranges: list[list[int]]
     violations: int
     severity_max: int
+    heartbeat_us: int | None
     latest_us: int | None
 
 
@@ -128,12 +141,13 @@ def admit(
         faults.append({"path": "events", "message": "Expected at least one event"})
     types, names = type_column([event.event_type for event in events], faults)
     severities = severity_column([event.severity for event in events], faults)
-    client_us, latest_us = time_column([event.client_timestamp for event in events], faults)
+    client_us = time_column([event.client_timestamp for event in events], faults)
     payloads = [event.metadata_json for event in events]
     check_payloads(payloads, settings, faults)
     sequences, ranges = _sequences(events, client, first_sequence, faults)
     if faults:
         raise InvalidInputError("Some events are not allowed; nothing was stored.", errors=faults)
+    buffered = bytes([event.buffered for event in events])
     batch = Batch(
         version=BATCH_VERSION,
         client=client,
@@ -143,9 +157,21 @@ def admit(
         client_us=client_us,
         payloads=payloads,
         names=names,
+        buffered=buffered if 1 in buffered else None,
     )
+    return _admitted(batch, ranges)
+
+
+def _admitted(batch: Batch, ranges: list[list[int]]) -> Admitted:
+    heartbeat_us, latest_us = latest_times(batch.types, batch.client_us, batch.buffered)
     return Admitted(
-        batch, len(events), ranges, count_violations(types, severities), max(severities), latest_us
+        batch=batch,
+        events=len(batch.types),
+        ranges=ranges,
+        violations=count_violations(batch.types, batch.severities),
+        severity_max=max(batch.severities),
+        heartbeat_us=heartbeat_us,
+        latest_us=latest_us,
     )
 
 
@@ -202,16 +228,9 @@ def select(admitted: Admitted, wanted: list[list[int]]) -> Admitted:
         client_us=array("q", chosen).tobytes(),
         payloads=[batch.payloads[i] for i in keep],
         names=None if batch.names is None else [batch.names[i] for i in keep],
+        buffered=None if batch.buffered is None else bytes(batch.buffered[i] for i in keep),
     )
-    latest = max(chosen) if NO_TIME not in chosen else None
-    return Admitted(
-        part,
-        len(keep),
-        wanted,
-        count_violations(part.types, part.severities),
-        max(part.severities),
-        latest,
-    )
+    return _admitted(part, wanted)
 
 
 def sequence_column(batch: Batch, events: int) -> list[int]:

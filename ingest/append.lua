@@ -8,24 +8,30 @@
 --   {vN}:stream        stream  id = epoch-counter: explicit, dense, free of clocks. One entry a request, never MAXLEN;
 --                              trimmed only below what PostgreSQL has committed.
 --                                e = header, b = batch   events (batch: msgpack by the tier, see ingest/stream.py)
+--                                g = silences            int64 pairs, from and to us, that these events may fill; seldom there
+--                                k = clock               int64: the candidate's clock offset us, and the one before it where
+--                                                        this entry confirmed a step, else UNKNOWN; with a live heartbeat
 --                                x = header              end of a session: fixes its final sequence
 --                                o = ''                  epoch opened; always counter 0
 --                              header: seven little-endian int64: session, first sequence (of an end: the final one),
---                              events, server time us, how far back its back-filled events may reach us, server minus
---                              client clock us (UNKNOWN when no heartbeat told), 1 when late
+--                              events, server time us, the sender's last sign of life before it us, server minus client
+--                              clock us (UNKNOWN when no heartbeat told), 1 when late
 --   {vN}:shard         hash    epoch   the open epoch
 --                              stored  counter up to which PostgreSQL has committed, in that epoch
 --   {vN}:s:<session>   hash    e epoch in which this hash was built (another one: absent) | st status 1 2 3
 --                              own candidate | org organisation | ex exam | seq last sequence | last server time us, never falls
 --                              tat theoretical arrival time us (rate limit, GCRA) | vio violations
---                              off server minus client clock us | end us | fin 1 when the end entry is written
+--                              end us | fin 1 when the end entry is written
 --                              lc counter of the last append | mc, mq a counter and its sequence, waiting to be stored
 --                              sq sequence known to be stored | nc client instances
---                              tc last sign of life of the candidate us, from gc to ec us their latest silence;
---                              ts, gs, es the same of services
+--                              tc last sign of life of the candidate us | zc their silences us, 'from-to,…'
+--                              kc their clock, 'offset candidate since firm' (ingest/clocks.py says what that is)
+--                              ts, zs, ks the same of services
 --                              c:<client> received clientSequence ranges, '1-50,71-90'
 --                              r:<client> the last 16 appends, 32 bytes each: from, to, first sequence, server time us
+--                                         (negative where they were late)
 --   {vN}:k:<session>:<key>  string  'digest sequence events time': a client's Idempotency-Key, with a time to live
+--                                   (time as above)
 --   {vN}:o:<session>:<name> string  the same of an event of our own: no client's choice begins with these letters
 --
 -- Nothing may fail after the first write: a function that fails halfway keeps what it wrote. So everything is checked
@@ -35,8 +41,12 @@ local UNKNOWN = 2^52
 local RECENT = 16 * 32
 local SEQUENCE_MAX = 4194303
 local LATE_TOLERANCE_US = 2000000
-local SILENCE_US = 5000000
-local FILL_US = 300000000
+-- The rule of clocks and silences is written out in ingest/clocks.py, which also gives these numbers.
+local CONTACT_LOST_US = @CONTACT_LOST_US@
+local TOLERANCE_US = @TOLERANCE_US@
+local UNDER_WAY_US = @UNDER_WAY_US@
+local FILL_US = @FILL_US@
+local SILENCES_KEPT = @SILENCES_KEPT@
 
 local function text(number) return string.format('%.0f', number) end
 
@@ -96,16 +106,47 @@ local function union(a, b)
   return out
 end
 
--- How far back this append's events may have happened: to the start of the sender's latest silence, while it may still
--- be filled, else to their last sign of life. Also what to remember. A longer silence is not forgotten for a shorter one.
-local function reach(who, at, contact, from, to)
-  if to and at - to > FILL_US then from, to = nil, nil end
-  local fields = { 't' .. who, text(at) }
-  if at - contact > SILENCE_US and (not from or at - contact > to - from) then
-    from = contact
-    fields = { 't' .. who, text(at), 'g' .. who, text(contact), 'e' .. who, text(at) }
+-- The sender's silences that are remembered, with the one that this append ends. `clocks.silences` is the definition.
+local function silences(known, at, contact, window)
+  local list = parse(known)
+  if at - contact <= CONTACT_LOST_US then return list, false end
+  local kept = {}
+  for _, silence in ipairs(list) do
+    if at - silence[2] <= window then kept[#kept + 1] = silence end
   end
-  return from or contact, fields
+  kept[#kept + 1] = { contact, at }
+  if #kept > SILENCES_KEPT then table.remove(kept, 1) end
+  return kept, true
+end
+
+-- The clock after a live heartbeat, and the offset before where that confirms a step. `clocks.follow` is the definition.
+local function follow(clock, sample, at, reach, returned)
+  if not clock then return { sample, sample, at } end
+  local offset, candidate, since, firm = clock[1], clock[2], clock[3], clock[4]
+  if not candidate then firm = offset end
+  local confirmed
+  if candidate and math.abs(sample - candidate) <= TOLERANCE_US then
+    if returned > since then return { offset, sample, at, firm } end
+    if at - since < TOLERANCE_US then return clock end
+    confirmed = sample
+  elseif math.abs(sample - offset) <= TOLERANCE_US then
+    confirmed = sample < offset and sample or offset + math.floor((sample - offset) / 16)
+  end
+  if confirmed then return { confirmed }, firm and math.abs(confirmed - firm) > TOLERANCE_US and firm or nil end
+  local doubtful = reach > 0 and sample > offset and sample - offset <= reach + UNDER_WAY_US
+  return { doubtful and offset or sample, sample, at, firm }
+end
+
+local function parse_clock(packed)
+  if not packed then return nil end
+  local offset, candidate, since, firm = string.match(packed, '(%S+) (%S+) (%S+) (%S+)')
+  return { tonumber(offset), tonumber(candidate), tonumber(since), tonumber(firm) }
+end
+
+local function format_clock(clock)
+  local out = {}
+  for i = 1, 4 do out[i] = clock[i] and text(clock[i]) or '-' end
+  return table.concat(out, ' ')
 end
 
 -- Where the appends still remembered put the wanted ranges: 'from to sequence time' as four doubles each.
@@ -127,11 +168,12 @@ end
 
 -- KEYS  session, stream, shard, idempotency key (the session's key when none was sent)
 -- ARGV  1 epoch  2 session  3 events  4 client ('' for none)  5 clientSequence ranges of the batch ('' for none)
---       6 candidate ('' for a service)  7 organisation  8 violations  9 live heartbeat's client time us ('' for none)
---       10 latest client time us in the batch ('' when an event has none)  11 us an event costs  12 us of burst
+--       6 candidate ('' for a service)  7 organisation  8 violations  9 latest client time us of its live heartbeats ('' for
+--       none)  10 latest client time us of what the client does not declare as buffered ('' when such an event has none, 0
+--       when all is declared)  11 us an event costs (0: our own event)  12 us of burst
 --       13 late window us  14 ranges kept at most  15 idempotency window s ('' for no key)  16 digest of the body  17 batch
 --       18 client instances of a session at most  19 exam that the sender is bound to ('' for none)
---       (ingest/stream.py writes them: AppendArguments)
+--       20 1 where an event is declared as buffered      (ingest/stream.py writes them: AppendArguments)
 -- Reply {word, …}:
 --   ok      first sequence, server time us, violations, stored sequence, received ranges, late
 --   dup     located appends, violations, stored sequence, received ranges        (clientSequence)
@@ -141,13 +183,12 @@ end
 local function append(keys, args)
   local shard = redis.call('HMGET', keys[3], 'epoch', 'stored')
   if shard[1] ~= args[1] then return { 'stale' } end
-  local client, who = args[4], args[6] == '' and 's' or 'c'
-  local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'tat', 'vio', 'off', 'end', 'lc', 'mc',
-    'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc', 't' .. who, 'g' .. who,
-    'e' .. who, 'ex')
-  if s[1] ~= args[1] or not s[21] then return { 'absent' } end
+  local client, who, ours = args[4], args[6] == '' and 's' or 'c', args[11] == '0'
+  local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'tat', 'vio', 'k' .. who, 'end', 'lc', 'mc',
+    'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc', 't' .. who, 'z' .. who, 'ex')
+  if s[1] ~= args[1] or not s[20] then return { 'absent' } end
   if args[6] ~= '' and s[3] ~= args[6] or s[4] ~= args[7] then return { 'foreign' } end
-  if args[19] ~= '' and s[21] ~= args[19] then return { 'foreign' } end
+  if args[19] ~= '' and s[20] ~= args[19] then return { 'foreign' } end
 
   local stored = tonumber(shard[2])
   local seq, violations = tonumber(s[5]), tonumber(s[8])
@@ -161,7 +202,7 @@ local function append(keys, args)
   if args[15] ~= '' then
     local before = redis.call('GET', keys[4])
     if before then
-      local digest, first, events, at = string.match(before, '(%S+) (%d+) (%d+) (%d+)')
+      local digest, first, events, at = string.match(before, '(%S+) (%d+) (%d+) (%-?%d+)')
       if digest ~= args[16] then return { 'reused' } end
       return { 'again', first, events, at, violations, stored_seq }
     end
@@ -176,11 +217,11 @@ local function append(keys, args)
 
   local now = now_us()
   local late = 0
-  local offset = tonumber(s[9])
+  local clock = not ours and parse_clock(s[9]) or nil
   if s[2] ~= '1' then
     local ended = tonumber(s[10])
     if s[2] ~= '2' or args[10] == '' or now > ended + tonumber(args[13])
-      or tonumber(args[10]) + (offset or 0) > ended + LATE_TOLERANCE_US then
+      or tonumber(args[10]) + (clock and clock[1] or 0) > ended + LATE_TOLERANCE_US then
       return { 'ended' }
     end
     late = 1
@@ -194,9 +235,27 @@ local function append(keys, args)
 
   local previous = tonumber(s[6])
   local at = math.max(now, previous)
-  local back, fields = previous, {}
-  if args[11] ~= '0' then -- a sender's, not our own
-    back, fields = reach(who, at, tonumber(s[18]) or previous, tonumber(s[19]), tonumber(s[20]))
+  local contact, fields, entry, reach, returned = previous, {}, {}, 0, 0
+  if not ours then
+    contact = tonumber(s[18]) or previous
+    fields = { 't' .. who, text(at) }
+    if s[19] or at - contact > CONTACT_LOST_US then
+      local known, is_new = silences(s[19], at, contact, tonumber(args[13]))
+      if is_new then
+        fields[3] = 'z' .. who
+        fields[4] = format(known)
+      end
+      local fillable = {}
+      for _, silence in ipairs(known) do
+        local age = at - silence[2]
+        returned = silence[2]
+        if age <= FILL_US then reach = math.max(reach, at - silence[1]) end
+        if age <= FILL_US or args[20] == '1' and age <= tonumber(args[13]) then
+          fillable[#fillable + 1] = struct.pack('<i8i8', silence[1], silence[2])
+        end
+      end
+      if #fillable > 0 then entry = { 'g', table.concat(fillable) } end
+    end
   end
   if client ~= '' then
     local clients = tonumber(s[17]) or 0
@@ -206,7 +265,7 @@ local function append(keys, args)
     if #received > tonumber(args[14]) then return { 'holes' } end
     local first = seq + 1
     for _, range in ipairs(wanted) do
-      recent = recent .. struct.pack('<dddd', range[1], range[2], first, at)
+      recent = recent .. struct.pack('<dddd', range[1], range[2], first, late == 0 and at or -at)
       first = first + range[2] - range[1] + 1
     end
     received = format(received)
@@ -214,16 +273,20 @@ local function append(keys, args)
       fields[#fields + 1] = each
     end
   end
-  if args[9] ~= '' and late == 0 then
-    -- The true offset is at most any sample (a sample holds the way up); it creeps upwards to follow a drifting clock.
-    local sample = now - tonumber(args[9])
-    if not offset or sample < offset then offset = sample else offset = math.floor(offset + (sample - offset) / 16) end
-    fields[#fields + 1] = 'off'
-    fields[#fields + 1] = text(offset)
+  if args[9] ~= '' and late == 0 and not ours then
+    local stepped
+    clock, stepped = follow(clock, now - tonumber(args[9]), at, reach, returned)
+    fields[#fields + 1] = 'k' .. who
+    fields[#fields + 1] = format_clock(clock)
+    if who == 'c' then
+      entry[#entry + 1] = 'k'
+      entry[#entry + 1] = struct.pack('<i8i8', clock[1], stepped or UNKNOWN)
+    end
   end
 
   local id = redis.call('XADD', keys[2], args[1] .. '-*',
-    'e', header(tonumber(args[2]), seq + 1, events, at, back, offset or UNKNOWN, late), 'b', args[17])
+    'e', header(tonumber(args[2]), seq + 1, events, at, contact, clock and clock[1] or UNKNOWN, late), 'b', args[17],
+    unpack(entry))
   local counter = string.match(id, '-(%d+)$')
   if not mark then
     fields[#fields + 1] = 'mc'
@@ -235,7 +298,7 @@ local function append(keys, args)
   redis.call('HSET', keys[1], 'seq', text(seq + events), 'last', text(at), 'tat', text(arrival), 'vio', text(violations),
     'lc', counter, 'sq', text(stored_seq), unpack(fields))
   if args[15] ~= '' then
-    redis.call('SET', keys[4], args[16] .. ' ' .. text(seq + 1) .. ' ' .. args[3] .. ' ' .. text(at), 'EX', args[15])
+    redis.call('SET', keys[4], args[16] .. ' ' .. text(seq + 1) .. ' ' .. args[3] .. ' ' .. text(late == 0 and at or -at), 'EX', args[15])
   end
   return { 'ok', seq + 1, text(at), violations, stored_seq, received or '', late }
 end
@@ -256,7 +319,7 @@ local function restore(keys, args)
   local fields = { 'e', args[1], 'st', args[2], 'own', args[3], 'org', args[4], 'seq', args[5], 'last', args[6],
     'vio', args[7], 'sq', args[5], 'tat', '0', 'nc', text((#args - 13) / 2),
     'ex', args[13], 'tc', args[12], 'ts', args[12] }
-  if args[8] ~= '' then fields[#fields + 1] = 'off'; fields[#fields + 1] = args[8] end
+  if args[8] ~= '' then fields[#fields + 1] = 'kc'; fields[#fields + 1] = args[8] .. ' - - -' end
   if args[9] ~= '' then fields[#fields + 1] = 'end'; fields[#fields + 1] = args[9] end
   if args[10] == '1' then fields[#fields + 1] = 'fin'; fields[#fields + 1] = '1' end
   for i = 14, #args, 2 do

@@ -65,7 +65,8 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
     What the client may rely on.
 
     `sequenceFrom` and `sequenceThrough` are this request's server sequences (the first ones, when
-    `duplicate`); `sequences` gives them one by one where a part was received before. `ackedThrough` and
+    `duplicate`); `sequences` gives them one by one where a part was received before. `late` says that some
+    arrived after the session had ended, `lateSequences` which, where not all did. `ackedThrough` and
     `missing` are about this client instance's clientSequence. `storedThrough` is the server sequence that
     PostgreSQL has committed: a careful client keeps its copy until then.
 
@@ -81,6 +82,7 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
     acked_through: int | None = None
     missing: list[list[int]] = []
     late: bool = False
+    late_sequences: list[int] | UnsetType = UNSET
     sequences: list[int] | UnsetType = UNSET
 
 
@@ -123,7 +125,6 @@ class Appender:
         admitted: Admitted,
         sender: Sender,
         *,
-        heartbeat_us: int | None = None,
         key: str | None = None,
         body: bytes = b"",
     ) -> Appended:
@@ -134,7 +135,6 @@ class Appender:
             session_id: whose events they are.
             admitted: the checked batch.
             sender: must own the session, or be a service of its organisation.
-            heartbeat_us: client time of a live heartbeat, from which the clock offset is estimated.
             key: the Idempotency-Key, when one was sent; `body` is what it is bound to.
             body: the request's bytes.
 
@@ -146,7 +146,7 @@ class Appender:
         self._inflight += 1
         started = perf_counter()
         try:
-            return await self._rounds(session_id, admitted, sender, heartbeat_us, key, body)
+            return await self._rounds(session_id, admitted, sender, key, body)
         finally:
             self._inflight -= 1
             APPENDS_INFLIGHT.set(self._inflight)
@@ -157,7 +157,6 @@ class Appender:
         session_id: int,
         whole: Admitted,
         sender: Sender,
-        heartbeat_us: int | None,
         key: str | None,
         body: bytes,
     ) -> Appended:
@@ -166,7 +165,7 @@ class Appender:
             key = None  # sequence numbers say more than a key does, and for longer
         digest = hashlib.sha256(body).hexdigest() if key else ""
         for _ in range(ROUNDS_MAX):
-            reply = await self._call(session_id, part, sender, heartbeat_us, key, digest)
+            reply = await self._call(session_id, part, sender, key, digest)
             match reply[0]:
                 case b"ok" if part is whole:
                     EVENTS_ACCEPTED.inc(whole.events)
@@ -210,7 +209,6 @@ class Appender:
         session_id: int,
         part: Admitted,
         sender: Sender,
-        heartbeat_us: int | None,
         key: str | None,
         digest: str,
     ) -> list[Any]:
@@ -226,7 +224,7 @@ class Appender:
             candidate=sender.user,
             organisation=sender.org,
             violations=part.violations,
-            heartbeat_us=heartbeat_us,
+            heartbeat_us=part.heartbeat_us,
             latest_us=part.latest_us,
             event_us=self._event_us,
             burst_us=self._burst_us,
@@ -237,6 +235,7 @@ class Appender:
             batch=encode_batch(part.batch),
             clients_max=limits.client_instances_max,
             exam=sender.exam,
+            is_buffered=part.batch.buffered is not None,
         )
         remembered = None if key is None else idempotency_key(shard, session_id, key)
         try:
@@ -286,8 +285,8 @@ class Appender:
             raise UnavailableError(
                 "The events were received and are being stored; ask again.", retry_after_s=1
             )
-        positions = [found[number] for number in numbers]
-        sequences = [seq for seq, _ in positions]
+        signed = [found[number] for number in numbers]
+        sequences = [seq for seq, _ in signed]
         acked, missing = progress(parse_ranges(reply[4]))
         dense = sequences[-1] - sequences[0] + 1 == len(sequences)
         ack = Ack(
@@ -300,7 +299,7 @@ class Appender:
             missing=missing,
             sequences=UNSET if dense else sequences,
         )
-        return Appended(ack, positions, int(reply[2]))
+        return _appended(ack, signed, int(reply[2]))
 
 
 def progress(ranges: list[list[int]]) -> tuple[int, list[list[int]]]:
@@ -320,9 +319,9 @@ def _accepted(reply: list[Any], admitted: Admitted) -> Appended:
         stored_through=int(reply[4]),
         acked_through=acked,
         missing=missing,
-        late=bool(reply[6]),
     )
-    return Appended(ack, _positions(first, admitted.events, at), int(reply[3]))
+    signed = -at if reply[6] else at
+    return _appended(ack, _positions(first, admitted.events, signed), int(reply[3]))
 
 
 def _again(reply: list[Any]) -> Appended:
@@ -334,7 +333,16 @@ def _again(reply: list[Any]) -> Appended:
         duplicate=True,
         duplicates=events,
     )
-    return Appended(ack, _positions(first, events, at), int(reply[4]))
+    return _appended(ack, _positions(first, events, at), int(reply[4]))
+
+
+def _appended(ack: Ack, signed: list[tuple[int, int]], violations: int) -> Appended:
+    """Take the signs of the times into the acknowledgement: what is negative there was late."""
+    late = [seq for seq, at in signed if at < 0]
+    if late:
+        some = UNSET if len(late) == len(signed) else late
+        ack = msgspec.structs.replace(ack, late=True, late_sequences=some)
+    return Appended(ack, [(seq, abs(at)) for seq, at in signed] if late else signed, violations)
 
 
 def _positions(first: int, events: int, at_us: int) -> list[tuple[int, int]]:

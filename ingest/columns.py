@@ -94,22 +94,45 @@ def count_violations(types: bytes, severities: bytes) -> int:
     )
 
 
-def time_column(given: list[datetime | None], faults: list[Fault]) -> tuple[bytes, int | None]:
-    """
-    Return client times as packed int64 microseconds, NO_TIME where absent, and the latest if all are there.
-    """
+def time_column(given: list[datetime | None], faults: list[Fault]) -> bytes:
+    """Return client times as packed int64 microseconds, NO_TIME where absent."""
     if given and None not in given:
         seconds = list(map(datetime.timestamp, cast("list[datetime]", given)))
         latest = max(seconds)
         if min(seconds) >= 0 and latest * 1e6 <= _TIME_MAX_US:
-            return np.rint(np.array(seconds) * 1e6).astype("<i8").tobytes(), round(latest * 1e6)
+            return np.rint(np.array(seconds) * 1e6).astype("<i8").tobytes()
     packed = array("q")
     for index, when in enumerate(given):
         value = NO_TIME if when is None else round(when.timestamp() * 1_000_000)
         if when is not None and not 0 <= value <= _TIME_MAX_US:
             faults.append(fault(index, "clientTimestamp", "Expected a time from 1970 to 9999"))
         packed.append(value)
-    return packed.tobytes(), None
+    return packed.tobytes()
+
+
+def latest_times(types: bytes, client_us: bytes, buffered: bytes | None) -> tuple[int | None, int | None]:
+    """
+    Return what the append needs of a batch's client times, in microseconds.
+
+    Returns:
+        The latest time of the live heartbeats, None without one; and the latest time of all live events: None
+        where one has none, 0 where there is no live event. An event is live unless it is declared as
+        buffered.
+    """
+    if buffered is None and types.find(EventType.Heartbeat) < 0:
+        packed = array("q")
+        packed.frombytes(client_us)
+        return None, None if min(packed) == NO_TIME else max(packed)
+    times = np.frombuffer(client_us, dtype="<i8")
+    live = (
+        np.ones(len(types), dtype=bool) if buffered is None else np.frombuffer(buffered, dtype=np.uint8) == 0
+    )
+    beats = times[live & (np.frombuffer(types, dtype=np.uint8) == EventType.Heartbeat) & (times != NO_TIME)]
+    told = times[live]
+    heartbeat = int(beats.max()) if beats.size else None
+    if not told.size:
+        return heartbeat, 0
+    return heartbeat, None if (told == NO_TIME).any() else int(told.max())
 
 
 def check_payloads(given: list[str | None], settings: Settings, faults: list[Fault]) -> None:

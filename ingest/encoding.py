@@ -5,6 +5,7 @@ Requests are sorted, not rows: a request belongs to one session and is in order 
 column operation; only payloads are touched one by one.
 """
 
+import struct
 from itertools import chain
 from typing import Any, Final
 
@@ -16,9 +17,11 @@ import pgpq.schema
 import pyarrow as pa
 from pgpq import encoders
 
+from ingest.clocks import TOLERANCE_US
 from ingest.stream import HEADER, NO_TIME, OFFSET_UNKNOWN, Batch
 from kernel.events import VIOLATION_SEVERITY_MIN, VIOLATION_TYPES, EventType
 
+CLOCK: Final = struct.Struct("<qq")
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
@@ -51,10 +54,15 @@ def _encoder() -> pgpq.ArrowToPostgresBinaryEncoder:
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One stream entry that holds events: its header's bytes and its batch."""
+    """
+    One stream entry that holds events: its header's bytes and its batch; int64 pairs of the silences that it
+    may fill, and its clock: offset and the one before a step (see append.lua).
+    """
 
     header: bytes
     batch: Batch
+    silences: bytes = b""
+    clock: bytes = b""
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -62,14 +70,17 @@ class Rows(msgspec.Struct, frozen=True):
     The rows of one COPY, by column, sorted by session and sequence.
 
     `table` has SCHEMA; `starts` is where each session's rows begin; `headers` and `batches` are the requests
-    in the same order.
+    in the same order; `clocks` are those of their clocks that a heartbeat told: session, server time, offset,
+    the one before a step or OFFSET_UNKNOWN.
     """
 
     table: pa.RecordBatch
     starts: Ints
     headers: npt.NDArray[np.void]
     batches: list[Batch]
+    clocks: list[tuple[int, int, int, int]]
     backfilled: Flags
+    late: Flags
 
 
 def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
@@ -83,7 +94,8 @@ def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
     headers = np.frombuffer(b"".join(request.header for request in requests), dtype=HEADER)
     order = np.lexsort((headers["seq"], headers["session"]))
     headers = headers[order]
-    batches = [requests[i].batch for i in order]
+    sorted_requests = [requests[i] for i in order]
+    batches = [request.batch for request in sorted_requests]
     events = headers["events"]
     first = np.cumsum(events) - events
     total = int(events.sum())
@@ -96,7 +108,10 @@ def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
     client_us = np.frombuffer(b"".join([batch.client_us for batch in batches]), dtype="<i8")
     client, no_client = _clients(batches, events)
     client_seq, no_seq = _sequences(batches, events, first, step)
-    effective_us, backfilled = _effective(headers, batches, events, at_us, client_us, backfill_after_us)
+    effective_us, backfilled = _effective(
+        headers, sorted_requests, events, at_us, client_us, backfill_after_us
+    )
+    late = np.repeat(headers["late"] == 1, events)
     violation = (types != EventType.Heartbeat) & ((severities >= VIOLATION_SEVERITY_MIN) | _VIOLATION[types])
 
     columns = [
@@ -110,13 +125,18 @@ def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
         pa.array(types.astype(np.int16)),
         pa.array(severities.astype(np.int16)),
         pa.array(violation),
-        pa.array(np.repeat(headers["late"] == 1, events)),
+        pa.array(late),
         _names(batches, events, total),
         pa.array(list(chain.from_iterable([batch.payloads for batch in batches])), pa.string()),
     ]
     starts = np.flatnonzero(np.diff(session, prepend=-1))
     table = pa.RecordBatch.from_arrays(columns, schema=SCHEMA)
-    return Rows(table, starts, headers, batches, backfilled)
+    clocks = [
+        (int(headers["session"][i]), int(headers["at_us"][i]), *CLOCK.unpack(request.clock))
+        for i, request in enumerate(sorted_requests)
+        if request.clock
+    ]
+    return Rows(table, starts, headers, batches, clocks, backfilled, late)
 
 
 def _times(us: Ints, mask: Flags | None) -> pa.Array:
@@ -143,30 +163,58 @@ def _sequences(batches: list[Batch], events: Ints, first: Ints, step: Ints) -> t
 
 def _effective(
     headers: npt.NDArray[np.void],
-    batches: list[Batch],
+    requests: list[Request],
     events: Ints,
     at_us: Ints,
     client_us: Ints,
     backfill_after_us: int,
 ) -> tuple[Ints, Flags]:
     """
-    Return when back-filled events really happened: corrected client time, clamped into the gap that they
-    fill.
+    Return when back-filled events really happened, and which they are: `clocks.effective`, by column.
 
-    The gap lies between the sender's last sign of life before it and this append; the stream's function says
-    where it begins. Source: spec.md I-6.
+    What our own sweeps record of the past says its time itself.
     """
     offset = np.repeat(headers["offset_us"], events)
     usable = (offset != OFFSET_UNKNOWN) & (client_us != NO_TIME)
     corrected = np.where(usable, client_us, 0) + np.where(usable, offset, 0)
-    backfilled = usable & (at_us - corrected > backfill_after_us)
+    declared = _declared(requests, events) & usable
+    backfilled = declared.copy()
     effective = np.clip(corrected, np.repeat(headers["previous_us"], events), at_us)
-    stated = np.array([NO_TIME if batch.effective_us is None else batch.effective_us for batch in batches])
+    could_be = declared | (usable & (at_us - corrected > backfill_after_us))
+    for begun, ended in _silences(requests, events):
+        inside = could_be & (begun - TOLERANCE_US <= corrected) & (corrected < ended)
+        backfilled |= inside
+        effective = np.where(inside, np.maximum(corrected, begun), effective)
+    stated = np.array(
+        [NO_TIME if each.batch.effective_us is None else each.batch.effective_us for each in requests]
+    )
     if (stated != NO_TIME).any():
         given = np.repeat(stated, events)
         backfilled |= given != NO_TIME
         effective = np.where(given != NO_TIME, given, effective)
     return effective, backfilled
+
+
+def _declared(requests: list[Request], events: Ints) -> Flags:
+    """Return which events their clients declare as buffered."""
+    if not any(request.batch.buffered for request in requests):
+        return np.zeros(int(events.sum()), dtype=bool)
+    parts = [request.batch.buffered or bytes(len(request.batch.types)) for request in requests]
+    return np.frombuffer(b"".join(parts), dtype=np.bool_)
+
+
+def _silences(requests: list[Request], events: Ints) -> list[tuple[Ints, Ints]]:
+    """Return columns of begin and end, oldest silences first; a request without one has an empty one."""
+    if not any(request.silences for request in requests):
+        return []
+    pairs = [np.frombuffer(request.silences, dtype="<i8").reshape(-1, 2) for request in requests]
+    most = max(len(own) for own in pairs)
+    columns = []
+    for place in range(most):  # the latest stands last for every request
+        chosen = [own[place - most + len(own)] if place >= most - len(own) else (0, 0) for own in pairs]
+        begun, ended = np.array(chosen, dtype=np.int64).T
+        columns.append((np.repeat(begun, events), np.repeat(ended, events)))
+    return columns
 
 
 def _names(batches: list[Batch], events: Ints, total: int) -> pa.Array:
@@ -208,10 +256,9 @@ def progress_of(rows: Rows, refused: list[int]) -> Progress:
     kept[refused] = 0
     violation = table.column("is_violation").to_numpy(zero_copy_only=False).astype(np.int64) * kept
     types = table.column("event_type").to_numpy()
-    beat_us = np.where((types == EventType.Heartbeat) & ~rows.backfilled, at_us, NO_TIME)
+    beat_us = np.where((types == EventType.Heartbeat) & ~rows.late, at_us, NO_TIME)
     beats = np.maximum.reduceat(beat_us, starts)
-    last_request = np.flatnonzero(np.diff(rows.headers["session"], append=-1))
-    offsets = rows.headers["offset_us"][last_request]
+    offsets = {session: offset for session, _, offset, _ in rows.clocks}  # the latest stands last
     return Progress(
         sessions=session[starts].tolist(),
         through=seq[ends].tolist(),
@@ -220,7 +267,7 @@ def progress_of(rows: Rows, refused: list[int]) -> Progress:
         first_us=at_us[starts].tolist(),
         last_us=at_us[ends].tolist(),
         heartbeat_us=[None if beat == NO_TIME else beat for beat in beats.tolist()],
-        offset_us=[None if offset == OFFSET_UNKNOWN else offset for offset in offsets.tolist()],
+        offset_us=[offsets.get(one) for one in session[starts].tolist()],
     )
 
 

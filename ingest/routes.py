@@ -209,6 +209,7 @@ async def post_heartbeat(request: web.Request) -> web.Response:
         metadata_json=beat.metadata_json,
         client_timestamp=beat.client_timestamp,
         client_sequence=beat.client_sequence,
+        buffered=beat.buffered,
     )
     admitted = admit([event], client=_client(beat.client_instance), first_sequence=None, settings=settings)
     tier.pressure.shed(admitted.severity_max, heartbeat=True)
@@ -216,7 +217,6 @@ async def post_heartbeat(request: web.Request) -> web.Response:
         beat.proctor_session_id,
         admitted,
         sender,
-        heartbeat_us=admitted.latest_us,
         key=_key_of(request),
         body=body,
     )
@@ -289,6 +289,7 @@ async def _monitor(
                 metadata_json=_text(event.data),
                 client_timestamp=event.client_timestamp,
                 client_sequence=event.client_sequence,
+                buffered=event.buffered,
             )
             for event in events
         ],

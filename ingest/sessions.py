@@ -136,13 +136,20 @@ class Sessions:
         return int(row["id"])
 
     async def locate(self, session_id: int, client: int, low: int, high: int) -> dict[int, tuple[int, int]]:
-        """Return (sequence, server time us) by clientSequence for stored events of a client."""
+        """
+        Return (sequence, server time us) by clientSequence for stored events of a client; the time is
+        negative where the event was late, as the append function has it.
+        """
         try:
             rows = await self._pool.fetch(named("ingest")["locate_events"], session_id, client, low, high)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise UnavailableError("The database cannot be reached.", retry_after_s=1) from error
         return {
-            row["client_seq"]: (row["seq"], round(row["occurred_at"].timestamp() * 1_000_000)) for row in rows
+            row["client_seq"]: (
+                row["seq"],
+                round(row["occurred_at"].timestamp() * 1_000_000) * (-1 if row["is_late"] else 1),
+            )
+            for row in rows
         }
 
     async def _read(self, statement: str, *arguments: object) -> asyncpg.Record | None:

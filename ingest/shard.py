@@ -138,7 +138,7 @@ class Stream:
                 last = counter
                 if (header := fields.get(b"e")) is not None:
                     batch = decode_batch(fields[b"b"])
-                    requests.append(Request(header, batch))
+                    requests.append(Request(header, batch, fields.get(b"g", b""), fields.get(b"k", b"")))
                     rows += len(batch.types)
                     size += len(fields[b"b"])
                 elif (header := fields.get(b"x")) is not None:

@@ -212,5 +212,5 @@ def renumber(requests: list[Request], through: dict[int, int]) -> tuple[list[Req
             header["seq"] = first = expected
             moved = True
         through[session] = first + int(header["events"][0]) - 1
-        out.append(Request(header.tobytes(), request.batch))
+        out.append(msgspec.structs.replace(request, header=header.tobytes()))
     return out, moved

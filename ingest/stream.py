@@ -12,7 +12,10 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
+from ingest import clocks
+
 BATCH_VERSION: Final = 1
+RULE_NUMBERS: Final = ("CONTACT_LOST_US", "TOLERANCE_US", "UNDER_WAY_US", "FILL_US", "SILENCES_KEPT")
 NO_TIME: Final = -(2**63)  # a missing client time in a packed column
 OFFSET_UNKNOWN: Final = 2**52  # no heartbeat has told the clock offset yet
 
@@ -37,7 +40,8 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     `types` and `severities` hold one byte an event; `client_us` eight (little-endian microseconds since 1970,
     NO_TIME where the client sent none). `sequences` is the first clientSequence where they are dense, a list
     where they are not, None without a client. `effective_us` is set by our own sweeps, for
-    events of the past.
+    events of the past. `buffered` holds one byte an event, 1 where the client declares it as buffered; None
+    where it declares none.
     """
 
     version: int
@@ -50,6 +54,7 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     names: list[str | None] | None = None
     unstorable: list[int] | None = None  # what an older release's tiers said; nobody reads it any more
     effective_us: int | None = None
+    buffered: bytes | None = None
 
 
 encode_batch: Final = msgspec.msgpack.Encoder().encode
@@ -117,10 +122,12 @@ class AppendArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     batch: bytes
     clients_max: int
     exam: str = ""  # that the sender is bound to
+    is_buffered: bool = False
 
     def values(self) -> list[int | str | bytes]:
         """Return them as they are sent."""
-        return ["" if value is None else value for value in msgspec.structs.astuple(self)]
+        *values, is_buffered = msgspec.structs.astuple(self)
+        return ["" if value is None else value for value in values] + [int(is_buffered)]
 
 
 def append_keys(shard: int, session_id: int, key: bytes | None) -> list[bytes]:
@@ -144,6 +151,8 @@ def parse_id(entry: bytes) -> tuple[int, int]:
 def library() -> tuple[str, str]:
     """Return (version, source) of the function library; the version is a digest of its text."""
     text = (files("ingest") / "append.lua").read_text(encoding="utf-8")
+    for name in RULE_NUMBERS:
+        text = text.replace(f"@{name}@", str(getattr(clocks, name)))
     version = hashlib.sha256(text.encode()).hexdigest()[:10]
     return version, text.replace("@VERSION@", version)
 

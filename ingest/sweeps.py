@@ -123,7 +123,7 @@ class Sweeper:
             latest_us=None,
             event_us=0,
             burst_us=UNBOUNDED_US,
-            late_window_us=0,
+            late_window_us=self._settings.late_window_s * 1_000_000,
             ranges_max=self._settings.client_ranges_max,
             key_window_s=KEY_WINDOW_S,
             digest=name,

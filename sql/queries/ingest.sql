@@ -20,12 +20,13 @@ WHERE s.id = $1;
 
 -- name: locate_events
 -- $1 session id, $2 client, $3 first clientSequence, $4 last. Where a resent event has been stored, for its first reply.
-SELECT client_seq, seq, occurred_at
+SELECT client_seq, seq, occurred_at, is_late
 FROM events
 WHERE session_id = $1 AND client = $2 AND client_seq BETWEEN $3 AND $4
   AND occurred_at >= (SELECT started_at FROM proctor_sessions WHERE id = $1)
 UNION ALL
-SELECT (convert_from(event, 'UTF8')::json ->> 'clientSequence')::bigint, seq, occurred_at
+SELECT (convert_from(event, 'UTF8')::json ->> 'clientSequence')::bigint, seq, occurred_at,
+       coalesce(seq > (SELECT final_seq FROM proctor_sessions WHERE id = $1), false)
 FROM dead_letters
 WHERE session_id = $1 AND convert_from(event, 'UTF8')::json ->> 'client' = ($2::bigint)::text
   AND (convert_from(event, 'UTF8')::json ->> 'clientSequence')::bigint BETWEEN $3 AND $4;

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
-from ingest.stream import session_key
+from ingest.stream import client_key, session_key
 from kernel.events import EventType, Role
 from tests.integration.ingest_kit.api import Api, answered, keystroke, stamp
 from tests.integration.ingest_kit.station import Station, station
@@ -141,7 +141,9 @@ async def test_a_session_that_redis_does_not_know_is_read_through(api: Api) -> N
     assert beat.body["data"]["hasWarning"] is True
     assert beat.ack["storedThrough"] == 8
     hash_ = api.at.redis.hgetall(session_key(seat.session_id % api.at.settings.shards, seat.session_id))
-    assert 99e6 < int(hash_[b"off"]) < 103e6
+    offset, *unconfirmed = hash_[b"kc"].split()
+    assert 99e6 < int(offset) < 103e6
+    assert unconfirmed == [b"-"] * 3, "what PostgreSQL has is confirmed"
 
 
 # -- silences
@@ -256,28 +258,126 @@ async def test_ten_offline_minutes_are_laid_out_where_they_happened(api: Api) ->
 
 
 async def test_a_back_filled_event_stays_inside_the_gap_that_it_fills(api: Api) -> None:
-    """I-6: nobody moves an event to before their last sign of life."""
+    """I-6: nobody moves an event to before their last sign of life, whatever they declare."""
     seat = api.world.seat()
     await api.heartbeat(seat, clientTimestamp=stamp())
     silent_for(api, seat, 60)
     now = datetime.now(UTC)
 
-    await api.bulk(seat, [keystroke(clientTimestamp=stamp(now, s=-s)) for s in (900, 61, 59, 10)])
-    rows = [row for row in await api.stored(seat, 5) if row["event_type"] == EventType.Keystroke]
+    ages = (900, 62, 59, 10)
+    await api.bulk(seat, [keystroke(clientTimestamp=stamp(now, s=-s)) for s in ages])
+    await api.bulk(seat, [keystroke(clientTimestamp=stamp(now, s=-s), buffered=True) for s in ages])
+    rows = [row for row in await api.stored(seat, 9) if row["event_type"] == EventType.Keystroke]
+    told, declared = rows[:4], rows[4:]
 
-    assert seconds_before(rows, now) == [60, 60, 59, 10]
+    assert told[0]["effective_at"] is None, "it could have been sent before the silence"
+    assert seconds_before(told[1:], now) == [60, 59, 10]
+    assert [0 >= s >= -5 for s in seconds_before(declared[:1], now)] == [True], "clamped to the last contact"
+    assert seconds_before(declared[1:], now) == [60, 59, 10]
 
 
 async def test_a_connected_client_cannot_move_its_events_into_the_past(api: Api) -> None:
-    """I-6: without a silence there is no gap to fill."""
+    """I-6: without a silence there is no gap to fill; what is declared reaches to the last contact."""
     seat = api.world.seat()
     await api.heartbeat(seat, clientTimestamp=stamp())
     now = datetime.now(UTC)
 
     await api.bulk(seat, [keystroke(clientTimestamp=stamp(now, s=-3000))])
-    (beat, row) = await api.stored(seat, 2)
+    await api.bulk(seat, [keystroke(clientTimestamp=stamp(now, s=-3000), buffered=True)])
+    (_, live, declared) = await api.stored(seat, 3)
 
-    assert row["effective_at"] == beat["occurred_at"]
+    assert live["effective_at"] is None
+    assert declared["effective_at"] == live["occurred_at"]
+
+
+async def test_any_live_heartbeat_tells_the_clock_on_any_route_and_a_buffered_one_does_not(api: Api) -> None:
+    """I-6: alone, in a bulk, by attempt; what the client declares as buffered tells how long it waited."""
+    ahead = 120.0
+
+    def told(seat: Seat) -> int | None:
+        found: int | None = api.world.one(
+            "SELECT clock_offset_us FROM session_progress WHERE session_id = %s", seat.session_id
+        )
+        return found
+
+    beat = {"eventType": "Heartbeat", "clientTimestamp": stamp(s=ahead)}
+    by_attempt = {"event_type": "heartbeat", "client_timestamp": stamp(s=ahead)}
+    alone, bulk, single, monitor, buffered = (api.world.seat() for _ in range(5))
+    await api.heartbeat(alone, clientTimestamp=stamp(s=ahead))
+    await api.bulk(bulk, [keystroke(), beat, keystroke()])
+    await api.event(single, **beat)
+    await api.post(
+        "/api/monitor/events", {"attempt_id": str(monitor.attempt_id), **by_attempt}, monitor.token
+    )
+    await api.bulk(buffered, [{**beat, "buffered": True}])
+    for seat, rows in ((alone, 1), (bulk, 3), (single, 1), (monitor, 1), (buffered, 1)):
+        await api.stored(seat, rows)
+
+    for seat in (alone, bulk, single, monitor):
+        assert -124e6 < (told(seat) or 0) < -118e6
+    assert told(buffered) is None
+
+
+async def test_a_services_heartbeat_does_not_shift_the_candidates_clock(api: Api) -> None:
+    """I-6: a module's clock is another clock."""
+    seat = api.world.seat()
+    await api.heartbeat(seat, clientTimestamp=stamp(s=-50))
+    body = {"attempt_id": str(seat.attempt_id), "event_type": "heartbeat", "client_timestamp": stamp(s=900)}
+    assert (await api.post("/api/monitor/events", body, api.world.token(Role.service))).status == 202
+    await api.stored(seat, 2)
+
+    offset = api.world.one(
+        "SELECT clock_offset_us FROM session_progress WHERE session_id = %s", seat.session_id
+    )
+
+    assert 48e6 < offset < 54e6
+    key = session_key(seat.session_id % api.at.settings.shards, seat.session_id)
+    assert 48e6 < int(api.at.redis.hget(key, "kc").split()[0]) < 54e6
+
+
+async def test_late_is_said_for_each_row_of_a_partly_duplicate_batch(api: Api) -> None:
+    """P-2, I-2: what came before the end is not late; what follows is, and a retry gets the same answer."""
+    seat = api.world.seat(started_s_ago=60)
+    before = [keystroke(n, clientTimestamp=stamp(s=-30)) for n in (1, 2)]
+    after = [keystroke(n, clientTimestamp=stamp(s=-20)) for n in (3, 4)]
+    first = await api.bulk(seat, before, clientInstance="tab")
+    api.world.end(seat.session_id)
+    await final_of(api, seat)
+
+    mixed = await api.bulk(seat, before + after, clientInstance="tab")
+    again = await api.bulk(seat, before + after, clientInstance="tab")
+    old = await api.bulk(seat, before, clientInstance="tab")
+    late = await api.bulk(seat, after, clientInstance="tab")
+    await api.stored(seat, 4)
+    key = session_key(seat.session_id % api.at.settings.shards, seat.session_id)
+    api.at.redis.hdel(key, "r:" + str(client_key("tab")))  # now PostgreSQL has to say it
+    looked_up = await api.bulk(seat, before + after, clientInstance="tab")
+
+    assert first.ack["late"] is old.ack["late"] is False
+    assert (late.ack["late"], late.ack.get("lateSequences")) == (True, None)
+    for answer in (mixed, again, looked_up):
+        assert (answer.ack["late"], answer.ack["lateSequences"]) == (True, [3, 4])
+        assert (answer.ack["sequenceFrom"], answer.ack["sequenceThrough"]) == (1, 4)
+    when = stamp(s=-25)
+    keyed = [await api.event(seat, clientTimestamp=when, headers={"Idempotency_Key": "k"}) for _ in range(2)]
+    assert [(answer.status, answer.ack["late"]) for answer in keyed] == [(202, True)] * 2
+
+
+@pytest.mark.parametrize("declared", [False, True])
+async def test_a_clock_two_minutes_ahead_loses_nothing_at_the_end(api: Api, *, declared: bool) -> None:
+    """P-2: by the offset that a heartbeat in a bulk told, or because the client says that it was buffered."""
+    seat, ahead = api.world.seat(started_s_ago=60), 120.0
+    if not declared:
+        await api.bulk(seat, [{"eventType": "Heartbeat", "clientTimestamp": stamp(s=ahead)}])
+    api.world.end(seat.session_id)
+    await final_of(api, seat)
+
+    events = [keystroke(clientTimestamp=stamp(s=ahead - 10 - n), buffered=declared) for n in range(3)]
+    buffered = await api.bulk(seat, events)
+    live = await api.bulk(seat, [keystroke(clientTimestamp=stamp(s=ahead + 5))])
+
+    assert (buffered.status, buffered.ack.get("late")) == (202, True)
+    assert live.status == 409
 
 
 async def test_what_others_record_does_not_end_a_candidates_gap(api: Api) -> None:

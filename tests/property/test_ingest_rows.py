@@ -9,6 +9,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest import clocks
 from ingest.columns import count_violations
 from ingest.encoding import Request, progress_of, rows_of
 from ingest.store import renumber
@@ -33,6 +34,9 @@ def request(
     client = draw(st.none() | st.integers(-(2**63), 2**63 - 1))
     first = draw(st.integers(1, 100))
     spread = draw(st.booleans())
+    buffered = draw(st.lists(st.booleans(), min_size=count, max_size=count))
+    ends = draw(st.lists(st.tuples(st.integers(0, 10**8), st.integers(1, 10**8)), max_size=2))
+    silences = [(at - age - span, at - age) for age, span in ends]
     numbers = None if client is None else [first + i * (2 if spread else 1) for i in range(count)]
     batch = Batch(
         version=BATCH_VERSION,
@@ -42,13 +46,15 @@ def request(
         severities=bytes(severities),
         client_us=array("q", [NO_TIME if time is None else time for time in times]).tobytes(),
         payloads=[None] * count,
+        buffered=bytes(buffered) if any(buffered) else None,
     )
     header = np.array([(session, seq, count, at, previous, offset, int(late))], dtype=HEADER).tobytes()
     plain = {
         "session": session, "seq": seq, "types": types, "severities": severities, "times": times,
         "offset": offset, "late": late, "client": client, "numbers": numbers, "at": at, "previous": previous,
+        "buffered": buffered, "silences": silences,
     }  # fmt: skip
-    return Request(header, batch), plain
+    return Request(header, batch, np.array(silences, dtype="<i8").tobytes()), plain
 
 
 @st.composite
@@ -72,11 +78,15 @@ def modelled(plain: dict[str, Any]) -> list[dict[str, Any]]:
     for i, (number, severity, time) in enumerate(
         zip(plain["types"], plain["severities"], plain["times"], strict=True)
     ):
-        effective = None
-        if time is not None and plain["offset"] != OFFSET_UNKNOWN:
-            corrected = time + plain["offset"]
-            if plain["at"] - corrected > BACKFILL_US:
-                effective = min(max(corrected, plain["previous"]), plain["at"])
+        effective = clocks.effective(
+            time,
+            None if plain["offset"] == OFFSET_UNKNOWN else plain["offset"],
+            plain["at"],
+            plain["previous"],
+            plain["silences"],
+            BACKFILL_US,
+            declared=plain["buffered"][i],
+        )
         rows.append(
             {
                 "session_id": plain["session"],
@@ -131,7 +141,7 @@ def test_progress_sums_each_session_up(entries: list[tuple[Request, dict[str, An
 
     for i, session in enumerate(progress.sessions):
         own = [row for row in rows if row["session_id"] == session]
-        beats = [row["occurred_at"] for row in own if row["event_type"] == 1 and row["effective_at"] is None]
+        beats = [row["occurred_at"] for row in own if row["event_type"] == 1 and not row["is_late"]]
         assert progress.through[i] == max(row["seq"] for row in own)
         assert progress.events[i] == len(own)
         assert progress.violations[i] == sum(row["is_violation"] for row in own)
