@@ -94,6 +94,7 @@ class MonitoredSession(msgspec.Struct, frozen=True, kw_only=True):
     last_heartbeat_at: datetime | None
     heartbeat_missed_count: int
     clock_skew_ms: float | None
+    quarantined_until: datetime | None  # until then its events are set aside
 
 
 class Bucket(Counts, frozen=True, kw_only=True):
@@ -288,6 +289,7 @@ def _session(row: asyncpg.Record) -> MonitoredSession:
         last_heartbeat_at=row["last_heartbeat_at"],
         heartbeat_missed_count=row["heartbeat_missed_count"],
         clock_skew_ms=None if offset_us is None else -offset_us / 1000,  # stored as server minus client
+        quarantined_until=row["quarantined_until"],
     )
 
 

@@ -33,7 +33,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
     A session as its staff see it; a candidate sees null for the numbers about violations and risk.
 
-    `riskScore` and `riskLevel` are null until a score was computed.
+    `riskScore` and `riskLevel` are null until a score was computed. Until `quarantinedUntil` the
+    session's events are set aside (dead letters), because the database refused too many of them.
     """
 
     id: int
@@ -56,6 +57,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     risk_level: str | None
     last_heartbeat_at: datetime | None
     decision: dict[str, Any] | None
+    quarantined_until: datetime | None
 
 
 class SessionDetail(Session, frozen=True, kw_only=True, rename="camel"):
@@ -143,6 +145,7 @@ async def fetch_of_attempt(
     columns = _columns(row)
     if not show_numbers:
         columns |= {"total_violations": None, "risk_score": None, "risk_level": None}
+    columns["quarantined_until"] = None
     return SessionDetail(**columns, recent_events=[])
 
 
@@ -169,6 +172,7 @@ def _columns(row: asyncpg.Record) -> dict[str, Any]:
         "risk_level": None,
         "last_heartbeat_at": row["last_heartbeat_at"],
         "decision": None,
+        "quarantined_until": row["quarantined_until"],
     }
 
 

@@ -9,12 +9,13 @@ import shutil
 import statistics
 import sys
 import tempfile
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import psycopg
@@ -34,6 +35,7 @@ DISK_BYTES_MIN: Final = 5 << 30
 FDATASYNC_MS_MAX: Final = 10.0
 FDATASYNC_WRITES: Final = 50
 CONNECT_S: Final = 3
+QUARANTINED_SHOWN: Final = 5
 LOCK_FILE: Final = Path(__file__).parents[1] / "requirements.lock"
 POSTGRES_PROMISES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 REDIS_PROMISES: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
@@ -47,6 +49,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     found: str
     mend: str = ""
     required: bool = True
+
+
+class Health(msgspec.Struct, frozen=True):
+    """What /readyz says: sentences of what keeps a tier from working, and of what part of it does not."""
+
+    wrong: list[str] = []
+    degraded: list[str] = []
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -168,11 +177,15 @@ def _stack(settings: Settings, local: Local | None) -> Iterator[Finding]:
 
 
 def _ready(url: str) -> str:
+    """Return `ready`, or what the tier itself says is wrong or works in part only."""
     try:
         with urllib.request.urlopen(url, timeout=CONNECT_S) as reply:  # noqa: S310  an address of our own file
-            return "ready" if reply.status == 200 else f"status {reply.status}"
+            health = msgspec.json.decode(reply.read(), type=Health)
+    except urllib.error.HTTPError as error:
+        health = msgspec.json.decode(error.read(), type=Health)
     except OSError as error:
         return str(error)
+    return "; ".join([*health.wrong, *health.degraded]) or "ready"
 
 
 def _database(url: str) -> Iterator[Finding]:
@@ -187,6 +200,7 @@ def _database(url: str) -> Iterator[Finding]:
             extension = cursor.execute(statements["read_extension"].encode(), ("timescaledb",)).fetchone()
             edition = cursor.execute(statements["read_timescaledb_license"].encode()).fetchone()
             waiting = pending(conn)
+            path = [] if waiting else list(_event_path(cursor))
     except (psycopg.OperationalError, MigrationError) as error:
         yield Finding(
             check="PostgreSQL server", ok=False, found=str(error).strip(), mend="start it, or mend its URL"
@@ -207,11 +221,37 @@ def _database(url: str) -> Iterator[Finding]:
         mend="install TimescaleDB there and add it to shared_preload_libraries",
     )
     yield from _promises("PostgreSQL", found, POSTGRES_PROMISES)
+    yield from path
     yield Finding(
         check="migrations",
         ok=not waiting,
         found=", ".join(waiting) + " pending" if waiting else "all applied",
         mend="veritas migrate",
+    )
+
+
+def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:
+    """Tell of shards that have stopped and of sessions that are set aside."""
+    statements = named("deploy")
+    stopped = cursor.execute(statements["list_stopped_shards"].encode()).fetchall()
+    yield Finding(
+        check="shards",
+        ok=not stopped,
+        found="; ".join(f"shard {shard} stopped at {at:%H:%M:%S}: {why}" for shard, at, why in stopped)
+        or "none has stopped",
+        mend="the writer's log says what PostgreSQL refuses; what was accepted waits in the stream",
+    )
+    aside = cursor.execute(statements["list_quarantined"].encode(), (QUARANTINED_SHOWN,)).fetchall()
+    yield Finding(
+        check="quarantine",
+        ok=not aside,
+        found="; ".join(
+            f"session {session} until {until:%H:%M:%S}: {sqlstate} {reason.splitlines()[0]}"
+            for session, until, sqlstate, reason in aside
+        )
+        or "no session",
+        mend="dead_letters holds their events; a client sends what PostgreSQL refuses",
+        required=False,
     )
 
 

@@ -4,7 +4,8 @@ The ingest application: its parts, its routes, its health. Composed alone (port 
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from time import monotonic
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -13,7 +14,7 @@ from ingest.epochs import Epochs
 from ingest.link import RedisLink
 from ingest.meter import Meter
 from ingest.pressure import Pressure
-from ingest.routes import TIER, Tier
+from ingest.routes import LOAD, TIER, Tier
 from ingest.sessions import Sessions
 from kernel.errors import UnavailableError
 from kernel.revocation import REVOCATIONS, attach_revocations
@@ -21,7 +22,8 @@ from kernel.runtime import open_pool
 from kernel.tokens import Keyring
 from kernel.web import SETTINGS
 
-DURABILITY = "synced to the stream's disk before the reply; replication of the stream is asynchronous"
+SETTLE_S: Final = 5.0  # for which shards that have closed are waited for
+DURABILITY: Final = "synced to the stream's disk before the reply; replication of the stream is asynchronous"
 
 
 class Part:
@@ -34,6 +36,8 @@ class Part:
         self._link: RedisLink | None = None
         self._epochs: Epochs | None = None
         self._pressure: Pressure | None = None
+        self._shards = 0
+        self._closed_since: float | None = None
 
     def attach(self, app: web.Application) -> None:
         """Let the application carry ingest; whoever composes it mounts `ingest.routes.ROUTES`."""
@@ -42,23 +46,57 @@ class Part:
         app.on_response_prepare.append(self._say_load)
 
     async def ready(self) -> str | None:
-        """Return what keeps admission closed, or None."""
+        """
+        Return what keeps admission closed, or None.
+
+        One shard's trouble takes no tier from its load balancer, for the neighbours' requests would go with
+        it: shards that stopped or shed are told in `level`, and so is one that stays closed. For SETTLE_S
+        after shards have closed (a start, another Redis) all of them are waited for.
+        """
         if self._link is None or self._epochs is None or self._pressure is None:
             return "ingest is starting"
         if self._pressure.wrong:
             return "; ".join(self._pressure.wrong)
         closed = self._epochs.closed(self._link.incarnation)
         if not closed:
+            self._closed_since = None
             return None
         self._epochs.doubt()
+        self._closed_since = self._closed_since or monotonic()
+        if len(closed) < self._shards and monotonic() - self._closed_since > SETTLE_S:
+            return None
         return f"shards {closed} are not open: the writer has not reconciled them"
 
     def level(self) -> dict[str, Any]:
-        """Return what health says of durability and load."""
-        return {"durability": DURABILITY, "load": self._pressure.load if self._pressure else 0}
+        """
+        Return what health says of durability and load.
+
+        `load` is the highest of the shards', `loads` are all of them; `degraded` tells of each shard that is
+        closed, stopped or shedding.
+        """
+        if self._link is None or self._epochs is None or self._pressure is None:
+            return {"durability": DURABILITY, "load": 0, "loads": [], "degraded": []}
+        closed = self._epochs.closed(self._link.incarnation)
+        stopped, shedding = self._epochs.stopped, self._pressure.shedding()
+        degraded = [f"shard {shard} is closed: its writer has not reconciled it" for shard in closed]
+        degraded += [
+            f"shard {shard} is stopped, what it takes waits in the stream: {why}"
+            for shard, why in sorted(stopped.items())
+        ]
+        degraded += [
+            f"shard {shard} sheds all but heartbeats and severities of 3 and more: {why}"
+            for shard, why in shedding.items()
+        ]
+        return {
+            "durability": DURABILITY,
+            "load": max(self._pressure.loads),
+            "loads": self._pressure.loads,
+            "degraded": degraded,
+        }
 
     async def _lifetime(self, app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
+        self._shards = settings.shards
         pool = await open_pool(settings, settings.ingest_database_url or settings.database_url)
         self._link = link = RedisLink(
             settings.redis_url, settings.redis_connections, settings.append_deadline_s
@@ -84,8 +122,11 @@ class Part:
         await link.close()
         await pool.close()
 
-    async def _say_load(self, _: web.Request, response: web.StreamResponse) -> None:
-        response.headers["X-Ingest-Load"] = str(self._pressure.load if self._pressure else 0)
+    async def _say_load(self, request: web.Request, response: web.StreamResponse) -> None:
+        load = request.get(LOAD)
+        if load is None:
+            load = self._pressure.least if self._pressure else 0
+        response.headers["X-Ingest-Load"] = str(load)
 
 
 async def _keep_loaded(link: RedisLink) -> None:

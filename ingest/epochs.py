@@ -7,7 +7,6 @@ shard looks closed.
 """
 
 import asyncio
-from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -39,7 +38,7 @@ class Epochs:
         self._shards = shards
         self._open: dict[int, Epoch] = {}
         self._doubt = asyncio.Event()
-        self.refreshed_at: datetime | None = None
+        self.stopped: dict[int, str] = {}  # why, by shard, as its writer says
 
     def of(self, shard: int) -> Epoch:
         """
@@ -74,6 +73,7 @@ class Epochs:
             for row in rows
             if row["opened_at"] is not None
         }
+        self.stopped = {row["shard"]: row["stopped_why"] for row in rows if row["stopped_why"] is not None}
 
     async def watch(self) -> None:
         """Refresh for ever: at leisure while all is open, ten times a second while something is in doubt."""

@@ -1,8 +1,9 @@
 """
 Back-pressure: how loaded the stream is, before memory is the one to say so (spec.md I-5).
 
-Load is ten times the largest share of three bounds: unwritten entries, age of the oldest one, Redis memory.
-From 10 on, heartbeats and severities of 3 and more still pass; at the hard memory bound nothing does.
+A shard's load is ten times the largest share of three bounds: its unwritten entries, the age of its oldest
+one, and Redis memory, which all shards share. From 10 on, heartbeats and severities of 3 and more still pass;
+at the hard memory bound nothing does. One shard's load sheds nothing of its neighbours.
 """
 
 import asyncio
@@ -37,13 +38,23 @@ class Pressure:
         """Remember what to poll; `watch` polls."""
         self._link = link
         self._settings = settings
-        self.load = 0
+        self.loads = [0] * settings.shards
+        self.shares = [""] * settings.shards  # what the load is made of, in words
         self.memory_share = 0.0
         self.wrong: list[str] = ["the stream has not been looked at yet"]
 
-    def shed(self, severity_max: int, *, heartbeat: bool = False) -> None:
+    @property
+    def least(self) -> int:
+        """The load of what all shards share: what a request meets whose session nobody knows."""
+        return load_of([self.memory_share / self._settings.redis_memory_share_max])
+
+    def shedding(self) -> dict[int, str]:
+        """Return the shards that shed, and what their load is made of."""
+        return {shard: self.shares[shard] for shard, load in enumerate(self.loads) if load >= LOAD_MAX}
+
+    def shed(self, shard: int, severity_max: int, *, heartbeat: bool = False) -> None:
         """
-        Refuse what has to wait.
+        Refuse what has to wait, of one shard.
 
         Raises:
             OverloadedError: with Retry-After; nothing was stored.
@@ -52,7 +63,7 @@ class Pressure:
             raise OverloadedError(
                 "The stream's memory is full; nothing was stored.", retry_after_s=2 * RETRY_AFTER_S
             )
-        if self.load >= LOAD_MAX and not heartbeat and severity_max < VIOLATION_SEVERITY_MIN:
+        if self.loads[shard] >= LOAD_MAX and not heartbeat and severity_max < VIOLATION_SEVERITY_MIN:
             raise OverloadedError("The system sheds load; nothing was stored.", retry_after_s=RETRY_AFTER_S)
 
     async def watch(self) -> None:
@@ -76,16 +87,21 @@ class Pressure:
         now_us = int(seconds) * 1_000_000 + int(micros)
         bound = self._settings
         self.memory_share = int(info["used_memory"]) / (int(settings["maxmemory"]) or 1 << 62)
-        shares = [self.memory_share / bound.redis_memory_share_max]
+        memory = self.memory_share / bound.redis_memory_share_max
         for shard in range(bound.shards):
             backlog: int = await call(None, b"XLEN", stream_key(shard))
             oldest: list[Any] = await call(None, b"XRANGE", stream_key(shard), b"-", b"+", b"COUNT", b"1")
             age_s = _age_s(oldest, now_us)
             STREAM_BACKLOG.labels(shard).set(backlog)
             UNWRITTEN_AGE.labels(shard).set(age_s)
-            shares += [backlog / bound.backlog_entries_max, age_s / bound.unwritten_age_s_max]
-        self.load = load_of(shares)
-        INGEST_LOAD.set(self.load)
+            self.loads[shard] = load_of(
+                [memory, backlog / bound.backlog_entries_max, age_s / bound.unwritten_age_s_max]
+            )
+            self.shares[shard] = (
+                f"{backlog} entries unwritten, the oldest for {age_s:.0f} s, "
+                f"Redis memory {self.memory_share:.0%} full"
+            )
+            INGEST_LOAD.labels(shard).set(self.loads[shard])
 
 
 def _age_s(oldest: list[Any], now_us: int) -> float:

@@ -13,7 +13,8 @@ import psycopg
 import structlog
 
 from ingest.shard import GapError, Stream
-from ingest.store import Chunk, FencedError, renumber, statement, store
+from ingest.statements import statement
+from ingest.store import Chunk, FencedError, renumber, store
 from ingest.stream import HEADER
 from kernel.runtime import STREAM_LOSSES
 from kernel.settings import Settings

@@ -12,13 +12,13 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingest import replies
-from ingest.admission import BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
+from ingest.admission import Admitted, BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
 from ingest.append import Appended, Appender, Sender
 from ingest.meter import Meter
 from ingest.pressure import Pressure
 from ingest.reading import read_bulk, read_each, refuse_large_events
 from ingest.sessions import Sessions
-from ingest.stream import client_key
+from ingest.stream import client_key, shard_of
 from kernel.access import Action, scope_of
 from kernel.errors import (
     DomainError,
@@ -51,6 +51,7 @@ class Tier(Struct, frozen=True):
 
 
 TIER: Final = web.AppKey("tier", Tier)
+LOAD: Final = web.RequestKey("load", int)  # of the shards that the request's sessions belong to
 
 
 class BulkQuery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -119,6 +120,14 @@ def _key_of(request: web.Request) -> str | None:
     return key
 
 
+def _shed(request: web.Request, session_id: int, admitted: Admitted, *, heartbeat: bool = False) -> None:
+    """Note the load of the session's shard, for the reply; raises OverloadedError where it sheds this."""
+    pressure = request.app[TIER].pressure
+    shard = shard_of(session_id, request.app[SETTINGS].shards)
+    request[LOAD] = max(request.get(LOAD, 0), pressure.loads[shard])
+    pressure.shed(shard, admitted.severity_max, heartbeat=heartbeat)
+
+
 def _client(instance: str | None) -> int | None:
     return None if instance is None else client_key(instance)
 
@@ -142,7 +151,7 @@ async def post_event(request: web.Request) -> web.Response:
     refuse_large_events(body, settings)
     event = decode(body, _SINGLE)
     admitted = admit([event], client=_client(event.client_instance), first_sequence=None, settings=settings)
-    tier.pressure.shed(admitted.severity_max)
+    _shed(request, event.proctor_session_id, admitted)
     appended = await tier.appender.append(
         event.proctor_session_id, admitted, sender, key=_key_of(request), body=body
     )
@@ -163,7 +172,7 @@ async def post_bulk(request: web.Request) -> web.Response:
         first_sequence=batch.client_sequence,
         settings=settings,
     )
-    tier.pressure.shed(admitted.severity_max)
+    _shed(request, batch.proctor_session_id, admitted)
     appended = await tier.appender.append(
         batch.proctor_session_id, admitted, sender, key=_key_of(request), body=body
     )
@@ -185,7 +194,7 @@ async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Res
         first_sequence=None,
         settings=settings,
     )
-    tier.pressure.shed(admitted.severity_max)
+    _shed(request, header.proctor_session_id, admitted)
     appended = await tier.appender.append(
         header.proctor_session_id, admitted, sender, key=_key_of(request), body=body
     )
@@ -212,7 +221,7 @@ async def post_heartbeat(request: web.Request) -> web.Response:
         buffered=beat.buffered,
     )
     admitted = admit([event], client=_client(beat.client_instance), first_sequence=None, settings=settings)
-    tier.pressure.shed(admitted.severity_max, heartbeat=True)
+    _shed(request, beat.proctor_session_id, admitted, heartbeat=True)
     appended = await tier.appender.append(
         beat.proctor_session_id,
         admitted,
@@ -297,7 +306,6 @@ async def _monitor(
         first_sequence=None,
         settings=settings,
     )
-    tier.pressure.shed(admitted.severity_max)
     try:
         attempt = UUID(events[0].attempt_id)
     except ValueError as error:
@@ -307,6 +315,7 @@ async def _monitor(
     bound = body or _canonical(events)
     may_open = not sender.exam
     session_id = await tier.sessions.of_attempt(attempt, sender.org, sender.user, may_open=may_open)
+    _shed(request, session_id, admitted)
     try:
         return await tier.appender.append(session_id, admitted, sender, key=key, body=bound), session_id
     except SessionNotActiveError:

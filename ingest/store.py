@@ -2,25 +2,25 @@
 One batch into PostgreSQL: offset, rows, progress, dead letters, in one transaction.
 
 The compare-and-set on the offset comes first: it fences a writer that was paused, and makes the batch
-exactly-once. Rows that PostgreSQL refuses are found by bisection and go to the dead-letter table with their
-neighbours' commit.
+exactly-once. Rows that PostgreSQL refuses are found (`ingest/refusals.py`) and go to the dead-letter table
+with their neighbours' commit, and so do the rows of sessions in quarantine.
 """
 
-from typing import Any, Final, LiteralString
+from typing import Any
 
 import msgspec
+import numpy as np
 import psycopg
-import pyarrow as pa
 import structlog
 
-from ingest.encoding import Request, Rows, copy_bytes, event_json, progress_of, received_of, rows_of
+from ingest.encoding import Request, Rows, event_json, progress_of, received_of, rows_of
+from ingest.refusals import REFUSED, Sifted, copy, sift
+from ingest.statements import statement
 from ingest.stream import HEADER
-from kernel.runtime import DEAD_LETTERS
+from kernel.runtime import DEAD_LETTERS, SESSIONS_QUARANTINED
 from kernel.settings import Settings
-from sql import named
 
 log = structlog.get_logger(__name__)
-REASON_LENGTH_MAX: Final = 500
 
 
 class FencedError(Exception):
@@ -28,10 +28,6 @@ class FencedError(Exception):
     The offset has moved or the epoch is over: another writer owns the shard, or an unseen commit went
     through.
     """
-
-
-class FloodError(Exception):
-    """PostgreSQL refuses row after row: something is wrong with more than the rows, so the shard stops."""
 
 
 class Chunk(msgspec.Struct, frozen=True):
@@ -46,19 +42,14 @@ class Chunk(msgspec.Struct, frozen=True):
     last: int
 
 
-class Letter(msgspec.Struct, frozen=True):
-    """A row for the dead-letter table: its index in the batch, and why."""
+class Batch(msgspec.Struct, frozen=True):
+    """A chunk on its way into PostgreSQL; `before` is the shard's offset, `rows` is None without events."""
 
-    index: int
-    sqlstate: str
-    reason: str
-
-
-def statement(name: str) -> LiteralString:
-    """
-    Return a writer's statement; psycopg asks for text that no input can reach, and a file of ours is that.
-    """
-    return named("writer")[name]
+    shard: int
+    epoch: int
+    before: int
+    chunk: Chunk
+    rows: Rows | None
 
 
 def store(
@@ -72,100 +63,75 @@ def store(
 
     Raises:
         FencedError: the offset is not where this writer left it; nothing was stored.
-        FloodError: too many rows in a row were refused; nothing was stored.
+        FloodError: too many rows in a row were refused, and no payload explains it; nothing was stored.
         psycopg.Error: nothing was stored, or the commit's outcome is unknown: the offset tells.
     """
     rows = rows_of(chunk.requests, settings.backfill_after_ms * 1000) if chunk.requests else None
+    batch = Batch(shard, epoch, before, chunk, rows)
     try:
-        return _transact(conn, shard, epoch, before, chunk, rows, None)
-    except (psycopg.errors.DataError, psycopg.errors.IntegrityError) as error:
+        return _transact(conn, batch, settings, is_careful=False)
+    except REFUSED as error:
         log.warning("batch_refused", shard=shard, sqlstate=error.sqlstate)
-        return _transact(conn, shard, epoch, before, chunk, rows, settings.dead_letters_in_a_row_max)
+        return _transact(conn, batch, settings, is_careful=True)
 
 
-def _transact(
-    conn: psycopg.Connection[Any],
-    shard: int,
-    epoch: int,
-    before: int,
-    chunk: Chunk,
-    rows: Rows | None,
-    bisect_max: int | None,
-) -> int:
-    stored = 0
+def _transact(conn: psycopg.Connection[Any], batch: Batch, settings: Settings, *, is_careful: bool) -> int:
+    """Store a batch: at one go, or `is_careful`, looking for what PostgreSQL refuses."""
+    shard, chunk, rows = batch.shard, batch.chunk, batch.rows
+    sifted = Sifted([], {})
     with conn.transaction(), psycopg.RawCursor(conn) as cursor:
-        cursor.execute(statement("advance_offset"), (shard, epoch, before, chunk.last))
-        if cursor.fetchone() is None:
-            message = f"shard {shard}: offset is no longer {epoch}-{before}"
+        cursor.execute(statement("advance_offset"), (shard, batch.epoch, batch.before, chunk.last))
+        if (row := cursor.fetchone()) is None:
+            message = f"shard {shard}: offset is no longer {batch.epoch}-{batch.before}"
             raise FencedError(message)
         if rows is not None:
-            if bisect_max is None:
+            quarantined: list[int] = row[1] or []
+            if not is_careful and (
+                not quarantined or not np.isin(rows.headers["session"], quarantined).any()
+            ):
                 copy(cursor, rows.table)
-                letters = []
             else:
-                letters = _bisect(conn, cursor, [(0, rows.table)], bisect_max)
-            stored = rows.table.num_rows - len(letters)
-            _write_letters(cursor, rows, letters, shard, epoch, chunk.last)
-            _advance(cursor, rows, [letter.index for letter in letters])
+                sifted = sift(conn, cursor, rows.table, quarantined, settings)
+                _set_aside(cursor, batch, sifted, settings)
+            _advance(cursor, rows, [letter.index for letter in sifted.letters])
         if chunk.finals:
             cursor.execute(statement("finish_sessions"), tuple(map(list, zip(*chunk.finals, strict=True))))
-    for letter in letters if rows is not None else ():
+    for letter in sifted.letters:
         DEAD_LETTERS.labels(shard, letter.sqlstate).inc()
-    return stored
+    for session, letter in sifted.quarantined.items():
+        SESSIONS_QUARANTINED.labels(shard).inc()
+        log.error("session_quarantined", shard=shard, session_id=session, sqlstate=letter.sqlstate)
+    return 0 if rows is None else rows.table.num_rows - len(sifted.letters)
 
 
-def copy(cursor: psycopg.RawCursor[Any], table: pa.RecordBatch) -> None:
-    """COPY the rows."""
-    with cursor.copy(statement("copy_events")) as sink:
-        sink.write(copy_bytes(table))
-
-
-def _bisect(
-    conn: psycopg.Connection[Any],
-    cursor: psycopg.RawCursor[Any],
-    pieces: list[tuple[int, pa.RecordBatch]],
-    in_a_row_max: int,
-) -> list[Letter]:
-    """COPY what can be stored, half by half, and return a letter for every row that cannot."""
-    letters: list[Letter] = []
-    in_a_row = 0
-    waiting = pieces[::-1]
-    while waiting:
-        start, piece = waiting.pop()
-        try:
-            with conn.transaction():
-                copy(cursor, piece)
-            in_a_row = 0
-        except (psycopg.errors.DataError, psycopg.errors.IntegrityError) as error:
-            half = piece.num_rows // 2
-            if half:
-                waiting += [(start + half, piece.slice(half)), (start, piece.slice(0, half))]
-                continue
-            letters.append(Letter(start, error.sqlstate or "22000", str(error)[:REASON_LENGTH_MAX]))
-            in_a_row += 1
-            if in_a_row > in_a_row_max:
-                message = f"{in_a_row} rows in a row were refused, the last with {error.sqlstate}"
-                raise FloodError(message) from error
-    return letters
-
-
-def _write_letters(
-    cursor: psycopg.RawCursor[Any], rows: Rows, letters: list[Letter], shard: int, epoch: int, counter: int
-) -> None:
-    for letter in letters:
-        row = {name: values[0] for name, values in rows.table.slice(letter.index, 1).to_pydict().items()}
+def _set_aside(cursor: psycopg.RawCursor[Any], batch: Batch, sifted: Sifted, settings: Settings) -> None:
+    """Write the letters, and the quarantine of the sessions that had too many."""
+    if batch.rows is None or not sifted.letters:
+        return
+    found = batch.rows.table.take([letter.index for letter in sifted.letters]).to_pylist()
+    cursor.execute(
+        statement("insert_dead_letters"),
+        (
+            [row["session_id"] for row in found],
+            [row["seq"] for row in found],
+            batch.shard,
+            batch.epoch,
+            batch.chunk.last,
+            [row["occurred_at"] for row in found],
+            [letter.sqlstate for letter in sifted.letters],
+            [letter.reason for letter in sifted.letters],
+            [event_json(row) for row in found],
+        ),
+    )
+    if sifted.quarantined:
+        worst = sifted.quarantined.values()
         cursor.execute(
-            statement("insert_dead_letter"),
+            statement("quarantine_sessions"),
             (
-                row["session_id"],
-                row["seq"],
-                shard,
-                epoch,
-                counter,
-                row["occurred_at"],
-                letter.sqlstate,
-                letter.reason,
-                event_json(row),
+                list(sifted.quarantined),
+                settings.quarantine_s,
+                [letter.sqlstate for letter in worst],
+                [letter.reason for letter in worst],
             ),
         )
 
@@ -201,8 +167,6 @@ def renumber(requests: list[Request], through: dict[int, int]) -> tuple[list[Req
     Returns:
         The requests, and whether any had to be moved.
     """
-    import numpy as np  # noqa: PLC0415  a path taken after a loss only
-
     moved, out = False, []
     for request in requests:
         header = np.frombuffer(request.header, dtype=HEADER).copy()

@@ -17,7 +17,7 @@ import structlog
 from psycopg.rows import dict_row
 
 from ingest.sessions import ENDED_KEPT_S, restore_arguments
-from ingest.store import statement
+from ingest.statements import statement
 from ingest.stream import (
     BATCH_VERSION,
     NO_TIME,

@@ -19,8 +19,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ingest.reconcile import skip_gap, take_up
+from ingest.refusals import FloodError
 from ingest.shard import GapError, Stream
-from ingest.store import Chunk, FencedError, FloodError, statement, store
+from ingest.statements import statement
+from ingest.store import Chunk, FencedError, store
 from ingest.stream import HEADER, Incarnation
 from ingest.sweeps import Sweeper, utc_now
 from kernel.runtime import (
@@ -40,7 +42,6 @@ from kernel.web import add_health, new_app, serve
 
 log = structlog.get_logger(__name__)
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
-FLOOD_PAUSE_S: Final = 30.0
 CAUGHT_UP_S: Final = 2.0
 CHECK_S: Final = 1.0
 REDIS_TIMEOUT_S: Final = 10.0
@@ -95,7 +96,7 @@ class Owner:
             except FloodError as error:
                 SHARD_STOPPED.labels(self.shard).set(1)
                 self._leave(f"stopped by a flood of dead letters: {error}")
-                self._stop.wait(FLOOD_PAUSE_S)
+                self._stop.wait(self._settings.flood_pause_s)
 
     def _leave(self, why: str) -> None:
         self.epoch = None
@@ -126,10 +127,14 @@ class Owner:
                 return
             stream.load_functions()
             life = stream.incarnation()  # before take_up: a restart in between shows as a difference later
-            epoch, counter = take_up(conn, stream, self._settings)
-            self.epoch, self.wrong = epoch, None
-            SHARD_OWNED.labels(self.shard).set(1)
-            self._write(conn, stream, life, epoch, counter)
+            try:
+                epoch, counter = take_up(conn, stream, self._settings)
+                self.epoch = epoch
+                SHARD_OWNED.labels(self.shard).set(1)
+                self._write(conn, stream, life, epoch, counter)
+            except FloodError as error:
+                _row(conn, "stop_shard", self.shard, str(error))
+                raise
 
     def _write(
         self, conn: psycopg.Connection[Any], stream: Stream, life: Incarnation, epoch: int, counter: int
@@ -151,12 +156,14 @@ class Owner:
             if chunk is not None:
                 with self._turns:
                     rows = store(conn, self.shard, epoch, counter, chunk, self._settings)
+                self.wrong = None  # not before: a shard that fails at its first batch has not come back
                 counter = chunk.last
                 stream.forget_through(epoch, counter)
                 self._note(chunk, rows, monotonic() - started)
                 if rows >= self._settings.writer_batch_rows:
                     continue
             else:
+                self.wrong = None
                 self.caught_up_at = monotonic()
             if not stream.wait(epoch, counter) or monotonic() - checked_at > CHECK_S:
                 checked_at = monotonic()

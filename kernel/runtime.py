@@ -34,7 +34,7 @@ HTTP_SECONDS = Histogram(
 EVENTS_ACCEPTED = Counter("veritas_ingest_events_accepted_total", "Events acknowledged as durable.")
 EVENTS_DUPLICATE = Counter("veritas_ingest_events_duplicate_total", "Events recognised as stored before.")
 EVENTS_REFUSED = Counter("veritas_ingest_refused_total", "Requests refused by ingest, by reason.", ["reason"])
-INGEST_LOAD = Gauge("veritas_ingest_load", "X-Ingest-Load: 0 idle to 10 shedding.")
+INGEST_LOAD = Gauge("veritas_ingest_load", "X-Ingest-Load: 0 idle to 10 shedding.", ["shard"])
 APPEND_SECONDS = Histogram(
     "veritas_ingest_append_seconds", "Durable append, round trip to Redis.", buckets=_SECONDS
 )
@@ -51,6 +51,9 @@ UNWRITTEN_AGE = Gauge(
     "veritas_stream_oldest_unwritten_seconds", "Age of the oldest entry not yet stored.", ["shard"]
 )
 DEAD_LETTERS = Counter("veritas_writer_dead_letters_total", "Rows PostgreSQL refused.", ["shard", "sqlstate"])
+SESSIONS_QUARANTINED = Counter(
+    "veritas_writer_quarantined_total", "Sessions set aside for what PostgreSQL refused of them.", ["shard"]
+)
 STREAM_LOSSES = Counter(
     "veritas_stream_losses_total", "Losses of acknowledged entries that were seen.", ["shard", "kind"]
 )

@@ -173,8 +173,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, _about("A writer that PostgreSQL has not heard of for so long loses its shards.", ge=1)
     ] = 15
     dead_letters_in_a_row_max: Annotated[
-        int, _about("Dead letters without a good row that stop a shard.", ge=1)
+        int, _about("Refused rows without a good one, explained by no payload, that stop a shard.", ge=1)
     ] = 100
+    flood_pause_s: Annotated[float, _about("Seconds until a stopped shard is tried again.", gt=0)] = 30.0
+    quarantine_letters_max: Annotated[
+        int,
+        _about("Rows refused for their payload within `quarantine_s` that set a session aside.", ge=1),
+    ] = 10
+    quarantine_s: Annotated[
+        int, _about("How long a session's events go to the dead letters untried.", ge=1, le=86_400)
+    ] = 600
     heartbeat_sweep_s: Annotated[float, _about("Seconds between sweeps for missed heartbeats.", gt=0)] = 5.0
     backfill_grace_s: Annotated[
         float,

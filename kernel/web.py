@@ -311,7 +311,8 @@ def add_health(
     Args:
         app: the application.
         checks: each returns None when fine, or a sentence that says what is wrong; /readyz is 503 with those.
-        level: what health says beside that, such as the durability level.
+        level: what health says beside that, such as the durability level. Sentences under `degraded` say what
+            part does not work while the rest does: the status is "degraded" then, and still 200.
     """
     from prometheus_client import generate_latest  # noqa: PLC0415  spares short-lived commands the import
 
@@ -320,10 +321,9 @@ def add_health(
 
     async def readyz(_: web.Request) -> web.Response:
         wrong = [sentence for check in checks if (sentence := await check()) is not None]
-        return send_json(
-            {"status": "unavailable" if wrong else "ok", "wrong": wrong, **level()},
-            status=503 if wrong else 200,
-        )
+        said = level()
+        status = "unavailable" if wrong else "degraded" if said.get("degraded") else "ok"
+        return send_json({"status": status, "wrong": wrong, **said}, status=503 if wrong else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(

@@ -16,3 +16,12 @@ SELECT default_version, installed_version FROM pg_available_extensions WHERE nam
 -- name: read_timescaledb_license
 -- Null where the extension is not loaded; 'apache' or 'timescale' otherwise.
 SELECT current_setting('timescaledb.license', true);
+
+-- name: list_stopped_shards
+-- Shards whose writer has stopped, and why.
+SELECT shard, stopped_at, stopped_why FROM stream_offsets WHERE stopped_why IS NOT NULL ORDER BY shard;
+
+-- name: list_quarantined
+-- $1 limit. Sessions whose events are set aside at the moment, the latest first.
+SELECT DISTINCT ON (session_id) session_id, ends_at, sqlstate, reason FROM session_quarantines
+WHERE ends_at > now() ORDER BY session_id DESC, began_at DESC LIMIT $1;

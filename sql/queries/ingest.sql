@@ -1,10 +1,11 @@
 -- Statements of the ingest tier: none of them on the path of an event whose session Redis knows.
 
 -- name: list_epochs
--- The latest epoch of every shard; opened_at is null while its writer reconciles.
-SELECT DISTINCT ON (shard) shard, epoch, run_id, replication_id, opened_at
-FROM stream_epochs
-ORDER BY shard, epoch DESC;
+-- The latest epoch of every shard; opened_at is null while its writer reconciles, stopped_why where it has stopped.
+SELECT DISTINCT ON (e.shard) e.shard, e.epoch, e.run_id, e.replication_id, e.opened_at, o.stopped_why
+FROM stream_epochs e
+LEFT JOIN stream_offsets o ON o.shard = e.shard
+ORDER BY e.shard, e.epoch DESC;
 
 -- name: read_session
 -- $1 session id. What Redis needs to take a session up again: everything here is as of one snapshot, and complete,

@@ -10,10 +10,15 @@ SELECT epoch, counter FROM stream_offsets WHERE shard = $1;
 
 -- name: advance_offset
 -- $1 shard, $2 epoch, $3 counter that was, $4 counter that will be. No row: another writer was here, or the epoch is
--- over; the transaction must not go on. The row's lock settles a commit whose outcome nobody saw.
-UPDATE stream_offsets SET counter = $4, stored_at = now()
+-- over; the transaction must not go on. The row's lock settles a commit whose outcome nobody saw. Also the sessions in
+-- quarantine, null for none: their rows are not tried.
+UPDATE stream_offsets SET counter = $4, stored_at = now(), stopped_at = NULL, stopped_why = NULL
 WHERE shard = $1 AND epoch = $2 AND counter = $3
-RETURNING counter;
+RETURNING counter, (SELECT array_agg(DISTINCT session_id) FROM session_quarantines WHERE ends_at > now()) AS quarantined;
+
+-- name: stop_shard
+-- $1 shard, $2 why. For those who wait for it; the next batch that is stored clears it.
+UPDATE stream_offsets SET stopped_at = coalesce(stopped_at, now()), stopped_why = $2 WHERE shard = $1 RETURNING shard;
 
 -- name: copy_events
 COPY events (session_id, seq, occurred_at, effective_at, client_at, client, client_seq, event_type, severity,
@@ -54,10 +59,23 @@ SELECT session_id, client, received::int8multirange
 FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (session_id, client, received)
 ON CONFLICT (session_id, client) DO UPDATE SET received = c.received + excluded.received;
 
--- name: insert_dead_letter
--- $1 session, $2 sequence, $3 shard, $4 epoch, $5 counter of the batch, $6 server time, $7 sqlstate, $8 reason, $9 event
+-- name: insert_dead_letters
+-- $1 sessions, $2 sequences, $3 shard, $4 epoch, $5 counter of the batch, $6 server times, $7 sqlstates, $8 reasons, $9 events
 INSERT INTO dead_letters (session_id, seq, shard, epoch, counter, occurred_at, sqlstate, reason, event)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9);
+SELECT session_id, seq, $3, $4, $5, occurred_at, sqlstate, reason, event
+FROM unnest($1::bigint[], $2::int[], $6::timestamptz[], $7::text[], $8::text[], $9::bytea[])
+     AS t (session_id, seq, occurred_at, sqlstate, reason, event);
+
+-- name: count_letters
+-- $1 session, $2 seconds. How many of its rows were refused lately.
+SELECT count(*) FROM dead_letters
+WHERE session_id = $1 AND recorded_at > now() - $2::float8 * interval '1 second';
+
+-- name: quarantine_sessions
+-- $1 sessions, $2 seconds, $3 sqlstates, $4 reasons
+INSERT INTO session_quarantines (session_id, ends_at, sqlstate, reason)
+SELECT session_id, now() + $2::float8 * interval '1 second', sqlstate, reason
+FROM unnest($1::bigint[], $3::text[], $4::text[]) AS t (session_id, sqlstate, reason);
 
 -- name: finish_sessions
 -- $1 sessions, $2 final sequences, from end entries of the stream

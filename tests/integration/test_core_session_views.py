@@ -24,7 +24,8 @@ async def test_staff_read_a_session_as_the_document_shows_p1(database: str, data
         assert list(session) == [
             "id", "attemptId", "examId", "examTitleEn", "candidateId", "candidateName", "mode", "modeName",
             "status", "statusName", "startedAt", "endedAt", "ipAddress", "browserName", "totalEvents",
-            "totalViolations", "riskScore", "riskLevel", "lastHeartbeatAt", "decision", "recentEvents",
+            "totalViolations", "riskScore", "riskLevel", "lastHeartbeatAt", "decision",
+            "quarantinedUntil", "recentEvents",
         ]  # fmt: skip
         assert (session["examTitleEn"], session["candidateName"]) == ("Algebra", "The student")
         assert (session["modeName"], session["statusName"]) == ("Soft", "Active")
@@ -216,3 +217,36 @@ async def test_the_sessions_of_an_exam_that_is_not_visible_are_not_there(
         assert (await api.get(f"/api/proctor/sessions/exam/{api.exam_id}", "colleague")).status == 404
         assert (await api.get(f"/api/proctor/sessions/exam/{uuid4()}", "admin")).status == 404
         assert (await api.get("/api/proctor/sessions/exam/7", "admin")).status == 404
+
+
+async def test_staff_are_told_of_a_session_whose_events_are_set_aside(
+    database: str, database_as: DatabaseAs
+) -> None:
+    """I-5: in every view of it, for as long as it lasts; the candidate is not."""
+    async with core_api(database, database_as) as api:
+        attempt_id = await api.start_attempt()
+        session_id = await api.start_session(attempt_id=attempt_id)
+        await api.owner.execute(
+            "INSERT INTO session_quarantines (session_id, began_at, ends_at, sqlstate, reason)"
+            " VALUES ($1, now() - interval '2 hours', now() - interval '1 hour', '22P05', 'over')",
+            session_id,
+        )
+        one, own, many = (
+            f"/api/proctor/session/{session_id}",
+            f"/api/proctor/session/attempt/{attempt_id}",
+            "/api/proctor/sessions",
+        )
+        before = (await api.get(one, "teacher")).body["data"]["quarantinedUntil"]
+        await api.owner.execute(
+            "INSERT INTO session_quarantines (session_id, ends_at, sqlstate, reason)"
+            " VALUES ($1, '2090-01-01Z', '22P05', 'a payload')",
+            session_id,
+        )
+
+        assert before is None
+        assert (await api.get(one, "teacher")).body["data"]["quarantinedUntil"] == "2090-01-01T00:00:00Z"
+        assert (await api.get(own, "student")).body["data"]["quarantinedUntil"] is None
+        (listed,) = (await api.get(many, "admin")).body["data"]
+        assert listed["quarantinedUntil"] == "2090-01-01T00:00:00Z"
+        monitoring = await api.get(f"/api/teacher/attempts/{attempt_id}/monitoring", "teacher")
+        assert monitoring.body["sessions"][0]["quarantined_until"] == "2090-01-01T00:00:00Z"

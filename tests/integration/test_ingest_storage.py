@@ -1,5 +1,6 @@
 """Dead letters, floods, append-only tables and back-pressure, on real servers (spec.md I-5, I-7, I-8)."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,7 @@ async def test_a_flood_stops_the_shard_and_nothing_is_lost_when_it_is_mended(
     postgres: Postgres, template: dict[str, str], own_redis: Redis
 ) -> None:
     """I-8: too many refusals in a row are not the rows' fault; readiness says so."""
-    with station(postgres, template, own_redis.url, dead_letters_in_a_row_max=3) as at:
+    with station(postgres, template, own_redis.url, dead_letters_in_a_row_max=3, flood_pause_s=0.02) as at:
         async with api_of(at) as api:
             seat = at.world.seat()
             await api.event(seat)
@@ -111,16 +112,33 @@ async def test_a_flood_stops_the_shard_and_nothing_is_lost_when_it_is_mended(
             answer = await api.bulk(seat, [keystroke()] * 20)
             owner = at.writer.owners[seat.session_id % at.settings.shards]
             await until(lambda: "flood" in (owner.wrong or ""), "the shard to stop")
+            said = set()
+            for _ in range(300):  # through many trials: each of them owns the shard again for a moment
+                said.add((owner.wrong or "")[:20])
+                await asyncio.sleep(0.002)
             during = at.world.sequences(seat.session_id)
+            beside = await api.event(at.world.seat_beside(seat))
+            health = await answered(lambda: api.get("/readyz"), 200)
+            while not health.body["degraded"]:
+                health = await answered(lambda: api.get("/readyz"), 200)
+                await asyncio.sleep(0.05)
 
-            at.world.run("DROP TRIGGER broken ON events")
             at.writer.stop()
+            at.world.run("DROP TRIGGER broken ON events")
             at.writer.start()
             rows = await api.stored(seat, 21)
+            again = at.writer.owners[owner.shard]
+            await until(lambda: again.wrong is None, "the shard to be fine again")
+            stops = at.world.rows("SELECT stopped_why FROM stream_offsets WHERE stopped_why IS NOT NULL")
 
             assert answer.status == 202
             assert during == [1], "nothing is set aside in a flood"
-            assert "23514" in (owner.wrong or "")
+            assert said == {"stopped by a flood o"}, "a trial is no recovery"
+            assert beside.status == 202, "the neighbour is served"
+            assert health.body["status"] == "degraded"
+            assert f"shard {owner.shard} is stopped" in health.body["degraded"][0]
+            assert "23514" in health.body["degraded"][0]
+            assert stops == []
             assert [row["seq"] for row in rows] == list(range(1, 22))
             assert letters(api, seat) == []
 
@@ -189,10 +207,12 @@ async def test_what_matters_least_is_shed_first_and_taken_again_once_the_backlog
     with station(postgres, template, own_redis.url, writing=False, backlog_entries_max=100) as at:
         async with api_of(at) as api:
             seat, service = at.world.seat(), at.world.token(Role.service)
+            beside = at.world.seat_beside(seat)
             for _ in range(100):
                 assert (await api.event(seat)).status in {202, 503}
             loaded = await answered(lambda: api.event(seat), 503)
             half = await api.get("/readyz")
+            neighbour = await api.event(beside)
             heartbeat = await api.heartbeat(seat)
             grave = await api.event(seat, severity=3)
             batch = await api.bulk(seat, [keystroke(), keystroke(severity=4)])
@@ -210,6 +230,10 @@ async def test_what_matters_least_is_shed_first_and_taken_again_once_the_backlog
             assert (heartbeat.status, grave.status, batch.status) == (202, 202, 202)
             assert loaded.headers["X-Ingest-Load"] == heartbeat.headers["X-Ingest-Load"] == "10"
             assert half.body["load"] == 10
+            assert (half.status, half.body["status"]) == (200, "degraded")
+            (said,) = half.body["degraded"]
+            assert said.startswith(f"shard {seat.session_id % at.settings.shards} sheds")
+            assert (neighbour.status, neighbour.headers["X-Ingest-Load"]) == (202, "0"), "another shard's"
             assert before >= 100
             last = again.ack["sequenceThrough"]
             assert [row["seq"] for row in await api.stored(seat, last)] == list(range(1, last + 1))

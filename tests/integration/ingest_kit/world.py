@@ -107,6 +107,12 @@ class World:
             token=self.token(Role.student, user=user, org=org),
         )
 
+    def seat_beside(self, seat: Seat, *, shards: int = 2) -> Seat:
+        """Return a seat whose session belongs to another shard."""
+        while (other := self.seat()).session_id % shards == seat.session_id % shards:
+            pass
+        return other
+
     def session(self, attempt: UUID, *, mode: int = 1, started_s_ago: float = 0.0) -> int:
         found: int = self.one(
             "INSERT INTO proctor_sessions"

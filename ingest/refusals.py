@@ -1,0 +1,150 @@
+"""
+Rows that PostgreSQL refuses: which, why, and whose fault it is.
+
+A refused row is tried again without what a client wrote into it. Where that is taken, its payload explains
+the refusal: the row goes to the dead letters, and a session with too many such rows into quarantine. Where
+it is not, no payload explains it, and too many of those in a row stop the shard.
+"""
+
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+import psycopg
+import pyarrow as pa
+import structlog
+
+from ingest.encoding import SCHEMA, copy_bytes
+from ingest.statements import statement
+from kernel.settings import Settings
+
+log = structlog.get_logger(__name__)
+# What a row's content can cause: data exceptions, integrity violations, limits of nesting and size.
+REFUSED: Final = (
+    psycopg.errors.DataError,
+    psycopg.errors.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.StatementTooComplex,
+)
+SET_ASIDE: Final = ("22000", "set aside untried: the session is in quarantine")
+REASON_LENGTH_MAX: Final = 500
+_OF_CLIENTS: Final = frozenset(field.name for field in SCHEMA if field.nullable)
+
+
+class FloodError(Exception):
+    """PostgreSQL refuses row after row, and no payload explains it: the shard stops."""
+
+
+class Letter(msgspec.Struct, frozen=True):
+    """A row for the dead-letter table: its index in the batch, and why."""
+
+    index: int
+    sqlstate: str
+    reason: str
+
+
+class Sifted(msgspec.Struct, frozen=True):
+    """The rows that were not stored, and the sessions that go into quarantine, each with its last letter."""
+
+    letters: list[Letter]
+    quarantined: dict[int, Letter]
+
+
+def copy(cursor: psycopg.RawCursor[Any], table: pa.RecordBatch) -> None:
+    """COPY the rows."""
+    with cursor.copy(statement("copy_events")) as sink:
+        sink.write(copy_bytes(table))
+
+
+def sift(
+    conn: psycopg.Connection[Any],
+    cursor: psycopg.RawCursor[Any],
+    table: pa.RecordBatch,
+    quarantined: list[int],
+    settings: Settings,
+) -> Sifted:
+    """
+    COPY what can be stored, half by half, and return what cannot.
+
+    Args:
+        conn: in a transaction.
+        cursor: of that connection.
+        table: rows sorted by session.
+        quarantined: sessions whose rows are not tried.
+        settings: the bounds.
+
+    Raises:
+        FloodError: too many rows in a row were refused, and no payload explains it.
+    """
+    sessions = table.column("session_id").to_numpy()
+    aside = set(quarantined)
+    letters: list[Letter] = []
+    fresh: dict[int, Letter] = {}
+    refusals: dict[int, int] = {}
+    in_a_row = 0
+    waiting = [(0, table.num_rows)]
+    while waiting:
+        start, stop = waiting.pop()
+        kept = _runs(~np.isin(sessions[start:stop], list(aside)), start)
+        if kept != [(start, stop)]:
+            inside = {index for low, high in kept for index in range(low, high)}
+            letters += [Letter(index, *SET_ASIDE) for index in range(start, stop) if index not in inside]
+            waiting += kept[::-1]
+            continue
+        try:
+            with conn.transaction():
+                copy(cursor, table.slice(start, stop - start))
+            in_a_row = 0
+        except REFUSED as error:
+            if stop - start > 1:
+                half = (start + stop) // 2
+                waiting += [(half, stop), (start, half)]
+                continue
+            letter = Letter(start, error.sqlstate or "22000", str(error)[:REASON_LENGTH_MAX])
+            letters.append(letter)
+            if not _is_taken_bare(conn, cursor, table.slice(start, 1)):
+                in_a_row += 1
+                if in_a_row > settings.dead_letters_in_a_row_max:
+                    message = f"{in_a_row} rows in a row were refused, the last with {letter.sqlstate}"
+                    raise FloodError(message) from error
+                continue
+            in_a_row = 0
+            session = int(sessions[start])
+            if session not in refusals:
+                refusals[session] = _count(cursor, session, settings)
+            refusals[session] += 1
+            if refusals[session] >= settings.quarantine_letters_max:
+                aside.add(session)
+                fresh[session] = letter
+    return Sifted(letters, fresh)
+
+
+def _runs(keep: "np.ndarray[Any, np.dtype[np.bool_]]", offset: int) -> list[tuple[int, int]]:
+    """Return where stretches of true begin and end."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], keep, [False])).astype(np.int8)))
+    return [(int(low) + offset, int(high) + offset) for low, high in edges.reshape(-1, 2)]
+
+
+def _is_taken_bare(
+    conn: psycopg.Connection[Any], cursor: psycopg.RawCursor[Any], row: pa.RecordBatch
+) -> bool:
+    """Tell whether PostgreSQL takes the row without what its client wrote; nothing is kept of the trial."""
+    bare = pa.RecordBatch.from_arrays(
+        [
+            pa.nulls(1, field.type) if field.name in _OF_CLIENTS else row.column(field.name)
+            for field in SCHEMA
+        ],
+        schema=SCHEMA,
+    )
+    try:
+        with conn.transaction(force_rollback=True):
+            copy(cursor, bare)
+    except REFUSED:
+        return False
+    return True
+
+
+def _count(cursor: psycopg.RawCursor[Any], session: int, settings: Settings) -> int:
+    row = cursor.execute(statement("count_letters"), (session, settings.quarantine_s)).fetchone()
+    assert row is not None, "an aggregate has a row"
+    return int(row[0])
