@@ -103,7 +103,7 @@ async def sign_in(
         RateLimitedError: too many sign-ins wait already, or too many failed from here.
     """
     source = throttle.source_of(origin.address, command.email, limits)
-    with checker.place():
+    with checker.place(source):
         async with system_connection(pool) as conn:
             await throttle.begin(conn, source, limits, now=now)
             row = await conn.fetchrow(QUERIES["find_credentials"], command.email)
@@ -141,19 +141,18 @@ async def register(
 
     Raises:
         ForbiddenError: registration is closed; an unknown organisation is not told apart.
-        RateLimitedError: too many sign-ins wait already, or too many accounts were tried from here.
+        RateLimitedError: too many sign-ins wait already, or too many registered from here.
         InvalidInputError: the password is too long.
     """
     if settings.registration == "closed":
         raise _closed()
     check_length(command.password, "password")
     source = throttle.source_of(address, command.email, limits)
-    with checker.place():
+    with checker.place(source):
         async with system_connection(pool) as conn:
-            await throttle.begin(conn, source, limits, now=now)
+            await throttle.begin_registration(conn, source, limits, now=now)
             if not await conn.fetchval(USERS["fetch_registration"], command.organisation_id):
                 raise _closed()
-            await throttle.note(conn, source, now=now)
         hashed = await checker.hash(command.password)
     user_id, verified, active = uuid7(), False, settings.registration == "open"
     async with system_connection(pool) as conn, conn.transaction():
@@ -234,7 +233,7 @@ async def change_password(
     """
     check_length(command.new_password, "new_password")
     source = throttle.source_of(address, actor.email, limits)
-    with checker.place():
+    with checker.place(source):
         async with system_connection(pool) as conn:
             await throttle.begin(conn, source, limits, now=now)
             stored = await conn.fetchval(PROFILES["fetch_password"], actor.user_id, actor.organisation_id)

@@ -8,6 +8,7 @@ handler can forget it, and a use case cannot be called without the `Actor` that 
 
 from datetime import UTC, datetime
 from functools import wraps
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
@@ -15,13 +16,44 @@ import msgspec
 from aiohttp import web
 
 from kernel.access import Action, Scope, scope_of
-from kernel.errors import NotAuthenticatedError
+from kernel.errors import NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
+from kernel.meter import Meter
 from kernel.revocation import REVOCATIONS
+from kernel.runtime import ACCOUNTS_THROTTLED
+from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring
 from kernel.web import Route
 
 KEYRING: Final = web.AppKey("keyring", Keyring)
+
+
+class Allowances(msgspec.Struct, frozen=True):
+    """How many requests whoever is signed in may send: people, and services with numbers of their own."""
+
+    person: Meter
+    service: Meter
+
+    def spend(self, claims: Claims) -> None:
+        """Write a request down; raises RateLimitedError where the account has no room for it."""
+        meter = self.service if claims.role is Role.service else self.person
+        try:
+            meter.spend(claims.user_id, monotonic())
+        except RateLimitedError:
+            ACCOUNTS_THROTTLED.inc()
+            raise
+
+
+ALLOWANCES: Final = web.AppKey("allowances", Allowances)
+_TOO_MANY: Final = "The account sends more requests than it may; nothing was done."
+
+
+def allowances_of(settings: Settings) -> Allowances:
+    """Return the bounds of `kernel.settings`, with nothing used up."""
+    return Allowances(
+        Meter(settings.account_requests_per_s, settings.account_burst_requests, refusal=_TOO_MANY),
+        Meter(settings.service_requests_per_s, settings.service_burst_requests, refusal=_TOO_MANY),
+    )
 
 
 class Actor(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +114,8 @@ def actor_of(request: web.Request) -> Actor:
 
 def guarded(route: Route) -> Route:
     """
-    Return the route with the token check and the access table in front of its handler; public routes as they
-    are.
+    Return the route with the token check, the account's allowance and the access table in front of its
+    handler; public routes as they are.
     """
     action, handler = route.action, route.handler
     if action is None:
@@ -91,7 +123,9 @@ def guarded(route: Route) -> Route:
 
     @wraps(handler)
     async def checked(request: web.Request) -> web.StreamResponse:
-        request[_ACTOR] = actor_for(_claims_of(request), action)
+        claims = _claims_of(request)
+        request.app[ALLOWANCES].spend(claims)
+        request[_ACTOR] = actor_for(claims, action)
         return await handler(request)
 
     return msgspec.structs.replace(route, handler=checked)

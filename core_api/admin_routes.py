@@ -7,12 +7,13 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import groups, permissions, profiles, sessions, users
+from core_api import groups, permissions, profiles, sessions, throttle, users
 from core_api.account_routes import CHECKER
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
+from core_api.throttle import LIMITS
 from core_api.views import VIEWS
-from core_api.wire import Envelope, read_json, session_id_in_path, uuid_in_path
+from core_api.wire import Envelope, address_of, read_json, session_id_in_path, uuid_in_path
 from kernel.access import Action
 from kernel.revocation import REVOCATIONS
 from kernel.web import SETTINGS, Route, decode_query, send_json
@@ -37,8 +38,9 @@ async def create_user(request: web.Request) -> web.Response:
     """Create a person of any role in the organisation. A taken e-mail address or username is a 409."""
     command = await read_json(request, users.NewUser)
     app = request.app
+    source = throttle.source_of(address_of(request), command.email, app[LIMITS])
     user = await users.create(
-        app[POOL], actor_of(request), command, checker=app[CHECKER], now=datetime.now(UTC)
+        app[POOL], actor_of(request), command, checker=app[CHECKER], source=source, now=datetime.now(UTC)
     )
     return send_json(user, status=201)
 

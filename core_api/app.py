@@ -23,7 +23,7 @@ from core_api import (
     staff_routes,
 )
 from core_api.account_routes import CHECKER
-from core_api.actors import KEYRING, guarded
+from core_api.actors import ALLOWANCES, KEYRING, allowances_of, guarded
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
 from core_api.passwords import PasswordChecker
@@ -83,6 +83,7 @@ async def build(
     app[DOCUMENT] = documentation.render(served)
     mount(app, served)
     app[LIMITS] = limits_of(settings)
+    app[ALLOWANCES] = allowances_of(settings)
     revocations = attach_revocations(app)
     add_health(app, [_postgres_check(app), revocations.ready, *checks], level)
     app.cleanup_ctx.append(_pool)
@@ -108,7 +109,13 @@ async def _pool(app: web.Application) -> AsyncIterator[None]:
 
 async def _checker(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
-    checker = PasswordChecker(rounds=settings.bcrypt_rounds, waiting_max=settings.login_queue_max)
+    checker = PasswordChecker(
+        rounds=settings.bcrypt_rounds,
+        waiting_max=settings.login_queue_max,
+        pair_places=settings.login_pair_places,
+        account_share=settings.login_account_share,
+        network_share=settings.login_network_share,
+    )
     app[CHECKER] = checker
     yield
     checker.close()

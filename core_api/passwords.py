@@ -1,22 +1,28 @@
 """
-Password hashing off the event loop: a few threads, a bounded queue (spec.md A-1).
+Password hashing off the event loop: a few threads, a bounded queue, fair shares of it (spec.md A-1).
 
 bcrypt at 12 rounds takes a quarter of a second of one core and releases the interpreter lock while it works.
 The threads are nicer than the event loop, so that whoever answers requests comes first where cores are few.
+
+Who waits holds a place. Nobody holds more than a share of them, by account and address, by account, and by
+address: however many sign-ins a few accounts send, with whatever passwords, the next one's turn comes soon.
 """
 
 import asyncio
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
 import bcrypt
 
+from core_api.throttle import Source
 from kernel.errors import RateLimitedError
+from kernel.runtime import LOGINS_THROTTLED
 
 # bcrypt reads no further, and refuses more.
 PASSWORD_BYTES_MAX: Final = 72
@@ -54,31 +60,57 @@ def _give_way() -> None:
 class PasswordChecker:
     """Hashing threads with a bounded queue; past the bound a check is refused at once."""
 
-    def __init__(self, *, rounds: int, waiting_max: int) -> None:
-        """Start no thread yet; `rounds` is the cost spent on accounts that do not exist."""
+    def __init__(
+        self, *, rounds: int, waiting_max: int, pair_places: int, account_share: float, network_share: float
+    ) -> None:
+        """
+        Start no thread yet.
+
+        Args:
+            rounds: the cost, also of accounts that do not exist.
+            waiting_max: places beyond those that are hashed for at the moment.
+            pair_places: places for one account from one address.
+            account_share: share of all places for one account from anywhere, 0 to 1.
+            network_share: share of all places for one address that is not exempt, 0 to 1.
+        """
         # One core stays with the event loop, so that a storm of sign-ins costs the other routes little.
         self._threads = max(1, (os.cpu_count() or 1) - 1)
         self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt", initializer=_give_way)
         self._inside_max = self._threads + waiting_max
-        self._inside = 0
+        self._pair_places = pair_places
+        self._account_places = max(pair_places, int(account_share * self._inside_max))
+        self._network_places = max(pair_places, int(network_share * self._inside_max))
+        self._held: Counter[Hashable] = Counter()
         self._rounds = rounds
         self._nobody = hash_password("nobody has this password", rounds)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, source: Source) -> Iterator[None]:
         """
         Take a place in the queue for one sign-in.
 
         Raises:
-            RateLimitedError: as many as are allowed wait already.
+            RateLimitedError: as many as are allowed wait already, at all or of this account or address.
         """
-        if self._inside >= self._inside_max:
+        shares: list[tuple[Hashable, int]] = [
+            (None, self._inside_max),
+            ((source.network, source.account), self._pair_places),
+            (source.account, self._account_places),
+        ]
+        if not source.exempt:
+            shares.append((source.network, self._network_places))
+        if any(self._held[key] >= most for key, most in shares):
+            LOGINS_THROTTLED.labels("queue").inc()
             raise RateLimitedError("Too many sign-ins at once.", retry_after_s=RETRY_AFTER_S)
-        self._inside += 1
+        keys = [key for key, _ in shares]
+        self._held.update(keys)
         try:
             yield
         finally:
-            self._inside -= 1
+            self._held.subtract(keys)
+            for key in keys:
+                if not self._held[key]:
+                    del self._held[key]
 
     async def matches(self, password: str, stored: str | None) -> bool:
         """

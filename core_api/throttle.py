@@ -3,7 +3,8 @@ Failed sign-ins: how many may be tried, from where, and when somebody is told (s
 
 Two bounds: sign-ins at one account from one address, and different accounts that fail at one address. Nobody
 can lock a stranger out from elsewhere, and a school behind one address is exempted by setting. An attempt
-counts before its password is looked at, whether the account exists or not.
+counts before its password is looked at, whether the account exists or not. Registrations have a count of
+their own: none of them is a failed sign-in.
 """
 
 import hashlib
@@ -27,6 +28,8 @@ from sql import named
 
 QUERIES: Final = named("throttle")
 MINUTE: Final = timedelta(minutes=1)
+# What registrations from an address are counted under: no account has this digest.
+_REGISTRATIONS: Final = hashlib.sha256(b"registrations").digest()
 IPV6_PREFIX: Final = 64  # one customer's; any address of it is theirs
 
 log = structlog.get_logger(__name__)
@@ -38,6 +41,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     window: timedelta
     attempts_max: int
     accounts_max: int
+    registrations_max: int
     alert_failures: int
     exempt: Networks
 
@@ -51,6 +55,7 @@ def limits_of(settings: Settings) -> Limits:
         window=timedelta(seconds=settings.login_window_s),
         attempts_max=settings.login_attempts_max,
         accounts_max=settings.login_accounts_max,
+        registrations_max=settings.registrations_max,
         alert_failures=settings.login_alert_failures,
         exempt=networks_of(settings.login_exempt_networks),
     )
@@ -100,14 +105,23 @@ async def begin(conn: Connection, source: Source, limits: Limits, *, now: dateti
 
 def _refused(reason: str, wait: timedelta) -> RateLimitedError:
     LOGINS_THROTTLED.labels(reason).inc()
-    return RateLimitedError(
-        "Too many failed sign-ins; wait.", retry_after_s=max(1, math.ceil(wait.total_seconds()))
-    )
+    return RateLimitedError("Too many attempts; wait.", retry_after_s=max(1, math.ceil(wait.total_seconds())))
 
 
-async def note(conn: Connection, source: Source, *, now: datetime) -> None:
-    """Count the account among those that failed at this address, and nothing more."""
-    await conn.execute(QUERIES["fail_attempt"], source.network, source.account, now)
+async def begin_registration(conn: Connection, source: Source, limits: Limits, *, now: datetime) -> None:
+    """
+    Count a registration from an address that is not exempt.
+
+    Raises:
+        RateLimitedError: too many from here.
+    """
+    if source.exempt:
+        return
+    opened, most = now - limits.window, limits.registrations_max
+    counted = await conn.fetchval(QUERIES["begin_attempt"], source.network, _REGISTRATIONS, now, opened, most)
+    if counted is None:
+        began = await conn.fetchval(QUERIES["fetch_window"], source.network, _REGISTRATIONS)
+        raise _refused("registrations", (began or now) + limits.window - now)
 
 
 async def fail(
@@ -126,7 +140,7 @@ async def fail(
     """
     LOGINS_FAILED.inc()
     async with conn.transaction():
-        await note(conn, source, now=now)
+        await conn.execute(QUERIES["fail_attempt"], source.network, source.account, now)
         alerts: bool = await conn.fetchval(
             QUERIES["count_failure"], source.network, now, limits.alert_failures, now - MINUTE
         )

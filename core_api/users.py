@@ -21,6 +21,7 @@ from core_api.database import Connection, Pool, connection
 from core_api.ledger import Personal
 from core_api.passwords import PasswordChecker
 from core_api.revoking import end_launched_by, sign_out_everywhere
+from core_api.throttle import Source
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.events import Role
@@ -130,10 +131,10 @@ async def fetch(conn: Connection, actor: Actor, user_id: UUID) -> ManagedUser:
 
 
 async def create(
-    pool: Pool, actor: Actor, command: NewUser, *, checker: PasswordChecker, now: datetime
+    pool: Pool, actor: Actor, command: NewUser, *, checker: PasswordChecker, source: Source, now: datetime
 ) -> ManagedUser:
     """
-    Create a person in the admin's organisation.
+    Create a person in the admin's organisation; `source` is whose places hashing takes.
 
     Raises:
         ConflictError: the e-mail address or the username is taken.
@@ -143,7 +144,7 @@ async def create(
     hashed = None
     if command.password is not None:
         check_length(command.password, "password")
-        with checker.place():
+        with checker.place(source):
             hashed = await checker.hash(command.password)
     user_id, active, verified = uuid7(), True, True
     async with connection(pool, actor) as conn, conn.transaction():

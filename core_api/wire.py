@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, UnsetType
 from kernel.errors import InvalidInputError, MalformedError, NotFoundError
 from kernel.events import SESSION_ID_MAX
 from kernel.networks import Address, client_address
+from kernel.runtime import FORWARDED_UNBELIEVED
 from kernel.values import DEPTH_MAX, holds_nul, path_of_nul, wrong_document
 from kernel.web import SETTINGS, TRUSTED_PROXIES, decode, read_body
 
@@ -158,4 +159,6 @@ def session_id_in_path(request: web.Request) -> int:
 def address_of(request: web.Request) -> Address | None:
     """Return the client's address, as far as our own proxies tell (`trusted_proxies`); None if unknown."""
     forwarded = request.headers.getall("X-Forwarded-For", ())
+    if forwarded and not request.app[TRUSTED_PROXIES]:
+        FORWARDED_UNBELIEVED.inc()
     return client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])

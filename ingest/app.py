@@ -12,11 +12,11 @@ from aiohttp import web
 from ingest.append import Appender, load_functions
 from ingest.epochs import Epochs
 from ingest.link import RedisLink
-from ingest.meter import Meter
 from ingest.pressure import Pressure
 from ingest.routes import LOAD, TIER, Tier
 from ingest.sessions import Sessions
 from kernel.errors import UnavailableError
+from kernel.meter import Meter
 from kernel.revocation import REVOCATIONS, attach_revocations
 from kernel.runtime import open_pool
 from kernel.tokens import Keyring
@@ -108,7 +108,11 @@ class Part:
             appender=Appender(link, epochs, sessions, settings),
             sessions=sessions,
             pressure=pressure,
-            meter=Meter(settings.sender_bytes_per_s, settings.sender_burst_bytes),
+            meter=Meter(
+                settings.sender_bytes_per_s,
+                settings.sender_burst_bytes,
+                refusal="The candidate sends more bytes than it may; nothing was stored.",
+            ),
             keyring=Keyring.parse(settings.jwt_keys),
             verified={},
             revocations=app[REVOCATIONS],

@@ -14,7 +14,6 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ingest import replies
 from ingest.admission import Admitted, BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
 from ingest.append import Appended, Appender, Sender
-from ingest.meter import Meter
 from ingest.pressure import Pressure
 from ingest.reading import read_bulk, read_each, refuse_large_events
 from ingest.sessions import Sessions
@@ -29,6 +28,7 @@ from kernel.errors import (
     TooLargeError,
 )
 from kernel.events import EventType, Role, event_id
+from kernel.meter import Meter
 from kernel.revocation import Revocations
 from kernel.runtime import EVENTS_REFUSED
 from kernel.tokens import Audience, Claims, Keyring

@@ -72,6 +72,13 @@ LOGIN_ALERTS = Counter("veritas_login_alerts_total", "Times that one address fai
 LOGINS_THROTTLED = Counter(
     "veritas_logins_throttled_total", "Sign-ins refused unheard, by reason.", ["reason"]
 )
+ACCOUNTS_THROTTLED = Counter(
+    "veritas_accounts_throttled_total", "Requests refused because their account had sent too many."
+)
+FORWARDED_UNBELIEVED = Counter(
+    "veritas_forwarded_unbelieved_total",
+    "Requests with X-Forwarded-For while no proxy is trusted: all clients count as one address then.",
+)
 LAUNCHES_REPEATED = Counter(
     "veritas_launches_repeated_total", "Launch links that came again within the grace: a reply got lost."
 )

@@ -97,6 +97,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     launch_uses_max: Annotated[int, _about("Uses of one launch link within its grace.", ge=1, le=100)] = 20
     bcrypt_rounds: Annotated[int, _about("Cost of a password hash.", ge=4, le=16)] = 12
     login_queue_max: Annotated[int, _about("Logins that may wait for a hashing thread.", ge=1)] = 64
+    login_pair_places: Annotated[
+        int,
+        _about("Places that sign-ins at one account from one address may hold in that queue.", ge=1),
+    ] = 2
+    login_account_share: Annotated[
+        float, _about("Share of that queue for sign-ins at one account, from anywhere.", gt=0, le=1)
+    ] = 0.125
+    login_network_share: Annotated[
+        float, _about("Share of that queue for one address that is not exempt.", gt=0, le=1)
+    ] = 0.5
     registration: Annotated[
         str,
         _about(
@@ -114,6 +124,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     login_accounts_max: Annotated[
         int, _about("Accounts that may fail in a window from one address.", ge=2)
     ] = 20
+    registrations_max: Annotated[
+        int, _about("Registrations in a window from one address that is not exempt.", ge=1)
+    ] = 20
     login_alert_failures: Annotated[
         int, _about("Failures within a minute from one address that raise an alert.", ge=1, le=100)
     ] = 5
@@ -121,6 +134,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str,
         _about("Networks behind which many people sit, as `10.0.0.0/8,2001:db8::/32`: no bound by address."),
     ] = ""
+
+    # -- what one signed-in account may ask of one core API process
+    account_requests_per_s: Annotated[float, _about("Requests a second of one account, sustained.", gt=0)] = (
+        25.0
+    )
+    account_burst_requests: Annotated[int, _about("Requests of one account at once.", ge=1)] = 500
+    service_requests_per_s: Annotated[
+        float, _about("Requests a second of one service account, sustained.", gt=0)
+    ] = 100.0
+    service_burst_requests: Annotated[int, _about("Requests of one service account at once.", ge=1)] = 2000
 
     expiry_sweep_s: Annotated[
         float, _about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)

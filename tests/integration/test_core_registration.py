@@ -77,7 +77,7 @@ async def test_registering_a_known_address_changes_nothing_and_tells_nothing_a1(
 async def test_many_registrations_from_one_address_are_throttled_a3(
     database: str, database_as: DatabaseAs
 ) -> None:
-    async with core_api(database, database_as, registration="open", login_accounts_max=5) as api:
+    async with core_api(database, database_as, registration="open", registrations_max=5) as api:
         await open_registration(api)
         answers = [
             await api.post("/api/auth/register", json=registration(api, f"{n}@x.example")) for n in range(8)

@@ -81,7 +81,8 @@ async def test_an_account_that_does_not_exist_is_throttled_alike_a3(
 
 
 async def test_a_burst_gets_no_more_guesses_than_a_queue_a3(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as, login_attempts_max=5, login_queue_max=200) as api:
+    everybody = {"login_pair_places": 200, "login_network_share": 1.0, "login_queue_max": 200}
+    async with core_api(database, database_as, login_attempts_max=5, **everybody) as api:
         answers = await asyncio.gather(*(login(api, api.people["student"].email) for _ in range(60)))
 
         assert Counter(answer.status for answer in answers) == {401: 5, 429: 55}

@@ -1,18 +1,18 @@
 """
-The bytes that one candidate may have decoded (spec.md I-4).
+What one account may use up, of bytes or of requests (spec.md I-4).
 """
 
 import pytest
 
-from ingest.meter import Meter
 from kernel.errors import RateLimitedError
+from kernel.meter import Meter
 
 RATE, BURST = 1000, 4000
 
 
 @pytest.fixture
 def meter() -> Meter:
-    return Meter(bytes_per_s=RATE, burst_bytes=BURST)
+    return Meter(RATE, BURST, refusal="Too much.")
 
 
 def test_a_burst_passes_and_the_byte_after_it_does_not(meter: Meter) -> None:
@@ -46,7 +46,7 @@ def test_the_rate_passes_for_ever(meter: Meter) -> None:
 
 
 def test_settled_accounts_are_forgotten_and_open_ones_are_kept() -> None:
-    meter = Meter(bytes_per_s=RATE, burst_bytes=BURST, senders_max=10)
+    meter = Meter(RATE, BURST, refusal="Too much.", accounts_max=10)
     for number in range(9):
         meter.charge(f"settled {number}", 1, now_s=100.0)
     with pytest.raises(RateLimitedError):
@@ -54,3 +54,17 @@ def test_settled_accounts_are_forgotten_and_open_ones_are_kept() -> None:
     meter.charge("new", 1, now_s=101.0)
     with pytest.raises(RateLimitedError):
         meter.check("open", now_s=101.0)
+
+
+def test_what_is_refused_costs_nothing() -> None:
+    """Whoever knocks on without pause gets the rate, not nothing."""
+    meter = Meter(10, 5, refusal="Too many.")
+    passed = 0
+    for tick in range(1000):  # a hundred a second, ten seconds long
+        try:
+            meter.spend("eager", now_s=100.0 + tick / 100)
+        except RateLimitedError:
+            continue
+        passed += 1
+
+    assert 100 <= passed <= 106
