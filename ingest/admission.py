@@ -5,7 +5,6 @@ Decoding is typed (msgspec); what types cannot say is checked by column (`ingest
 are what goes on. Every fault of a batch is named with its index (spec.md I-3, I-4).
 """
 
-from array import array
 from datetime import datetime
 from typing import Annotated
 
@@ -104,8 +103,9 @@ class Admitted(Struct, frozen=True):
     """
     A batch that passed every check, and what the append needs to know of it.
 
-    `ranges` are the clientSequence ranges, sorted, touching ones joined; empty without a client.
-    `heartbeat_us` and `latest_us` are as `latest_times` gives them. `severity_max` decides who is shed last.
+    `ranges` are the clientSequence ranges, settled ones too, sorted, touching ones joined; empty without a
+    client. `heartbeat_us` and `latest_us` are as `latest_times` gives them. `severity_max` decides who is
+    shed last.
     """
 
     batch: Batch
@@ -159,17 +159,18 @@ def admit(
         names=names,
         buffered=buffered if 1 in buffered else None,
     )
-    return _admitted(batch, ranges)
+    return admitted(batch, ranges)
 
 
-def _admitted(batch: Batch, ranges: list[list[int]]) -> Admitted:
+def admitted(batch: Batch, ranges: list[list[int]]) -> Admitted:
+    """Return what the append needs to know of a checked batch, or of a part of one."""
     heartbeat_us, latest_us = latest_times(batch.types, batch.client_us, batch.buffered)
     return Admitted(
         batch=batch,
         events=len(batch.types),
         ranges=ranges,
         violations=count_violations(batch.types, batch.severities),
-        severity_max=max(batch.severities),
+        severity_max=max(batch.severities, default=0),
         heartbeat_us=heartbeat_us,
         latest_us=latest_us,
     )
@@ -207,38 +208,3 @@ def _sequences(
     if len(ranges) == 1:
         return numbers[0], ranges
     return numbers, ranges
-
-
-def select(admitted: Admitted, wanted: list[list[int]]) -> Admitted:
-    """
-    Return the part of a batch whose clientSequence lies in `wanted` (what the stream does not hold yet).
-    """
-    batch = admitted.batch
-    numbers = sequence_column(batch, admitted.events)
-    keep = [i for i, number in enumerate(numbers) if any(low <= number <= high for low, high in wanted)]
-    times = array("q")
-    times.frombytes(batch.client_us)
-    chosen = [times[i] for i in keep]
-    part = Batch(
-        version=batch.version,
-        client=batch.client,
-        sequences=[numbers[i] for i in keep],
-        types=bytes(batch.types[i] for i in keep),
-        severities=bytes(batch.severities[i] for i in keep),
-        client_us=array("q", chosen).tobytes(),
-        payloads=[batch.payloads[i] for i in keep],
-        names=None if batch.names is None else [batch.names[i] for i in keep],
-        buffered=None if batch.buffered is None else bytes(batch.buffered[i] for i in keep),
-    )
-    return _admitted(part, wanted)
-
-
-def sequence_column(batch: Batch, events: int) -> list[int]:
-    """Return the clientSequence of every event of a batch that has them."""
-    match batch.sequences:
-        case int(first):
-            return list(range(first, first + events))
-        case list(numbers):
-            return numbers
-        case _:
-            return []

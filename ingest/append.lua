@@ -27,18 +27,22 @@
 --                              tc last sign of life of the candidate us | zc their silences us, 'from-to,…'
 --                              kc their clock, 'offset candidate since firm' (ingest/clocks.py says what that is)
 --                              ts, zs, ks the same of services
---                              c:<client> received clientSequence ranges, '1-50,71-90'
---                              r:<client> the last 16 appends, 32 bytes each: from, to, first sequence, server time us
---                                         (negative where they were late)
---   {vN}:k:<session>:<key>  string  'digest sequence events time': a client's Idempotency-Key, with a time to live
---                                   (time as above)
---   {vN}:o:<session>:<name> string  the same of an event of our own: no client's choice begins with these letters
+--                              c:<client> received clientSequence ranges, '1-50,71-90'; refused and settled ones too
+--                              r:<client> the last 16 pieces received, 48 bytes each: from, to, first sequence (0 of
+--                              what was refused), server time us (negative of what was late), counter of the entry,
+--                              digest of the batch (8 bytes)
+--   {vN}:k:<session>:0, :1  hash   what Idempotency-Keys got: digest of the key (16 bytes) = digest of the body (16
+--                              bytes), server time us (as above), first sequence, events. The newest keys fill one of
+--                              the two; when it is full the other one is emptied and filled next.
+--   {vN}:o:<session>:0, :1  hash   the same of events of our own: no client's choice begins with these letters
 --
 -- Nothing may fail after the first write: a function that fails halfway keeps what it wrote. So everything is checked
 -- first, and the XADD, the only write that can be refused (stale epoch, memory), comes before all others.
 
 local UNKNOWN = 2^52
-local RECENT = 16 * 32
+local PIECE = 48
+local RECENT = 16 * PIECE
+local DUPLICATES_PER_EVENT = 10 -- what is received again counts that much less in the rate
 local SEQUENCE_MAX = 4194303
 local LATE_TOLERANCE_US = 2000000
 -- The rule of clocks and silences is written out in ingest/clocks.py, which also gives these numbers.
@@ -149,37 +153,55 @@ local function format_clock(clock)
   return table.concat(out, ' ')
 end
 
--- Where the appends still remembered put the wanted ranges: 'from to sequence time' as four doubles each.
+local function count(list)
+  local sum = 0
+  for _, range in ipairs(list) do sum = sum + range[2] - range[1] + 1 end
+  return sum
+end
+
+-- Where the pieces still remembered put the wanted ranges, newest first; in the form of a piece.
 local function located(recent, wanted)
   local out = {}
-  for at = #recent - 31, 1, -32 do
-    local from, to, seq, time = struct.unpack('<dddd', recent, at)
+  for at = #recent - PIECE + 1, 1, -PIECE do
+    local from, to, seq, time, counter, digest = struct.unpack('<dddddc8', recent, at)
     for _, range in ipairs(wanted) do
       local low, high = math.max(from, range[1]), math.min(to, range[2])
-      if low <= high then out[#out + 1] = struct.pack('<dddd', low, high, seq + low - from, time) end
+      if low <= high then
+        local first = seq == 0 and 0 or seq + low - from
+        out[#out + 1] = struct.pack('<dddddc8', low, high, first, time, counter, digest)
+      end
     end
   end
   return table.concat(out)
+end
+
+-- The theoretical arrival time after what costs so much, and how many ms too early that is (0: within the burst).
+local function arrival_after(tat, now, cost, burst)
+  local arrival = math.max(tonumber(tat) or 0, now) + cost
+  return arrival, math.max(0, math.ceil((arrival - now - burst) / 1000))
 end
 
 local function header(session, seq, events, at, previous, offset, late)
   return struct.pack('<i8i8i8i8i8i8i8', session, seq, events, at, previous, offset, late)
 end
 
--- KEYS  session, stream, shard, idempotency key (the session's key when none was sent)
+-- KEYS  session, stream, shard, the two hashes of idempotency keys (the session's key when none was sent)
 -- ARGV  1 epoch  2 session  3 events  4 client ('' for none)  5 clientSequence ranges of the batch ('' for none)
 --       6 candidate ('' for a service)  7 organisation  8 violations  9 latest client time us of its live heartbeats ('' for
 --       none)  10 latest client time us of what the client does not declare as buffered ('' when such an event has none, 0
 --       when all is declared)  11 us an event costs (0: our own event)  12 us of burst
 --       13 late window us  14 ranges kept at most  15 idempotency window s ('' for no key)  16 digest of the body  17 batch
 --       18 client instances of a session at most  19 exam that the sender is bound to ('' for none)
---       20 1 where an event is declared as buffered      (ingest/stream.py writes them: AppendArguments)
+--       20 1 where an event is declared as buffered  21 those of 5 that were refused: received and settled, without an
+--       event  22 digest of the batch (8 bytes)  23 digest of the key (16)  24 keys that one hash holds
+--       (ingest/stream.py writes them: AppendArguments)
 -- Reply {word, …}:
 --   ok      first sequence, server time us, violations, stored sequence, received ranges, late
---   dup     located appends, violations, stored sequence, received ranges        (clientSequence)
+--   dup     pieces of the ranges, violations, stored sequence, received ranges   (clientSequence)
 --   again   first sequence, events, server time us, violations, stored sequence  (Idempotency-Key)
---   part    ranges not received yet: nothing was written
+--   part    ranges not received yet, pieces of the others: nothing was written
 --   stale | absent | foreign | ended | full | holes | crowd | reused: nothing was written;  rate ms: try again then
+-- dup, again and part count in the rate, which is all that they write.
 local function append(keys, args)
   local shard = redis.call('HMGET', keys[3], 'epoch', 'stored')
   if shard[1] ~= args[1] then return { 'stale' } end
@@ -198,24 +220,37 @@ local function append(keys, args)
   end
   if not s[11] or tonumber(s[11]) <= stored then stored_seq = seq end
 
-  local wanted, received, recent
+  local now = now_us()
+  local event_us, burst = tonumber(args[11]), tonumber(args[12])
+  local claimed, received, recent
   if args[15] ~= '' then
-    local before = redis.call('GET', keys[4])
+    local before = redis.call('HGET', keys[4], args[23]) or redis.call('HGET', keys[5], args[23])
     if before then
-      local digest, first, events, at = string.match(before, '(%S+) (%d+) (%d+) (%-?%d+)')
-      if digest ~= args[16] then return { 'reused' } end
-      return { 'again', first, events, at, violations, stored_seq }
+      local digest, at, first, events = struct.unpack('<c16dI4I4', before)
+      if math.abs(at) > now - tonumber(args[15]) * 1000000 then
+        if digest ~= args[16] then return { 'reused' } end
+        local arrival, wait = arrival_after(s[7], now, event_us, burst)
+        if wait > 0 then return { 'rate', wait } end
+        redis.call('HSET', keys[1], 'tat', text(arrival))
+        return { 'again', first, events, text(at), violations, stored_seq }
+      end
     end
   end
   if client ~= '' then
-    wanted, received, recent = parse(args[5]), parse(s[15]), s[16] or ''
-    local lacking = missing(received, wanted)
-    if #lacking == 0 then return { 'dup', located(recent, wanted), violations, stored_seq, s[15] } end
+    claimed, received, recent = parse(args[5]), parse(s[15]), s[16] or ''
+    local lacking = missing(received, claimed)
     local whole = format(lacking)
-    if whole ~= args[5] then return { 'part', whole } end
+    if whole ~= args[5] then
+      local known = missing(lacking, claimed)
+      local cost = math.ceil(count(known) / DUPLICATES_PER_EVENT) * event_us
+      local arrival, wait = arrival_after(s[7], now, cost, burst)
+      if wait > 0 then return { 'rate', wait } end
+      redis.call('HSET', keys[1], 'tat', text(arrival))
+      if #lacking == 0 then return { 'dup', located(recent, known), violations, stored_seq, s[15] } end
+      return { 'part', whole, located(recent, known) }
+    end
   end
 
-  local now = now_us()
   local late = 0
   local clock = not ours and parse_clock(s[9]) or nil
   if s[2] ~= '1' then
@@ -227,10 +262,9 @@ local function append(keys, args)
     late = 1
   end
 
-  local events = tonumber(args[3])
-  local arrival = math.max(tonumber(s[7]) or 0, now) + events * tonumber(args[11])
-  local over = arrival - now - tonumber(args[12])
-  if over > 0 then return { 'rate', math.ceil(over / 1000) } end
+  local events, settled = tonumber(args[3]), parse(args[21])
+  local arrival, wait = arrival_after(s[7], now, (events + count(settled)) * event_us, burst)
+  if wait > 0 then return { 'rate', wait } end
   if seq + events > SEQUENCE_MAX then return { 'full' } end
 
   local previous = tonumber(s[6])
@@ -261,17 +295,10 @@ local function append(keys, args)
     local clients = tonumber(s[17]) or 0
     if not s[15] then clients = clients + 1 end
     if clients > tonumber(args[18]) then return { 'crowd' } end
-    received = union(received, wanted)
+    received = union(received, claimed)
     if #received > tonumber(args[14]) then return { 'holes' } end
-    local first = seq + 1
-    for _, range in ipairs(wanted) do
-      recent = recent .. struct.pack('<dddd', range[1], range[2], first, late == 0 and at or -at)
-      first = first + range[2] - range[1] + 1
-    end
     received = format(received)
-    for _, each in ipairs({ 'c:' .. client, received, 'r:' .. client, string.sub(recent, -RECENT), 'nc', text(clients) }) do
-      fields[#fields + 1] = each
-    end
+    for _, each in ipairs({ 'c:' .. client, received, 'nc', text(clients) }) do fields[#fields + 1] = each end
   end
   if args[9] ~= '' and late == 0 and not ours then
     local stepped
@@ -284,6 +311,9 @@ local function append(keys, args)
     end
   end
 
+  local signed = late == 0 and at or -at
+  local answered = args[15] ~= '' and struct.pack('<c16dI4I4', args[16], signed, seq + 1, events)
+  assert(client == '' or #args[22] == 8, 'a piece holds eight bytes of the digest')
   local id = redis.call('XADD', keys[2], args[1] .. '-*',
     'e', header(tonumber(args[2]), seq + 1, events, at, contact, clock and clock[1] or UNKNOWN, late), 'b', args[17],
     unpack(entry))
@@ -294,11 +324,27 @@ local function append(keys, args)
     fields[#fields + 1] = 'mq'
     fields[#fields + 1] = text(seq + events)
   end
+  if client ~= '' then
+    local pieces, first = { recent }, seq + 1
+    for _, range in ipairs(#settled == 0 and claimed or missing(settled, claimed)) do
+      pieces[#pieces + 1] = struct.pack('<dddddc8', range[1], range[2], first, signed, tonumber(counter), args[22])
+      first = first + range[2] - range[1] + 1
+    end
+    for _, range in ipairs(settled) do
+      pieces[#pieces + 1] = struct.pack('<dddddc8', range[1], range[2], 0, signed, tonumber(counter), args[22])
+    end
+    fields[#fields + 1] = 'r:' .. client
+    fields[#fields + 1] = string.sub(table.concat(pieces), -RECENT)
+  end
   violations = violations + tonumber(args[8])
   redis.call('HSET', keys[1], 'seq', text(seq + events), 'last', text(at), 'tat', text(arrival), 'vio', text(violations),
     'lc', counter, 'sq', text(stored_seq), unpack(fields))
   if args[15] ~= '' then
-    redis.call('SET', keys[4], args[16] .. ' ' .. text(seq + 1) .. ' ' .. args[3] .. ' ' .. text(late == 0 and at or -at), 'EX', args[15])
+    local newest, other, most = keys[4], keys[5], tonumber(args[24])
+    if redis.call('HLEN', newest) >= most then newest, other = other, newest end
+    redis.call('HSET', newest, args[23], answered)
+    redis.call('EXPIRE', newest, args[15])
+    if redis.call('HLEN', newest) >= most then redis.call('UNLINK', other) end
   end
   return { 'ok', seq + 1, text(at), violations, stored_seq, received or '', late }
 end

@@ -6,9 +6,7 @@ nothing was written and the reason is known. A cut connection means the outcome 
 503: a client that sends its sequence numbers gets the first reply when it tries again.
 """
 
-import hashlib
-import struct
-from itertools import pairwise, repeat
+from itertools import repeat
 from time import perf_counter
 from typing import Any, Final
 
@@ -16,17 +14,20 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
-from ingest.admission import Admitted, select, sequence_column
+from ingest.admission import Admitted
 from ingest.epochs import Epochs
+from ingest.first_replies import FirstReplies, Positions
 from ingest.link import RedisLink, RedisReplyError
+from ingest.numbering import progress, sequence_column, split
 from ingest.sessions import Sessions
 from ingest.stream import (
     AppendArguments,
     append_keys,
+    client_names,
+    digest,
     encode_batch,
     format_ranges,
     function,
-    idempotency_key,
     library,
     parse_ranges,
     shard_of,
@@ -49,7 +50,6 @@ from kernel.settings import Settings
 log = structlog.get_logger(__name__)
 # absent → restored → in part → again, each at most once or twice: more means that something is broken.
 ROUNDS_MAX: Final = 6
-_SEGMENT: Final = struct.Struct("<dddd")
 _REFUSALS: Final[dict[bytes, tuple[type[DomainError], str]]] = {
     b"foreign": (NotFoundError, "There is no such proctor session."),
     b"ended": (SessionNotActiveError, "The proctor session has ended."),
@@ -115,6 +115,7 @@ class Appender:
         self._sessions = sessions
         self._settings = settings
         self._inflight = 0
+        self._first = FirstReplies(link, epochs, sessions, settings.shards)
         self._event_us = 1_000_000 // settings.session_events_per_s
         # A burst is what may come at once: its cost is the room that the arrival time may run ahead.
         self._burst_us = self._event_us * settings.session_burst_events
@@ -143,6 +144,8 @@ class Appender:
         """
         if self._inflight >= self._settings.inflight_appends_max:
             raise OverloadedError("Too many appends are under way; nothing was stored.", retry_after_s=1)
+        if admitted.ranges:
+            key = None  # sequence numbers say more than a key does, and for longer
         self._inflight += 1
         started = perf_counter()
         try:
@@ -160,27 +163,26 @@ class Appender:
         key: str | None,
         body: bytes,
     ) -> Appended:
-        part, fresh = whole, 0
-        if whole.ranges:
-            key = None  # sequence numbers say more than a key does, and for longer
-        digest = hashlib.sha256(body).hexdigest() if key else ""
+        """Call the function until all of the batch is received; what was before is held to what came then."""
+        part, known = whole, Positions()
         for _ in range(ROUNDS_MAX):
-            reply = await self._call(session_id, part, sender, key, digest)
+            reply = await self._call(session_id, part, sender, key, body)
             match reply[0]:
-                case b"ok" if part is whole:
-                    EVENTS_ACCEPTED.inc(whole.events)
-                    return _accepted(reply, whole)
                 case b"ok":
                     EVENTS_ACCEPTED.inc(part.events)
-                    part, fresh = whole, part.events  # now everything is there: ask where
+                    EVENTS_DUPLICATE.inc(whole.events - part.events)
+                    return _accepted(reply, whole, part, known)
                 case b"dup":
-                    EVENTS_DUPLICATE.inc(whole.events - fresh)
-                    return await self._duplicate(session_id, reply, whole, fresh)
+                    known |= await self._first.positions(session_id, part, part, reply[1])
+                    EVENTS_DUPLICATE.inc(whole.events)
+                    return _duplicate(reply, whole, known)
                 case b"again":
                     EVENTS_DUPLICATE.inc(whole.events)
                     return _again(reply)
                 case b"part":
-                    part = select(whole, parse_ranges(reply[1]))
+                    lacking, rest = split(part, parse_ranges(reply[1]))
+                    known |= await self._first.positions(session_id, part, rest, reply[2])
+                    part = lacking
                 case b"absent":
                     await self._sessions.restore(session_id)
                 case _:
@@ -210,11 +212,11 @@ class Appender:
         part: Admitted,
         sender: Sender,
         key: str | None,
-        digest: str,
+        body: bytes,
     ) -> list[Any]:
-        limits = self._settings
-        shard = shard_of(session_id, limits.shards)
+        shard = shard_of(session_id, self._settings.shards)
         epoch = self._epochs.of(shard)
+        limits, batch = self._settings, encode_batch(part.batch)
         arguments = AppendArguments(
             epoch=epoch.number,
             session=session_id,
@@ -231,20 +233,24 @@ class Appender:
             late_window_us=limits.late_window_s * 1_000_000,
             ranges_max=limits.client_ranges_max,
             key_window_s=None if key is None else limits.idempotency_window_s,
-            digest=digest,
-            batch=encode_batch(part.batch),
+            body=b"" if key is None else digest(body, 16),
+            batch=batch,
             clients_max=limits.client_instances_max,
             exam=sender.exam,
-            is_buffered=part.batch.buffered is not None,
+            is_buffered=int(part.batch.buffered is not None),
+            settled=format_ranges(part.batch.settled or []),
+            batch_digest=digest(batch, 8) if part.ranges else b"",
+            name=b"" if key is None else digest(key.encode(), 16),
+            names_max=limits.idempotency_keys_max,
         )
-        remembered = None if key is None else idempotency_key(shard, session_id, key)
+        names = None if key is None else client_names(shard, session_id)
         try:
             reply: list[Any] = await self._link.call(
                 epoch.incarnation,
                 b"FCALL",
                 function("append"),
-                4,
-                *append_keys(shard, session_id, remembered),
+                5,
+                *append_keys(shard, session_id, names),
                 *arguments.values(),
             )
         except UnavailableError:
@@ -271,57 +277,51 @@ class Appender:
             "The stream does not take writes; nothing was stored.", retry_after_s=2
         ) from error
 
-    async def _duplicate(self, session_id: int, reply: list[Any], whole: Admitted, fresh: int) -> Appended:
-        """Answer a batch of which every event has been received, now or before, with its first sequences."""
-        numbers = sequence_column(whole.batch, whole.events)
-        found: dict[int, tuple[int, int]] = {}
-        for low, high, seq, at in _SEGMENT.iter_unpack(reply[1]):
-            for step in range(int(high) - int(low) + 1):
-                found.setdefault(int(low) + step, (int(seq) + step, int(at)))
-        if any(number not in found for number in numbers):
-            assert whole.batch.client is not None, "only batches of a client are recognised this way"
-            found |= await self._sessions.locate(session_id, whole.batch.client, numbers[0], numbers[-1])
-        if any(number not in found for number in numbers):
-            raise UnavailableError(
-                "The events were received and are being stored; ask again.", retry_after_s=1
-            )
-        signed = [found[number] for number in numbers]
-        sequences = [seq for seq, _ in signed]
-        acked, missing = progress(parse_ranges(reply[4]))
-        dense = sequences[-1] - sequences[0] + 1 == len(sequences)
-        ack = Ack(
-            sequence_from=min(sequences),
-            sequence_through=max(sequences),
-            stored_through=int(reply[3]),
-            duplicate=fresh == 0,
-            duplicates=whole.events - fresh,
-            acked_through=acked,
-            missing=missing,
-            sequences=UNSET if dense else sequences,
-        )
-        return _appended(ack, signed, int(reply[2]))
 
-
-def progress(ranges: list[list[int]]) -> tuple[int, list[list[int]]]:
-    """Return (ackedThrough, missing): everything up to the first has arrived, the holes are named."""
-    acked = ranges[0][1] if ranges and ranges[0][0] == 1 else 0
-    edges = [[0, 0], *ranges]
-    missing = [[before[1] + 1, after[0] - 1] for before, after in pairwise(edges) if after[0] > before[1] + 1]
-    return acked, missing
-
-
-def _accepted(reply: list[Any], admitted: Admitted) -> Appended:
+def _accepted(reply: list[Any], whole: Admitted, part: Admitted, known: Positions) -> Appended:
+    """Answer a batch of which `part` was appended now, and the rest was received before."""
     first, at = int(reply[1]), int(reply[2])
-    acked, missing = progress(parse_ranges(reply[5])) if admitted.ranges else (None, [])
+    signed = _positions(first, part.events, -at if reply[6] else at)
+    if part is not whole:
+        known |= dict(zip(sequence_column(part.batch, part.events), signed, strict=True))
+        signed = [known[number] for number in sequence_column(whole.batch, whole.events)]
+    acked, missing = progress(parse_ranges(reply[5])) if whole.ranges else (None, [])
     ack = Ack(
-        sequence_from=first,
-        sequence_through=first + admitted.events - 1,
+        **_span(signed, first),
         stored_through=int(reply[4]),
+        duplicates=whole.events - part.events,
         acked_through=acked,
         missing=missing,
     )
-    signed = -at if reply[6] else at
-    return _appended(ack, _positions(first, admitted.events, signed), int(reply[3]))
+    return _appended(ack, signed, int(reply[3]))
+
+
+def _duplicate(reply: list[Any], whole: Admitted, known: Positions) -> Appended:
+    """Answer a batch of which every event was received before."""
+    signed = [known[number] for number in sequence_column(whole.batch, whole.events)]
+    acked, missing = progress(parse_ranges(reply[4]))
+    ack = Ack(
+        **_span(signed, 1),
+        stored_through=int(reply[3]),
+        duplicate=True,
+        duplicates=whole.events,
+        acked_through=acked,
+        missing=missing,
+    )
+    return _appended(ack, signed, int(reply[2]))
+
+
+def _span(positions: list[tuple[int, int]], first: int) -> dict[str, Any]:
+    """Return what an ack says of the sequences; of no event, an empty span that would begin at `first`."""
+    sequences = [seq for seq, _ in positions]
+    if not sequences:
+        return {"sequence_from": first, "sequence_through": first - 1}
+    dense = sequences[-1] - sequences[0] + 1 == len(sequences) and sequences == sorted(sequences)
+    return {
+        "sequence_from": min(sequences),
+        "sequence_through": max(sequences),
+        "sequences": UNSET if dense else sequences,
+    }
 
 
 def _again(reply: list[Any]) -> Appended:

@@ -119,6 +119,8 @@ def latest_times(types: bytes, client_us: bytes, buffered: bytes | None) -> tupl
         where one has none, 0 where there is no live event. An event is live unless it is declared as
         buffered.
     """
+    if not types:
+        return None, 0
     if buffered is None and types.find(EventType.Heartbeat) < 0:
         packed = array("q")
         packed.frombytes(client_us)

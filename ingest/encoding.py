@@ -271,23 +271,6 @@ def progress_of(rows: Rows, refused: list[int]) -> Progress:
     )
 
 
-def received_of(rows: Rows) -> tuple[list[int], list[int], list[str]]:
-    """Return (sessions, clients, received ranges as int8multirange text), one place a session and client."""
-    ranges: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    for session, events, batch in zip(
-        rows.headers["session"].tolist(), rows.headers["events"].tolist(), rows.batches, strict=True
-    ):
-        if batch.client is None or batch.sequences is None:
-            continue
-        pieces = ranges.setdefault((session, batch.client), [])
-        if isinstance(batch.sequences, int):
-            pieces.append((batch.sequences, batch.sequences + events - 1))
-        else:
-            pieces.extend((number, number) for number in batch.sequences)
-    texts = ["{" + ",".join(f"[{low},{high}]" for low, high in pieces) + "}" for pieces in ranges.values()]
-    return [session for session, _ in ranges], [client for _, client in ranges], texts
-
-
 def event_json(row: dict[str, Any]) -> bytes:
     """Return a row as the JSON bytes that the dead-letter table keeps."""
     return msgspec.json.encode(

@@ -25,9 +25,16 @@ class LooseBulk(Struct, frozen=True, rename="camel", kw_only=True):
     client_sequence: ClientSequence | None = None
 
 
+class NumberedIn(Struct, frozen=True, rename="camel"):
+    """An event of which nothing but its number is of interest."""
+
+    client_sequence: ClientSequence | None = None
+
+
 _BULK: Final = msgspec.json.Decoder(BulkIn)
 _LOOSE: Final = msgspec.json.Decoder(LooseBulk)
 _EVENT: Final = msgspec.json.Decoder(EventIn)
+_NUMBERED: Final = msgspec.json.Decoder(NumberedIn)
 Faults = dict[int, list[dict[str, str]]]
 
 
@@ -50,7 +57,7 @@ def read_bulk(body: bytes, settings: Settings) -> BulkIn:
     try:
         batch = decode(body, _BULK)
     except InvalidInputError:
-        _, _, faults = read_each(body, settings)
+        faults = read_each(body, settings)[2]
         if not faults:  # the fault is not in an event
             raise
         raise InvalidInputError(
@@ -62,13 +69,16 @@ def read_bulk(body: bytes, settings: Settings) -> BulkIn:
     return batch
 
 
-def read_each(body: bytes, settings: Settings) -> tuple[LooseBulk, list[tuple[int, EventIn]], Faults]:
+def read_each(
+    body: bytes, settings: Settings
+) -> tuple[LooseBulk, list[tuple[int, EventIn]], Faults, list[int]]:
     """
     Decode and check a batch event by event.
 
     Returns:
-        The batch's own members, the valid events with their index, and the faults by index. Where the batch
-        carries the first clientSequence, every event gets its own from its index.
+        The batch's own members, the valid events with their index, the faults by index, and the
+        clientSequences of the refused events that have one. Where the batch carries the first clientSequence,
+        every event gets its own from its index.
     """
     loose = decode(body, _LOOSE)
     if len(loose.events) > settings.batch_events_max:
@@ -77,6 +87,7 @@ def read_each(body: bytes, settings: Settings) -> tuple[LooseBulk, list[tuple[in
     _refuse_large(loose.events, settings)
     good: list[tuple[int, EventIn]] = []
     faults: Faults = {}
+    refused: list[int] = []
     for index, raw in enumerate(loose.events):
         event, wrong = _read_one(raw, settings)
         if event is None:
@@ -84,13 +95,25 @@ def read_each(body: bytes, settings: Settings) -> tuple[LooseBulk, list[tuple[in
                 {"path": f"events[{index}]{_below(fault['path'])}", "message": fault["message"]}
                 for fault in wrong
             ]
+            refused += _number_of(raw, index, loose.client_sequence)
         elif loose.client_sequence is not None:
             good.append(
                 (index, msgspec.structs.replace(event, client_sequence=loose.client_sequence + index))
             )
         else:
             good.append((index, event))
-    return loose, good, faults
+    return loose, good, faults, refused
+
+
+def _number_of(raw: msgspec.Raw, index: int, first: int | None) -> list[int]:
+    """Return the clientSequence of an event that is refused for something else; nothing where it has none."""
+    if first is not None:
+        return [first + index]
+    try:
+        number = _NUMBERED.decode(raw).client_sequence
+    except msgspec.DecodeError:
+        return []
+    return [] if number is None else [number]
 
 
 def _read_one(raw: msgspec.Raw, settings: Settings) -> tuple[EventIn | None, list[dict[str, str]]]:

@@ -14,6 +14,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ingest import replies
 from ingest.admission import Admitted, BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
 from ingest.append import Appended, Appender, Sender
+from ingest.numbering import settle
 from ingest.pressure import Pressure
 from ingest.reading import read_bulk, read_each, refuse_large_events
 from ingest.sessions import Sessions
@@ -180,20 +181,26 @@ async def post_bulk(request: web.Request) -> web.Response:
 
 
 async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Response:
-    """Store the valid events of a batch and answer for each of them."""
+    """
+    Store the valid events of a batch and answer for each of them.
+
+    A refused event that has a clientSequence is settled: the number counts as received, so that nothing is
+    `missing` that never can come.
+    """
     settings, tier = request.app[SETTINGS], request.app[TIER]
-    header, events, faults = read_each(body, settings)
-    if not events:
+    header, events, faults, refused = read_each(body, settings)
+    client = _client(header.client_instance)
+    settles = client is not None and bool(refused)
+    if not events and not settles:
         raise InvalidInputError(
             "No event of the batch is allowed; nothing was stored.",
             errors=[fault for some in faults.values() for fault in some],
         )
-    admitted = admit(
-        [event for _, event in events],
-        client=_client(header.client_instance),
-        first_sequence=None,
-        settings=settings,
-    )
+    valid = [event for _, event in events]
+    admitted = admit(valid, client=client, first_sequence=None, settings=settings) if valid else None
+    if client is not None and refused and (admitted is None or admitted.ranges):
+        admitted = settle(admitted, client, refused)
+    assert admitted is not None, "an event is valid, or a number is settled"
     _shed(request, header.proctor_session_id, admitted)
     appended = await tier.appender.append(
         header.proctor_session_id, admitted, sender, key=_key_of(request), body=body

@@ -11,8 +11,10 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import structlog
 
+from ingest.contents import Content, content_of_letter, microseconds
 from ingest.epochs import Epochs
 from ingest.link import RedisLink
 from ingest.stream import function, session_key, shard_key, shard_of
@@ -55,6 +57,35 @@ def ranges_of_multirange(text: str) -> str:
     """Return `1-50,71-90` from PostgreSQL's `{[1,51),[71,91)}`."""
     pairs = (part.strip("[()]").split(",") for part in text.strip("{}").split("),") if part)
     return ",".join(f"{low}-{int(high) - 1}" for low, high in pairs)
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """
+    Where a received event is, and what it says; `content` is None of what was refused and settled.
+
+    `at_us` is negative where the event was late, as the append function has it.
+    """
+
+    seq: int
+    at_us: int
+    content: Content | None
+
+
+def _placed(row: asyncpg.Record) -> Placed:
+    if row["seq"] is None:
+        content = None
+    elif row["letter"] is not None:
+        content = content_of_letter(row["letter"])
+    else:
+        content = Content(
+            row["event_type"],
+            row["event_name"],
+            row["severity"],
+            microseconds(row["client_at"]),
+            row["payload"],
+        )
+    at_us = microseconds(row["occurred_at"])
+    return Placed(row["seq"] or 0, -at_us if row["is_late"] else at_us, content)
 
 
 class Sessions:
@@ -135,22 +166,18 @@ class Sessions:
         self._of_attempt[attempt_id] = row["id"]
         return int(row["id"])
 
-    async def locate(self, session_id: int, client: int, low: int, high: int) -> dict[int, tuple[int, int]]:
+    async def locate(self, session_id: int, client: int, ranges: list[list[int]]) -> dict[int, Placed]:
         """
-        Return (sequence, server time us) by clientSequence for stored events of a client; the time is
-        negative where the event was late, as the append function has it.
+        Return what is stored of a client in these ranges of clientSequence, by number.
+
+        The work is in proportion to the ranges, not to the session.
         """
+        lows, highs = [low for low, _ in ranges], [high for _, high in ranges]
         try:
-            rows = await self._pool.fetch(named("ingest")["locate_events"], session_id, client, low, high)
+            rows = await self._pool.fetch(named("ingest")["locate_events"], session_id, client, lows, highs)
         except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise UnavailableError("The database cannot be reached.", retry_after_s=1) from error
-        return {
-            row["client_seq"]: (
-                row["seq"],
-                round(row["occurred_at"].timestamp() * 1_000_000) * (-1 if row["is_late"] else 1),
-            )
-            for row in rows
-        }
+        return {row["client_seq"]: _placed(row) for row in rows}
 
     async def _read(self, statement: str, *arguments: object) -> asyncpg.Record | None:
         try:

@@ -13,7 +13,8 @@ import numpy as np
 import psycopg
 import structlog
 
-from ingest.encoding import Request, Rows, event_json, progress_of, received_of, rows_of
+from ingest.encoding import Request, Rows, event_json, progress_of, rows_of
+from ingest.received import Piece, pieces_of, received_of
 from ingest.refusals import REFUSED, Sifted, copy, sift
 from ingest.statements import statement
 from ingest.stream import HEADER
@@ -43,13 +44,17 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 class Batch(msgspec.Struct, frozen=True):
-    """A chunk on its way into PostgreSQL; `before` is the shard's offset, `rows` is None without events."""
+    """
+    A chunk on its way into PostgreSQL; `before` is the shard's offset, `rows` is None without events,
+    `pieces` are what it brings of clients' numbers.
+    """
 
     shard: int
     epoch: int
     before: int
     chunk: Chunk
     rows: Rows | None
+    pieces: list[Piece]
 
 
 def store(
@@ -66,8 +71,9 @@ def store(
         FloodError: too many rows in a row were refused, and no payload explains it; nothing was stored.
         psycopg.Error: nothing was stored, or the commit's outcome is unknown: the offset tells.
     """
-    rows = rows_of(chunk.requests, settings.backfill_after_ms * 1000) if chunk.requests else None
-    batch = Batch(shard, epoch, before, chunk, rows)
+    eventful = [request for request in chunk.requests if request.batch.types]
+    rows = rows_of(eventful, settings.backfill_after_ms * 1000) if eventful else None
+    batch = Batch(shard, epoch, before, chunk, rows, pieces_of(chunk.requests) if chunk.requests else [])
     try:
         return _transact(conn, batch, settings, is_careful=False)
     except REFUSED as error:
@@ -94,6 +100,8 @@ def _transact(conn: psycopg.Connection[Any], batch: Batch, settings: Settings, *
                 sifted = sift(conn, cursor, rows.table, quarantined, settings)
                 _set_aside(cursor, batch, sifted, settings)
             _advance(cursor, rows, [letter.index for letter in sifted.letters])
+        if batch.pieces:
+            _receive(cursor, batch.pieces)
         if chunk.finals:
             cursor.execute(statement("finish_sessions"), tuple(map(list, zip(*chunk.finals, strict=True))))
     for letter in sifted.letters:
@@ -151,9 +159,13 @@ def _advance(cursor: psycopg.RawCursor[Any], rows: Rows, refused: list[int]) -> 
             progress.offset_us,
         ),
     )
-    sessions, clients, received = received_of(rows)
-    if sessions:
-        cursor.execute(statement("advance_clients"), (sessions, clients, received))
+
+
+def _receive(cursor: psycopg.RawCursor[Any], pieces: list[Piece]) -> None:
+    """Remember which numbers of which client were received, and where they are."""
+    cursor.execute(statement("advance_clients"), received_of(pieces))
+    columns = zip(*(msgspec.structs.astuple(piece) for piece in pieces), strict=True)
+    cursor.execute(statement("advance_pieces"), tuple(map(list, columns)))
 
 
 def renumber(requests: list[Request], through: dict[int, int]) -> tuple[list[Request], bool]:

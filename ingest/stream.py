@@ -5,6 +5,7 @@ The catalogue of every key stands at the head of `append.lua`.
 """
 
 import hashlib
+import struct
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -39,9 +40,10 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     `types` and `severities` hold one byte an event; `client_us` eight (little-endian microseconds since 1970,
     NO_TIME where the client sent none). `sequences` is the first clientSequence where they are dense, a list
-    where they are not, None without a client. `effective_us` is set by our own sweeps, for
-    events of the past. `buffered` holds one byte an event, 1 where the client declares it as buffered; None
-    where it declares none.
+    where they are not, None without a client. `effective_us` is set by our own sweeps, for events of the
+    past. `buffered` holds one byte an event, 1 where the client declares it as buffered; None where it
+    declares none. `settled` are ranges of clientSequence whose events were refused for good: they count as
+    received, and there is nothing to store of them.
     """
 
     version: int
@@ -55,7 +57,12 @@ class Batch(msgspec.Struct, frozen=True, array_like=True, gc=False):
     unstorable: list[int] | None = None  # what an older release's tiers said; nobody reads it any more
     effective_us: int | None = None
     buffered: bytes | None = None
+    settled: list[list[int]] | None = None
 
+
+# A piece of what was received, as the function remembers it: from, to, first sequence (0 of what was refused
+# and settled), server time us (negative of what was late), counter of the entry, digest of the batch.
+PIECE: Final = struct.Struct("<ddddd8s")
 
 encode_batch: Final = msgspec.msgpack.Encoder().encode
 decode_batch: Final = msgspec.msgpack.Decoder(Batch).decode
@@ -86,21 +93,27 @@ def session_key(shard: int, session_id: int) -> bytes:
     return b"{v%d}:s:%d" % (shard, session_id)
 
 
-def idempotency_key(shard: int, session_id: int, key: str) -> bytes:
-    """Return the key under which a client's Idempotency-Key of a session is remembered."""
-    return b"{v%d}:k:%d:%s" % (shard, session_id, key.encode())
+def client_names(shard: int, session_id: int) -> list[bytes]:
+    """Return the two hashes that remember the Idempotency-Keys of a session's clients."""
+    return [b"{v%d}:k:%d:%d" % (shard, session_id, half) for half in (0, 1)]
 
 
-def own_key(shard: int, session_id: int, name: str) -> bytes:
-    """Return the key under which an event of our own is remembered: no client's key begins like it."""
-    return b"{v%d}:o:%d:%s" % (shard, session_id, name.encode())
+def own_names(shard: int, session_id: int) -> list[bytes]:
+    """Return the two hashes that remember the events of our own: no client's key is ever looked up there."""
+    return [b"{v%d}:o:%d:%d" % (shard, session_id, half) for half in (0, 1)]
+
+
+def digest(content: bytes, size: int) -> bytes:
+    """Return what tells one text from another; the batch's needs 8 bytes, names and bodies have 16."""
+    return hashlib.sha256(content).digest()[:size]
 
 
 class AppendArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     The arguments of the `append` function, in its order; None travels as an empty text. See append.lua.
 
-    With `event_us` 0 the event is our own: no sender's clock, silence or rate is looked at.
+    With `event_us` 0 the event is our own: no sender's clock, silence or rate is looked at. `name` and `body`
+    are digests: of what the append is known by, and of what that is bound to.
     """
 
     epoch: int
@@ -118,22 +131,25 @@ class AppendArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     late_window_us: int
     ranges_max: int
     key_window_s: int | None
-    digest: str
+    body: bytes
     batch: bytes
     clients_max: int
     exam: str = ""  # that the sender is bound to
-    is_buffered: bool = False
+    is_buffered: int = 0
+    settled: str = ""
+    batch_digest: bytes = b""
+    name: bytes = b""
+    names_max: int = 0
 
     def values(self) -> list[int | str | bytes]:
         """Return them as they are sent."""
-        *values, is_buffered = msgspec.structs.astuple(self)
-        return ["" if value is None else value for value in values] + [int(is_buffered)]
+        return ["" if value is None else value for value in msgspec.structs.astuple(self)]
 
 
-def append_keys(shard: int, session_id: int, key: bytes | None) -> list[bytes]:
-    """Return the keys of the `append` function; `key` remembers the request, None where nothing does."""
+def append_keys(shard: int, session_id: int, names: list[bytes] | None) -> list[bytes]:
+    """Return the keys of the `append` function; `names` remember the request, None where nothing does."""
     own = session_key(shard, session_id)
-    return [own, stream_key(shard), shard_key(shard), own if key is None else key]
+    return [own, stream_key(shard), shard_key(shard), *([own, own] if names is None else names)]
 
 
 def entry_id(epoch: int, counter: int) -> str:

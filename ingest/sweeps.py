@@ -24,9 +24,10 @@ from ingest.stream import (
     AppendArguments,
     Batch,
     append_keys,
+    digest,
     encode_batch,
     function,
-    own_key,
+    own_names,
     session_key,
     shard_key,
     shard_of,
@@ -40,6 +41,7 @@ from sql import named
 log = structlog.get_logger(__name__)
 SWEEP_ROWS_MAX: Final = 500
 KEY_WINDOW_S: Final = 86_400
+NAMES_MAX: Final = 128  # events of our own that a session remembers
 UNBOUNDED_US: Final = 10**15  # what we record ourselves is not held to the client's rate
 
 
@@ -126,11 +128,13 @@ class Sweeper:
             late_window_us=self._settings.late_window_s * 1_000_000,
             ranges_max=self._settings.client_ranges_max,
             key_window_s=KEY_WINDOW_S,
-            digest=name,
+            body=digest(name.encode(), 16),
             batch=encode_batch(batch),
             clients_max=self._settings.client_instances_max,
+            name=digest(name.encode(), 16),
+            names_max=NAMES_MAX,
         )
-        keys = append_keys(shard, session_id, own_key(shard, session_id, name))
+        keys = append_keys(shard, session_id, own_names(shard, session_id))
         for _ in range(2):
             reply = self._fcall("append", keys, arguments.values())
             if reply[0] != b"absent":

@@ -103,6 +103,13 @@ class IdempotencyKeyReusedError(ConflictError):
     title = "The idempotency key belongs to another request"
 
 
+class ClientSequenceReusedError(ConflictError):
+    """A clientSequence that was received came again with another event; `errors` names every one."""
+
+    code = "client_sequence_reused"
+    title = "The clientSequence belongs to another event"
+
+
 class TooManyHolesError(ConflictError):
     """A client instance's received sequences would no longer fit their bound."""
 

@@ -20,17 +20,39 @@ LEFT JOIN session_progress p ON p.session_id = s.id
 WHERE s.id = $1;
 
 -- name: locate_events
--- $1 session id, $2 client, $3 first clientSequence, $4 last. Where a resent event has been stored, for its first reply.
-SELECT client_seq, seq, occurred_at, is_late
-FROM events
-WHERE session_id = $1 AND client = $2 AND client_seq BETWEEN $3 AND $4
-  AND occurred_at >= (SELECT started_at FROM proctor_sessions WHERE id = $1)
+-- $1 session id, $2 client, $3 first clientSequences, $4 last ones: ranges. What was received under these numbers, for a
+-- retry: found by its piece, then by its place, so that a long session costs no more than a short one. `seq` is null of
+-- what was refused and settled, `letter` is set where PostgreSQL could not hold the event.
+WITH asked AS (
+    SELECT * FROM unnest($3::bigint[], $4::bigint[]) AS a (low, high)
+), pieces AS (
+    SELECT greatest(a.low, p.first) AS low, least(a.high, p.through) AS high, p.seq + (greatest(a.low, p.first) - p.first) AS seq,
+           p.first_at, p.last_at
+    FROM asked a
+    CROSS JOIN LATERAL (
+        SELECT * FROM received_pieces r
+        WHERE r.session_id = $1 AND r.client = $2 AND r.first <= a.high
+          AND r.first >= coalesce((SELECT b.first FROM received_pieces b
+                                   WHERE b.session_id = $1 AND b.client = $2 AND b.first <= a.low
+                                   ORDER BY b.first DESC LIMIT 1), a.low)
+    ) p
+    WHERE p.through >= a.low
+)
+SELECT e.client_seq, e.seq, e.occurred_at, e.is_late, e.event_type, e.event_name, e.severity, e.client_at, e.payload::text AS payload,
+       NULL::bytea AS letter
+FROM pieces p
+CROSS JOIN LATERAL (
+    SELECT * FROM events
+    WHERE session_id = $1 AND seq BETWEEN p.seq AND p.seq + (p.high - p.low) AND occurred_at BETWEEN p.first_at AND p.last_at
+) e
 UNION ALL
-SELECT (convert_from(event, 'UTF8')::json ->> 'clientSequence')::bigint, seq, occurred_at,
-       coalesce(seq > (SELECT final_seq FROM proctor_sessions WHERE id = $1), false)
-FROM dead_letters
-WHERE session_id = $1 AND convert_from(event, 'UTF8')::json ->> 'client' = ($2::bigint)::text
-  AND (convert_from(event, 'UTF8')::json ->> 'clientSequence')::bigint BETWEEN $3 AND $4;
+SELECT p.low + (d.seq - p.seq), d.seq, d.occurred_at, coalesce(d.seq > (SELECT final_seq FROM proctor_sessions WHERE id = $1), false), NULL, NULL, NULL, NULL, NULL, d.event
+FROM pieces p
+JOIN dead_letters d ON d.session_id = $1 AND d.seq BETWEEN p.seq AND p.seq + (p.high - p.low)
+UNION ALL
+SELECT n, NULL, p.first_at, false, NULL, NULL, NULL, NULL, NULL, NULL
+FROM pieces p CROSS JOIN generate_series(p.low, p.high) AS n
+WHERE p.seq IS NULL;
 
 -- name: find_session_of_attempt
 -- $1 attempt id. The session that a monitoring module's events belong to: the running one, else the latest.

@@ -59,6 +59,31 @@ SELECT session_id, client, received::int8multirange
 FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (session_id, client, received)
 ON CONFLICT (session_id, client) DO UPDATE SET received = c.received + excluded.received;
 
+-- name: advance_pieces
+-- $1 sessions, $2 clients, $3 first and $4 last clientSequence, $5 first sequence or null, $6 first and $7 last us: one place
+-- a piece. A piece that continues the one before it, in the client's numbers and in the session's, only lengthens it.
+WITH given AS (
+    SELECT session_id, client, first, through, seq, timestamptz 'epoch' + first_us * interval '1 microsecond' AS first_at,
+           timestamptz 'epoch' + last_us * interval '1 microsecond' AS last_at
+    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+         AS t (session_id, client, first, through, seq, first_us, last_us)
+), longer AS (
+    UPDATE received_pieces r SET through = g.through, last_at = g.last_at
+    FROM (SELECT g.*, b.first AS before
+          FROM given g
+          CROSS JOIN LATERAL (SELECT b.first FROM received_pieces b
+                              WHERE b.session_id = g.session_id AND b.client = g.client AND b.first < g.first
+                              ORDER BY b.first DESC LIMIT 1) b) g
+    WHERE r.session_id = g.session_id AND r.client = g.client AND r.first = g.before AND r.through = g.first - 1
+      AND r.seq + (r.through - r.first + 1) IS NOT DISTINCT FROM g.seq
+    RETURNING g.session_id, g.client, g.first
+)
+INSERT INTO received_pieces (session_id, client, first, through, seq, first_at, last_at)
+SELECT session_id, client, first, through, seq, first_at, last_at
+FROM given g
+WHERE NOT EXISTS (SELECT FROM longer l WHERE (l.session_id, l.client, l.first) = (g.session_id, g.client, g.first))
+ON CONFLICT DO NOTHING;
+
 -- name: insert_dead_letters
 -- $1 sessions, $2 sequences, $3 shard, $4 epoch, $5 counter of the batch, $6 server times, $7 sqlstates, $8 reasons, $9 events
 INSERT INTO dead_letters (session_id, seq, shard, epoch, counter, occurred_at, sqlstate, reason, event)

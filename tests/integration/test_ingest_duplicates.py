@@ -164,20 +164,6 @@ async def test_a_duplicate_of_long_ago_is_answered_from_the_table(api: Api) -> N
     assert len(api.world.stored(seat.session_id)) == 44
 
 
-async def test_a_duplicate_of_a_dead_letter_is_answered_with_its_sequence(api: Api) -> None:
-    """I-2, I-8: what PostgreSQL could not hold was received all the same."""
-    seat = api.world.seat()
-    poison = {"clientInstance": "tab", "clientSequence": 1, "metadataJson": '{"a": "\\u0000"}'}
-    first = await api.event(seat, **poison)
-    for n in range(2, 25):
-        await api.tab(seat, [n], "tab")
-    await api.stored(seat, 24)
-
-    again = await api.event(seat, **poison)
-
-    assert (first.ack["sequenceFrom"], again.ack["sequenceFrom"], again.ack["duplicate"]) == (1, 1, True)
-
-
 async def test_a_duplicate_is_answered_as_such_after_the_session_has_ended(api: Api) -> None:
     """design.md: the order of checks is duplicate first, then activity."""
     seat = api.world.seat()

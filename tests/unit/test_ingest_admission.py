@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from ingest.admission import EventIn, admit, select
-from ingest.append import progress
+from ingest.admission import EventIn, admit
+from ingest.numbering import progress, select
 from ingest.sessions import ranges_of_multirange
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.events import EventType, Severity

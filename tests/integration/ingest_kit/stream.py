@@ -11,9 +11,10 @@ from ingest.stream import (
     AppendArguments,
     Batch,
     append_keys,
+    client_names,
+    digest,
     encode_batch,
     function,
-    idempotency_key,
     shard_of,
 )
 from kernel.events import EventType
@@ -22,7 +23,7 @@ SHARDS: Final = 2
 DEFAULTS: Final[dict[str, Any]] = {
     "epoch": 1, "ranges": "", "candidate": "", "violations": 0, "heartbeat_us": None,
     "latest_us": None, "event_us": 1, "burst_us": 10**15, "late_window_us": 1_800_000_000, "ranges_max": 64,
-    "digest": "", "clients_max": 256,
+    "clients_max": 256, "names_max": 128,
 }  # fmt: skip
 
 
@@ -44,11 +45,16 @@ def append(client: "redis.Redis", batch: Batch, session: int, **more: Any) -> li
         client=batch.client,
         organisation=org,
         batch=encode_batch(batch),
+        batch_digest=digest(encode_batch(batch), 8),
+        name=b"" if key is None else digest(key.encode(), 16),
+        body=digest(more.pop("body", b""), 16),
         key_window_s=None if key is None else 3600,
         **{**DEFAULTS, **more},
     )
-    keys = append_keys(shard, session, None if key is None else idempotency_key(shard, session, key))
-    reply: list[Any] = client.execute_command("FCALL", function("append"), 4, *keys, *arguments.values())
+    keys = append_keys(shard, session, None if key is None else client_names(shard, session))
+    reply: list[Any] = client.execute_command(
+        "FCALL", function("append"), len(keys), *keys, *arguments.values()
+    )
     return reply
 
 
