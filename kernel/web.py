@@ -7,6 +7,7 @@ an error reply. Compressed bodies are decompressed here, within a bound, so the 
 """
 
 import asyncio
+import os
 import re
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -323,7 +324,8 @@ def add_health(
         wrong = [sentence for check in checks if (sentence := await check()) is not None]
         said = level()
         status = "unavailable" if wrong else "degraded" if said.get("degraded") else "ok"
-        return send_json({"status": status, "wrong": wrong, **said}, status=503 if wrong else 200)
+        told = {"status": status, "wrong": wrong, "pid": os.getpid(), **said}
+        return send_json(told, status=503 if wrong else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import msgspec
 
 from deploy.local.postgres import start_postgres
@@ -118,7 +117,8 @@ async def open_stack(
         }
         cleanup.push_async_callback(stop_in_order, list(children.values()), settings.shutdown_s + 5.0)
         await asyncio.gather(
-            seed(servers.owner_url, accounts, rounds=settings.bcrypt_rounds), _wait_ready(children)
+            seed(servers.owner_url, accounts, rounds=settings.bcrypt_rounds),
+            *(child.wait_ready() for child in children.values()),
         )
         for server in (servers.postgres, servers.redis):
             if server is not None:
@@ -293,9 +293,3 @@ def _warehouse(settings: Settings, state: Path) -> str:
     if settings.warehouse == WAREHOUSE_DEFAULT:
         return str(state / "warehouse")
     return settings.warehouse if "://" in settings.warehouse else str(Path(settings.warehouse).resolve())
-
-
-async def _wait_ready(children: dict[str, Child]) -> None:
-    timeout = aiohttp.ClientTimeout(total=5)
-    async with aiohttp.ClientSession(timeout=timeout) as http:
-        await asyncio.gather(*(child.wait_ready(http) for child in children.values()))

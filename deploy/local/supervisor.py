@@ -1,6 +1,10 @@
 """
 Keep the tiers' processes running: start, log what they print, start again whatever dies, stop in order.
 
+What was ready and dies is started again at once, as often as that happens: clients wait for it. What ends
+again and again without having been ready is started ever less often, for a start costs the others computing
+time.
+
 Everything here runs on one event loop in the main thread: a child ends with the thread that started it.
 """
 
@@ -11,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import msgspec
@@ -20,9 +24,7 @@ from deploy.local.server import Server, ServerError, with_parent
 
 READY_S_MAX: Final = 90.0
 POLL_S: Final = 0.1
-WATCH_S: Final = 0.5
-BACK_OFF_S: Final = (0.2, 1.0, 2.0, 5.0, 10.0)  # before each start in a row; the last one repeats
-STEADY_S: Final = 30.0  # after so long the next death counts as the first
+BACK_OFF_S: Final = (0.25, 10.0)  # before the second start in a row that follows no readiness, and at most
 STARTS_MAX: Final = 3  # a tier that ends so often without having been ready is broken, not unlucky
 LOG_BYTES_MAX: Final = 10 << 20  # of one log file; one older file is kept
 LINE_BYTES_MAX: Final = 1 << 16
@@ -74,12 +76,34 @@ class RotatingLog:
         return "\n".join(self.path.read_text(errors="replace").splitlines()[-lines:])
 
 
+class BackOff:
+    """How long to wait before the next start: not at all after readiness, ever longer without any."""
+
+    def __init__(self) -> None:
+        self.unready = 0  # lives in a row that never got ready
+
+    def after(self, *, was_ready: bool) -> float:
+        """Return the seconds to wait after a life that ended: 0, 0.25, 0.5, 1, ... 10 without readiness."""
+        self.unready = 0 if was_ready else self.unready + 1
+        least, most = BACK_OFF_S
+        return 0.0 if self.unready < 2 else float(min(most, least * 2 ** min(self.unready - 2, 10)))
+
+    def plan(self, delay: float) -> str:
+        """Say what follows, and why."""
+        if delay == 0:
+            return "starting it again at once"
+        return f"{self.unready} times in a row before it was ready: starting it again in {delay:g} s"
+
+
 class Child:
-    """A tier's process, started again with back-off whenever it dies."""
+    """A tier's process, started again whenever it dies."""
 
     def __init__(self, tier: Tier, log: RotatingLog, report: Report) -> None:
         self.tier = tier
         self.starts = 0
+        self._ready = asyncio.Event()  # in the life that runs now
+        self._answer = "no answer"
+        self._back_off = BackOff()
         self._log = log
         self._report = report
         self._process: asyncio.subprocess.Process | None = None
@@ -92,7 +116,7 @@ class Child:
         process = self._process
         return process.pid if process is not None and process.returncode is None else None
 
-    async def wait_ready(self, http: aiohttp.ClientSession) -> None:
+    async def wait_ready(self) -> None:
         """
         Return when the tier says that it is ready.
 
@@ -100,21 +124,14 @@ class Child:
             StackError: it keeps ending, or is not ready within READY_S_MAX seconds.
         """
         deadline = monotonic() + READY_S_MAX
-        answer = "no answer"
-        while True:
-            try:
-                async with http.get(self.tier.ready_url) as reply:
-                    if reply.status == 200:
-                        return
-                    answer = await reply.text()
-            except (aiohttp.ClientError, TimeoutError):
-                answer = "no answer"
+        while not self._ready.is_set():
             where = f"{self._log.path} ends:\n{self._log.tail()}"
-            if self.starts > STARTS_MAX:
+            if self._back_off.unready >= STARTS_MAX:
                 raise StackError(f"{self.tier.name} ends as soon as it is started; {where}")
             if monotonic() > deadline:
-                raise StackError(f"{self.tier.name} is not ready ({answer}); {where}")
-            await asyncio.sleep(POLL_S)
+                raise StackError(f"{self.tier.name} is not ready ({self._answer}); {where}")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._ready.wait(), POLL_S)
 
     async def stop(self, deadline_s: float) -> None:
         """End the process with SIGTERM, after `deadline_s` with SIGKILL, and do not start it again."""
@@ -131,19 +148,39 @@ class Child:
         self._log.close()
 
     async def _keep_running(self) -> None:
-        deaths = 0
+        back_off = self._back_off
         while not self._ending.is_set():
-            started = monotonic()
+            self._ready.clear()
+            noticing = asyncio.create_task(self._notice_ready(monotonic()))
             code = await self._run_once()
+            noticing.cancel()
             if self._ending.is_set():
                 return
-            deaths = 0 if monotonic() - started > STEADY_S else deaths
-            delay = BACK_OFF_S[min(deaths, len(BACK_OFF_S) - 1)]
-            deaths += 1
-            again = f"starting it again in {delay:g} s, see {self._log.path}"
-            self._report(f"{self.tier.name} ended ({_reason(code)}); {again}")
+            delay = back_off.after(was_ready=self._ready.is_set())
+            plan = back_off.plan(delay)
+            self._report(f"{self.tier.name} ended ({_reason(code)}); {plan}, see {self._log.path}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), delay)
+
+    async def _notice_ready(self, started: float) -> None:
+        """Ask until this very process says that it is ready: another one may answer on a port they share."""
+        timeout = aiohttp.ClientTimeout(total=5)
+        connector = aiohttp.TCPConnector(force_close=True)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
+            while not await self._says_ready(http):  # noqa: ASYNC110  a process cannot set an event of ours
+                await asyncio.sleep(POLL_S)
+            if self.starts > 1:
+                self._report(f"{self.tier.name} is ready again after {monotonic() - started:.1f} s")
+            self._ready.set()
+
+    async def _says_ready(self, http: aiohttp.ClientSession) -> bool:
+        try:
+            async with http.get(self.tier.ready_url) as reply:
+                self._answer = await reply.text()
+                return reply.status == 200 and _pid_in(self._answer) == self.pid
+        except (aiohttp.ClientError, TimeoutError):
+            self._answer = "no answer"
+            return False
 
     async def _run_once(self) -> int:
         """Run the process to its end, copying what it prints to the log; return its exit code."""
@@ -167,21 +204,24 @@ class Child:
 
 
 async def watch_server(server: Server, report: Report) -> None:
-    """Start the server again whenever it dies, until cancelled."""
-    deaths = 0
-    started = monotonic()
+    """Start the server, which answers now, again whenever it dies, until cancelled."""
+    back_off = BackOff()
+    was_ready = True
     while True:
-        await asyncio.sleep(WATCH_S)
+        await asyncio.sleep(POLL_S)
         if server.is_running():
             continue
-        deaths = 0 if monotonic() - started > STEADY_S else deaths
-        await asyncio.sleep(BACK_OFF_S[min(deaths, len(BACK_OFF_S) - 1)])
-        deaths += 1
+        delay = back_off.after(was_ready=was_ready)
+        report(f"{server.name} ended; {back_off.plan(delay)}, see {server.log}")
+        await asyncio.sleep(delay)
         started = monotonic()
-        report(f"{server.name} ended; starting it again, see {server.log}")
         server.launch()
-        await asyncio.to_thread(server.wait)
-        if server.is_running():
+        try:
+            await asyncio.to_thread(server.wait)
+        except ServerError as error:  # it runs, and may yet answer
+            report(str(error))
+        was_ready = server.is_running()
+        if was_ready:
             report(f"{server.name} answers again after {monotonic() - started:.1f} s")
 
 
@@ -193,3 +233,10 @@ async def stop_in_order(children: Sequence[Child], deadline_s: float) -> None:
 
 def _reason(code: int) -> str:
     return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def _pid_in(answer: str) -> int | None:
+    try:
+        return msgspec.json.decode(answer, type=dict[str, Any]).get("pid")
+    except msgspec.DecodeError:
+        return None
