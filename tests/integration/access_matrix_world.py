@@ -59,11 +59,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def furnish(api: Api) -> World:
-    """Make what the rows name, beside what `core_api` made."""
+    """Make what the rows name, beside what `school` made."""
     for name, role in (
         ("assistant", Role.teacher), ("outsider", Role.reviewer), ("watcher", Role.observer)
     ):  # fmt: skip
-        body = {"email": f"{name}@here.example", "role": role}
+        domain = api.people["admin"].email.partition("@")[2]
+        body = {"email": f"{name}@{domain}", "role": role}
         made = (await api.post("/api/admin/users", "admin", json=body)).body
         api.people[name] = msgspec.structs.replace(
             api.people["colleague"], id=made["id"], email=body["email"], role=role

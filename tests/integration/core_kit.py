@@ -3,7 +3,7 @@ What the core API's tests begin with: the application on a real socket over a re
 
 `core.school()` gives a test people of its own in its module's application: organisations, accounts and a
 network that no other test has, so that one test's rows, limits and refusals are not another's. `core_api` is
-an application of the test's own, for other settings or a look at all rows of a database.
+an application of the test's own, for other settings or for what would harm other tests.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from kernel.events import EventType, Role, is_violation
 from kernel.settings import Settings, load
 from kernel.tokens import Audience, Keyring, new_claims
 from kernel.web import serve
+from tests.integration.own_rows import show_own_rows
 
 PASSWORD = "correct horse battery staple"
 JWT_KEYS = "test:" + base64.b64encode(b"a key that only the tests know, of 32 bytes or more").decode()
@@ -54,7 +55,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     http: aiohttp.ClientSession
     url: str
     address: str = "127.0.0.1"  # that requests come from
-    owner: Any  # an asyncpg connection of the database's owner
+    owner: Any  # an asyncpg connection of the database's owner, on which the school's rows are all there is
     people: dict[str, Person]
     exam_id: UUID
     keyring: Keyring
@@ -189,6 +190,7 @@ async def school(
     owner = await asyncpg.connect(database)
     try:
         people, exam_id = await make_people(owner, label=label)
+        await show_own_rows(owner, {person.organisation_id for person in people.values()}, address)
         connector = aiohttp.TCPConnector(limit=0, local_addr=(address, 0))
         async with aiohttp.ClientSession(connector=connector) as http:
             yield Api(

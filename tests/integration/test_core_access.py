@@ -13,7 +13,7 @@ from kernel.events import Role
 from kernel.web import API_PREFIX, Route
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import EVERYBODY, World, furnish
-from tests.integration.core_kit import DatabaseAs, core_api
+from tests.integration.core_kit import Core
 
 # Whoever adds a route that asks for no token adds it here, on purpose.
 PUBLIC = {
@@ -37,8 +37,8 @@ def test_only_the_listed_routes_need_no_token() -> None:
     assert {(route.method, route.path) for route in routes() if route.action is None} == PUBLIC
 
 
-async def test_without_a_token_every_other_route_is_a_401(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_without_a_token_every_other_route_is_a_401(core: Core) -> None:
+    async with core.school() as api:
         for route in routes():
             for address in addresses(route) if route.action is not None else []:
                 answer = await api.call(route.method, address)
@@ -47,10 +47,8 @@ async def test_without_a_token_every_other_route_is_a_401(database: str, databas
                 assert answer.body["code"] == "not_authenticated"
 
 
-async def test_a_role_without_an_entry_is_refused_before_anything_is_read(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_role_without_an_entry_is_refused_before_anything_is_read(core: Core) -> None:
+    async with core.school() as api:
         for route in routes():
             for role in Role if route.action is not None else []:
                 assert route.action is not None
@@ -62,10 +60,8 @@ async def test_a_role_without_an_entry_is_refused_before_anything_is_read(
                     assert (answer.status, address, role) == (403, address, role)
 
 
-async def test_a_role_with_an_entry_is_not_told_that_it_is_forbidden_or_unknown(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_role_with_an_entry_is_not_told_that_it_is_forbidden_or_unknown(core: Core) -> None:
+    async with core.school() as api:
         for route in routes():
             for role in ACCESS[route.action] if route.action is not None else []:
                 answer = await api.call(
@@ -76,10 +72,8 @@ async def test_a_role_with_an_entry_is_not_told_that_it_is_forbidden_or_unknown(
                 assert (answer.status in {200, 400, 404}, route.path, role) == (True, route.path, role)
 
 
-async def test_an_unknown_address_and_a_wrong_method_are_problems_too_decision_4(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_unknown_address_and_a_wrong_method_are_problems_too_decision_4(core: Core) -> None:
+    async with core.school() as api:
         unknown = await api.get("/api/nowhere", "admin")
         wrong = await api.get("/api/auth/login")
 
@@ -165,20 +159,16 @@ def wanted(key: tuple[str, str]) -> dict[str, int]:
     return {name: MATRIX[key].expected.get(name, 403) for name in EVERYBODY}
 
 
-async def test_every_read_answers_everybody_as_the_matrix_says_a4(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_every_read_answers_everybody_as_the_matrix_says_a4(core: Core) -> None:
+    async with core.school() as api:
         world = await furnish(api)
 
         assert {key: await answers(world, key) for key in READS} == {key: wanted(key) for key in READS}
 
 
 @pytest.mark.parametrize("key", WRITES, ids=" ".join)
-async def test_every_write_answers_everybody_as_the_matrix_says_a4(
-    database: str, database_as: DatabaseAs, key: tuple[str, str]
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_every_write_answers_everybody_as_the_matrix_says_a4(core: Core, key: tuple[str, str]) -> None:
+    async with core.school() as api:
         world = await furnish(api)
 
         assert await answers(world, key) == wanted(key)

@@ -6,7 +6,7 @@ from collections import Counter
 from yarl import URL
 
 from kernel.tokens import Audience
-from tests.integration.core_kit import PASSWORD, Api, DatabaseAs, core_api
+from tests.integration.core_kit import PASSWORD, Api, Core, DatabaseAs, core_api
 
 
 def login_of(api: Api, name: str, password: str = PASSWORD) -> dict[str, str]:
@@ -24,10 +24,8 @@ async def raw_status(api: Api, *lines: bytes) -> int:
     return status
 
 
-async def test_the_right_password_gives_a_token_that_opens_ones_own_account_a1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_right_password_gives_a_token_that_opens_ones_own_account_a1(core: Core) -> None:
+    async with core.school() as api:
         answer = await api.post("/api/auth/login", json=login_of(api, "student"))
         assert answer.status == 200
         assert set(answer.body) == {
@@ -43,17 +41,15 @@ async def test_the_right_password_gives_a_token_that_opens_ones_own_account_a1(
         assert me.body["last_login"] is not None
 
 
-async def test_the_bare_path_and_another_case_of_the_address_sign_in_too(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_bare_path_and_another_case_of_the_address_sign_in_too(core: Core) -> None:
+    async with core.school() as api:
         body = {"email": api.people["student"].email.upper(), "password": PASSWORD}
 
         assert (await api.post("/auth/login", json=body)).status == 200
 
 
-async def test_a_refused_sign_in_never_says_what_was_wrong_a2(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_refused_sign_in_never_says_what_was_wrong_a2(core: Core) -> None:
+    async with core.school() as api:
         await api.owner.execute("UPDATE users SET is_active = false WHERE id = $1", api.people["observer"].id)
         await api.owner.execute(
             "UPDATE users SET password_hash = NULL WHERE id = $1", api.people["service"].id
@@ -72,7 +68,7 @@ async def test_a_refused_sign_in_never_says_what_was_wrong_a2(database: str, dat
         assert all(answer.headers["WWW-Authenticate"] == "Bearer" for answer in answers)
 
 
-async def test_an_unreadable_sign_in_is_refused_with_its_path(database: str, database_as: DatabaseAs) -> None:
+async def test_an_unreadable_sign_in_is_refused_with_its_path(core: Core) -> None:
     cases: list[tuple[bytes, int, str | None]] = [
         (b"{", 400, None),
         (b'{"email": "a@b.example"}', 422, "body"),
@@ -80,7 +76,7 @@ async def test_an_unreadable_sign_in_is_refused_with_its_path(database: str, dat
         (b'{"email": "a\\u0000b@c.example", "password": "x"}', 422, "email"),
         (b'{"email": "a@b.example", "password": ""}', 422, "password"),
     ]
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         for body, status, path in cases:
             answer = await api.post(
                 "/api/auth/login", data=body, headers={"Content-Type": "application/json"}
@@ -118,8 +114,8 @@ async def test_a_login_storm_is_bounded_and_the_rest_of_the_api_still_answers_a1
         assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers if answer.status == 429)
 
 
-async def test_a_missing_or_forged_token_is_a_401(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_missing_or_forged_token_is_a_401(core: Core) -> None:
+    async with core.school() as api:
         assert (await api.get("/api/me")).status == 401
         for authorization in ("", "Bearer", "Bearer ", "Bearer x.y.z", "Basic dTpw", "Bearer " + "a" * 4000):
             answer = await api.get("/api/me", headers={"Authorization": authorization})
@@ -128,10 +124,8 @@ async def test_a_missing_or_forged_token_is_a_401(database: str, database_as: Da
         assert (await raw_status(api, b"GET /api/me HTTP/1.1", b"Authorization: Bearer \xff.\xfe.x")) == 401
 
 
-async def test_a_launch_link_is_no_access_token_and_an_expired_token_is_none_either(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_launch_link_is_no_access_token_and_an_expired_token_is_none_either(core: Core) -> None:
+    async with core.school() as api:
         link = api.token("student", audience=Audience.launch, exam_id=str(api.exam_id))
         expired = api.token("student", life_s=-1)
 

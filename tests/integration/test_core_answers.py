@@ -18,13 +18,11 @@ from tests.integration.authoring_kit import (
     stored,
     submit,
 )
-from tests.integration.core_kit import DatabaseAs, core_api
+from tests.integration.core_kit import Core, DatabaseAs, core_api
 
 
-async def test_answers_come_back_as_they_were_saved_with_the_servers_time_d1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_answers_come_back_as_they_were_saved_with_the_servers_time_d1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         sent = [answer(made.questions[kind], 1, **RIGHT[kind]) for kind in made.questions]
@@ -37,10 +35,8 @@ async def test_answers_come_back_as_they_were_saved_with_the_servers_time_d1(
         assert await stored(api, attempt_id) == {made.questions[kind]: RIGHT[kind] for kind in RIGHT}
 
 
-async def test_a_late_or_repeated_save_never_overwrites_a_newer_one_d1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_late_or_repeated_save_never_overwrites_a_newer_one_d1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "essay")
         question = made.questions["essay"]
         attempt_id = await start(api, made)
@@ -55,9 +51,9 @@ async def test_a_late_or_repeated_save_never_overwrites_a_newer_one_d1(
 
 
 async def test_of_several_answers_to_one_question_in_a_batch_the_highest_sequence_counts_d1(
-    database: str, database_as: DatabaseAs
+    core: Core,
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         question = made.questions["numeric"]
         attempt_id = await start(api, made)
@@ -67,10 +63,8 @@ async def test_of_several_answers_to_one_question_in_a_batch_the_highest_sequenc
         assert await stored(api, attempt_id) == {question: {"number": 7.0}}
 
 
-async def test_saves_at_the_same_moment_in_any_order_leave_the_newest_of_each_question_d1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_saves_at_the_same_moment_in_any_order_leave_the_newest_of_each_question_d1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         questions = {kind: made.questions[kind] for kind in ("numeric", "essay", "short_text")}
         attempt_id = await start(api, made)
@@ -104,9 +98,9 @@ async def test_saves_at_the_same_moment_in_any_order_leave_the_newest_of_each_qu
     ],
 )
 async def test_an_answer_that_does_not_fit_its_question_is_named_and_nothing_is_saved_d1(
-    database: str, database_as: DatabaseAs, response: dict[str, Any], path: str
+    core: Core, response: dict[str, Any], path: str
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         fine = answer(made.questions["essay"], 1, text="fine")
@@ -119,10 +113,8 @@ async def test_an_answer_that_does_not_fit_its_question_is_named_and_nothing_is_
         assert await stored(api, attempt_id) == {}
 
 
-async def test_nobody_else_reads_or_writes_an_attempts_answers_a4(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_nobody_else_reads_or_writes_an_attempts_answers_a4(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         await save_all_right(api, made, attempt_id)
@@ -149,10 +141,8 @@ async def test_answers_are_taken_until_the_end_and_not_after_it_d2(
         assert await stored(api, attempt_id) == {made.questions["essay"]: {"text": "in time"}}
 
 
-async def test_the_history_of_an_essay_is_bounded_and_keeps_its_first_draft_d1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_history_of_an_essay_is_bounded_and_keeps_its_first_draft_d1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "essay")
         question = made.questions["essay"]
         attempt_id = await start(api, made)
@@ -174,8 +164,8 @@ async def test_the_history_of_an_essay_is_bounded_and_keeps_its_first_draft_d1(
         ]  # fmt: skip
 
 
-async def test_answers_are_listed_in_pages(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_answers_are_listed_in_pages(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         await save_all_right(api, made, attempt_id)

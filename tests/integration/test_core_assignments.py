@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import orjson
 
 from tests.integration.authoring_kit import Made, make_exam, save_all_right, start, submit
-from tests.integration.core_kit import Answer, Api, DatabaseAs, core_api
+from tests.integration.core_kit import Answer, Api, Core
 
 HOUR = timedelta(hours=1)
 
@@ -53,10 +53,8 @@ async def titles(api: Api, by: str) -> list[str]:
     return [exam["title"] for exam in (await api.get("/api/student/exams/available", by)).body["exams"]]
 
 
-async def test_an_exam_is_open_to_all_until_it_is_assigned_to_somebody_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_exam_is_open_to_all_until_it_is_assigned_to_somebody_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         assert await titles(api, "other_student") == ["Biology", "Algebra"]
         assigned = await assign(api, made, "student")
@@ -68,10 +66,8 @@ async def test_an_exam_is_open_to_all_until_it_is_assigned_to_somebody_e3(
         assert (await try_start(api, made, "other_student")).status == 404
 
 
-async def test_thousands_are_assigned_at_once_and_each_is_on_the_ledger_l1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_thousands_are_assigned_at_once_and_each_is_on_the_ledger_l1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         ids = [str(uuid4()) for _ in range(2_500)]
         await api.owner.execute(
@@ -90,10 +86,8 @@ async def test_thousands_are_assigned_at_once_and_each_is_on_the_ledger_l1(
         assert len(set(recorded)) == len(recorded) == 2_500
 
 
-async def test_a_group_reaches_its_members_and_a_revoked_assignment_nobody_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_group_reaches_its_members_and_a_revoked_assignment_nobody_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         group = await make_group(api, "other_student")
         assigned = await assign(api, made, group_ids=[group], duration_minutes=45)
@@ -109,10 +103,8 @@ async def test_a_group_reaches_its_members_and_a_revoked_assignment_nobody_e3(
         assert await titles(api, "student") == ["Algebra"]
 
 
-async def test_a_group_that_keeps_an_exam_closed_is_not_deleted_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_group_that_keeps_an_exam_closed_is_not_deleted_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         group = await make_group(api, "other_student")
         await assign(api, made, group_ids=[group])
@@ -122,10 +114,8 @@ async def test_a_group_that_keeps_an_exam_closed_is_not_deleted_e3(
         assert (await try_start(api, made, "other_student")).status == 201
 
 
-async def test_a_window_that_is_not_open_is_shown_and_not_started_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_window_that_is_not_open_is_shown_and_not_started_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         await assign(api, made, "student", opens_at=moment(HOUR), closes_at=moment(2 * HOUR))
         await assign(api, made, "other_student", opens_at=moment(-2 * HOUR), closes_at=moment(-HOUR))
@@ -138,10 +128,8 @@ async def test_a_window_that_is_not_open_is_shown_and_not_started_e3(
             assert (refused.status, refused.body["code"]) == (409, "conflict")
 
 
-async def test_an_override_is_one_candidates_alone_and_is_stored_with_the_attempt_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_override_is_one_candidates_alone_and_is_stored_with_the_attempt_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         group = await make_group(api, "student", "other_student")
         closes_at = moment(HOUR / 4)
@@ -175,10 +163,8 @@ async def test_an_override_is_one_candidates_alone_and_is_stored_with_the_attemp
         assert (await api.call("DELETE", path, "teacher")).status == 404
 
 
-async def test_impossible_assignments_are_refused_and_their_fault_is_named_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_impossible_assignments_are_refused_and_their_fault_is_named_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         cases: list[tuple[Answer, str]] = [
             (await assign(api, made), "user_ids"),
@@ -199,8 +185,8 @@ async def test_impossible_assignments_are_refused_and_their_fault_is_named_e3(
         assert (await override(api, made, str(uuid4()), "student")).status == 404
 
 
-async def test_only_who_may_edit_the_exam_assigns_it_a4(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_only_who_may_edit_the_exam_assigns_it_a4(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         for by, status in {
             "colleague": 404,
@@ -219,10 +205,8 @@ async def test_only_who_may_edit_the_exam_assigns_it_a4(database: str, database_
         assert (await api.post(path, "teacher")).status == 404, "of another exam"
 
 
-async def test_assigning_again_replaces_the_terms_also_at_the_same_moment_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_assigning_again_replaces_the_terms_also_at_the_same_moment_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         names = ("student", "other_student")
         answers = await asyncio.gather(
@@ -243,8 +227,8 @@ async def test_assigning_again_replaces_the_terms_also_at_the_same_moment_e3(
         assert facts == 11
 
 
-async def test_as_many_attempts_as_allowed_one_at_a_time_d1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_as_many_attempts_as_allowed_one_at_a_time_d1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         await assign(api, made, "student", attempts_allowed=2)
         attempts = []
@@ -259,10 +243,8 @@ async def test_as_many_attempts_as_allowed_one_at_a_time_d1(database: str, datab
         assert (await try_start(api, made)).status == 409
 
 
-async def test_starts_and_hand_ins_at_once_never_make_more_attempts_than_allowed_d1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_starts_and_hand_ins_at_once_never_make_more_attempts_than_allowed_d1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         await assign(api, made, "student", attempts_allowed=3)
 
@@ -279,10 +261,8 @@ async def test_starts_and_hand_ins_at_once_never_make_more_attempts_than_allowed
         assert await api.owner.fetchval("SELECT count(*) FROM submissions") == 3
 
 
-async def test_a_room_pressing_start_while_the_exam_is_changed_sits_one_paper_d1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_room_pressing_start_while_the_exam_is_changed_sits_one_paper_d1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric", max_score=10)
         path = f"/api/teacher/exams/{made.exam_id}"
         answers = await asyncio.gather(
@@ -298,10 +278,8 @@ async def test_a_room_pressing_start_while_the_exam_is_changed_sits_one_paper_d1
         assert [row["max_score"] for row in scales] == [exam["max_score"]]
 
 
-async def test_an_unassigned_exam_without_a_paper_is_taken_as_before_e2(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_unassigned_exam_without_a_paper_is_taken_as_before_e2(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
         assert (await api.get(f"/api/student/attempts/{attempt_id}/paper", "student")).status == 404
         handed_in = await submit(api, attempt_id)
@@ -311,10 +289,8 @@ async def test_an_unassigned_exam_without_a_paper_is_taken_as_before_e2(
         assert (shown["status"], shown["score"]) == ("completed", None)
 
 
-async def test_an_attempt_keeps_the_evaluation_it_began_with_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_attempt_keeps_the_evaluation_it_began_with_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         attempt_id = await start(api, made)
         draft = {"title": "Next", "items": [{"question_id": made.questions["numeric"], "points": 50}]}

@@ -11,7 +11,7 @@ from kernel.events import Role
 from kernel.web import API_PREFIX, Route
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
-from tests.integration.core_kit import PASSWORD, Answer, Api, DatabaseAs, core_api
+from tests.integration.core_kit import PASSWORD, Answer, Api, Core
 from tests.integration.forgeries import forgeries, genuine
 from tests.integration.test_core_access import GUARDED, snapshot
 
@@ -80,10 +80,8 @@ async def check_refused(world: World, authorization: str | None, why: str) -> No
 
 
 @pytest.mark.parametrize("victim", ["student", "teacher", "admin", "service"])
-async def test_nothing_that_is_forged_or_altered_opens_any_route_a1(
-    database: str, database_as: DatabaseAs, victim: str
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_nothing_that_is_forged_or_altered_opens_any_route_a1(core: Core, victim: str) -> None:
+    async with core.school() as api:
         world = await furnish(api)
         before = await snapshot(world)
         await check_refused(world, None, "no token")
@@ -121,10 +119,8 @@ async def take_back(api: Api, how: str, token: str) -> None:
 @pytest.mark.parametrize(
     "how", ["signed out", "signed out everywhere", "locked", "role changed", "password changed"]
 )
-async def test_a_token_that_was_taken_back_opens_no_route_any_more_a2(
-    database: str, database_as: DatabaseAs, how: str
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_token_that_was_taken_back_opens_no_route_any_more_a2(core: Core, how: str) -> None:
+    async with core.school() as api:
         world = await furnish(api)
         tokens = await signed_in(api, "student")
         stolen = tokens["access_token"]
@@ -142,10 +138,10 @@ async def test_a_token_that_was_taken_back_opens_no_route_any_more_a2(
     "thief", ["other_student", "stranger", "rival", "boss", "colleague", "outsider", "watcher"]
 )
 async def test_a_genuine_token_of_somebody_else_gets_nothing_of_the_victims_on_any_route_a4(
-    database: str, database_as: DatabaseAs, thief: str
+    core: Core, thief: str
 ) -> None:
     """A stolen one of a classmate's, and those of another organisation, admins among them."""
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         world = await furnish(api)
         authorization = f"Bearer {genuine(api.keyring, api.people[thief])}"
         named = [key for key in GUARDED if names_somebody(world, key)]

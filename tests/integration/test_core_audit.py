@@ -16,7 +16,7 @@ import pytest
 from core_api import admin_routes, authoring_routes, exam_routes, staff_routes
 from kernel.ledger import read_body
 from tests.integration.access_matrix_world import World, furnish
-from tests.integration.core_kit import PASSWORD, Answer, Api, DatabaseAs, core_api, put
+from tests.integration.core_kit import PASSWORD, Answer, Api, Core, DatabaseAs, core_api, put
 from tests.integration.test_core_access import ask, snapshot
 from tests.integration.test_core_registration import registration
 
@@ -98,10 +98,10 @@ AUDITED: Final = (
 REFUSE = """
 CREATE FUNCTION refuse_commit() RETURNS trigger LANGUAGE plpgsql AS
     $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
-CREATE CONSTRAINT TRIGGER refuse_commit AFTER INSERT ON ledger_events DEFERRABLE INITIALLY DEFERRED
+CREATE CONSTRAINT TRIGGER refuse_commit AFTER INSERT ON public.ledger_events DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW EXECUTE FUNCTION refuse_commit();
 """
-ALLOW = "DROP TRIGGER refuse_commit ON ledger_events; DROP FUNCTION refuse_commit()"
+ALLOW = "DROP TRIGGER refuse_commit ON public.ledger_events; DROP FUNCTION refuse_commit()"
 
 
 def test_every_route_that_changes_something_says_what_it_leaves_on_the_ledger_l1() -> None:
@@ -119,7 +119,7 @@ async def events(api: Api) -> dict[str, Any]:
 def personal_in(api: Api, body: bytes) -> list[str]:
     """Return what an event's bytes hold of anybody's address, name or network."""
     texts = [each for person in api.people.values() for each in (person.email, f"The {person.role}")]
-    return [each for each in [*texts, "127.0.0.1", "new@x.example"] if each.encode() in body]
+    return [each for each in [*texts, api.address, "new@x.example"] if each.encode() in body]
 
 
 async def check(api: Api, act: Callable[[], Awaitable[int]], kinds: list[str], actor: str | None) -> None:
@@ -127,9 +127,11 @@ async def check(api: Api, act: Callable[[], Awaitable[int]], kinds: list[str], a
     before, world = await events(api), World(api=api, parameters={})
     tables = await snapshot(world)
     await api.owner.execute(REFUSE)
-    assert await act() == 500
+    try:
+        assert await act() == 500
+    finally:
+        await api.owner.execute(ALLOW)
     assert (await events(api), await snapshot(world)) == (before, tables), "a rolled-back act leaves nothing"
-    await api.owner.execute(ALLOW)
     status = await act()
 
     added = [row for number, row in (await events(api)).items() if number not in before]
@@ -141,11 +143,9 @@ async def check(api: Api, act: Callable[[], Awaitable[int]], kinds: list[str], a
 
 
 @pytest.mark.parametrize("key", ACTS, ids=" ".join)
-async def test_an_act_is_on_the_ledger_exactly_when_it_was_done_l1(
-    database: str, database_as: DatabaseAs, key: Key
-) -> None:
+async def test_an_act_is_on_the_ledger_exactly_when_it_was_done_l1(core: Core, key: Key) -> None:
     row = ACTS[key]
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         world = await furnish(api)
         for step in row.before:
             assert await ask(world, step, row.by) in {200, 201, 204}
@@ -247,12 +247,12 @@ async def test_a_registration_is_on_the_ledger_without_the_address_l1(
 
 
 async def test_where_somebody_signed_in_from_is_kept_beside_the_ledger_and_can_be_erased_l1(
-    database: str, database_as: DatabaseAs
+    core: Core,
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         await (await _sign_in(api))()
         (event,) = (await api.get("/api/ledger/events?kind=auth.signed_in", "admin")).body["events"]
-        assert event["personal"]["address"] == "127.0.0.1"
+        assert event["personal"]["address"] == api.address
         assert event["personal"]["user_agent"].startswith("Python/")
         await api.owner.execute("DELETE FROM ledger_salts WHERE person_id = $1", api.people["teacher"].id)
 
@@ -260,10 +260,8 @@ async def test_where_somebody_signed_in_from_is_kept_beside_the_ledger_and_can_b
         assert event["personal"] == {"address": None, "user_agent": None}
 
 
-async def test_the_audit_log_names_who_did_what_from_where_decision_14(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_audit_log_names_who_did_what_from_where_decision_14(core: Core) -> None:
+    async with core.school() as api:
         teacher, student = api.people["teacher"].id, api.people["student"].id
         await (await _sign_in(api))()
         await api.start_session()
@@ -282,7 +280,7 @@ async def test_the_audit_log_names_who_did_what_from_where_decision_14(
             str(student),
         )
         assert (sign_in["action"], sign_in["user_id"]) == ("auth.signed_in", str(teacher))
-        assert (sign_in["ip_address"], sign_in["user_agent"][:7]) == ("127.0.0.1", "Python/")
+        assert (sign_in["ip_address"], sign_in["user_agent"][:7]) == (api.address, "Python/")
         assert await listed("/admin/audit-logs?action=user.locked") == [lock]
         assert await listed(f"/api/admin/audit-logs?user_id={teacher}") == [sign_in]
         assert await listed(f"/api/admin/audit-logs?resource_type=user&resource_id={student}") == [lock]
@@ -307,10 +305,8 @@ VIEWED: Final[dict[str, tuple[str, bool]]] = {
 }
 
 
-async def test_every_sensitive_view_is_on_the_ledger_with_its_subject_a6(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_every_sensitive_view_is_on_the_ledger_with_its_subject_a6(core: Core) -> None:
+    async with core.school() as api:
         world = await furnish(api)
         before = len(await events(api))
         for path in VIEWED:
@@ -326,10 +322,8 @@ async def test_every_sensitive_view_is_on_the_ledger_with_its_subject_a6(
         assert {row["actor_id"] for row in added} == {api.people["admin"].id}
 
 
-async def test_what_changes_nothing_leaves_nothing_on_the_ledger_l1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_what_changes_nothing_leaves_nothing_on_the_ledger_l1(core: Core) -> None:
+    async with core.school() as api:
         user, group = api.people["student"].id, (await _group(api))
         for path in (f"/api/admin/users/{user}/lock", f"/api/admin/users/{user}/unlock"):
             assert (await api.post(path, "admin")).status == 200

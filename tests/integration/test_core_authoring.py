@@ -10,13 +10,11 @@ import pytest
 
 from core_api.seeding import grant_exam
 from tests.integration.authoring_kit import ITEMS, OPTIONS, make_evaluation, make_exam, make_question, start
-from tests.integration.core_kit import DatabaseAs, core_api
+from tests.integration.core_kit import Core
 
 
-async def test_a_question_of_each_kind_comes_back_as_it_was_written_e1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_question_of_each_kind_comes_back_as_it_was_written_e1(core: Core) -> None:
+    async with core.school() as api:
         for kind, item in ITEMS.items():
             made = await make_question(api, kind)
             read = await api.get(f"/api/teacher/questions/{made.body['question_id']}", "teacher")
@@ -28,10 +26,10 @@ async def test_a_question_of_each_kind_comes_back_as_it_was_written_e1(
             assert item["key"].items() <= read.body["item"]["key"].items()
 
 
-async def test_a_finding_has_a_share_for_each_level_e1(database: str, database_as: DatabaseAs) -> None:
+async def test_a_finding_has_a_share_for_each_level_e1(core: Core) -> None:
     levels = [{"id": "met", "text": "Met"}, {"id": "unmet", "text": "Not met"}]
     finding = {"kind": "finding", "content": {"stem": "Wears gloves", "options": levels}}
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         whole = finding | {"key": {"shares": {"met": 1, "unmet": 0}}}
         part = finding | {"key": {"shares": {"met": 1}}}
 
@@ -39,10 +37,8 @@ async def test_a_finding_has_a_share_for_each_level_e1(database: str, database_a
         assert (await api.post("/api/teacher/questions", "teacher", json={"item": part})).status == 422
 
 
-async def test_saving_a_question_again_makes_a_new_version_and_keeps_the_old_e1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_saving_a_question_again_makes_a_new_version_and_keeps_the_old_e1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_question(api, "numeric")
         path = f"/api/teacher/questions/{made.body['question_id']}"
         item = {"kind": "numeric", **ITEMS["numeric"]}
@@ -70,9 +66,9 @@ async def test_saving_a_question_again_makes_a_new_version_and_keeps_the_old_e1(
     ],
 )  # fmt: skip
 async def test_a_question_that_contradicts_itself_is_refused_and_its_fault_is_named_e1(
-    database: str, database_as: DatabaseAs, change: dict[str, Any], path: str
+    core: Core, change: dict[str, Any], path: str
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         item = {"kind": "single_choice", **ITEMS["single_choice"]} | change
         answer = await api.post("/api/teacher/questions", "teacher", json={"item": item})
 
@@ -80,8 +76,8 @@ async def test_a_question_that_contradicts_itself_is_refused_and_its_fault_is_na
         assert [fault["path"] for fault in answer.body["errors"]] == [path]
 
 
-async def test_content_is_its_authors_and_the_admins_a4(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_content_is_its_authors_and_the_admins_a4(core: Core) -> None:
+    async with core.school() as api:
         made = await make_question(api, "essay")
         body = {"item": {"kind": "essay", **ITEMS["essay"]}}
         path = f"/api/teacher/questions/{made.body['question_id']}"
@@ -94,8 +90,8 @@ async def test_content_is_its_authors_and_the_admins_a4(database: str, database_
         assert (await api.post("/api/teacher/evaluations", "colleague", json=items)).status == 422
 
 
-async def test_lists_are_paged_and_filtered_without_overlap(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_lists_are_paged_and_filtered_without_overlap(core: Core) -> None:
+    async with core.school() as api:
         term = await api.post("/api/teacher/terms", "teacher", json={"kind": "skill", "name": "Reading"})
         again = await api.post("/api/teacher/terms", "teacher", json={"kind": "skill", "name": "reading"})
         made = [await make_question(api, "essay", term_ids=[term.body["id"]]) for _ in range(3)]
@@ -114,10 +110,8 @@ async def test_lists_are_paged_and_filtered_without_overlap(database: str, datab
         assert (await api.get("/api/teacher/terms?kind=term", "teacher")).body["terms"] == []
 
 
-async def test_a_published_evaluation_keeps_its_questions_whatever_happens_to_them_e1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_published_evaluation_keeps_its_questions_whatever_happens_to_them_e1(core: Core) -> None:
+    async with core.school() as api:
         passage = await api.post("/api/teacher/passages", "teacher", json={"title": "Leaf", "body": "Old"})
         passage_id = passage.body["passage_id"]
         made = await make_question(api, "numeric", passage_id=passage_id)
@@ -139,10 +133,8 @@ async def test_a_published_evaluation_keeps_its_questions_whatever_happens_to_th
         assert (await api.call("PUT", f"{path}/draft", "teacher", json=draft)).status == 422
 
 
-async def test_the_database_refuses_to_change_what_is_published_the_owner_too_e1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_database_refuses_to_change_what_is_published_the_owner_too_e1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         for statement in (
             "UPDATE evaluation_versions SET title = 'x'",
@@ -160,10 +152,8 @@ async def test_the_database_refuses_to_change_what_is_published_the_owner_too_e1
                 await api.owner.execute(statement)
 
 
-async def test_the_paper_of_a_draft_goes_on_as_the_next_version_e1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_paper_of_a_draft_goes_on_as_the_next_version_e1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         path = f"/api/teacher/evaluations/{made.evaluation_id}"
         draft = {"title": "Second", "items": [{"question_id": made.questions["numeric"], "points": 5}]}
@@ -182,8 +172,8 @@ async def test_the_paper_of_a_draft_goes_on_as_the_next_version_e1(
         ).status == 409
 
 
-async def test_no_paper_holds_a_key_e1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_no_paper_holds_a_key_e1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         answer = await api.get(f"/api/student/attempts/{attempt_id}/paper", "student")
@@ -197,10 +187,8 @@ async def test_no_paper_holds_a_key_e1(database: str, database_as: DatabaseAs) -
         assert (await api.get(f"/api/student/attempts/{attempt_id}/paper", "other_student")).status == 404
 
 
-async def test_an_exam_points_at_a_published_evaluation_of_its_author_e2(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_exam_points_at_a_published_evaluation_of_its_author_e2(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, publish=False)
         draft = await api.post("/api/teacher/evaluations", "teacher", json={"title": "Draft"})
         path = f"/api/teacher/exams/{made.exam_id}"
@@ -217,10 +205,8 @@ async def test_an_exam_points_at_a_published_evaluation_of_its_author_e2(
             )
 
 
-async def test_who_may_edit_an_exam_sees_the_evaluation_it_points_at_a4(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_who_may_edit_an_exam_sees_the_evaluation_it_points_at_a4(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         path = f"/api/teacher/evaluations/{made.evaluation_id}"
         colleague = api.people["colleague"].id
@@ -234,9 +220,9 @@ async def test_who_may_edit_an_exam_sees_the_evaluation_it_points_at_a4(
 
 
 async def test_fields_of_an_exam_change_and_what_scores_rest_on_is_fixed_by_the_first_attempt_e2(
-    database: str, database_as: DatabaseAs
+    core: Core,
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         made = await make_exam(api)
         path = f"/api/teacher/exams/{made.exam_id}"
         changed = await api.call("PATCH", path, "teacher", json={"title": "Botany", "max_score": 60})
@@ -255,10 +241,8 @@ async def test_fields_of_an_exam_change_and_what_scores_rest_on_is_fixed_by_the_
         assert (await api.call("PATCH", path, "colleague", json={"title": "x"})).status == 404
 
 
-async def test_an_archived_exam_takes_no_new_attempt_and_is_not_published_again_e2(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_archived_exam_takes_no_new_attempt_and_is_not_published_again_e2(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         running = await start(api, made)
         path = f"/api/teacher/exams/{made.exam_id}"

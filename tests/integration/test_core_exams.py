@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from core_api.seeding import grant_exam
-from tests.integration.core_kit import Api, DatabaseAs, core_api
+from tests.integration.core_kit import Api, Core
 
 
 async def start(api: Api, by: str = "student", exam_id: object = None) -> Any:
@@ -20,10 +20,8 @@ async def available_titles(api: Api, by: str, query: str = "") -> list[str]:
     return [exam["title"] for exam in answer.body["exams"]]
 
 
-async def test_an_exam_is_available_once_it_is_published_and_no_longer_when_withdrawn_e2(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_exam_is_available_once_it_is_published_and_no_longer_when_withdrawn_e2(core: Core) -> None:
+    async with core.school() as api:
         made = await api.post(
             "/api/teacher/exams",
             "teacher",
@@ -45,9 +43,7 @@ async def test_an_exam_is_available_once_it_is_published_and_no_longer_when_with
         assert await available_titles(api, "student") == ["Algebra"]
 
 
-async def test_an_impossible_exam_is_refused_and_its_fault_is_named(
-    database: str, database_as: DatabaseAs
-) -> None:
+async def test_an_impossible_exam_is_refused_and_its_fault_is_named(core: Core) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"title": ""}, "title"),
         ({"title": "x" * 201}, "title"),
@@ -59,7 +55,7 @@ async def test_an_impossible_exam_is_refused_and_its_fault_is_named(
         ({"metadata": {"long": "x" * 70_000}}, "metadata"),
         ({"metadata": {"nul": "\x00"}}, "metadata.nul"),
     ]
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         for change, path in cases:
             exam = {"title": "Physics", "duration_minutes": 30} | change
             answer = await api.post("/api/teacher/exams", "teacher", json=exam)
@@ -68,8 +64,8 @@ async def test_an_impossible_exam_is_refused_and_its_fault_is_named(
             assert [fault["path"] for fault in answer.body["errors"]] == [path]
 
 
-async def test_only_who_may_edit_an_exam_publishes_it_a4(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_only_who_may_edit_an_exam_publishes_it_a4(core: Core) -> None:
+    async with core.school() as api:
         path = f"/api/teacher/exams/{api.exam_id}/publish"
         assert (await api.post(path, "colleague")).status == 404
         assert (await api.post(path, "rival")).status == 404
@@ -83,9 +79,9 @@ async def test_only_who_may_edit_an_exam_publishes_it_a4(database: str, database
 
 
 async def test_available_exams_are_paged_without_overlap_and_stay_so_while_more_are_added_d1(
-    database: str, database_as: DatabaseAs
+    core: Core,
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
 
         async def add(title: str) -> None:
             made = await api.post(
@@ -109,16 +105,16 @@ async def test_available_exams_are_paged_without_overlap_and_stay_so_while_more_
         assert titles == [*(f"Exam {n}" for n in reversed(range(6))), "Algebra"]
 
 
-async def test_a_list_takes_no_unknown_or_unbounded_parameter(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_list_takes_no_unknown_or_unbounded_parameter(core: Core) -> None:
+    async with core.school() as api:
         for query in ("limit=0", "limit=201", "limit=x", "cursor=x", "page=1", "limit=1&limit=2"):
             answer = await api.get(f"/api/student/exams/available?{query}", "student")
 
             assert (answer.status, query) == (422, query)
 
 
-async def test_a_second_start_gives_the_first_attempt_back_d1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_second_start_gives_the_first_attempt_back_d1(core: Core) -> None:
+    async with core.school() as api:
         first = await start(api)
         second = await start(api)
 
@@ -130,8 +126,8 @@ async def test_a_second_start_gives_the_first_attempt_back_d1(database: str, dat
         assert (listed["attempt_id"], listed["attempt_status"]) == (first.body["attempt_id"], "in_progress")
 
 
-async def test_fifty_starts_at_once_make_one_attempt_d1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_fifty_starts_at_once_make_one_attempt_d1(core: Core) -> None:
+    async with core.school() as api:
         answers = await asyncio.gather(*(start(api) for _ in range(50)))
 
         assert Counter(answer.status for answer in answers) == {201: 1, 200: 49}
@@ -139,10 +135,8 @@ async def test_fifty_starts_at_once_make_one_attempt_d1(database: str, database_
         assert await api.owner.fetchval("SELECT count(*) FROM exam_attempts") == 1
 
 
-async def test_an_exam_that_is_not_open_to_the_candidate_is_not_there(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_exam_that_is_not_open_to_the_candidate_is_not_there(core: Core) -> None:
+    async with core.school() as api:
         draft = await api.post(
             "/api/teacher/exams", "teacher", json={"title": "Draft", "duration_minutes": 5}
         )
@@ -154,10 +148,8 @@ async def test_an_exam_that_is_not_open_to_the_candidate_is_not_there(
 
 
 @pytest.mark.parametrize("change", ["status = 'completed'", "expires_at = now() - interval '1 second'"])
-async def test_an_attempt_that_is_over_is_not_started_again_d2(
-    database: str, database_as: DatabaseAs, change: str
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_attempt_that_is_over_is_not_started_again_d2(core: Core, change: str) -> None:
+    async with core.school() as api:
         first = await start(api)
         await api.owner.execute(f"UPDATE exam_attempts SET {change}")
         again = await start(api)
@@ -168,10 +160,8 @@ async def test_an_attempt_that_is_over_is_not_started_again_d2(
         assert (shown.status, shown.body["remaining_seconds"]) == (200, 0.0)
 
 
-async def test_an_attempt_is_seen_by_its_own_candidate_only_a4(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_attempt_is_seen_by_its_own_candidate_only_a4(core: Core) -> None:
+    async with core.school() as api:
         path = f"/api/student/attempts/{await api.start_attempt()}"
 
         assert (await api.get(path, "student")).status == 200
@@ -180,10 +170,8 @@ async def test_an_attempt_is_seen_by_its_own_candidate_only_a4(
         assert (await api.get("/api/student/attempts/nonsense", "student")).status == 404
 
 
-async def test_a_candidate_never_sees_what_was_made_of_their_behaviour_decision_6(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_candidate_never_sees_what_was_made_of_their_behaviour_decision_6(core: Core) -> None:
+    async with core.school() as api:
         path = f"/api/student/attempts/{await api.start_attempt()}"
         await api.owner.execute(
             "UPDATE exam_attempts SET dropout_label = 'copy', integrity_score = 0.1, flagged = true"

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from core_api.logins import Verdict, judge
-from tests.integration.core_kit import JWT_KEYS, PASSWORD, Answer, Api, DatabaseAs, core_api
+from tests.integration.core_kit import JWT_KEYS, PASSWORD, Answer, Api, Core, DatabaseAs, core_api
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GRACE = timedelta(seconds=10)
@@ -35,10 +35,8 @@ async def logout(api: Api, access_token: str, query: str = "") -> Answer:
     return await api.post(f"/api/auth/logout{query}", headers={"Authorization": f"Bearer {access_token}"})
 
 
-async def test_a_refresh_token_gives_the_next_pair_and_is_spent_a1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_refresh_token_gives_the_next_pair_and_is_spent_a1(core: Core) -> None:
+    async with core.school() as api:
         first = await sign_in(api)
         assert first["refresh_expires_in"] == 7 * 86_400
 
@@ -51,10 +49,8 @@ async def test_a_refresh_token_gives_the_next_pair_and_is_spent_a1(
         assert third.status == 200
 
 
-async def test_the_database_holds_no_refresh_token_only_its_digest_a1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_database_holds_no_refresh_token_only_its_digest_a1(core: Core) -> None:
+    async with core.school() as api:
         token = (await sign_in(api))["refresh_token"]
         rows = await api.owner.fetch("SELECT t::text AS text FROM refresh_tokens t")
 
@@ -81,10 +77,8 @@ async def test_a_spent_token_that_comes_again_ends_the_whole_family_a1(
 
 
 @pytest.mark.parametrize("at_once", [2, 20])
-async def test_of_refreshes_at_once_one_wins_and_nobody_is_signed_out_a1(
-    database: str, database_as: DatabaseAs, at_once: int
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_of_refreshes_at_once_one_wins_and_nobody_is_signed_out_a1(core: Core, at_once: int) -> None:
+    async with core.school() as api:
         token = (await sign_in(api))["refresh_token"]
         answers = await asyncio.gather(*(refresh(api, token) for _ in range(at_once)))
         won = [answer.body for answer in answers if answer.status == 200]
@@ -125,8 +119,8 @@ async def test_a_family_that_falls_while_it_is_refreshed_leaves_no_living_token_
                 assert await me(api, pair.body["access_token"]) == 401
 
 
-async def test_an_unknown_or_expired_refresh_token_is_a_401(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_unknown_or_expired_refresh_token_is_a_401(core: Core) -> None:
+    async with core.school() as api:
         signed_in = await sign_in(api)
         await api.owner.execute("UPDATE refresh_tokens SET expires_at = now() - interval '1 second'")
 
@@ -135,8 +129,8 @@ async def test_an_unknown_or_expired_refresh_token_is_a_401(database: str, datab
         assert (await api.post("/api/auth/refresh", json={})).status == 422
 
 
-async def test_signing_out_ends_this_sign_in_and_no_other_a2(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_signing_out_ends_this_sign_in_and_no_other_a2(core: Core) -> None:
+    async with core.school() as api:
         here, there = await sign_in(api), await sign_in(api)
         rotated = (await refresh(api, here["refresh_token"])).body
         answer = await logout(api, rotated["access_token"])
@@ -148,9 +142,9 @@ async def test_signing_out_ends_this_sign_in_and_no_other_a2(database: str, data
 
 
 async def test_signing_out_everywhere_ends_every_sign_in_and_the_next_one_works_at_once_a2(
-    database: str, database_as: DatabaseAs
+    core: Core,
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         pairs = [await sign_in(api) for _ in range(3)]
         assert (await logout(api, pairs[0]["access_token"], "?everywhere=true")).status == 200
 
@@ -159,8 +153,8 @@ async def test_signing_out_everywhere_ends_every_sign_in_and_the_next_one_works_
         assert await me(api, (await sign_in(api))["access_token"]) == 200
 
 
-async def test_a_launched_candidate_signs_out_too_a2(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_launched_candidate_signs_out_too_a2(core: Core) -> None:
+    async with core.school() as api:
         path = f"/api/teacher/exams/{api.exam_id}/launch-links"
         links = await api.post(path, "teacher", json={"emails": [api.people["student"].email]})
         link = links.body["links"][0]["token"]
@@ -173,10 +167,8 @@ async def test_a_launched_candidate_signs_out_too_a2(database: str, database_as:
         assert (await api.get("/api/me", "student")).status == 200
 
 
-async def test_a_new_password_ends_every_sign_in_and_is_the_only_one_that_counts(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_new_password_ends_every_sign_in_and_is_the_only_one_that_counts(core: Core) -> None:
+    async with core.school() as api:
         before = await sign_in(api)
         headers = {"Authorization": f"Bearer {before['access_token']}"}
         body = {"current_password": PASSWORD, "new_password": "another horse entirely"}
@@ -216,8 +208,8 @@ async def test_a_sign_in_that_races_a_lock_leaves_no_living_token_a2(
             assert {(await refresh(api, pair["refresh_token"])).status for pair in pairs} <= {401}
 
 
-async def test_dead_sign_ins_are_deleted_at_the_next_one(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_dead_sign_ins_are_deleted_at_the_next_one(core: Core) -> None:
+    async with core.school() as api:
         await sign_in(api)
         await api.owner.execute("UPDATE logins SET expires_at = now() - interval '1 second'")
         await sign_in(api)
@@ -240,8 +232,8 @@ async def test_sign_ins_and_refreshes_are_bounded(database: str, database_as: Da
         assert (await refresh(api, newest.body["refresh_token"])).status == 200
 
 
-async def test_forged_tokens_open_nothing_a1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_forged_tokens_open_nothing_a1(core: Core) -> None:
+    async with core.school() as api:
         genuine = api.token("student")
         claims = jwt.decode(genuine, options={"verify_signature": False})
         header, _, signature = genuine.split(".")

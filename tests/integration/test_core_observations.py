@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from tests.integration.authoring_kit import OPTIONS, Made, make_evaluation, outcome
-from tests.integration.core_kit import Answer, Api, DatabaseAs, core_api
+from tests.integration.core_kit import Answer, Api, Core
 
 FINDING = {
     "kind": "finding",
@@ -80,9 +80,9 @@ async def observe(
 
 
 async def test_an_observation_becomes_a_submission_with_its_subjects_items_score_and_record_s1(
-    database: str, database_as: DatabaseAs
+    core: Core,
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         form = await make_form(api)
         made = await observe(api, form)
 
@@ -108,10 +108,8 @@ async def test_an_observation_becomes_a_submission_with_its_subjects_items_score
         assert (event["actor_role"], event["subject_id"]) == ("observer", api.people["student"].id)
 
 
-async def test_the_receipts_hash_is_of_the_very_bytes_that_the_observer_can_read_s2(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_receipts_hash_is_of_the_very_bytes_that_the_observer_can_read_s2(core: Core) -> None:
+    async with core.school() as api:
         form = await make_form(api)
         receipt = (await observe(api, form, subjects=("student", "other_student"))).body
         path = f"/api/observer/observations/{receipt['submission_id']}"
@@ -128,10 +126,8 @@ async def test_the_receipts_hash_is_of_the_very_bytes_that_the_observer_can_read
         assert (await api.get(f"/api/observer/observations/{uuid4()}", "observer")).status == 404
 
 
-async def test_a_retry_gets_the_first_receipt_and_another_body_under_the_key_a_409_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_retry_gets_the_first_receipt_and_another_body_under_the_key_a_409_s1(core: Core) -> None:
+    async with core.school() as api:
         form, other = await make_form(api), await make_form(api)
         first, again = await observe(api, form), await observe(api, form)
         body = await observe(api, form, items=[])
@@ -146,10 +142,8 @@ async def test_a_retry_gets_the_first_receipt_and_another_body_under_the_key_a_4
         assert (await outcome(api))["submissions"] == 2
 
 
-async def test_fifty_at_once_with_one_key_make_one_submission_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_fifty_at_once_with_one_key_make_one_submission_s1(core: Core) -> None:
+    async with core.school() as api:
         form = await make_form(api)
         answers = await asyncio.gather(*(observe(api, form) for _ in range(50)))
 
@@ -158,10 +152,8 @@ async def test_fifty_at_once_with_one_key_make_one_submission_s1(
         assert await outcome(api) == EVERYTHING
 
 
-async def test_what_does_not_fit_is_named_and_nothing_is_stored_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_what_does_not_fit_is_named_and_nothing_is_stored_s1(core: Core) -> None:
+    async with core.school() as api:
         form = await make_form(api)
         finding = found(form, finding={"choice": "c"})
         cases: list[tuple[Answer, str]] = [
@@ -183,10 +175,8 @@ async def test_what_does_not_fit_is_named_and_nothing_is_stored_s1(
         assert set((await outcome(api)).values()) == {0}
 
 
-async def test_only_an_open_form_that_was_granted_can_be_observed_a4(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_only_an_open_form_that_was_granted_can_be_observed_a4(core: Core) -> None:
+    async with core.school() as api:
         closed = await make_form(api, publish=False)
         assert (await observe(api, closed)).status == 409
         await api.owner.execute("DELETE FROM teacher_exam_permissions")
@@ -195,10 +185,8 @@ async def test_only_an_open_form_that_was_granted_can_be_observed_a4(
         assert set((await outcome(api)).values()) == {0}
 
 
-async def test_an_observation_is_in_no_list_of_hand_ins_and_never_changed_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_observation_is_in_no_list_of_hand_ins_and_never_changed_s1(core: Core) -> None:
+    async with core.school() as api:
         form = await make_form(api)
         made = await observe(api, form)
         listed = await api.get(f"/api/teacher/exams/{form.exam_id}/submissions", "teacher")

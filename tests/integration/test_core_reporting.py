@@ -7,7 +7,7 @@ from uuid import uuid4
 import orjson
 
 from kernel.events import EventType
-from tests.integration.core_kit import Api, DatabaseAs, core_api, store_events
+from tests.integration.core_kit import Api, Core, store_events
 
 BEGIN = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
@@ -25,10 +25,8 @@ async def monitoring(api: Api, attempt_id: object, query: str = "", by: str = "t
     return await api.get(f"/api/teacher/attempts/{attempt_id}/monitoring{query}", by)
 
 
-async def test_a_timeline_counts_every_event_once_by_type_and_severity_w5(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_timeline_counts_every_event_once_by_type_and_severity_w5(core: Core) -> None:
+    async with core.school() as api:
         attempt_id, session_id = await monitored(api)
         answer = await monitoring(api, attempt_id, "?bucket_s=30")
 
@@ -48,10 +46,8 @@ async def test_a_timeline_counts_every_event_once_by_type_and_severity_w5(
         assert body["sessions"][0]["clock_skew_ms"] == 1500.0  # the client is ahead of the server
 
 
-async def test_the_bucket_width_fits_the_attempt_unless_it_is_asked_for_w5(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_bucket_width_fits_the_attempt_unless_it_is_asked_for_w5(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
         session_id = await api.start_session(attempt_id=attempt_id)
         await store_events(
@@ -66,10 +62,8 @@ async def test_the_bucket_width_fits_the_attempt_unless_it_is_asked_for_w5(
         assert too_fine.body["errors"] == [{"path": "bucket_s", "message": "at least 3 for this attempt"}]
 
 
-async def test_back_filled_events_stand_where_they_happened_i6(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_back_filled_events_stand_where_they_happened_i6(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
         session_id = await api.start_session(attempt_id=attempt_id)
         earlier = BEGIN - timedelta(minutes=10)
@@ -84,10 +78,8 @@ async def test_back_filled_events_stand_where_they_happened_i6(
         assert {event["effective_at"] for event in body["events"]} == {"2026-03-01T09:50:00Z"}
 
 
-async def test_the_events_of_both_sessions_are_paged_without_loss_w5(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_events_of_both_sessions_are_paged_without_loss_w5(core: Core) -> None:
+    async with core.school() as api:
         attempt_id, session_id = await monitored(api)
         second_id = await api.start_session(attempt_id=attempt_id, mode=2)
         await store_events(
@@ -105,8 +97,8 @@ async def test_the_events_of_both_sessions_are_paged_without_loss_w5(
         assert body["events"][-1]["event_type"] == "FaceNotDetected"
 
 
-async def test_a_gap_is_shown_once_with_how_it_ended(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_gap_is_shown_once_with_how_it_ended(core: Core) -> None:
+    async with core.school() as api:
         attempt_id, session_id = await monitored(api)
         await api.owner.executemany(
             "INSERT INTO heartbeat_gaps (session_id, started_at, state, ended_at, class, missed)"
@@ -125,15 +117,15 @@ async def test_a_gap_is_shown_once_with_how_it_ended(database: str, database_as:
         ]
 
 
-async def test_an_attempt_without_a_session_is_shown_empty(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_attempt_without_a_session_is_shown_empty(core: Core) -> None:
+    async with core.school() as api:
         body = (await monitoring(api, await api.start_attempt())).body
 
         assert (body["sessions"], body["timeline"], body["events"], body["next_cursor"]) == ([], [], [], None)
 
 
-async def test_monitoring_is_seen_by_the_exams_staff_only_a4(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_monitoring_is_seen_by_the_exams_staff_only_a4(core: Core) -> None:
+    async with core.school() as api:
         attempt_id, _ = await monitored(api)
         statuses = {
             name: (await monitoring(api, attempt_id, by=name)).status
@@ -182,10 +174,8 @@ async def analytics(api: Api, query: str = "", by: str = "teacher") -> Any:
     return await api.get(f"/api/teacher/exams/{api.exam_id}/analytics{query}", by)
 
 
-async def test_an_exams_analytics_add_up_its_attempts_and_say_as_of_when_w5(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_exams_analytics_add_up_its_attempts_and_say_as_of_when_w5(core: Core) -> None:
+    async with core.school() as api:
         first, second = await api.start_attempt(), await api.start_attempt("other_student")
         await project(api, first, "student", 1)
         more = {"Heartbeat": 20, "CopyAttempt": 1}
@@ -218,10 +208,8 @@ async def test_an_exams_analytics_add_up_its_attempts_and_say_as_of_when_w5(
         assert student["attempts"][0]["activity"]["by_type"] == {"Heartbeat": 8, "TabSwitched": 2}
 
 
-async def test_an_exam_nobody_took_has_no_averages_rather_than_zeros(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_exam_nobody_took_has_no_averages_rather_than_zeros(core: Core) -> None:
+    async with core.school() as api:
         body = (await analytics(api)).body
 
         assert body["as_of"] is None
@@ -230,10 +218,8 @@ async def test_an_exam_nobody_took_has_no_averages_rather_than_zeros(
         assert (body["students"], body["next_cursor"]) == ([], None)
 
 
-async def test_pass_rate_and_average_count_completed_attempts_only(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_pass_rate_and_average_count_completed_attempts_only(core: Core) -> None:
+    async with core.school() as api:
         first, _ = await api.start_attempt(), await api.start_attempt("other_student")
         await api.owner.execute(
             "UPDATE exam_attempts SET status = 'completed', percentage = 80, passed = true WHERE id = $1",
@@ -245,10 +231,8 @@ async def test_pass_rate_and_average_count_completed_attempts_only(
         assert (attempts["average_percentage"], attempts["pass_rate"]) == (80.0, 1.0)
 
 
-async def test_students_are_paged_without_loss_and_those_not_yet_projected_are_there_too(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_students_are_paged_without_loss_and_those_not_yet_projected_are_there_too(core: Core) -> None:
+    async with core.school() as api:
         await api.owner.execute(
             "WITH u AS (INSERT INTO users (id, organisation_id, email, username, role)"
             "   SELECT gen_random_uuid(), $1, 'c' || n || '@many.example', 'c' || n, 'student'"
@@ -272,8 +256,8 @@ async def test_students_are_paged_without_loss_and_those_not_yet_projected_are_t
         assert body["students"][0]["attempts"][0]["activity"] is None
 
 
-async def test_analytics_need_their_own_permission_a4(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_analytics_need_their_own_permission_a4(core: Core) -> None:
+    async with core.school() as api:
         await api.owner.execute(
             "INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view) VALUES ($1, $2, true)",
             api.people["colleague"].id,
@@ -291,11 +275,9 @@ async def test_analytics_need_their_own_permission_a4(database: str, database_as
         assert (await api.get(f"/api/teacher/exams/{uuid4()}/analytics", "teacher")).status == 404
 
 
-async def test_pages_after_the_first_leave_the_timeline_out_and_keep_the_totals_w5(
-    database: str, database_as: DatabaseAs
-) -> None:
+async def test_pages_after_the_first_leave_the_timeline_out_and_keep_the_totals_w5(core: Core) -> None:
     """Work in proportion to the page: the whole timeline is counted where it is asked for."""
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         attempt_id, session_id = await monitored(api)
         await project(
             api, attempt_id, "student", session_id, by_type={"Heartbeat": 60}, by_severity={"0": 60}

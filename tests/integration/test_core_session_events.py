@@ -3,13 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 from kernel.events import EventType
-from tests.integration.core_kit import DatabaseAs, core_api, store_events
+from tests.integration.core_kit import Core, store_events
 
 
-async def test_events_come_in_order_of_sequence_page_by_page_p1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_events_come_in_order_of_sequence_page_by_page_p1(core: Core) -> None:
+    async with core.school() as api:
         session_id = await api.start_session()
         await store_events(api, session_id, [(EventType.Keystroke, 0)] * 23, payload='{"b":1,"a":"é"}')
         seen: list[int] = []
@@ -32,10 +30,8 @@ async def test_events_come_in_order_of_sequence_page_by_page_p1(
         assert event["metadataJson"] == '{"a": "é", "b": 1}'
 
 
-async def test_events_are_filtered_by_type_severity_violation_and_time_p1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_events_are_filtered_by_type_severity_violation_and_time_p1(core: Core) -> None:
+    async with core.school() as api:
         session_id = await api.start_session()
         begin = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
         kinds = [EventType.Heartbeat, EventType.TabSwitched, EventType.CopyAttempt, EventType.CopyAttempt]
@@ -57,9 +53,7 @@ async def test_events_are_filtered_by_type_severity_violation_and_time_p1(
         assert await sequences(f"?from={third}") == [3, 4]
 
 
-async def test_a_question_about_events_that_makes_no_sense_is_refused(
-    database: str, database_as: DatabaseAs
-) -> None:
+async def test_a_question_about_events_that_makes_no_sense_is_refused(core: Core) -> None:
     cases = [
         ("/Nonsense", 404),
         ("/999", 404),
@@ -71,7 +65,7 @@ async def test_a_question_about_events_that_makes_no_sense_is_refused(
         ("?violation=maybe", 422),
         ("?sort=id", 422),
     ]
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         session_id = await api.start_session()
         for tail, status in cases:
             answer = await api.get(f"/api/proctor/session/{session_id}/events{tail}", "teacher")
@@ -79,10 +73,8 @@ async def test_a_question_about_events_that_makes_no_sense_is_refused(
             assert (answer.status, tail) == (status, tail)
 
 
-async def test_a_session_without_events_has_an_empty_list_and_a_foreign_one_none(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_session_without_events_has_an_empty_list_and_a_foreign_one_none(core: Core) -> None:
+    async with core.school() as api:
         path = f"/api/proctor/session/{await api.start_session()}/events"
 
         assert (await api.get(path, "teacher")).body["data"] == []
@@ -90,10 +82,8 @@ async def test_a_session_without_events_has_an_empty_list_and_a_foreign_one_none
         assert (await api.get(path, "student")).status == 403
 
 
-async def test_reading_a_session_touches_only_the_chunks_that_hold_its_events(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_reading_a_session_touches_only_the_chunks_that_hold_its_events(core: Core) -> None:
+    async with core.school() as api:
         session_id = await api.start_session()
         other_id = await api.start_session("other_student")
         begin = datetime.now(UTC)

@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from tests.integration.authoring_kit import Made, make_exam, start
-from tests.integration.core_kit import Answer, Api, DatabaseAs, core_api, put
+from tests.integration.core_kit import Answer, Api, Core, put
 
 
 async def assign(api: Api, made: Made, **terms: Any) -> str:
@@ -27,10 +27,8 @@ async def begin(api: Api, attempt_id: str, **asked: Any) -> Answer:
     return await api.post("/api/proctor/session", "student", json={"attemptId": attempt_id, **asked})
 
 
-async def test_a_client_cannot_ask_for_less_than_the_policy_demands_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_client_cannot_ask_for_less_than_the_policy_demands_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         await override(api, made, await assign(api, made, monitoring_mode=1), monitoring_mode=2)
         attempt_id = await start(api, made)
@@ -48,20 +46,16 @@ async def test_a_client_cannot_ask_for_less_than_the_policy_demands_e3(
         assert await api.owner.fetchval("SELECT array_agg(mode) FROM proctor_sessions") == [2]
 
 
-async def test_a_client_may_ask_for_more_and_gets_both_sessions_decision_8(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_client_may_ask_for_more_and_gets_both_sessions_decision_8(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await start(api, await make_exam(api, "numeric"))
         answers = [await begin(api, attempt_id), await begin(api, attempt_id, mode=2)]
 
         assert [(each.status, each.body["data"]["mode"]) for each in answers] == [(201, 1), (201, 2)]
 
 
-async def test_an_attempt_that_is_not_proctored_gets_no_session_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_attempt_that_is_not_proctored_gets_no_session_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         await assign(api, made, monitoring_mode=0)
         attempt_id = await start(api, made)
@@ -73,10 +67,8 @@ async def test_an_attempt_that_is_not_proctored_gets_no_session_e3(
         assert (shown["enable_monitoring"], shown["monitoring_mode"]) == (False, 0)
 
 
-async def test_an_exam_without_monitoring_is_proctored_where_an_assignment_says_so_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_exam_without_monitoring_is_proctored_where_an_assignment_says_so_e3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric", enable_monitoring=False)
         await assign(api, made, monitoring_mode=2)
         attempt_id = await start(api, made)
@@ -86,11 +78,9 @@ async def test_an_exam_without_monitoring_is_proctored_where_an_assignment_says_
         assert (await begin(api, attempt_id)).body["data"]["mode"] == 2
 
 
-async def test_what_is_agreed_after_the_start_changes_neither_mode_nor_exemptions_e3(
-    database: str, database_as: DatabaseAs
-) -> None:
+async def test_what_is_agreed_after_the_start_changes_neither_mode_nor_exemptions_e3(core: Core) -> None:
     """The session belongs to an attempt, and the attempt keeps its policy: whoever scores reads it there."""
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         assignment_id = await assign(api, made, monitoring_mode=2, rule_exemptions=[4])
         await override(api, made, assignment_id, rule_exemptions=[7])

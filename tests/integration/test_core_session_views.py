@@ -7,11 +7,11 @@ from uuid import uuid4
 import pytest
 
 from kernel.events import EventType
-from tests.integration.core_kit import Api, DatabaseAs, core_api, store_events
+from tests.integration.core_kit import Api, Core, DatabaseAs, core_api, store_events
 
 
-async def test_staff_read_a_session_as_the_document_shows_p1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_staff_read_a_session_as_the_document_shows_p1(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
         session_id = await api.start_session(attempt_id=attempt_id)
         await store_events(
@@ -42,10 +42,8 @@ async def test_staff_read_a_session_as_the_document_shows_p1(database: str, data
         }
 
 
-async def test_a_session_is_visible_to_the_exams_staff_only_a4(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_session_is_visible_to_the_exams_staff_only_a4(core: Core) -> None:
+    async with core.school() as api:
         path = f"/api/proctor/session/{await api.start_session()}"
         statuses = {
             name: (await api.get(path, name)).status
@@ -68,10 +66,8 @@ async def test_a_session_is_visible_to_the_exams_staff_only_a4(
         }  # fmt: skip
 
 
-async def test_an_unknown_or_malformed_session_number_is_a_404(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_unknown_or_malformed_session_number_is_a_404(core: Core) -> None:
+    async with core.school() as api:
         for session_id in ("0", "-1", "1.5", "x", "99", "9" * 12, "9" * 300, "%00", "%D9%A1"):
             answer = await api.get(f"/api/proctor/session/{session_id}", "teacher")
 
@@ -101,10 +97,8 @@ async def test_a_candidate_sees_their_session_without_events_or_numbers_decision
         assert (await api.get(path, "colleague")).status == 404
 
 
-async def test_of_two_sessions_of_an_attempt_the_asked_or_the_later_one_comes(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_of_two_sessions_of_an_attempt_the_asked_or_the_later_one_comes(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
         soft, advanced = [await api.start_session(attempt_id=attempt_id, mode=mode) for mode in (1, 2)]
         path = f"/api/proctor/session/attempt/{attempt_id}"
@@ -118,7 +112,7 @@ async def add_sessions(api: Api, count: int) -> list[int]:
     """Make `count` more candidates with a session each, from oldest to newest; every third one ended."""
     rows = await api.owner.fetch(
         "WITH u AS (INSERT INTO users (id, organisation_id, email, username, role)"
-        "   SELECT gen_random_uuid(), $1, 'c' || n || '@many.example', 'c' || n, 'student'"
+        "   SELECT gen_random_uuid(), $1::uuid, 'c' || n || '@' || $1 || '.example', $1 || n, 'student'"
         "   FROM generate_series(1, $3) n RETURNING id),"
         " a AS (INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)"
         "   SELECT gen_random_uuid(), $2, id, now(), now() + interval '1 hour' FROM u"
@@ -135,10 +129,8 @@ async def add_sessions(api: Api, count: int) -> list[int]:
     return sorted(row["id"] for row in rows)
 
 
-async def test_sessions_follow_a_cursor_without_overlap_while_more_begin_p1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_sessions_follow_a_cursor_without_overlap_while_more_begin_p1(core: Core) -> None:
+    async with core.school() as api:
         ids = await add_sessions(api, 25)
         seen: list[int] = []
         cursor = None
@@ -155,9 +147,7 @@ async def test_sessions_follow_a_cursor_without_overlap_while_more_begin_p1(
         assert seen == ids[::-1]
 
 
-async def test_sessions_are_sorted_and_numbered_with_their_total_p1(
-    database: str, database_as: DatabaseAs
-) -> None:
+async def test_sessions_are_sorted_and_numbered_with_their_total_p1(core: Core) -> None:
     cases: list[tuple[str, Callable[[int], Any]]] = [
         ("id", lambda n: n),
         ("-id", lambda n: -n),
@@ -165,7 +155,7 @@ async def test_sessions_are_sorted_and_numbered_with_their_total_p1(
         ("endedAt", lambda n: (n % 3 != 0, n)),
         ("-totalEvents", lambda n: n),
     ]
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         ids = await add_sessions(api, 7)
         for sort, expected in cases:
             pages = [
@@ -178,10 +168,8 @@ async def test_sessions_are_sorted_and_numbered_with_their_total_p1(
             assert seen == [ids[n - 1] for n in sorted(range(1, 8), key=expected)]
 
 
-async def test_sessions_are_filtered_by_status_mode_exam_and_candidate_p1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_sessions_are_filtered_by_status_mode_exam_and_candidate_p1(core: Core) -> None:
+    async with core.school() as api:
         ids = await add_sessions(api, 6)
         mine = await api.start_session()
 
@@ -198,11 +186,9 @@ async def test_sessions_are_filtered_by_status_mode_exam_and_candidate_p1(
         assert len(await listed("", "admin")) == 7
 
 
-async def test_a_list_of_sessions_refuses_what_is_not_on_its_list(
-    database: str, database_as: DatabaseAs
-) -> None:
+async def test_a_list_of_sessions_refuses_what_is_not_on_its_list(core: Core) -> None:
     queries = "sort=risk sort=id;drop page=0 size=201 page=9999&size=200 cursor=1&page=1 status=9 limit=1000"
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         for query in queries.split():
             answer = await api.get(f"/api/proctor/sessions?{query}", "teacher")
 
@@ -210,10 +196,8 @@ async def test_a_list_of_sessions_refuses_what_is_not_on_its_list(
             assert answer.body["errors"]
 
 
-async def test_the_sessions_of_an_exam_that_is_not_visible_are_not_there(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_sessions_of_an_exam_that_is_not_visible_are_not_there(core: Core) -> None:
+    async with core.school() as api:
         assert (await api.get(f"/api/proctor/sessions/exam/{api.exam_id}", "colleague")).status == 404
         assert (await api.get(f"/api/proctor/sessions/exam/{uuid4()}", "admin")).status == 404
         assert (await api.get("/api/proctor/sessions/exam/7", "admin")).status == 404

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 from uuid import uuid4
 
-from tests.integration.core_kit import Api, DatabaseAs, core_api
+from tests.integration.core_kit import Api, Core
 
 CLIENT = {
     "deviceFingerprint": "abc123xyz",
@@ -24,8 +24,8 @@ async def create(
     return await api.post("/api/proctor/session", by, json=body)
 
 
-async def test_a_session_starts_as_the_document_shows_p1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_session_starts_as_the_document_shows_p1(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
         answer = await create(api, attempt_id, **CLIENT)
 
@@ -40,13 +40,11 @@ async def test_a_session_starts_as_the_document_shows_p1(database: str, database
             "message": "Proctor session started successfully",
         }
         row = await api.owner.fetchrow("SELECT * FROM proctor_sessions")
-        assert (row["browser_name"], row["ip_address"].compressed) == ("Chrome", "127.0.0.1")
+        assert (row["browser_name"], row["ip_address"].compressed) == ("Chrome", api.address)
 
 
-async def test_fifty_creations_at_once_make_one_session_per_mode_p1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_fifty_creations_at_once_make_one_session_per_mode_p1(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
         answers = await asyncio.gather(*(create(api, attempt_id, mode=1 + n % 2) for n in range(50)))
 
@@ -54,10 +52,8 @@ async def test_fifty_creations_at_once_make_one_session_per_mode_p1(
         assert len({answer.body["data"]["proctorSessionId"] for answer in answers}) == 2
 
 
-async def test_a_duplicate_of_an_ended_session_is_a_conflict_decision_8(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_duplicate_of_an_ended_session_is_a_conflict_decision_8(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
         session_id = await api.start_session(attempt_id=attempt_id)
         cancelled_id = await api.start_session(attempt_id=attempt_id, mode=2)
@@ -68,10 +64,8 @@ async def test_a_duplicate_of_an_ended_session_is_a_conflict_decision_8(
         assert (await create(api, attempt_id, mode=2)).status == 409
 
 
-async def test_a_session_needs_the_candidates_own_running_attempt_p1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_session_needs_the_candidates_own_running_attempt_p1(core: Core) -> None:
+    async with core.school() as api:
         attempt_id = await api.start_attempt()
 
         assert (await create(api, attempt_id, by="other_student")).status == 404
@@ -80,9 +74,7 @@ async def test_a_session_needs_the_candidates_own_running_attempt_p1(
         assert (await create(api, attempt_id)).status == 409
 
 
-async def test_a_malformed_session_is_refused_and_its_fault_is_named(
-    database: str, database_as: DatabaseAs
-) -> None:
+async def test_a_malformed_session_is_refused_and_its_fault_is_named(core: Core) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"attemptId": 100}, "attemptId"),
         ({"attemptId": "x"}, "attemptId"),
@@ -91,7 +83,7 @@ async def test_a_malformed_session_is_refused_and_its_fault_is_named(
         ({"browserName": "x" * 201}, "browserName"),
         ({"userAgent": "\x00"}, "userAgent"),
     ]
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         for change, path in cases:
             body = {"attemptId": str(uuid4()), "mode": 1} | change
             answer = await api.post("/api/proctor/session", "student", json=body)
@@ -100,10 +92,8 @@ async def test_a_malformed_session_is_refused_and_its_fault_is_named(
             assert [fault["path"] for fault in answer.body["errors"]] == [path]
 
 
-async def test_ending_a_session_is_idempotent_and_tells_the_closer_p2(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_ending_a_session_is_idempotent_and_tells_the_closer_p2(core: Core) -> None:
+    async with core.school() as api:
         session_id = await api.start_session()
         heard: asyncio.Queue[str] = asyncio.Queue()
         await api.owner.add_listener("session_ended", lambda *notice: heard.put_nowait(notice[-1]))
@@ -122,9 +112,9 @@ async def test_ending_a_session_is_idempotent_and_tells_the_closer_p2(
 
 
 async def test_a_session_is_ended_by_its_candidate_and_cancelled_by_an_admin_of_the_organisation_p1(
-    database: str, database_as: DatabaseAs
+    core: Core,
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         path = f"/api/proctor/session/{await api.start_session()}"
 
         assert (await api.post(f"{path}/end", "other_student")).status == 404

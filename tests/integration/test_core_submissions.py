@@ -20,7 +20,7 @@ from tests.integration.authoring_kit import (
     stored,
     submit,
 )
-from tests.integration.core_kit import Api, DatabaseAs, core_api
+from tests.integration.core_kit import Api, Core
 
 AUTOMATIC = ("single_choice", "multiple_choice", "numeric", "short_text")
 # Every table that finalisation writes, in the order in which it does.
@@ -36,10 +36,8 @@ STEPS = [
 ]
 
 
-async def test_a_hand_in_scores_what_a_machine_can_and_ends_attempt_and_session_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_hand_in_scores_what_a_machine_can_and_ends_attempt_and_session_s1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, *AUTOMATIC, max_score=40)
         attempt_id = await start(api, made)
         session_id = await api.start_session(attempt_id=attempt_id)
@@ -64,10 +62,8 @@ async def test_a_hand_in_scores_what_a_machine_can_and_ends_attempt_and_session_
         assert after.status == 409
 
 
-async def test_an_essay_waits_for_its_grader_and_the_score_waits_with_it_s3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_an_essay_waits_for_its_grader_and_the_score_waits_with_it_s3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         await save_all_right(api, made, attempt_id)
@@ -80,10 +76,8 @@ async def test_an_essay_waits_for_its_grader_and_the_score_waits_with_it_s3(
         assert score["scoring_version"] == "points-1"
 
 
-async def test_grades_append_revisions_and_complete_the_score_s3(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_grades_append_revisions_and_complete_the_score_s3(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         await save_all_right(api, made, attempt_id)
@@ -119,10 +113,8 @@ async def test_grades_append_revisions_and_complete_the_score_s3(
         assert await count(api, "ledger_events WHERE kind = 'submission.viewed'") == 3
 
 
-async def test_the_receipts_hash_is_of_the_very_bytes_that_the_candidate_can_read_s2(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_receipts_hash_is_of_the_very_bytes_that_the_candidate_can_read_s2(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         await save_all_right(api, made, attempt_id)
@@ -142,8 +134,8 @@ async def test_the_receipts_hash_is_of_the_very_bytes_that_the_candidate_can_rea
         assert (await api.get(path, "other_student")).status == 404
 
 
-async def test_every_later_hand_in_gets_the_first_receipt_s1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_every_later_hand_in_gets_the_first_receipt_s1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         await save_all_right(api, made, attempt_id)
@@ -161,10 +153,8 @@ async def test_every_later_hand_in_gets_the_first_receipt_s1(database: str, data
         assert (await outcome(api))["submissions"] == 1
 
 
-async def test_another_body_or_attempt_under_the_same_key_is_a_409_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_another_body_or_attempt_under_the_same_key_is_a_409_s1(core: Core) -> None:
+    async with core.school() as api:
         made, second = await make_exam(api), await make_exam(api, title="Chemistry")
         attempt_id, other_id = await start(api, made), await start(api, second)
         await submit(api, attempt_id, key="one")
@@ -181,10 +171,8 @@ async def test_another_body_or_attempt_under_the_same_key_is_a_409_s1(
         assert (await outcome(api))["submissions"] == 1
 
 
-async def test_one_key_for_two_attempts_at_the_same_moment_finalises_one_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_one_key_for_two_attempts_at_the_same_moment_finalises_one_s1(core: Core) -> None:
+    async with core.school() as api:
         made, second = await make_exam(api), await make_exam(api, title="Chemistry")
         attempts = [await start(api, made), await start(api, second)]
         answers = await asyncio.gather(*(submit(api, each, key="one") for each in attempts * 5))
@@ -194,8 +182,8 @@ async def test_one_key_for_two_attempts_at_the_same_moment_finalises_one_s1(
         assert await count(api, "exam_attempts WHERE status = 'in_progress'") == 1
 
 
-async def test_the_last_answers_can_come_with_the_hand_in_s1(database: str, database_as: DatabaseAs) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_last_answers_can_come_with_the_hand_in_s1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         attempt_id = await start(api, made)
         question = made.questions["numeric"]
@@ -208,10 +196,8 @@ async def test_the_last_answers_can_come_with_the_hand_in_s1(database: str, data
         assert shown["percentage"] == 100.0
 
 
-async def test_fifty_hand_ins_at_once_with_saves_between_make_one_submission_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_fifty_hand_ins_at_once_with_saves_between_make_one_submission_s1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api, "numeric")
         attempt_id = await start(api, made)
         question = made.questions["numeric"]
@@ -248,16 +234,17 @@ async def kill_at(api: Api, step: str, *, at_commit: bool) -> None:
     )
     kind = "CREATE CONSTRAINT TRIGGER" if at_commit else "CREATE TRIGGER"
     deferred = "DEFERRABLE INITIALLY DEFERRED" if at_commit else ""
+    what = step.replace(" ON ", " ON public.")
     await api.owner.execute(
-        f"{kind} killing AFTER {step} {deferred} FOR EACH ROW EXECUTE FUNCTION kill_self()"
+        f"{kind} killing AFTER {what} {deferred} FOR EACH ROW EXECUTE FUNCTION kill_self()"
     )
 
 
 @pytest.mark.parametrize("at_commit", [False, True])
 async def test_a_kill_between_any_two_steps_leaves_nothing_and_the_retry_everything_s1(
-    database: str, database_as: DatabaseAs, *, at_commit: bool
+    core: Core, *, at_commit: bool
 ) -> None:
-    async with core_api(database, database_as) as api:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         await api.start_session(attempt_id=attempt_id)
@@ -265,7 +252,7 @@ async def test_a_kill_between_any_two_steps_leaves_nothing_and_the_retry_everyth
         for step in STEPS:
             await kill_at(api, step, at_commit=at_commit)
             killed = await submit(api, attempt_id, key="one")
-            await api.owner.execute(f"DROP TRIGGER killing ON {step.rpartition(' ')[2]}")
+            await api.owner.execute(f"DROP TRIGGER killing ON public.{step.rpartition(' ')[2]}")
 
             assert (killed.status, step) == (503, step)
             assert (set((await outcome(api)).values()), step) == ({0}, step)
@@ -279,10 +266,8 @@ async def test_a_kill_between_any_two_steps_leaves_nothing_and_the_retry_everyth
         }  # fmt: skip
 
 
-async def test_a_submission_is_never_changed_not_even_by_the_owner_s1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_a_submission_is_never_changed_not_even_by_the_owner_s1(core: Core) -> None:
+    async with core.school() as api:
         made = await make_exam(api)
         attempt_id = await start(api, made)
         await submit(api, attempt_id)
@@ -294,17 +279,15 @@ async def test_a_submission_is_never_changed_not_even_by_the_owner_s1(
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await api.owner.execute(statement)
-        core = await asyncpg.connect(database_as("veritas_core"))
+        core = await asyncpg.connect(core.database_as("veritas_core"))
         for statement in ("DELETE FROM submissions", "DELETE FROM submission_scores", "SELECT FROM outbox"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await core.execute(statement)
         await core.close()
 
 
-async def test_the_dashboard_shows_a_candidates_own_history_in_pages_d1(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with core_api(database, database_as) as api:
+async def test_the_dashboard_shows_a_candidates_own_history_in_pages_d1(core: Core) -> None:
+    async with core.school() as api:
         for n in range(3):
             made = await make_exam(api, *AUTOMATIC, title=f"Exam {n}")
             attempt_id = await start(api, made)
@@ -316,7 +299,7 @@ async def test_the_dashboard_shows_a_candidates_own_history_in_pages_d1(
         rest = (await api.get(f"/api/student/dashboard?cursor={first['next_cursor']}", "student")).body
         other = (await api.get("/api/student/dashboard", "other_student")).body
 
-        assert first["profile"]["email"] == "student@here.example"
+        assert first["profile"]["email"] == api.people["student"].email
         assert first["totals"] == {
             "attempts": 3, "running": 1, "completed": 2, "passed": 2, "average_percentage": 100.0,
         }  # fmt: skip
