@@ -30,8 +30,8 @@ from core_api.passwords import PasswordChecker
 from core_api.revoking import telling
 from core_api.throttle import LIMITS, limits_of
 from core_api.views import keep_views
+from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
-from kernel.runtime import open_pool
 from kernel.settings import Settings
 from kernel.tokens import Keyring
 from kernel.web import SETTINGS, ReadyCheck, Route, add_health, mount, new_app

@@ -20,8 +20,9 @@ from aiohttp import web
 
 from core_api.actors import Actor
 from kernel.access import Scope
-from kernel.errors import InvalidInputError, UnavailableError
+from kernel.errors import InvalidInputError
 from kernel.events import Role
+from kernel.postgres import ACQUIRE_S, AWAY, nothing_done, unknown
 from sql import named
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
@@ -33,21 +34,7 @@ ASKING: Final = named("asking")
 POOL: "Final[web.AppKey[Pool]]" = web.AppKey("pool", asyncpg.Pool)
 # Turns an inclusive bound into a half-open one: PostgreSQL's timestamps are whole microseconds.
 TICK: Final = timedelta(microseconds=1)
-ACQUIRE_S: Final = 5.0
 READY_S: Final = 2.0
-RETRY_AFTER_S: Final = 2
-# PostgreSQL is away, full, or took longer than the role may; anything else is a fault of ours and stays a
-# 500.
-AWAY: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that was cut in the middle of a message
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.LockNotAvailableError,
-)
 
 
 class View(StrEnum):
@@ -114,11 +101,14 @@ async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
     Lend a connection that sees nothing yet.
 
     Raises:
-        UnavailableError: none was free in time, or PostgreSQL went away or cancelled the statement meanwhile.
+        UnavailableError: none was free in time, or PostgreSQL went away or cancelled what was under way; an
+            OutcomeUnknownError where that may have been done (`kernel.web` knows that a GET does nothing).
         InvalidInputError: a text holds what PostgreSQL cannot store (a NUL, half of a surrogate pair).
     """
+    borrowed = False
     try:
         async with pool.acquire(timeout=ACQUIRE_S) as conn:
+            borrowed = True
             yield conn
     except (
         asyncpg.CharacterNotInRepertoireError,
@@ -130,9 +120,7 @@ async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
             errors=[{"path": "body", "message": "NUL or surrogate"}],
         ) from error
     except AWAY as error:
-        raise UnavailableError(
-            "The database does not answer in time.", retry_after_s=RETRY_AFTER_S
-        ) from error
+        raise (unknown() if borrowed else nothing_done()) from error
 
 
 async def ping(pool: Pool) -> str | None:

@@ -17,8 +17,8 @@ from ingest.routes import LOAD, TIER, Tier
 from ingest.sessions import Sessions
 from kernel.errors import UnavailableError
 from kernel.meter import Meter
+from kernel.postgres import open_pool
 from kernel.revocation import REVOCATIONS, attach_revocations
-from kernel.runtime import open_pool
 from kernel.tokens import Keyring
 from kernel.web import SETTINGS
 

@@ -140,7 +140,7 @@ class Appender:
             body: the request's bytes.
 
         Raises:
-            DomainError: refused; nothing was written. UnavailableError alone may mean "unknown".
+            DomainError: refused; nothing was written. OutcomeUnknownError: the reply was lost.
         """
         if self._inflight >= self._settings.inflight_appends_max:
             raise OverloadedError("Too many appends are under way; nothing was stored.", retry_after_s=1)

@@ -15,6 +15,7 @@ import structlog
 
 from ingest.stream import Incarnation
 from kernel.errors import UnavailableError
+from kernel.postgres import AWAY
 from sql import named
 
 log = structlog.get_logger(__name__)
@@ -81,7 +82,7 @@ class Epochs:
             try:
                 await self.refresh()
                 wait_s = REFRESH_S if len(self._open) == self._shards else REFRESH_CLOSED_S
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except AWAY as error:
                 # PostgreSQL away: what is open stays open, for it is Redis that makes an append durable.
                 log.warning("epochs_not_refreshed", error=repr(error))
                 wait_s = 1.0

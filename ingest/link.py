@@ -18,7 +18,7 @@ import hiredis
 import structlog
 
 from ingest.stream import Incarnation, incarnation, parse_info
-from kernel.errors import UnavailableError
+from kernel.errors import OutcomeUnknownError, UnavailableError
 
 log = structlog.get_logger(__name__)
 RECONNECT_S: Final = 0.1
@@ -55,7 +55,10 @@ class _Connection(asyncio.Protocol):
         for future in self.pending:
             if not future.done():
                 future.set_exception(
-                    UnavailableError("The connection to the stream was lost.", retry_after_s=1)
+                    OutcomeUnknownError(
+                        "The connection to the stream was lost; the same request again tells what is stored.",
+                        retry_after_s=1,
+                    )
                 )
         self.pending.clear()
         self._on_lost(self)
@@ -76,7 +79,7 @@ class _Connection(asyncio.Protocol):
     def call(self, packed: bytes) -> "asyncio.Future[Any]":
         """Write one command, together with whatever else this turn of the loop writes."""
         if self._transport is None:
-            raise UnavailableError("The stream cannot be reached.", retry_after_s=1)
+            raise UnavailableError("The stream cannot be reached; nothing was stored.", retry_after_s=1)
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.pending:
             self.busy_since = self._loop.time()
@@ -142,8 +145,8 @@ class RedisLink:
         Send one command over the least busy connection to the incarnation it is meant for (None: any).
 
         Raises:
-            UnavailableError: there is no such connection, or it breaks before the reply: the outcome is
-            unknown then.
+            UnavailableError: there is no such connection; nothing was sent.
+            OutcomeUnknownError: it breaks before the reply.
         """
         best: _Connection | None = None
         for connection in self._ready:
@@ -152,7 +155,9 @@ class RedisLink:
             if best is None or len(connection.pending) < len(best.pending):
                 best = connection
         if best is None:
-            raise UnavailableError("The stream is not open at the moment.", retry_after_s=1)
+            raise UnavailableError(
+                "The stream is not open at the moment; nothing was stored.", retry_after_s=1
+            )
         return best.call(_pack(*command))
 
     def _spawn(self, body: Coroutine[Any, Any, None]) -> None:

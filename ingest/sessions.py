@@ -18,7 +18,8 @@ from ingest.contents import Content, content_of_letter, microseconds
 from ingest.epochs import Epochs
 from ingest.link import RedisLink
 from ingest.stream import function, session_key, shard_key, shard_of
-from kernel.errors import NotFoundError, UnavailableError
+from kernel.errors import NotFoundError
+from kernel.postgres import ACQUIRE_S, AWAY, nothing_done
 from sql import named
 
 log = structlog.get_logger(__name__)
@@ -173,15 +174,18 @@ class Sessions:
         The work is in proportion to the ranges, not to the session.
         """
         lows, highs = [low for low, _ in ranges], [high for _, high in ranges]
-        try:
-            rows = await self._pool.fetch(named("ingest")["locate_events"], session_id, client, lows, highs)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise UnavailableError("The database cannot be reached.", retry_after_s=1) from error
+        rows = await self._rows("locate_events", session_id, client, lows, highs)
         return {row["client_seq"]: _placed(row) for row in rows}
 
     async def _read(self, statement: str, *arguments: object) -> asyncpg.Record | None:
+        rows = await self._rows(statement, *arguments)
+        return rows[0] if rows else None
+
+    async def _rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        """Return a statement's rows; raises UnavailableError: each of them may be run again at any time."""
         try:
-            return await self._pool.fetchrow(named("ingest")[statement], *arguments)
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.warning("session_not_read", error=repr(error))
-            raise UnavailableError("The database cannot be reached.", retry_after_s=2) from error
+            async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
+                return await conn.fetch(named("ingest")[statement], *arguments)
+        except AWAY as error:
+            log.warning("session_not_read", error=type(error).__name__)
+            raise nothing_done() from error

@@ -164,7 +164,7 @@ class RateLimitedError(DomainError):
 
 
 class OverloadedError(DomainError):
-    """The system sheds load, or is not ready; nothing was stored."""
+    """The system sheds load; nothing was done, and the same request may be sent again."""
 
     status = 503
     code = "overloaded"
@@ -172,6 +172,17 @@ class OverloadedError(DomainError):
 
 
 class UnavailableError(OverloadedError):
-    """A part the promise rests on (Redis, PostgreSQL, an open epoch) is away; nothing was acknowledged."""
+    """A part that the promise rests on is away; nothing was done, and the same request may be sent again."""
 
     code = "unavailable"
+
+
+class OutcomeUnknownError(UnavailableError):
+    """
+    A part went away while it was at work: what was asked for is done, or it is not.
+
+    The same request, with the same clientSequence or Idempotency-Key where it has one, tells which.
+    """
+
+    code = "outcome_unknown"
+    title = "The outcome is not known"

@@ -1,5 +1,5 @@
 """
-What a running process needs: structured logs, the one list of metrics, a PostgreSQL pool, an orderly end.
+What a running process needs: structured logs, the one list of metrics, an orderly end.
 """
 
 import asyncio
@@ -11,16 +11,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import asyncpg
 import orjson
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from kernel.settings import Settings
-from kernel.values import too_deep
-
 GC_ALLOCATIONS: Final = 50_000
-REPLY_DEPTH_MAX: Final = 200  # of stored JSON within a reply; orjson writes 254 levels in all
 _M_ARENA_MAX: Final = -8  # <malloc.h>
 
 # -- metrics: the one list, with meaning and unit ------------------------------------------------------------
@@ -118,45 +113,6 @@ def configure_logging(process: str, level: str = "info") -> None:
 
 def _dumps(value: object, **_: object) -> bytes:
     return orjson.dumps(value, default=str)
-
-
-async def _setup_connection(conn: "asyncpg.Connection[asyncpg.Record]") -> None:
-    for kind, decoder in (("json", str.encode), ("jsonb", _decode_json)):
-        await conn.set_type_codec(kind, encoder=_encode_json, decoder=decoder, schema="pg_catalog")
-
-
-def _decode_json(text: str) -> object:
-    """
-    Return what stored JSON says; as its text what cannot be read, or could not be written into a reply.
-
-    Nothing that passed the judge of values is such; what an older release let in, or a hand, must not fail
-    the page that it stands on.
-    """
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:  # numbers beyond a double, more than 1,024 levels
-        return text
-    return text if too_deep(text, REPLY_DEPTH_MAX) else value
-
-
-def _encode_json(value: object) -> str:
-    return orjson.dumps(value).decode()
-
-
-async def open_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool[asyncpg.Record]":
-    """
-    Open a PostgreSQL pool (`database_url` by default).
-
-    `jsonb` comes as Python values. What a statement selects as `json` comes as bytes, which `send_json` puts
-    into a reply as they stand: so every reader shows what people have stored, number for number.
-    """
-    return await asyncpg.create_pool(
-        url or settings.database_url,
-        min_size=0,  # a database that is away at start-up is found out by readiness, not by an exit
-        max_size=settings.pool_connections_max,
-        init=_setup_connection,
-        command_timeout=15,
-    )
 
 
 def share_one_heap() -> None:

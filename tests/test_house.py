@@ -136,6 +136,43 @@ def test_every_error_has_its_own_code_and_a_status_of_its_kind() -> None:
     assert all(400 <= kind.status <= 599 for kind in kinds)
 
 
+# What a client may read from the code of a 503, whatever was refused.
+NOTHING_DONE, UNKNOWN = {"overloaded", "unavailable"}, {"outcome_unknown"}
+
+
+def test_every_503_says_whether_nothing_was_done_or_the_outcome_is_unknown() -> None:
+    """Raised by class: no number 503 stands anywhere else, but where readiness is told."""
+
+    def below(kind: type[errors.DomainError]) -> set[type[errors.DomainError]]:
+        return {kind} | {deeper for sub in kind.__subclasses__() for deeper in below(sub)}
+
+    away = [kind for kind in below(errors.DomainError) if kind.status == 503]
+    written = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.parts[len(ROOT.parts)] in {"kernel", "ingest", "core_api", "pipeline"}
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value == 503
+    }
+
+    assert {kind.code for kind in away} == NOTHING_DONE | UNKNOWN
+    assert written == {"kernel/errors.py", "kernel/web.py"}
+
+
+def test_only_one_place_says_what_it_means_that_postgresql_is_away() -> None:
+    """Nobody who serves requests catches an error of the driver that only says "away"."""
+    vague = {"InterfaceError", "InternalClientError", "PostgresConnectionError", "OperatorInterventionError"}
+    found = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.parts[len(ROOT.parts)] in {"kernel", "ingest", "core_api"}
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in vague
+    }
+
+    assert found == {"kernel/postgres.py"}
+
+
 def test_every_route_is_in_the_openapi_document() -> None:
     served = [*routes(), *ROUTES]
     paths = document(served, title="Veritas", version="1")["paths"]

@@ -29,7 +29,7 @@ from deploy.local.postgres import start_postgres
 from kernel.access import Scope
 from kernel.checkpoints import Keys, new_key_pem, open_head
 from kernel.events import Role
-from kernel.runtime import open_pool
+from kernel.postgres import open_pool
 from kernel.settings import Settings, load
 from pipeline.extract import connect
 from pipeline.sealer import Sealer, new_sealer, take_up, turn

@@ -30,7 +30,7 @@ from deploy.local.roles import give_passwords
 from deploy.local.server import Server, is_free
 from kernel.access import Action
 from kernel.events import EventType, Mode, Role
-from kernel.runtime import open_pool
+from kernel.postgres import open_pool
 from kernel.settings import load
 from kernel.tokens import Keyring, new_claims
 from loadtests.client import Client, Pace, Seat

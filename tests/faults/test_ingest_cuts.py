@@ -85,7 +85,7 @@ async def test_a_cut_between_the_tier_and_redis_is_answered_503_and_the_retry_fi
             finally:
                 api.at.url = direct
 
-    assert (cut.status, cut.body["code"]) == (503, "unavailable")
+    assert (cut.status, cut.body["code"]) == (503, "outcome_unknown")
     assert int(cut.headers["Retry-After"]) >= 1
     assert (retry.ack["sequenceFrom"], retry.ack["sequenceThrough"], retry.ack["duplicate"]) == (2, 3, True)
     assert [row["client_seq"] for row in await api.stored(seat, 3)] == [None, 1, 2]
@@ -243,4 +243,4 @@ async def test_a_connection_of_the_tier_that_hangs_is_given_up(api: Api) -> None
         finally:
             api.at.url = direct
 
-    assert (answer.status, answer.body["code"]) == (503, "unavailable")
+    assert (answer.status, answer.body["code"]) == (503, "outcome_unknown")

@@ -15,7 +15,7 @@ from core_api.actors import Actor
 from core_api.database import Pool
 from kernel.access import Scope
 from kernel.events import EventType, Role
-from kernel.runtime import open_pool
+from kernel.postgres import open_pool
 from kernel.settings import load
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import DatabaseAs, core_api, login, put, store_events

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from core_api import expiry
 from core_api.expiry import Swept
-from kernel.runtime import open_pool
+from kernel.postgres import open_pool
 from kernel.settings import load
 from tests.integration.authoring_kit import (
     answer,

@@ -23,7 +23,7 @@ from kernel.checkpoints import open_head, verifier_keys
 from kernel.errors import OverloadedError
 from kernel.events import Role
 from kernel.merkle import leaf_hash, verify_consistency, verify_inclusion
-from kernel.runtime import open_pool
+from kernel.postgres import open_pool
 from kernel.settings import load
 from tests.integration.core_kit import Api, DatabaseAs, core_api
 from tests.integration.ledger_kit import Log, entry, make_log
