@@ -29,7 +29,8 @@ from core_api.wire import (
     uuid_in_path,
 )
 from kernel.access import Action
-from kernel.web import SETTINGS, Route, decode_query, read_body, send_json
+from kernel.bodies import read_body
+from kernel.web import SETTINGS, Route, decode_query, send_json
 
 
 async def available(request: web.Request) -> web.Response:

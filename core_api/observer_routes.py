@@ -14,7 +14,8 @@ from core_api.database import POOL, connection
 from core_api.views import VIEWS
 from core_api.wire import decode_body, uuid_in_path
 from kernel.access import Action
-from kernel.web import SETTINGS, Route, read_body, send_json
+from kernel.bodies import read_body
+from kernel.web import SETTINGS, Route, send_json
 
 _OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
 

@@ -13,12 +13,13 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
+from kernel.bodies import read_body
 from kernel.errors import InvalidInputError, MalformedError, NotFoundError
 from kernel.events import SESSION_ID_MAX
 from kernel.networks import Address, client_address
 from kernel.runtime import FORWARDED_UNBELIEVED
 from kernel.values import DEPTH_MAX, holds_nul, path_of_nul, wrong_document
-from kernel.web import SETTINGS, TRUSTED_PROXIES, decode, read_body
+from kernel.web import SETTINGS, TRUSTED_PROXIES, decode
 
 T = TypeVar("T")
 

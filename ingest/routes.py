@@ -20,6 +20,7 @@ from ingest.reading import read_bulk, read_each, refuse_large_events
 from ingest.sessions import Sessions
 from ingest.stream import client_key, shard_of
 from kernel.access import Action, scope_of
+from kernel.bodies import read_body
 from kernel.errors import (
     DomainError,
     InvalidInputError,
@@ -33,7 +34,7 @@ from kernel.meter import Meter
 from kernel.revocation import Revocations
 from kernel.runtime import EVENTS_REFUSED
 from kernel.tokens import Audience, Claims, Keyring
-from kernel.web import SETTINGS, Route, decode, decode_query, read_body
+from kernel.web import SETTINGS, Route, decode, decode_query
 
 TOKENS_REMEMBERED_MAX: Final = 100_000
 KEY_LENGTH_MAX: Final = 200

@@ -152,6 +152,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     # -- limits of ingest (spec.md I-4)
     body_bytes_max: Annotated[int, _about("Request body on the wire.", ge=1024)] = 1 << 20
     decoded_bytes_max: Annotated[int, _about("Request body after decompression.", ge=1024)] = 4 << 20
+    public_body_bytes_max: Annotated[
+        int, _about("Request body, plain, of whoever has not said yet who they are.", ge=1024)
+    ] = 16 << 10
     batch_events_max: Annotated[int, _about("Events in one request.", ge=1, le=10_000)] = 500
     event_bytes_max: Annotated[int, _about("One event, as JSON.", ge=256)] = 64 << 10
     metadata_bytes_max: Annotated[int, _about("One event's metadata.", ge=64)] = 16 << 10

@@ -9,7 +9,6 @@ an error reply. Compressed bodies are decompressed here, within a bound, so the 
 import asyncio
 import os
 import re
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from time import perf_counter
@@ -20,18 +19,18 @@ import orjson
 import structlog
 import uuid_utils
 from aiohttp import web
-from backports import zstd
 
 from kernel.access import Action
+from kernel.bodies import public
 from kernel.errors import (
     DomainError,
     InvalidInputError,
     MalformedError,
     MethodNotAllowedError,
     NotFoundError,
-    ReadTimeoutError,
+    OutcomeUnknownError,
     TooLargeError,
-    UnsupportedMediaError,
+    UnavailableError,
 )
 from kernel.networks import Networks, networks_of
 from kernel.runtime import HTTP_REQUESTS, HTTP_SECONDS
@@ -49,7 +48,7 @@ TRUSTED_PROXIES: "Final[web.AppKey[Networks]]" = web.AppKey("trusted_proxies", t
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 API_PREFIX: Final = "/api"
 _REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_JSON_TYPES: Final = frozenset({"application/json", "application/octet-stream", "text/plain"})
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,9 +77,10 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 def mount(app: web.Application, routes: Iterable[Route]) -> None:
     """Add the routes to the application, under /api and, where asked, bare."""
     for route in routes:
-        app.router.add_route(route.method, API_PREFIX + route.path, route.handler)
+        handler = public(route.handler) if route.action is None else route.handler
+        app.router.add_route(route.method, API_PREFIX + route.path, handler)
         if route.also_bare:
-            app.router.add_route(route.method, route.path, route.handler)
+            app.router.add_route(route.method, route.path, handler)
 
 
 def send_json(
@@ -138,7 +138,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     request.app[SPOKEN].add(request.protocol)
     try:
         response = await handler(request)
-    except DomainError as error:
+    except DomainError as raised:
+        error = _certain(raised, request.method)
         response = problem(error, request_id)
         if error.status >= 500:
             log.warning(
@@ -147,7 +148,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
                 code=error.code,
                 detail=error.detail,
                 # its name alone: a message may quote what a person sent
-                cause=type(error.__cause__).__name__ if error.__cause__ else None,
+                cause=type(raised.__cause__).__name__ if raised.__cause__ else None,
             )
     except web.HTTPException as error:
         response = problem(_from_aiohttp(error), request_id) if error.status >= 400 else error
@@ -167,6 +168,13 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
+def _certain(error: DomainError, method: str) -> DomainError:
+    """Return the error; where its outcome is unknown and nothing can have been done, the one that says so."""
+    if isinstance(error, OutcomeUnknownError) and method in _SAFE:
+        return UnavailableError("What is asked for is away at the moment.", retry_after_s=error.retry_after_s)
+    return error
+
+
 _requests: Final = cache(HTTP_REQUESTS.labels)  # the look-up itself takes longer than the count
 _seconds: Final = cache(HTTP_SECONDS.labels)
 
@@ -181,83 +189,6 @@ def _from_aiohttp(error: web.HTTPException) -> DomainError:
             return TooLargeError("The request body is too large.")
         case _:
             return MalformedError(error.reason or "The request cannot be read.")
-
-
-async def read_body(request: web.Request, settings: Settings) -> bytes:
-    """
-    Return the whole body, decompressed.
-
-    Raises:
-        TooLargeError: over `body_bytes_max` on the wire or `decoded_bytes_max` decompressed.
-        ReadTimeoutError: it did not arrive within `read_deadline_s`.
-        UnsupportedMediaError: a content type that is not JSON, or an unknown encoding.
-        MalformedError: the compression is broken.
-    """
-    if request.content_type not in _JSON_TYPES:
-        message = f"Content-Type {request.content_type} is not read here; send application/json."
-        raise UnsupportedMediaError(message)
-    if (request.content_length or 0) > settings.body_bytes_max:
-        raise _too_large("on the wire", settings.body_bytes_max)
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in _DECOMPRESSORS:
-        message = f"Content-Encoding {encoding} is not read here; send gzip, zstd or none."
-        raise UnsupportedMediaError(message)
-    try:
-        # Bounded by client_max_size, which `new_app` sets. A body that is here needs no timer.
-        if request.content.is_eof():
-            body = await request.read()
-        else:
-            async with asyncio.timeout(settings.read_deadline_s):
-                body = await request.read()
-    except TimeoutError as error:
-        message = f"The body did not arrive within {settings.read_deadline_s:g} s."
-        raise ReadTimeoutError(message) from error
-    return _DECOMPRESSORS[encoding](body, settings.decoded_bytes_max)
-
-
-def _too_large(where: str, limit: int) -> TooLargeError:
-    return TooLargeError(f"The body is over {limit} bytes {where}.")
-
-
-def _identity(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise _too_large("decoded", limit)
-    return body
-
-
-def _gunzip(body: bytes, limit: int) -> bytes:
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        decoded = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise MalformedError("The body is not valid gzip.") from error
-    if len(decoded) > limit:
-        raise _too_large("decoded", limit)
-    if not stream.eof or stream.unused_data:
-        raise MalformedError("The gzip body is cut short, or more follows it.")
-    return decoded
-
-
-def _unzstd(body: bytes, limit: int) -> bytes:
-    # The window is bounded as well: a frame may ask for gigabytes of it.
-    stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
-    try:
-        decoded = stream.decompress(body, limit + 1)
-    except zstd.ZstdError as error:
-        raise MalformedError("The body is not valid zstd.") from error
-    if len(decoded) > limit:
-        raise _too_large("decoded", limit)
-    if not stream.eof or stream.unused_data:
-        raise MalformedError("The zstd body is cut short, or more follows it.")
-    return decoded
-
-
-_DECOMPRESSORS: Final[dict[str, Callable[[bytes, int], bytes]]] = {
-    "identity": _identity,
-    "": _identity,
-    "gzip": _gunzip,
-    "zstd": _unzstd,
-}
 
 
 def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:

@@ -1,0 +1,116 @@
+"""
+Bodies of requests: bounded on the wire and decoded, and in the time that they may take.
+
+Whoever is known may send compressed bodies. Public routes take small, plain ones: a few hundred bytes that
+unpack to megabytes would cost everybody's time before anybody has said who they are.
+"""
+
+import asyncio
+import zlib
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Final
+
+from aiohttp import web
+from backports import zstd
+
+from kernel.errors import MalformedError, ReadTimeoutError, TooLargeError, UnsupportedMediaError
+from kernel.settings import Settings
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_JSON_TYPES: Final = frozenset({"application/json", "application/octet-stream", "text/plain"})
+_PUBLIC: Final = web.RequestKey("public", bool)
+
+
+def public(handler: Handler) -> Handler:
+    """Return the handler of a route that needs no token: `read_body` holds its bodies to less."""
+
+    @wraps(handler)
+    async def marked(request: web.Request) -> web.StreamResponse:
+        request[_PUBLIC] = True
+        return await handler(request)
+
+    return marked
+
+
+async def read_body(request: web.Request, settings: Settings) -> bytes:
+    """
+    Return the whole body, decompressed.
+
+    Raises:
+        TooLargeError: over `body_bytes_max` on the wire or `decoded_bytes_max` decompressed, or over
+            `public_body_bytes_max` on a public route.
+        ReadTimeoutError: it did not arrive within `read_deadline_s`.
+        UnsupportedMediaError: a content type that is not JSON, or an unknown encoding.
+        MalformedError: the compression is broken.
+    """
+    if request.content_type not in _JSON_TYPES:
+        message = f"Content-Type {request.content_type} is not read here; send application/json."
+        raise UnsupportedMediaError(message)
+    is_public = request.get(_PUBLIC, False)
+    most = settings.public_body_bytes_max if is_public else settings.body_bytes_max
+    if (request.content_length or 0) > most:
+        raise _too_large("on the wire", most)
+    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in _DECOMPRESSORS:
+        message = f"Content-Encoding {encoding} is not read here; send gzip, zstd or none."
+        raise UnsupportedMediaError(message)
+    if is_public and _DECOMPRESSORS[encoding] is not _identity:
+        raise UnsupportedMediaError("This route reads plain bodies only; send no Content-Encoding.")
+    try:
+        # Bounded by client_max_size, which `new_app` sets. A body that is here needs no timer.
+        if request.content.is_eof():
+            body = await request.read()
+        else:
+            async with asyncio.timeout(settings.read_deadline_s):
+                body = await request.read()
+    except TimeoutError as error:
+        message = f"The body did not arrive within {settings.read_deadline_s:g} s."
+        raise ReadTimeoutError(message) from error
+    return _DECOMPRESSORS[encoding](body, most if is_public else settings.decoded_bytes_max)
+
+
+def _too_large(where: str, limit: int) -> TooLargeError:
+    return TooLargeError(f"The body is over {limit} bytes {where}.")
+
+
+def _identity(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise _too_large("decoded", limit)
+    return body
+
+
+def _gunzip(body: bytes, limit: int) -> bytes:
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        decoded = stream.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise MalformedError("The body is not valid gzip.") from error
+    if len(decoded) > limit:
+        raise _too_large("decoded", limit)
+    if not stream.eof or stream.unused_data:
+        raise MalformedError("The gzip body is cut short, or more follows it.")
+    return decoded
+
+
+def _unzstd(body: bytes, limit: int) -> bytes:
+    # The window is bounded as well: a frame may ask for gigabytes of it.
+    stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
+    try:
+        decoded = stream.decompress(body, limit + 1)
+    except zstd.ZstdError as error:
+        raise MalformedError("The body is not valid zstd.") from error
+    if len(decoded) > limit:
+        raise _too_large("decoded", limit)
+    if not stream.eof or stream.unused_data:
+        raise MalformedError("The zstd body is cut short, or more follows it.")
+    return decoded
+
+
+_DECOMPRESSORS: Final[dict[str, Callable[[bytes, int], bytes]]] = {
+    "identity": _identity,
+    "": _identity,
+    "gzip": _gunzip,
+    "zstd": _unzstd,
+}
