@@ -40,6 +40,7 @@ BUCKETS_MAX: Final = 1000
 BUCKETS_AIM: Final = 120
 WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 GAPS_MAX: Final = 200
+CLOCK_STEPS_MAX: Final = 200
 EVENT_ID_MAX: Final = 2**53 - 1
 
 
@@ -104,7 +105,12 @@ class Bucket(Counts, frozen=True, kw_only=True):
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
-    """A silence of more than 45 s, from the last heartbeat before it; `ended_at` is null while it lasts."""
+    """
+    A silence of more than 45 s, from the last heartbeat before it; `ended_at` is null while it lasts.
+
+    As it is judged now: of `missed` heartbeat intervals `covered` hold what the client sent later from its
+    buffer. More may come, and change the classification.
+    """
 
     session_id: int
     started_at: datetime
@@ -112,6 +118,16 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float | None
     classification: str | None
     missed: int | None
+    covered: int | None
+
+
+class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The candidate's clock was moved; skews are client minus server, in milliseconds."""
+
+    session_id: int
+    at: datetime
+    old_skew_ms: float
+    new_skew_ms: float
 
 
 class MonitoringEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +165,7 @@ class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
     bucket_s: int
     timeline: list[Bucket] | None
     heartbeat_gaps: list[Gap]
+    clock_steps: list[ClockStep]
     events: list[MonitoringEvent]
     next_cursor: int | None
 
@@ -183,6 +200,7 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, query: Monitor
         else:
             projected = await conn.fetchrow(QUERIES["read_projected_counts"], attempt_id)
         gaps = await conn.fetch(QUERIES["list_gaps"], ids, GAPS_MAX)
+        steps = await conn.fetch(QUERIES["list_clock_steps"], ids, CLOCK_STEPS_MAX)
         events = await _next_events(conn, seen, query.cursor, query.limit + 1)
     page = [_event(row) for row in events[: query.limit]]
     return Monitoring(
@@ -192,6 +210,7 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, query: Monitor
         bucket_s=width,
         timeline=None if counts is None else _timeline(counts),
         heartbeat_gaps=[_gap(row) for row in gaps],
+        clock_steps=[_clock_step(row) for row in steps],
         events=page,
         next_cursor=page[-1].id if len(events) > query.limit else None,
     )
@@ -302,6 +321,16 @@ def _gap(row: asyncpg.Record) -> Gap:
         duration_s=None if ended_at is None else (ended_at - row["started_at"]).total_seconds(),
         classification=row["class"],
         missed=row["missed"],
+        covered=row["covered"],
+    )
+
+
+def _clock_step(row: asyncpg.Record) -> ClockStep:
+    return ClockStep(
+        session_id=row["session_id"],
+        at=row["at"],
+        old_skew_ms=-row["old_offset_us"] / 1000,  # stored as server minus client
+        new_skew_ms=-row["new_offset_us"] / 1000,
     )
 
 

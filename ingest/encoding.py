@@ -21,6 +21,7 @@ from ingest.clocks import TOLERANCE_US
 from ingest.stream import HEADER, NO_TIME, OFFSET_UNKNOWN, Batch
 from kernel.events import VIOLATION_SEVERITY_MIN, VIOLATION_TYPES, EventType
 
+LATEST: Final = 2**63 - 1
 CLOCK: Final = struct.Struct("<qq")
 Ints = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
@@ -243,6 +244,7 @@ class Progress(msgspec.Struct, frozen=True):
     last_us: list[int]
     heartbeat_us: list[int | None]
     offset_us: list[int | None]
+    first_heartbeat_us: list[int | None]
 
 
 def progress_of(rows: Rows, refused: list[int]) -> Progress:
@@ -258,6 +260,7 @@ def progress_of(rows: Rows, refused: list[int]) -> Progress:
     types = table.column("event_type").to_numpy()
     beat_us = np.where((types == EventType.Heartbeat) & ~rows.late, at_us, NO_TIME)
     beats = np.maximum.reduceat(beat_us, starts)
+    firsts = np.minimum.reduceat(np.where(beat_us == NO_TIME, LATEST, beat_us), starts)
     offsets = {session: offset for session, _, offset, _ in rows.clocks}  # the latest stands last
     return Progress(
         sessions=session[starts].tolist(),
@@ -268,6 +271,45 @@ def progress_of(rows: Rows, refused: list[int]) -> Progress:
         last_us=at_us[ends].tolist(),
         heartbeat_us=[None if beat == NO_TIME else beat for beat in beats.tolist()],
         offset_us=[offsets.get(one) for one in session[starts].tolist()],
+        first_heartbeat_us=[None if beat == LATEST else beat for beat in firsts.tolist()],
+    )
+
+
+class Marks(msgspec.Struct, frozen=True):
+    """What a batch says of gaps, one place a mark: see the table `gap_marks`."""
+
+    sessions: list[int]
+    kinds: list[str]
+    from_us: list[int]
+    through_us: list[int]
+    from_seqs: list[int | None]
+    through_seqs: list[int | None]
+
+
+def marks_of(rows: Rows, gap_us: int) -> Marks:
+    """Return gaps between two heartbeats of one batch, and which of its rows fill a gap."""
+    session = rows.table.column("session_id").to_numpy()
+    seq = rows.table.column("seq").to_numpy()
+    at_us = rows.table.column("occurred_at").cast(pa.int64()).to_numpy()
+    beats = np.flatnonzero((rows.table.column("event_type").to_numpy() == EventType.Heartbeat) & ~rows.late)
+    earlier, later = beats[:-1], beats[1:]
+    apart = (session[earlier] == session[later]) & (at_us[later] - at_us[earlier] > gap_us)
+    earlier, later = earlier[apart], later[apart]
+    told = rows.table.column("client_at").is_valid().to_numpy(zero_copy_only=False)
+    filled = np.flatnonzero(rows.backfilled & told)
+    places = np.flatnonzero(np.diff(session[filled], prepend=-1))
+    ends = np.append(places[1:], len(filled)) - 1
+    times = rows.table.column("effective_at").cast(pa.int64()).fill_null(0).to_numpy()[filled]
+    none: list[int | None] = [None] * len(earlier)
+    return Marks(
+        sessions=[*session[earlier].tolist(), *session[filled][places].tolist()],
+        kinds=["returned"] * len(earlier) + ["filled"] * len(places),
+        from_us=at_us[earlier].tolist()
+        + (np.minimum.reduceat(times, places).tolist() if len(places) else []),
+        through_us=at_us[later].tolist()
+        + (np.maximum.reduceat(times, places).tolist() if len(places) else []),
+        from_seqs=none + seq[filled][places].tolist(),
+        through_seqs=none + seq[filled][ends].tolist() if len(places) else none,
     )
 
 

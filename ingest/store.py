@@ -6,22 +6,25 @@ exactly-once. Rows that PostgreSQL refuses are found (`ingest/refusals.py`) and 
 with their neighbours' commit, and so do the rows of sessions in quarantine.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 import psycopg
 import structlog
 
-from ingest.encoding import Request, Rows, event_json, progress_of, rows_of
+from ingest.encoding import Request, Rows, event_json, marks_of, progress_of, rows_of
 from ingest.received import Piece, pieces_of, received_of
 from ingest.refusals import REFUSED, Sifted, copy, sift
 from ingest.statements import statement
-from ingest.stream import HEADER
-from kernel.runtime import DEAD_LETTERS, SESSIONS_QUARANTINED
+from ingest.stream import HEADER, OFFSET_UNKNOWN
+from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S
+from kernel.runtime import CLOCK_STEPS, DEAD_LETTERS, SESSIONS_QUARANTINED
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)
+# Heartbeats so far apart may have a gap between them: the sweep's clock may be a little ahead of theirs.
+GAP_S_MIN: Final = HEARTBEAT_MISSED_AFTER_S - HEARTBEAT_INTERVAL_S
 
 
 class FencedError(Exception):
@@ -99,11 +102,14 @@ def _transact(conn: psycopg.Connection[Any], batch: Batch, settings: Settings, *
             else:
                 sifted = sift(conn, cursor, rows.table, quarantined, settings)
                 _set_aside(cursor, batch, sifted, settings)
-            _advance(cursor, rows, [letter.index for letter in sifted.letters])
+            _advance(cursor, rows, [letter.index for letter in sifted.letters], settings.backfill_grace_s)
         if batch.pieces:
             _receive(cursor, batch.pieces)
         if chunk.finals:
-            cursor.execute(statement("finish_sessions"), tuple(map(list, zip(*chunk.finals, strict=True))))
+            sessions, finals = map(list, zip(*chunk.finals, strict=True))
+            cursor.execute(
+                statement("finish_sessions"), (sessions, finals, GAP_S_MIN, settings.backfill_grace_s)
+            )
     for letter in sifted.letters:
         DEAD_LETTERS.labels(shard, letter.sqlstate).inc()
     for session, letter in sifted.quarantined.items():
@@ -144,7 +150,7 @@ def _set_aside(cursor: psycopg.RawCursor[Any], batch: Batch, sifted: Sifted, set
         )
 
 
-def _advance(cursor: psycopg.RawCursor[Any], rows: Rows, refused: list[int]) -> None:
+def _advance(cursor: psycopg.RawCursor[Any], rows: Rows, refused: list[int], grace_s: float) -> None:
     progress = progress_of(rows, refused)
     cursor.execute(
         statement("advance_sessions"),
@@ -157,8 +163,20 @@ def _advance(cursor: psycopg.RawCursor[Any], rows: Rows, refused: list[int]) -> 
             progress.last_us,
             progress.heartbeat_us,
             progress.offset_us,
+            progress.first_heartbeat_us,
+            GAP_S_MIN,
+            grace_s,
         ),
     )
+    marks = marks_of(rows, GAP_S_MIN * 1_000_000)
+    if marks.sessions:
+        cursor.execute(statement("mark_gaps"), (*msgspec.structs.astuple(marks), grace_s))
+    steps = [
+        (session, at, before, now) for session, at, now, before in rows.clocks if before != OFFSET_UNKNOWN
+    ]
+    if steps:
+        cursor.execute(statement("insert_clock_steps"), tuple(map(list, zip(*steps, strict=True))))
+        CLOCK_STEPS.inc(len(steps))
 
 
 def _receive(cursor: psycopg.RawCursor[Any], pieces: list[Piece]) -> None:

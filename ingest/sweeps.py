@@ -33,12 +33,18 @@ from ingest.stream import (
     shard_of,
     stream_key,
 )
-from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S, EventType, Severity
+from kernel.events import (
+    HEARTBEAT_INTERVAL_S,
+    HEARTBEAT_MISSED_AFTER_S,
+    EventType,
+    Severity,
+)
 from kernel.runtime import HEARTBEATS_MISSED, SYSTEM_APPENDS_REUSED
 from kernel.settings import Settings
 from sql import named
 
 log = structlog.get_logger(__name__)
+GAPS: Final = named("gaps")
 SWEEP_ROWS_MAX: Final = 500
 KEY_WINDOW_S: Final = 86_400
 NAMES_MAX: Final = 128  # events of our own that a session remembers
@@ -58,33 +64,84 @@ class Sweeper:
         """
         Write the end entry of every session that has ended in PostgreSQL; return how many were looked at.
         """
-        rows = self._rows("list_closing", self._settings.shards, list(epochs), SWEEP_ROWS_MAX)
+        with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
+            arguments = (self._settings.shards, list(epochs), SWEEP_ROWS_MAX)
+            rows = cursor.execute(statement("list_closing"), arguments).fetchall()
         for row in rows:
             self._finish(row["id"], epochs)
         return len(rows)
 
     def note_silence(self, epochs: dict[int, int], now: datetime) -> None:
-        """Record gaps in the heartbeats of active sessions, at their start and at their end."""
+        """
+        Record gaps in the heartbeats of active sessions at their start, and judge those that have ended, or
+        were filled since.
+        """
         shards, owned = self._settings.shards, list(epochs)
         for row in self._rows("list_silent", shards, owned, now, HEARTBEAT_MISSED_AFTER_S, SWEEP_ROWS_MAX):
-            since: datetime = row["silent_since"]
-            missed_at = since + timedelta(seconds=HEARTBEAT_MISSED_AFTER_S)
-            if self._append(row, since, EventType.NetworkDisconnected, Severity.High, missed_at, epochs):
-                self._execute("open_gap", row["id"], since)
-                HEARTBEATS_MISSED.inc()
-        settled = now - timedelta(seconds=self._settings.backfill_grace_s)
-        for row in self._rows("list_ended_gaps", shards, owned, settled, SWEEP_ROWS_MAX):
-            self._close_gap(row, epochs)
+            self._open(row, row["started_at"], epochs, lasts=True)
+        for row in self._rows("list_due", shards, owned, now, SWEEP_ROWS_MAX):
+            self._judge(row, epochs, now)
 
-    def _close_gap(self, row: dict[str, Any], epochs: dict[int, int]) -> None:
-        since, ended = row["started_at"], row["ended_at"]
-        if row["back_at"] is not None and not self._append(
-            row, since, EventType.NetworkReconnected, Severity.Info, row["back_at"], epochs
-        ):
+    def _open(self, row: dict[str, Any], since: datetime, epochs: dict[int, int], *, lasts: bool) -> bool:
+        """Record that a gap began; False: not now, the next sweep will."""
+        missed_at = since + timedelta(seconds=HEARTBEAT_MISSED_AFTER_S)
+        if not self._append(row, since, EventType.NetworkDisconnected, Severity.High, missed_at, epochs):
+            return False
+        self._execute("open_gap", row["session_id"], since, lasts)
+        HEARTBEATS_MISSED.inc()
+        return True
+
+    def _judge(self, row: dict[str, Any], epochs: dict[int, int], now: datetime) -> None:
+        """
+        Judge the gaps of a session that have ended, and once more those that were filled since.
+
+        What was filled before its gap has ended waits for that; a gap waits for what may fill it at once.
+        """
+        session_id = row["session_id"]
+        marks = self._rows("list_marks", session_id, now)
+        over = [mark for mark in marks if mark["kind"] != "filled"]
+        fills = [mark for mark in marks if mark["kind"] == "filled"]
+        if not all(mark["is_due"] for mark in over):
             return
-        missed = int((ended - since).total_seconds() // HEARTBEAT_INTERVAL_S)
-        kind = "network" if row["is_filled"] else "unexplained"
-        self._execute("close_gap", row["session_id"], since, ended, kind, missed)
+        gaps = set()
+        for mark in over:
+            since, ended = mark["started_at"], mark["ended_at"]
+            if not self._rows("has_gap", session_id, since):
+                if (ended - since).total_seconds() < HEARTBEAT_MISSED_AFTER_S:
+                    continue
+                if not self._open(row, since, epochs, lasts=False):
+                    return
+            if mark["kind"] == "returned" and not self._append(
+                row, since, EventType.NetworkReconnected, Severity.Info, ended, epochs
+            ):
+                return
+            gaps.add((since, ended))
+        if fills:
+            first, last = min(m["started_at"] for m in fills), max(m["ended_at"] for m in fills)
+            filled = self._rows("list_filled", session_id, first, last)
+            gaps |= {(gap["started_at"], gap["ended_at"]) for gap in filled}
+        waiting = [mark["id"] for mark in fills if row["lasts"] and mark["ended_at"] > row["heard_at"]]
+        with self._conn.transaction():
+            for since, ended in sorted(gaps):
+                self._judge_gap(session_id, since, ended, fills)
+            self._execute("park_marks", waiting)
+            self._execute("delete_marks", [mark["id"] for mark in marks if mark["id"] not in waiting])
+
+    def _judge_gap(
+        self, session_id: int, since: datetime, ended: datetime, fills: list[dict[str, Any]]
+    ) -> None:
+        judged = self._rows(
+            "judge_gap",
+            session_id,
+            since,
+            ended,
+            [mark["from_seq"] for mark in fills],
+            [mark["through_seq"] for mark in fills],
+            HEARTBEAT_INTERVAL_S,
+            self._settings.gap_covered_share_min,
+        )
+        for row in judged:
+            self._execute("note_judgement", session_id, since, row["missed"] if row["revision"] == 1 else 0)
 
     def _append(
         self,
@@ -99,7 +156,7 @@ class Sweeper:
         Append one event of our own, once: its name is its type and the gap. False: not now, the next sweep
         will.
         """
-        session_id = row.get("session_id") or row["id"]
+        session_id = row["session_id"]
         shard = shard_of(session_id, self._settings.shards)
         name = f"{event_type.name}:{since.timestamp():.6f}"
         batch = Batch(
@@ -122,7 +179,7 @@ class Sweeper:
             organisation=str(row["organisation_id"]),
             violations=int(severity >= Severity.High),
             heartbeat_us=None,
-            latest_us=None,
+            latest_us=batch.effective_us,
             event_us=0,
             burst_us=UNBOUNDED_US,
             late_window_us=self._settings.late_window_s * 1_000_000,
@@ -178,11 +235,11 @@ class Sweeper:
 
     def _rows(self, name: str, *arguments: object) -> list[dict[str, Any]]:
         with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
-            return cursor.execute(statement(name), arguments).fetchall()
+            return cursor.execute(GAPS[name], arguments).fetchall()
 
     def _execute(self, name: str, *arguments: object) -> None:
         with psycopg.RawCursor(self._conn) as cursor:
-            cursor.execute(statement(name), arguments)
+            cursor.execute(GAPS[name], arguments)
 
 
 def utc_now() -> datetime:

@@ -57,6 +57,7 @@ SHARD_STOPPED = Gauge(
     "veritas_writer_shard_stopped", "1 where a flood of dead letters stopped the shard.", ["shard"]
 )
 HEARTBEATS_MISSED = Counter("veritas_heartbeats_missed_total", "Heartbeat gaps detected.")
+CLOCK_STEPS = Counter("veritas_clock_steps_total", "Steps of candidates' clocks that were confirmed.")
 SYSTEM_APPENDS_REUSED = Counter(
     "veritas_system_appends_reused_total", "Events of our own that found their name taken: never."
 )

@@ -215,8 +215,17 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     heartbeat_sweep_s: Annotated[float, _about("Seconds between sweeps for missed heartbeats.", gt=0)] = 5.0
     backfill_grace_s: Annotated[
         float,
-        _about("How long a client that is back may send what it buffered before its gap is classed.", ge=0),
+        _about("How long a client that is back may send what it buffered before its gap is judged.", ge=0),
     ] = 10.0
+    gap_covered_share_min: Annotated[
+        float,
+        _about(
+            "Share of a gap's heartbeat intervals with back-fill in them that makes it a gap of the network, "
+            "not an unexplained one.",
+            gt=0,
+            le=1,
+        ),
+    ] = 0.5
 
     # -- pipeline
     projection_debounce_ms: Annotated[

@@ -24,9 +24,18 @@ ORDER BY m.sequence_number
 LIMIT $5;
 
 -- name: list_gaps
--- $1 session_ids bigint[], $2 limit. A gap that has ended has two rows; the one that says how it ended is shown.
-SELECT DISTINCT ON (session_id, started_at) session_id, started_at, ended_at, class, missed
+-- $1 session_ids bigint[], $2 limit. Each gap as it is judged now.
+SELECT session_id, started_at, ended_at, class, missed,
+       (SELECT sum(upper(r) - lower(r)) FROM unnest(covered) r)::integer AS covered
 FROM seen_gaps
 WHERE session_id = ANY ($1::bigint[])
-ORDER BY session_id, started_at, state
+ORDER BY session_id, started_at
+LIMIT $2;
+
+-- name: list_clock_steps
+-- $1 session_ids bigint[], $2 limit
+SELECT session_id, at, old_offset_us, new_offset_us
+FROM seen_clock_steps
+WHERE session_id = ANY ($1::bigint[])
+ORDER BY session_id, at
 LIMIT $2;

@@ -26,13 +26,25 @@ COPY events (session_id, seq, occurred_at, effective_at, client_at, client, clie
 FROM STDIN (FORMAT binary);
 
 -- name: advance_sessions
--- $1 sessions, $2 through sequences, $3 events, $4 violations, $5 first us, $6 last us, $7 heartbeat us, $8 offset us:
--- arrays of one place a session. Also leaves a dirty row and one for the archive for each, so that nothing derived can vanish
--- in a crash.
+-- $1 sessions, $2 through sequences, $3 events, $4 violations, $5 first us, $6 last us, $7 heartbeat us, $8 offset us, $9 first
+-- heartbeat us: arrays of one place a session; $10 seconds between heartbeats that may be a gap, $11 seconds until one is
+-- judged. Also leaves a dirty row and one for the archive for each, so that nothing derived can vanish in a crash.
 WITH touched AS (
     SELECT *
-    FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-         AS t (session_id, through_seq, events, violations, first_us, last_us, heartbeat_us, offset_us)
+    FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
+                $9::bigint[])
+         AS t (session_id, through_seq, events, violations, first_us, last_us, heartbeat_us, offset_us, first_heartbeat_us)
+), heard AS (
+    SELECT t.session_id, timestamptz 'epoch' + t.first_heartbeat_us * interval '1 microsecond' AS heard_at,
+           coalesce(p.last_heartbeat_at, (SELECT s.started_at FROM proctor_sessions s WHERE s.id = t.session_id)) AS before
+    FROM touched t
+    LEFT JOIN session_progress p ON p.session_id = t.session_id
+    WHERE t.first_heartbeat_us IS NOT NULL
+), returned AS (
+    INSERT INTO gap_marks (session_id, kind, started_at, ended_at, due_at)
+    SELECT session_id, 'returned', before, heard_at, now() + $11::float8 * interval '1 second'
+    FROM heard
+    WHERE heard_at > before + $10::float8 * interval '1 second'
 ), marked AS (
     INSERT INTO dirty_sessions (session_id) SELECT session_id FROM touched
 ), queued AS (
@@ -84,6 +96,21 @@ FROM given g
 WHERE NOT EXISTS (SELECT FROM longer l WHERE (l.session_id, l.client, l.first) = (g.session_id, g.client, g.first))
 ON CONFLICT DO NOTHING;
 
+-- name: mark_gaps
+-- $1 sessions, $2 kinds, $3 from us, $4 through us, $5 first sequences and $6 last ones or null, $7 seconds until they are due
+INSERT INTO gap_marks (session_id, kind, started_at, ended_at, from_seq, through_seq, due_at)
+SELECT session_id, kind, timestamptz 'epoch' + from_us * interval '1 microsecond',
+       timestamptz 'epoch' + through_us * interval '1 microsecond', from_seq, through_seq, now() + $7::float8 * interval '1 second'
+FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::int[], $6::int[])
+     AS t (session_id, kind, from_us, through_us, from_seq, through_seq);
+
+-- name: insert_clock_steps
+-- $1 sessions, $2 server times us, $3 offsets before us, $4 offsets now us
+INSERT INTO clock_steps (session_id, at, old_offset_us, new_offset_us)
+SELECT session_id, timestamptz 'epoch' + at_us * interval '1 microsecond', old_us, new_us
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS t (session_id, at_us, old_us, new_us)
+ON CONFLICT DO NOTHING;
+
 -- name: insert_dead_letters
 -- $1 sessions, $2 sequences, $3 shard, $4 epoch, $5 counter of the batch, $6 server times, $7 sqlstates, $8 reasons, $9 events
 INSERT INTO dead_letters (session_id, seq, shard, epoch, counter, occurred_at, sqlstate, reason, event)
@@ -103,10 +130,19 @@ SELECT session_id, now() + $2::float8 * interval '1 second', sqlstate, reason
 FROM unnest($1::bigint[], $3::text[], $4::text[]) AS t (session_id, sqlstate, reason);
 
 -- name: finish_sessions
--- $1 sessions, $2 final sequences, from end entries of the stream
-UPDATE proctor_sessions s SET final_seq = t.final_seq
-FROM unnest($1::bigint[], $2::int[]) AS t (session_id, final_seq)
-WHERE s.id = t.session_id AND s.final_seq IS NULL;
+-- $1 sessions, $2 final sequences, from end entries of the stream, $3 seconds without a heartbeat that may be a gap, $4 seconds
+-- until one is judged. A silence ends with its session.
+WITH finished AS (
+    UPDATE proctor_sessions s SET final_seq = t.final_seq
+    FROM unnest($1::bigint[], $2::int[]) AS t (session_id, final_seq)
+    WHERE s.id = t.session_id AND s.final_seq IS NULL
+    RETURNING s.id, s.ended_at, s.started_at
+)
+INSERT INTO gap_marks (session_id, kind, started_at, ended_at, due_at)
+SELECT f.id, 'ended', coalesce(p.last_heartbeat_at, f.started_at), f.ended_at, now() + $4::float8 * interval '1 second'
+FROM finished f
+LEFT JOIN session_progress p ON p.session_id = f.id
+WHERE coalesce(p.last_heartbeat_at, f.started_at) + $3::float8 * interval '1 second' < f.ended_at;
 
 -- name: read_through
 -- $1 sessions. For the check that a reconciled stream continues what is stored.
@@ -141,54 +177,6 @@ INSERT INTO stream_losses (shard, epoch, kind, expected_counter, found_counter) 
 SELECT id FROM proctor_sessions
 WHERE status <> 1 AND final_seq IS NULL AND (id % $1::int) = ANY($2::int[])
 ORDER BY id LIMIT $3;
-
--- name: list_silent
--- $1 shards in all, $2 owned shards, $3 now, $4 seconds of silence, $5 how many. Active sessions without a heartbeat
--- for that long and without an open gap; the silence starts at the last heartbeat, or at the session's start.
-SELECT s.id, s.organisation_id, coalesce(p.last_heartbeat_at, s.started_at) AS silent_since
-FROM proctor_sessions s
-LEFT JOIN session_progress p ON p.session_id = s.id
-WHERE s.status = 1 AND (s.id % $1::int) = ANY($2::int[])
-  AND coalesce(p.last_heartbeat_at, s.started_at) < $3::timestamptz - $4::float8 * interval '1 second'
-  AND NOT EXISTS (SELECT FROM heartbeat_gaps g
-                  WHERE g.session_id = s.id AND g.started_at = coalesce(p.last_heartbeat_at, s.started_at))
-ORDER BY s.id LIMIT $5;
-
--- name: open_gap
--- $1 session, $2 start
-INSERT INTO heartbeat_gaps (session_id, started_at, state) VALUES ($1, $2, 'open') ON CONFLICT DO NOTHING;
-
--- name: list_ended_gaps
--- $1 shards in all, $2 owned shards, $3 only when the heartbeat came back before this moment (back-fill may follow it),
--- $4 how many. A gap ends at the first live heartbeat after it, or with the session.
-SELECT g.session_id, g.started_at, s.organisation_id, back.occurred_at AS back_at, coalesce(back.occurred_at, s.ended_at) AS ended_at,
-       EXISTS (SELECT FROM events f
-               WHERE f.session_id = g.session_id AND f.effective_at > g.started_at
-                 AND f.effective_at < coalesce(back.occurred_at, s.ended_at) AND f.client_at IS NOT NULL
-                 AND f.occurred_at >= g.started_at) AS is_filled
-FROM heartbeat_gaps g
-JOIN proctor_sessions s ON s.id = g.session_id
-LEFT JOIN LATERAL (
-    SELECT e.occurred_at FROM events e
-    WHERE e.session_id = g.session_id AND e.event_type = 1 AND e.effective_at IS NULL AND e.occurred_at > g.started_at
-    ORDER BY e.seq LIMIT 1
-) back ON true
-WHERE g.state = 'open' AND (g.session_id % $1::int) = ANY($2::int[])
-  AND NOT EXISTS (SELECT FROM heartbeat_gaps c
-                  WHERE c.session_id = g.session_id AND c.started_at = g.started_at AND c.state = 'closed')
-  AND coalesce(back.occurred_at, s.ended_at) < $3::timestamptz
-ORDER BY g.session_id, g.started_at LIMIT $4;
-
--- name: close_gap
--- $1 session, $2 start, $3 end, $4 class, $5 whole heartbeat intervals missed. Counted on the session, once.
-WITH closed AS (
-    INSERT INTO heartbeat_gaps (session_id, started_at, state, ended_at, class, missed)
-    VALUES ($1, $2, 'closed', $3, $4, $5)
-    ON CONFLICT DO NOTHING
-    RETURNING session_id, missed
-)
-UPDATE proctor_sessions s SET heartbeat_missed_count = heartbeat_missed_count + closed.missed
-FROM closed WHERE s.id = closed.session_id;
 
 -- name: make_commits_durable
 -- Whatever the server's default is: an entry leaves the stream only when its rows are on disk.

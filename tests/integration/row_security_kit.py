@@ -20,6 +20,7 @@ from kernel.settings import load
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import DatabaseAs, core_api, login, put, store_events
 
+STEP = "INSERT INTO clock_steps (session_id, at, old_offset_us, new_offset_us) VALUES ($1, $2, 0, 20000000)"
 GAP = "INSERT INTO heartbeat_gaps (session_id, started_at, state) VALUES ($1, $2, 'open')"
 EVIDENCE = "INSERT INTO submission_evidence (submission_id, evidence_id) VALUES ($1, 1)"
 ACTIVITY = (
@@ -108,6 +109,7 @@ async def _fill(world: World) -> None:
     await put(api, f"/api/admin/users/{student}/student-profile", "admin", cohort="2026")
     await put(api, "/api/me", "teacher", department="Mathematics")
     await api.owner.execute(GAP, session_id, now)
+    await api.owner.execute(STEP, session_id, now)
     await api.owner.execute(ACTIVITY, given["attempt_id"], api.exam_id, student, now)
     await api.owner.execute(EVIDENCE, given["submission_id"])
     await api.owner.execute(SALT, student)

@@ -101,20 +101,29 @@ async def test_a_gap_is_shown_once_with_how_it_ended(core: Core) -> None:
     async with core.school() as api:
         attempt_id, session_id = await monitored(api)
         await api.owner.executemany(
-            "INSERT INTO heartbeat_gaps (session_id, started_at, state, ended_at, class, missed)"
-            " VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO heartbeat_gaps"
+            " (session_id, started_at, revision, state, ended_at, class, missed, covered)"
+            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8::text::int4multirange)",
             [
-                (session_id, BEGIN, "open", None, None, None),
-                (session_id, BEGIN, "closed", BEGIN + timedelta(seconds=90), "network", 5),
-                (session_id, BEGIN + timedelta(minutes=5), "open", None, None, None),
+                (session_id, BEGIN, 0, "open", None, None, None, None),
+                (session_id, BEGIN, 1, "closed", BEGIN + timedelta(seconds=90), "unexplained", 6, "{}"),
+                (
+                    session_id,
+                    BEGIN,
+                    2,
+                    "closed",
+                    BEGIN + timedelta(seconds=90),
+                    "network",
+                    6,
+                    "{[0,2),[3,6)}",
+                ),
+                (session_id, BEGIN + timedelta(minutes=5), 0, "open", None, None, None, None),
             ],
         )
         gaps = (await monitoring(api, attempt_id)).body["heartbeat_gaps"]
 
-        assert [(gap["duration_s"], gap["classification"]) for gap in gaps] == [
-            (90.0, "network"),
-            (None, None),
-        ]
+        shown = [(gap["duration_s"], gap["classification"], gap["missed"], gap["covered"]) for gap in gaps]
+        assert shown == [(90.0, "network", 6, 5), (None, None, None, None)]
 
 
 async def test_an_attempt_without_a_session_is_shown_empty(core: Core) -> None:

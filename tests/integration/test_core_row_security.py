@@ -30,6 +30,7 @@ OF_SYSTEM = {"refresh_tokens", "login_attempts", "login_networks", "launch_uses"
 THROUGH_SESSIONS = {
     "seen_sessions": "proctor_sessions", "session_overview": "proctor_sessions", "seen_events": "events",
     "seen_monitoring_events": "events", "seen_gaps": "heartbeat_gaps",
+    "seen_clock_steps": "clock_steps",
 }  # fmt: skip
 # Views of what reaches the asker, who the system is not.
 OF_ASKER = {
@@ -47,13 +48,13 @@ OF_CANDIDATE = {
     "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
     "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events", "own_attempts",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events",
-    "seen_gaps", "session_overview",
+    "seen_gaps", "seen_clock_steps", "session_overview",
 }  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "groups", "group_members", "exams", "teacher_exam_permissions", "assignments",
     "assignment_overrides", "exam_attempts", "submissions",
     "submission_items", "submission_scores", "submission_subjects", "submission_evidence", "proctor_sessions",
-    "seen_gaps", "attempt_activity", "evaluation_versions", "evaluation_items",
+    "seen_gaps", "seen_clock_steps", "attempt_activity", "evaluation_versions", "evaluation_items",
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
     "session_overview", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
 }  # fmt: skip

@@ -108,7 +108,7 @@ class Candidate:
         self.redis.set("now", self.now_us)
         declared = any(beat.buffered for beat in beats)
         reply = append(
-            self.redis, batch, SESSION, candidate=CANDIDATE, is_buffered=declared,
+            self.redis, batch, SESSION, candidate=CANDIDATE, is_buffered=int(declared),
             heartbeat_us=max(live, default=None), late_window_us=WINDOW_US,
         )  # fmt: skip
         assert reply[0] == b"ok", reply
