@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-import msgspec
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,8 +23,9 @@ from kernel.settings import Settings
 from pipeline.extract import Cursor, Snapshot, as_frame, as_table, connect, one, run, snapshot
 from pipeline.features.activity import TYPE_NAMES
 from warehouse import files
-from warehouse.layout import EVENTS, PART_BYTES_MAX, PART_ROWS_MAX
-from warehouse.publish import Draft, Part, Step, add, begin, commit, no_step, part_paths, read_manifest
+from warehouse.builds import Part, read_manifest
+from warehouse.layout import EVENTS, PART_BYTES_MAX, PART_ROWS_MAX, assert_file
+from warehouse.publish import Draft, Step, add, begin, commit, no_step, previous_parts
 
 LOCK: Final = 3  # of this dataset, in watermarks.sql
 BY_SESSION_MAX: Final = 200_000  # sequences; above it a pass over the day is cheaper than the index
@@ -123,12 +123,8 @@ def _publish(settings: Settings, root: Path, batch: Batch, step: Step) -> int:
             for rows in _slices(reader, batch):
                 _add_days(draft, rows, owners)
         fresh = list(draft.parts)
-        old = draft.previous.parts if draft.previous else []
-        days = {part.partition for part in fresh}
-        if batch.kind == "whole":
-            replaced = {part.file for part in old if part.partition in days}
-        else:
-            replaced = _merge_small(draft, [part for part in old if part.partition in days])
+        old = previous_parts(draft, {part.partition for part in fresh})
+        replaced = {part for part, _ in old} if batch.kind == "whole" else _merge_small(draft, old)
         commit(
             draft,
             replaced=replaced,
@@ -186,17 +182,17 @@ def _add_days(draft: Draft, rows: pa.Table, owners: pl.DataFrame) -> None:
         add(draft, str(day), as_table(part, EVENTS))
 
 
-def _merge_small(draft: Draft, old: list[Part]) -> set[str]:
-    """Put a day's small parts together once it has too many; return the names of those that are replaced."""
-    assert draft.previous is not None or not old, "old parts come from a build"
-    replaced: set[str] = set()
-    for day in {part.partition for part in old}:
-        small = [part for part in old if part.partition == day and part.rows < SMALL_ROWS]
-        if draft.previous is None or len(small) < PARTS_MAX:
+def _merge_small(draft: Draft, old: list[tuple[Part, Path]]) -> set[Part]:
+    """Put a day's small parts together once it has too many; return those that are replaced."""
+    replaced: set[Part] = set()
+    for day in {part.partition for part, _ in old}:
+        small = {part: path for part, path in old if part.partition == day and part.rows < SMALL_ROWS}
+        if len(small) < PARTS_MAX:
             continue
-        paths = part_paths(draft.root, EVENTS, msgspec.structs.replace(draft.previous, parts=small))
-        tables = [pq.read_table(path) for path in paths]
+        for path in small.values():
+            assert_file(EVENTS, path)
+        tables = [pq.read_table(path) for path in small.values()]
         for table in _gather(iter(pa.concat_tables(tables).to_batches())):
             add(draft, day, table)
-        replaced |= {part.file for part in small}
+        replaced |= small.keys()
     return replaced

@@ -17,8 +17,9 @@ import pyarrow as pa
 from kernel.settings import Settings
 from pipeline.extract import as_frame, as_table, connect, one, run, snapshot, wait_for
 from warehouse import catalogue, files
+from warehouse.builds import Part
 from warehouse.layout import ATTEMPT_ACTIVITY, DATASETS, PART_ROWS_MAX
-from warehouse.publish import Draft, Step, add, begin, collect, commit, ensure, no_step
+from warehouse.publish import Draft, Step, add, begin, collect, commit, ensure, no_step, previous_parts
 
 LOCK: Final = 4  # of this dataset, in watermarks.sql
 
@@ -59,13 +60,12 @@ def publish_activity(settings: Settings, step: Step = no_step, *, whole: bool = 
     return partitions
 
 
-def _replace(draft: Draft, rows: pa.Table, exams: set[str] | None) -> set[str]:
-    """Add the exams' parts to the draft; return the files of the previous build whose place they take."""
+def _replace(draft: Draft, rows: pa.Table, exams: set[str] | None) -> set[Part]:
+    """Add the exams' parts to the draft; return those of the previous build whose place they take."""
     for (exam,), part in as_frame(rows).partition_by("exam_id", as_dict=True).items():
         for piece in part.iter_slices(PART_ROWS_MAX):
             add(draft, str(exam), as_table(piece, ATTEMPT_ACTIVITY))
-    old = draft.previous.parts if draft.previous else []
-    return {part.file for part in old if exams is None or part.partition in exams}
+    return {part for part, _ in previous_parts(draft, exams)}
 
 
 def open_warehouse(settings: Settings) -> Path:
@@ -79,6 +79,13 @@ def open_warehouse(settings: Settings) -> Path:
 
 def show_builds(settings: Settings, names: Iterable[str] = tuple(DATASETS)) -> None:
     """Lead the catalogue to the builds in force, then remove builds and drafts that nobody needs any more."""
-    root = open_warehouse(settings)
+    open_warehouse(settings)
+    make_room(settings, names)
+
+
+def make_room(settings: Settings, names: Iterable[str] = tuple(DATASETS)) -> None:
+    """Remove builds past their grace and drafts that nobody writes any more."""
+    root = files.open_root(settings.warehouse)
     for name in names:
-        collect(root, DATASETS[name], grace_s=settings.build_grace_s, now=datetime.now(UTC))
+        if (root / name).is_dir():
+            collect(root, DATASETS[name], grace_s=settings.build_grace_s, now=datetime.now(UTC))

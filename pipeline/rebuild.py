@@ -20,8 +20,9 @@ from pipeline import archive, publications
 from pipeline.extract import Cursor, as_events, as_sessions, connect, one, run, snapshot, wait_for
 from pipeline.features.activity import attempt_activity_frame
 from pipeline.projections import store
+from warehouse.builds import part_paths, read_manifest
 from warehouse.layout import EVENTS
-from warehouse.publish import Step, no_step, part_paths, read_manifest
+from warehouse.publish import Step, no_step
 
 Progress = Callable[[str, int, int], None]
 PARTITION_ROWS: Final = 1_500_000  # events computed at once: about half a gigabyte while it runs

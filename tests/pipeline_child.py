@@ -17,9 +17,10 @@ from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
 from tests.pipeline_world import rows_of
 from warehouse import publish
+from warehouse.builds import Manifest
 from warehouse.layout import EVENTS
 
-PUBLISH_STEPS: Final = ("parts_written", "draft_complete", "build_named", "swapped")
+PUBLISH_STEPS: Final = ("parts_written", "draft_complete", "groups_named", "build_named", "swapped")
 STEPS: Final[dict[str, tuple[str, ...]]] = {
     "project": ("read", "computed", "stored", "committed"),
     "archive": ("planned", *PUBLISH_STEPS, "published", "confirmed"),
@@ -63,13 +64,13 @@ def _build(root: Path, rows: pa.Table, at: str) -> None:
     put_in_force(root, rows, dying(at))
 
 
-def put_in_force(root: Path, rows: pa.Table, step: publish.Step = publish.no_step) -> publish.Manifest:
+def put_in_force(root: Path, rows: pa.Table, step: publish.Step = publish.no_step) -> Manifest:
     """Publish these rows, in two parts, in the place of everything before."""
     half = rows.num_rows // 2
     with publish.begin(root, EVENTS) as draft:
         publish.add(draft, "2026-09-01", rows.slice(0, half))
         publish.add(draft, "2026-09-02", rows.slice(half))
-        old = {part.file for part in draft.previous.parts} if draft.previous else set()
+        old = {part for part, _ in publish.previous_parts(draft)}
         watermark = draft.previous.watermark + 1 if draft.previous else 1
         now = datetime.now(UTC)
         return publish.commit(draft, replaced=old, watermark=watermark, as_of=now, now=now, step=step)

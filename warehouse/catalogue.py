@@ -16,8 +16,8 @@ import duckdb
 import pyarrow as pa
 
 from warehouse import files
+from warehouse.builds import Manifest, build_folder, read_manifest
 from warehouse.layout import DATASETS, Dataset
-from warehouse.publish import Manifest, build_folder, read_manifest
 
 NAME: Final = "catalogue.duckdb"
 
@@ -61,7 +61,7 @@ def _write(root: Path, path: Path, in_force: dict[str, Manifest]) -> None:
         conn.register("given_columns", _columns_table())
         conn.execute(mart("catalogue").replace("{path}", _quoted(path)))
         for name, manifest in in_force.items():
-            pattern = build_folder(root, name, manifest.build) / "*.parquet"
+            pattern = build_folder(root, name, manifest.build) / "*" / "*.parquet"
             conn.execute(mart(name).replace("{files}", _quoted(pattern)))
         conn.execute(mart("close"))
 
@@ -83,8 +83,8 @@ def _datasets_table(root: Path, in_force: dict[str, Manifest]) -> pa.Table:
             "as_of": manifest.as_of,
             "published_at": manifest.published_at,
             "rows": manifest.rows,
-            "parts": len(manifest.parts),
-            "bytes": sum(part.bytes for part in manifest.parts),
+            "parts": manifest.parts,
+            "bytes": manifest.bytes,
             "folder": str(build_folder(root, name, manifest.build)),
         }
         for name, manifest in in_force.items()

@@ -3,9 +3,9 @@ The warehouse's hands: the few file operations that publishing needs, each durab
 
 Everything that touches storage is here, so that an object store can take the folder's place. What it would
 need: put and get of whole objects; the pointer `current/<dataset>` as an object replaced with a conditional
-put (If-Match on the old one's tag) instead of a link swapped by rename; parts named by key in the manifest
-instead of hard-linked into each build's folder; leases with an expiry in place of `flock`. There the manifest
-is the promise, and globbing is not.
+put (If-Match on the old one's tag) instead of a link swapped by rename; parts named by key in their group's
+list instead of hard-linked into its folder; leases with an expiry in place of `flock`. There the manifest is
+the promise, and globbing is not.
 """
 
 import fcntl

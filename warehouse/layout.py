@@ -16,6 +16,7 @@ from msgspec import Struct
 ROW_GROUP_ROWS: Final = 122_880  # DuckDB's own row group: one Parquet group is one unit of its work
 PART_ROWS_MAX: Final = 8 * ROW_GROUP_ROWS
 PART_BYTES_MAX: Final = 256 << 20  # of Arrow memory, before compression
+EMPTY: Final = "empty"  # the partition, and the group, of a dataset without rows
 
 
 class LayoutError(Exception):
@@ -24,13 +25,14 @@ class LayoutError(Exception):
 
 class Dataset(Struct, frozen=True, kw_only=True):
     """A dataset of one version. `sort` orders the rows inside each part; `partition_key` is what a part never
-    mixes.
+    mixes; `group` is which characters of it name the group of partitions that a part belongs to.
     """
 
     name: str
     version: int
     grain: str
     partition_key: str
+    group: slice
     sort: tuple[str, ...]
     schema: pa.Schema
 
@@ -44,7 +46,14 @@ def _column(name: str, kind: pa.DataType, about: str, unit: str = "", *, null: s
 
 
 def _dataset(
-    name: str, version: int, *, grain: str, partition_key: str, sort: tuple[str, ...], columns: list[pa.Field]
+    name: str,
+    version: int,
+    *,
+    grain: str,
+    partition_key: str,
+    group: slice,
+    sort: tuple[str, ...],
+    columns: list[pa.Field],
 ) -> Dataset:
     metadata = {
         "veritas.dataset": name,
@@ -53,9 +62,14 @@ def _dataset(
         "veritas.partition_key": partition_key,
         "veritas.sort": ", ".join(sort),
     }
-    schema = pa.schema(columns, metadata=metadata)
     return Dataset(
-        name=name, version=version, grain=grain, partition_key=partition_key, sort=sort, schema=schema
+        name=name,
+        version=version,
+        grain=grain,
+        partition_key=partition_key,
+        group=group,
+        sort=sort,
+        schema=pa.schema(columns, metadata=metadata),
     )
 
 
@@ -64,6 +78,7 @@ EVENTS: Final = _dataset(
     1,
     grain="one row per stored event",
     partition_key="UTC day of occurred_at",
+    group=slice(7),  # its month
     sort=("session_id", "seq"),
     columns=[
         _column("session_id", pa.int64(), "Proctor session."),
@@ -104,6 +119,7 @@ ATTEMPT_ACTIVITY: Final = _dataset(
     1,
     grain="one row per attempt that has events",
     partition_key="exam_id",
+    group=slice(-2, None),  # one of 256: the beginning of an id is its time
     sort=("exam_id", "attempt_id"),
     columns=[
         _column("attempt_id", pa.string(), "The attempt.", "UUID as text"),
@@ -151,6 +167,11 @@ ATTEMPT_ACTIVITY: Final = _dataset(
 )
 
 DATASETS: Final = {dataset.name: dataset for dataset in (EVENTS, ATTEMPT_ACTIVITY)}
+
+
+def group_of(dataset: Dataset, partition: str) -> str:
+    """Return the name of the group that a partition belongs to."""
+    return partition if partition == EMPTY else partition[dataset.group]
 
 
 def conform(dataset: Dataset, table: pa.Table) -> pa.Table:

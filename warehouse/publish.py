@@ -1,19 +1,12 @@
 """
 Publish datasets: immutable builds, swapped in at one instant, never an older one over a newer.
 
-    <root>/<dataset>/00000012/   a build: manifest.json and the plain Parquet files of all its parts. A part
-                                 that a later build keeps is the same file under a second name (a hard link).
-    <root>/<dataset>/.draft-…/   a build being written, locked by its writer; nobody reads it.
-    <root>/current/<dataset>     a link to the build in force. Swapping it by rename publishes manifest and
-                                 files at once; a listing through it is one folder's: one build, whole.
-
-Every build has its own name for every file, also for a part that it keeps. So all the names of one build
-vanish at once: who listed it and comes back after the swap gets "no such file" and looks again. With
-names that outlive a build it would get a part of the old one, silently: DuckDB leaves out what vanishes while
-it lists. Long scans take the paths of the build itself (the catalogue does): it stays for the grace period.
+A draft `<root>/<dataset>/.draft-…/` is a build being written, locked by its writer; nobody reads it. What a
+build looks like, and why a glob over it never mixes builds, is said in `builds`.
 """
 
 import os
+import shutil
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,51 +22,29 @@ from msgspec import Struct
 
 from kernel.runtime import DATASET_BUILDS
 from warehouse import files
-from warehouse.layout import ROW_GROUP_ROWS, Dataset, assert_file, conform
+from warehouse.builds import (
+    GROUPS,
+    MANIFEST,
+    PARTS,
+    Group,
+    Manifest,
+    Part,
+    build_folder,
+    group_folder,
+    list_parts,
+    manifest_of,
+    parts_in,
+    read_manifest,
+)
+from warehouse.layout import EMPTY, ROW_GROUP_ROWS, Dataset, conform, group_of
 
-MANIFEST: Final = "manifest.json"
 DRAFT: Final = ".draft-"
+
 Step = Callable[[str], None]
 
 
 class StaleBuildError(Exception):
     """Another build was published since this draft was begun: read again, compute again."""
-
-
-class CorruptBuildError(Exception):
-    """A published file is not what its manifest says; the message names it."""
-
-
-class Part(Struct, frozen=True, kw_only=True):
-    """One Parquet file of one partition."""
-
-    file: str
-    partition: str
-    rows: int
-    bytes: int
-    sha256: str
-
-
-class Manifest(Struct, frozen=True, kw_only=True):
-    """
-    What a build is.
-
-    `watermark` says how far its inputs reach (the events' archive batch; the highest mark taken for other
-    datasets); `as_of` is the moment of the snapshot that they were read in.
-    """
-
-    dataset: str
-    schema_version: int
-    build: int
-    watermark: int
-    as_of: datetime
-    published_at: datetime
-    parts: list[Part]
-
-    @property
-    def rows(self) -> int:
-        """Rows of all parts."""
-        return sum(part.rows for part in self.parts)
 
 
 class Draft(Struct, kw_only=True):
@@ -95,38 +66,16 @@ def no_step(_: str) -> None:
     """Report nothing."""
 
 
-def build_folder(root: Path, dataset: str, build: int) -> Path:
-    """Return where a build's files are."""
-    return root / dataset / f"{build:08d}"
-
-
-def read_manifest(root: Path, dataset: Dataset) -> Manifest | None:
-    """Return the manifest in force, or None when nothing was published yet."""
-    try:
-        raw = (root / "current" / dataset.name / MANIFEST).read_bytes()
-    except FileNotFoundError:
-        return None
-    return msgspec.json.decode(raw, type=Manifest)
-
-
-def part_paths(root: Path, dataset: Dataset, manifest: Manifest, *, check: bool = True) -> list[Path]:
-    """
-    Return the immutable files of a build, each with its schema checked against the dataset's.
-
-    Raises:
-        LayoutError: a file has another schema.
-    """
-    folder = build_folder(root, dataset.name, manifest.build)
-    paths = [folder / part.file for part in manifest.parts]
-    if check:
-        for path in paths:
-            assert_file(dataset, path)
-    return paths
-
-
 @contextmanager
 def begin(root: Path, dataset: Dataset) -> Iterator[Draft]:
     """Open a draft; what is not committed when the block ends is removed. Read inputs only after this."""
+    _take_over_flat(root, dataset)
+    with _open_draft(root, dataset) as draft:
+        yield draft
+
+
+@contextmanager
+def _open_draft(root: Path, dataset: Dataset) -> Iterator[Draft]:
     (root / dataset.name).mkdir(exist_ok=True)
     folder = root / dataset.name / f"{DRAFT}{uuid4().hex}"
     with files.locked(
@@ -143,6 +92,36 @@ def begin(root: Path, dataset: Dataset) -> Iterator[Draft]:
             os.close(handle)
 
 
+class _Flat(Struct, frozen=True):
+    """What a manifest of the flat layout lists: all parts, which lie in the build's own folder."""
+
+    parts: list[Part]
+
+
+def _take_over_flat(root: Path, dataset: Dataset) -> None:
+    """Publish a build of the flat layout again, in groups, where one is in force: the same files, linked."""
+    in_force = read_manifest(root, dataset)
+    if in_force is None or in_force.groups:
+        return
+    folder = build_folder(root, dataset.name, in_force.build)
+    flat = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Flat)
+    with _open_draft(root, dataset) as draft:
+        for part in flat.parts:
+            if part.rows:
+                (_new_group(draft, group_of(dataset, part.partition)) / part.file).hardlink_to(
+                    folder / part.file
+                )
+                draft.parts.append(part)
+        commit(draft, replaced=(), watermark=in_force.watermark, as_of=in_force.as_of, now=datetime.now(UTC))
+
+
+def previous_parts(draft: Draft, partitions: Collection[str] | None = None) -> list[tuple[Part, Path]]:
+    """Return parts of the build that the draft follows, each with its file; `partitions` None is all."""
+    if draft.previous is None:
+        return []
+    return list_parts(draft.root, draft.dataset, draft.previous, partitions)
+
+
 def add(draft: Draft, partition: str, rows: pa.Table) -> Part:
     """
     Write one part of the draft, sorted and durable.
@@ -156,7 +135,8 @@ def add(draft: Draft, partition: str, rows: pa.Table) -> Part:
         LayoutError: the rows do not have the dataset's schema.
     """
     dataset = draft.dataset
-    path = draft.folder / _name(f"{dataset.name}-{partition}-{uuid4().hex[:12]}", draft.build)
+    folder = _new_group(draft, group_of(dataset, partition))
+    path = folder / f"{dataset.name}-{partition}-{uuid4().hex[:12]}.parquet"
     order = [pq.SortingColumn(dataset.schema.names.index(name)) for name in dataset.sort]
     pq.write_table(
         conform(dataset, rows), path, compression="zstd", row_group_size=ROW_GROUP_ROWS, sorting_columns=order
@@ -173,10 +153,16 @@ def add(draft: Draft, partition: str, rows: pa.Table) -> Part:
     return part
 
 
+def _new_group(draft: Draft, name: str) -> Path:
+    folder = draft.folder / GROUPS / f"{name}.{draft.build:08d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def commit(
     draft: Draft,
     *,
-    replaced: Collection[str],
+    replaced: Collection[Part],
     watermark: int,
     as_of: datetime,
     now: datetime,
@@ -187,7 +173,7 @@ def commit(
 
     Args:
         draft: with its parts added.
-        replaced: file names of the previous build's parts that the draft takes the place of.
+        replaced: the previous build's parts that the draft takes the place of.
         watermark: see `Manifest`.
         as_of: moment of the inputs' snapshot.
         now: moment of publication.
@@ -196,15 +182,12 @@ def commit(
     Raises:
         StaleBuildError: another build came first; nothing has changed.
     """
-    root, dataset, previous = draft.root, draft.dataset, draft.previous
+    root, dataset = draft.root, draft.dataset
     step("parts_written")
-    old = previous.parts if previous else []
-    assert set(replaced) <= {part.file for part in old}, "only what the previous build has can be replaced"
-    kept = _keep(draft, [part for part in old if part.file not in set(replaced) and part.rows])
-    if not kept and not draft.parts:
-        add(
-            draft, "empty", dataset.schema.empty_table()
-        )  # a glob and a view need a file to take the schema from
+    groups = _regroup(draft, frozenset(replaced))
+    if not groups:  # a glob and a view need a file to take the schema from
+        empty = add(draft, EMPTY, dataset.schema.empty_table())
+        groups = [_finish_group(draft, EMPTY, [empty], [], None)]
     manifest = Manifest(
         dataset=dataset.name,
         schema_version=dataset.version,
@@ -212,8 +195,11 @@ def commit(
         watermark=watermark,
         as_of=as_of,
         published_at=now,
-        parts=sorted([*kept, *draft.parts], key=lambda part: (part.partition, part.file)),
+        groups=groups,
     )
+    for group in groups:
+        link = draft.folder / f"{group.name}.{draft.build:08d}"
+        link.symlink_to(Path("..") / GROUPS / group.folder, target_is_directory=True)
     files.write_file(draft.folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
     files.sync_folder(draft.folder)
     step("draft_complete")
@@ -223,20 +209,36 @@ def commit(
     return manifest
 
 
-def _name(stem: str, build: int) -> str:
-    return f"{stem}.{build:08d}.parquet"
+def _regroup(draft: Draft, replaced: frozenset[Part]) -> list[Group]:
+    """Finish the groups that change; return them with those that stay as they are, by name."""
+    before = {group.name: group for group in draft.previous.groups} if draft.previous else {}
+    touched = {group_of(draft.dataset, part.partition) for part in (*draft.parts, *replaced)}
+    groups = {name: group for name, group in before.items() if name not in touched and name != EMPTY}
+    for name in touched:
+        own = [part for part in draft.parts if group_of(draft.dataset, part.partition) == name]
+        old = parts_in(group_folder(draft.root, draft.dataset.name, before[name])) if name in before else []
+        kept = [part for part in old if part not in replaced and part.rows]
+        if own or kept:
+            groups[name] = _finish_group(draft, name, own, kept, before.get(name))
+    return [groups[name] for name in sorted(groups)]
 
 
-def _keep(draft: Draft, parts: list[Part]) -> list[Part]:
-    """Link parts of the previous build into the draft, under the new build's names."""
-    kept = []
-    for part in parts:
-        assert draft.previous is not None, "parts to keep come from a build"
-        name = _name(part.file.partition(".")[0], draft.build)
-        source = build_folder(draft.root, draft.dataset.name, draft.previous.build) / part.file
-        (draft.folder / name).hardlink_to(source)
-        kept.append(msgspec.structs.replace(part, file=name))
-    return kept
+def _finish_group(draft: Draft, name: str, own: list[Part], kept: list[Part], before: Group | None) -> Group:
+    """Link the parts that the group keeps beside the draft's own, and write its list."""
+    folder = _new_group(draft, name)
+    for part in kept:
+        assert before is not None, "what is kept was there"
+        (folder / part.file).hardlink_to(group_folder(draft.root, draft.dataset.name, before) / part.file)
+    parts = sorted([*kept, *own], key=lambda part: (part.partition, part.file))
+    files.write_file(folder / PARTS, msgspec.json.encode(parts))
+    files.sync_folder(folder)
+    return Group(
+        name=name,
+        build=draft.build,
+        parts=len(parts),
+        rows=sum(part.rows for part in parts),
+        bytes=sum(part.bytes for part in parts),
+    )
 
 
 def _swap(draft: Draft, manifest: Manifest, step: Step) -> None:
@@ -246,8 +248,19 @@ def _swap(draft: Draft, manifest: Manifest, step: Step) -> None:
     if (in_force.build if in_force else None) != expected:
         raise StaleBuildError(f"{draft.dataset.name}: build {expected} is no longer in force")
     folder = build_folder(draft.root, draft.dataset.name, manifest.build)
-    if folder.exists():  # a writer died between these two steps; nobody was ever led there
+    groups = folder.with_name(GROUPS)
+    groups.mkdir(exist_ok=True)
+    # A writer may have died between these steps; nobody was ever led to what it left.
+    for left in groups.glob(f"*.{manifest.build:08d}"):
+        shutil.rmtree(left)
+    if folder.exists():
         files.remove_tree(folder)
+    for group in manifest.groups:
+        if group.build == manifest.build:
+            (draft.folder / GROUPS / group.folder).rename(groups / group.folder)
+    (draft.folder / GROUPS).rmdir()
+    files.sync_folder(groups)
+    step("groups_named")
     draft.folder.rename(folder)
     files.sync_folder(folder.parent)
     step("build_named")
@@ -258,9 +271,11 @@ def _swap(draft: Draft, manifest: Manifest, step: Step) -> None:
 def ensure(root: Path, dataset: Dataset, now: datetime) -> Manifest:
     """Return the manifest in force; an empty first build is published where there is none."""
     manifest = read_manifest(root, dataset)
-    if manifest is not None:
+    if manifest is not None and manifest.groups:
         return manifest
     with begin(root, dataset) as draft:
+        if draft.previous is not None:  # a flat build was taken over, or another process was first
+            return draft.previous
         try:
             return commit(draft, replaced=(), watermark=0, as_of=datetime.fromtimestamp(0, UTC), now=now)
         except StaleBuildError:  # another process was first
@@ -268,8 +283,10 @@ def ensure(root: Path, dataset: Dataset, now: datetime) -> Manifest:
 
 
 def collect(root: Path, dataset: Dataset, *, grace_s: float, now: datetime) -> list[int]:
-    """Remove drafts whose writer died, and builds replaced more than the grace period ago; return those
-    builds.
+    """
+    Remove drafts whose writer died, and builds replaced more than the grace period ago; return those builds.
+
+    With a build go the folders of the groups that its successor has replaced; the others are in use.
     """
     folder = root / dataset.name
     removed: list[int] = []
@@ -284,33 +301,13 @@ def collect(root: Path, dataset: Dataset, *, grace_s: float, now: datetime) -> l
         for build, successor in pairwise(builds):
             if in_force is None or successor > in_force.build:
                 break
-            raw = (build_folder(root, dataset.name, successor) / MANIFEST).read_bytes()
-            replaced_at = msgspec.json.decode(raw, type=Manifest).published_at
-            if replaced_at + timedelta(seconds=grace_s) <= now:
-                files.remove_tree(build_folder(root, dataset.name, build))
-                removed.append(build)
+            after = manifest_of(root, dataset.name, successor)
+            if after.published_at + timedelta(seconds=grace_s) > now:
+                break
+            kept = {group.folder for group in after.groups}
+            for group in manifest_of(root, dataset.name, build).groups:
+                if group.folder not in kept:
+                    shutil.rmtree(group_folder(root, dataset.name, group), ignore_errors=True)
+            files.remove_tree(build_folder(root, dataset.name, build))
+            removed.append(build)
     return removed
-
-
-def verify(root: Path, dataset: Dataset) -> Manifest | None:
-    """
-    Read the build in force back and compare rows, hashes and schemas with its manifest.
-
-    Raises:
-        CorruptBuildError: a file is missing, or its hash or row count is another.
-        LayoutError: a file has another schema.
-    """
-    manifest = read_manifest(root, dataset)
-    if manifest is None:
-        return None
-    for part, path in zip(manifest.parts, part_paths(root, dataset, manifest, check=False), strict=True):
-        if not path.exists() or files.sha256(path) != part.sha256:
-            raise CorruptBuildError(
-                f"{dataset.name} build {manifest.build}: {part.file} is not what was published"
-            )
-        assert_file(dataset, path)
-        if pq.read_metadata(path).num_rows != part.rows:
-            raise CorruptBuildError(
-                f"{dataset.name} build {manifest.build}: {part.file} has another row count"
-            )
-    return manifest

@@ -14,8 +14,8 @@ import duckdb
 import pytest
 
 from tests.pipeline_world import make_sittings, rows_of, some_events, store_now
+from warehouse.builds import verify
 from warehouse.layout import DATASETS
-from warehouse.publish import verify
 
 PROJECTED = "SELECT coalesce(sum(events), 0)::int FROM reporting.attempt_activity"
 Start = Callable[[], "subprocess.Popen[bytes]"]

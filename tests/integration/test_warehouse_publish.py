@@ -4,12 +4,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import duckdb
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tests.pipeline_child import PUBLISH_STEPS, kill_publisher_at, put_in_force
-from warehouse import catalogue, files, publish
+from warehouse import builds, catalogue, files, publish
 from warehouse.layout import DATASETS, EVENTS, LayoutError, conform
 
 AT = datetime(2026, 9, 1, tzinfo=UTC)
@@ -41,7 +42,7 @@ def rows(mark: int, count: int = 10) -> pa.Table:
 def seen_by_glob(root: Path) -> set[tuple[int, int]]:
     """(mark, rows) of every build that a plain glob shows: one, or builds were mixed."""
     with duckdb.connect() as conn:
-        pattern = str(root / "current" / "events" / "*.parquet")
+        pattern = str(root / "current" / "events" / "*" / "*.parquet")
         return set(
             conn.execute("SELECT event_type, count(*) FROM read_parquet($1) GROUP BY 1", [pattern]).fetchall()
         )
@@ -53,7 +54,7 @@ def test_a_publisher_killed_at_any_step_leaves_the_old_build_or_the_new(root: Pa
     put_in_force(root, rows(1))
 
     assert kill_publisher_at(root, rows(2, 14), step)
-    manifest = publish.verify(root, EVENTS)
+    manifest = builds.verify(root, EVENTS)
     assert manifest is not None
     expected = {(2, 14)} if step == "swapped" else {(1, 10)}
     assert seen_by_glob(root) == expected
@@ -62,8 +63,9 @@ def test_a_publisher_killed_at_any_step_leaves_the_old_build_or_the_new(root: Pa
     put_in_force(root, rows(3, 6))
     publish.collect(root, EVENTS, grace_s=0, now=datetime.now(UTC) + timedelta(seconds=1))
     assert seen_by_glob(root) == {(3, 6)}
-    leftovers = [entry.name for entry in (root / "events").iterdir() if entry.name != ".lock"]
-    assert leftovers == [f"{manifest.build + 1:08d}"]
+    newest = f"{manifest.build + 1:08d}"
+    assert {entry.name for entry in (root / "events").iterdir()} == {".lock", builds.GROUPS, newest}
+    assert [entry.name for entry in (root / "events" / builds.GROUPS).iterdir()] == [f"2026-09.{newest}"]
 
 
 def test_a_glob_beside_a_busy_publisher_never_mixes_builds(root: Path) -> None:
@@ -131,8 +133,7 @@ def replace_one_of_many(root: Path, mark: int, *, kept: int = 0) -> None:
         for _ in range(kept):
             publish.add(draft, "2026-09-01", rows(0))
         publish.add(draft, "2026-09-02", rows(mark))
-        old = draft.previous.parts if draft.previous else []
-        replaced = {part.file for part in old if part.partition == "2026-09-02"}
+        replaced = {part for part, _ in publish.previous_parts(draft, {"2026-09-02"})}
         publish.commit(draft, replaced=replaced, watermark=mark, as_of=AT, now=AT)
 
 
@@ -194,7 +195,7 @@ def test_a_replaced_build_stays_for_the_grace_period(root: Path) -> None:
 
     assert publish.collect(root, EVENTS, grace_s=60, now=replaced_at + timedelta(seconds=59)) == []
     assert publish.collect(root, EVENTS, grace_s=60, now=replaced_at + timedelta(seconds=60)) == [1]
-    assert publish.verify(root, EVENTS) == second
+    assert builds.verify(root, EVENTS) == second
 
 
 def test_a_draft_of_a_living_writer_is_not_collected(root: Path) -> None:
@@ -218,27 +219,27 @@ def test_rows_of_another_schema_are_refused(root: Path) -> None:
 def test_a_file_of_another_schema_or_content_is_seen_on_read(root: Path) -> None:
     """design.md: asserted on read; hashes are in the manifest."""
     manifest = put_in_force(root, rows(1))
-    path = publish.part_paths(root, EVENTS, manifest)[0]
+    path = builds.part_paths(root, EVENTS, manifest)[0]
     bare = conform(EVENTS, rows(1)).replace_schema_metadata()
     pq.write_table(bare, path)
 
     with pytest.raises(LayoutError):
-        publish.part_paths(root, EVENTS, manifest)
-    with pytest.raises(publish.CorruptBuildError):
-        publish.verify(root, EVENTS)
+        builds.part_paths(root, EVENTS, manifest)
+    with pytest.raises(builds.CorruptBuildError):
+        builds.verify(root, EVENTS)
 
 
 def test_descriptions_and_units_travel_in_the_files(root: Path) -> None:
     """spec.md W-4: schemas and units are documented in the data itself."""
     manifest = put_in_force(root, rows(1))
-    schema = pq.read_schema(publish.part_paths(root, EVENTS, manifest)[0])
+    schema = pq.read_schema(builds.part_paths(root, EVENTS, manifest)[0])
 
     assert schema.metadata[b"veritas.partition_key"] == b"UTC day of occurred_at"
     assert schema.field("payload").metadata[b"unit"] == b"JSON object as text"
     assert all(field.metadata[b"description"] for field in schema)
     assert [
         group.sorting_columns
-        for group in [pq.read_metadata(publish.part_paths(root, EVENTS, manifest)[0]).row_group(0)]
+        for group in [pq.read_metadata(builds.part_paths(root, EVENTS, manifest)[0]).row_group(0)]
     ]
 
 
@@ -258,3 +259,66 @@ def test_an_object_store_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(files.WarehouseError, match="s3://bucket"):
         files.open_root("s3://bucket/veritas")
     assert not list(tmp_path.iterdir())
+
+
+def links_and_names(root: Path) -> int:
+    """How many names the build in force and the groups that it changed have: what publishing it cost."""
+    manifest = builds.read_manifest(root, EVENTS)
+    assert manifest is not None
+    changed = [group for group in manifest.groups if group.build == manifest.build]
+    folders = [builds.group_folder(root, EVENTS.name, group) for group in changed]
+    own = builds.build_folder(root, EVENTS.name, manifest.build)
+    return sum(len(list(folder.iterdir())) for folder in (own, *folders))
+
+
+def test_a_build_costs_what_it_changes_however_many_parts_there_are(root: Path) -> None:
+    """spec.md X-1: in proportion to what is new. Ten times the months cost their links, not their parts."""
+    costs = []
+    for months in (1, 10, 100):
+        with publish.begin(root, EVENTS) as draft:
+            for month in range(months):
+                for day in range(1, 29):
+                    publish.add(draft, f"{1900 + month // 12}-{month % 12 + 1:02d}-{day:02d}", rows(0, 1))
+            old = {part for part, _ in publish.previous_parts(draft)}
+            publish.commit(draft, replaced=old, watermark=1, as_of=AT, now=AT)
+        replace_one_of_many(root, 2)
+        costs.append(links_and_names(root))
+        assert len(builds.part_paths(root, EVENTS, publish.ensure(root, EVENTS, AT))) == months * 28 + 1
+
+    one_month = 1 + 2 + 2  # the manifest and two links; the new part and its list
+    assert costs == [one_month, one_month + 9, one_month + 99]
+
+
+def test_what_a_build_keeps_outlives_the_builds_before_it(root: Path) -> None:
+    """design.md: old builds are collected; a group that nobody changed since is in use, however old."""
+    with publish.begin(root, EVENTS) as draft:
+        publish.add(draft, "2026-08-01", rows(7))
+        publish.commit(draft, replaced=(), watermark=1, as_of=AT, now=AT)
+    for mark in range(2, 6):
+        replace_one_of_many(root, mark)
+    publish.collect(root, EVENTS, grace_s=0, now=AT)
+
+    assert seen_by_glob(root) == {(7, 10), (5, 10)}
+    assert builds.verify(root, EVENTS) is not None
+    groups = sorted(entry.name for entry in (root / "events" / builds.GROUPS).iterdir())
+    assert groups == ["2026-08.00000001", "2026-09.00000005"]
+
+
+def test_a_build_of_the_flat_layout_is_taken_over_whole(root: Path) -> None:
+    """spec.md W-2: the archive may be the only copy of old events; an upgrade keeps it and its hashes."""
+    before = put_in_force(root, rows(1))
+    flat = root / "events" / f"{before.build:08d}"
+    parts = builds.list_parts(root, EVENTS, before)
+    for part, path in parts:
+        path.rename(flat / part.file)
+    for link in flat.glob("*.0*"):
+        link.unlink()
+    old = msgspec.to_builtins(before) | {"parts": msgspec.to_builtins([part for part, _ in parts])}
+    del old["groups"]
+    (flat / builds.MANIFEST).write_bytes(msgspec.json.encode(old))
+
+    replace_one_of_many(root, 2)
+    publish.collect(root, EVENTS, grace_s=0, now=datetime.now(UTC))
+    assert builds.verify(root, EVENTS) is not None
+    assert seen_by_glob(root) == {(1, 5), (2, 10)}
+    assert not flat.exists()

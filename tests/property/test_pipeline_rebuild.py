@@ -17,8 +17,9 @@ from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
 from tests.pipeline_child import JOBS, STEPS, dirty_attempts, kill_at
 from tests.pipeline_world import Sitting, end, make_sittings, rows_of, some_events, store_now
+from warehouse.builds import part_paths, verify
 from warehouse.layout import DATASETS
-from warehouse.publish import no_step, part_paths, verify
+from warehouse.publish import no_step
 
 ATTEMPTS = 3
 RESET = """
