@@ -12,6 +12,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -27,6 +28,8 @@ from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_post
 from deploy.local.server import is_free, place_for
 from deploy.local.stack import INGEST_PORT, Local, running
 from kernel.settings import Settings
+from pipeline import jobs
+from pipeline.extract import connect, run
 from sql import named
 from sql.migrate import MigrationError, pending
 
@@ -66,7 +69,8 @@ def examine(settings: Settings) -> list[Finding]:
         *_programs(settings),
         *_stack(settings, local),
         *_database(
-            settings.owner_database_url or settings.database_url or (local.database_url if local else "")
+            settings,
+            settings.owner_database_url or settings.database_url or (local.database_url if local else ""),
         ),
         *_redis(settings.redis_url or (local.redis_url if local else "")),
         *_disk(settings),
@@ -188,7 +192,7 @@ def _ready(url: str) -> str:
     return "; ".join([*health.wrong, *health.degraded]) or "ready"
 
 
-def _database(url: str) -> Iterator[Finding]:
+def _database(settings: Settings, url: str) -> Iterator[Finding]:
     if not url:
         return
     statements = named("deploy")
@@ -227,6 +231,45 @@ def _database(url: str) -> Iterator[Finding]:
         ok=not waiting,
         found=", ".join(waiting) + " pending" if waiting else "all applied",
         mend="veritas migrate",
+    )
+    if not waiting:
+        yield from _pipeline(settings, url)
+
+
+def _pipeline(settings: Settings, url: str) -> Iterator[Finding]:
+    """Say what the pipeline is behind with, and what its disk has."""
+    try:
+        with connect(url) as cursor:
+            lags = jobs.read_lags(cursor)
+            said = jobs.behind(cursor, settings)
+            waiting, oldest = run(cursor, "jobs", "read_outbox_lag", jobs.COUNTED_MAX).fetchone() or (0, None)
+    except psycopg.Error as error:
+        yield Finding(
+            check="pipeline",
+            ok=False,
+            found=str(error).strip(),
+            mend="name the owner's URL in VERITAS_OWNER_DATABASE_URL",
+            required=False,
+        )
+        return
+    if oldest is not None and (late := datetime.now(UTC) - oldest) > timedelta(
+        seconds=settings.behind_after_s
+    ):
+        said.append(f"{waiting:,} rows of the outbox wait, the oldest for {late.total_seconds():.0f} s.")
+    yield Finding(
+        check="pipeline",
+        ok=not said,
+        found=" ".join(said) or "nothing waits for long, no job fails",
+        mend="make room on the warehouse's disk, or see the pipeline's log; what waits is taken up by itself",
+        required=False,
+    )
+    disk = jobs.look_at_disk(settings, lags)
+    yield Finding(
+        check="warehouse disk",
+        ok=disk.free > disk.needed,
+        found=f"{disk.free / 2**20:,.0f} MiB free, {disk.needed / 2**20:,.0f} MiB needed for what waits",
+        mend=f"make room on the disk of {settings.warehouse}, or set VERITAS_WAREHOUSE",
+        required=False,
     )
 
 

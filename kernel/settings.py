@@ -235,6 +235,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, _about("Least seconds between two builds of one Parquet dataset.", ge=0)
     ] = 5.0
     build_grace_s: Annotated[int, _about("Seconds an old build is kept after it was replaced.", ge=0)] = 600
+    warehouse_retry_s_max: Annotated[
+        float, _about("Longest wait before a job of the warehouse that fails is tried again, seconds.", ge=1)
+    ] = 60.0
+    behind_after_s: Annotated[
+        float, _about("Lag of the pipeline that readiness and doctor speak of, seconds.", ge=1)
+    ] = 30.0
     pipeline_threads: Annotated[int, _about("Worker threads of the pipeline.", ge=1, le=64)] = 2
 
     # -- ledger (spec.md L-2)

@@ -12,7 +12,6 @@ from kernel.runtime import configure_logging, run
 from kernel.settings import Settings, load
 from kernel.web import ReadyCheck, add_health, new_app, serve
 from pipeline.actors import declare, open_broker
-from pipeline.publications import open_warehouse
 from pipeline.scheduler import Pulse, schedule
 from pipeline.sealer import new_sealer, seal_forever
 
@@ -22,7 +21,11 @@ PULSE_S = 10.0  # without a turn of the scheduler the process is not ready
 
 
 async def serve_health(settings: Settings, pulses: dict[str, Pulse]) -> web.AppRunner:
-    """Serve /livez, /readyz and /metrics on `metrics_port`, with a check of each loop; return the runner."""
+    """
+    Serve /livez, /readyz and /metrics on `metrics_port`, with a check of each loop; return the runner.
+
+    What lags while the rest works is said beside that, as `degraded`: it keeps nobody from starting.
+    """
     silence_s = PULSE_S + settings.ledger_seal_ms / 1000
 
     def check_of(name: str, pulse: Pulse) -> ReadyCheck:
@@ -35,7 +38,15 @@ async def serve_health(settings: Settings, pulses: dict[str, Pulse]) -> web.AppR
 
     app = new_app(settings)
     checks = [check_of(name, pulse) for name, pulse in pulses.items()]
-    add_health(app, checks, lambda: {"warehouse": settings.warehouse, "sealsLedger": "sealer" in pulses})
+    add_health(
+        app,
+        checks,
+        lambda: {
+            "warehouse": settings.warehouse,
+            "sealsLedger": "sealer" in pulses,
+            "degraded": pulses["scheduler"].behind,
+        },
+    )
     return await serve(app, settings, port=settings.metrics_port)
 
 
@@ -46,7 +57,6 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     names = ["scheduler"] if sealer is None else ["scheduler", "sealer"]
     pulses = {name: Pulse(turned_at=monotonic()) for name in names}
     health = await serve_health(settings, pulses) if settings.metrics_port else None
-    await asyncio.to_thread(open_warehouse, settings)
     projections, warehouse = open_broker(settings), open_broker(settings)
     actors = declare(projections, warehouse, settings)
     workers = [

@@ -6,6 +6,7 @@ Arguments are lists of ids. Every actor may run twice, late or not at all: what 
 PostgreSQL, and the scheduler sends again what was not done.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import dramatiq
@@ -14,13 +15,12 @@ from dramatiq.brokers.redis import RedisBroker
 from msgspec import Struct
 
 from kernel.settings import Settings
-from pipeline.archive import ArchiveMismatchError, archive_events
+from pipeline.archive import archive_events
 from pipeline.extract import DATABASE_AWAY
+from pipeline.jobs import run_job
 from pipeline.projections import DirtyRowsTakenError, project_attempts
 from pipeline.publications import publish_activity, show_builds
-from warehouse.files import WarehouseError
-from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS, LayoutError
-from warehouse.publish import StaleBuildError
+from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS
 
 log = structlog.get_logger(__name__, process="pipeline")  # threads do not inherit what start-up has bound
 
@@ -38,6 +38,7 @@ class Actors(Struct, frozen=True):
     """
 
     project: "dramatiq.Actor[..., Any]"
+    open: "dramatiq.Actor[..., Any]"
     archive: "dramatiq.Actor[..., Any]"
     publish: "dramatiq.Actor[..., Any]"
 
@@ -73,39 +74,44 @@ def _declare_project(broker: dramatiq.Broker, settings: Settings) -> "dramatiq.A
     return project
 
 
-def _declare_warehouse(
-    broker: dramatiq.Broker, settings: Settings
-) -> "tuple[dramatiq.Actor[..., Any], dramatiq.Actor[..., Any]]":
-    @dramatiq.actor(
-        broker=broker,
-        queue_name=WAREHOUSE,
-        max_retries=0,
-        max_age=MESSAGE_AGE_MS,
-        time_limit=3_600_000,
-        throws=(ArchiveMismatchError, WarehouseError, LayoutError, *DATABASE_AWAY),
-    )
+def _declare_warehouse(broker: dramatiq.Broker, settings: Settings) -> "tuple[dramatiq.Actor[..., Any], ...]":
+    def declared(time_limit_s: int) -> "Callable[[Callable[[], None]], dramatiq.Actor[..., Any]]":
+        return dramatiq.actor(
+            broker=broker,
+            queue_name=WAREHOUSE,
+            max_retries=0,
+            max_age=MESSAGE_AGE_MS,
+            time_limit=time_limit_s * 1000,
+            throws=DATABASE_AWAY,
+        )
+
+    @declared(600)
+    def open() -> None:  # noqa: A001  the job's name
+        """Publish what was never published, empty, and the catalogue."""
+        run_job(settings, "open", lambda: show_builds(settings))
+
+    @declared(3_600)
     def archive() -> None:
         """Append what is new to the events archive."""
-        log.debug("archive_started")
-        rows = archive_events(settings)
-        if rows is not None:
-            show_builds(settings, [EVENTS.name])
-            log.info("events_archived", rows=rows)
+        run_job(settings, "archive", lambda: _archive(settings))
 
-    @dramatiq.actor(
-        broker=broker,
-        queue_name=WAREHOUSE,
-        max_retries=0,
-        max_age=MESSAGE_AGE_MS,
-        time_limit=600_000,
-        throws=(StaleBuildError, WarehouseError, LayoutError, *DATABASE_AWAY),
-    )
+    @declared(600)
     def publish() -> None:
         """Publish the exams whose attempts were projected."""
-        log.debug("publication_started")
-        partitions = publish_activity(settings)
-        if partitions:
-            show_builds(settings, [ATTEMPT_ACTIVITY.name])
-            log.info("activity_published", partitions=partitions)
+        run_job(settings, "publish", lambda: _publish(settings))
 
-    return archive, publish
+    return open, archive, publish
+
+
+def _archive(settings: Settings) -> None:
+    rows = archive_events(settings)
+    if rows is not None:
+        show_builds(settings, [EVENTS.name])
+        log.info("events_archived", rows=rows)
+
+
+def _publish(settings: Settings) -> None:
+    partitions = publish_activity(settings)
+    if partitions:
+        show_builds(settings, [ATTEMPT_ACTIVITY.name])
+        log.info("activity_published", partitions=partitions)

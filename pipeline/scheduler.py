@@ -7,20 +7,22 @@ sent and not seen done is sent again.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from time import monotonic, time
-from typing import Final
+from typing import Any, Final
 
+import dramatiq
 import psycopg
 import structlog
 from dramatiq.errors import DramatiqError
-from msgspec import Struct
+from msgspec import Struct, field
 from redis.exceptions import RedisError
 
 from kernel.runtime import PROJECTION_LAG
 from kernel.settings import Settings
 from pipeline.actors import Actors
 from pipeline.extract import Cursor, connect, one, run
+from pipeline.jobs import behind, failing_jobs
 from warehouse.layout import ATTEMPT_ACTIVITY
 
 log = structlog.get_logger(__name__, process="pipeline")
@@ -32,10 +34,14 @@ BACK_OFF_S: Final = 1.0
 
 
 class Pulse(Struct):
-    """What readiness looks at: when the loop last went round without an error, and what went wrong since."""
+    """
+    What readiness looks at: when the loop last went round without an error, and what went wrong since;
+    `behind` is what works and lags, in words.
+    """
 
     turned_at: float = 0.0
     wrong: str | None = None
+    behind: list[str] = field(default_factory=list)
 
 
 def group(
@@ -86,6 +92,7 @@ def _lead(
     pulse: Pulse,
 ) -> None:
     sent: dict[int, float] = {}
+    is_first = True
     publish_at = monotonic()
     while not stop.is_set():
         started = monotonic()
@@ -97,9 +104,24 @@ def _lead(
         sent = after
         if started >= publish_at:
             publish_at = started + settings.publish_debounce_s
-            if one(cursor, "watermarks", "has_unarchived"):
-                actors.archive.send()
-            if one(cursor, "watermarks", "is_marked", ATTEMPT_ACTIVITY.name):
-                actors.publish.send()
+            for actor in _due(cursor, actors, is_first=is_first):
+                actor.send()
+            is_first = False
+            pulse.behind = behind(cursor, settings)
         pulse.turned_at, pulse.wrong = monotonic(), None
         stop.wait(max(0.01, settings.projection_debounce_ms / 1000 - (monotonic() - started)))
+
+
+def _due(cursor: Cursor, actors: Actors, *, is_first: bool) -> "Iterator[dramatiq.Actor[..., Any]]":
+    """
+    Yield the warehouse's jobs that there is work for. One that fails is left alone until it may be tried
+    again.
+    """
+    failing = {each.job: each.is_due for each in failing_jobs(cursor)}
+    for actor, is_wanted in (
+        (actors.open, lambda: is_first or "open" in failing),
+        (actors.archive, lambda: one(cursor, "watermarks", "has_unarchived")),
+        (actors.publish, lambda: one(cursor, "watermarks", "is_marked", ATTEMPT_ACTIVITY.name)),
+    ):
+        if failing.get(actor.actor_name, True) and is_wanted():
+            yield actor

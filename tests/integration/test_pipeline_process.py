@@ -79,6 +79,8 @@ def is_ready(port: int) -> bool:
 
 
 def events_in_catalogue(root: Path) -> int:
+    if not (root / "catalogue.duckdb").exists():  # the warehouse is opened beside everything else
+        return 0
     with duckdb.connect(str(root / "catalogue.duckdb"), read_only=True) as conn:
         row = conn.execute("SELECT count(*) FROM events").fetchone()
     return row[0] if row else 0

@@ -1,0 +1,162 @@
+"""
+The warehouse's jobs as they fail and come right again, and what the pipeline is behind with, in words.
+
+A job that fails is noted in PostgreSQL with its reason and when it may be tried again, by whichever process
+ran it; the scheduler reads that, and so do readiness and `veritas doctor`. What needs no Parquet goes on
+meanwhile: projections, sealing, whatever else the scheduler sends.
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+from msgspec import Struct
+
+from kernel.ledger import EPOCH, MILLISECOND
+from kernel.settings import Settings
+from pipeline.extract import DATABASE_AWAY, Cursor, connect, run
+from pipeline.publications import make_room
+from warehouse.builds import read_manifest
+from warehouse.layout import EVENTS
+
+log = structlog.get_logger(__name__, process="pipeline")
+
+COUNTED_MAX: Final = 10_000  # rows of a backlog; beyond it "at least" is said
+EVENT_BYTES: Final = 100  # of an event in Parquet, while the archive has none to measure
+REASON_LENGTH_MAX: Final = 300
+TITLES: Final = {
+    "open": "The warehouse cannot be opened",
+    "archive": "The archive of events fails",
+    "publish": "Publishing what was projected fails",
+}
+
+
+class Failing(Struct, frozen=True):
+    """A job that fails; `is_due` when it may be tried again."""
+
+    job: str
+    since: datetime
+    failures: int
+    reason: str
+    is_due: bool
+
+
+class Lags(Struct, frozen=True):
+    """
+    What waits, each counted up to COUNTED_MAX rows: sessions for their projection, events for the archive,
+    ledger events for the sealer; and since when. None where nothing waits.
+    """
+
+    dirty_sessions: int
+    dirty_since: datetime | None
+    unarchived_events: int
+    pending_events: int
+    pending_since: datetime | None
+
+
+class Disk(Struct, frozen=True):
+    """The warehouse's disk, bytes: free, and what the events that wait are going to take."""
+
+    free: int
+    needed: int
+
+
+def run_job(settings: Settings, job: str, work: Callable[[], None]) -> None:
+    """
+    Do the work, and note in PostgreSQL that it fails, or that it does no more.
+
+    After a failure, builds past their grace go: on a full disk they are what can be given back.
+    """
+    try:
+        work()
+    except DATABASE_AWAY:
+        raise  # nobody could note it; the scheduler says so itself
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"[:REASON_LENGTH_MAX]
+        log.exception("job_failed", job=job)
+        with connect(settings.database_url) as cursor:
+            run(cursor, "jobs", "note_failure", job, reason, settings.warehouse_retry_s_max)
+        with suppress(OSError):
+            make_room(settings)
+    else:
+        with connect(settings.database_url) as cursor:
+            run(cursor, "jobs", "note_success", job)
+
+
+def failing_jobs(cursor: Cursor) -> list[Failing]:
+    """Return the jobs whose last try failed."""
+    return [Failing(*row) for row in run(cursor, "jobs", "list_failing").fetchall()]
+
+
+def read_lags(cursor: Cursor) -> Lags:
+    """Return what waits, as of now."""
+    row = run(cursor, "jobs", "read_lags", COUNTED_MAX).fetchone()
+    assert row is not None, "aggregates have a row"
+    dirty, since, unarchived, pending, oldest = row
+    return Lags(
+        dirty_sessions=dirty,
+        dirty_since=since,
+        unarchived_events=unarchived,
+        pending_events=pending,
+        pending_since=None if oldest is None else EPOCH + MILLISECOND * (oldest.int >> 80),
+    )
+
+
+def look_at_disk(settings: Settings, lags: Lags) -> Disk:
+    """Return what the warehouse's disk has free, and what the events that wait need there."""
+    root = Path(settings.warehouse).resolve()
+    there = next(folder for folder in (root, *root.parents) if folder.is_dir())
+    manifest = read_manifest(root, EVENTS)
+    measured = manifest is not None and manifest.rows > 0
+    each = manifest.bytes / manifest.rows if manifest is not None and measured else EVENT_BYTES
+    return Disk(shutil.disk_usage(there).free, round(each * lags.unarchived_events))
+
+
+def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, after: timedelta) -> list[str]:
+    """
+    Say what is behind, a sentence each; nothing when all is well.
+
+    Args:
+        failing: jobs whose last try failed.
+        lags: what waits.
+        disk: the warehouse's.
+        now: the moment, tz-aware UTC.
+        after: how old the oldest that waits must be before it is worth saying.
+    """
+    said = [
+        f"{TITLES.get(each.job, each.job)} since {each.since:%Y-%m-%d %H:%M:%S} UTC, {each.failures} times: "
+        f"{each.reason}."
+        for each in failing
+    ]
+    if failing:
+        said.append(
+            f"The warehouse's disk has {_size(disk.free)} free; the {_count(lags.unarchived_events)} events "
+            f"that wait for the archive need about {_size(disk.needed)}."
+        )
+    for what, rows, since in (
+        ("sessions wait for their projection", lags.dirty_sessions, lags.dirty_since),
+        ("ledger events wait to be sealed", lags.pending_events, lags.pending_since),
+    ):
+        if since is not None and now - since > after:
+            said.append(f"{_count(rows)} {what}, the oldest for {(now - since).total_seconds():.0f} s.")
+    return said
+
+
+def behind(cursor: Cursor, settings: Settings) -> list[str]:
+    """Look, and say what is behind in words."""
+    lags = read_lags(cursor)
+    after = timedelta(seconds=settings.behind_after_s)
+    disk = look_at_disk(settings, lags)
+    return in_words(failing_jobs(cursor), lags, disk, now=datetime.now(UTC), after=after)
+
+
+def _count(rows: int) -> str:
+    return f"at least {rows:,}" if rows >= COUNTED_MAX else f"{rows:,}"
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 2**20:.1f} MiB"
