@@ -191,17 +191,13 @@ async def list_visible(
     """
     if exam_id is not None:
         await exams.require_visible(conn, actor, exam_id)
-    filters = (
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        exam_id,
-        query.candidate_id,
-        query.status,
-        query.mode,
-    )
+    filters = (exam_id, query.candidate_id, query.status, query.mode)
     if query.page is None and query.size is None and query.sort is None:
-        rows = await conn.fetch(QUERIES["list_sessions"], *filters, query.cursor, query.limit + 1)
+        bounds = (actor.organisation_id, *filters, query.cursor, query.limit + 1)
+        if actor.sees_organisation:
+            rows = await conn.fetch(QUERIES["list_sessions"], *bounds)
+        else:
+            rows = await conn.fetch(QUERIES["list_granted_sessions"], *bounds, actor.user_id)
         page = rows[: query.limit]
         following = str(page[-1]["id"]) if len(rows) > query.limit else None
         return _sessions(page), Paging(limit=query.limit, next_cursor=following)
@@ -210,10 +206,11 @@ async def list_visible(
         raise _invalid("cursor", "not together with page, size or sort")
     if (number - 1) * size > OFFSET_MAX:
         raise _invalid("page", f"only the first {OFFSET_MAX} rows are numbered; use cursor")
-    total = await conn.fetchval(QUERIES["count_sessions"], *filters)
+    visible = (actor.organisation_id, actor.user_id, actor.sees_organisation, *filters)
+    total = await conn.fetchval(QUERIES["count_sessions"], *visible)
     rows = await conn.fetch(
         QUERIES["list_sessions_sorted"],
-        *filters,
+        *visible,
         sort.removeprefix("-"),
         sort.startswith("-"),
         (number - 1) * size,

@@ -33,13 +33,18 @@ UPDATE groups SET name = coalesce($2, name), description = coalesce($3, descript
 DELETE FROM groups WHERE id = $1 AND organisation_id = $2 RETURNING id;
 
 -- name: list_members
--- $1 group_id uuid, $2 after user uuid or null, $3 limit. By user id.
-SELECT u.id, u.email, u.username, u.full_name, u.role, u.is_active, m.added_at
-FROM group_members m
-JOIN users u ON u.id = m.user_id
-WHERE m.group_id = $1 AND ($2::uuid IS NULL OR m.user_id > $2)
-ORDER BY m.user_id
-LIMIT $3;
+-- $1 group_id uuid, $2 after user uuid or null, $3 limit. By user id. The page is chosen first, then its people are read.
+WITH page AS (
+    SELECT m.user_id, m.added_at
+    FROM group_members m
+    WHERE m.group_id = $1 AND ($2::uuid IS NULL OR m.user_id > $2)
+    ORDER BY m.user_id
+    LIMIT $3
+)
+SELECT u.id, u.email, u.username, u.full_name, u.role, u.is_active, page.added_at
+FROM page
+JOIN users u ON u.id = page.user_id
+ORDER BY page.user_id;
 
 -- name: find_members
 -- $1 organisation uuid, $2 ids uuid[]. Those of them who belong to the organisation.

@@ -53,21 +53,43 @@ WHERE id = $1 AND status = 1
 RETURNING id, attempt_id, mode, status, started_at, ended_at;
 
 -- name: list_sessions
--- $1 organisation uuid, $2 user_id uuid, $3 whole_organisation boolean, $4 exam_id or null, $5 candidate or null,
--- $6 status or null, $7 mode or null, $8 before id or null, $9 limit
--- Newest first, by id.
+-- $1 organisation uuid, $2 exam_id or null, $3 candidate or null, $4 status or null, $5 mode or null, $6 before id or null, $7 limit
+-- For who sees the whole organisation. Newest first, by id.
 SELECT s.*
 FROM session_overview s
 WHERE s.organisation_id = $1
-  AND ($3 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = s.exam_id AND v.user_id = $2))
-  AND ($4::uuid IS NULL OR s.exam_id = $4) AND ($5::uuid IS NULL OR s.candidate_id = $5)
-  AND ($6::smallint IS NULL OR s.status = $6) AND ($7::smallint IS NULL OR s.mode = $7)
-  AND ($8::bigint IS NULL OR s.id < $8)
+  AND ($2::uuid IS NULL OR s.exam_id = $2) AND ($3::uuid IS NULL OR s.candidate_id = $3)
+  AND ($4::smallint IS NULL OR s.status = $4) AND ($5::smallint IS NULL OR s.mode = $5)
+  AND ($6::bigint IS NULL OR s.id < $6)
 ORDER BY s.id DESC
-LIMIT $9;
+LIMIT $7;
+
+-- name: list_granted_sessions
+-- $1 … $7 as in list_sessions, $8 user_id uuid, who sees exams of their own and granted ones
+-- A page of each of their exams, and of those the newest: a walk along all sessions would pass by everybody else's.
+WITH page AS (
+    SELECT p.id
+    FROM (SELECT DISTINCT exam_id FROM exam_viewers WHERE user_id = $8 AND ($2::uuid IS NULL OR exam_id = $2)) v
+    CROSS JOIN LATERAL (
+        SELECT s.id
+        FROM proctor_sessions s
+        WHERE s.exam_id = v.exam_id AND s.organisation_id = $1 AND ($3::uuid IS NULL OR s.candidate_id = $3)
+          AND ($4::smallint IS NULL OR s.status = $4) AND ($5::smallint IS NULL OR s.mode = $5)
+          AND ($6::bigint IS NULL OR s.id < $6)
+        ORDER BY s.id DESC
+        LIMIT $7
+    ) p
+    ORDER BY p.id DESC
+    LIMIT $7
+)
+SELECT s.*
+FROM page
+JOIN session_overview s ON s.id = page.id
+ORDER BY s.id DESC;
 
 -- name: list_sessions_sorted
--- $1 … $7 as in list_sessions, $8 sort key (the names below), $9 descending boolean, $10 offset, $11 limit
+-- $1 organisation uuid, $2 user_id uuid, $3 whole_organisation boolean, $4 exam_id or null, $5 candidate or null,
+-- $6 status or null, $7 mode or null, $8 sort key (the names below), $9 descending boolean, $10 offset, $11 limit
 -- Ties, and rows without the key, follow in the order of their ids, so that pages do not overlap.
 SELECT s.*
 FROM session_overview s
@@ -90,7 +112,7 @@ OFFSET $10
 LIMIT $11;
 
 -- name: count_sessions
--- $1 … $7 as in list_sessions
+-- $1 … $7 as in list_sessions_sorted
 SELECT count(*)
 FROM proctor_sessions s
 WHERE s.organisation_id = $1

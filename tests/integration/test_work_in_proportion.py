@@ -1,0 +1,247 @@
+"""
+What runs every few seconds, or for each page of a list, costs what is new or on the page (spec.md X-1).
+
+The tables are filled to 1, 10 and 100 times a size, all of it over and done with, and beside that stands the
+same small amount of new work. Each statement is run as the process's own role with the same arguments, and
+the blocks that it touched are compared: not times, which a busy machine spoils.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from msgspec import Struct
+
+from sql import named, nouns
+
+SQL: Final = Path(__file__).with_name("work_in_proportion.sql")
+UNIT: Final = 60  # people with an attempt and a session each; an exam for every ten
+SIZES: Final = (1, 10, 100)
+NEW: Final = 5
+NOW: Final = datetime(2026, 9, 1, 12, tzinfo=UTC)
+LONG_AGO: Final = NOW - timedelta(days=300)
+GROWTH_MAX: Final = 2.0  # from ten times the size to a hundred: an index may grow by a level
+SLACK_BLOCKS: Final = 20  # a few rows, each found through an index where the small table was read whole
+LIMIT: Final = 20
+DatabaseAs = Callable[[str], str]
+# Statements of these files are run by hand.
+BY_HAND: Final = {"bench", "bench_core", "checker", "deploy", "ledger_audit", "migrations"}
+LOOKS: Final = ("list_", "count_", "sum_", "has_", "is_", "read_la", "delete_old", "delete_expired")
+# What is looked at without being measured here, and what bounds it instead.
+LEFT_OUT: Final = {
+    "one attempt": "answers.list_answers_to answers.list_answers submissions.list_saved"
+    " monitoring.count_timeline",
+    "one submission": "grading.list_graded_items grading.list_scores",
+    "one exam": "assignments.list_overrides grading.list_submissions reporting.count_attempts"
+    " reporting.sum_activity reporting.sum_activity_counts exams.has_attempts launches.list_candidates",
+    "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
+    "one person": "logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
+    "ids that the caller names": "assignments.count_groups assignments.list_grants content.count_terms"
+    " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
+    " ledger.list_tiles throttle.count_failure writer.count_letters writer.read_latest_epoch",
+    "what one school wrote": "content.list_terms content.list_passages evaluations.list_evaluations"
+    " questions.list_questions users.count_other_admins",
+    "rebuilding": "projections.list_dirty_ids projections.list_all_sessions watermarks.list_batch_by_day",
+    "restarts of Redis": "ingest.list_epochs",
+    "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses",
+    "the running sessions and the open gaps": "writer.list_silent writer.list_ended_gaps",
+    "numbered pages, at most 10,000 rows in": "sessions.list_sessions_sorted",
+}
+
+
+class Case(Struct, frozen=True):
+    """A statement: who runs it, for whom, with what. `view` is row security's, for veritas_core."""
+
+    noun: str
+    name: str
+    arguments: tuple[Any, ...] = ()
+    role: str = "veritas_pipeline"
+    view: str = "system"
+
+    @property
+    def title(self) -> str:
+        return f"{self.noun}.{self.name} as {self.view}: {self.arguments}"
+
+
+class World(Struct):
+    """The ids that the cases ask about; `old` is the school that all the other rows belong to."""
+
+    school: UUID
+    old: UUID
+    teacher: UUID
+    admin: UUID
+    student: UUID
+    exam: UUID
+    attempt: UUID
+    group: UUID
+    sessions: list[int]
+
+
+def lay(conn: "psycopg.Connection[Any]", block: str, **given: Any) -> None:
+    """Run a block of work_in_proportion.sql."""
+    _, _, rest = SQL.read_text().partition(f"-- name: {block}\n")
+    with psycopg.ClientCursor(conn) as cursor:
+        cursor.execute(rest.partition("-- name:")[0].encode(), given)
+
+
+def make_world(conn: "psycopg.Connection[Any]", old: UUID | None) -> World:
+    """Make the small, new school, and the one that the old rows belong to unless they are its own."""
+    school, teacher, admin, exam, group = (UUID(f"00000000-0000-7000-8000-{n:012x}") for n in range(5))
+    students = [UUID(f"00000000-0000-7009-8000-{n:012x}") for n in range(NEW)]
+    attempts = [UUID(f"00000000-0000-7003-8000-{n:012x}") for n in range(NEW)]
+    made = {"school": school, "teacher": teacher, "admin": admin, "exam": exam, "group": group}
+    lay(conn, "begin", **made, students=students, attempts=attempts, old=old or school, now=NOW)
+    sessions = [row[0] for row in conn.execute("SELECT id FROM proctor_sessions ORDER BY id")]
+    return World(**made, old=old or school, student=students[0], attempt=attempts[0], sessions=sessions)
+
+
+def cases(world: World) -> Iterator[Case]:
+    """Yield what runs every few seconds, then what runs for each page."""
+    yield from periodic(world)
+    yield from pages(world)
+
+
+def periodic(world: World) -> Iterator[Case]:
+    """Yield what the scheduler, the sealer, the sweeps and readiness run without being asked."""
+    since, before = NOW, NOW + timedelta(days=1)
+    for noun, name, *arguments in (
+        ("watermarks", "has_unarchived"),
+        ("watermarks", "is_marked", "attempt_activity"),
+        ("watermarks", "list_marks", "attempt_activity"),
+        ("watermarks", "read_open_batch"),
+        ("watermarks", "read_last_confirmed"),
+        ("watermarks", "read_last_batch"),
+        ("watermarks", "insert_ranges", 10**9),
+        ("watermarks", "move_archived", 10**9),
+        ("watermarks", "read_extent", 10**9),
+        ("watermarks", "list_owners", 10**9),
+        ("watermarks", "list_batch_by_session", 10**9, since, before),
+        ("projections", "list_dirty", 20_000),
+        ("projections", "list_sessions", [str(world.attempt)]),
+        ("projections", "list_activity_events", world.sessions, since, before),
+        ("projections", "list_activity", [str(world.exam)]),
+        ("sealer", "seal_pending", 10**9, 1000),
+        ("sealer", "read_size"),
+        ("sealer", "read_last_head"),
+        ("jobs", "list_failing"),
+        ("jobs", "read_lags", 10_000),
+    ):
+        yield Case(str(noun), str(name), tuple(arguments))
+    for noun, name, *arguments in (
+        ("writer", "list_closing", 4, [0, 1, 2, 3], 500),
+        ("ingest", "read_session", world.sessions[0]),
+        ("ingest", "find_session_of_attempt", world.attempt),
+    ):
+        yield Case(str(noun), str(name), tuple(arguments), "veritas_ingest")
+    for noun, name, *arguments in (
+        ("submissions", "list_expired", NOW + timedelta(days=9), LONG_AGO, UUID(int=0), 200),
+        ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
+        ("logins", "delete_expired_revocations", NOW),
+        ("throttle", "delete_old_attempts", NOW),
+    ):
+        yield Case(str(noun), str(name), tuple(arguments), "veritas_core")
+
+
+def pages(world: World) -> Iterator[Case]:
+    """Yield what a page of each list reads, as those who ask see it."""
+    school, since, before = world.school, NOW, NOW + timedelta(days=1)
+    everything = (None,) * 4
+    for view, person, is_whole in (("staff", world.teacher, False), ("organisation", world.admin, True)):
+        listed, own = ("list_sessions", ()) if is_whole else ("list_granted_sessions", (person,))
+        for noun, name, *arguments in (
+            ("sessions", listed, school, *everything, None, LIMIT, *own),
+            ("sessions", listed, school, world.exam, *everything[1:], None, LIMIT, *own),
+            ("sessions", "count_sessions", school, person, is_whole, world.exam, None, None, None),
+            ("sessions", "list_sessions_of_attempt", world.attempt),
+            ("sessions", "list_recent_events", world.sessions[0], since, before, LIMIT),
+            ("sessions", "list_events", world.sessions[0], since, before, 50, None, None, None, None, LIMIT),
+            ("monitoring", "list_monitoring_events", world.sessions[0], since, before, 50, LIMIT),
+            ("monitoring", "read_projected_counts", world.attempt),
+            ("monitoring", "list_gaps", world.sessions, 200),
+            ("reporting", "list_students", world.exam, None, LIMIT),
+            ("exams", "list_exams", school, person, is_whole, False, None, LIMIT),
+            ("assignments", "list_assignments", world.exam, None, LIMIT),
+            ("permissions", "list_permissions", world.exam, None, LIMIT),
+            ("submissions", "fetch_receipt", world.attempt, None),
+            ("ledger", "find_head", None),
+        ):
+            yield Case(str(noun), str(name), tuple(arguments), "veritas_core", view)
+    for noun, name, *arguments in (
+        ("users", "list_users", school, None, LIMIT, None, None, None, None),
+        ("groups", "list_groups", school, None, LIMIT),
+        ("groups", "list_members", world.group, None, LIMIT),
+        ("ledger", "list_audit_log", school, *(None,) * 9, NEW, False),
+        ("ledger", "list_audit_log", school, "user.changed", *(None,) * 8, NEW, True),
+    ):
+        yield Case(str(noun), str(name), tuple(arguments), "veritas_core", "organisation")
+    for noun, name, *arguments in (
+        ("exams", "list_available", school, world.student, None, LIMIT),
+        ("attempts", "list_own_attempts", world.student, None, LIMIT),
+        ("attempts", "sum_own_attempts", world.student),
+    ):
+        yield Case(str(noun), str(name), tuple(arguments), "veritas_core", "candidate")
+
+
+def asker_of(world: World, case: Case) -> UUID:
+    return {"staff": world.teacher, "organisation": world.admin, "candidate": world.student}.get(
+        case.view, world.admin
+    )
+
+
+def blocks_of(url: str, world: World, case: Case) -> int:
+    """Run a statement, take it back, and return the blocks that it touched."""
+    statement = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {named(case.noun)[case.name]}"
+    asking = (case.view, str(asker_of(world, case)), str(world.school), "")
+    row = None
+    with psycopg.connect(url) as conn, psycopg.RawCursor(conn) as cursor:
+        for _ in range(2):  # the first run reads the catalogues
+            if case.role == "veritas_core":
+                cursor.execute(named("asking")["ask_as"].encode(), asking)
+            row = cursor.execute(statement.encode(), case.arguments).fetchone()
+            conn.rollback()
+    assert row is not None
+    plan = row[0][0]["Plan"]
+    return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+
+
+@pytest.mark.parametrize("old", [uuid4(), None], ids=["of another school", "of the same school"])
+def test_what_runs_every_few_seconds_or_per_page_costs_what_is_new(
+    database: str, database_as: DatabaseAs, old: UUID | None
+) -> None:
+    costs: dict[str, list[int]] = {}
+    with psycopg.connect(database, autocommit=True) as conn:
+        world = make_world(conn, old)
+        low = 0
+        for size in SIZES:
+            lay(conn, "fill", org=world.old, low=low, high=UNIT * size, at=LONG_AGO, now=NOW)
+            low = UNIT * size
+            lay(conn, "renew", sessions=world.sessions, exam=str(world.exam), school=world.school,
+                teacher=world.teacher, size=size, now=NOW)  # fmt: skip
+            conn.execute("VACUUM ANALYZE")
+            for case in cases(world):
+                costs.setdefault(case.title, []).append(blocks_of(database_as(case.role), world, case))
+    grown = {
+        title: blocks
+        for title, blocks in costs.items()
+        if blocks[2] > max(blocks[:2]) * GROWTH_MAX + SLACK_BLOCKS
+    }
+
+    assert grown == {}
+
+
+def test_every_look_at_a_table_is_measured_or_says_what_bounds_it() -> None:
+    """Whoever adds a list or a sweep adds it to `periodic` or `pages`, or to LEFT_OUT with its bound."""
+    nobody = UUID(int=0)
+    world = World(*[nobody] * 8, sessions=[0])
+    measured = {f"{case.noun}.{case.name}" for case in cases(world)}
+    named_ones = {name for names in LEFT_OUT.values() for name in names.split()}
+    looks = {
+        f"{noun}.{name}" for noun in set(nouns()) - BY_HAND for name in named(noun) if name.startswith(LOOKS)
+    }
+
+    assert sorted(looks - measured - named_ones) == []
+    assert sorted(measured & named_ones) == []

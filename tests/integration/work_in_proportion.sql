@@ -1,0 +1,97 @@
+-- What test_work_in_proportion.py lays into its database. Parameters are psycopg's, bound by the client.
+
+-- name: begin
+-- A small school: one exam of one teacher, a few candidates whose sessions run. Its ids are the lowest, so that a list which
+-- goes newest first through everybody's rows comes to them last.
+INSERT INTO organisations (id, name) VALUES (%(school)s, 'New'), (%(old)s, 'Old') ON CONFLICT DO NOTHING;
+INSERT INTO users (id, organisation_id, email, username, role)
+SELECT id, %(school)s, id || '@new.example', id::text, role
+FROM (VALUES (%(teacher)s::uuid, 'teacher'), (%(admin)s::uuid, 'admin')) people (id, role)
+UNION ALL
+SELECT id, %(school)s, id || '@new.example', id::text, 'student' FROM unnest(%(students)s::uuid[]) id;
+INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes, is_published, published_at)
+VALUES (%(exam)s, %(school)s, %(teacher)s, 'New', 90, true, now());
+INSERT INTO groups (id, organisation_id, name) VALUES (%(group)s, %(school)s, 'new');
+INSERT INTO group_members (group_id, user_id) SELECT %(group)s, unnest(%(students)s::uuid[]);
+INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)
+SELECT attempt, %(exam)s, student, %(now)s, %(now)s + interval '1 hour'
+FROM unnest(%(attempts)s::uuid[], %(students)s::uuid[]) a (attempt, student);
+INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)
+SELECT id, exam_id, student_id, %(school)s, 1, started_at FROM exam_attempts ORDER BY id;
+INSERT INTO session_progress (session_id, through_seq, total_events, total_violations, first_event_at, last_event_at)
+SELECT id, 100, 100, 0, started_at, started_at + interval '100 s' FROM proctor_sessions;
+INSERT INTO events (session_id, seq, occurred_at, event_type, severity, is_violation, is_late)
+SELECT id, n, started_at + n * interval '1 s', 1, 0, false, false
+FROM proctor_sessions CROSS JOIN generate_series(1, 100) n;
+
+-- name: fill
+-- Everything that is over, n from low + 1 to high: people, an exam for every ten of them, attempts that have ended, sessions
+-- that were archived, their events and gaps, sign-ins, the ledger.
+INSERT INTO users (id, organisation_id, email, username, role)
+SELECT ('10000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, %(org)s, n || '@old.example', 'old' || n,
+       CASE WHEN n %% 10 = 0 THEN 'teacher' ELSE 'student' END
+FROM generate_series(%(low)s + 1, %(high)s) n;
+INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes, is_published, published_at)
+SELECT ('10000000-0000-7001-8000-' || lpad(to_hex(n), 12, '0'))::uuid, %(org)s,
+       ('10000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'Old', 90, true, now()
+FROM generate_series(%(low)s + 10, %(high)s, 10) n;
+INSERT INTO groups (id, organisation_id, name)
+SELECT ('10000000-0000-7002-8000-' || lpad(to_hex(n), 12, '0'))::uuid, %(org)s, 'old' || n
+FROM generate_series(%(low)s + 10, %(high)s, 10) n;
+INSERT INTO exam_attempts (id, exam_id, student_id, status, started_at, expires_at, completed_at)
+SELECT ('10000000-0000-7003-8000-' || lpad(to_hex(n), 12, '0'))::uuid,
+       ('10000000-0000-7001-8000-' || lpad(to_hex((n + 9) / 10 * 10), 12, '0'))::uuid,
+       ('10000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'completed', %(at)s, %(at)s + interval '1 hour', %(at)s
+FROM generate_series(%(low)s + 1, %(high)s) n;
+INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, status, started_at, ended_at, final_seq)
+SELECT id, exam_id, student_id, %(org)s, 1, 2, started_at, expires_at, 20 FROM exam_attempts
+WHERE id > ('10000000-0000-7003-8000-' || lpad(to_hex(%(low)s), 12, '0'))::uuid
+  AND id <= ('10000000-0000-7003-8000-' || lpad(to_hex(%(high)s), 12, '0'))::uuid
+ORDER BY id;
+INSERT INTO session_progress (session_id, through_seq, total_events, total_violations, first_event_at, last_event_at, last_heartbeat_at)
+SELECT id, 20, 20, 0, started_at, started_at + interval '20 s', started_at FROM proctor_sessions s
+WHERE NOT EXISTS (SELECT FROM session_progress p WHERE p.session_id = s.id) AND status = 2;
+INSERT INTO reporting.archived_sessions (session_id, through_seq, through_at)
+SELECT session_id, through_seq, last_event_at FROM session_progress ON CONFLICT DO NOTHING;
+INSERT INTO events (session_id, seq, occurred_at, event_type, severity, is_violation, is_late)
+SELECT p.session_id, n, p.first_event_at + n * interval '1 s', 1, 0, false, false
+FROM session_progress p CROSS JOIN generate_series(1, 20) n
+WHERE NOT EXISTS (SELECT FROM events e WHERE e.session_id = p.session_id);
+INSERT INTO heartbeat_gaps (session_id, started_at, state, ended_at, class, missed)
+SELECT session_id, first_event_at, state.name, CASE state.name WHEN 'closed' THEN last_event_at END,
+       CASE state.name WHEN 'closed' THEN 'network' END, CASE state.name WHEN 'closed' THEN 1 END
+FROM session_progress, (VALUES ('open'), ('closed')) state (name) ON CONFLICT DO NOTHING;
+INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session_ids, events, violations, by_type, by_severity,
+                                        first_event_at, last_event_at, late_events, metric_version, coverage, reasons, as_of)
+SELECT s.attempt_id, s.exam_id, s.candidate_id, ARRAY[s.id], 20, 0, '{"Heartbeat": 20}', '{"0": 20}', s.started_at, s.started_at, 0,
+       'activity-1', 1, '[]', s.started_at
+FROM proctor_sessions s WHERE status = 2 ON CONFLICT DO NOTHING;
+INSERT INTO reporting.archive_batches (id, kind, confirmed_at) SELECT n, 'append', now() FROM generate_series(%(low)s + 1, %(high)s) n;
+INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id, body)
+SELECT (encode(substring(int8send(floor(extract(epoch FROM %(at)s + n * interval '1 s') * 1000)::bigint) FROM 3), 'hex')
+        || '7000' || '8000' || lpad(to_hex(n), 12, '0'))::uuid,
+       %(org)s, date_trunc('milliseconds', %(at)s + n * interval '1 s'), 'user.changed', 'user', n::text,
+       ('10000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'teacher', NULL, '{}'
+FROM generate_series(%(low)s + 1, %(high)s) n;
+INSERT INTO ledger_leaves (position, event_id, leaf_hash)
+SELECT (SELECT count(*) FROM ledger_leaves) + row_number() OVER (ORDER BY event_id) - 1, event_id, sha256('')
+FROM ledger_pending;
+DELETE FROM ledger_pending;
+INSERT INTO ledger_heads (size, note) SELECT n, 'note' FROM generate_series(%(low)s + 1, %(high)s) n;
+INSERT INTO logins (id, user_id, created_at, expires_at)
+SELECT id, id, %(at)s, %(at)s FROM users WHERE organisation_id = %(org)s ON CONFLICT DO NOTHING;
+INSERT INTO revocations (user_id, mark, revoked_at, expires_at)
+SELECT id, 'x' || id, %(at)s, %(now)s + interval '1 year' FROM users WHERE organisation_id = %(org)s ON CONFLICT DO NOTHING;
+DELETE FROM dirty_sessions;
+DELETE FROM unarchived_sessions;
+
+-- name: renew
+-- The same small amount of new work at every size.
+INSERT INTO dirty_sessions (session_id) SELECT unnest(%(sessions)s::bigint[]);
+INSERT INTO unarchived_sessions (session_id) SELECT unnest(%(sessions)s::bigint[]);
+INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id, body)
+SELECT (encode(substring(int8send(floor(extract(epoch FROM %(now)s) * 1000)::bigint) FROM 3), 'hex')
+        || '7000' || '8000' || lpad(to_hex(%(size)s * 16 + n), 12, '0'))::uuid,
+       %(school)s, %(now)s, 'user.changed', 'user', n::text, %(teacher)s, 'teacher', NULL, '{}'
+FROM generate_series(1, 5) n;
+INSERT INTO reporting.partition_marks (dataset, partition) VALUES ('attempt_activity', %(exam)s);
