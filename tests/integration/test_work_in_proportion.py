@@ -48,7 +48,6 @@ LEFT_OUT: Final = {
     "rebuilding": "projections.list_dirty_ids projections.list_all_sessions watermarks.list_batch_by_day",
     "restarts of Redis": "ingest.list_epochs",
     "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses",
-    "the running sessions and the open gaps": "writer.list_silent writer.list_ended_gaps",
     "numbered pages, at most 10,000 rows in": "sessions.list_sessions_sorted",
 }
 
@@ -133,6 +132,11 @@ def periodic(world: World) -> Iterator[Case]:
         yield Case(str(noun), str(name), tuple(arguments))
     for noun, name, *arguments in (
         ("writer", "list_closing", 4, [0, 1, 2, 3], 500),
+        ("gaps", "list_silent", 4, [0, 1, 2, 3], NOW + timedelta(minutes=1), 45.0, 500),
+        ("gaps", "list_due", 4, [0, 1, 2, 3], NOW, 500),
+        ("gaps", "has_gap", world.sessions[0], NOW),
+        ("gaps", "list_marks", world.sessions[0], NOW),
+        ("gaps", "list_filled", world.sessions[0], NOW, NOW),
         ("ingest", "read_session", world.sessions[0]),
         ("ingest", "find_session_of_attempt", world.attempt),
     ):
@@ -162,6 +166,7 @@ def pages(world: World) -> Iterator[Case]:
             ("monitoring", "list_monitoring_events", world.sessions[0], since, before, 50, LIMIT),
             ("monitoring", "read_projected_counts", world.attempt),
             ("monitoring", "list_gaps", world.sessions, 200),
+            ("monitoring", "list_clock_steps", world.sessions, 200),
             ("reporting", "list_students", world.exam, None, LIMIT),
             ("exams", "list_exams", school, person, is_whole, False, None, LIMIT),
             ("assignments", "list_assignments", world.exam, None, LIMIT),

@@ -57,10 +57,13 @@ INSERT INTO events (session_id, seq, occurred_at, event_type, severity, is_viola
 SELECT p.session_id, n, p.first_event_at + n * interval '1 s', 1, 0, false, false
 FROM session_progress p CROSS JOIN generate_series(1, 20) n
 WHERE NOT EXISTS (SELECT FROM events e WHERE e.session_id = p.session_id);
-INSERT INTO heartbeat_gaps (session_id, started_at, state, ended_at, class, missed)
-SELECT session_id, first_event_at, state.name, CASE state.name WHEN 'closed' THEN last_event_at END,
-       CASE state.name WHEN 'closed' THEN 'network' END, CASE state.name WHEN 'closed' THEN 1 END
-FROM session_progress, (VALUES ('open'), ('closed')) state (name) ON CONFLICT DO NOTHING;
+INSERT INTO heartbeat_gaps (session_id, started_at, revision, state)
+SELECT session_id, first_event_at, 0, 'open' FROM session_progress ON CONFLICT DO NOTHING;
+INSERT INTO heartbeat_gaps (session_id, started_at, revision, state, ended_at, class, missed, covered)
+SELECT session_id, first_event_at, 1, 'closed', last_event_at, 'network', 1, '{}' FROM session_progress ON CONFLICT DO NOTHING;
+INSERT INTO gap_marks (session_id, kind, started_at, ended_at, from_seq, through_seq, due_at)
+SELECT session_id, 'filled', first_event_at, last_event_at, 1, 1, 'infinity' FROM session_progress p
+WHERE NOT EXISTS (SELECT FROM gap_marks m WHERE m.session_id = p.session_id);
 INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session_ids, events, violations, by_type, by_severity,
                                         first_event_at, last_event_at, late_events, metric_version, coverage, reasons, as_of)
 SELECT s.attempt_id, s.exam_id, s.candidate_id, ARRAY[s.id], 20, 0, '{"Heartbeat": 20}', '{"0": 20}', s.started_at, s.started_at, 0,
