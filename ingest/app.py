@@ -38,6 +38,7 @@ class Part:
         self._pressure: Pressure | None = None
         self._shards = 0
         self._closed_since: float | None = None
+        self._asked_at = 0.0
 
     def attach(self, app: web.Application) -> None:
         """Let the application carry ingest; whoever composes it mounts `ingest.routes.ROUTES`."""
@@ -62,8 +63,11 @@ class Part:
             self._closed_since = None
             return None
         self._epochs.doubt()
-        self._closed_since = self._closed_since or monotonic()
-        if len(closed) < self._shards and monotonic() - self._closed_since > SETTLE_S:
+        now = monotonic()
+        if self._closed_since is None or now - self._asked_at > SETTLE_S:  # nobody saw what was in between
+            self._closed_since = now
+        self._asked_at = now
+        if len(closed) < self._shards and now - self._closed_since > SETTLE_S:
             return None
         return f"shards {closed} are not open: the writer has not reconciled them"
 

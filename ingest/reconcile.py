@@ -12,6 +12,7 @@ from typing import Any, Final
 import psycopg
 import structlog
 
+from ingest.refusals import Streak
 from ingest.shard import GapError, Stream
 from ingest.statements import statement
 from ingest.store import Chunk, FencedError, renumber, store
@@ -23,7 +24,9 @@ log = structlog.get_logger(__name__)
 NOTHING: Final = (0, 0)
 
 
-def take_up(conn: psycopg.Connection[Any], stream: Stream, settings: Settings) -> tuple[int, int]:
+def take_up(
+    conn: psycopg.Connection[Any], stream: Stream, settings: Settings, streak: Streak
+) -> tuple[int, int]:
     """
     Make the shard ready for writing and return its (epoch, stored counter).
 
@@ -46,7 +49,7 @@ def take_up(conn: psycopg.Connection[Any], stream: Stream, settings: Settings) -
     log.info("shard_reconciling", shard=shard, epoch=epoch, counter=counter)
     stream.shut()
     if latest is not None and latest[3]:  # into an epoch that was never opened, nobody has written
-        counter = _drain(conn, stream, epoch, counter, settings)
+        counter = _drain(conn, stream, epoch, counter, settings, streak)
     seen = stream.last_id()
     fresh = max(epoch, 0 if latest is None else latest[0], 0 if seen is None else seen[0]) + 1
     with conn.transaction():
@@ -62,7 +65,12 @@ def take_up(conn: psycopg.Connection[Any], stream: Stream, settings: Settings) -
 
 
 def _drain(
-    conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: int, settings: Settings
+    conn: psycopg.Connection[Any],
+    stream: Stream,
+    epoch: int,
+    counter: int,
+    settings: Settings,
+    streak: Streak,
 ) -> int:
     """
     Store what the stream holds beyond the offset, name what it should hold and does not; return the new
@@ -90,7 +98,7 @@ def _drain(
         if moved and not named_once:
             name_loss(conn, stream.shard, epoch, "rolled_back", counter + 1, chunk.last)
             named_once = True
-        store(conn, stream.shard, epoch, counter, chunk, settings)
+        store(conn, stream.shard, epoch, counter, chunk, settings, streak)
         counter = chunk.last
 
 

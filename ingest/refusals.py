@@ -43,6 +43,12 @@ class Letter(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Streak(msgspec.Struct):
+    """Rows refused in a row, over batches, and explained by no payload; one that is taken ends it."""
+
+    rows: int = 0
+
+
 class Sifted(msgspec.Struct, frozen=True):
     """The rows that were not stored, and the sessions that go into quarantine, each with its last letter."""
 
@@ -61,6 +67,7 @@ def sift(
     cursor: psycopg.RawCursor[Any],
     table: pa.RecordBatch,
     quarantined: list[int],
+    streak: Streak,
     settings: Settings,
 ) -> Sifted:
     """
@@ -71,6 +78,7 @@ def sift(
         cursor: of that connection.
         table: rows sorted by session.
         quarantined: sessions whose rows are not tried.
+        streak: of the shard.
         settings: the bounds.
 
     Raises:
@@ -81,7 +89,6 @@ def sift(
     letters: list[Letter] = []
     fresh: dict[int, Letter] = {}
     refusals: dict[int, int] = {}
-    in_a_row = 0
     waiting = [(0, table.num_rows)]
     while waiting:
         start, stop = waiting.pop()
@@ -94,7 +101,7 @@ def sift(
         try:
             with conn.transaction():
                 copy(cursor, table.slice(start, stop - start))
-            in_a_row = 0
+            streak.rows = 0
         except REFUSED as error:
             if stop - start > 1:
                 half = (start + stop) // 2
@@ -103,12 +110,12 @@ def sift(
             letter = Letter(start, error.sqlstate or "22000", str(error)[:REASON_LENGTH_MAX])
             letters.append(letter)
             if not _is_taken_bare(conn, cursor, table.slice(start, 1)):
-                in_a_row += 1
-                if in_a_row > settings.dead_letters_in_a_row_max:
-                    message = f"{in_a_row} rows in a row were refused, the last with {letter.sqlstate}"
+                streak.rows += 1
+                if streak.rows > settings.dead_letters_in_a_row_max:
+                    message = f"{streak.rows} rows in a row were refused, the last with {letter.sqlstate}"
                     raise FloodError(message) from error
                 continue
-            in_a_row = 0
+            streak.rows = 0
             session = int(sessions[start])
             if session not in refusals:
                 refusals[session] = _count(cursor, session, settings)

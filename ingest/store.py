@@ -15,7 +15,7 @@ import structlog
 
 from ingest.encoding import Request, Rows, event_json, marks_of, progress_of, rows_of
 from ingest.received import Piece, pieces_of, received_of
-from ingest.refusals import REFUSED, Sifted, copy, sift
+from ingest.refusals import REFUSED, Sifted, Streak, copy, sift
 from ingest.statements import statement
 from ingest.stream import HEADER, OFFSET_UNKNOWN
 from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S
@@ -58,13 +58,22 @@ class Batch(msgspec.Struct, frozen=True):
     chunk: Chunk
     rows: Rows | None
     pieces: list[Piece]
+    streak: Streak
 
 
 def store(
-    conn: psycopg.Connection[Any], shard: int, epoch: int, before: int, chunk: Chunk, settings: Settings
+    conn: psycopg.Connection[Any],
+    shard: int,
+    epoch: int,
+    before: int,
+    chunk: Chunk,
+    settings: Settings,
+    streak: Streak | None = None,
 ) -> int:
     """
     Store a chunk and advance the shard's offset from `before` to its last counter, in one transaction.
+
+    `streak` is what the shard's owner remembers of refusals from one batch to the next.
 
     Returns:
         How many rows went into the events table.
@@ -76,7 +85,8 @@ def store(
     """
     eventful = [request for request in chunk.requests if request.batch.types]
     rows = rows_of(eventful, settings.backfill_after_ms * 1000) if eventful else None
-    batch = Batch(shard, epoch, before, chunk, rows, pieces_of(chunk.requests) if chunk.requests else [])
+    pieces = pieces_of(chunk.requests) if chunk.requests else []
+    batch = Batch(shard, epoch, before, chunk, rows, pieces, streak or Streak())
     try:
         return _transact(conn, batch, settings, is_careful=False)
     except REFUSED as error:
@@ -99,8 +109,9 @@ def _transact(conn: psycopg.Connection[Any], batch: Batch, settings: Settings, *
                 not quarantined or not np.isin(rows.headers["session"], quarantined).any()
             ):
                 copy(cursor, rows.table)
+                batch.streak.rows = 0
             else:
-                sifted = sift(conn, cursor, rows.table, quarantined, settings)
+                sifted = sift(conn, cursor, rows.table, quarantined, batch.streak, settings)
                 _set_aside(cursor, batch, sifted, settings)
             _advance(cursor, rows, [letter.index for letter in sifted.letters], settings.backfill_grace_s)
         if batch.pieces:

@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from ingest.reconcile import skip_gap, take_up
-from ingest.refusals import FloodError
+from ingest.refusals import FloodError, Streak
 from ingest.shard import GapError, Stream
 from ingest.statements import statement
 from ingest.store import Chunk, FencedError, store
@@ -81,6 +81,7 @@ class Owner:
         self._settings = settings
         self._stop = stop
         self._turns = turns or nullcontext()
+        self._streak = Streak()
 
     def run(self) -> None:
         """Own the shard until told to stop; whatever breaks is tried again, more and more patiently."""
@@ -128,7 +129,7 @@ class Owner:
             stream.load_functions()
             life = stream.incarnation()  # before take_up: a restart in between shows as a difference later
             try:
-                epoch, counter = take_up(conn, stream, self._settings)
+                epoch, counter = take_up(conn, stream, self._settings, self._streak)
                 self.epoch = epoch
                 SHARD_OWNED.labels(self.shard).set(1)
                 self._write(conn, stream, life, epoch, counter)
@@ -155,7 +156,7 @@ class Owner:
                 continue
             if chunk is not None:
                 with self._turns:
-                    rows = store(conn, self.shard, epoch, counter, chunk, self._settings)
+                    rows = store(conn, self.shard, epoch, counter, chunk, self._settings, self._streak)
                 self.wrong = None  # not before: a shard that fails at its first batch has not come back
                 counter = chunk.last
                 stream.forget_through(epoch, counter)
