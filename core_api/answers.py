@@ -16,7 +16,7 @@ from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.items import ItemKind, Response, fault_of_response
 from core_api.published import key_of
-from core_api.wire import as_json
+from core_api.wire import as_json, shown_as
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from sql import named
 
@@ -158,5 +158,6 @@ async def list_own(conn: Connection, actor: Actor, attempt_id: UUID, query: List
     if await conn.fetchrow(ATTEMPTS["fetch_own_attempt"], attempt_id, actor.user_id) is None:
         raise NotFoundError("There is no such attempt.")
     rows = await conn.fetch(QUERIES["list_answers"], attempt_id, actor.user_id, query.cursor, query.limit + 1)
-    page = [msgspec.convert(dict(row), SavedAnswer) for row in rows[: query.limit]]
-    return Answers(answers=page, next_cursor=page[-1].question_id if len(rows) > query.limit else None)
+    page = [shown_as(dict(row), SavedAnswer) for row in rows[: query.limit]]
+    following = rows[query.limit - 1]["question_id"] if len(rows) > query.limit else None
+    return Answers(answers=page, next_cursor=following)

@@ -23,7 +23,7 @@ from core_api.database import Connection
 from core_api.items import ChoiceContent, ItemKind, TextContent
 from core_api.questions import Points, item_of
 from core_api.scoring import KeyedItem
-from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid
+from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
 from sql import named
 
@@ -266,7 +266,7 @@ async def fetch(
         raise NotFoundError("There is no such evaluation.")
     items = await conn.fetch(QUERIES["list_items"], row["evaluation_version_id"])
     kept = [DraftItem(question_id=each["question_id"], points=each["points"]) for each in items]
-    return msgspec.convert({**row, "items": kept}, WholeVersion)
+    return shown_as({**row, "items": kept}, WholeVersion)
 
 
 async def list_own(conn: Connection, actor: Actor, query: ListEvaluations) -> Versions:

@@ -16,7 +16,7 @@ from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.items import ItemKind, Response
 from core_api.questions import Points
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid, shown_as
 from kernel.errors import ForbiddenError, NotFoundError
 from sql import named
 
@@ -195,14 +195,15 @@ async def _shown(conn: Connection, held: asyncpg.Record) -> GradedSubmission:
     items = await conn.fetch(QUERIES["list_graded_items"], held["submission_id"])
     scores = await conn.fetch(QUERIES["list_scores"], held["submission_id"], REVISIONS_SHOWN)
     shown = {**held, "items": [dict(row) for row in items], "scores": [_revision(row) for row in scores]}
-    return msgspec.convert(shown, GradedSubmission)
+    return shown_as(shown, GradedSubmission)
 
 
 def _revision(row: asyncpg.Record) -> dict[str, Any]:
     """Return a row of `list_scores` with its points as numbers; they are stored as decimal texts."""
-    points = {
-        position: None if each is None else float(each) for position, each in row["item_points"].items()
-    }
+    stored = row["item_points"]
+    if not isinstance(stored, dict):
+        return dict(row)
+    points = {position: None if each is None else float(each) for position, each in stored.items()}
     return {**row, "item_points": points}
 
 

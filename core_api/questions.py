@@ -3,7 +3,7 @@ Questions: every save is a new version, and versions never change (spec.md E-1).
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +15,7 @@ from core_api import content, ledger
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.items import POINTS_MAX, Item, ItemKind, fault_of_item
-from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid
+from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
 from sql import named
 
@@ -125,9 +125,12 @@ def kind_of(item: Item) -> ItemKind:
 
 def item_of(row: asyncpg.Record) -> Item:
     """Return the item of a stored version: its kind, content and key."""
-    stored = {"kind": row["kind"], "content": row["content"], "key": row["key"]}
-    item: Item = msgspec.convert(stored, Item)
+    item: Item = msgspec.convert(_stored_item(row), Item)
     return item
+
+
+def _stored_item(row: asyncpg.Record) -> dict[str, Any]:
+    return {"kind": row["kind"], "content": row["content"], "key": row["key"]}
 
 
 async def archive(conn: Connection, actor: Actor, question_id: UUID, *, now: datetime) -> Question:
@@ -184,4 +187,5 @@ async def list_own(conn: Connection, actor: Actor, query: ListQuestions) -> Ques
 
 def _question(row: asyncpg.Record) -> Question:
     plain = {name: row[name] for name in Question.__struct_fields__ if name != "item"}
-    return Question(item=item_of(row), **plain)
+    item: Item = shown_as(_stored_item(row), Item)  # type: ignore[arg-type]  # a union is no type
+    return Question(item=item, **plain)

@@ -6,10 +6,11 @@ decision 4).
 """
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 from uuid import UUID
 
 import msgspec
+import structlog
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
@@ -22,6 +23,8 @@ from kernel.values import DEPTH_MAX, holds_nul, path_of_nul, wrong_document
 from kernel.web import SETTINGS, TRUSTED_PROXIES, decode
 
 T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
 
 LIMIT_MAX: Final = 200
 LIMIT_DEFAULT: Final = 50
@@ -108,6 +111,19 @@ def stored_document(document: msgspec.Raw | UnsetType, path: str, bytes_max: int
     if wrong is not None:
         raise invalid(path, wrong)
     return text
+
+
+def shown_as(stored: Any, kind: type[T]) -> T:  # noqa: ANN401  rows, before they are anything
+    """
+    Return what is stored as `kind` for a reply; as it stands, where a hand or an older release left another.
+
+    For readers alone: what is shown in another shape is better than a page that fails for everybody.
+    """
+    try:
+        return msgspec.convert(stored, kind)
+    except msgspec.ValidationError:
+        log.warning("stored_in_another_shape", kind=getattr(kind, "__name__", str(kind)))
+        return cast("T", stored)
 
 
 def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
