@@ -18,7 +18,11 @@ if TYPE_CHECKING:
     from kernel.checkpoints import Keys
 
 app = typer.Typer(help="Check the ledger, and hand it out.", no_args_is_help=True)
-WRONG: Final = 1  # exit code
+# Exit codes, the same as the stand-alone verifier's (deploy/verify_export.py).
+WRONG: Final = 1
+CANNOT_CHECK: Final = 2
+NOT_VERIFIED: Final = 3
+NOT_WITNESSED: Final = 4
 SHOWN_MAX: Final = 20
 
 StateOption = Annotated[
@@ -35,9 +39,7 @@ KeyOption = Annotated[
 def verify(
     witness: Annotated[
         Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="The witness's file; that of the settings by default."
-        ),
+        typer.Option(dir_okay=False, help="The witness's file; that of the settings by default."),
     ] = None,
     head: Annotated[
         list[Path] | None,
@@ -47,9 +49,12 @@ def verify(
     state: StateOption = None,
 ) -> None:
     """
-    Check every event, leaf, tile and signed head, and that the log extends what its witness has seen.
+    Check the whole ledger, the rows that it speaks of, and that it extends what its witness has seen.
 
-    Exits with 1 when anything is wrong, and names it, the first wrong row first.
+    Exit codes: 0, all of it is under a signed head that a witness has seen; 1, something is wrong, named, the
+    first wrong row first; 2, nothing could be checked; 3, nothing is wrong, and a part is not proven: no head
+    covers it, or the witness that was named is not there or behind; 4, all holds, and nobody outside has seen
+    it.
     """
     from deploy.ledger_verify import verify as check  # noqa: PLC0415
 
@@ -62,12 +67,23 @@ def verify(
             trusted=trusted,
             progress=progress,
         )
+    for remark in report.remarks[:SHOWN_MAX]:
+        print(f"note: {remark}")
     for finding in report.findings[:SHOWN_MAX]:
         print(f"WRONG: {finding}")
+    for sentence in report.unproven[:SHOWN_MAX]:
+        print(f"NOT VERIFIED: {sentence}")
     if report.findings:
         print(f"{len(report.findings)} findings in {report.size} events")
         raise typer.Exit(WRONG)
-    print(f"{report.size} events under {report.heads} signed heads: all holds")
+    if report.unproven:
+        raise typer.Exit(NOT_VERIFIED)
+    seen = "witnessed" if report.is_witnessed else "not witnessed"
+    print(
+        f"{report.size} events under {report.heads} signed heads, {report.records} records: all holds, {seen}"
+    )
+    if not report.is_witnessed:
+        raise typer.Exit(NOT_WITNESSED)
 
 
 @app.command()
@@ -146,8 +162,8 @@ def _witness(state: Path | None) -> Path | None:
     settings = _settings(state)
     if settings.ledger_witness_file:
         return Path(settings.ledger_witness_file)
-    local = ledger_files(Path(settings.state)).witness
-    return local if local.exists() else None
+    local = ledger_files(Path(settings.state))
+    return local.witness if local.key.exists() else None  # where a stack has been, its witness is expected
 
 
 def _settings(state: Path | None) -> Settings:
