@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Check the ledger, and hand it out.", no_args_is_help=True)
 # Exit codes, the same as the stand-alone verifier's (deploy/verify_export.py).
 WRONG: Final = 1
-CANNOT_CHECK: Final = 2
 NOT_VERIFIED: Final = 3
 NOT_WITNESSED: Final = 4
 SHOWN_MAX: Final = 20
@@ -33,14 +32,15 @@ KeyOption = Annotated[
     list[str] | None,
     typer.Option("--key", help="Public key as name+hash+key; those of the settings by default. Repeatable."),
 ]
+WitnessOption = Annotated[
+    Path | None,
+    typer.Option(dir_okay=False, help="The witness's file; that of the settings by default."),
+]
 
 
 @app.command()
 def verify(
-    witness: Annotated[
-        Path | None,
-        typer.Option(dir_okay=False, help="The witness's file; that of the settings by default."),
-    ] = None,
+    witness: WitnessOption = None,
     head: Annotated[
         list[Path] | None,
         typer.Option(exists=True, dir_okay=False, help="File with a signed head that you kept. Repeatable."),
@@ -107,24 +107,24 @@ def export(
 @app.command()
 def receipt(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A candidate's saved receipt.")],
+    witness: WitnessOption = None,
     key: KeyOption = None,
     state: StateOption = None,
 ) -> None:
     """
     Check a receipt, or the saved proof of one event, as `deploy/verify_export.py` does without Veritas.
 
-    Exits with 1 when anything in it is wrong, and names it; with 2 while it is not sealed.
+    Exit codes as `veritas ledger verify` has them; 3 as well while it is not sealed.
     """
-    from deploy.verify_export import PendingError, WrongError, verify_receipt  # noqa: PLC0415
+    from deploy.verify_export import verify_receipt  # noqa: PLC0415
     from kernel.checkpoints import verifier_keys  # noqa: PLC0415
 
-    try:
-        print(verify_receipt(str(file), verifier_keys(_keys(key, state))))
-    except WrongError as error:
-        print(f"WRONG: {error}")
-        raise typer.Exit(WRONG) from error
-    except PendingError as error:
-        raise ServerError(str(error)) from error
+    seen_by = witness or _witness(state)
+    keys_ = verifier_keys(_keys(key, state))
+    verdict = verify_receipt(str(file), keys_, [] if seen_by is None else [str(seen_by)], [])
+    print("\n".join(verdict.lines()))
+    if verdict.code():
+        raise typer.Exit(verdict.code())
 
 
 @app.command()

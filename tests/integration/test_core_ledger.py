@@ -82,8 +82,8 @@ async def test_a_candidates_receipt_is_checked_without_us_s2(
     receipt.write_text(json.dumps(proof))
     done = check_receipt(log, receipt)
     assert (done.returncode, done.stdout) == (
-        0,
-        f"event {event_id} stands at position 300 of the 301 signed events\n",
+        4,
+        f"event {event_id} stands at position 300 of the 301 signed events, not witnessed\n",
     )
     receipt.write_text(json.dumps(proof | {"body": proof["body"].replace("finalised", "withdrawn")}))
     assert check_receipt(log, receipt).returncode == 1
