@@ -237,7 +237,7 @@ class Outside:
             return list(enumerate(Path(path).read_bytes().splitlines(), 1))
         except OSError as error:
             verdict.unproven.append(f"the witness {path} cannot be read: {type(error).__name__}")
-            return []
+        return []
 
     def _add(self, who: str, note: object, keys: list[Key], verdict: Verdict) -> None:
         try:
@@ -431,18 +431,15 @@ def verify_receipt(path: str, given_keys: list[str], witnesses: list[str], kept:
     try:
         for each in given_keys:
             read_key(each, "")
-        text = Path(path).read_text(encoding="utf-8")
+        saved = Path(path).read_bytes()
     except OSError as error:
         verdict.unusable.append(f"{type(error).__name__}: {error}")
-        return verdict
-    except UnicodeDecodeError:
-        verdict.wrong.append("the receipt cannot be read (UnicodeDecodeError)")
         return verdict
     except MALFORMED as error:  # a key that cannot be read is no fault of the receipt's
         verdict.unusable.append(f"a key cannot be used ({type(error).__name__}: {error})")
         return verdict
     try:
-        document = json.loads(text)
+        document = json.loads(saved)
         if "receipt" in document and document["ledger"]["status"] == "pending":
             verdict.unproven.append("the ledger has not sealed it yet: fetch it again in a few seconds")
             return verdict
@@ -492,8 +489,8 @@ def main() -> int:
         else:
             verdict = verify_export(given.export, given.key, given.witness, given.head)
     except (OSError, ValueError) as error:
-        print(f"CANNOT CHECK: {type(error).__name__}: {error}", file=sys.stderr)
-        return CANNOT_CHECK
+        verdict = Verdict()
+        verdict.unusable.append(f"{type(error).__name__}: {error}")
     print("\n".join(verdict.lines()))
     return verdict.code()
 

@@ -44,6 +44,7 @@ RECORDS: Final[Mapping[str, str | None]] = {
     "assignment_override.set": "assignment",
     "attempt.abandoned": "attempt",
     "attempt.started": "attempt",
+    "auth.launch_refused": None,
     "auth.launched": None,
     "auth.password_changed": "user",
     "auth.signed_in": None,

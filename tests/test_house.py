@@ -23,6 +23,7 @@ VERB = re.compile(
 # The naive design is measured as its document writes it, statements in the program and all.
 FOREIGN = {ROOT / "loadtests/baselines/seed_design.py"}
 LINES_MAX = 400
+ALONE = {"verify_export.py": 100}  # read and run by strangers, without anything else of ours: one file
 # Utility statements cannot be prepared; the tests of their programs run them.
 UTILITY = re.compile(r"(COPY|LISTEN|CREATE|ALTER|DROP|CHECKPOINT|VACUUM|ANALYZE|TRUNCATE|SET|BEGIN|COMMIT)\b")
 
@@ -211,7 +212,7 @@ def test_no_module_has_grown_a_second_subject() -> None:
     assert [
         f"{path.relative_to(ROOT)}: {lines}"
         for path in SOURCES
-        if (lines := len(path.read_text().splitlines())) > LINES_MAX
+        if (lines := len(path.read_text().splitlines())) > LINES_MAX + ALONE.get(path.name, 0)
     ] == []
 
 

@@ -127,7 +127,7 @@ def proves(sealed: Sealed, lines: Lines, witness: Lines) -> bool:
 WAYS: dict[str, Callable[[Lines, int, int, int], Lines]] = {
     "drop": lambda lines, n, _m, _v: lines[:n] + lines[n + 1 :],
     "cut": lambda lines, n, _m, _v: lines[:n],
-    "torn": lambda lines, n, m, _v: [*lines[:n], lines[n][: m % len(lines[n])]],
+    "torn": lambda lines, n, m, _v: [*lines[:n], lines[n][: m % max(1, len(lines[n]))]],
     "swap": lambda lines, n, m, _v: [lines[{n: m, m: n}.get(at, at)] for at in range(len(lines))],
     "double": lambda lines, n, _m, _v: [*lines[: n + 1], *lines[n:]],
     "byte": lambda lines, n, m, v: [*lines[:n], _edited(lines[n], m * 37 + v, v), *lines[n + 1 :]],
@@ -139,8 +139,8 @@ WAYS: dict[str, Callable[[Lines, int, int, int], Lines]] = {
 
 
 def _edited(line: bytes, at: int, value: int) -> bytes:
-    at %= len(line)
-    return line[:at] + bytes([line[at] ^ value]) + line[at + 1 :]
+    at %= max(1, len(line))
+    return line and line[:at] + bytes([line[at] ^ value]) + line[at + 1 :]
 
 
 @st.composite

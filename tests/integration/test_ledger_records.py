@@ -59,6 +59,7 @@ UNCOVERED = {
     "users.last_login": "of each sign-in, which is an event of its own",
     "users.last_login_ip": "as last_login",
     "users.token_generation": "what was taken back, an event of its own",
+    "users.standing": "how often it was locked or given another role, which are events",
     "assignments.revoked_at": "in the record `assignment`",
     "student_profiles.id": "nothing names it",
     "teacher_profiles.id": "nothing names it",
