@@ -88,8 +88,12 @@ ACTS: Final[dict[Key, Act]] = {
     ("POST", "/auth/logout"): Act(kinds=["auth.signed_out"], by="student"),
     ("PUT", "/me"): Act(kinds=["user.updated"], by="student"),
     ("PUT", "/me/password"): Act(kinds=["auth.password_changed"], by="student"),
-    ("POST", "/student/attempts/{attempt_id}/submit"): Act(kinds=["session.ended", "submission.finalised"], by="student"),
-    ("POST", "/student/exams/{attempt_id}/submit"): Act(kinds=["session.ended", "submission.finalised"], by="student"),
+    ("POST", "/student/attempts/{attempt_id}/submit"): Act(
+        kinds=["session.ended", "submission.finalised"], by="student"
+    ),
+    ("POST", "/student/exams/{attempt_id}/submit"): Act(
+        kinds=["session.ended", "submission.finalised"], by="student"
+    ),
 }
 AUDITED: Final = (
     *admin_routes.ROUTES, *staff_routes.ROUTES, *authoring_routes.ROUTES, *exam_routes.ROUTES
