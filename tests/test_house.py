@@ -174,6 +174,21 @@ def test_only_one_place_says_what_it_means_that_postgresql_is_away() -> None:
     assert found == {"kernel/postgres.py"}
 
 
+def test_no_loop_runs_unwatched() -> None:
+    """Tasks and threads are begun in kernel/tasks.py; here and there one that a request waits for."""
+    begun = {"create_task", "ensure_future", "Thread", "TaskGroup", "run_coroutine_threadsafe"}
+    found = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        if path.parts[len(ROOT.parts)] in {"kernel", "ingest", "core_api", "pipeline"}
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute | ast.Name)
+        and (node.attr if isinstance(node, ast.Attribute) else node.id) in begun
+    }
+
+    assert found == {"kernel/tasks.py", "ingest/sessions.py"}
+
+
 def test_every_route_is_in_the_openapi_document() -> None:
     served = [*routes(), *ROUTES]
     paths = document(served, title="Veritas", version="1")["paths"]
