@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 from core_api.database import Connection, Pool, system_connection
 from core_api.passwords import hash_password
 from kernel.events import Role
+from kernel.values import wrong_text
 from sql import named
 
 ACCOUNTS: Final = named("accounts")
@@ -87,8 +88,14 @@ async def create_users(
         now: becomes `created_at`.
 
     Raises:
-        ValueError: an e-mail stands twice, or belongs to somebody else's; a password is too long.
+        ValueError: an e-mail stands twice, or belongs to somebody else's; a password is too long; a text
+            cannot be stored.
     """
+    for user in users:
+        for text in (user.email, user.full_name, user.username or ""):
+            if (wrong := wrong_text(text)) is not None:
+                message = f"{text!r}: {wrong}"
+                raise ValueError(message)
     if len({user.email.lower() for user in users}) != len(users):
         message = "an e-mail address stands twice"
         raise ValueError(message)
