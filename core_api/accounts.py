@@ -20,8 +20,9 @@ from core_api.passwords import PASSWORD_BYTES_MAX, PasswordChecker
 from core_api.revoking import sign_out_everywhere
 from core_api.sign_ins import Origin
 from core_api.throttle import Limits
-from core_api.wire import NO_NUL, Text200
-from kernel.errors import ConflictError, ForbiddenError, InvalidInputError, NotAuthenticatedError
+from core_api.wire import NO_NUL, Text200, invalid, spelled
+from kernel import spelling
+from kernel.errors import ConflictError, ForbiddenError, NotAuthenticatedError
 from kernel.events import Role
 from kernel.revocation import Revocations
 from kernel.settings import Settings
@@ -32,15 +33,16 @@ QUERIES: Final = named("accounts")
 LOGINS: Final = named("logins")
 PROFILES: Final = named("profiles")
 USERS: Final = named("users")
+EMAIL_MAX: Final = 254
+NAME_MAX: Final = 200
 USERNAME_MAX: Final = 64
 PASSWORD_MIN: Final = 10
 
 Email = Annotated[
-    str, Meta(min_length=3, max_length=254, pattern=NO_NUL, description="E-mail address, any case.")
+    str, Meta(min_length=3, max_length=EMAIL_MAX, pattern=NO_NUL, description="E-mail address, any case.")
 ]
 NewEmail = Annotated[
-    str,
-    Meta(min_length=3, max_length=254, pattern=r"^[^@\s\x00]+@[^@\s\x00]+$", description="E-mail address."),
+    str, Meta(min_length=3, max_length=EMAIL_MAX, description="E-mail address, as `kernel.spelling` has it.")
 ]
 NewPassword = Annotated[
     str,
@@ -102,11 +104,12 @@ async def sign_in(
         NotAuthenticatedError: no active account with this password.
         RateLimitedError: too many sign-ins wait already, or too many failed from here.
     """
-    source = throttle.source_of(origin.address, command.email, limits)
+    email = spelling.looked_up(command.email)
+    source = throttle.source_of(origin.address, email, limits)
     with checker.place(source):
         async with system_connection(pool) as conn:
             await throttle.begin(conn, source, limits, now=now)
-            row = await conn.fetchrow(QUERIES["find_credentials"], command.email)
+            row = await conn.fetchrow(QUERIES["find_credentials"], email)
         matches = await checker.matches(command.password, None if row is None else row["password_hash"])
     async with system_connection(pool) as conn:
         if row is not None and matches and row["is_active"]:
@@ -142,27 +145,29 @@ async def register(
     Raises:
         ForbiddenError: registration is closed; an unknown organisation is not told apart.
         RateLimitedError: too many sign-ins wait already, or too many registered from here.
-        InvalidInputError: the password is too long.
+        InvalidInputError: the password is too long, or something holds what cannot be seen.
     """
     if settings.registration == "closed":
         raise _closed()
-    check_length(command.password, "password")
-    source = throttle.source_of(address, command.email, limits)
+    email = spelled("email", spelling.address, command.email, length_max=EMAIL_MAX)
+    full_name = spelled("full_name", spelling.name, command.full_name, length_max=NAME_MAX)
+    password = new_password(command.password, "password")
+    source = throttle.source_of(address, email, limits)
     with checker.place(source):
         async with system_connection(pool) as conn:
             await throttle.begin_registration(conn, source, limits, now=now)
             if not await conn.fetchval(USERS["fetch_registration"], command.organisation_id):
                 raise _closed()
-        hashed = await checker.hash(command.password)
+        hashed = await checker.hash(password)
     user_id, verified, active = uuid7(), False, settings.registration == "open"
     async with system_connection(pool) as conn, conn.transaction():
         made = await conn.fetchrow(
             USERS["insert_user"],
             user_id,
             command.organisation_id,
-            command.email,
-            username_of(command.email, user_id),
-            command.full_name,
+            email,
+            username_of(email, user_id),
+            full_name,
             Role.student,
             hashed,
             active,
@@ -171,23 +176,25 @@ async def register(
         )
         if made is not None:
             await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)
-            await _registered(conn, command, user_id, now=now)
+            await _registered(conn, command.organisation_id, email, user_id, now=now)
     return Registered()
 
 
-async def _registered(conn: Connection, command: Register, user_id: UUID, *, now: datetime) -> None:
+async def _registered(
+    conn: Connection, organisation_id: UUID, email: str, user_id: UUID, *, now: datetime
+) -> None:
     await ledger.append(
         conn,
         ledger.Entry(
             kind="user.registered",
             aggregate_type="user",
             aggregate_id=str(user_id),
-            organisation_id=command.organisation_id,
+            organisation_id=organisation_id,
             occurred_at=now,
             actor_id=user_id,
             actor_role=Role.student.value,
             subject_id=user_id,
-            personal={"email": Personal(command.email, user_id)},
+            personal={"email": Personal(email, user_id)},
         ),
     )
 
@@ -196,13 +203,15 @@ def _closed() -> ForbiddenError:
     return ForbiddenError("Registration is closed; ask your organisation for an account.")
 
 
-def check_length(password: str, path: str) -> None:
-    """Raise InvalidInputError for a password longer than what bcrypt reads."""
+def new_password(text: str, path: str) -> str:
+    """
+    Return a password as it is hashed; raises InvalidInputError where it is longer than what bcrypt reads, or
+    holds what cannot be seen.
+    """
+    password = spelled(path, spelling.password, text, length_max=PASSWORD_BYTES_MAX)
     if len(password.encode(errors="replace")) > PASSWORD_BYTES_MAX:
-        raise InvalidInputError(
-            "A value is not allowed.",
-            errors=[{"path": path, "message": f"at most {PASSWORD_BYTES_MAX} bytes as UTF-8"}],
-        )
+        raise invalid(path, f"at most {PASSWORD_BYTES_MAX} bytes as UTF-8")
+    return password
 
 
 def username_of(email: str, user_id: UUID) -> str:
@@ -231,7 +240,7 @@ async def change_password(
         RateLimitedError: as at sign-in.
         InvalidInputError: the new one is too long.
     """
-    check_length(command.new_password, "new_password")
+    password = new_password(command.new_password, "new_password")
     source = throttle.source_of(address, actor.email, limits)
     with checker.place(source):
         async with system_connection(pool) as conn:
@@ -242,7 +251,7 @@ async def change_password(
             async with system_connection(pool) as conn:
                 await throttle.fail(conn, source, limits, now=now, organisation_id=actor.organisation_id)
             raise ForbiddenError("The current password is wrong.")
-        hashed = await checker.hash(command.new_password)
+        hashed = await checker.hash(password)
     async with system_connection(pool) as conn, conn.transaction():
         await throttle.forget(conn, source)
         if await conn.fetchval(PROFILES["set_password"], actor.user_id, hashed, stored) is None:

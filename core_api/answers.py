@@ -14,7 +14,7 @@ from msgspec import Meta
 from core_api import attempts
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.items import ItemKind, Response, fault_of_response
+from core_api.items import Essay, Item, Response, fault_of_response
 from core_api.published import key_of
 from core_api.wire import as_json, shown_as
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
@@ -25,12 +25,17 @@ ATTEMPTS: Final = named("attempts")
 BATCH_MAX: Final = 200
 DRAFTS_MAX: Final = 100
 DRAFT_EVERY: Final = timedelta(seconds=30)
+SEQUENCE_BURST: Final = 10_000
+SEQUENCES_PER_S: Final = 50
 
 Sequence63 = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An answer; `client_seq` rises with every change of it on the client, across its restarts too."""
+    """
+    An answer; `client_seq` counts every change of it on the client, across its restarts too: who begins anew
+    goes on from what is stored. At most 10,000, and 50 more for each second of the attempt.
+    """
 
     question_id: UUID
     client_seq: Sequence63
@@ -94,7 +99,8 @@ async def save(
     Raises:
         NotFoundError: not the caller's attempt.
         ConflictError: the attempt is over.
-        InvalidInputError: an unknown question, or an answer that does not fit its kind; each is named.
+        InvalidInputError: an unknown question, an answer that does not fit its item, or a `client_seq` that
+            no client can have reached; each is named.
     """
     async with conn.transaction():
         attempt = await conn.fetchrow(ATTEMPTS["hold_own_attempt"], attempt_id, actor.user_id)
@@ -116,13 +122,13 @@ async def store(
 
     Args:
         conn: in a transaction.
-        attempt: its id and evaluation_version_id.
+        attempt: its id, started_at and evaluation_version_id.
         answers: in any order; of several to one question the highest sequence counts.
         now: becomes `saved_at`.
     """
     newest = {each.question_id: each for each in sorted(answers, key=lambda each: each.client_seq)}
-    kinds = (await key_of(conn, attempt["evaluation_version_id"])).kinds
-    _check_all(kinds, answers)
+    asked = (await key_of(conn, attempt["evaluation_version_id"])).asked
+    _check_all(asked, answers, sequence_max=sequence_max(attempt["started_at"], now))
     ids = list(newest)
     rows = await conn.fetch(
         QUERIES["save_answers"],
@@ -133,7 +139,7 @@ async def store(
         now,
     )
     accepted = {row["question_id"] for row in rows}
-    essays = [each for each in accepted if kinds[each] is ItemKind.essay]
+    essays = [each for each in accepted if isinstance(asked[each], Essay)]
     if essays:
         await conn.execute(QUERIES["keep_drafts"], attempt["id"], essays, now - DRAFT_EVERY)
         await conn.execute(QUERIES["trim_drafts"], attempt["id"], essays, DRAFTS_MAX)
@@ -141,13 +147,24 @@ async def store(
     return [Stored(**row, accepted=row["question_id"] in accepted) for row in found]
 
 
-def _check_all(kinds: Mapping[UUID, ItemKind], answers: Sequence[Answer]) -> None:
+def sequence_max(started_at: datetime, now: datetime) -> int:
+    """
+    Return the highest `client_seq` that a client can have reached: a burst, and so many changes a second
+    since the attempt began. A higher one would shut out all that the client writes from then on.
+    """
+    return SEQUENCE_BURST + SEQUENCES_PER_S * max(0, int((now - started_at).total_seconds()))
+
+
+def _check_all(asked: Mapping[UUID, Item], answers: Sequence[Answer], *, sequence_max: int) -> None:
     faults = []
     for n, each in enumerate(answers):
-        kind = kinds.get(each.question_id)
-        if kind is None:
+        item = asked.get(each.question_id)
+        if each.client_seq > sequence_max:
+            message = f"at most {sequence_max} so far: it counts the changes of this answer"
+            faults.append({"path": f"answers[{n}].client_seq", "message": message})
+        if item is None:
             faults.append({"path": f"answers[{n}].question_id", "message": "no question of this paper"})
-        elif (fault := fault_of_response(kind, each.response)) is not None:
+        elif (fault := fault_of_response(item, each.response)) is not None:
             faults.append({"path": f"answers[{n}].response", "message": fault})
     if faults:
         raise InvalidInputError("Some answers cannot be saved; none was.", errors=faults)

@@ -11,6 +11,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from kernel import spelling
+
 ESSAY_LENGTH_MAX: Final = 60_000
 SHORT_LENGTH_MAX: Final = 1000
 POINTS_MAX: Final = 10_000
@@ -18,7 +20,7 @@ NUMBER_MAX: Final = 1e15
 
 NO_NUL: Final = "^[^\\x00]*$"  # as core_api.wire has it, which is no pure module
 Stem = Annotated[str, Meta(min_length=1, max_length=20_000, pattern=NO_NUL)]
-OptionId = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,40}$")]
+OptionId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,40}$(?!\n)")]
 Number = Annotated[float, Meta(ge=-NUMBER_MAX, le=NUMBER_MAX)]
 
 
@@ -161,31 +163,51 @@ _MEMBER: Final[dict[ItemKind, str]] = {
 }
 
 
-def fault_of_response(kind: ItemKind, response: Response) -> str | None:
-    """Return why an answer does not fit its item's kind, or None when it does."""
+def kind_of(item: Item) -> ItemKind:
+    """Return an item's kind."""
+    return ItemKind(str(item.__struct_config__.tag))
+
+
+def fault_of_response(item: Item, response: Response) -> str | None:
+    """Return why an answer does not fit its item, or None when it does: its kind, and what it can choose."""
     given = [name for name in response.__struct_fields__ if getattr(response, name) is not None]
+    kind = kind_of(item)
     member = _MEMBER[kind]
     if given not in ([], [member]):
         return f"an item of kind {kind} is answered with `{member}` alone"
     if kind is ItemKind.short_text and len(response.text or "") > SHORT_LENGTH_MAX:
         return f"at most {SHORT_LENGTH_MAX} characters"
+    if isinstance(item, SingleChoice | MultipleChoice | Finding):
+        return _fault_of_choices(item.content, response)
+    return None
+
+
+def _fault_of_choices(content: ChoiceContent, response: Response) -> str | None:
+    chosen = response.choices if response.choice is None else [response.choice]
+    if not set(chosen or ()) <= {option.id for option in content.options}:
+        return "no such option"
+    if len(set(chosen or ())) != len(chosen or ()):
+        return "an option stands twice"
     return None
 
 
 def is_blank(response: Response | None) -> bool:
-    """Tell whether nothing was answered: no answer, a cleared one, or one of spaces only."""
+    """Tell whether nothing was answered: no answer, a cleared one, or one in which nothing can be seen."""
     if response is None:
         return True
     return (
         response.choice is None
         and not response.choices
         and response.number is None
-        and not (response.text or "").strip()
+        and not spelling.answer(response.text or "")
     )
 
 
 def fault_of_item(item: Item) -> tuple[str, str] | None:
-    """Return (path, message) of what a key and its content contradict each other in, or None."""
+    """Return (path, message) of what is wrong within a key, or between it and its content, or None."""
+    if isinstance(item, ShortText):
+        unseen = [n for n, each in enumerate(item.key.accepted) if not spelling.answer(each)]
+        return (f"key.accepted[{unseen[0]}]", "nothing can be seen in it") if unseen else None
     if not isinstance(item, SingleChoice | MultipleChoice | Finding):
         return None
     ids = [option.id for option in item.content.options]

@@ -23,6 +23,7 @@ from core_api.attempts import Attempt
 from core_api.database import Connection, Pool, connection
 from core_api.logins import Access, User, signed, user_of
 from core_api.sign_ins import Origin
+from kernel import spelling
 from kernel.access import Action, scope_of
 from kernel.errors import ConflictError, InvalidInputError, NotAuthenticatedError
 from kernel.events import Role
@@ -299,7 +300,7 @@ async def _students(conn: Connection, actor: Actor, exam_id: UUID, command: Link
     Return everybody named, once each, in order; everybody unknown, or not reached by the exam, is an error
     with its path.
     """
-    emails = [email.lower() for email in command.emails]
+    emails = [spelling.looked_up(email).lower() for email in command.emails]
     rows = await conn.fetch(
         QUERIES["list_candidates"], actor.organisation_id, command.student_ids, emails, exam_id
     )

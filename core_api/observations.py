@@ -22,13 +22,12 @@ from uuid_utils.compat import uuid7
 from core_api import facts, ledger, scoring, submissions
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.items import ItemKind, Response, fault_of_response
+from core_api.items import Item, Response, fault_of_response
 from core_api.published import Key, key_of
 from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
 from core_api.submissions import Request
 from core_api.wire import as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
-from kernel.ledger import event_id_at
 from sql import named
 
 QUERIES: Final = named("observations")
@@ -125,7 +124,7 @@ async def _finalise(
         raise ConflictError("The exam is not open for observations.")
     await _check_subjects(conn, actor, command.subject_ids)
     key = await key_of(conn, exam["evaluation_version_id"])
-    found = _checked(key.kinds, command.items)
+    found = _checked(key.asked, command.items)
     totals = scoring.totals(
         key.items,
         found,
@@ -136,7 +135,18 @@ async def _finalise(
     snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION}
     content = _content(submission_id, actor, exam_id, command.subject_ids, snapshot, key.items, found, now)
     digest = hashlib.sha256(content).digest()
-    event_id = event_id_at(now)
+    event_id = await facts.record(
+        conn,
+        ledger.by(
+            actor,
+            "observation.finalised",
+            "submission",
+            submission_id,
+            now=now,
+            subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
+            detail={"exam_id": str(exam_id), "content_sha256": digest.hex()},
+        ),
+    )
     await conn.execute(
         QUERIES["insert_observation"],
         submission_id,
@@ -159,16 +169,6 @@ async def _finalise(
         *_item_columns(key, found, totals),
         *submissions.score_columns(totals),
     )
-    entry = ledger.by(
-        actor,
-        "observation.finalised",
-        "submission",
-        submission_id,
-        now=now,
-        subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
-        detail={"exam_id": str(exam_id), "content_sha256": digest.hex()},
-    )
-    await facts.record(conn, msgspec.structs.replace(entry, event_id=event_id))
     receipt = ObservationReceipt(
         submission_id=submission_id,
         exam_id=exam_id,
@@ -187,15 +187,15 @@ async def _check_subjects(conn: Connection, actor: Actor, subject_ids: Sequence[
         raise invalid("subject_ids", "a candidate of the organisation, each")
 
 
-def _checked(kinds: Mapping[UUID, ItemKind], observed: Sequence[Observed]) -> dict[UUID, Response]:
+def _checked(asked: Mapping[UUID, Item], observed: Sequence[Observed]) -> dict[UUID, Response]:
     """Return what was found by question; raises InvalidInputError that names every item that does not fit."""
     found: dict[UUID, Response] = {}
     faults = []
     for n, each in enumerate(observed):
-        kind = kinds.get(each.question_id)
-        if kind is None or each.question_id in found:
+        item = asked.get(each.question_id)
+        if item is None or each.question_id in found:
             faults.append({"path": f"items[{n}].question_id", "message": "a question of the form, once"})
-        elif (fault := fault_of_response(kind, each.response)) is not None:
+        elif (fault := fault_of_response(item, each.response)) is not None:
             faults.append({"path": f"items[{n}].response", "message": fault})
         found[each.question_id] = each.response
     if faults:

@@ -21,6 +21,7 @@ from typing import Final
 import bcrypt
 
 from core_api.throttle import Source
+from kernel import spelling
 from kernel.errors import RateLimitedError
 from kernel.runtime import LOGINS_THROTTLED
 
@@ -45,10 +46,17 @@ def hash_password(password: str, rounds: int) -> str:
 
 
 def _matches(password: str, stored: str) -> bool:
-    """Compare at the full cost of `stored`, also where the password is too long to be anybody's."""
-    encoded = password.encode()
-    equal = bcrypt.checkpw(encoded[:PASSWORD_BYTES_MAX], stored.encode())
-    return equal and len(encoded) <= PASSWORD_BYTES_MAX
+    """
+    Compare at the full cost of `stored`, also where the password is too long to be anybody's.
+
+    Where a password has two spellings, both are tried: what was hashed before there was one stays good.
+    """
+    equal = False
+    for spelt in spelling.passwords(password):
+        encoded = spelt.encode()
+        same = bcrypt.checkpw(encoded[:PASSWORD_BYTES_MAX], stored.encode())
+        equal |= same and len(encoded) <= PASSWORD_BYTES_MAX
+    return equal
 
 
 def _give_way() -> None:

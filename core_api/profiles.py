@@ -3,7 +3,7 @@ One's own profile, and a student's as an admin keeps it (spec.md A-5).
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import asyncpg
@@ -12,11 +12,13 @@ from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api import ledger
+from core_api.accounts import NAME_MAX
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.logins import User
-from core_api.users import Username
-from core_api.wire import NO_NUL, Document, ShownDocument, Text200, stored_document
+from core_api.users import Username, own_username
+from core_api.wire import NO_NUL, Document, ShownDocument, Text200, spelled, stored_document
+from kernel import spelling
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.events import Role
 from sql import named
@@ -105,11 +107,14 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
 
     Raises:
         ConflictError: the username is taken.
-        InvalidInputError: the metadata is too large, or a teacher's field from somebody else.
+        InvalidInputError: the metadata is too large, a teacher's field from somebody else, a username that is
+            somebody else's address, or something that holds what cannot be seen.
         NotFoundError: the account is closed.
     """
     metadata = stored_document(command.metadata, "metadata", METADATA_BYTES_MAX)
-    title, department = _given(command.title), _given(command.department)
+    full_name = _name("full_name", command.full_name, NAME_MAX)
+    title, department = _name("title", command.title, 100), _name("department", command.department, 100)
+    username = None if command.username is UNSET else own_username(command.username, actor.email)
     teaches = title is not None or department is not None
     if teaches and actor.role is not Role.teacher:
         raise _invalid("department" if title is None else "title", "for teachers only")
@@ -119,8 +124,8 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
             await conn.execute(
                 QUERIES["update_account"],
                 actor.user_id,
-                _given(command.full_name),
-                _given(command.username),
+                full_name,
+                username,
                 metadata,
             )
             if teaches:
@@ -153,8 +158,8 @@ async def update_student(
             QUERIES["upsert_student_profile"],
             uuid7(),
             user_id,
-            _given(command.enrollment_id),
-            _given(command.cohort),
+            _name("enrollment_id", command.enrollment_id, 64),
+            _name("cohort", command.cohort, 100),
         )
         await ledger.act(
             conn,
@@ -173,8 +178,9 @@ def _fields(command: UpdateProfile | UpdateStudent) -> list[str]:
     return sorted(name for name in command.__struct_fields__ if getattr(command, name) is not UNSET)
 
 
-def _given(value: Any) -> Any:  # noqa: ANN401  whatever the field holds
-    return None if value is UNSET else value
+def _name(path: str, text: str | UnsetType, length_max: int) -> str | None:
+    """Return a name as it is stored, None where it stays as it is; raises InvalidInputError."""
+    return None if text is UNSET else spelled(path, spelling.name, text, length_max=length_max)
 
 
 def _invalid(path: str, message: str) -> InvalidInputError:

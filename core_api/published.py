@@ -9,8 +9,7 @@ from uuid import UUID
 import msgspec
 
 from core_api.database import Connection
-from core_api.items import ItemKind
-from core_api.questions import kind_of
+from core_api.items import Item
 from core_api.scoring import KeyedItem
 from sql import named
 
@@ -19,14 +18,14 @@ VERSIONS_MAX: Final = 32
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """A published evaluation as scoring needs it; without one there are no items. `kinds` by question."""
+    """A published evaluation as scoring needs it; without one there are no items. `asked` by question."""
 
     snapshot: dict[str, Any]
     items: list[KeyedItem]
-    kinds: dict[UUID, ItemKind]
+    asked: dict[UUID, Item]
 
 
-NOTHING: Final = Key(snapshot={"evaluation_version_id": None}, items=[], kinds={})
+NOTHING: Final = Key(snapshot={"evaluation_version_id": None}, items=[], asked={})
 _read: Final[dict[UUID, Key]] = {}
 
 
@@ -55,5 +54,5 @@ async def _fetch(conn: Connection, evaluation_version_id: UUID) -> Key:
             "snapshot_sha256": row["snapshot_sha256"].hex(),
         },
         items=items,
-        kinds={each.question_id: kind_of(each.item) for each in items},
+        asked={each.question_id: each.item for each in items},
     )

@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from core_api import content, ledger
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.items import POINTS_MAX, Item, ItemKind, fault_of_item
+from core_api.items import POINTS_MAX, Item, ItemKind, fault_of_item, kind_of
 from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
 from sql import named
@@ -116,11 +116,6 @@ async def _check(conn: Connection, actor: Actor, command: SaveQuestion) -> None:
             raise invalid("passage_id", "the passage is archived")
     if command.term_ids:
         await content.require_terms(conn, actor, command.term_ids, path="term_ids")
-
-
-def kind_of(item: Item) -> ItemKind:
-    """Return an item's kind, which is its tag on the wire."""
-    return ItemKind(str(item.__struct_config__.tag))
 
 
 def item_of(row: asyncpg.Record) -> Item:

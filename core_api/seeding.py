@@ -16,10 +16,11 @@ from uuid import UUID
 import msgspec
 from uuid_utils.compat import uuid7
 
+from core_api.accounts import username_of
 from core_api.database import Connection, Pool, system_connection
 from core_api.passwords import hash_password
+from kernel import spelling
 from kernel.events import Role
-from kernel.values import wrong_text
 from sql import named
 
 ACCOUNTS: Final = named("accounts")
@@ -88,14 +89,10 @@ async def create_users(
         now: becomes `created_at`.
 
     Raises:
-        ValueError: an e-mail stands twice, or belongs to somebody else's; a password is too long; a text
-            cannot be stored.
+        ValueError: an e-mail stands twice, or belongs to somebody else's; a password is too long; something
+            holds what cannot be seen.
     """
-    for user in users:
-        for text in (user.email, user.full_name, user.username or ""):
-            if (wrong := wrong_text(text)) is not None:
-                message = f"{text!r}: {wrong}"
-                raise ValueError(message)
+    users = [_spelt(user) for user in users]
     if len({user.email.lower() for user in users}) != len(users):
         message = "an e-mail address stands twice"
         raise ValueError(message)
@@ -107,9 +104,21 @@ async def create_users(
     return [ids[user.email.lower()] for user in users]
 
 
+def _spelt(user: NewUser) -> NewUser:
+    """Return somebody as their account is spelt; raises ValueError."""
+    return msgspec.structs.replace(
+        user,
+        email=spelling.address(user.email),
+        username=None if user.username is None else spelling.username(user.username),
+        full_name=spelling.name(user.full_name),
+        password=None if user.password is None else spelling.password(user.password),
+    )
+
+
 async def _upsert(
     conn: Connection, organisation_id: UUID, users: Sequence[NewUser], *, rounds: int, now: datetime
 ) -> dict[str, UUID]:
+    ids = [uuid7() for _ in users]
     hashes = [
         None if user.password is None else await asyncio.to_thread(hash_password, user.password, rounds)
         for user in users
@@ -117,9 +126,9 @@ async def _upsert(
     rows = await conn.fetch(
         ACCOUNTS["upsert_users"],
         organisation_id,
-        [uuid7() for _ in users],
+        ids,
         [user.email for user in users],
-        [user.username or user.email[:64] for user in users],
+        [user.username or username_of(user.email, each) for user, each in zip(users, ids, strict=True)],
         [user.full_name for user in users],
         [user.role for user in users],
         hashes,

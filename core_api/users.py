@@ -15,14 +15,23 @@ from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api import ledger
-from core_api.accounts import USERNAME_MAX, NewEmail, NewPassword, check_length, username_of
+from core_api.accounts import (
+    EMAIL_MAX,
+    NAME_MAX,
+    USERNAME_MAX,
+    NewEmail,
+    NewPassword,
+    new_password,
+    username_of,
+)
 from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection
 from core_api.ledger import Personal
 from core_api.passwords import PasswordChecker
 from core_api.revoking import end_launched_by, sign_out_everywhere
 from core_api.throttle import Source
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200
+from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200, invalid, spelled
+from kernel import spelling
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.events import Role
 from kernel.revocation import Revocation, Revocations
@@ -138,23 +147,27 @@ async def create(
 
     Raises:
         ConflictError: the e-mail address or the username is taken.
-        InvalidInputError: the password is too long.
+        InvalidInputError: the password is too long, the username is an address of somebody else's, or
+            something holds what cannot be seen.
         RateLimitedError: too many sign-ins wait already.
     """
+    email = spelled("email", spelling.address, command.email, length_max=EMAIL_MAX)
+    full_name = spelled("full_name", spelling.name, command.full_name, length_max=NAME_MAX)
+    username = None if command.username is None else own_username(command.username, email)
     hashed = None
     if command.password is not None:
-        check_length(command.password, "password")
+        password = new_password(command.password, "password")
         with checker.place(source):
-            hashed = await checker.hash(command.password)
+            hashed = await checker.hash(password)
     user_id, active, verified = uuid7(), True, True
     async with connection(pool, actor) as conn, conn.transaction():
         row = await conn.fetchrow(
             QUERIES["insert_user"],
             user_id,
             actor.organisation_id,
-            command.email,
-            command.username or username_of(command.email, user_id),
-            command.full_name,
+            email,
+            username or username_of(email, user_id),
+            full_name,
             command.role,
             hashed,
             active,
@@ -173,9 +186,20 @@ async def create(
             now=now,
             subject_id=user_id,
             detail={"role": command.role},
-            personal={"email": Personal(command.email, user_id)},
+            personal={"email": Personal(email, user_id)},
         )
     return ManagedUser(**row)
+
+
+def own_username(text: str, email: str) -> str:
+    """
+    Return a username as it is stored; raises InvalidInputError where it could be taken for somebody else's
+    address: one with an @ is its owner's address or nothing.
+    """
+    username = spelled("username", spelling.username, text, length_max=USERNAME_MAX)
+    if "@" in username and username.lower() != email.lower():
+        raise invalid("username", "no @, unless it is your own e-mail address")
+    return username
 
 
 async def set_active(

@@ -5,6 +5,7 @@ Proctor routes answer `{"success": true, "data": …}` in camelCase, VERITAS rou
 decision 4).
 """
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
 from uuid import UUID
@@ -88,6 +89,22 @@ def check_moments(*moments: datetime | None) -> None:
 def invalid(path: str, message: str) -> InvalidInputError:
     """Return the refusal of one value of a body."""
     return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])
+
+
+def spelled(path: str, how: Callable[[str], str], text: str, *, length_max: int) -> str:
+    """
+    Return a text of an account as it is stored (`kernel.spelling`).
+
+    Raises:
+        InvalidInputError: it cannot be one, or is longer than `length_max` characters so.
+    """
+    try:
+        stored = how(text)
+    except ValueError as error:
+        raise invalid(path, str(error)) from error
+    if len(stored) > length_max:
+        raise invalid(path, f"at most {length_max} characters")
+    return stored
 
 
 def as_json(value: object) -> str:

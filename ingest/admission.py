@@ -29,7 +29,7 @@ SessionId = Annotated[int, Meta(ge=1, le=2**31 - 1, description="The proctor ses
 Instance = Annotated[
     str,
     Meta(
-        pattern="^[A-Za-z0-9._-]{1,64}$",
+        pattern=r"^[A-Za-z0-9._-]{1,64}$(?!\n)",
         description="Names one running client (a tab, a device); its clientSequence starts at 1.",
     ),
 ]
@@ -89,7 +89,9 @@ class HeartbeatIn(Struct, frozen=True, rename="camel", kw_only=True):
 class MonitorIn(Struct, frozen=True, kw_only=True):
     """One event of `POST /monitor/events`, as veritas-architecture.txt has it."""
 
-    attempt_id: Annotated[str, Meta(pattern="^[0-9a-fA-F-]{32,36}$", description="The attempt's UUID.")]
+    attempt_id: Annotated[
+        str, Meta(pattern=r"^[0-9a-fA-F-]{32,36}$(?!\n)", description="The attempt's UUID.")
+    ]
     event_type: int | str
     severity: int | str = 0
     data: msgspec.Raw | UnsetType = UNSET

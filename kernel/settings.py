@@ -61,7 +61,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ingest_processes: Annotated[int, _about("Ingest processes that share one port.", ge=1, le=64)] = 1
     pool_connections_max: Annotated[int, _about("PostgreSQL connections of one process.", ge=1, le=100)] = 8
     log_level: Annotated[
-        str, _about("debug, info, warning or error.", pattern="^(debug|info|warning|error)$")
+        str, _about("debug, info, warning or error.", pattern=r"^(debug|info|warning|error)$(?!\n)")
     ] = "info"
     shutdown_s: Annotated[int, _about("Seconds a process may take to drain after SIGTERM.", ge=1, le=300)] = (
         20
@@ -112,7 +112,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         _about(
             "Who may register as a student of an organisation that allows it: closed, approval (an admin "
             "unlocks the account first) or open.",
-            pattern="^(closed|approval|open)$",
+            pattern=r"^(closed|approval|open)$(?!\n)",
         ),
     ] = "closed"
 
@@ -245,7 +245,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     # -- ledger (spec.md L-2)
     ledger_origin: Annotated[
-        str, _about("Name of the ledger, in every signed head.", pattern=r"^[^\s+]{1,100}$")
+        str, _about("Name of the ledger, in every signed head.", pattern=r"^[^\s+]{1,100}$(?!\n)")
     ] = "veritas/ledger"
     ledger_key_files: Annotated[
         str,
@@ -256,7 +256,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = ""
     ledger_witness_url: Annotated[
         str,
-        _about("Address that takes every signed head by POST; none when empty.", pattern="^(https?://.*)?$"),
+        _about(
+            "Address that takes every signed head by POST; none when empty.",
+            pattern=r"^(https?://.*)?$(?!\n)",
+        ),
     ] = ""
     ledger_seal_ms: Annotated[int, _about("Milliseconds between two signed heads.", ge=10)] = 1000
     ledger_batch_events: Annotated[

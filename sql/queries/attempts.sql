@@ -56,7 +56,7 @@ WHERE a.id = $1 AND e.organisation_id = $2
 
 -- name: hold_own_attempt
 -- $1 attempt_id uuid, $2 student uuid. Shares a lock on the row: it cannot be finalised while a session is made for it.
-SELECT id, exam_id, status, expires_at, evaluation_version_id, (policy ->> 'monitoring_mode')::integer AS monitoring_mode
+SELECT id, exam_id, status, started_at, expires_at, evaluation_version_id, (policy ->> 'monitoring_mode')::integer AS monitoring_mode
 FROM exam_attempts WHERE id = $1 AND student_id = $2 FOR SHARE;
 
 -- name: fetch_own_paper

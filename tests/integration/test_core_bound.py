@@ -149,7 +149,7 @@ async def test_a_bound_asker_changes_no_row_of_another_exam_and_not_their_accoun
                 for statement in (
                     "UPDATE users SET full_name = 'Somebody' RETURNING id",
                     "UPDATE attempt_answers SET response = '{}' RETURNING attempt_id",
-                    "UPDATE exam_attempts SET metadata = '{}' RETURNING id",
+                    "UPDATE exam_attempts SET passed = NULL RETURNING id",
                     "UPDATE proctor_sessions SET browser_name = '' RETURNING id",
                     "UPDATE logins SET revoked_at = now(), reason = 'signed_out' RETURNING id",
                     "DELETE FROM attempt_drafts RETURNING attempt_id",

@@ -93,7 +93,7 @@ async def test_an_observation_becomes_a_submission_with_its_subjects_items_score
         assert (row["author_id"], str(row["exam_id"])) == (api.people["observer"].id, form.exam_id)
         snapshot = orjson.loads(row["version_snapshot"])
         assert snapshot["evaluation_version_id"] == form.evaluation_version_id
-        assert snapshot["scoring_version"] == "points-1"
+        assert snapshot["scoring_version"] == "points-2"
         items = await api.owner.fetch("SELECT kind, response, points FROM submission_items ORDER BY position")
         assert [(each["kind"], each["points"]) for each in items] == [("finding", 2), ("essay", 0)]
         score = await api.owner.fetchrow("SELECT * FROM submission_scores")

@@ -35,7 +35,7 @@ THROUGH_SESSIONS = {
 # Views of what reaches the asker, who the system is not.
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
-    "authored_evaluations", "gathered_questions", "observed_exams",
+    "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams",
 }  # fmt: skip
 OF_OBSERVER = {
     "organisations", "users", "exams", "observed_exams", "exam_viewers", "evaluation_versions",
@@ -60,7 +60,7 @@ OF_EXAM = {
 }  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
-    "authored_evaluations",
+    "authored_evaluations", "edited_exams",
 }  # fmt: skip
 
 
@@ -190,6 +190,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "reaching_assignments",
             "own_attempts",
             "exam_viewers",
+            "edited_exams",
         }
 
 
@@ -240,7 +241,7 @@ async def test_an_exam_of_the_same_teachers_organisation_that_was_not_granted_st
 
 # What each statement would do to the student's rows, and who tries.
 FORGETFUL = (
-    "UPDATE exam_attempts SET flagged = true RETURNING id",
+    "UPDATE exam_attempts SET passed = true RETURNING id",
     "UPDATE exams SET title = 'Taken' RETURNING id",
     "UPDATE attempt_answers SET response = '{}' RETURNING attempt_id",
     "UPDATE proctor_sessions SET status = 3, ended_at = now() WHERE status = 1 RETURNING id",
@@ -283,14 +284,15 @@ async def test_nobody_writes_in_anothers_name_a4(database: str, database_as: Dat
             await _refused(conn, attempt, api.exam_id, student.id)
             await _refused(conn, answers, given["attempt_id"])
             await _refused(conn, event, api.people["stranger"].organisation_id)
-            await _refused(conn, "UPDATE users SET organisation_id = $1", api.people["boss"].organisation_id)
+            elsewhere = "UPDATE users SET organisation_id = $1"
+            await _refused(conn, elsewhere, api.people["boss"].organisation_id, by="permission denied")
             await conn.execute(event, other.organisation_id)
         async with at.asking("student", Scope.own) as conn:
             await _refused(conn, "UPDATE exams SET title = 'Taken'")
 
 
-async def _refused(conn: Any, statement: str, *arguments: Any) -> None:
-    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="row-level security"):
+async def _refused(conn: Any, statement: str, *arguments: Any, by: str = "row-level security") -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match=by):
         await conn.execute(statement, *arguments)
 
 

@@ -73,7 +73,7 @@ async def test_an_essay_waits_for_its_grader_and_the_score_waits_with_it_s3(core
 
         assert (shown["score"], shown["percentage"], shown["passed"]) == (None, None, None)
         assert (score["revision"], score["points"], score["max_points"], score["ungraded"]) == (1, 8, 10, 1)
-        assert score["scoring_version"] == "points-1"
+        assert score["scoring_version"] == "points-2"
 
 
 async def test_grades_append_revisions_and_complete_the_score_s3(core: Core) -> None:

@@ -24,7 +24,7 @@ def test_every_answer_fits_its_question_and_an_essay_only_grows(seed: int) -> No
         more = respond(dice, item["kind"], item["content"], response)
 
         for each in (response, more):
-            assert fault_of_response(ItemKind(item["kind"]), msgspec.convert(each, Response)) is None
+            assert fault_of_response(msgspec.convert(item, Item), msgspec.convert(each, Response)) is None
         if item["kind"] == "essay":
             assert more["text"].startswith(response["text"])
             assert len(more["text"]) > len(response["text"])
