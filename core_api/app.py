@@ -4,7 +4,6 @@ The core API as an application: its routes, its pool, its health.
 Another room's routes can stand beside these in the same application and document; who composes them says so.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any
 
@@ -33,6 +32,7 @@ from core_api.views import keep_views
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
 from kernel.settings import Settings
+from kernel.tasks import WATCH
 from kernel.tokens import Keyring
 from kernel.web import SETTINGS, ReadyCheck, Route, add_health, mount, new_app
 
@@ -122,7 +122,6 @@ async def _checker(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _sweeper(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(expiry.keep_sweeping(app[POOL], app[SETTINGS].expiry_sweep_s))
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    every_s = app[SETTINGS].expiry_sweep_s
+    async with app[WATCH].kept(("expiry", lambda: expiry.keep_sweeping(app[POOL], every_s))):
+        yield

@@ -16,7 +16,7 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments
-from kernel.ledger import MILLISECOND, first_id_at, read_body
+from kernel.ledger import MILLISECOND, RECORD, first_id_at, read_body
 from kernel.merkle import leaf_hash
 from sql import named
 
@@ -178,7 +178,7 @@ def _event(row: asyncpg.Record) -> AuditEvent:
         actor_role=row["actor_role"],
         subject_id=row["subject_id"],
         detail=said.detail,
-        personal={name: kept.get(name) for name in said.commitments},
+        personal={name: kept.get(name) for name in said.commitments if not name.startswith(RECORD)},
         position=row["position"],
         leaf_hash=leaf_hash(row["body"]).hex(),
     )

@@ -6,16 +6,13 @@ event and its outbox row are all there, or none of them is (spec.md L-1, S-1; ev
 section 3).
 """
 
-from typing import Final
 from uuid import UUID
+
+import msgspec
 
 from core_api import ledger
 from core_api.database import Connection
 from core_api.ledger import Entry
-from core_api.wire import as_json
-from sql import named
-
-QUERIES: Final = named("facts")
 
 
 async def record(conn: Connection, entry: Entry) -> UUID:
@@ -23,12 +20,8 @@ async def record(conn: Connection, entry: Entry) -> UUID:
     Record a change in the caller's transaction; return the id of its ledger event.
 
     Args:
-        conn: in a transaction.
+        conn: in a transaction, which has made the change.
         entry: about a record with a UUID; its `detail` holds ids, hashes and numbers, never a name or a text
         of somebody's (spec.md, decision 13).
     """
-    event, salts = ledger.row_of(entry)
-    payload = as_json(entry.detail)
-    await conn.execute(QUERIES["insert_fact"], *event, *ledger.columns_of(salts), payload)
-    event_id: UUID = event[0]
-    return event_id
+    return await ledger.append(conn, msgspec.structs.replace(entry, told=True))

@@ -152,9 +152,18 @@ async def delete(conn: Connection, actor: Actor, group_id: UUID, *, now: datetim
     """
     try:
         async with conn.transaction():
-            if await conn.fetchval(QUERIES["delete_group"], group_id, actor.organisation_id) is None:
-                raise _unknown()
-            await ledger.act(conn, actor, "group.deleted", group_id, now=now)
+            await _hold(conn, actor, group_id)
+            members = await conn.fetch(QUERIES["remove_members"], group_id)
+            await conn.execute(QUERIES["delete_group"], group_id)
+            left = [
+                ledger.by(
+                    actor, "group.member_removed", "group", group_id, now=now, subject_id=row["user_id"]
+                )
+                for row in members
+            ]
+            await ledger.append_all(
+                conn, [*left, ledger.by(actor, "group.deleted", "group", group_id, now=now)]
+            )
     except asyncpg.ForeignKeyViolationError as error:
         raise ConflictError("The group is still in use.") from error
 

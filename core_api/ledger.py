@@ -17,7 +17,19 @@ import msgspec
 
 from core_api.actors import Actor
 from core_api.database import Connection
-from kernel.ledger import SYSTEM, LedgerEvent, body_of, commitment, event_id_at, new_salt
+from core_api.wire import as_json
+from kernel.ledger import (
+    PAIRS,
+    RECORD,
+    SYSTEM,
+    UNCOMMITTED,
+    LedgerEvent,
+    body_of,
+    commitment,
+    event_id_at,
+    new_salt,
+    record_of,
+)
 from sql import named
 
 QUERIES: Final = named("ledger")
@@ -44,6 +56,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     subject_id: UUID | None = None
     detail: Mapping[str, Any] = {}
     personal: Mapping[str, Personal] = {}
+    event_id: UUID | None = None  # where a row names its event before it is appended; else a fresh one
+    told: bool = False  # a worker acts on it: it is put into the outbox too; the aggregate's id is a UUID
 
 
 def by(
@@ -114,41 +128,51 @@ async def append(conn: Connection, entry: Entry) -> UUID:
 
 
 async def append_all(conn: Connection, entries: Sequence[Entry]) -> list[UUID]:
-    """Append events in the caller's transaction, with one statement, and return their ids in order."""
+    """
+    Append events in the caller's transaction, with one statement, and return their ids in order.
+
+    What an event records of its record (`kernel.ledger.RECORDS`) is read here: append after the change, as
+    the last thing that the transaction does to the record.
+    """
     if not entries:
         return []
     rows, salted = [], []
     for entry in entries:
-        row, salts = row_of(entry)
+        row, salts = _row_of(entry)
         rows.append(row)
         salted += salts
-    await conn.execute(QUERIES["append_events"], *zip(*rows, strict=True), *columns_of(salted))
+    personal: list[Sequence[Any]] = list(zip(*salted, strict=True)) if salted else [[] for _ in range(5)]
+    await conn.execute(QUERIES["append_events"], *zip(*rows, strict=True), *personal)
     return [row[0] for row in rows]
 
 
 Salt = tuple[UUID, str, UUID | None, bytes, str]
 
 
-def row_of(entry: Entry) -> tuple[tuple[Any, ...], list[Salt]]:
-    """Return an event's row, its id first, and the rows that open its commitments."""
+def _row_of(entry: Entry) -> tuple[tuple[Any, ...], list[Salt]]:
+    """Return an event's columns of `append_events`, its id first, and the rows that open its commitments."""
     event, salts = _seal_off(entry)
+    record = record_of(entry.kind)
+    place = None
+    if record is not None:
+        event.commitments[RECORD + record] = UNCOMMITTED
     body = body_of(event)
     assert len(body) <= BODY_BYTES_MAX, "a ledger event holds ids and facts, not documents"
+    if record is not None:
+        named_so = f'"{RECORD}{record}":"'.encode()
+        place = body.index(named_so) + len(named_so) + 1  # from 1, as SQL counts
     row = (
         event.event_id, event.organisation_id, event.occurred_at, event.kind, event.aggregate_type,
-        event.aggregate_id, event.actor_id, event.actor_role, event.subject_id, body,
+        event.aggregate_id, event.actor_id, event.actor_role, event.subject_id, body, record,
+        event.subject_id if record in PAIRS else None, None if record is None else new_salt(), place,
+        as_json(entry.detail) if entry.told else None,
     )  # fmt: skip
     return row, salts
 
 
-def columns_of(salts: Sequence[Salt]) -> list[Sequence[Any]]:
-    """Return the five columns of rows that open commitments."""
-    return list(zip(*salts, strict=True)) if salts else [[] for _ in range(5)]
-
-
 def _seal_off(entry: Entry) -> tuple[LedgerEvent, list[Salt]]:
     """Return the event with commitments in place of personal values, and the rows that open them."""
-    event_id = event_id_at(entry.occurred_at)
+    event_id = entry.event_id or event_id_at(entry.occurred_at)
     salts = [
         (event_id, name, each.person_id, new_salt(), each.value) for name, each in entry.personal.items()
     ]
@@ -171,3 +195,13 @@ def _seal_off(entry: Entry) -> tuple[LedgerEvent, list[Salt]]:
 async def erase_person(conn: Connection, person_id: UUID) -> None:
     """Delete a person's values from beside the ledger; the ledger itself stays as it is, and valid."""
     await conn.execute(QUERIES["erase_person"], person_id)
+
+
+async def forget_record(conn: Connection, record: str, aggregate_id: object) -> None:
+    """
+    Delete what opens the commitments to a record's rows, in the transaction that erases the rows.
+
+    The verifier takes such a record for erased where an event says so (`submission.erased`), and for tampered
+    with where none does.
+    """
+    await conn.execute(QUERIES["forget_record"], str(aggregate_id), RECORD + record)

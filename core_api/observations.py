@@ -28,6 +28,7 @@ from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
 from core_api.submissions import Request
 from core_api.wire import as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
+from kernel.ledger import event_id_at
 from sql import named
 
 QUERIES: Final = named("observations")
@@ -135,18 +136,7 @@ async def _finalise(
     snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION}
     content = _content(submission_id, actor, exam_id, command.subject_ids, snapshot, key.items, found, now)
     digest = hashlib.sha256(content).digest()
-    event_id = await facts.record(
-        conn,
-        ledger.by(
-            actor,
-            "observation.finalised",
-            "submission",
-            submission_id,
-            now=now,
-            subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
-            detail={"exam_id": str(exam_id), "content_sha256": digest.hex()},
-        ),
-    )
+    event_id = event_id_at(now)
     await conn.execute(
         QUERIES["insert_observation"],
         submission_id,
@@ -169,6 +159,16 @@ async def _finalise(
         *_item_columns(key, found, totals),
         *submissions.score_columns(totals),
     )
+    entry = ledger.by(
+        actor,
+        "observation.finalised",
+        "submission",
+        submission_id,
+        now=now,
+        subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
+        detail={"exam_id": str(exam_id), "content_sha256": digest.hex()},
+    )
+    await facts.record(conn, msgspec.structs.replace(entry, event_id=event_id))
     receipt = ObservationReceipt(
         submission_id=submission_id,
         exam_id=exam_id,

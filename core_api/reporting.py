@@ -32,8 +32,15 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page of the exam's students."""
+    """Whether the exam's totals are summed up, and which page of its students."""
 
+    totals: (
+        Annotated[
+            bool,
+            Meta(description="Sum up all attempts. When not given: on the first page of students only."),
+        ]
+        | None
+    ) = None
     limit: Limit = LIMIT_DEFAULT
     cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
@@ -132,10 +139,15 @@ class StudentRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExamAnalytics(msgspec.Struct, frozen=True, kw_only=True):
-    """An exam's totals and a page of its students; `as_of` is null until something was projected."""
+    """
+    An exam's totals and a page of its students.
+
+    `analytics` is null where the totals were left out. `as_of` is how far the projections reach, those of the
+    page where the totals were left out; null until something was projected.
+    """
 
     exam: AnalysedExam
-    analytics: Analytics
+    analytics: Analytics | None
     students: list[StudentRow]
     next_cursor: UUID | None
     as_of: datetime | None
@@ -155,28 +167,36 @@ async def exam_analytics(
         exam = await exams.require_visible(conn, actor, exam_id)
         if not exam["can_view_analytics"]:
             raise ForbiddenError("You may look at this exam and not at its analytics.")
-        attempts = await conn.fetchrow(QUERIES["count_attempts"], exam_id)
-        totals = await conn.fetchrow(QUERIES["sum_activity"], exam_id)
-        counts = await conn.fetch(QUERIES["sum_activity_counts"], exam_id)
+        is_first = query.cursor is None
+        totals = (
+            await _totals(conn, exam_id) if (is_first if query.totals is None else query.totals) else None
+        )
         rows = await conn.fetch(QUERIES["list_students"], exam_id, query.cursor, query.limit + 1)
-    assert attempts is not None, "an aggregate without grouping gives one row"
-    assert totals is not None, "as does this one"
     students = [_student(list(group)) for _, group in groupby(rows, key=_student_id)]
     page = students[: query.limit]
+    analytics, as_of = totals or (None, max((row["as_of"] for row in rows if row["as_of"]), default=None))
     return ExamAnalytics(
         exam=AnalysedExam(**{name: exam[name] for name in AnalysedExam.__struct_fields__}),
-        analytics=Analytics(
-            attempts=AttemptCounts(**attempts),
-            monitoring=MonitoringTotals(
-                **{name: totals[name] for name in totals.keys() if name != "as_of"},  # noqa: SIM118  a record, no dict
-                by_type=_of_kind(counts, "type"),
-                by_severity=_of_kind(counts, "severity"),
-            ),
-        ),
+        analytics=analytics,
         students=page,
         next_cursor=page[-1].student_id if len(students) > query.limit else None,
-        as_of=totals["as_of"],
+        as_of=as_of,
     )
+
+
+async def _totals(conn: Connection, exam_id: UUID) -> tuple[Analytics, datetime | None]:
+    """Sum up all attempts of the exam; return that, and how far the projections reach."""
+    attempts = await conn.fetchrow(QUERIES["count_attempts"], exam_id)
+    activity = await conn.fetchrow(QUERIES["sum_activity"], exam_id)
+    counts = await conn.fetch(QUERIES["sum_activity_counts"], exam_id)
+    assert attempts is not None, "an aggregate without grouping gives one row"
+    assert activity is not None, "as does this one"
+    monitoring = MonitoringTotals(
+        **{name: activity[name] for name in activity.keys() if name != "as_of"},  # noqa: SIM118  a record, no dict
+        by_type=_of_kind(counts, "type"),
+        by_severity=_of_kind(counts, "severity"),
+    )
+    return Analytics(attempts=AttemptCounts(**attempts), monitoring=monitoring), activity["as_of"]
 
 
 def _of_kind(rows: Iterable[asyncpg.Record], kind: str) -> dict[str, int]:

@@ -21,6 +21,7 @@ from core_api.database import POOL, Connection, Pool, system_connection
 from kernel.errors import DomainError, NotFoundError, UnavailableError
 from kernel.revocation import REVOCATIONS, Revocation, Revocations, before
 from kernel.settings import Settings
+from kernel.tasks import WATCH
 from sql import named
 
 QUERIES: Final = named("logins")
@@ -95,10 +96,10 @@ async def sweep(pool: Pool, *, window_s: int, now: datetime) -> None:
 
 async def telling(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     """Sweep while the application runs."""
-    task = asyncio.create_task(_tell_for_ever(app[POOL], app[REVOCATIONS], settings))
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with app[WATCH].kept(
+        ("telling-revocations", lambda: _tell_for_ever(app[POOL], app[REVOCATIONS], settings))
+    ):
+        yield
 
 
 async def _tell_for_ever(pool: Pool, revocations: Revocations, settings: Settings) -> None:

@@ -8,7 +8,7 @@ steps leaves nothing; the retry finalises, or gets the first receipt.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -20,7 +20,7 @@ import orjson
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import answers, facts, scoring
+from core_api import answers, ledger, scoring
 from core_api.actors import Actor
 from core_api.answers import BATCH_MAX, Answer, SavedAnswer
 from core_api.database import Connection
@@ -31,7 +31,7 @@ from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
 from core_api.wire import as_json
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
 from kernel.events import AttemptStatus, Role
-from kernel.ledger import SYSTEM
+from kernel.ledger import SYSTEM, event_id_at
 from sql import named
 
 QUERIES: Final = named("submissions")
@@ -187,8 +187,9 @@ async def finalise(
     rows = await conn.fetch(QUERIES["list_saved"], attempt["id"])
     saved = {row["question_id"]: msgspec.convert(dict(row), SavedAnswer) for row in rows}
     if submitted_by == "expiry" and not saved:
-        await _record(conn, attempt, "attempt.abandoned", attempt["id"], None, {}, now)
-        await conn.execute(QUERIES["abandon_attempt"], attempt["id"], now)
+        ended = await conn.fetch(QUERIES["abandon_attempt"], attempt["id"], now)
+        abandoned = _entry(attempt, "attempt.abandoned", attempt["id"], None, now=now)
+        await _record(conn, attempt, abandoned, ended)
         return None
     key = await key_of(conn, attempt["evaluation_version_id"])
     totals = scoring.totals(
@@ -205,7 +206,7 @@ async def finalise(
     payload: dict[str, Any] = {"attempt_id": str(attempt["id"]), "content_sha256": digest.hex()}
     if by_link:
         payload["by_link"] = True
-    event_id = await _record(conn, attempt, "submission.finalised", submission_id, actor_id, payload, now)
+    event_id = event_id_at(now)
     await conn.execute(
         QUERIES["insert_submission"],
         submission_id,
@@ -232,9 +233,11 @@ async def finalise(
         *score_columns(totals),
     )
     data = as_json({"submission_id": submission_id})
-    await conn.execute(
+    ended = await conn.fetch(
         QUERIES["complete_attempt"], attempt["id"], submitted_by, now, *outcome_of(totals), data
     )
+    entry = _entry(attempt, "submission.finalised", submission_id, actor_id, now=now, detail=payload)
+    await _record(conn, attempt, msgspec.structs.replace(entry, event_id=event_id), ended)
     return Receipt(
         submission_id=submission_id,
         attempt_id=attempt["id"],
@@ -336,27 +339,35 @@ def outcome_of(totals: Totals) -> tuple[str | None, str | None, bool | None]:
 
 
 async def _record(
-    conn: Connection,
+    conn: Connection, attempt: asyncpg.Record, outcome: Entry, ended: Sequence[asyncpg.Record]
+) -> None:
+    """Append what became of the attempt, for workers too, and the end of each of its sessions."""
+    at, detail = outcome.occurred_at, {"attempt_id": str(attempt["id"]), "by": outcome.kind}
+    ends = [
+        _entry(attempt, "session.ended", row["id"], outcome.actor_id, now=at, detail=detail) for row in ended
+    ]
+    await ledger.append_all(conn, [msgspec.structs.replace(outcome, told=True), *ends])
+
+
+def _entry(
     attempt: asyncpg.Record,
     kind: str,
-    resource_id: UUID,
+    resource_id: UUID | int,
     actor_id: UUID | None,
-    payload: dict[str, Any],
+    *,
     now: datetime,
-) -> UUID:
-    return await facts.record(
-        conn,
-        Entry(
-            kind=kind,
-            aggregate_type=kind.partition(".")[0],
-            aggregate_id=str(resource_id),
-            organisation_id=attempt["organisation_id"],
-            occurred_at=now,
-            actor_id=actor_id,
-            actor_role=SYSTEM if actor_id is None else Role.student.value,
-            subject_id=attempt["student_id"],
-            detail=payload,
-        ),
+    detail: Mapping[str, Any] | None = None,
+) -> Entry:
+    return Entry(
+        kind=kind,
+        aggregate_type=kind.partition(".")[0],
+        aggregate_id=str(resource_id),
+        organisation_id=attempt["organisation_id"],
+        occurred_at=now,
+        actor_id=actor_id,
+        actor_role=SYSTEM if actor_id is None else Role.student.value,
+        subject_id=attempt["student_id"],
+        detail=detail or {},
     )
 
 

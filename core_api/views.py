@@ -22,6 +22,7 @@ from core_api.database import POOL, Pool, system_connection
 from core_api.ledger import Entry, append_all, by
 from kernel.errors import OverloadedError, UnavailableError
 from kernel.runtime import LEDGER_VIEWS_WAITING
+from kernel.tasks import WATCH
 from kernel.web import SETTINGS
 
 log = structlog.get_logger(__name__)
@@ -96,10 +97,8 @@ async def keep_views(app: web.Application) -> AsyncIterator[None]:
     """Record views while the application runs, and write the last ones when it stops; after the pool."""
     views = Views(app[POOL], waiting_max=app[SETTINGS].ledger_views_max)
     app[VIEWS] = views
-    task = asyncio.create_task(views.work())
-    yield
-    views.stop()
-    await task
+    async with app[WATCH].kept(("views", views.work), stop=views.stop):
+        yield
     try:
         await views.flush()
     except (UnavailableError, asyncpg.PostgresError):

@@ -289,7 +289,7 @@ def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:
         check="quarantine",
         ok=not aside,
         found="; ".join(
-            f"session {session} until {until:%H:%M:%S}: {sqlstate} {reason.splitlines()[0]}"
+            f"session {session} until {until:%H:%M:%S}: {sqlstate} {reason.partition(chr(10))[0]}"
             for session, until, sqlstate, reason in aside
         )
         or "no session",

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from kernel.checkpoints import Keys
 
 app = typer.Typer(help="Check the ledger, and hand it out.", no_args_is_help=True)
-WRONG: Final = 1  # exit code
+# Exit codes, the same as the stand-alone verifier's (deploy/verify_export.py).
+WRONG: Final = 1
+NOT_VERIFIED: Final = 3
+NOT_WITNESSED: Final = 4
 SHOWN_MAX: Final = 20
 
 StateOption = Annotated[
@@ -29,16 +32,15 @@ KeyOption = Annotated[
     list[str] | None,
     typer.Option("--key", help="Public key as name+hash+key; those of the settings by default. Repeatable."),
 ]
+WitnessOption = Annotated[
+    Path | None,
+    typer.Option(dir_okay=False, help="The witness's file; that of the settings by default."),
+]
 
 
 @app.command()
 def verify(
-    witness: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True, dir_okay=False, help="The witness's file; that of the settings by default."
-        ),
-    ] = None,
+    witness: WitnessOption = None,
     head: Annotated[
         list[Path] | None,
         typer.Option(exists=True, dir_okay=False, help="File with a signed head that you kept. Repeatable."),
@@ -47,9 +49,12 @@ def verify(
     state: StateOption = None,
 ) -> None:
     """
-    Check every event, leaf, tile and signed head, and that the log extends what its witness has seen.
+    Check the whole ledger, the rows that it speaks of, and that it extends what its witness has seen.
 
-    Exits with 1 when anything is wrong, and names it, the first wrong row first.
+    Exit codes: 0, all of it is under a signed head that a witness has seen; 1, something is wrong, named, the
+    first wrong row first; 2, nothing could be checked; 3, nothing is wrong, and a part is not proven: no head
+    covers it, or the witness that was named is not there or behind; 4, all holds, and nobody outside has seen
+    it.
     """
     from deploy.ledger_verify import verify as check  # noqa: PLC0415
 
@@ -62,12 +67,23 @@ def verify(
             trusted=trusted,
             progress=progress,
         )
+    for remark in report.remarks[:SHOWN_MAX]:
+        print(f"note: {remark}")
     for finding in report.findings[:SHOWN_MAX]:
         print(f"WRONG: {finding}")
+    for sentence in report.unproven[:SHOWN_MAX]:
+        print(f"NOT VERIFIED: {sentence}")
     if report.findings:
         print(f"{len(report.findings)} findings in {report.size} events")
         raise typer.Exit(WRONG)
-    print(f"{report.size} events under {report.heads} signed heads: all holds")
+    if report.unproven:
+        raise typer.Exit(NOT_VERIFIED)
+    seen = "witnessed" if report.is_witnessed else "not witnessed"
+    print(
+        f"{report.size} events under {report.heads} signed heads, {report.records} records: all holds, {seen}"
+    )
+    if not report.is_witnessed:
+        raise typer.Exit(NOT_WITNESSED)
 
 
 @app.command()
@@ -91,24 +107,24 @@ def export(
 @app.command()
 def receipt(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A candidate's saved receipt.")],
+    witness: WitnessOption = None,
     key: KeyOption = None,
     state: StateOption = None,
 ) -> None:
     """
     Check a receipt, or the saved proof of one event, as `deploy/verify_export.py` does without Veritas.
 
-    Exits with 1 when anything in it is wrong, and names it; with 2 while it is not sealed.
+    Exit codes as `veritas ledger verify` has them; 3 as well while it is not sealed.
     """
-    from deploy.verify_export import PendingError, WrongError, verify_receipt  # noqa: PLC0415
+    from deploy.verify_export import verify_receipt  # noqa: PLC0415
     from kernel.checkpoints import verifier_keys  # noqa: PLC0415
 
-    try:
-        print(verify_receipt(str(file), verifier_keys(_keys(key, state))))
-    except WrongError as error:
-        print(f"WRONG: {error}")
-        raise typer.Exit(WRONG) from error
-    except PendingError as error:
-        raise ServerError(str(error)) from error
+    seen_by = witness or _witness(state)
+    keys_ = verifier_keys(_keys(key, state))
+    verdict = verify_receipt(str(file), keys_, [] if seen_by is None else [str(seen_by)], [])
+    print("\n".join(verdict.lines()))
+    if verdict.code():
+        raise typer.Exit(verdict.code())
 
 
 @app.command()
@@ -146,8 +162,8 @@ def _witness(state: Path | None) -> Path | None:
     settings = _settings(state)
     if settings.ledger_witness_file:
         return Path(settings.ledger_witness_file)
-    local = ledger_files(Path(settings.state)).witness
-    return local if local.exists() else None
+    local = ledger_files(Path(settings.state))
+    return local.witness if local.key.exists() else None  # where a stack has been, its witness is expected
 
 
 def _settings(state: Path | None) -> Settings:

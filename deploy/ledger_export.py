@@ -7,7 +7,8 @@ from typing import Final
 
 import msgspec
 
-from deploy.ledger_verify import FETCH_ROWS, Progress, open_snapshot, read_size, stream
+from deploy.ledger_report import FETCH_ROWS, open_snapshot, read_size, stream
+from deploy.ledger_verify import Progress
 from kernel.checkpoints import Keys, verifier_keys
 
 EXPORT_VERSION: Final = 1

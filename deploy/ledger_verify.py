@@ -4,77 +4,48 @@
 What is checked, in one read-only snapshot: positions are dense; every event's bytes hash to its leaf, and
 its columns say what the bytes say; every tile is made of the leaves; every head is signed and has the root of
 the stored leaves; the stored log extends every head of the witness and every trusted one; nothing is left out
-of the queue; personal values that are still there fit their commitments.
+of the queue; personal values that are still there fit their commitments; every record's rows are those that
+its newest event recorded; the triggers, functions and privileges that protect all this are the migrations'.
+
+Proof is what a signed head covers and somebody outside the database has seen. Events that no head covers,
+and a witness that is named and is not there or does not reach the newest head, are told apart from what is
+wrong.
 """
 
 import heapq
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-import psycopg
 
+from deploy.ledger_records import NUMBER_DIGITS, check_records
+from deploy.ledger_report import (
+    FETCH_ROWS,
+    Connection,
+    Report,
+    TooManyFindingsError,
+    open_snapshot,
+    read_size,
+    stream,
+)
+from deploy.ledger_schema import check_schema
 from kernel.checkpoints import CheckpointError, Head, Keys, open_head
-from kernel.ledger import LedgerEvent, commitment, read_body
+from kernel.ledger import RECORD, LedgerEvent, commitment, read_body
 from kernel.merkle import HASH_BYTES, TILE_HASHES, Frontier, extend, leaf_hash, root_of
 from kernel.witness import read_notes
 from sql import named
 
 QUERIES: Final = named("ledger_audit")
-FINDINGS_MAX: Final = 1000
-FETCH_ROWS: Final = 2048
 COLUMNS: Final = (
     "organisation_id", "occurred_at", "kind", "aggregate_type", "aggregate_id", "actor_id", "actor_role",
     "subject_id",
 )  # fmt: skip
 
 Progress = Callable[[int, int], None]
-Connection = psycopg.Connection[tuple[Any, ...]]
-Known = tuple[int, str, bytes]  # size, who knows it, root
-
-
-class TooManyFindingsError(Exception):
-    """So much is wrong that more of it would tell nothing."""
-
-
-class Report(msgspec.Struct):
-    """What was looked at, and what is wrong, first found first."""
-
-    size: int = 0
-    heads: int = 0
-    findings: list[str] = []
-
-    def find(self, sentence: str) -> None:
-        """Add what is wrong."""
-        self.findings.append(sentence)
-        if len(self.findings) >= FINDINGS_MAX:
-            raise TooManyFindingsError
-
-
-@contextmanager
-def open_snapshot(url: str) -> Iterator[Connection]:
-    """Connect and see one moment, read only."""
-    with psycopg.connect(url) as conn:
-        conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        conn.read_only = True
-        yield conn
-
-
-def read_size(conn: Connection) -> int:
-    """Return the size of the stored tree."""
-    row = conn.execute(QUERIES["read_size"].encode()).fetchone()
-    return row[0] if row else 0
-
-
-def stream(conn: Connection, name: str) -> Iterator[tuple[Any, ...]]:
-    """Yield a statement's rows, a few at a time in memory."""
-    with conn.cursor(name) as cursor:
-        cursor.itersize = FETCH_ROWS
-        cursor.execute(QUERIES[name].encode())
-        yield from cursor
+Known = tuple[int, str, bytes, bool]  # size, who knows it, root, whether they stand outside the database
+WAITING_S: Final = 60  # an event that waits longer for its position is told
 
 
 def verify(
@@ -95,7 +66,7 @@ def verify(
         trusted: notes that the caller has kept.
         progress: called with (leaves done, leaves in all).
     """
-    report = Report(findings=[])
+    report = Report(findings=[], unproven=[], remarks=[])
     try:
         with open_snapshot(url) as conn:
             report.size = read_size(conn)
@@ -104,12 +75,39 @@ def verify(
                 _witnessed_heads(witness, keys, report),
                 _trusted_heads(trusted or [], keys, report),
             ]
-            _check_tree(conn, report, heapq.merge(*sources), progress)
+            covered, seen = _check_tree(conn, report, heapq.merge(*sources), progress)
+            _check_proof(conn, report, covered, seen, witness)
             _check_queue(conn, report)
             _check_salts(conn, report)
+            check_records(conn, report)
+            check_schema(conn, report)
     except TooManyFindingsError:
         pass
     return report
+
+
+def _check_proof(conn: Connection, report: Report, covered: int, seen: int, witness: Path | None) -> None:
+    """
+    Say what of the log no head covers, and how far somebody outside has seen it.
+
+    Args:
+        conn: the snapshot.
+        report: gets the sentences.
+        covered: size of the largest signed head that the stored leaves have the root of.
+        seen: the same, of the heads that the witness or the caller keeps.
+        witness: the witness's file, where one was named.
+    """
+    if report.size == 0:
+        report.unproven.append("nothing is sealed yet: there is nothing to prove")
+    elif covered < report.size:
+        first, last = covered, report.size - 1
+        report.unproven.append(f"positions {first} to {last}: no signed head covers them")
+    for waiting, oldest in stream(conn, "count_waiting", WAITING_S):
+        if waiting:
+            report.unproven.append(f"{waiting} events wait for a position, the oldest since {oldest}")
+    if witness is not None and seen < covered:
+        report.unproven.append(f"the witness {witness} reaches {seen} of the {covered} events under a head")
+    report.is_witnessed = 0 < covered <= seen
 
 
 def _open(note: str, keys: Keys, who: str, report: Report) -> Head | None:
@@ -127,12 +125,14 @@ def _stored_heads(conn: Connection, keys: Keys, report: Report) -> Iterator[Know
         if head is not None and head.size != size:
             report.find(f"{who}: its note says {head.size}")
         elif head is not None:
-            yield size, who, head.root
+            yield size, who, head.root, False
 
 
 def _witnessed_heads(path: Path | None, keys: Keys, report: Report) -> Iterator[Known]:
     last = 0
-    for number, note in read_notes(path) if path is not None else ():
+    for number, note in _lines(path, report):
+        if note is None:
+            report.remarks.append(f"the witness's line {number}: torn, it holds no head")
         head = _open(note, keys, f"the witness's line {number}", report) if note is not None else None
         if head is None:
             continue
@@ -141,13 +141,24 @@ def _witnessed_heads(path: Path | None, keys: Keys, report: Report) -> Iterator[
             report.find(f"{who}: an earlier line has {last}")
         else:
             last = head.size
-            yield last, who, head.root
+            yield last, who, head.root, True
+
+
+def _lines(path: Path | None, report: Report) -> Iterator[tuple[int, str | None]]:
+    """Yield the lines of a witness's file; one that is named and not there, or unreadable, is told."""
+    try:
+        if path is not None and not path.exists():
+            report.unproven.append(f"the witness {path} is not there")
+        elif path is not None:
+            yield from read_notes(path)
+    except OSError as error:
+        report.unproven.append(f"the witness {path} cannot be read: {type(error).__name__}")
 
 
 def _trusted_heads(notes: list[str], keys: Keys, report: Report) -> Iterator[Known]:
     heads = [_open(note, keys, "a trusted head", report) for note in notes]
     yield from sorted(
-        (head.size, f"the trusted head of {head.size} events", head.root)
+        (head.size, f"the trusted head of {head.size} events", head.root, True)
         for head in heads
         if head is not None
     )
@@ -166,6 +177,8 @@ class _Walk:
         self._tiles = stream(conn, "stream_leaf_tiles")
         self._tile = next(self._tiles, None)
         self.whole = True
+        self.covered = 0  # size of the largest head that held
+        self.seen = 0  # and of the largest that somebody outside keeps
 
     @property
     def size(self) -> int:
@@ -178,9 +191,13 @@ class _Walk:
         if len(self._row) == TILE_HASHES:
             self._close_tile()
         while self._head is not None and self._head[0] <= self.size:
-            size, who, root = self._head
-            if self.whole and size == self.size and self._frontier.root() != root:
-                self.report.find(f"{who}: the stored leaves have another root")
+            size, who, root, is_outside = self._head
+            if self.whole and size == self.size:
+                if self._frontier.root() != root:
+                    self.report.find(f"{who}: the stored leaves have another root")
+                else:
+                    self.covered = size
+                    self.seen = size if is_outside else self.seen
             self.report.heads += 1
             self._head = next(self._heads, None)
 
@@ -222,7 +239,7 @@ class _Walk:
         while self._tile is not None:
             self.report.find(f"tile 0/{self._tile[0]} stands beyond the last leaf")
             self._tile = next(self._tiles, None)
-        for _, who, _ in self.heads_left():
+        for _, who, _, _ in self.heads_left():
             self.report.find(f"{who}: the database holds {self.size}; it was restored or cut (a fork)")
         expected = {(level + 1, index): row for (level, index), row in extend({}, 0, self._upper).items()}
         for level, index, hashes in conn.execute(QUERIES["list_upper_tiles"].encode()):
@@ -232,7 +249,10 @@ class _Walk:
             self.report.find(f"tile {level}/{index} is not there")
 
 
-def _check_tree(conn: Connection, report: Report, heads: Iterator[Known], progress: Progress) -> None:
+def _check_tree(
+    conn: Connection, report: Report, heads: Iterator[Known], progress: Progress
+) -> tuple[int, int]:
+    """Check all leaves in order; return the sizes of the largest head that held, and that is kept outside."""
     walk = _Walk(conn, report, heads)
     for position, event_id, leaf, *event in stream(conn, "stream_leaves"):
         if position != walk.size and walk.whole:
@@ -248,6 +268,7 @@ def _check_tree(conn: Connection, report: Report, heads: Iterator[Known], progre
     for _ in walk.heads_left():
         report.heads += 1
     progress(report.size, report.size)
+    return walk.covered, walk.seen
 
 
 def _check_event(report: Report, where: str, event_id: UUID, leaf: bytes, event: list[Any]) -> None:
@@ -287,5 +308,12 @@ def _check_salts(conn: Connection, report: Report) -> None:
             committed = None if body is None else read_body(body).commitments.get(name)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue  # named above
-        if committed != commitment(salt, value):
-            report.find(f"event {event_id}: its personal value {name} does not fit its commitment")
+        if name.startswith(RECORD):
+            if body is None:
+                continue  # an event that is not there was named above
+            fits = committed is not None and committed[NUMBER_DIGITS:] == commitment(salt, value)
+            what = f"what is kept of its {name.removeprefix(RECORD)}"
+        else:
+            fits, what = committed == commitment(salt, value), f"its personal value {name}"
+        if not fits:
+            report.find(f"event {event_id}: {what} does not fit its commitment")

@@ -1,8 +1,8 @@
 """
-Verify an exported Veritas ledger, or a candidate's receipt, without Veritas.
+Verify an exported Veritas ledger, or candidates' receipts, without Veritas.
 
-    python verify_export.py ledger.ndjson --key 'veritas/ledger+1a2b3c4d+AbCd…' [--witness FILE] [--head FILE]
-    python verify_export.py --receipt receipt.json … --key …
+    python verify_export.py ledger.ndjson --key 'veritas/ledger+1a2b3c4d+AbCd…' --witness FILE [--head FILE]
+    python verify_export.py --receipt receipt.json … --key … --witness FILE
 
 A receipt is what a candidate fetches from /api/student/attempts/{attempt_id}/receipt, or the proof of any
 one event.
@@ -10,8 +10,16 @@ one event.
 Needs Python 3.9 or newer and the package `cryptography`, nothing of Veritas: read it before you trust it. The
 key is the ledger's public one, as its operator has published it, or a PEM file; without --key an export's own
 keys are used, which shows that it is whole but not whose it is. A witness's file, or a head (a signed note)
-that you kept yourself, shows that nothing was rewritten since. Exit code 0: all holds; 1: something is wrong,
-and the first line says what; 2: nothing could be checked.
+that you kept yourself, shows that nothing was rewritten since.
+
+Exit codes, the first that applies:
+
+    1  WRONG         something does not hold, or cannot be read where it stands; each with its line
+    2  CANNOT CHECK  a file, a key or the command line cannot be used
+    3  NOT VERIFIED  no signed head covers it; or the witness that was named is not there, cannot be read, or
+                     does not know the newest head
+    4  NOT WITNESSED all holds, and nothing shows that anybody outside has seen it
+    0  all holds, and a witness has seen it
 
 Formats: RFC 6962 (hashes, proofs), C2SP signed-note and tlog-checkpoint (heads).
 """
@@ -30,14 +38,54 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 Key = tuple[str, bytes, Ed25519PublicKey]  # name, its hash in signatures, the key
+Known = dict[int, dict[bytes, str]]  # roots by size, and who says so
+
+VERIFIED, WRONG, CANNOT_CHECK, NOT_VERIFIED, NOT_WITNESSED = 0, 1, 2, 3, 4
+EXPORT_VERSION = 1
+SHOWN_MAX = 100
+# What reading something malformed may raise: it is named where it stands.
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
 
 
 class WrongError(Exception):
     """What is wrong, in a sentence."""
 
 
-class PendingError(Exception):
-    """What is missing before anything can be checked."""
+class Verdict:
+    """What was found: sentences by what they mean, and whether somebody outside has seen the newest head."""
+
+    def __init__(self) -> None:
+        self.wrong: list[str] = []
+        self.unusable: list[str] = []
+        self.unproven: list[str] = []
+        self.notes: list[str] = []
+        self.holds: list[str] = []
+        self.is_witnessed = True
+
+    def take(self, other: "Verdict", where: str = "") -> None:
+        """Add what another one found, each sentence with where that was."""
+        for name in ("wrong", "unusable", "unproven", "notes", "holds"):
+            getattr(self, name).extend(where + each for each in getattr(other, name))
+        self.is_witnessed = self.is_witnessed and other.is_witnessed
+
+    def code(self) -> int:
+        """Return the exit code."""
+        if self.wrong or self.unusable or self.unproven:
+            return WRONG if self.wrong else CANNOT_CHECK if self.unusable else NOT_VERIFIED
+        return VERIFIED if self.is_witnessed else NOT_WITNESSED
+
+    def lines(self) -> list[str]:
+        """Return what to print, at most `SHOWN_MAX` of a kind."""
+        shown = []
+        kinds = (
+            ("note: ", self.notes), ("WRONG: ", self.wrong), ("CANNOT CHECK: ", self.unusable),
+            ("NOT VERIFIED: ", self.unproven), ("", self.holds),
+        )  # fmt: skip
+        for word, sentences in kinds:
+            shown += [word + each for each in sentences[:SHOWN_MAX]]
+            if len(sentences) > SHOWN_MAX:
+                shown.append(f"{word}{len(sentences) - SHOWN_MAX} more of these")
+        return shown
 
 
 def leaf_hash(body: bytes) -> bytes:
@@ -118,92 +166,206 @@ def read_key(given: str, origin: str) -> Key:
 
 
 def open_head(note: str, keys: list[Key]) -> tuple[int, bytes]:
-    """Return (size, root) of a head that one of the keys has signed."""
+    """Return (size, root) of a head that one of the keys has signed; raises WrongError for anything else."""
     text, separator, signatures = note.rpartition("\n\n")
     text += "\n"
     lines = text.split("\n")
     for line in signatures.splitlines() if separator else []:
-        dash, _, rest = line.partition(" ")
-        name, _, encoded = rest.partition(" ")
-        signature = base64.b64decode(encoded)
-        if base64.b64encode(signature).decode() != encoded:  # another writing of the same bytes
+        if not has_signed(line, text, keys):
             continue
-        for key_name, key_hash, key in keys:
-            if dash != "\u2014" or (name, lines[0], signature[:4]) != (key_name, key_name, key_hash):
-                continue
-            try:
-                key.verify(signature[4:], text.encode())
-            except InvalidSignature:
-                continue
-            return int(lines[1]), base64.b64decode(lines[2], validate=True)
+        try:
+            size, root = int(lines[1]), base64.b64decode(lines[2], validate=True)
+        except MALFORMED as error:
+            raise WrongError("what was signed is no head: " + repr(note[:80])) from error
+        return size, root
     raise WrongError("no known key has signed this head: " + repr(note[:80]))
 
 
-def known_heads(arguments: argparse.Namespace, keys: list[Key]) -> dict[int, dict[bytes, str]]:
-    """Return {size: {root: who}} of the heads that the caller keeps."""
-    known: dict[int, dict[bytes, str]] = {}
-    notes = [(f"the head in {path}", Path(path).read_text(encoding="utf-8")) for path in arguments.head]
-    for path in arguments.witness:
-        for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                notes.append((f"the witness's line {number}", json.loads(line)))
-            except ValueError:
-                continue  # a line that a crash has torn
-    for who, note in notes:
-        size, root = open_head(note, keys)
-        known.setdefault(size, {})[root] = who
-    return known
+def text_of(value: object) -> str:
+    """Return a text as it is; raises WrongError for anything else."""
+    if isinstance(value, str):
+        return value
+    raise WrongError("this is no signed note")
 
 
-def check_head(note: str, tree: Tree, keys: list[Key]) -> None:
-    """Hold a head of the export against the events before it."""
-    size, root = open_head(note, keys)
-    if size != tree.size or root != tree.root():
-        raise WrongError(f"the head of {size} events is not that of the {tree.size} before it")
+def has_signed(line: str, text: str, keys: list[Key]) -> bool:
+    """Tell whether a signature line is one of these keys' for the text."""
+    dash, _, rest = line.partition(" ")
+    name, _, encoded = rest.partition(" ")
+    try:
+        signature = base64.b64decode(encoded, validate=True)
+    except ValueError:
+        return False
+    if base64.b64encode(signature).decode() != encoded:  # another writing of the same bytes
+        return False
+    for key_name, key_hash, key in keys:
+        if dash != "\u2014" or (name, text.split("\n", 1)[0], signature[:4]) != (
+            key_name,
+            key_name,
+            key_hash,
+        ):
+            continue
+        try:
+            key.verify(signature[4:], text.encode())
+        except (InvalidSignature, ValueError):
+            continue
+        return True
+    return False
 
 
-def grow(tree: Tree, position: int, body: str, known: dict[int, dict[bytes, str]]) -> None:
-    """Add an event, and hold the tree against the heads of this size that the caller keeps."""
-    if position != tree.size:
-        raise WrongError(f"position {position} stands where {tree.size} belongs")
-    tree.append(leaf_hash(body.encode()))
-    for root, who in known.pop(tree.size, {}).items():
-        if root != tree.root():
-            raise WrongError(f"{who}: the first {tree.size} events are not those that it was signed for")
+class Outside:
+    """The heads that somebody outside keeps, as the command line names them."""
+
+    def __init__(self, witnesses: list[str], kept: list[str], keys: list[Key], verdict: Verdict) -> None:
+        self.known: Known = {}
+        self.is_named = bool(witnesses)
+        for path in kept:
+            self._add(f"the head in {path}", Path(path).read_text(encoding="utf-8"), keys, verdict)
+        for path in witnesses:
+            for number, line in self._lines(path, verdict):
+                who = f"the witness's line {number}"
+                try:
+                    note = json.loads(line)
+                except MALFORMED:
+                    verdict.notes.append(f"{who}: torn, it holds no head")
+                    continue
+                self._add(who, note, keys, verdict)
+
+    @staticmethod
+    def _lines(path: str, verdict: Verdict) -> list[tuple[int, bytes]]:
+        try:
+            return list(enumerate(Path(path).read_bytes().splitlines(), 1))
+        except OSError as error:
+            verdict.unproven.append(f"the witness {path} cannot be read: {type(error).__name__}")
+        return []
+
+    def _add(self, who: str, note: object, keys: list[Key], verdict: Verdict) -> None:
+        try:
+            size, root = open_head(text_of(note), keys)
+        except WrongError as error:
+            verdict.wrong.append(f"{who}: {error}")
+        else:
+            self.known.setdefault(size, {})[root] = who
+
+    def knows(self, size: int, root: bytes, verdict: Verdict) -> bool:
+        """Tell whether this very head is known; another one of the same size is wrong."""
+        others = [who for each, who in self.known.get(size, {}).items() if each != root]
+        for who in others:
+            verdict.wrong.append(f"{who}: the first {size} events are not those that it was signed for")
+        return root in self.known.get(size, {}) and not others
 
 
-def verify_export(path: str, arguments: argparse.Namespace) -> str:
-    """Check an export from its first line to its last; return what to tell."""
-    tree, heads, signed = Tree(), 0, 0
-    with Path(path).open(encoding="utf-8") as file:
-        header = json.loads(file.readline())
-        keys = [read_key(each, header["origin"]) for each in arguments.key or header["keys"]]
-        known = known_heads(arguments, keys)
-        for number, line in enumerate(file, 2):
+class Export:
+    """An export as it is read, line by line: the tree of its events, and the heads that hold it."""
+
+    def __init__(self, keys: list[Key], outside: Outside, verdict: Verdict) -> None:
+        self.keys, self.outside, self.verdict = keys, outside, verdict
+        self.tree = Tree()
+        self.is_whole = True  # until an event is missing or cannot be read
+        self.positions = 0  # where the last event said that it stands, and one
+        self.heads = 0
+        self.covered = (0, 0, b"")  # events under the largest head that holds, the line after it, its root
+        self.seen = 0  # events under the largest head that somebody outside keeps
+
+    def read(self, number: int, line: bytes) -> None:
+        """Take a line; what is wrong with it is named, and the next one is read all the same."""
+        try:
             row = json.loads(line)
-            try:
-                if "head" in row:
-                    check_head(row["head"], tree, keys)
-                    heads, signed = heads + 1, tree.size
-                else:
-                    grow(tree, row["position"], row["body"], known)
-            except WrongError as error:
-                raise WrongError(f"line {number}: {error}") from error
-    if tree.size != header["size"]:
-        raise WrongError(f"the export ends after {tree.size} of {header['size']} events")
-    if known:
-        size, roots = min(known.items())
-        who = next(iter(roots.values()))
-        raise WrongError(f"{who} has {size} events, the export {tree.size}: a fork, or an older export")
-    unsigned = f"; {tree.size - signed} events stand after the last head" if tree.size > signed else ""
-    whose = "" if arguments.key else "; the keys are the export's own"
-    return f"{tree.size} events under {heads} signed heads: all holds{unsigned}{whose}"
+            if "head" in row:
+                self._head(number, text_of(row["head"]))
+            else:
+                self._event(row["position"], row["body"])
+        except WrongError as error:
+            self.verdict.wrong.append(f"line {number}: {error}")
+        except MALFORMED as error:
+            self.is_whole = False
+            self.verdict.wrong.append(f"line {number}: it cannot be read ({type(error).__name__})")
+
+    def _event(self, position: object, body: object) -> None:
+        if type(position) is not int or not isinstance(body, str):
+            raise TypeError
+        expected, self.positions = self.positions, position + 1
+        leaf = leaf_hash(body.encode())
+        if position != expected:
+            self.is_whole = False
+            raise WrongError(f"position {position} stands where {expected} belongs")
+        if not self.is_whole:
+            return
+        self.tree.append(leaf)
+        size = self.tree.size
+        if size in self.outside.known and self.outside.knows(size, self.tree.root(), self.verdict):
+            self.seen = size
+
+    def _head(self, number: int, note: str) -> None:
+        size, root = open_head(note, self.keys)
+        if not self.is_whole:
+            raise WrongError(f"the head of {size} events cannot be held against events that are not whole")
+        if size != self.tree.size or not size or root != self.tree.root():
+            raise WrongError(f"the head of {size} events is not that of the {self.tree.size} before it")
+        self.heads += 1
+        self.covered = (size, number + 1, root)
 
 
-def verify_proof(proof: dict[str, Any], given_keys: list[str]) -> str:
-    """Check the proof of one event; return where it stands."""
+def verify_export(path: str, given_keys: list[str], witnesses: list[str], kept: list[str]) -> Verdict:
+    """Check an export from its first line to its last."""
+    verdict = Verdict()
+    with Path(path).open("rb") as file:
+        try:
+            header = json.loads(file.readline())
+            origin, size, own = str(header["origin"]), header["size"], [str(each) for each in header["keys"]]
+            if header["veritas_ledger"] != EXPORT_VERSION:
+                verdict.wrong.append(
+                    f"line 1: an export of version {header['veritas_ledger']!r:.20} is not known"
+                )
+        except MALFORMED as error:
+            verdict.wrong.append(f"line 1: it is no header of an export ({type(error).__name__})")
+            origin, size, own = "", None, []
+        try:
+            keys = [read_key(each, origin) for each in given_keys or own]
+        except MALFORMED as error:
+            verdict.unusable.append(f"a key cannot be used ({type(error).__name__}: {error})")
+            return verdict
+        if own and any(name != origin for name, _, _ in keys):
+            verdict.wrong.append(f"line 1: the export is of {origin!r:.100}, the key is not")
+        export = Export(keys, Outside(witnesses, kept, keys, verdict), verdict)
+        number = 1
+        for number, line in enumerate(file, 2):
+            export.read(number, line)
+    _conclude(export, size, number, verdict)
+    whose = "" if given_keys else "; the keys are the export's own"
+    if verdict.code() in {VERIFIED, NOT_WITNESSED}:
+        seen = "witnessed" if verdict.is_witnessed else "not witnessed"
+        events = export.tree.size
+        verdict.holds.append(f"{events} events under {export.heads} signed heads: all holds, {seen}{whose}")
+    return verdict
+
+
+def _conclude(export: Export, size: object, last_line: int, verdict: Verdict) -> None:
+    """Say what the export's end shows: whether it is cut, what no head covers, how far it was seen."""
+    covered, next_line, _ = export.covered
+    events, outside = export.tree.size, export.outside
+    if size is not None and export.is_whole and (type(size) is not int or size != events):
+        verdict.wrong.append(f"the export ends after {events} of {size} events")
+    if last_line == 1 and not verdict.wrong:
+        verdict.unproven.append("line 1: the export holds no events: there is nothing to prove")
+    elif covered < events or not export.is_whole:
+        first = next_line if covered else 2
+        verdict.unproven.append(f"lines {first} to {last_line}: no signed head covers these events")
+    for beyond in sorted(outside.known):
+        if beyond > events and export.is_whole:
+            who = next(iter(outside.known[beyond].values()))
+            verdict.wrong.append(
+                f"{who} has {beyond} events, the export {events}: a fork, or an older export"
+            )
+    if outside.is_named and export.seen < covered:
+        verdict.unproven.append(f"the witness reaches {export.seen} of the {covered} events under a head")
+    verdict.is_witnessed = 0 < covered <= export.seen
+
+
+def verify_proof(proof: dict[str, Any], given_keys: list[str]) -> tuple[str, int, bytes]:
+    """Check the proof of one event; return where it stands, and size and root of the head over it."""
     note = proof["head"]["note"]
-    keys = [read_key(each, note.partition("\n")[0]) for each in given_keys]
+    keys = keys_for(note, given_keys)
     size, root = open_head(note, keys)
     head = proof["head"]
     stated = (head["origin"], head["size"], base64.b64decode(head["root"], validate=True))
@@ -218,7 +380,12 @@ def verify_proof(proof: dict[str, Any], given_keys: list[str]) -> str:
         raise WrongError("the proof does not lead to the signed root")
     if json.loads(proof["body"])["event_id"] != proof["event_id"]:
         raise WrongError("the proof is another event's")
-    return f"at position {proof['position']} of the {size} signed events"
+    return f"at position {proof['position']} of the {size} signed events", size, root
+
+
+def keys_for(note: str, given_keys: list[str]) -> list[Key]:
+    """Return the keys, those of PEM files under the name that the note says it is of."""
+    return [read_key(each, note.partition("\n")[0]) for each in given_keys]
 
 
 def moment(text: str) -> float:
@@ -234,16 +401,14 @@ def same(what: str, **values: tuple[object, object]) -> None:
             raise WrongError(f"{name} of the receipt is not that of {what}")
 
 
-def verify_document(document: dict[str, Any], given_keys: list[str]) -> str:
-    """Check a candidate's receipt: its text, the ledger's event about it, and that event's proof."""
+def proof_of(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Check a candidate's receipt: its text, and the ledger's event about it; return that event's proof."""
     receipt, content, ledger = document["receipt"], document["content"], document["ledger"]
     if hashlib.sha256(content.encode()).hexdigest() != receipt["content_sha256"]:
         raise WrongError("the content does not hash to the receipt's content_sha256")
     names = ("submission_id", "attempt_id", "submitted_by", "finalised_at")
     said = json.loads(content)
     same("the content", **{name: (receipt[name], said[name]) for name in names})
-    if ledger["status"] != "sealed":
-        raise PendingError("the ledger has not sealed it yet: fetch the receipt again in a few seconds")
     if leaf_hash(ledger["event"].encode()).hex() != ledger["leaf_hash"]:
         raise WrongError("the ledger's event does not hash to its leaf_hash")
     event = json.loads(ledger["event"])
@@ -257,40 +422,50 @@ def verify_document(document: dict[str, Any], given_keys: list[str]) -> str:
     )
     proof = {name: ledger[name] for name in ("position", "hashes", "head")}
     proof |= {"body": ledger["event"], "event_id": receipt["event_id"]}
-    return f"submission {receipt['submission_id']} stands {verify_proof(proof, given_keys)}"
+    return f"submission {receipt['submission_id']}", proof
 
 
-def verify_receipt(path: str, given_keys: list[str]) -> str:
-    """
-    Check a saved receipt, or a saved reply of /api/ledger/events/{event_id}/proof; return what to tell.
-
-    Raises WrongError for whatever does not hold or cannot be read, PendingError for one that is not sealed.
-    """
-    text = Path(path).read_text(encoding="utf-8")
-    if not given_keys:
-        raise PendingError("the ledger's public key is missing")
-    for each in given_keys:
-        read_key(each, "")  # a key that cannot be read is no fault of the receipt's
+def verify_receipt(path: str, given_keys: list[str], witnesses: list[str], kept: list[str]) -> Verdict:
+    """Check a saved receipt, or a saved reply of /api/ledger/events/{event_id}/proof."""
+    verdict = Verdict()
     try:
-        document = json.loads(text)
-        if "receipt" in document:
-            return verify_document(document, given_keys)
-        return f"event {document['event_id']} stands {verify_proof(document, given_keys)}"
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise WrongError(f"the receipt cannot be read ({type(error).__name__}: {error})") from error
+        for each in given_keys:
+            read_key(each, "")
+        saved = Path(path).read_bytes()
+    except OSError as error:
+        verdict.unusable.append(f"{type(error).__name__}: {error}")
+        return verdict
+    except MALFORMED as error:  # a key that cannot be read is no fault of the receipt's
+        verdict.unusable.append(f"a key cannot be used ({type(error).__name__}: {error})")
+        return verdict
+    try:
+        document = json.loads(saved)
+        if "receipt" in document and document["ledger"]["status"] == "pending":
+            verdict.unproven.append("the ledger has not sealed it yet: fetch it again in a few seconds")
+            return verdict
+        is_receipt = "receipt" in document
+        what, proof = proof_of(document) if is_receipt else (f"event {document['event_id']}", document)
+        where, size, root = verify_proof(proof, given_keys)
+        outside = Outside(witnesses, kept, keys_for(proof["head"]["note"], given_keys), verdict)
+        verdict.is_witnessed = outside.knows(size, root, verdict)
+        if outside.is_named and not verdict.is_witnessed and not verdict.wrong:
+            verdict.unproven.append(f"the witness does not know the head of {size} events over it")
+        if verdict.code() in {VERIFIED, NOT_WITNESSED}:
+            seen = "witnessed" if verdict.is_witnessed else "not witnessed"
+            verdict.holds.append(f"{what} stands {where}, {seen}")
+    except WrongError as error:
+        verdict.wrong.append(str(error))
+    except MALFORMED as error:
+        verdict.wrong.append(f"the receipt cannot be read ({type(error).__name__}: {error})")
+    return verdict
 
 
-def verify_receipts(paths: list[str], given_keys: list[str]) -> int:
-    """Check saved receipts and print a line about each; return the exit code."""
-    wrong = 0
+def verify_receipts(paths: list[str], keys: list[str], witnesses: list[str], kept: list[str]) -> Verdict:
+    """Check saved receipts, each whatever the others are."""
+    verdict = Verdict()
     for path in paths:
-        where = f"{path}: " if len(paths) > 1 else ""
-        try:
-            print(where + verify_receipt(path, given_keys))
-        except WrongError as error:
-            print(f"WRONG: {where}{error}")
-            wrong += 1
-    return 1 if wrong else 0
+        verdict.take(verify_receipt(path, keys, witnesses, kept), f"{path}: " if len(paths) > 1 else "")
+    return verdict
 
 
 def main() -> int:
@@ -305,20 +480,19 @@ def main() -> int:
     )
     parser.add_argument("--head", action="append", default=[], help="file with a signed head that you kept")
     parser.add_argument("--witness", action="append", default=[], help="a witness's file")
-    arguments = parser.parse_args()
-    if (arguments.export is None) == (arguments.receipt is None) or (arguments.receipt and not arguments.key):
+    given = parser.parse_args()
+    if (given.export is None) == (given.receipt is None) or (given.receipt and not given.key):
         parser.error("give an export, or --receipt with --key")
     try:
-        if arguments.receipt:
-            return verify_receipts(arguments.receipt, arguments.key)
-        print(verify_export(arguments.export, arguments))
-    except WrongError as error:
-        print(f"WRONG: {error}")
-        return 1
-    except (PendingError, OSError, ValueError, KeyError, TypeError) as error:
-        print(f"cannot check: {type(error).__name__}: {error}", file=sys.stderr)
-        return 2
-    return 0
+        if given.receipt:
+            verdict = verify_receipts(given.receipt, given.key, given.witness, given.head)
+        else:
+            verdict = verify_export(given.export, given.key, given.witness, given.head)
+    except (OSError, ValueError) as error:
+        verdict = Verdict()
+        verdict.unusable.append(f"{type(error).__name__}: {error}")
+    print("\n".join(verdict.lines()))
+    return verdict.code()
 
 
 if __name__ == "__main__":

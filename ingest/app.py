@@ -19,6 +19,7 @@ from kernel.errors import UnavailableError
 from kernel.meter import Meter
 from kernel.postgres import open_pool
 from kernel.revocation import REVOCATIONS, attach_revocations
+from kernel.tasks import WATCH
 from kernel.tokens import Keyring
 from kernel.web import SETTINGS
 
@@ -121,14 +122,14 @@ class Part:
             verified={},
             revocations=app[REVOCATIONS],
         )
-        link.open()
-        tasks = [asyncio.create_task(task) for task in (epochs.watch(), pressure.watch(), _keep_loaded(link))]
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await link.close()
-        await pool.close()
+        loops = [
+            *link.loops(),
+            ("epochs", epochs.watch),
+            ("pressure", pressure.watch),
+            ("functions", lambda: _keep_loaded(link)),
+        ]
+        async with pool, app[WATCH].kept(*loops):
+            yield
 
     async def _say_load(self, request: web.Request, response: web.StreamResponse) -> None:
         load = request.get(LOAD)

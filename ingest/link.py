@@ -41,6 +41,7 @@ class _Connection(asyncio.Protocol):
         self.incarnation: Incarnation | None = None
         self.pending: deque[asyncio.Future[Any]] = deque()
         self.busy_since = 0.0  # loop time at which the oldest unanswered call became the oldest
+        self.gone = asyncio.Event()
         self._on_lost = on_lost
         self._reader = hiredis.Reader()
         self._out: list[bytes] = []
@@ -105,7 +106,7 @@ class RedisLink:
 
     def __init__(self, url: str, connections: int, deadline_s: float) -> None:
         """
-        Remember where; `open` connects.
+        Remember where; the `loops` connect.
 
         Args:
             url: redis://, rediss:// or unix://.
@@ -116,24 +117,12 @@ class RedisLink:
         self._size = connections
         self._deadline_s = deadline_s
         self._ready: list[_Connection] = []
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
         self.connected = asyncio.Event()
 
-    def open(self) -> None:
-        """Start connecting; `connected` is set when the first connection is verified."""
-        for _ in range(self._size):
-            self._spawn(self._connect())
-        self._spawn(self._drop_silent())
-
-    async def close(self) -> None:
-        """Close every connection."""
-        self._closed = True
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for connection in list(self._ready):
-            connection.close()
+    def loops(self) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
+        """Return the loops that keep the connections: one each, and one that drops those that are silent."""
+        kept = [(f"stream-{number}", self._keep_one) for number in range(self._size)]
+        return [*kept, ("stream-silence", self._drop_silent)]
 
     @property
     def incarnation(self) -> Incarnation | None:
@@ -160,16 +149,10 @@ class RedisLink:
             )
         return best.call(_pack(*command))
 
-    def _spawn(self, body: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(body)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     def _lost(self, connection: _Connection) -> None:
+        connection.gone.set()
         if connection in self._ready:
             self._ready.remove(connection)
-            if not self._closed:
-                self._spawn(self._connect())
         if not self._ready:
             self.connected.clear()
 
@@ -183,26 +166,23 @@ class RedisLink:
                     log.warning("redis_connection_silent", calls=len(connection.pending))
                     connection.close()
 
-    async def _connect(self) -> None:
-        while not self._closed:
+    async def _keep_one(self) -> None:
+        """Have one connection, for ever: connect, verify, serve until it is lost."""
+        while True:
             connection: _Connection | None = None
             try:
                 async with asyncio.timeout(HANDSHAKE_S):
                     connection = await self._dial()
                     await self._handshake(connection)
+                self._ready.append(connection)
+                self.connected.set()
+                await connection.gone.wait()
             except (OSError, TimeoutError, UnavailableError, RedisReplyError) as error:
                 log.debug("redis_connect_failed", error=repr(error))
-                if connection is not None:
-                    connection.close()
                 await asyncio.sleep(RECONNECT_S)
-                continue
-            except asyncio.CancelledError:
+            finally:
                 if connection is not None:
                     connection.close()
-                raise
-            self._ready.append(connection)
-            self.connected.set()
-            return
 
     async def _dial(self) -> _Connection:
         loop = asyncio.get_running_loop()

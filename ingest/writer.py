@@ -38,6 +38,7 @@ from kernel.runtime import (
     share_one_heap,
 )
 from kernel.settings import Settings, load
+from kernel.tasks import WATCH
 from kernel.web import add_health, new_app, serve
 
 log = structlog.get_logger(__name__)
@@ -248,15 +249,13 @@ async def main(stop: asyncio.Event) -> None:
     owners = [Owner(shard, settings, ending, turns) for shard in range(settings.shards)]
     bodies: list[tuple[str, Callable[[], None]]] = [(f"shard-{owner.shard}", owner.run) for owner in owners]
     bodies.append(("sweeps", lambda: sweep(owners, settings, ending)))
-    threads = [threading.Thread(target=_guard(body, stop), name=name, daemon=True) for name, body in bodies]
-    for thread in threads:
-        thread.start()
+    app = new_app(settings)
+    threads = [app[WATCH].thread(name, body, ending) for name, body in bodies]
 
     async def shards_fine() -> str | None:
         wrong = [f"shard {owner.shard}: {owner.wrong}" for owner in owners if owner.wrong is not None]
         return "; ".join(wrong) or None
 
-    app = new_app(settings)
     add_health(
         app, [shards_fine], lambda: {"owned": [owner.shard for owner in owners if owner.epoch is not None]}
     )
@@ -269,20 +268,6 @@ async def main(stop: asyncio.Event) -> None:
     if runner is not None:
         await runner.cleanup()
     log.info("writer_stopped")
-
-
-def _guard(body: Callable[[], None], stop: asyncio.Event) -> Callable[[], None]:
-    """Let an error that nobody expects end the process, so that it is seen and restarted."""
-    loop = asyncio.get_running_loop()
-
-    def guarded() -> None:
-        try:
-            body()
-        except Exception:
-            log.exception("writer_thread_failed")
-            loop.call_soon_threadsafe(stop.set)
-
-    return guarded
 
 
 if __name__ == "__main__":

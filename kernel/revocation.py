@@ -26,6 +26,7 @@ from kernel.errors import NotAuthenticatedError, UnavailableError
 from kernel.events import Role
 from kernel.runtime import REVOCATIONS_FRESH, REVOCATIONS_HELD
 from kernel.settings import Settings
+from kernel.tasks import WATCH
 from kernel.tokens import Claims
 from kernel.web import SETTINGS
 
@@ -141,7 +142,9 @@ class Revocations:
 
     async def watch(self) -> None:
         """Keep the copy up to date until cancelled; whatever fails is begun anew."""
-        while self._url:
+        if not self._url:
+            await asyncio.Event().wait()  # there is no Redis to listen to
+        while True:
             try:
                 async with self._redis() as redis, redis.pubsub() as channel:
                     await _subscribe(channel)
@@ -233,8 +236,6 @@ def attach_revocations(app: web.Application) -> Revocations:
 
 
 async def _watching(app: web.Application) -> AsyncIterator[None]:
-    task = asyncio.create_task(app[REVOCATIONS].watch())
-    await app[REVOCATIONS].wait(START_S)
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with app[WATCH].kept(("revocations", app[REVOCATIONS].watch)):
+        await app[REVOCATIONS].wait(START_S)
+        yield

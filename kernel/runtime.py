@@ -28,6 +28,9 @@ HTTP_SECONDS = Histogram(
 )
 EVENTS_ACCEPTED = Counter("veritas_ingest_events_accepted_total", "Events acknowledged as durable.")
 EVENTS_DUPLICATE = Counter("veritas_ingest_events_duplicate_total", "Events recognised as stored before.")
+LOOP_ENDS = Counter(
+    "veritas_loop_ends_total", "Times that a loop of a process ended unasked and was begun again.", ["loop"]
+)
 EVENTS_REFUSED = Counter("veritas_ingest_refused_total", "Requests refused by ingest, by reason.", ["reason"])
 INGEST_LOAD = Gauge("veritas_ingest_load", "X-Ingest-Load: 0 idle to 10 shedding.", ["shard"])
 APPEND_SECONDS = Histogram(

@@ -35,6 +35,7 @@ from kernel.errors import (
 from kernel.networks import Networks, networks_of
 from kernel.runtime import HTTP_REQUESTS, HTTP_SECONDS
 from kernel.settings import Settings
+from kernel.tasks import WATCH, Watch
 from kernel.values import wrong_text
 
 T = TypeVar("T")
@@ -252,8 +253,10 @@ def add_health(
         return send_json({"status": "ok"})
 
     async def readyz(_: web.Request) -> web.Response:
-        wrong = [sentence for check in checks if (sentence := await check()) is not None]
-        said = level()
+        watch, said = app[WATCH], level()
+        wrong = [sentence for check in checks if (sentence := await check()) is not None] + watch.wrong()
+        if degraded := [*said.get("degraded", []), *watch.degraded()]:
+            said = {**said, "degraded": degraded}
         status = "unavailable" if wrong else "degraded" if said.get("degraded") else "ok"
         told = {"status": status, "wrong": wrong, "pid": os.getpid(), **said}
         return send_json(told, status=503 if wrong else 200)
@@ -276,12 +279,16 @@ def new_app(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[problems], client_max_size=settings.body_bytes_max)
     app[SETTINGS] = settings
     app[SPOKEN] = set()
+    app[WATCH] = Watch()
     app[TRUSTED_PROXIES] = networks_of(settings.trusted_proxies)
     return app
 
 
-async def _watch_silent(runner: web.AppRunner, spoken: set[object], deadline_s: float) -> AsyncIterator[None]:
+async def _watch_silent(
+    app: web.Application, runner: web.AppRunner, deadline_s: float
+) -> AsyncIterator[None]:
     """Close connections on which no request came within the deadline; aiohttp itself would wait for ever."""
+    spoken = app[SPOKEN]
 
     async def watch() -> None:
         since: dict[object, float] = {}
@@ -295,10 +302,8 @@ async def _watch_silent(runner: web.AppRunner, spoken: set[object], deadline_s: 
                 if now - since.get(each, now) > deadline_s:
                     each.force_close()
 
-    task = asyncio.create_task(watch())
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    async with app[WATCH].kept(("silent-connections", watch)):
+        yield
 
 
 async def serve(app: web.Application, settings: Settings, *, port: int | None = None) -> web.AppRunner:
@@ -315,7 +320,7 @@ async def serve(app: web.Application, settings: Settings, *, port: int | None = 
         shutdown_timeout=settings.shutdown_s,
         keepalive_timeout=75,
     )
-    app.cleanup_ctx.append(lambda _: _watch_silent(runner, app[SPOKEN], settings.read_deadline_s))
+    app.cleanup_ctx.append(lambda app: _watch_silent(app, runner, settings.read_deadline_s))
     await runner.setup()
     site = web.TCPSite(
         runner,

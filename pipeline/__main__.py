@@ -10,6 +10,7 @@ from dramatiq import Worker
 
 from kernel.runtime import configure_logging, run
 from kernel.settings import Settings, load
+from kernel.tasks import WATCH, Watch
 from kernel.web import ReadyCheck, add_health, new_app, serve
 from pipeline.actors import declare, open_broker
 from pipeline.scheduler import Pulse, schedule
@@ -20,7 +21,7 @@ POLL_MS = 200  # how long an idle queue is left alone; each look is one write to
 PULSE_S = 10.0  # without a turn of the scheduler the process is not ready
 
 
-async def serve_health(settings: Settings, pulses: dict[str, Pulse]) -> web.AppRunner:
+async def serve_health(settings: Settings, pulses: dict[str, Pulse], watch: Watch) -> web.AppRunner:
     """
     Serve /livez, /readyz and /metrics on `metrics_port`, with a check of each loop; return the runner.
 
@@ -37,6 +38,7 @@ async def serve_health(settings: Settings, pulses: dict[str, Pulse]) -> web.AppR
         return turns
 
     app = new_app(settings)
+    app[WATCH] = watch
     checks = [check_of(name, pulse) for name, pulse in pulses.items()]
     add_health(
         app,
@@ -52,11 +54,11 @@ async def serve_health(settings: Settings, pulses: dict[str, Pulse]) -> web.AppR
 
 async def main(stop: asyncio.Event, settings: Settings) -> None:
     """Work until `stop` is set, then let the running jobs finish; queued ones wait in Redis."""
-    halt = threading.Event()
+    halt, watch = threading.Event(), Watch()
     sealer = new_sealer(settings) if settings.ledger_key_files else None
     names = ["scheduler"] if sealer is None else ["scheduler", "sealer"]
     pulses = {name: Pulse(turned_at=monotonic()) for name in names}
-    health = await serve_health(settings, pulses) if settings.metrics_port else None
+    health = await serve_health(settings, pulses, watch) if settings.metrics_port else None
     projections, warehouse = open_broker(settings), open_broker(settings)
     actors = declare(projections, warehouse, settings)
     workers = [
@@ -65,13 +67,13 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     ]
     for worker in workers:
         worker.start()
-    loops = [threading.Thread(target=schedule, args=(settings, actors, halt, pulses["scheduler"]))]
+    loops = [watch.thread("scheduler", lambda: schedule(settings, actors, halt, pulses["scheduler"]), halt)]
     if sealer is None:
         log.warning("ledger_not_sealed_here", reason="VERITAS_LEDGER_KEY_FILES is not set")
     else:
-        loops.append(threading.Thread(target=seal_forever, args=(settings, sealer, halt, pulses["sealer"])))
-    for loop in loops:
-        loop.start()
+        loops.append(
+            watch.thread("sealer", lambda: seal_forever(settings, sealer, halt, pulses["sealer"]), halt)
+        )
     log.info("pipeline_started", threads=settings.pipeline_threads, warehouse=settings.warehouse)
     await stop.wait()
     log.info("pipeline_stopping")

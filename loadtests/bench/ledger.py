@@ -24,7 +24,8 @@ from core_api.actors import Actor
 from core_api.database import ask_as_system
 from core_api.ledger import append, append_all, by
 from core_api.views import Views
-from deploy.ledger_verify import open_snapshot, stream, verify
+from deploy.ledger_report import open_snapshot, stream
+from deploy.ledger_verify import verify
 from deploy.local.postgres import start_postgres
 from kernel.access import Scope
 from kernel.checkpoints import Keys, new_key_pem, open_head
@@ -102,7 +103,7 @@ async def append_for(url: str, seconds: float, views: Views | None) -> float:
             now = datetime.now(UTC)
             async with conn.transaction():
                 await append(
-                    conn, by(actor, "answer.saved", "attempt", uuid4(), now=now, detail={"n": count})
+                    conn, by(actor, "attempt.started", "attempt", uuid4(), now=now, detail={"n": count})
                 )
             if views is not None:
                 views.note(actor, "submission", count, now=now)
@@ -144,7 +145,7 @@ async def _fill(url: str) -> None:
     conn, actor = await asyncpg.connect(url), _actor()
     for _ in range(BACKLOG // BULK):
         now = datetime.now(UTC)
-        await append_all(conn, [by(actor, "answer.saved", "attempt", n, now=now) for n in range(BULK)])
+        await append_all(conn, [by(actor, "attempt.started", "attempt", n, now=now) for n in range(BULK)])
     await conn.close()
 
 

@@ -29,8 +29,12 @@ RETURNING id;
 UPDATE groups SET name = coalesce($2, name), description = coalesce($3, description) WHERE id = $1;
 
 -- name: delete_group
--- $1 group_id uuid, $2 organisation uuid. Its memberships go with it.
-DELETE FROM groups WHERE id = $1 AND organisation_id = $2 RETURNING id;
+-- $1 group_id uuid, which the caller holds, without its members
+DELETE FROM groups WHERE id = $1;
+
+-- name: remove_members
+-- $1 group_id uuid, which the caller holds
+DELETE FROM group_members WHERE group_id = $1 RETURNING user_id;
 
 -- name: list_members
 -- $1 group_id uuid, $2 after user uuid or null, $3 limit. By user id. The page is chosen first, then its people are read.

@@ -36,7 +36,15 @@ WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.id = p.event_id)
 ORDER BY p.event_id
 LIMIT 10;
 
+-- name: count_waiting
+-- $1 seconds. Events that have waited longer for their position.
+SELECT count(*), min(e.occurred_at)
+FROM ledger_pending p
+JOIN ledger_events e ON e.id = p.event_id
+WHERE e.occurred_at < now() - make_interval(secs => $1::float8);
+
 -- name: stream_salts
+-- The number in front of a commitment to a record is no hash.
 SELECT s.event_id, s.name, s.salt, s.value, e.body
 FROM ledger_salts s
 LEFT JOIN ledger_events e ON e.id = s.event_id
@@ -47,3 +55,63 @@ SELECT l.position, e.body
 FROM ledger_leaves l
 JOIN ledger_events e ON e.id = l.event_id
 ORDER BY l.position;
+
+-- name: stream_records
+-- $1 commitments to records that the subject names too text[], $2 commitments to all records that there are text[]
+-- The newest commitment to each record, with the rows that are there hashed in the same way; null where no rows can be looked
+-- for, as the event's columns were tampered with.
+SELECT newest.event_id, newest.name, newest.aggregate_id, newest.keyed_by, newest.committed, s.value AS recorded,
+       CASE WHEN s.salt IS NULL OR newest.name = ANY ($2::text[]) AND newest.aggregate_id ~ CASE newest.name
+                WHEN 'record:session' THEN '^[0-9]{1,18}$' ELSE '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' END
+            THEN record_hashes(substring(newest.name FROM 8), newest.aggregate_id, newest.keyed_by, coalesce(s.salt, '')) END AS found,
+       EXISTS (SELECT FROM ledger_events x WHERE x.aggregate_id = newest.aggregate_id AND x.kind LIKE '%.erased') AS is_erased
+FROM (
+    SELECT DISTINCT ON (c.key, e.aggregate_id, k.keyed_by)
+           e.id AS event_id, c.key AS name, e.aggregate_id, k.keyed_by, c.value AS committed
+    FROM ledger_events e
+    CROSS JOIN LATERAL jsonb_each_text(commitments_in(e.body)) c
+    CROSS JOIN LATERAL (SELECT CASE WHEN c.key = ANY ($1::text[]) THEN e.subject_id END AS keyed_by) k
+    WHERE c.key LIKE 'record:%'
+    ORDER BY c.key, e.aggregate_id, k.keyed_by, c.value DESC
+) newest
+LEFT JOIN ledger_salts s ON s.event_id = newest.event_id AND s.name = newest.name;
+
+-- name: list_unrecorded
+-- What only a use case writes, and no event speaks of.
+(SELECT 'submission ' || s.id AS name FROM submissions s
+ WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.id = s.event_id AND e.aggregate_id = s.id::text) ORDER BY s.id LIMIT 10)
+UNION ALL
+(SELECT 'override of ' || o.user_id || ' to assignment ' || o.assignment_id FROM assignment_overrides o
+ WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = o.assignment_id::text AND e.kind = 'assignment_override.set')
+ LIMIT 10)
+UNION ALL
+(SELECT 'revocation of assignment ' || a.id FROM assignments a
+ WHERE a.revoked_at IS NOT NULL
+   AND NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = a.id::text AND e.kind = 'assignment.revoked')
+ LIMIT 10)
+UNION ALL
+(SELECT 'publication of evaluation version ' || v.id FROM evaluation_versions v
+ WHERE v.status = 'published'
+   AND NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = v.id::text AND e.kind = 'evaluation.published')
+ LIMIT 10);
+
+-- name: list_triggers
+-- Every trigger of ours: table, name, how it fires (O: where nothing is replicated, A: always, D: never), its definition.
+SELECT t.tgrelid::regclass::text AS relation, t.tgname::text AS name, t.tgenabled::text AS enabled, pg_get_triggerdef(t.oid) AS definition
+FROM pg_trigger t
+JOIN pg_class c ON c.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND c.relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace);
+
+-- name: list_functions
+SELECT p.proname::text AS name, p.prosrc AS source, p.prosecdef AND has_function_privilege('public', p.oid, 'EXECUTE') AS lent_to_all
+FROM pg_proc p
+WHERE p.pronamespace = 'public'::regnamespace;
+
+-- name: list_privileges
+-- What somebody other than the owner may do to a table beside reading and adding.
+SELECT c.oid::regclass::text AS relation, a.privilege_type::text AS privilege,
+       CASE a.grantee WHEN 0 THEN 'everybody' ELSE a.grantee::regrole::text END AS grantee
+FROM pg_class c
+CROSS JOIN LATERAL aclexplode(c.relacl) a
+WHERE c.relkind IN ('r', 'p') AND c.relnamespace = 'public'::regnamespace AND a.grantee <> c.relowner
+  AND a.privilege_type IN ('UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER');

@@ -77,21 +77,25 @@ WHERE submission_id = $1;
 -- name: complete_attempt
 -- $1 attempt_id, $2 submitted_by, $3 at, $4 score text or null, $5 percentage text or null, $6 passed or null,
 -- $7 submission_data as JSON text. The score's scale is the attempt's own max_score. Its proctor sessions end with it
--- (spec.md P-2).
-WITH ended AS (UPDATE proctor_sessions SET status = 2, ended_at = greatest($3, started_at) WHERE attempt_id = $1 AND status = 1)
-UPDATE exam_attempts
-SET status = 'completed', submitted_by = $2, completed_at = $3,
-    duration_seconds = greatest(0, extract(epoch FROM least($3, expires_at) - started_at))::integer,
-    score = $4::text::numeric, percentage = $5::text::numeric, passed = $6, submission_data = $7::text::jsonb
-WHERE id = $1;
+-- (spec.md P-2), and their ids come back.
+WITH completed AS (
+    UPDATE exam_attempts
+    SET status = 'completed', submitted_by = $2, completed_at = $3,
+        duration_seconds = greatest(0, extract(epoch FROM least($3, expires_at) - started_at))::integer,
+        score = $4::text::numeric, percentage = $5::text::numeric, passed = $6, submission_data = $7::text::jsonb
+    WHERE id = $1
+)
+UPDATE proctor_sessions SET status = 2, ended_at = greatest($3, started_at) WHERE attempt_id = $1 AND status = 1 RETURNING id;
 
 -- name: abandon_attempt
--- $1 attempt_id, $2 at. Its proctor sessions end with it.
-WITH ended AS (UPDATE proctor_sessions SET status = 2, ended_at = greatest($2, started_at) WHERE attempt_id = $1 AND status = 1)
-UPDATE exam_attempts
-SET status = 'abandoned', submitted_by = 'expiry', completed_at = $2,
-    duration_seconds = greatest(0, extract(epoch FROM expires_at - started_at))::integer
-WHERE id = $1;
+-- $1 attempt_id, $2 at. Its proctor sessions end with it, and their ids come back.
+WITH abandoned AS (
+    UPDATE exam_attempts
+    SET status = 'abandoned', submitted_by = 'expiry', completed_at = $2,
+        duration_seconds = greatest(0, extract(epoch FROM expires_at - started_at))::integer
+    WHERE id = $1
+)
+UPDATE proctor_sessions SET status = 2, ended_at = greatest($2, started_at) WHERE attempt_id = $1 AND status = 1 RETURNING id;
 
 -- name: fetch_receipt
 -- $1 attempt_id, $2 author or null

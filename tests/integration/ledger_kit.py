@@ -13,6 +13,7 @@ import psycopg
 
 from core_api.database import ask_as_system
 from core_api.ledger import Entry, append_all
+from deploy.ledger_schema import expected_triggers
 from kernel.checkpoints import Head, Keys, new_key_pem, open_head, read_keys
 from kernel.merkle import leaf_hash, root_of
 from kernel.settings import Settings, load
@@ -62,14 +63,17 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 
     def tamper(self, *statements: str) -> None:
         """Do as a superuser may who switches the triggers off."""
-        tables = ("ledger_events", "ledger_leaves", "ledger_heads", "ledger_tiles")
+        tables = sorted({table for table, _ in expected_triggers()} - {"events"})
         with psycopg.connect(self.owner_url) as conn:
             for table in tables:
                 conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER".encode())
             for statement in statements:
                 conn.execute(statement.encode())
-            for table in tables:
-                conn.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER".encode())
+            for (table, name), trigger in expected_triggers().items():
+                if table not in tables:
+                    continue
+                always = "ALWAYS" if trigger.is_always else ""
+                conn.execute(f"ALTER TABLE {table} ENABLE {always} TRIGGER {name}".encode())
 
     async def core(self) -> Any:
         """Return a connection as the core API has it where no person asks."""
@@ -90,7 +94,7 @@ def entry(number: int = 0, **more: Any) -> Entry:
     given: dict[str, Any] = {
         "kind": "exam.published",
         "aggregate_type": "exam",
-        "aggregate_id": str(number),
+        "aggregate_id": str(UUID(int=number)),
         "organisation_id": ORGANISATION,
         "occurred_at": datetime.now(UTC),
         "detail": {"number": number},

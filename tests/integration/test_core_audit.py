@@ -56,7 +56,7 @@ ACTS: Final[dict[Key, Act]] = {
     ("DELETE", "/admin/exams/{exam_id}/permissions/{user_id}"): Act(kinds=["permission.revoked"]),
     ("POST", "/admin/groups"): Act(kinds=["group.created"]),
     ("PUT", GROUP): Act(kinds=["group.updated"]),
-    ("DELETE", GROUP): Act(kinds=["group.deleted"]),
+    ("DELETE", GROUP): Act(kinds=["group.deleted", "group.member_removed"]),
     ("POST", f"{GROUP}/members"): Act(kinds=["group.member_added"]),
     ("DELETE", f"{GROUP}/members/{{user_id}}"): Act(kinds=["group.member_removed"]),
     ("POST", "/proctor/session/{id}/cancel"): Act(kinds=["session.cancelled"]),
@@ -88,8 +88,12 @@ ACTS: Final[dict[Key, Act]] = {
     ("POST", "/auth/logout"): Act(kinds=["auth.signed_out"], by="student"),
     ("PUT", "/me"): Act(kinds=["user.updated"], by="student"),
     ("PUT", "/me/password"): Act(kinds=["auth.password_changed"], by="student"),
-    ("POST", "/student/attempts/{attempt_id}/submit"): Act(kinds=["submission.finalised"], by="student"),
-    ("POST", "/student/exams/{attempt_id}/submit"): Act(kinds=["submission.finalised"], by="student"),
+    ("POST", "/student/attempts/{attempt_id}/submit"): Act(
+        kinds=["session.ended", "submission.finalised"], by="student"
+    ),
+    ("POST", "/student/exams/{attempt_id}/submit"): Act(
+        kinds=["session.ended", "submission.finalised"], by="student"
+    ),
 }
 AUDITED: Final = (
     *admin_routes.ROUTES, *staff_routes.ROUTES, *authoring_routes.ROUTES, *exam_routes.ROUTES

@@ -43,11 +43,11 @@ async def hand_in(log: Log, database_as: DatabaseAs) -> tuple[Receipt, Receipt, 
     return first.body, again.body, sealed.body
 
 
-def check(folder: Path, receipt: Receipt, key: str) -> tuple[int, str]:
+def check(folder: Path, receipt: Receipt, key: str, *more: str) -> tuple[int, str]:
     """Run the stand-alone verifier on a receipt; return its exit code and what it says."""
     file = folder / "receipt.json"
     file.write_text(json.dumps(receipt))
-    done = alone(folder, "--receipt", str(file), "--key", key)
+    done = alone(folder, "--receipt", str(file), "--key", key, *more)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -61,14 +61,15 @@ async def test_a_receipt_holds_its_position_and_proof_and_is_checked_offline_s2(
 
     assert receipt["receipt"] == plain
     assert again == plain | {"ledger": {"status": "sealed", "position": position}}
-    said = f"submission {plain['submission_id']} stands at position {position} of the {size} signed events\n"
-    assert check(tmp_path, receipt, key) == (0, said)
+    said = f"submission {plain['submission_id']} stands at position {position} of the {size} signed events"
+    assert check(tmp_path, receipt, key) == (4, f"{said}, not witnessed\n")
+    assert check(tmp_path, receipt, key, "--witness", str(log.witness)) == (0, f"{said}, witnessed\n")
     done = veritas(log, "receipt", str(tmp_path / "receipt.json"))
-    assert (done.returncode, done.stdout) == (0, said)
+    assert (done.returncode, done.stdout) == (0, f"{said}, witnessed\n")
     pending = receipt | {"ledger": {"status": "pending"}}
     code, words = check(tmp_path, pending, key)
-    assert (code, "has not sealed it yet" in words) == (2, True)
-    assert veritas(log, "receipt", str(tmp_path / "receipt.json")).returncode == 2
+    assert (code, "has not sealed it yet" in words) == (3, True)
+    assert veritas(log, "receipt", str(tmp_path / "receipt.json")).returncode == 3
 
 
 def other_char(text: str, at: int) -> str:
@@ -181,7 +182,7 @@ async def test_every_tampered_receipt_is_refused_and_the_reason_named_s2(
 ) -> None:
     _, _, receipt = await hand_in(log, database_as)
     (key,) = verifier_keys(log.keys)
-    assert check(tmp_path, receipt, key)[0] == 0
+    assert check(tmp_path, receipt, key)[0] == 4
 
     for what, (tamper, reason) in TAMPERED.items():
         forged = json.loads(json.dumps(receipt))

@@ -255,11 +255,16 @@ async def test_students_are_paged_without_loss_and_those_not_yet_projected_are_t
         cursor = None
         while True:
             body = (await analytics(api, "?limit=10" + (f"&cursor={cursor}" if cursor else ""))).body
+            assert (body["analytics"] is None) == (cursor is not None)  # summed up once, not on each page
             seen += [student["student_id"] for student in body["students"]]
             cursor = body["next_cursor"]
             if cursor is None:
                 break
+        bare = (await analytics(api, "?totals=false&limit=10")).body
+        asked = (await analytics(api, f"?totals=true&cursor={seen[9]}")).body
 
+        assert bare["analytics"] is None
+        assert asked["analytics"]["attempts"]["students"] == 23
         assert len(seen) == len(set(seen)) == 23
         assert seen == sorted(seen)
         assert body["students"][0]["attempts"][0]["activity"] is None

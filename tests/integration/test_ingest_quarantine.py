@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from deploy.doctor import examine
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
+from kernel.settings import load
 from tests.integration.ingest_kit.api import Api, keystroke
 from tests.integration.ingest_kit.station import Station, station
 from tests.integration.ingest_kit.waiting import until
@@ -73,6 +75,11 @@ async def test_a_flood_of_one_session_sets_it_aside_and_its_neighbours_go_on(api
     for each in neighbours:
         assert len(await api.stored(each, 20)) == 20
     assert stopped(api) == []
+    said = {
+        each.check: each.found for each in examine(load({}, database_url=api.world.address)) if not each.ok
+    }
+    assert f"session {seat.session_id} until" in said["quarantine"]
+    assert "no_poison" in said["quarantine"]
 
 
 async def test_floods_of_many_sessions_at_once_stop_nothing(api: Api) -> None:

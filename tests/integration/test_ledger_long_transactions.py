@@ -41,7 +41,7 @@ async def prepare(log: Log, name: str) -> UUID:
     """Append an event in a transaction and prepare that; nobody's connection holds it any more."""
     conn = await log.core()
     await conn.execute("BEGIN")
-    event_id = await append(conn, entry(kind="late.prepared"))
+    event_id = await append(conn, entry(kind="late.viewed"))
     await conn.execute(f"PREPARE TRANSACTION '{name}'")
     await conn.close()
     return event_id
@@ -69,11 +69,11 @@ async def test_prepared_long_and_aborted_transactions_hold_up_nobody_and_take_la
     long = await log.core()
     begun = long.transaction()
     await begun.start()
-    slow = await append(long, entry(kind="late.committed"))
+    slow = await append(long, entry(kind="late.viewed"))
     aborted = await log.core()
     given_up = aborted.transaction()
     await given_up.start()
-    gone = await append(aborted, entry(kind="never.committed"))
+    gone = await append(aborted, entry(kind="never.viewed"))
 
     early = await log.append(3)
     assert log.seal() == 3

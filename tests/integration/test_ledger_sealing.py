@@ -57,7 +57,7 @@ async def test_no_append_waits_for_an_open_transaction_which_then_takes_later_po
     slow = await log.core()
     transaction = slow.transaction()
     await transaction.start()
-    late = await append(slow, entry(kind="late.committed"))
+    late = await append(slow, entry(kind="late.viewed"))
 
     early = await asyncio.wait_for(log.append(3), timeout=2)
     assert log.seal() == 3
@@ -267,7 +267,9 @@ async def test_erasing_a_person_leaves_a_valid_log_that_says_nothing_of_them_g2(
     await erase_person(conn, person)
     await conn.close()
 
-    assert log.rows("SELECT event_id, name FROM ledger_salts") == [(event_id, "address")]
+    assert log.rows("SELECT event_id, name FROM ledger_salts WHERE name NOT LIKE 'record:%'") == [
+        (event_id, "address")
+    ]
     await log.append(1)
     log.seal()
     check_whole(log, 2)

@@ -1,0 +1,218 @@
+-- What an event records (spec.md L-1): beside its words, each event about a durable record commits to that record's rows as
+-- they stand after the change, under a fresh salt. `veritas ledger verify` hashes the rows that are there in the same way and
+-- compares them with the newest event of each record: a row that was changed past its event is named.
+
+-- Which commitment to a record is the newest. Drawn under the record's lock, so that it orders as the changes do, which
+-- neither clocks nor the sealer's positions promise; it stands in the sealed bytes.
+CREATE SEQUENCE ledger_record_numbers;
+
+-- The one place that says what a record covers: its rows, each by a name and as JSON text. A definition is never changed:
+-- events were made with it. What is to cover more gets a name of its own (kernel/ledger.py, RECORDS).
+CREATE FUNCTION record_rows(of_record text, of_id text, of_subject uuid) RETURNS TABLE (part text, state text)
+    LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
+BEGIN
+    CASE of_record
+    WHEN 'submission' THEN RETURN QUERY
+        SELECT 'submission', json_build_array(
+            s.id, s.kind, s.organisation_id, s.exam_id, s.attempt_id, s.author_id, s.submitted_by, s.idempotency_key,
+            encode(s.body_sha256, 'hex'), s.version_snapshot, encode(sha256(s.content), 'hex'), encode(s.content_sha256, 'hex'),
+            s.event_id, s.finalised_at)::text
+        FROM submissions s WHERE s.id = of_id::uuid
+        UNION ALL
+        SELECT 'item ' || i.position, json_build_array(
+            i.question_id, i.question_version_id, i.kind, i.response, i.client_seq, i.saved_at, i.points, i.max_points)::text
+        FROM submission_items i WHERE i.submission_id = of_id::uuid
+        UNION ALL
+        SELECT 'score ' || c.revision, json_build_array(
+            c.scoring_version, c.item_points, c.points, c.max_points, c.ungraded, c.score, c.percentage, c.passed, c.reason,
+            c.scored_by, c.scored_at)::text
+        FROM submission_scores c WHERE c.submission_id = of_id::uuid
+        UNION ALL
+        SELECT 'subject ' || b.subject_id, b.kind FROM submission_subjects b WHERE b.submission_id = of_id::uuid
+        UNION ALL
+        SELECT 'evidence ' || v.evidence_id, json_build_array(v.position)::text
+        FROM submission_evidence v WHERE v.submission_id = of_id::uuid
+        UNION ALL
+        SELECT 'outcome', json_build_array(a.status, a.submitted_by, a.completed_at, a.duration_seconds, a.score, a.percentage,
+                                           a.passed, a.submission_data)::text
+        FROM submissions s JOIN exam_attempts a ON a.id = s.attempt_id WHERE s.id = of_id::uuid;
+    WHEN 'attempt' THEN RETURN QUERY
+        SELECT 'attempt', json_build_array(a.exam_id, a.student_id, a.started_at, a.expires_at, a.evaluation_version_id,
+                                           a.attempt_number, a.policy, a.max_score, a.status = 'abandoned')::text
+        FROM exam_attempts a WHERE a.id = of_id::uuid;
+    WHEN 'session' THEN RETURN QUERY
+        SELECT 'session', json_build_array(p.attempt_id, p.exam_id, p.candidate_id, p.organisation_id, p.mode, p.status,
+                                           p.started_at, p.ended_at)::text
+        FROM proctor_sessions p WHERE p.id = of_id::bigint;
+    WHEN 'exam' THEN RETURN QUERY
+        SELECT 'exam', json_build_array(x.organisation_id, x.creator_id, x.title, x.description, x.subject, x.topic, x.max_score,
+                                        x.duration_minutes, x.passing_score, x.is_published, x.published_at, x.enable_monitoring,
+                                        x.enable_integrity_analysis, x.metadata, x.evaluation_version_id, x.archived_at)::text
+        FROM exams x WHERE x.id = of_id::uuid;
+    WHEN 'permission' THEN RETURN QUERY
+        SELECT 'permission', json_build_array(t.can_view, t.can_edit, t.can_view_analytics)::text
+        FROM teacher_exam_permissions t WHERE t.exam_id = of_id::uuid AND t.teacher_id = of_subject;
+    WHEN 'assignments' THEN RETURN QUERY    -- of one exam: who was assigned, under which terms; as one, there may be many
+        SELECT 'assignments', string_agg(json_build_array(
+            a.id, a.user_id, a.group_id, a.opens_at, a.closes_at, a.duration_minutes, a.extra_minutes, a.attempts_allowed,
+            a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at)::text, E'\n' ORDER BY a.id)
+        FROM assignments a WHERE a.exam_id = of_id::uuid;
+    WHEN 'assignment' THEN RETURN QUERY     -- what became of one: taken back, and the exceptions made to it
+        SELECT 'assignment', json_build_array(a.revoked_at)::text FROM assignments a WHERE a.id = of_id::uuid
+        UNION ALL
+        SELECT 'override ' || o.user_id, json_build_array(
+            o.opens_at, o.closes_at, o.duration_minutes, o.extra_minutes, o.attempts_allowed, o.monitoring_mode, o.rule_exemptions,
+            o.reason, o.created_by, o.created_at)::text
+        FROM assignment_overrides o WHERE o.assignment_id = of_id::uuid;
+    WHEN 'question' THEN RETURN QUERY
+        SELECT 'question', json_build_array(q.organisation_id, q.creator_id, q.archived_at,
+            (SELECT json_agg(t.term_id ORDER BY t.term_id) FROM question_terms t WHERE t.question_id = q.id))::text
+        FROM questions q WHERE q.id = of_id::uuid
+        UNION ALL
+        SELECT 'version ' || v.version, json_build_array(
+            v.id, v.kind, v.content, v.key, v.points, v.passage_id, v.created_by, v.created_at)::text
+        FROM question_versions v WHERE v.question_id = of_id::uuid;
+    WHEN 'passage' THEN RETURN QUERY
+        SELECT 'passage', json_build_array(p.organisation_id, p.creator_id, p.archived_at)::text
+        FROM passages p WHERE p.id = of_id::uuid
+        UNION ALL
+        SELECT 'version ' || v.version, json_build_array(v.id, v.title, v.body, v.created_by, v.created_at)::text
+        FROM passage_versions v WHERE v.passage_id = of_id::uuid;
+    WHEN 'term' THEN RETURN QUERY
+        SELECT 'term', json_build_array(t.organisation_id, t.kind, t.name, t.parent_id, t.created_by, t.created_at)::text
+        FROM taxonomy_terms t WHERE t.id = of_id::uuid;
+    WHEN 'evaluation_version' THEN RETURN QUERY
+        SELECT 'evaluation version', json_build_array(
+            v.evaluation_id, e.organisation_id, e.creator_id, v.version, v.title, v.status, v.paper, v.key, v.max_points,
+            encode(v.snapshot_sha256, 'hex'), v.created_by, v.created_at, v.published_at)::text
+        FROM evaluation_versions v JOIN evaluations e ON e.id = v.evaluation_id WHERE v.id = of_id::uuid
+        UNION ALL
+        SELECT 'item ' || i.position, json_build_array(i.question_id, i.question_version_id, i.points)::text
+        FROM evaluation_items i WHERE i.evaluation_version_id = of_id::uuid;
+    WHEN 'user' THEN RETURN QUERY
+        SELECT 'user', json_build_array(u.organisation_id, u.email, u.username, u.full_name, u.role, u.is_active, u.is_verified,
+                                        u.metadata, encode(sha256(convert_to(u.password_hash, 'UTF8')), 'hex'))::text
+        FROM users u WHERE u.id = of_id::uuid
+        UNION ALL
+        SELECT 'teacher profile', json_build_array(t.title, t.department)::text FROM teacher_profiles t WHERE t.user_id = of_id::uuid;
+    WHEN 'student_profile' THEN RETURN QUERY
+        SELECT 'student profile', json_build_array(s.enrollment_id, s.cohort)::text
+        FROM student_profiles s WHERE s.user_id = of_id::uuid;
+    WHEN 'group' THEN RETURN QUERY
+        SELECT 'group', json_build_array(g.organisation_id, g.name, g.description, g.created_at)::text
+        FROM groups g WHERE g.id = of_id::uuid;
+    WHEN 'group_member' THEN RETURN QUERY
+        SELECT 'member', json_build_array(m.added_at)::text
+        FROM group_members m WHERE m.group_id = of_id::uuid AND m.user_id = of_subject;
+    WHEN 'organisation' THEN RETURN QUERY
+        SELECT 'organisation', json_build_array(o.name, o.registration_open)::text
+        FROM organisations o WHERE o.id = of_id::uuid;
+    ELSE RAISE EXCEPTION 'no record is called %', of_record USING ERRCODE = 'undefined_object';
+    END CASE;
+END
+$$;
+
+-- A record's rows as they are kept beside the event: a line a row, its name and the first half of its salted hash. No rows: an
+-- empty text.
+CREATE FUNCTION record_hashes(of_record text, of_id text, of_subject uuid, salt bytea) RETURNS text
+    LANGUAGE sql STABLE SET search_path = public, pg_temp AS $$
+    SELECT coalesce(string_agg(part || ': ' || left(encode(sha256(salt || convert_to(coalesce(state, ''), 'UTF8')), 'hex'), 32), E'\n'
+                               ORDER BY part COLLATE "C"), '')
+    FROM record_rows(of_record, of_id, of_subject)
+$$;
+
+-- The rows of a record as the caller's transaction leaves them, and the commitment to them: 16 hex digits of its number, then
+-- the salted hash of the lines. The lock is held to the end of the transaction: of two that change one record, the second
+-- sees what the first has done (a volatile function looks anew with each of its statements).
+CREATE FUNCTION commit_to_record(of_record text, of_id text, of_subject uuid, salt bytea, OUT hashes text, OUT committed text)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF of_record IS NULL THEN
+        RETURN;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended(concat_ws('/', of_record, of_id, of_subject), 18));
+    hashes := record_hashes(of_record, of_id, of_subject, salt);
+    committed := lpad(to_hex(nextval('ledger_record_numbers')), 16, '0') || encode(sha256(salt || convert_to(hashes, 'UTF8')), 'hex');
+END
+$$;
+REVOKE ALL ON FUNCTION record_rows, record_hashes, commit_to_record FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION commit_to_record TO veritas_core;
+
+-- What sealed bytes commit to, null where they are no event of ours (the verifier names those).
+CREATE FUNCTION commitments_in(body bytea) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    found jsonb;
+BEGIN
+    found := convert_from(body, 'UTF8')::jsonb -> 'commitments';
+    RETURN CASE jsonb_typeof(found) WHEN 'object' THEN found END;
+EXCEPTION WHEN OTHERS THEN RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION commitments_in FROM PUBLIC;
+
+-- -- nothing durable goes without a trace
+
+-- What was finalised goes only by retention, and retention is an event: in the transaction that deletes, `submission.erased`
+-- must stand on the ledger for that submission. Nobody but the owner may delete at all.
+CREATE FUNCTION refuse_removal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    gone uuid;
+BEGIN
+    gone := CASE TG_TABLE_NAME WHEN 'submissions' THEN (to_jsonb(OLD) ->> 'id')::uuid
+                               ELSE (to_jsonb(OLD) ->> 'submission_id')::uuid END;
+    IF NOT EXISTS (SELECT FROM ledger_events
+                   WHERE aggregate_id = gone::text AND kind = 'submission.erased' AND xmin::text = pg_current_xact_id()::xid::text) THEN
+        RAISE EXCEPTION 'DELETE on % is refused: no event of this transaction says that % is erased', TG_TABLE_NAME, gone
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN OLD;
+END
+$$;
+REVOKE ALL ON FUNCTION refuse_removal FROM PUBLIC;
+
+CREATE TRIGGER erased BEFORE DELETE ON submissions FOR EACH ROW EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER erased BEFORE DELETE ON submission_items FOR EACH ROW EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER erased BEFORE DELETE ON submission_scores FOR EACH ROW EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER erased BEFORE DELETE ON submission_subjects FOR EACH ROW EXECUTE FUNCTION refuse_removal();
+CREATE TRIGGER erased BEFORE DELETE ON submission_evidence FOR EACH ROW EXECUTE FUNCTION refuse_removal();
+
+CREATE TRIGGER kept BEFORE TRUNCATE ON submissions FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON submission_items FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON submission_scores FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON submission_subjects FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON submission_evidence FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON question_versions FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON passage_versions FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON evaluation_versions FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON evaluation_items FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON ledger_salts FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER kept BEFORE TRUNCATE ON ledger_pending FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE ON ledger_salts FOR EACH ROW EXECUTE FUNCTION refuse_change();
+
+-- They hold in a session that applies replicated changes as well.
+ALTER TABLE submissions ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE submissions ENABLE ALWAYS TRIGGER erased;
+ALTER TABLE submissions ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE submission_items ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE submission_items ENABLE ALWAYS TRIGGER erased;
+ALTER TABLE submission_items ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE submission_scores ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE submission_scores ENABLE ALWAYS TRIGGER erased;
+ALTER TABLE submission_scores ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE submission_subjects ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE submission_subjects ENABLE ALWAYS TRIGGER erased;
+ALTER TABLE submission_subjects ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE submission_evidence ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE submission_evidence ENABLE ALWAYS TRIGGER erased;
+ALTER TABLE submission_evidence ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE question_versions ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE question_versions ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE passage_versions ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE passage_versions ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE evaluation_versions ENABLE ALWAYS TRIGGER published;
+ALTER TABLE evaluation_versions ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE evaluation_items ENABLE ALWAYS TRIGGER published_items;
+ALTER TABLE evaluation_items ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE ledger_salts ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE ledger_salts ENABLE ALWAYS TRIGGER kept;
+ALTER TABLE ledger_pending ENABLE ALWAYS TRIGGER kept;
