@@ -33,8 +33,8 @@ from tests.integration.ingest_kit.station import Station, station
 from tests.integration.ingest_kit.waiting import until
 from tests.integration.ingest_kit.world import JWT_KEYS, Seat
 from tests.json_texts import TEXTS, nested
+from warehouse.builds import part_paths, read_manifest
 from warehouse.layout import EVENTS
-from warehouse.publish import part_paths, read_manifest
 
 EXAMPLES = 40
 Urls = dict[str, str]

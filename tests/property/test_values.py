@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.postgres import Postgres
+from ingest.contents import Content, same
 from kernel.values import are_plain, holds_nul, path_of_nul, too_deep, wrong_document
 from tests.json_texts import TEXTS, VALUES, nested
 
@@ -56,6 +57,8 @@ def test_what_passes_is_stored_exactly_and_read_by_every_part(
     stored: str = row[0]
 
     assert exactly(stored) == exactly(text), "no number has gone through a double"
+    sent, kept = (Content(102, None, 0, 0, each) for each in (text, stored))
+    assert same(sent, kept), "a resent event is the one that was stored"
     assert len(stored.encode()) <= 2 * BYTES_MAX, "what is short on the wire is not long in a page"
     orjson.dumps({"data": [{"payload": orjson.loads(stored)}]})
     assert isinstance(msgspec.json.decode(stored), object)
