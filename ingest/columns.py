@@ -119,22 +119,19 @@ def latest_times(types: bytes, client_us: bytes, buffered: bytes | None) -> tupl
         where one has none, 0 where there is no live event. An event is live unless it is declared as
         buffered.
     """
-    if not types:
-        return None, 0
-    if buffered is None and types.find(EventType.Heartbeat) < 0:
-        packed = array("q")
-        packed.frombytes(client_us)
-        return None, None if min(packed) == NO_TIME else max(packed)
-    times = np.frombuffer(client_us, dtype="<i8")
-    live = (
-        np.ones(len(types), dtype=bool) if buffered is None else np.frombuffer(buffered, dtype=np.uint8) == 0
-    )
-    beats = times[live & (np.frombuffer(types, dtype=np.uint8) == EventType.Heartbeat) & (times != NO_TIME)]
-    told = times[live]
-    heartbeat = int(beats.max()) if beats.size else None
-    if not told.size:
+    times = array("q")
+    times.frombytes(client_us)
+    declared = bytes(len(types)) if buffered is None else buffered
+    heartbeat = None
+    at = types.find(EventType.Heartbeat)
+    while at >= 0:
+        if not declared[at] and times[at] != NO_TIME:
+            heartbeat = times[at] if heartbeat is None else max(times[at], heartbeat)
+        at = types.find(EventType.Heartbeat, at + 1)
+    live = times if buffered is None else [us for us, late in zip(times, buffered, strict=True) if not late]
+    if not live:
         return heartbeat, 0
-    return heartbeat, None if (told == NO_TIME).any() else int(told.max())
+    return heartbeat, None if min(live) == NO_TIME else max(live)  # NO_TIME is below all others
 
 
 def check_payloads(given: list[str | None], settings: Settings, faults: list[Fault]) -> None:

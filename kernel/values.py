@@ -24,11 +24,10 @@ _NUL: Final = "\\u0000"
 _parse: Final = msgspec.json.Decoder().decode
 # A flat object is what clients send; decoding it so is a check of its depth as well.
 _parse_flat: Final = msgspec.json.Decoder(dict[str, str | int | float | bool | None]).decode
-# All digits as 0 and E as e: the forms of numbers, to be searched at the speed of memory.
-_FORMS: Final = bytes(
-    ord("0") if chr(code).isdigit() and code < 128 else ord("e") if code == ord("E") else code
-    for code in range(256)
-)
+# The forms of numbers, to be searched at the speed of memory: what numbers are made of as 0, E as e, and what
+# may stand before one as a comma.
+_FORMS: Final = bytes.maketrans(b"0123456789.+-E[:, \t\n\r", b"0" * 13 + b"e" + b"," * 7)
+_EXPONENT: Final = re.compile(rb",0+e")
 _NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?[0-9]+))?")
 
 
@@ -79,7 +78,7 @@ def are_plain(texts: list[str], *, bytes_max: int, depth_max: int = DEPTH_MAX) -
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         if not all(map(partial(_is_shallow, depth_max=depth_max), texts)):
             return False
-    together = "".join(texts)  # strings end where their text ends: what is outside them stays outside
+    together = ",".join(texts)  # strings end where their text ends: what is outside them stays outside
     return not holds_nul(together) and longest < _LONG and not has_exponents(together)
 
 
@@ -143,11 +142,12 @@ def path_of_nul(text: str) -> str:
 
 def has_exponents(text: str) -> bool:
     """Tell whether valid JSON text holds a number with an exponent."""
-    return _digit_then_e(text) and _digit_then_e(_outside_strings(text))
+    return _looks_exponential(text) and _looks_exponential(_outside_strings(text))
 
 
-def _digit_then_e(text: str) -> bool:
-    return b"0e" in text.encode().translate(_FORMS)
+def _looks_exponential(text: str) -> bool:
+    """Tell whether something of a number's form stands where a number may, be it in a string."""
+    return _EXPONENT.search(b"," + text.encode().translate(_FORMS)) is not None
 
 
 def _wrong_number(number: str, exponent: str | None) -> str | None:
