@@ -8,7 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from core_api import accounts, launches, logins, profiles
-from core_api.actors import KEYRING, actor_of
+from core_api.actors import KEYRING, LAUNCH_KEYRING, actor_of
 from core_api.database import POOL, connection, system_connection
 from core_api.passwords import PasswordChecker
 from core_api.sign_ins import Origin
@@ -106,6 +106,7 @@ async def launch(request: web.Request) -> web.Response:
         launched = await launches.launch(
             conn,
             command,
+            launch_keyring=app[LAUNCH_KEYRING],
             keyring=app[KEYRING],
             settings=app[SETTINGS],
             origin=_origin(request),

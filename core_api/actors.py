@@ -26,6 +26,7 @@ from kernel.tokens import Audience, Claims, Keyring
 from kernel.web import Route
 
 KEYRING: Final = web.AppKey("keyring", Keyring)
+LAUNCH_KEYRING: Final = web.AppKey("launch_keyring", Keyring)
 
 
 class Allowances(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from core_api import (
     staff_routes,
 )
 from core_api.account_routes import CHECKER
-from core_api.actors import ALLOWANCES, KEYRING, allowances_of, guarded
+from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
 from core_api.passwords import PasswordChecker
@@ -74,11 +74,12 @@ async def build(
         level: what /readyz says beside the verdict.
 
     Raises:
-        ValueError: `jwt_keys` is missing or malformed, or `login_exempt_networks` or `trusted_proxies` is
-        malformed.
+        ValueError: `jwt_keys` is missing or malformed, or `launch_keys`, `login_exempt_networks` or
+            `trusted_proxies` is malformed.
     """
     app = new_app(settings)
     app[KEYRING] = Keyring.parse(settings.jwt_keys)
+    app[LAUNCH_KEYRING] = Keyring.parse(settings.launch_keys or settings.jwt_keys)
     served = [*routes(), *beside]
     app[DOCUMENT] = documentation.render(served)
     mount(app, served)

@@ -108,7 +108,14 @@ def _link_of(claims: Claims) -> _Link:
 
 
 async def launch(
-    conn: Connection, command: Launch, *, keyring: Keyring, settings: Settings, origin: Origin, now: datetime
+    conn: Connection,
+    command: Launch,
+    *,
+    launch_keyring: Keyring,
+    keyring: Keyring,
+    settings: Settings,
+    origin: Origin,
+    now: datetime,
 ) -> Launched:
     """
     Exchange a launch link for an access token that is good for its exam alone, and the candidate's attempt,
@@ -123,7 +130,7 @@ async def launch(
         ConflictError: the link was used before, or the attempt is over.
         NotFoundError: the exam is not open to the candidate; the link stays unused.
     """
-    link = _link_of(keyring.verify(command.token, audience=Audience.launch, now=now))
+    link = _link_of(launch_keyring.verify(command.token, audience=Audience.launch, now=now))
     async with conn.transaction():
         row = await conn.fetchrow(
             QUERIES["hold_link"],
@@ -214,7 +221,7 @@ async def create_links(
     exam_id: UUID,
     command: LinkRequest,
     *,
-    keyring: Keyring,
+    launch_keyring: Keyring,
     settings: Settings,
     now: datetime,
 ) -> Links:
@@ -257,7 +264,7 @@ async def create_links(
     return Links(
         exam_id=exam_id,
         expires_at=expires_at,
-        links=await asyncio.to_thread(_sign_links, keyring, claims),
+        links=await asyncio.to_thread(_sign_links, launch_keyring, claims),
     )
 
 

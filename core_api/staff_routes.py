@@ -9,7 +9,7 @@ from uuid import UUID
 from aiohttp import web
 
 from core_api import exam_changes, exams, launches, monitoring, reporting, session_events, session_views
-from core_api.actors import KEYRING, actor_of
+from core_api.actors import LAUNCH_KEYRING, actor_of
 from core_api.database import POOL, connection
 from core_api.views import VIEWS
 from core_api.wire import Envelope, read_json, session_id_in_path, uuid_in_path
@@ -55,7 +55,7 @@ async def create_links(request: web.Request) -> web.Response:
         actor_of(request),
         exam_id,
         command,
-        keyring=app[KEYRING],
+        launch_keyring=app[LAUNCH_KEYRING],
         settings=app[SETTINGS],
         now=datetime.now(UTC),
     )

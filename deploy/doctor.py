@@ -68,6 +68,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_python(),
         *_programs(settings),
         *_stack(settings, local),
+        *_proxies(settings, local),
         *_database(
             settings,
             settings.owner_database_url or settings.database_url or (local.database_url if local else ""),
@@ -178,6 +179,35 @@ def _stack(settings: Settings, local: Local | None) -> Iterator[Finding]:
     if not settings.database_url:
         places = " and ".join(str(place_for(state / name)) for name in ("postgres", "redis"))
         yield Finding(check="local data", ok=True, found=places)
+
+
+FORWARDED: Final = "veritas_forwarded_unbelieved_total"
+
+
+def _proxies(settings: Settings, local: Local | None) -> Iterator[Finding]:
+    """
+    Tell of a proxy that is not named: the tiers count what it says of its clients and is not believed.
+    """
+    metrics = list(local.metrics.values()) if local else []
+    metrics.append(f"http://{settings.http_host}:{settings.http_port}/metrics")
+    seen = sum(map(_forwarded, dict.fromkeys(metrics)))
+    yield Finding(
+        check="proxies",
+        ok=bool(settings.trusted_proxies) or not seen,
+        found=settings.trusted_proxies or f"none trusted; {seen:.0f} requests came through one",
+        mend="name it in VERITAS_TRUSTED_PROXIES: until then all its clients share one address's sign-ins",
+        required=False,
+    )
+
+
+def _forwarded(url: str) -> float:
+    """Return a process's count of requests with an X-Forwarded-For that it could not believe."""
+    try:
+        with urllib.request.urlopen(url, timeout=CONNECT_S) as reply:  # noqa: S310  an address of our own
+            lines = reply.read().decode().splitlines()
+    except (OSError, ValueError):
+        return 0.0
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{FORWARDED} "))
 
 
 def _ready(url: str) -> str:

@@ -71,7 +71,15 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     jwt_keys: Annotated[
         str,
         _about(
-            "HMAC keys as `kid:base64[,kid:base64]`; the first signs, all verify. At least 32 bytes each."
+            "HMAC keys as `kid:base64[,kid:base64]`; the first signs, all verify. At least 32 bytes each. "
+            "For the core API and ingest alone: the writer and the pipeline neither make nor read tokens."
+        ),
+    ] = ""
+    launch_keys: Annotated[
+        str,
+        _about(
+            "HMAC keys of launch links, in the same form; `jwt_keys` when empty. The core API's alone: with "
+            "keys of their own, whoever has ingest's cannot make links."
         ),
     ] = ""
     access_token_s: Annotated[int, _about("Life of an access token, seconds.", ge=60)] = 86_400

@@ -34,6 +34,15 @@ from sql.migrate import migrate
 
 LOCAL_FILE: Final = "local.json"
 KEYS_FILE: Final = "jwt_keys"
+LAUNCH_KEYS_FILE: Final = "launch_keys"
+# What a tier is given of what only some may know: its keys, and no other's.
+SECRETS: Final = {
+    "writer": (),
+    "pipeline": ("ledger_key_files",),
+    "origin": ("jwt_keys", "launch_keys", "ingest_database_url"),
+    "ingest": ("jwt_keys",),
+}
+KEPT: Final = {"owner_database_url", *(name for names in SECRETS.values() for name in names)}
 INGEST_PORT: Final = 8081
 WAREHOUSE_DEFAULT: Final = Settings().warehouse
 
@@ -62,7 +71,9 @@ class Stack:
         self.children = children
 
 
-class _Servers(msgspec.Struct, frozen=True, kw_only=True):
+class Servers(msgspec.Struct, frozen=True, kw_only=True):
+    """The data servers: those started here, None where somebody else runs them, and their addresses."""
+
     postgres: Server | None
     redis: Server | None
     owner_url: str
@@ -109,7 +120,7 @@ async def open_stack(
             accounts=accounts,
             metrics={},
         )
-        tiers = _tiers(settings, state, servers, local)
+        tiers = tiers_of(settings, state, servers, local)
         metrics = {tier.name: tier.ready_url.replace("/readyz", "/metrics") for tier in tiers}
         local = msgspec.structs.replace(local, metrics=metrics)
         children = {
@@ -192,7 +203,7 @@ def _reporter(state: Path, report: Report, cleanup: AsyncExitStack) -> Report:
     return say
 
 
-def _start_servers(settings: Settings, state: Path, say: Report, cleanup: AsyncExitStack) -> _Servers:
+def _start_servers(settings: Settings, state: Path, say: Report, cleanup: AsyncExitStack) -> Servers:
     postgres = redis = None
     owner_url = settings.owner_database_url or settings.database_url
     redis_url = settings.redis_url
@@ -206,24 +217,34 @@ def _start_servers(settings: Settings, state: Path, say: Report, cleanup: AsyncE
         cleanup.callback(redis.close)
         redis_url = redis.url
         say(f"Redis runs on port {redis.port}, data in {redis.home}")
-    return _Servers(postgres=postgres, redis=redis, owner_url=owner_url, redis_url=redis_url)
+    return Servers(postgres=postgres, redis=redis, owner_url=owner_url, redis_url=redis_url)
 
 
-def _tiers(settings: Settings, state: Path, servers: _Servers, local: Local) -> list[Tier]:
-    """Say how each process is started; on a private PostgreSQL each has a login of its own."""
+def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) -> list[Tier]:
+    """
+    Say how each process is started: with its own secrets (`SECRETS`), and on a private PostgreSQL with a
+    login of its own.
+    """
     logins = {} if servers.postgres is None else give_passwords(servers.owner_url)
-    shared = {name: value for name, value in os.environ.items() if name != f"{PREFIX}OWNER_DATABASE_URL"} | {
+    kept = {f"{PREFIX}{name.upper()}" for name in KEPT}
+    shared = {name: value for name, value in os.environ.items() if name not in kept} | {
         f"{PREFIX}REDIS_URL": servers.redis_url,
         f"{PREFIX}WAREHOUSE": local.warehouse,
         f"{PREFIX}STATE": str(state),
-        f"{PREFIX}JWT_KEYS": settings.jwt_keys or _signing_keys(state),
         "PYTHONUNBUFFERED": "1",
+    }
+    secrets_of_all = {
+        "jwt_keys": settings.jwt_keys or _signing_keys(state / KEYS_FILE),
+        "launch_keys": settings.launch_keys or _signing_keys(state / LAUNCH_KEYS_FILE),
+        "ingest_database_url": logins.get("veritas_ingest", settings.ingest_database_url),
+        "ledger_key_files": settings.ledger_key_files,
     }
 
     def tier(name: str, *arguments: str, role: str, rank: int, url: str = "", **more: str) -> Tier:
         port = free_port()  # of health and metrics, where the tier has no address of its own
         environment = shared | {f"{PREFIX}DATABASE_URL": logins.get(role, settings.database_url)}
-        environment |= {f"{PREFIX}{field.upper()}": value for field, value in more.items()}
+        own = {field: secrets_of_all[field] for field in SECRETS[name.partition("-")[0]]}
+        environment |= {f"{PREFIX}{field.upper()}": value for field, value in (own | more).items() if value}
         if not url:
             environment[f"{PREFIX}METRICS_PORT"] = str(port)
         address = url or f"http://{_reachable(settings.http_host)}:{port}"
@@ -238,7 +259,6 @@ def _tiers(settings: Settings, state: Path, servers: _Servers, local: Local) -> 
     def port_of(url: str) -> str:
         return url.rpartition(":")[2]
 
-    origin_ingest = logins.get("veritas_ingest", settings.ingest_database_url)
     return [
         tier("writer", "-m", "ingest.writer", role="veritas_ingest", rank=2),
         tier("pipeline", "-m", "pipeline", role="veritas_pipeline", rank=3, **_ledger(settings, state)),
@@ -250,7 +270,6 @@ def _tiers(settings: Settings, state: Path, servers: _Servers, local: Local) -> 
             rank=1,
             url=local.url,
             http_port=port_of(local.url),
-            ingest_database_url=origin_ingest,
         ),
         *(
             tier(
@@ -267,9 +286,8 @@ def _tiers(settings: Settings, state: Path, servers: _Servers, local: Local) -> 
     ]
 
 
-def _signing_keys(state: Path) -> str:
-    """Return the stack's own signing key, made at the first start: tokens outlive a restart."""
-    path = state / KEYS_FILE
+def _signing_keys(path: Path) -> str:
+    """Return a signing key of the stack's own, made at the first start: tokens outlive a restart."""
     if not path.exists():
         write_private(path, b"local:" + base64.b64encode(secrets.token_bytes(32)))
     return path.read_text()

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.integration.conftest import api, running
+from tests.integration.conftest import api, core, running
 
-__all__ = ["api", "running"]
+__all__ = ["api", "core", "running"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

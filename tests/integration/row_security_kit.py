@@ -66,7 +66,9 @@ class Wall(msgspec.Struct, frozen=True):
     async def readable(self) -> list[str]:
         """Return everything that the core API's role may read, in whole or in part."""
         rows = await self.world.api.owner.fetch(
-            "SELECT oid::regclass::text AS name FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm')"
+            "SELECT CASE relnamespace WHEN 'public'::regnamespace THEN relname"
+            " ELSE format('%I.%I', relnamespace::regnamespace, relname) END AS name"
+            " FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm')"
             " AND relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace)"
             " AND has_any_column_privilege('veritas_core', oid, 'SELECT')"
             " AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')"
