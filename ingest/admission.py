@@ -23,6 +23,7 @@ from ingest.columns import (
 )
 from ingest.stream import BATCH_VERSION, Batch
 from kernel.errors import InvalidInputError, TooLargeError
+from kernel.events import SEQUENCE_MAX
 from kernel.settings import Settings
 
 SessionId = Annotated[int, Meta(ge=1, le=2**31 - 1, description="The proctor session.")]
@@ -34,7 +35,12 @@ Instance = Annotated[
     ),
 ]
 ClientSequence = Annotated[
-    int, Meta(ge=1, le=2**52, description="Dense number of the event within its client instance, from 1.")
+    int,
+    Meta(
+        ge=1,
+        le=SEQUENCE_MAX,  # as many events as a session holds: no client can number more
+        description="Dense number of the event within its client instance, from 1.",
+    ),
 ]
 Buffered = Annotated[
     bool,

@@ -106,6 +106,7 @@ INVALID: list[tuple[str, Any, str]] = [
     ("clientTimestamp", "9999-12-31T23:59:59-12:00", "events[0].clientTimestamp"),
     ("clientSequence", 0, "clientSequence"),
     ("clientSequence", -5, "clientSequence"),
+    ("clientSequence", 2**22, "clientSequence"),
     ("clientSequence", 2**53, "clientSequence"),
     ("clientSequence", 10**30, "clientSequence"),
     ("clientSequence", "1", "clientSequence"),
