@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
@@ -344,6 +345,15 @@ def _redis(url: str) -> Iterator[Finding]:
         found=f"{version} answers",
         mend=f"Redis {REDIS_MAJOR_MIN} or newer",
     )
+    is_open = _is_open(url)
+    yield Finding(
+        check="Redis users",
+        ok=not is_open,
+        found="the default user is open: whoever reaches the port may do everything"
+        if is_open
+        else "nobody enters without a password",
+        mend="set requirepass, and give each tier the user of deploy/local/redis_users.py",
+    )
     yield from _promises("Redis", found, REDIS_PROMISES)
     memory = int(found["maxmemory"])
     yield Finding(
@@ -352,6 +362,19 @@ def _redis(url: str) -> Iterator[Finding]:
         found=f"{memory >> 20} MiB" if memory else "no bound",
         mend="set maxmemory: back-pressure counts in shares of it",
     )
+
+
+def _is_open(url: str) -> bool:
+    """Tell whether Redis answers to somebody without a password."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return True  # it has just answered
+    anonymous = parts._replace(netloc=f"{parts.hostname}:{parts.port or 6379}").geturl()
+    try:
+        with redis.Redis.from_url(anonymous, socket_timeout=CONNECT_S) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
 
 
 def _promises(server: str, found: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:

@@ -104,7 +104,9 @@ class Part:
         self._shards = settings.shards
         pool = await open_pool(settings, settings.ingest_database_url or settings.database_url)
         self._link = link = RedisLink(
-            settings.redis_url, settings.redis_connections, settings.append_deadline_s
+            settings.ingest_redis_url or settings.redis_url,
+            settings.redis_connections,
+            settings.append_deadline_s,
         )
         self._epochs = epochs = Epochs(pool, settings.shards)
         self._pressure = pressure = Pressure(link, settings)

@@ -36,6 +36,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     owner_database_url: Annotated[
         str, _about("The owner's URL, for migrations; `database_url` when empty.")
     ] = ""
+    ingest_redis_url: Annotated[
+        str,
+        _about("Ingest's own login where it shares a process with the core API; `redis_url` when empty."),
+    ] = ""
     redis_url: Annotated[str, _about("Redis >= 7 with appendfsync always and noeviction.")] = ""
     warehouse: Annotated[str, _about("Root of the Parquet warehouse: a folder or an s3:// URL.")] = (
         ".veritas/warehouse"

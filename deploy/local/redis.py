@@ -11,6 +11,7 @@ from typing import Final
 import redis
 
 from deploy.local.programs import find_redis
+from deploy.local.redis_users import directives
 from deploy.local.server import (
     Server,
     ServerError,
@@ -73,6 +74,7 @@ def _configure(conf: Path, port: int, password: str) -> None:
         Template((files("deploy.local") / "redis.conf").read_text()).substitute(
             port=port,
             password=password,
+            users=directives(password),
             data=data,
             maxmemory=min(max(int(machine_memory_bytes() * MEMORY_SHARE), least), most),
         )

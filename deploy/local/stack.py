@@ -16,6 +16,7 @@ import msgspec
 
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
+from deploy.local.redis_users import url_of
 from deploy.local.roles import give_passwords
 from deploy.local.server import Server, ServerError, free_port, is_free
 from deploy.local.supervisor import (
@@ -39,7 +40,7 @@ LAUNCH_KEYS_FILE: Final = "launch_keys"
 SECRETS: Final = {
     "writer": (),
     "pipeline": ("ledger_key_files",),
-    "origin": ("jwt_keys", "launch_keys", "ingest_database_url"),
+    "origin": ("jwt_keys", "launch_keys", "ingest_database_url", "ingest_redis_url"),
     "ingest": ("jwt_keys",),
 }
 KEPT: Final = {"owner_database_url", *(name for names in SECRETS.values() for name in names)}
@@ -222,13 +223,16 @@ def _start_servers(settings: Settings, state: Path, say: Report, cleanup: AsyncE
 
 def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) -> list[Tier]:
     """
-    Say how each process is started: with its own secrets (`SECRETS`), and on a private PostgreSQL with a
-    login of its own.
+    Say how each process is started: with its own secrets (`SECRETS`), and on private servers with
+    logins of its own.
     """
+
+    def redis_as(user: str) -> str:
+        return servers.redis_url if servers.redis is None else url_of(user, servers.redis_url)
+
     logins = {} if servers.postgres is None else give_passwords(servers.owner_url)
     kept = {f"{PREFIX}{name.upper()}" for name in KEPT}
     shared = {name: value for name, value in os.environ.items() if name not in kept} | {
-        f"{PREFIX}REDIS_URL": servers.redis_url,
         f"{PREFIX}WAREHOUSE": local.warehouse,
         f"{PREFIX}STATE": str(state),
         "PYTHONUNBUFFERED": "1",
@@ -237,12 +241,18 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
         "jwt_keys": settings.jwt_keys or _signing_keys(state / KEYS_FILE),
         "launch_keys": settings.launch_keys or _signing_keys(state / LAUNCH_KEYS_FILE),
         "ingest_database_url": logins.get("veritas_ingest", settings.ingest_database_url),
+        "ingest_redis_url": settings.ingest_redis_url or redis_as("veritas_ingest"),
         "ledger_key_files": settings.ledger_key_files,
     }
 
-    def tier(name: str, *arguments: str, role: str, rank: int, url: str = "", **more: str) -> Tier:
+    def tier(
+        name: str, *arguments: str, role: str, rank: int, redis: str = "", url: str = "", **more: str
+    ) -> Tier:
         port = free_port()  # of health and metrics, where the tier has no address of its own
-        environment = shared | {f"{PREFIX}DATABASE_URL": logins.get(role, settings.database_url)}
+        environment = shared | {
+            f"{PREFIX}DATABASE_URL": logins.get(role, settings.database_url),
+            f"{PREFIX}REDIS_URL": redis_as(redis or role),
+        }
         own = {field: secrets_of_all[field] for field in SECRETS[name.partition("-")[0]]}
         environment |= {f"{PREFIX}{field.upper()}": value for field, value in (own | more).items() if value}
         if not url:
@@ -260,7 +270,7 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
         return url.rpartition(":")[2]
 
     return [
-        tier("writer", "-m", "ingest.writer", role="veritas_ingest", rank=2),
+        tier("writer", "-m", "ingest.writer", role="veritas_ingest", redis="veritas_writer", rank=2),
         tier("pipeline", "-m", "pipeline", role="veritas_pipeline", rank=3, **_ledger(settings, state)),
         tier(
             "origin",
