@@ -199,14 +199,14 @@ def is_blank(response: Response | None) -> bool:
         response.choice is None
         and not response.choices
         and response.number is None
-        and not spelling.answer(response.text or "")
+        and spelling.is_unseen(response.text or "")
     )
 
 
 def fault_of_item(item: Item) -> tuple[str, str] | None:
     """Return (path, message) of what is wrong within a key, or between it and its content, or None."""
     if isinstance(item, ShortText):
-        unseen = [n for n, each in enumerate(item.key.accepted) if not spelling.answer(each)]
+        unseen = [n for n, each in enumerate(item.key.accepted) if spelling.is_unseen(each)]
         return (f"key.accepted[{unseen[0]}]", "nothing can be seen in it") if unseen else None
     if not isinstance(item, SingleChoice | MultipleChoice | Finding):
         return None

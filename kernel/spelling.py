@@ -96,8 +96,16 @@ def answer(text: str, *, case_sensitive: bool = False) -> str:
     while text != before:
         before = text
         text = unicodedata.normalize("NFKC", text)
-        text = "".join(each for each in text if unicodedata.category(each) != "Cf")
-        text = " ".join(_IGNORABLE.sub("", text).split())
+        unseen = [ord(each) for each in set(text) if unicodedata.category(each) == "Cf"]
+        text = " ".join(_IGNORABLE.sub("", text.translate(dict.fromkeys(unseen))).split())
         if not case_sensitive:
             text = text.casefold()
     return text
+
+
+def is_unseen(text: str) -> bool:
+    """
+    Tell whether nothing of a text is left to compare by, character by character: the work is in proportion to
+    the text, whatever it is. Normalising a long one whole takes time in the square of its marks.
+    """
+    return not any(answer(each) for each in set(text))

@@ -1,5 +1,6 @@
 """One spelling for accounts, one for answers: idempotent, and blind to what nobody sees."""
 
+import time
 import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from core_api.items import Response, ShortKey, ShortText, TextContent, is_blank
+from core_api.items import ESSAY_LENGTH_MAX, Response, ShortKey, ShortText, TextContent, is_blank
 from core_api.scoring import KeyedItem, item_points
 from kernel import spelling
 
@@ -120,3 +121,18 @@ def points(accepted: str, text: str, *, case_sensitive: bool) -> Decimal | None:
         position=1, question_id=UUID(int=1), question_version_id=UUID(int=2), points=Decimal(1), item=item
     )
     return item_points(keyed, Response(text=text))
+
+
+@given(text=ANY | st.text(alphabet=st.sampled_from("\u200b\u034f\u3164\uffa0 \u00a0\u0301a"), max_size=20))
+def test_a_text_is_unseen_where_nothing_is_left_to_compare_by(text: str) -> None:
+    assert spelling.is_unseen(text) == (spelling.answer(text) == "")
+
+
+@pytest.mark.parametrize("text", ["\u0301\u0316", "\ufdfa", "\u200b\u3164"], ids=ascii)
+def test_the_longest_essay_costs_no_more_to_look_at_than_to_read(text: str) -> None:
+    """As a whole, its marks would be sorted in the square of their number: fifteen seconds of one core."""
+    essay = Response(text=text * (ESSAY_LENGTH_MAX // len(text)))
+    began = time.process_time()
+    is_blank(essay)
+
+    assert time.process_time() - began < 1
