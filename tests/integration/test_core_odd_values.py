@@ -6,13 +6,12 @@ The columns are the catalogue's, the readers the route list's: a new one of eith
 
 from typing import Any
 
-import pytest
-
 from core_api.app import routes
+from kernel.events import EventType
 from kernel.web import API_PREFIX
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
-from tests.integration.core_kit import DatabaseAs, core_api
+from tests.integration.core_kit import DatabaseAs, core_api, store_events
 from tests.json_texts import nested
 
 ODD = {
@@ -37,19 +36,21 @@ async def spoil(world: World, text: str) -> list[str]:
     async with owner.transaction():
         await owner.execute("SET LOCAL session_replication_role = replica")  # what is immutable too
         for table, column in columns:
-            await owner.execute(f"UPDATE {table} SET {column} = $1::text::jsonb", text)
+            if table != "events":  # a hypertable has no triggers to disable
+                await owner.execute(f"ALTER TABLE public.{table} DISABLE TRIGGER USER")
+            await owner.execute(f"UPDATE public.{table} SET {column} = $1::text::jsonb", text)
     return [f"{table}.{column}" for table, column in columns]
 
 
 async def read(world: World, key: tuple[str, str]) -> list[tuple[str, int, Any]]:
     """Ask as everybody whom the matrix lets read this; return those who were answered otherwise."""
-    row, (method, path) = MATRIX[key], key
-    for name, value in world.parameters.items():
-        other = row.path.get(name)
-        path = path.replace(f"{{{name}}}", value if other is None else world.parameters[other])
+    row, method = MATRIX[key], key[0]
     found = []
     for person, status in row.expected.items():
         if status == 200:
+            path, others = key[1], row.path | row.path_of.get(person, {})
+            for name, value in world.parameters.items():
+                path = path.replace(f"{{{name}}}", world.parameters.get(others.get(name, ""), value))
             headers = {"Authorization": f"Bearer {world.api.token(person)}"}
             url = world.api.url + API_PREFIX + path
             async with world.api.http.request(method, url, headers=headers) as answer:
@@ -59,13 +60,16 @@ async def read(world: World, key: tuple[str, str]) -> list[tuple[str, int, Any]]
     return found
 
 
-@pytest.mark.parametrize("text", ODD.values(), ids=ODD)
 async def test_no_page_fails_on_stored_json_that_it_cannot_show(
-    database: str, database_as: DatabaseAs, text: str
+    database: str, database_as: DatabaseAs
 ) -> None:
     async with core_api(database, database_as) as api:
         world = await furnish(api)
-        columns = await spoil(world, text)
+        await store_events(api, int(world.parameters["id"]), [(EventType.TabSwitched, 2)] * 3)
+        found = {}
+        for name, text in ODD.items():
+            columns = await spoil(world, text)
+            assert {"exams.metadata", "users.metadata", "events.payload"} <= set(columns)
+            found |= {(name, *key): wrong for key in READS if (wrong := await read(world, key))}
 
-        assert {"exams.metadata", "users.metadata", "events.payload"} <= set(columns)
-        assert {key: wrong for key in READS if (wrong := await read(world, key))} == {}
+        assert found == {}
