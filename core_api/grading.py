@@ -164,11 +164,14 @@ async def grade(
 
 
 async def _hold(conn: Connection, actor: Actor, submission_id: UUID) -> asyncpg.Record:
+    """Return a visible submission; its attempt is locked for whoever may grade it: revisions are numbered."""
     row = await conn.fetchrow(
-        QUERIES["hold_graded"], submission_id, actor.organisation_id, actor.user_id, actor.sees_organisation
+        QUERIES["find_graded"], submission_id, actor.organisation_id, actor.user_id, actor.sees_organisation
     )
     if row is None:
         raise NotFoundError("There is no such submission.")
+    if row["can_edit"]:  # who may only look sees no row that they could change
+        await conn.execute(QUERIES["lock_graded"], row["attempt_id"])
     return row
 
 

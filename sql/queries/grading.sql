@@ -1,7 +1,7 @@
 -- Grading: what staff see of a submission, and the revisions of its score.
 
--- name: hold_graded
--- $1 submission_id, $2 organisation, $3 user_id, $4 whole_organisation. Locks the attempt: revisions get one number each.
+-- name: find_graded
+-- $1 submission_id, $2 organisation, $3 user_id, $4 whole_organisation
 -- No row when the submission's exam is not visible to the caller.
 SELECT s.id AS submission_id, s.exam_id, s.attempt_id, s.author_id, s.submitted_by, s.finalised_at, a.evaluation_version_id,
        coalesce(a.max_score, 100)::text AS max_score, e.passing_score::text AS passing_score,
@@ -10,8 +10,11 @@ FROM submissions s
 JOIN exam_attempts a ON a.id = s.attempt_id
 JOIN exams e ON e.id = s.exam_id
 LEFT JOIN teacher_exam_permissions p ON p.exam_id = s.exam_id AND p.teacher_id = $3
-WHERE s.id = $1 AND s.organisation_id = $2 AND ($4 OR e.creator_id = $3 OR p.can_view)
-FOR UPDATE OF a;
+WHERE s.id = $1 AND s.organisation_id = $2 AND ($4 OR e.creator_id = $3 OR p.can_view);
+
+-- name: lock_graded
+-- $1 attempt_id. Revisions get one number each.
+SELECT FROM exam_attempts WHERE id = $1 FOR UPDATE;
 
 -- name: list_graded_items
 -- $1 submission_id. `awaits` marks what no machine scores.

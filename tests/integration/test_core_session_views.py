@@ -112,7 +112,8 @@ async def add_sessions(api: Api, count: int) -> list[int]:
     """Make `count` more candidates with a session each, from oldest to newest; every third one ended."""
     rows = await api.owner.fetch(
         "WITH u AS (INSERT INTO users (id, organisation_id, email, username, role)"
-        "   SELECT gen_random_uuid(), $1::uuid, 'c' || n || '@' || $1 || '.example', 'c' || n || $1, 'student'"
+        "   SELECT gen_random_uuid(), $1::uuid, 'c' || n || '@' || $1 || '.example', 'c' || n || $1,"
+        "     'student'"
         "   FROM generate_series(1, $3) n RETURNING id),"
         " a AS (INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)"
         "   SELECT gen_random_uuid(), $2, id, now(), now() + interval '1 hour' FROM u"
