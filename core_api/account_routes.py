@@ -8,15 +8,14 @@ from typing import Final
 from aiohttp import web
 
 from core_api import accounts, launches, logins, profiles
-from core_api.actors import KEYRING, LAUNCH_KEYRING, actor_of
+from core_api.actors import KEYRING, LAUNCH_KEYRING, Origin, actor_of
 from core_api.database import POOL, connection, system_connection
 from core_api.passwords import PasswordChecker
-from core_api.sign_ins import Origin
 from core_api.throttle import LIMITS
 from core_api.wire import address_of, read_json
 from kernel.access import Action
 from kernel.revocation import REVOCATIONS
-from kernel.web import SETTINGS, Route, decode_query, send_json
+from kernel.web import OWN, SETTINGS, Route, decode_query, send_json
 
 CHECKER: Final = web.AppKey("checker", PasswordChecker)
 
@@ -168,7 +167,8 @@ ROUTES: Final = (
         body=launches.Launch, reply=launches.Launched, also_bare=True,
     ),
     Route(
-        method="GET", path="/me", handler=me, action=Action.profile_read, tag="Authentication",
+        method="GET", path="/me", shows=OWN,
+        handler=me, action=Action.profile_read, tag="Authentication",
         reply=profiles.Profile, also_bare=True,
     ),
     Route(

@@ -12,13 +12,12 @@ from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api import ledger, logins, sign_ins, throttle
-from core_api.actors import Actor
+from core_api.actors import Actor, Origin
 from core_api.database import Connection, Pool, system_connection
 from core_api.ledger import Personal
 from core_api.logins import SignedIn, user_of
 from core_api.passwords import PASSWORD_BYTES_MAX, PasswordChecker
 from core_api.revoking import sign_out_everywhere
-from core_api.sign_ins import Origin
 from core_api.throttle import Limits
 from core_api.wire import NO_NUL, Text200, invalid, spelled
 from kernel import spelling

@@ -8,6 +8,7 @@ handler can forget it, and a use case cannot be called without the `Actor` that 
 
 from datetime import UTC, datetime
 from functools import wraps
+from ipaddress import IPv4Address, IPv6Address
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -19,11 +20,12 @@ from kernel.access import Action, Scope, scope_of
 from kernel.errors import NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
 from kernel.meter import Meter
+from kernel.networks import client_address
 from kernel.revocation import REVOCATIONS
 from kernel.runtime import ACCOUNTS_THROTTLED
 from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring
-from kernel.web import Route
+from kernel.web import TRUSTED_PROXIES, Route
 
 KEYRING: Final = web.AppKey("keyring", Keyring)
 LAUNCH_KEYRING: Final = web.AppKey("launch_keyring", Keyring)
@@ -46,6 +48,7 @@ class Allowances(msgspec.Struct, frozen=True):
 
 
 ALLOWANCES: Final = web.AppKey("allowances", Allowances)
+AGENT_CHARS_MAX: Final = 400
 _TOO_MANY: Final = "The account sends more requests than it may; nothing was done."
 
 
@@ -71,6 +74,7 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
     token_id: str = ""
     login_id: UUID | None = None
     exam_id: UUID | None = None
+    origin: str = ""  # where the request came from: address and user agent as JSON; empty: unknown
 
     @property
     def sees_organisation(self) -> bool:
@@ -81,9 +85,25 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
 _ACTOR: Final = web.RequestKey("actor", Actor)
 
 
-def actor_for(claims: Claims, action: Action) -> Actor:
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request came from; None where that is not known."""
+
+    address: IPv4Address | IPv6Address | None = None
+    user_agent: str | None = None
+
+
+def origin_of(request: web.Request) -> str:
+    """Return where a request came from as JSON, its address as far as our own proxies tell."""
+    forwarded = request.headers.getall("X-Forwarded-For", ())
+    address = client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])
+    agent = request.headers.get("User-Agent", "").encode(errors="replace").decode()[:AGENT_CHARS_MAX]
+    said = {"address": None if address is None else str(address), "user_agent": agent or None}
+    return msgspec.json.encode({name: each for name, each in said.items() if each is not None}).decode()
+
+
+def actor_for(claims: Claims, action: Action, origin: str = "") -> Actor:
     """
-    Return the actor of a verified token for one action.
+    Return the actor of a verified token for one action, with the origin of their request.
 
     Raises:
         ForbiddenError: the role has no entry for the action, or the token is for sitting an exam alone.
@@ -105,6 +125,7 @@ def actor_for(claims: Claims, action: Action) -> Actor:
         token_id=claims.jti,
         login_id=login_id,
         exam_id=exam_id,
+        origin=origin,
     )
 
 
@@ -126,7 +147,7 @@ def guarded(route: Route) -> Route:
     async def checked(request: web.Request) -> web.StreamResponse:
         claims = _claims_of(request)
         request.app[ALLOWANCES].spend(claims)
-        request[_ACTOR] = actor_for(claims, action)
+        request[_ACTOR] = actor_for(claims, action, origin_of(request))
         return await handler(request)
 
     return msgspec.structs.replace(route, handler=checked)

@@ -12,11 +12,10 @@ from core_api.account_routes import CHECKER
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
 from core_api.throttle import LIMITS
-from core_api.views import VIEWS
 from core_api.wire import Envelope, address_of, read_json, session_id_in_path, uuid_in_path
 from kernel.access import Action
 from kernel.revocation import REVOCATIONS
-from kernel.web import SETTINGS, Route, decode_query, send_json
+from kernel.web import NOBODY, SETTINGS, Route, Shows, decode_query, send_json
 
 
 async def cancel_session(request: web.Request) -> web.Response:
@@ -50,7 +49,6 @@ async def get_user(request: web.Request) -> web.Response:
     user_id, actor = uuid_in_path(request, "user_id"), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         user = await users.fetch(conn, actor, user_id)
-    request.app[VIEWS].note(actor, "user", user_id, now=datetime.now(UTC), subject_id=user_id)
     return send_json(user)
 
 
@@ -100,7 +98,6 @@ async def get_student_profile(request: web.Request) -> web.Response:
     user_id, actor = uuid_in_path(request, "user_id"), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         profile = await profiles.fetch_student(conn, actor, user_id)
-    request.app[VIEWS].note(actor, "student_profile", user_id, now=datetime.now(UTC), subject_id=user_id)
     return send_json(profile)
 
 
@@ -226,7 +223,8 @@ ROUTES: Final = (
         action=Action.session_cancel, tag="Proctoring", reply=Envelope[sessions.SessionState],
     ),
     Route(
-        method="GET", path="/admin/users", handler=list_users, action=Action.user_list, tag="Admins",
+        method="GET", path="/admin/users", shows=Shows("users"),
+        handler=list_users, action=Action.user_list, tag="Admins",
         query=users.ListUsers, reply=users.Users, also_bare=True,
     ),
     Route(
@@ -234,7 +232,8 @@ ROUTES: Final = (
         body=users.NewUser, reply=users.ManagedUser, status=201, also_bare=True,
     ),
     Route(
-        method="GET", path="/admin/users/{user_id}", handler=get_user, action=Action.user_list, tag="Admins",
+        method="GET", path="/admin/users/{user_id}", shows=Shows("user", "user_id", "user_id"),
+        handler=get_user, action=Action.user_list, tag="Admins",
         reply=users.ManagedUser, also_bare=True,
     ),
     Route(
@@ -250,7 +249,9 @@ ROUTES: Final = (
         tag="Admins", body=users.SetRole, reply=users.ManagedUser, also_bare=True,
     ),
     Route(
-        method="GET", path="/admin/users/{user_id}/student-profile", handler=get_student_profile,
+        method="GET", path="/admin/users/{user_id}/student-profile",
+        shows=Shows("student_profile", "user_id", "user_id"),
+        handler=get_student_profile,
         action=Action.student_profile_manage, tag="Admins", reply=profiles.StudentProfile, also_bare=True,
     ),
     Route(
@@ -259,7 +260,8 @@ ROUTES: Final = (
         reply=profiles.StudentProfile, also_bare=True,
     ),
     Route(
-        method="GET", path="/admin/organisation", handler=get_organisation,
+        method="GET", path="/admin/organisation", shows=NOBODY,
+        handler=get_organisation,
         action=Action.organisation_manage, tag="Admins", reply=users.Organisation, also_bare=True,
     ),
     Route(
@@ -268,7 +270,9 @@ ROUTES: Final = (
         reply=users.Organisation, also_bare=True,
     ),
     Route(
-        method="GET", path="/admin/exams/{exam_id}/permissions", handler=list_permissions,
+        method="GET", path="/admin/exams/{exam_id}/permissions",
+        shows=Shows("exam_permissions", "exam_id"),
+        handler=list_permissions,
         action=Action.permission_manage, tag="Admins", query=permissions.ListPermissions,
         reply=permissions.Permissions, also_bare=True,
     ),
@@ -282,7 +286,8 @@ ROUTES: Final = (
         action=Action.permission_manage, tag="Admins", status=204, also_bare=True,
     ),
     Route(
-        method="GET", path="/admin/groups", handler=list_groups, action=Action.group_manage, tag="Admins",
+        method="GET", path="/admin/groups", shows=NOBODY,
+        handler=list_groups, action=Action.group_manage, tag="Admins",
         query=groups.ListGroups, reply=groups.Groups, also_bare=True,
     ),
     Route(
@@ -290,7 +295,8 @@ ROUTES: Final = (
         body=groups.NewGroup, reply=groups.Group, status=201, also_bare=True,
     ),
     Route(
-        method="GET", path="/admin/groups/{group_id}", handler=get_group, action=Action.group_manage,
+        method="GET", path="/admin/groups/{group_id}", shows=NOBODY,
+        handler=get_group, action=Action.group_manage,
         tag="Admins", reply=groups.Group, also_bare=True,
     ),
     Route(
@@ -302,7 +308,8 @@ ROUTES: Final = (
         tag="Admins", status=204, also_bare=True,
     ),
     Route(
-        method="GET", path="/admin/groups/{group_id}/members", handler=list_members,
+        method="GET", path="/admin/groups/{group_id}/members", shows=Shows("group_members", "group_id"),
+        handler=list_members,
         action=Action.group_manage, tag="Admins", query=groups.ListMembers, reply=groups.Members,
         also_bare=True,
     ),

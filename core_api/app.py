@@ -28,7 +28,7 @@ from core_api.documentation import DOCUMENT
 from core_api.passwords import PasswordChecker
 from core_api.revoking import telling
 from core_api.throttle import LIMITS, limits_of
-from core_api.views import keep_views
+from core_api.views import keep_views, noted
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
 from kernel.settings import Settings
@@ -50,7 +50,7 @@ def routes() -> list[Route]:
         observer_routes.ROUTES,
         documentation.ROUTES,
     )
-    return [guarded(route) for group in groups for route in group]
+    return [guarded(noted(route)) for group in groups for route in group]
 
 
 def _nothing() -> dict[str, Any]:

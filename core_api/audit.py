@@ -16,7 +16,7 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments
-from kernel.ledger import MILLISECOND, RECORD, first_id_at, read_body
+from kernel.ledger import MILLISECOND, ORIGIN, RECORD, first_id_at, read_body
 from kernel.merkle import leaf_hash
 from sql import named
 
@@ -167,7 +167,6 @@ async def list_events(
 
 def _event(row: asyncpg.Record) -> AuditEvent:
     said = read_body(row["body"])
-    kept: dict[str, str] = row["personal"] or {}
     return AuditEvent(
         event_id=row["id"],
         occurred_at=row["occurred_at"],
@@ -178,7 +177,16 @@ def _event(row: asyncpg.Record) -> AuditEvent:
         actor_role=row["actor_role"],
         subject_id=row["subject_id"],
         detail=said.detail,
-        personal={name: kept.get(name) for name in said.commitments if not name.startswith(RECORD)},
+        personal=_personal(said.commitments, row["personal"] or {}),
         position=row["position"],
         leaf_hash=leaf_hash(row["body"]).hex(),
     )
+
+
+def _personal(commitments: dict[str, str], kept: dict[str, str]) -> dict[str, str | None]:
+    """Return the personal values by name, an origin as its address and agent; None for what was erased."""
+    shown = {name: kept.get(name) for name in commitments if name != ORIGIN and not name.startswith(RECORD)}
+    if ORIGIN in commitments:
+        origin: dict[str, str] = msgspec.json.decode(kept.get(ORIGIN, "{}"))
+        shown |= {name: origin.get(name) for name in ("address", "user_agent")}
+    return shown

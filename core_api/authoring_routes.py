@@ -13,7 +13,7 @@ from core_api.actors import actor_of
 from core_api.database import POOL, connection
 from core_api.wire import read_json, uuid_in_path
 from kernel.access import Action
-from kernel.web import Route, decode_query, send_json
+from kernel.web import NOBODY, Route, decode_query, send_json
 
 
 async def create_term(request: web.Request) -> web.Response:
@@ -162,7 +162,8 @@ ROUTES: Final = (
         tag="Authoring", body=content.NewTerm, reply=content.Term, status=201, also_status=(200,),
     ),
     Route(
-        method="GET", path="/teacher/terms", handler=list_terms, action=Action.content_read, tag="Authoring",
+        method="GET", path="/teacher/terms", shows=NOBODY,
+        handler=list_terms, action=Action.content_read, tag="Authoring",
         query=content.ListTerms, reply=content.Terms,
     ),
     Route(
@@ -170,11 +171,13 @@ ROUTES: Final = (
         tag="Authoring", body=content.SavePassage, reply=content.Passage, status=201,
     ),
     Route(
-        method="GET", path="/teacher/passages", handler=list_passages, action=Action.content_read,
+        method="GET", path="/teacher/passages", shows=NOBODY,
+        handler=list_passages, action=Action.content_read,
         tag="Authoring", query=content.ListPassages, reply=content.Passages,
     ),
     Route(
-        method="GET", path="/teacher/passages/{passage_id}", handler=passage, action=Action.content_read,
+        method="GET", path="/teacher/passages/{passage_id}", shows=NOBODY,
+        handler=passage, action=Action.content_read,
         tag="Authoring", query=content.WhichVersion, reply=content.Passage,
     ),
     Route(
@@ -190,11 +193,13 @@ ROUTES: Final = (
         tag="Authoring", body=questions.SaveQuestion, reply=questions.Question, status=201,
     ),
     Route(
-        method="GET", path="/teacher/questions", handler=list_questions, action=Action.content_read,
+        method="GET", path="/teacher/questions", shows=NOBODY,
+        handler=list_questions, action=Action.content_read,
         tag="Authoring", query=questions.ListQuestions, reply=questions.Questions,
     ),
     Route(
-        method="GET", path="/teacher/questions/{question_id}", handler=question, action=Action.content_read,
+        method="GET", path="/teacher/questions/{question_id}", shows=NOBODY,
+        handler=question, action=Action.content_read,
         tag="Authoring", query=content.WhichVersion, reply=questions.Question,
     ),
     Route(
@@ -210,11 +215,13 @@ ROUTES: Final = (
         tag="Authoring", body=evaluations.SaveDraft, reply=evaluations.WholeVersion, status=201,
     ),
     Route(
-        method="GET", path="/teacher/evaluations", handler=list_evaluations, action=Action.content_read,
+        method="GET", path="/teacher/evaluations", shows=NOBODY,
+        handler=list_evaluations, action=Action.content_read,
         tag="Authoring", query=evaluations.ListEvaluations, reply=evaluations.Versions,
     ),
     Route(
-        method="GET", path="/teacher/evaluations/{evaluation_id}", handler=evaluation,
+        method="GET", path="/teacher/evaluations/{evaluation_id}", shows=NOBODY,
+        handler=evaluation,
         action=Action.content_read, tag="Authoring", query=content.WhichVersion,
         reply=evaluations.WholeVersion,
     ),

@@ -20,6 +20,7 @@ from core_api import (
 )
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
+from core_api.views import about
 from core_api.wire import (
     Envelope,
     address_of,
@@ -30,7 +31,7 @@ from core_api.wire import (
 )
 from kernel.access import Action
 from kernel.bodies import read_body
-from kernel.web import SETTINGS, Route, decode_query, send_json
+from kernel.web import OWN, SETTINGS, Route, Shows, decode_query, send_json
 
 
 async def available(request: web.Request) -> web.Response:
@@ -153,6 +154,7 @@ async def session_of_attempt(request: web.Request) -> web.Response:
         session = await session_views.fetch_of_attempt(
             conn, actor_of(request), attempt_id, query.mode, show_numbers=show_numbers
         )
+    about(request, session.candidate_id)
     return send_json(Envelope(data=session))
 
 
@@ -168,11 +170,13 @@ _SUBMIT: Final = msgspec.json.Decoder(submissions.Submit)
 
 ROUTES: Final = (
     Route(
-        method="GET", path="/student/dashboard", handler=own_dashboard, action=Action.dashboard_read,
+        method="GET", path="/student/dashboard", shows=OWN,
+        handler=own_dashboard, action=Action.dashboard_read,
         tag="Candidates", query=dashboard.DashboardQuery, reply=dashboard.Dashboard, also_bare=True,
     ),
     Route(
-        method="GET", path="/student/attempts/{attempt_id}/paper", handler=paper, action=Action.paper_read,
+        method="GET", path="/student/attempts/{attempt_id}/paper", shows=OWN,
+        handler=paper, action=Action.paper_read,
         tag="Candidates", reply=attempts.OpenPaper, also_bare=True,
     ),
     Route(
@@ -181,7 +185,8 @@ ROUTES: Final = (
         also_bare=True,
     ),
     Route(
-        method="GET", path="/student/attempts/{attempt_id}/answers", handler=list_answers,
+        method="GET", path="/student/attempts/{attempt_id}/answers", shows=OWN,
+        handler=list_answers,
         action=Action.answer_read, tag="Candidates", query=answers.ListAnswers, reply=answers.Answers,
         also_bare=True,
     ),
@@ -196,15 +201,20 @@ ROUTES: Final = (
         status=201, also_status=(200,), also_bare=True,
     ),
     Route(
-        method="GET", path="/student/attempts/{attempt_id}/submission", handler=submission,
+        method="GET", path="/student/attempts/{attempt_id}/submission",
+        shows=Shows("submission", "attempt_id", of_oneself=True),
+        handler=submission,
         action=Action.attempt_read, tag="Candidates", reply=submissions.Submission, also_bare=True,
     ),
     Route(
-        method="GET", path="/student/attempts/{attempt_id}/receipt", handler=receipt,
+        method="GET", path="/student/attempts/{attempt_id}/receipt",
+        shows=Shows("receipt", "attempt_id", of_oneself=True),
+        handler=receipt,
         action=Action.attempt_read, tag="Candidates", reply=receipts.Document, also_bare=True,
     ),
     Route(
-        method="GET", path="/student/exams/available", handler=available, action=Action.exam_list_available,
+        method="GET", path="/student/exams/available", shows=OWN,
+        handler=available, action=Action.exam_list_available,
         tag="Candidates", query=availability.ListAvailable, reply=availability.Available, also_bare=True,
     ),
     Route(
@@ -212,7 +222,8 @@ ROUTES: Final = (
         tag="Candidates", reply=attempts.Attempt, status=201, also_status=(200,), also_bare=True,
     ),
     Route(
-        method="GET", path="/student/attempts/{attempt_id}", handler=attempt, action=Action.attempt_read,
+        method="GET", path="/student/attempts/{attempt_id}", shows=OWN,
+        handler=attempt, action=Action.attempt_read,
         tag="Candidates", reply=attempts.Attempt, also_bare=True,
     ),
     Route(
@@ -221,7 +232,8 @@ ROUTES: Final = (
         also_status=(200,),
     ),
     Route(
-        method="GET", path="/proctor/session/attempt/{attemptId}", handler=session_of_attempt,
+        method="GET", path="/proctor/session/attempt/{attemptId}", shows=Shows("session", "attemptId"),
+        handler=session_of_attempt,
         action=Action.session_read_by_attempt, tag="Proctoring", query=session_views.OfAttempt,
         reply=Envelope[session_views.SessionDetail],
     ),

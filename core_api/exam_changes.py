@@ -83,7 +83,8 @@ async def update(
             after.evaluation_version_id,
         )
         assert row is not None, "the exam is held"
-        await _record(conn, actor, exam_id, "exam.updated", {"fields": sorted(changes)}, now)
+        if Exam(**row) != before:
+            await _record(conn, actor, exam_id, "exam.updated", {"fields": sorted(changes)}, now)
     return Exam(**row)
 
 

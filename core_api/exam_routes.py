@@ -11,10 +11,10 @@ from aiohttp import web
 from core_api import assignments, exam_changes, exams, grading
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
-from core_api.views import VIEWS
+from core_api.views import about
 from core_api.wire import read_json, uuid_in_path
 from kernel.access import Action
-from kernel.web import Route, decode_query, send_json
+from kernel.web import NOBODY, Route, Shows, decode_query, send_json
 
 
 async def list_exams(request: web.Request) -> web.Response:
@@ -118,7 +118,6 @@ async def list_submissions(request: web.Request) -> web.Response:
     query, actor = decode_query(request, grading.ListSubmissions), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         listed = await grading.list_of_exam(conn, actor, exam_id, query)
-    request.app[VIEWS].note(actor, "exam_submissions", exam_id, now=datetime.now(UTC))
     return send_json(listed)
 
 
@@ -126,7 +125,9 @@ async def submission(request: web.Request) -> web.Response:
     """Return a submission with its answers and scores; the view is recorded."""
     submission_id = uuid_in_path(request, "submission_id")
     async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await grading.fetch(conn, actor_of(request), submission_id, now=datetime.now(UTC)))
+        found = await grading.fetch(conn, actor_of(request), submission_id)
+    about(request, found.author_id)
+    return send_json(found)
 
 
 async def grade(request: web.Request) -> web.Response:
@@ -140,12 +141,16 @@ async def grade(request: web.Request) -> web.Response:
 
 ROUTES: Final = (
     Route(
-        method="GET", path="/teacher/exams/{exam_id}/submissions", handler=list_submissions,
+        method="GET", path="/teacher/exams/{exam_id}/submissions",
+        shows=Shows("exam_submissions", "exam_id"),
+        handler=list_submissions,
         action=Action.submission_read, tag="Teachers", query=grading.ListSubmissions,
         reply=grading.Submissions,
     ),
     Route(
-        method="GET", path="/teacher/submissions/{submission_id}", handler=submission,
+        method="GET", path="/teacher/submissions/{submission_id}",
+        shows=Shows("submission", "submission_id"),
+        handler=submission,
         action=Action.submission_read, tag="Teachers", reply=grading.GradedSubmission,
     ),
     Route(
@@ -154,11 +159,13 @@ ROUTES: Final = (
         status=201,
     ),
     Route(
-        method="GET", path="/teacher/exams", handler=list_exams, action=Action.exam_read, tag="Teachers",
+        method="GET", path="/teacher/exams", shows=NOBODY,
+        handler=list_exams, action=Action.exam_read, tag="Teachers",
         query=exams.ListExams, reply=exams.Exams, also_bare=True,
     ),
     Route(
-        method="GET", path="/teacher/exams/{exam_id}", handler=exam, action=Action.exam_read, tag="Teachers",
+        method="GET", path="/teacher/exams/{exam_id}", shows=NOBODY,
+        handler=exam, action=Action.exam_read, tag="Teachers",
         reply=exams.Exam, also_bare=True,
     ),
     Route(
@@ -175,7 +182,9 @@ ROUTES: Final = (
         status=201,
     ),
     Route(
-        method="GET", path="/teacher/exams/{exam_id}/assignments", handler=list_assignments,
+        method="GET", path="/teacher/exams/{exam_id}/assignments",
+        shows=Shows("exam_assignments", "exam_id"),
+        handler=list_assignments,
         action=Action.assignment_read, tag="Teachers", query=assignments.ListAssigned,
         reply=assignments.Assignments,
     ),
@@ -186,6 +195,7 @@ ROUTES: Final = (
     ),
     Route(
         method="GET", path="/teacher/exams/{exam_id}/assignments/{assignment_id}/overrides",
+        shows=Shows("assignment_overrides", "assignment_id"),
         handler=list_overrides, action=Action.assignment_read, tag="Teachers",
         query=assignments.ListAssigned, reply=assignments.Overrides,
     ),

@@ -123,12 +123,10 @@ async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: Lis
     return Submissions(submissions=page, next_cursor=page[-1].submission_id if more else None)
 
 
-async def fetch(conn: Connection, actor: Actor, submission_id: UUID, *, now: datetime) -> GradedSubmission:
-    """Return a submission and record the view; raises NotFoundError when the exam is not visible to them."""
+async def fetch(conn: Connection, actor: Actor, submission_id: UUID) -> GradedSubmission:
+    """Return a submission; raises NotFoundError when the exam is not visible to them."""
     async with conn.transaction():
         held = await _hold(conn, actor, submission_id)
-        author_id = held["author_id"]
-        await ledger.act(conn, actor, "submission.viewed", submission_id, now=now, subject_id=author_id)
         return await _shown(conn, held)
 
 

@@ -134,10 +134,13 @@ async def update(
     try:
         async with conn.transaction():
             await _hold(conn, actor, group_id)
+            before = await fetch(conn, actor, group_id)
             await conn.execute(QUERIES["update_group"], group_id, name, description)
+            after = await fetch(conn, actor, group_id)
             detail = {"renamed": name is not None, "described": description is not None}
-            await ledger.act(conn, actor, "group.updated", group_id, now=now, detail=detail)
-            return await fetch(conn, actor, group_id)
+            if after != before:
+                await ledger.act(conn, actor, "group.updated", group_id, now=now, detail=detail)
+            return after
     except asyncpg.UniqueViolationError as error:
         raise _taken() from error
 

@@ -18,11 +18,10 @@ from uuid_utils.compat import uuid7
 
 from core_api import attempts, exams, ledger, sign_ins
 from core_api.accounts import Email
-from core_api.actors import Actor
+from core_api.actors import Actor, Origin
 from core_api.attempts import Attempt
 from core_api.database import Connection, Pool, connection
 from core_api.logins import Access, User, signed, user_of
-from core_api.sign_ins import Origin
 from kernel import spelling
 from kernel.access import Action, scope_of
 from kernel.errors import ConflictError, InvalidInputError, NotAuthenticatedError

@@ -19,6 +19,7 @@ from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import as_json
 from kernel.ledger import (
+    ORIGIN,
     PAIRS,
     RECORD,
     SYSTEM,
@@ -94,8 +95,13 @@ def by(
         actor_role=actor.role.value,
         subject_id=subject_id,
         detail=dict(detail or {}) | ({} if actor.exam_id is None else {"by_link": True}),
-        personal=personal or {},
+        personal={**(personal or {}), **origin_of(actor)},
     )
+
+
+def origin_of(actor: Actor) -> dict[str, Personal]:
+    """Return where the actor's request came from, as a personal value of theirs; nothing where unknown."""
+    return {ORIGIN: Personal(actor.origin, actor.user_id)} if actor.origin else {}
 
 
 async def act(

@@ -11,7 +11,7 @@ from core_api.actors import actor_of
 from core_api.database import POOL, connection
 from core_api.wire import uuid_in_path
 from kernel.access import Action
-from kernel.web import Route, decode_query, send_json
+from kernel.web import NOBODY, Route, Shows, decode_query, send_json
 
 
 async def head(request: web.Request) -> web.Response:
@@ -53,23 +53,28 @@ async def list_logs(request: web.Request) -> web.Response:
 
 ROUTES: Final = (
     Route(
-        method="GET", path="/ledger/head", handler=head, action=Action.ledger_head, tag="Ledger",
+        method="GET", path="/ledger/head", shows=NOBODY,
+        handler=head, action=Action.ledger_head, tag="Ledger",
         reply=ledger_proofs.HeadView,
     ),
     Route(
-        method="GET", path="/ledger/events/{event_id}/proof", handler=proof, action=Action.ledger_proof,
+        method="GET", path="/ledger/events/{event_id}/proof", shows=Shows("ledger_event", "event_id"),
+        handler=proof, action=Action.ledger_proof,
         tag="Ledger", query=ledger_proofs.ProofQuery, reply=ledger_proofs.InclusionProof,
     ),
     Route(
-        method="GET", path="/ledger/consistency", handler=consistency, action=Action.ledger_head,
+        method="GET", path="/ledger/consistency", shows=NOBODY,
+        handler=consistency, action=Action.ledger_head,
         tag="Ledger", query=ledger_proofs.ConsistencyQuery, reply=ledger_proofs.ConsistencyProof,
     ),
     Route(
-        method="GET", path="/ledger/events", handler=list_events, action=Action.ledger_list, tag="Ledger",
+        method="GET", path="/ledger/events", shows=Shows("ledger_events"),
+        handler=list_events, action=Action.ledger_list, tag="Ledger",
         query=audit.AuditQuery, reply=audit.AuditPage,
     ),
     Route(
-        method="GET", path="/admin/audit-logs", handler=list_logs, action=Action.ledger_list, tag="Admins",
+        method="GET", path="/admin/audit-logs", shows=Shows("audit_log"),
+        handler=list_logs, action=Action.ledger_list, tag="Admins",
         query=audit.AuditLogQuery, reply=audit.AuditLogs, also_bare=True,
     ),
 )  # fmt: skip

@@ -11,11 +11,10 @@ from aiohttp import web
 from core_api import observations, submissions
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
-from core_api.views import VIEWS
 from core_api.wire import decode_body, uuid_in_path
 from kernel.access import Action
 from kernel.bodies import read_body
-from kernel.web import SETTINGS, Route, send_json
+from kernel.web import SETTINGS, Route, Shows, send_json
 
 _OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
 
@@ -43,7 +42,6 @@ async def observation(request: web.Request) -> web.Response:
     actor = actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         stored = await observations.fetch_own(conn, actor, submission_id)
-    request.app[VIEWS].note(actor, "submission", submission_id, now=datetime.now(UTC))
     return send_json(stored)
 
 
@@ -54,7 +52,9 @@ ROUTES: Final = (
         reply=observations.ObservationReceipt, status=201, also_status=(200,),
     ),
     Route(
-        method="GET", path="/observer/observations/{submission_id}", handler=observation,
+        method="GET", path="/observer/observations/{submission_id}",
+        shows=Shows("submission", "submission_id", of_oneself=True),
+        handler=observation,
         action=Action.observation_read, tag="Observers", reply=observations.StoredObservation,
     ),
 )  # fmt: skip

@@ -82,6 +82,7 @@ async def grant(
         await _require_exam(conn, actor, exam_id)
         if await conn.fetchval(QUERIES["find_grantee"], command.user_id, actor.organisation_id) is None:
             raise _invalid("user_id", "no teacher, reviewer or observer of the organisation")
+        before = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         await conn.execute(
             ACCOUNTS["grant_exam"],
             command.user_id,
@@ -92,16 +93,17 @@ async def grant(
         )
         row = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         detail = {name: getattr(command, name) for name in ("can_view", "can_edit", "can_view_analytics")}
-        await ledger.act(
-            conn,
-            actor,
-            "permission.granted",
-            exam_id,
-            now=now,
-            of="exam",
-            subject_id=command.user_id,
-            detail=detail,
-        )
+        if before is None or any(before[name] != value for name, value in detail.items()):
+            await ledger.act(
+                conn,
+                actor,
+                "permission.granted",
+                exam_id,
+                now=now,
+                of="exam",
+                subject_id=command.user_id,
+                detail=detail,
+            )
     assert row is not None, "it was written in this transaction"
     return Permission(**row)
 

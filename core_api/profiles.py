@@ -120,7 +120,7 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
         raise _invalid("department" if title is None else "title", "for teachers only")
     try:
         async with conn.transaction():
-            await fetch(conn, actor)
+            before = await fetch(conn, actor)
             await conn.execute(
                 QUERIES["update_account"],
                 actor.user_id,
@@ -132,10 +132,12 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
                 await conn.execute(
                     QUERIES["upsert_teacher_profile"], uuid7(), actor.user_id, title, department
                 )
-            await ledger.act(
-                conn, actor, "user.updated", actor.user_id, now=now, detail={"fields": _fields(command)}
-            )
-            return await fetch(conn, actor)
+            after = await fetch(conn, actor)
+            if after != before:
+                await ledger.act(
+                    conn, actor, "user.updated", actor.user_id, now=now, detail={"fields": _fields(command)}
+                )
+            return after
     except asyncpg.UniqueViolationError as error:
         raise ConflictError("The username is taken.") from error
 
@@ -153,7 +155,7 @@ async def update_student(
 ) -> StudentProfile:
     """Change a student's profile and return it; raises NotFoundError for anybody else."""
     async with conn.transaction():
-        await fetch_student(conn, actor, user_id)
+        before = await fetch_student(conn, actor, user_id)
         await conn.execute(
             QUERIES["upsert_student_profile"],
             uuid7(),
@@ -161,16 +163,18 @@ async def update_student(
             _name("enrollment_id", command.enrollment_id, 64),
             _name("cohort", command.cohort, 100),
         )
-        await ledger.act(
-            conn,
-            actor,
-            "student_profile.updated",
-            user_id,
-            now=now,
-            subject_id=user_id,
-            detail={"fields": _fields(command)},
-        )
-        return await fetch_student(conn, actor, user_id)
+        after = await fetch_student(conn, actor, user_id)
+        if after != before:
+            await ledger.act(
+                conn,
+                actor,
+                "student_profile.updated",
+                user_id,
+                now=now,
+                subject_id=user_id,
+                detail={"fields": _fields(command)},
+            )
+        return after
 
 
 def _fields(command: UpdateProfile | UpdateStudent) -> list[str]:

@@ -8,20 +8,17 @@ their commitments in it.
 
 from collections.abc import Mapping
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-import msgspec
-
 from core_api import ledger
+from core_api.actors import AGENT_CHARS_MAX, Origin
 from core_api.database import Connection
 from core_api.ledger import Entry, Personal
 from kernel.events import Role
 
 # Whose an alert is when the account that was tried last is nobody's: the installation's operators read it.
 INSTALLATION: Final = UUID(int=0)
-AGENT_CHARS_MAX: Final = 400
 
 
 class Person(Protocol):
@@ -41,13 +38,6 @@ class Person(Protocol):
     def role(self) -> Role:
         """Their role."""
         ...
-
-
-class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a request came from; None where that is not known."""
-
-    address: IPv4Address | IPv6Address | None = None
-    user_agent: str | None = None
 
 
 async def record(

@@ -11,11 +11,11 @@ from aiohttp import web
 from core_api import exam_changes, exams, launches, monitoring, reporting, session_events, session_views
 from core_api.actors import LAUNCH_KEYRING, actor_of
 from core_api.database import POOL, connection
-from core_api.views import VIEWS
+from core_api.views import about
 from core_api.wire import Envelope, read_json, session_id_in_path, uuid_in_path
 from kernel.access import Action
 from kernel.events import EventType
-from kernel.web import SETTINGS, Route, decode_query, send_json
+from kernel.web import SETTINGS, Route, Shows, decode_query, send_json
 
 
 async def create_exam(request: web.Request) -> web.Response:
@@ -68,7 +68,7 @@ async def session(request: web.Request) -> web.Response:
     async with connection(request.app[POOL], actor_of(request)) as conn:
         found = await session_views.fetch(conn, actor, session_id)
     candidate = found.candidate_id
-    request.app[VIEWS].note(actor, "session", session_id, now=datetime.now(UTC), subject_id=candidate)
+    about(request, candidate)
     return send_json(Envelope(data=found))
 
 
@@ -111,7 +111,7 @@ async def _list_events(request: web.Request, event_type: EventType | None) -> we
         row = await session_views.require_visible(conn, actor, session_id)
         events, paging = await session_events.list_of_session(conn, row, query, event_type)
     candidate = row["candidate_id"]
-    request.app[VIEWS].note(actor, "session_events", session_id, now=datetime.now(UTC), subject_id=candidate)
+    about(request, candidate)
     return send_json(Envelope(data=events, paging=paging))
 
 
@@ -123,7 +123,7 @@ async def attempt_monitoring(request: web.Request) -> web.Response:
     async with connection(request.app[POOL], actor_of(request)) as conn:
         found = await monitoring.fetch(conn, actor, attempt_id, query)
     candidate = found.attempt.student_id
-    request.app[VIEWS].note(actor, "attempt", attempt_id, now=datetime.now(UTC), subject_id=candidate)
+    about(request, candidate)
     return send_json(found)
 
 
@@ -133,7 +133,6 @@ async def exam_analytics(request: web.Request) -> web.Response:
     query, actor = decode_query(request, reporting.AnalyticsQuery), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         analytics = await reporting.exam_analytics(conn, actor, exam_id, query)
-    request.app[VIEWS].note(actor, "exam_analytics", exam_id, now=datetime.now(UTC))
     return send_json(analytics)
 
 
@@ -156,34 +155,42 @@ ROUTES: Final = (
         status=201, also_bare=True,
     ),
     Route(
-        method="GET", path="/teacher/exams/{exam_id}/analytics", handler=exam_analytics,
+        method="GET", path="/teacher/exams/{exam_id}/analytics", shows=Shows("exam_analytics", "exam_id"),
+        handler=exam_analytics,
         action=Action.exam_analytics, tag="Teachers", query=reporting.AnalyticsQuery,
         reply=reporting.ExamAnalytics, also_bare=True,
     ),
     Route(
-        method="GET", path="/teacher/attempts/{attempt_id}/monitoring", handler=attempt_monitoring,
+        method="GET", path="/teacher/attempts/{attempt_id}/monitoring",
+        shows=Shows("attempt", "attempt_id"),
+        handler=attempt_monitoring,
         action=Action.attempt_monitoring, tag="Teachers", query=monitoring.MonitoringQuery,
         reply=monitoring.Monitoring, also_bare=True,
     ),
     Route(
-        method="GET", path="/proctor/session/{id}", handler=session, action=Action.session_read,
+        method="GET", path="/proctor/session/{id}", shows=Shows("session", "id"),
+        handler=session, action=Action.session_read,
         tag="Proctoring", reply=Envelope[session_views.SessionDetail],
     ),
     Route(
-        method="GET", path="/proctor/sessions", handler=list_sessions, action=Action.session_list,
+        method="GET", path="/proctor/sessions", shows=Shows("sessions"),
+        handler=list_sessions, action=Action.session_list,
         tag="Proctoring", query=session_views.ListSessions, reply=Envelope[list[session_views.Session]],
     ),
     Route(
-        method="GET", path="/proctor/sessions/exam/{examId}", handler=list_exam_sessions,
+        method="GET", path="/proctor/sessions/exam/{examId}", shows=Shows("exam_sessions", "examId"),
+        handler=list_exam_sessions,
         action=Action.session_list, tag="Proctoring", query=session_views.ListExamSessions,
         reply=Envelope[list[session_views.Session]],
     ),
     Route(
-        method="GET", path="/proctor/session/{id}/events", handler=list_events, action=Action.event_read,
+        method="GET", path="/proctor/session/{id}/events", shows=Shows("session_events", "id"),
+        handler=list_events, action=Action.event_read,
         tag="Proctoring", query=session_events.ListEvents, reply=Envelope[list[session_events.ProctorEvent]],
     ),
     Route(
-        method="GET", path="/proctor/session/{id}/events/{type}", handler=list_events_of_type,
+        method="GET", path="/proctor/session/{id}/events/{type}", shows=Shows("session_events", "id"),
+        handler=list_events_of_type,
         action=Action.event_read, tag="Proctoring", query=session_events.ListEvents,
         reply=Envelope[list[session_events.ProctorEvent]],
     ),

@@ -135,9 +135,8 @@ async def _submit(
     in_time = now < attempt["expires_at"]
     if in_time and command.answers:
         await answers.store(conn, attempt, command.answers, now=now)
-    by_link = actor.exam_id is not None
     receipt = await finalise(
-        conn, attempt, "candidate" if in_time else "expiry", request, by_link=by_link, now=now
+        conn, attempt, "candidate" if in_time else "expiry", request, actor=actor, now=now
     )
     return None if receipt is None else Finalised(receipt=receipt, created=True)
 
@@ -169,7 +168,7 @@ async def finalise(
     submitted_by: SubmittedBy,
     request: Request | None,
     *,
-    by_link: bool = False,
+    actor: Actor | None = None,
     now: datetime,
 ) -> Receipt | None:
     """
@@ -180,7 +179,7 @@ async def finalise(
         attempt: a running attempt's row of `hold_attempt`.
         submitted_by: with `expiry` and nothing saved, the attempt is abandoned and None comes back.
         request: the hand-in; None from the sweep.
-        by_link: whether the hand-in's sign-in came from a launch link.
+        actor: who hands in; None from the sweep.
         now: becomes `finalised_at`.
     """
     assert attempt["status"] == AttemptStatus.in_progress, "an outcome is written once"
@@ -204,7 +203,7 @@ async def finalise(
     digest = hashlib.sha256(content).digest()
     actor_id = attempt["student_id"] if submitted_by == "candidate" else None
     payload: dict[str, Any] = {"attempt_id": str(attempt["id"]), "content_sha256": digest.hex()}
-    if by_link:
+    if actor is not None and actor.exam_id is not None:
         payload["by_link"] = True
     event_id = event_id_at(now)
     await conn.execute(
@@ -237,7 +236,9 @@ async def finalise(
         QUERIES["complete_attempt"], attempt["id"], submitted_by, now, *outcome_of(totals), data
     )
     entry = _entry(attempt, "submission.finalised", submission_id, actor_id, now=now, detail=payload)
-    await _record(conn, attempt, msgspec.structs.replace(entry, event_id=event_id), ended)
+    came_from = {} if actor is None else ledger.origin_of(actor)
+    entry = msgspec.structs.replace(entry, event_id=event_id, personal=came_from)
+    await _record(conn, attempt, entry, ended)
     return Receipt(
         submission_id=submission_id,
         attempt_id=attempt["id"],

@@ -320,9 +320,14 @@ async def update_organisation(
     name = None if command.name is UNSET else command.name
     is_open = None if command.registration_open is UNSET else command.registration_open
     async with conn.transaction():
+        await conn.execute(QUERIES["hold_organisation"], actor.organisation_id)
+        before = await organisation(conn, actor)
         row = await conn.fetchrow(QUERIES["update_organisation"], actor.organisation_id, name, is_open)
         if row is None:
             raise NotFoundError("There is no such organisation.")
         detail = {"renamed": name is not None, "registration_open": row["registration_open"]}
-        await ledger.act(conn, actor, "organisation.updated", actor.organisation_id, now=now, detail=detail)
+        if Organisation(**row) != before:
+            await ledger.act(
+                conn, actor, "organisation.updated", actor.organisation_id, now=now, detail=detail
+            )
     return Organisation(**row)

@@ -1,7 +1,9 @@
 """
 Who looked at what: `….viewed` events, written beside the request and not in it (spec.md A-6).
 
-A handler notes a view, which takes microseconds; one task writes what has gathered, many with one statement.
+Which route shows whose data says its `Route.shows`; `noted` notes the view, which takes microseconds, in
+front of the reply. Whoever looks at the same thing again within a while is counted, and told with one event.
+One task writes what has gathered, many with one statement.
 What a killed process had not written is lost: at most `FLUSH_S` of views. While PostgreSQL does not take them
 they wait, and at the bound the view itself is refused: what cannot be recorded is not shown.
 """
@@ -9,59 +11,117 @@ they wait, and at the bound the view itself is refused: what cannot be recorded 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from datetime import datetime
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import wraps
+from math import inf
+from time import monotonic
 from typing import Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import structlog
 from aiohttp import web
 
-from core_api.actors import Actor
+from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Pool, system_connection
-from core_api.ledger import Entry, append_all, by
+from core_api.ledger import Entry, Personal, append_all, by
+from kernel.access import Scope
 from kernel.errors import OverloadedError, UnavailableError
+from kernel.ledger import VIEWED
 from kernel.runtime import LEDGER_VIEWS_WAITING
 from kernel.tasks import WATCH
-from kernel.web import SETTINGS
+from kernel.web import NOBODY, OWN, SETTINGS, Route
 
 log = structlog.get_logger(__name__)
 
 FLUSH_S: Final = 0.1
 EVENTS_PER_STATEMENT: Final = 500
 RETRY_S: Final = 1.0
+QUERY_CHARS_MAX: Final = 400
+
+
+class Merged(msgspec.Struct):
+    """The views of one person of one thing in a stretch of time: the newest, and how many are not written."""
+
+    entry: Entry
+    until: float  # monotonic
+    times: int = 0
 
 
 class Views:
-    """The views of one process that wait to be written; at most `waiting_max`."""
+    """The views of one process that wait to be written; at most `waiting_max`, each once in `window_s`."""
 
-    def __init__(self, pool: Pool, *, waiting_max: int) -> None:
+    def __init__(self, pool: Pool, *, waiting_max: int, window_s: float = 60.0) -> None:
         self._pool = pool
         self._waiting_max = waiting_max
+        self._window_s = window_s
         self._waiting: deque[Entry] = deque()
+        self._merged: dict[tuple[object, ...], Merged] = {}
         self._some = asyncio.Event()
         self._stopped = False
 
     def note(
-        self, actor: Actor, noun: str, aggregate_id: object, *, now: datetime, subject_id: UUID | None = None
+        self,
+        actor: Actor,
+        noun: str,
+        aggregate_id: object,
+        *,
+        now: datetime,
+        subject_id: UUID | None = None,
+        query: str = "",
     ) -> None:
         """
         Record that the actor has seen `noun` number `aggregate_id`, as `noun.viewed`.
 
+        Whoever sees the same again within `window_s` is counted, and one event in the end says how often.
+
         Raises:
             OverloadedError: as many views wait as may; the caller shows nothing.
         """
+        key = (actor.user_id, noun, aggregate_id, subject_id, query, actor.origin)
+        known = self._merged.get(key)
+        if known is not None and monotonic() < known.until:
+            known.times += 1
+            return
         if len(self._waiting) >= self._waiting_max:
             raise OverloadedError("Views cannot be recorded at the moment.", retry_after_s=2)
-        self._waiting.append(by(actor, f"{noun}.viewed", noun, aggregate_id, now=now, subject_id=subject_id))
+        if len(self._merged) >= self._waiting_max:
+            self._settle(next(iter(self._merged.values())).until)
+        personal = {"query": Personal(query, actor.user_id)} if query else {}
+        entry = by(
+            actor, noun + VIEWED, noun, aggregate_id, now=now, subject_id=subject_id, personal=personal
+        )
+        if known is not None:
+            self._write_again(self._merged.pop(key))
+        self._merged[key] = Merged(entry=entry, until=monotonic() + self._window_s)
+        self._waiting.append(entry)
         if not self._some.is_set():
             self._some.set()
+
+    def _write_again(self, merged: Merged) -> None:
+        """Let one more event say how often something was seen again."""
+        if merged.times:
+            detail = {**merged.entry.detail, "times": merged.times}
+            self._waiting.append(msgspec.structs.replace(merged.entry, detail=detail))
+            self._some.set()
+
+    def _settle(self, now: float) -> None:
+        """Write what was seen again in stretches that are over."""
+        for key, merged in list(self._merged.items()):
+            if merged.until > now:
+                break  # in the order of their ends
+            del self._merged[key]
+            self._write_again(merged)
 
     async def work(self) -> None:
         """Write what gathers, until `stop`."""
         while not self._stopped:
-            await self._some.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._some.wait(), self._window_s)
             await asyncio.sleep(FLUSH_S)
+            self._settle(monotonic())
             try:
                 await self.flush()
             except (UnavailableError, asyncpg.PostgresError) as error:
@@ -71,6 +131,7 @@ class Views:
     def stop(self) -> None:
         """Let `work` end after what it is writing."""
         self._stopped = True
+        self._settle(inf)
         self._some.set()
 
     async def flush(self) -> None:
@@ -93,9 +154,43 @@ class Views:
 VIEWS: Final = web.AppKey("views", Views)
 
 
+_SUBJECT: Final = web.RequestKey("view_subject", UUID)
+
+
+def about(request: web.Request, subject_id: UUID) -> None:
+    """Say whom the reply is about, where the path does not: the view that it leaves names them."""
+    request[_SUBJECT] = subject_id
+
+
+def noted(route: Route) -> Route:
+    """Return the route with a view noted, where it shows somebody's data, before its reply leaves."""
+    shows, handler = route.shows, route.handler
+    if shows is None or shows in {OWN, NOBODY} or route.action is None:
+        return route
+
+    @wraps(handler)
+    async def seen(request: web.Request) -> web.StreamResponse:
+        response = await handler(request)
+        actor = actor_of(request)
+        if actor.scope is not Scope.own or shows.of_oneself:
+            subject = request.match_info.get(shows.subject)
+            request.app[VIEWS].note(
+                actor,
+                shows.noun,
+                request.match_info.get(shows.by, str(actor.organisation_id)),
+                now=datetime.now(UTC),
+                subject_id=request.get(_SUBJECT) if subject is None else UUID(subject),
+                query=request.query_string[:QUERY_CHARS_MAX],
+            )
+        return response
+
+    return msgspec.structs.replace(route, handler=seen)
+
+
 async def keep_views(app: web.Application) -> AsyncIterator[None]:
     """Record views while the application runs, and write the last ones when it stops; after the pool."""
-    views = Views(app[POOL], waiting_max=app[SETTINGS].ledger_views_max)
+    settings = app[SETTINGS]
+    views = Views(app[POOL], waiting_max=settings.ledger_views_max, window_s=settings.ledger_view_window_s)
     app[VIEWS] = views
     async with app[WATCH].kept(("views", views.work), stop=views.stop):
         yield

@@ -91,6 +91,7 @@ RECORDS: Final[Mapping[str, str | None]] = {
 PAIRS: Final = ("group_member", "permission")  # records that the aggregate and the subject name together
 RECORD: Final = "record:"  # before a record's name: what its commitment is called
 VIEWED: Final = ".viewed"
+ORIGIN: Final = "origin"  # the personal value that says where an act came from: address and agent, as JSON
 # What the database puts a commitment to a record in place of: 16 hex digits of its number, 64 of its hash.
 UNCOMMITTED: Final = "0" * 80
 

@@ -277,6 +277,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ledger_batch_events: Annotated[
         int, _about("Events given their positions in one transaction.", ge=1, le=100_000)
     ] = 10_000
+    ledger_view_window_s: Annotated[
+        float,
+        _about("Who sees the same thing again within this time is counted, with one event in the end.", gt=0),
+    ] = 60.0
     ledger_views_max: Annotated[
         int, _about("Views that may wait to be written to the ledger, of one process.", ge=1)
     ] = 10_000

@@ -52,13 +52,31 @@ _REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+class Shows(msgspec.Struct, frozen=True):
+    """
+    Whose data a route shows, which leaves a view on the ledger: `noun` of what is seen; the path parameter
+    that names it (a whole organisation's where there is none) and the one that names the person, if one does.
+    What somebody sees of themselves is a view where `of_oneself` says so.
+    """
+
+    noun: str
+    by: str = ""
+    subject: str = ""
+    of_oneself: bool = False
+
+
+OWN: Final = Shows("own")  # whoever asks, their own alone
+NOBODY: Final = Shows("nobody")  # no person's data
+
+
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """
     One operation: what the router, the access test and the OpenAPI document all read.
 
     `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are
     the msgspec types of what comes and goes; `also_status` are further successes with the same reply;
-    `also_bare` serves the path without the /api prefix too (spec.md, decision 3). The docstring of the
+    `also_bare` serves the path without the /api prefix too (spec.md, decision 3). `shows` says whose data a
+    GET shows. The docstring of the
     handler is the operation's description.
     """
 
@@ -73,6 +91,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     status: int = 200
     also_status: tuple[int, ...] = ()
     also_bare: bool = False
+    shows: Shows | None = None
 
 
 def mount(app: web.Application, routes: Iterable[Route]) -> None:

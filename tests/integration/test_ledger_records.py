@@ -182,9 +182,8 @@ async def loosened(conn: Any) -> None:
         await conn.execute(f"DROP INDEX {row['name']}")
 
 
-async def test_every_column_of_every_durable_row_is_in_what_its_record_hashes_l1(
-    world: World, owner: Any
-) -> None:
+@pytest.mark.usefixtures("world")
+async def test_every_column_of_every_durable_row_is_in_what_its_record_hashes_l1(owner: Any) -> None:
     """A column that is new, and neither covered nor listed with a reason, fails here."""
     conn = owner
     missed, names = [], set()
