@@ -7,9 +7,10 @@ import asyncio
 import structlog
 
 from core_api.app import build
-from kernel.runtime import configure_logging, run
+from kernel.logs import configure_logging
+from kernel.runtime import run
+from kernel.serving import serve
 from kernel.settings import load
-from kernel.web import serve
 
 
 async def main(stop: asyncio.Event) -> None:

@@ -114,7 +114,7 @@ async def _tell_for_ever(pool: Pool, revocations: Revocations, settings: Setting
             await tell(pool, revocations, since=since, now=now)
             await sweep(pool, window_s=settings.login_window_s, now=now)
         except (DomainError, asyncpg.PostgresError) as error:
-            log.warning("revocations_not_told", error=repr(error))
+            log.warning("revocations_not_told", error=error)
             if anew:
                 revocations.connected.set()
             await asyncio.sleep(RETRY_S)

@@ -125,7 +125,7 @@ class Views:
             try:
                 await self.flush()
             except (UnavailableError, asyncpg.PostgresError) as error:
-                log.warning("views_wait", waiting=len(self._waiting), error=type(error).__name__)
+                log.warning("views_wait", waiting=len(self._waiting), error=error)
                 await asyncio.sleep(RETRY_S)
 
     def stop(self) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from deploy import ledger_commands
 from deploy.local.server import ServerError
+from kernel.process import prepare_process
 from kernel.settings import Settings, SettingsError, load
 
 CANNOT: Final = 2  # exit code: nothing was done
@@ -187,6 +188,7 @@ def doctor(
 
 def main() -> None:
     """Run the command line; what a person can mend is told in a sentence, without a traceback."""
+    prepare_process()
     try:
         app()
     except (ServerError, SettingsError) as error:

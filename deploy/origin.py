@@ -12,9 +12,10 @@ import structlog
 from core_api.app import build
 from ingest.app import Part
 from ingest.routes import ROUTES
-from kernel.runtime import configure_logging, run
+from kernel.logs import configure_logging
+from kernel.runtime import run
+from kernel.serving import serve
 from kernel.settings import load
-from kernel.web import serve
 
 log = structlog.get_logger(__name__)
 

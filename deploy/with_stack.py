@@ -13,6 +13,7 @@ from pathlib import Path
 
 from deploy.local.server import ServerError, place_for
 from deploy.local.stack import open_stack
+from kernel.process import prepare_process
 from kernel.settings import load
 
 
@@ -36,6 +37,7 @@ def clear(state: Path) -> None:
 
 def main() -> int:
     """Run what the arguments say."""
+    prepare_process()
     try:
         return asyncio.run(run(Path(sys.argv[1]).resolve(), sys.argv[2:]))
     except ServerError as error:

@@ -8,10 +8,12 @@ import structlog
 
 from ingest.app import Part
 from ingest.routes import ROUTES
-from kernel.runtime import configure_logging, run
+from kernel.logs import configure_logging
+from kernel.runtime import run
+from kernel.serving import serve
 from kernel.settings import load
 from kernel.turns import take_precedence
-from kernel.web import add_health, mount, new_app, serve
+from kernel.web import add_health, mount, new_app
 
 log = structlog.get_logger(__name__)
 

@@ -268,7 +268,7 @@ class Appender:
             return [b"stale"]
         if "equal or smaller" in text:
             return [b"stale"]
-        log.warning("append_refused_by_redis", error=text)
+        log.warning("append_refused_by_redis", error=text.partition(" ")[0])
         if text.startswith("OOM"):
             raise OverloadedError(
                 "The stream's memory is full; nothing was stored.", retry_after_s=10

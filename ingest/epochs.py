@@ -84,7 +84,7 @@ class Epochs:
                 wait_s = REFRESH_S if len(self._open) == self._shards else REFRESH_CLOSED_S
             except AWAY as error:
                 # PostgreSQL away: what is open stays open, for it is Redis that makes an append durable.
-                log.warning("epochs_not_refreshed", error=repr(error))
+                log.warning("epochs_not_refreshed", error=error)
                 wait_s = 1.0
             try:
                 async with asyncio.timeout(wait_s):

@@ -63,7 +63,7 @@ class _Connection(asyncio.Protocol):
                 )
         self.pending.clear()
         self._on_lost(self)
-        log.warning("redis_connection_lost", error=repr(exc) if exc else None)
+        log.warning("redis_connection_lost", error=exc)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -178,7 +178,7 @@ class RedisLink:
                 self.connected.set()
                 await connection.gone.wait()
             except (OSError, TimeoutError, UnavailableError, RedisReplyError) as error:
-                log.debug("redis_connect_failed", error=repr(error))
+                log.debug("redis_connect_failed", error=error)
                 await asyncio.sleep(RECONNECT_S)
             finally:
                 if connection is not None:

@@ -187,5 +187,5 @@ class Sessions:
             async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
                 return await conn.fetch(named("ingest")[statement], *arguments)
         except AWAY as error:
-            log.warning("session_not_read", error=type(error).__name__)
+            log.warning("session_not_read", error=error)
             raise nothing_done() from error

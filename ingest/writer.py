@@ -25,6 +25,7 @@ from ingest.statements import statement
 from ingest.store import Chunk, FencedError, store
 from ingest.stream import HEADER, Incarnation
 from ingest.sweeps import Sweeper, utc_now
+from kernel.logs import configure_logging, named
 from kernel.runtime import (
     BATCH_ROWS,
     BATCH_SECONDS,
@@ -33,13 +34,13 @@ from kernel.runtime import (
     SHARD_STOPPED,
     STREAM_BACKLOG,
     UNWRITTEN_AGE,
-    configure_logging,
     run,
     share_one_heap,
 )
+from kernel.serving import serve
 from kernel.settings import Settings, load
 from kernel.tasks import WATCH
-from kernel.web import add_health, new_app, serve
+from kernel.web import add_health, new_app
 
 log = structlog.get_logger(__name__)
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -92,7 +93,7 @@ class Owner:
                 self._own()
                 failures = 0
             except (psycopg.Error, redis.RedisError, OSError, FencedError) as error:
-                self._leave(f"{type(error).__name__}: {error}")
+                self._leave(named(error))
                 self._stop.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
                 failures += 1
             except FloodError as error:
@@ -204,7 +205,7 @@ def sweep(owners: list[Owner], settings: Settings, stop: threading.Event) -> Non
                 _sweep_on(Sweeper(conn, client, settings), ears, owners, settings, stop)
             failures = 0
         except (psycopg.Error, redis.RedisError, OSError) as error:
-            log.warning("sweep_failed", error=repr(error)[:300])
+            log.warning("sweep_failed", error=error)
             stop.wait(BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)])
             failures += 1
 

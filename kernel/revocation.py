@@ -136,7 +136,7 @@ class Revocations:
                     pairs = [part for each in some for part in (each.expires_at, _member(each))]
                     await redis.eval(_PUBLISH, 1, KEY, int(time.time()), CHANNEL, *pairs)
         except AWAY as error:
-            log.warning("revocations_not_published", count=len(revocations), error=repr(error))
+            log.warning("revocations_not_published", count=len(revocations), error=error)
             return False
         return True
 
@@ -154,7 +154,7 @@ class Revocations:
                     await self._listen(channel)
             except (*AWAY, ValueError) as error:
                 if self.fresh:
-                    log.warning("revocations_stale", error=repr(error))
+                    log.warning("revocations_stale", error=error)
             finally:
                 self._be(fresh=False)
             await asyncio.sleep(RECONNECT_S)

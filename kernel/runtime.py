@@ -1,19 +1,17 @@
 """
-What a running process needs: structured logs, the one list of metrics, an orderly end.
+What a running process needs: the one list of metrics, an orderly end.
 """
 
 import asyncio
 import ctypes
 import gc
-import logging
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-import orjson
-import structlog
 from prometheus_client import Counter, Gauge, Histogram
+
+from kernel.process import prepare_process
 
 GC_ALLOCATIONS: Final = 50_000
 _M_ARENA_MAX: Final = -8  # <malloc.h>
@@ -23,6 +21,10 @@ _M_ARENA_MAX: Final = -8  # <malloc.h>
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 HTTP_REQUESTS = Counter("veritas_http_requests_total", "Requests answered.", ["method", "route", "status"])
+CONNECTIONS = Gauge("veritas_http_connections", "Connections open when the last one came.")
+CONNECTIONS_REFUSED = Counter(
+    "veritas_http_connections_refused_total", "Connections refused for want of open files."
+)
 HTTP_SECONDS = Histogram(
     "veritas_http_request_seconds", "Time from headers to reply.", ["route"], buckets=_SECONDS
 )
@@ -95,30 +97,6 @@ LEDGER_VIEWS_WAITING = Gauge("veritas_ledger_views_waiting", "Views not yet writ
 DATASET_BUILDS = Counter("veritas_warehouse_builds_total", "Parquet builds published.", ["dataset"])
 
 
-def configure_logging(process: str, level: str = "info") -> None:
-    """Log JSON lines to standard output; `process` is bound to every line."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(serializer=_dumps),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.BytesLoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
-    structlog.contextvars.bind_contextvars(process=process)
-    logging.basicConfig(
-        stream=sys.stdout, level=logging.WARNING, format='{"event":"library","message":"%(message)s"}'
-    )
-
-
-def _dumps(value: object, **_: object) -> bytes:
-    return orjson.dumps(value, default=str)
-
-
 def share_one_heap() -> None:
     """
     Let all threads of this process allocate from one heap (glibc; elsewhere nothing happens).
@@ -134,6 +112,7 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     """
     Run `main` on uvloop until SIGTERM or SIGINT sets the event it is given; `main` then drains and returns.
     """
+    prepare_process()
     import uvloop  # noqa: PLC0415  only processes need the loop, not whoever imports a metric
 
     async def body() -> None:

@@ -56,6 +56,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "them alone. None when empty."
         ),
     ] = ""
+    http_connections_max: Annotated[
+        int,
+        _about("Connections that one process serves at a time; each is an open file of its limit.", ge=16),
+    ] = 16_384
     metrics_port: Annotated[
         int,
         _about(

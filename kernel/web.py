@@ -9,7 +9,7 @@ an error reply. Compressed bodies are decompressed here, within a bound, so the 
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import cache
 from time import perf_counter
 from typing import Any, Final, TypeVar
@@ -301,52 +301,3 @@ def new_app(settings: Settings) -> web.Application:
     app[WATCH] = Watch()
     app[TRUSTED_PROXIES] = networks_of(settings.trusted_proxies)
     return app
-
-
-async def _watch_silent(
-    app: web.Application, runner: web.AppRunner, deadline_s: float
-) -> AsyncIterator[None]:
-    """Close connections on which no request came within the deadline; aiohttp itself would wait for ever."""
-    spoken = app[SPOKEN]
-
-    async def watch() -> None:
-        since: dict[object, float] = {}
-        while True:
-            await asyncio.sleep(deadline_s / 4)
-            now = perf_counter()
-            connections = [] if runner.server is None else runner.server.connections
-            spoken.intersection_update(connections)
-            since = {each: since.get(each, now) for each in connections if each not in spoken}
-            for each in connections:
-                if now - since.get(each, now) > deadline_s:
-                    each.force_close()
-
-    async with app[WATCH].kept(("silent-connections", watch)):
-        yield
-
-
-async def serve(app: web.Application, settings: Settings, *, port: int | None = None) -> web.AppRunner:
-    """
-    Start serving and return the runner; the caller stops it with `cleanup()`.
-
-    The port may be shared by several processes (SO_REUSEPORT).
-    """
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        auto_decompress=False,
-        handle_signals=False,
-        shutdown_timeout=settings.shutdown_s,
-        keepalive_timeout=75,
-    )
-    app.cleanup_ctx.append(lambda app: _watch_silent(app, runner, settings.read_deadline_s))
-    await runner.setup()
-    site = web.TCPSite(
-        runner,
-        settings.http_host,
-        settings.http_port if port is None else port,
-        backlog=4096,
-        reuse_port=True,
-    )
-    await site.start()
-    return runner

@@ -15,14 +15,16 @@ from typing import Final
 import msgspec
 
 POST_S: Final = 5.0
+WITNESS_MODE: Final = 0o640  # who reads it beside the sealer belongs to its group
 TAIL_BYTES: Final = 64 << 10  # many times the longest note
 
 
 def append_note(path: Path, note: str) -> None:
     """Add a note to the file, synced; a line that a crash tore stays, closed off. Raises OSError."""
     new = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, WITNESS_MODE)
     try:
+        os.fchmod(descriptor, WITNESS_MODE)
         size = os.fstat(descriptor).st_size
         torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
         line = b"\n" * torn + msgspec.json.encode(note) + b"\n"

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from deploy.local.stack import open_stack
 from kernel.events import EventType
+from kernel.process import prepare_process
 from kernel.settings import load
 from loadtests.counting import Counts, in_archive, in_postgres, in_projection
 from loadtests.mapping import Plan, plan
@@ -112,4 +113,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

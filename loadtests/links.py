@@ -15,6 +15,7 @@ from uuid import uuid4
 import aiohttp
 
 from kernel.events import Role
+from kernel.process import prepare_process
 from loadtests.stack import (
     Account,
     Stack,
@@ -73,4 +74,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.local.stack import open_stack
+from kernel.process import prepare_process
 from kernel.settings import load
 from loadtests.figures import figures
 from loadtests.history import check, rows_of
@@ -75,4 +76,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

@@ -8,10 +8,12 @@ import structlog
 from aiohttp import web
 from dramatiq import Worker
 
-from kernel.runtime import configure_logging, run
+from kernel.logs import configure_logging
+from kernel.runtime import run
+from kernel.serving import serve
 from kernel.settings import Settings, load
 from kernel.tasks import WATCH, Watch
-from kernel.web import ReadyCheck, add_health, new_app, serve
+from kernel.web import ReadyCheck, add_health, new_app
 from pipeline.actors import declare, open_broker
 from pipeline.scheduler import Pulse, schedule
 from pipeline.sealer import new_sealer, seal_forever

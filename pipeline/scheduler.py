@@ -80,7 +80,7 @@ def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: P
                 _lead(cursor, settings, actors, stop, pulse)
         except (psycopg.Error, RedisError, DramatiqError) as error:
             pulse.wrong = f"The scheduler cannot work: {type(error).__name__}."
-            log.warning("scheduler_waits", error=type(error).__name__, detail=str(error).splitlines()[:1])
+            log.warning("scheduler_waits", error=error)
             stop.wait(BACK_OFF_S)
 
 

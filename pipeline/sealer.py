@@ -211,7 +211,7 @@ def seal_forever(settings: Settings, sealer: Sealer, stop: threading.Event, puls
                 _lead(settings, sealer, cursor, stop, pulse)
         except (psycopg.Error, OSError, CheckpointError, ForkError) as error:
             pulse.wrong = f"The ledger is not sealed: {error if _is_ours(error) else type(error).__name__}."
-            log.warning("sealer_waits", error=type(error).__name__, detail=str(error).splitlines()[:1])
+            log.warning("sealer_waits", error=error, why=pulse.wrong)
             stop.wait(BACK_OFF_S)
 
 

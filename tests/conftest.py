@@ -18,9 +18,11 @@ import redis
 from deploy.local.postgres import Postgres, start_postgres
 from deploy.local.redis import Redis, start_redis
 from deploy.local.roles import give_passwords, on_database
+from kernel.process import prepare_process
 from sql.migrate import migrate
 
 TEMPLATE = "veritas_template"
+prepare_process()  # a test that opens 500 connections holds both ends of them
 numbers = count(1)
 
 

@@ -223,6 +223,54 @@ def test_every_room_says_what_it_is_for() -> None:
     ] == []
 
 
+PROGRAMS_WITHOUT_FILES = {
+    # print a table, are run before any package is installed or away from Veritas, or are a yardstick
+    "kernel/access.py", "kernel/settings.py", "deploy/local/programs.py", "deploy/verify_export.py",
+    "loadtests/baselines/simple_durable.py",
+}  # fmt: skip
+
+
+def test_every_program_prepares_its_process_first() -> None:
+    """By `prepare_process()`, or by `kernel.runtime.run`, which does; whatever is started as a program."""
+    programs = {path: text for path in SOURCES if '__name__ == "__main__"' in (text := path.read_text())} | {
+        ROOT / "tests/conftest.py": (ROOT / "tests/conftest.py").read_text()
+    }
+    prepared = {
+        path
+        for path, text in programs.items()
+        if "prepare_process()" in text or re.search(r"from kernel.runtime import [^)]*\brun\b", text)
+    }
+
+    assert {
+        str(path.relative_to(ROOT)) for path in set(programs) - prepared - FOREIGN
+    } == PROGRAMS_WITHOUT_FILES
+
+
+def test_no_log_line_holds_an_errors_message() -> None:
+    """A message may quote what somebody sent: `error=error` names it, and `exc_info` shows where."""
+    logged = [
+        (path, call)
+        for path in SOURCES
+        for call in ast.walk(ast.parse(path.read_text()))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == "log"
+    ]
+    quoted = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path, call in logged
+        for part in ast.walk(call)
+        if isinstance(part, ast.Call)
+        and isinstance(part.func, ast.Name)
+        and part.func.id in {"repr", "str"}
+        and any(isinstance(each, ast.Name) and each.id in {"error", "exc"} for each in part.args)
+    ]
+
+    assert len(logged) > 40, "the search must find the log calls"
+    assert quoted == []
+
+
 def test_no_module_has_grown_a_second_subject() -> None:
     assert [
         f"{path.relative_to(ROOT)}: {lines}"

@@ -12,6 +12,7 @@ import msgspec
 from rich.console import Console
 
 from deploy.local.server import ServerError
+from kernel.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
 from loadtests.bench import core, ingest, ledger, soak
 from loadtests.bench.loads import LoadError
@@ -96,4 +97,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

@@ -23,6 +23,7 @@ from typing import Final
 import msgspec
 import uvloop
 
+from kernel.process import prepare_process
 from kernel.turns import take_short_turns
 from loadtests.bench.alarm import Alarm
 from loadtests.bench.loader import (
@@ -215,5 +216,6 @@ async def _main(plan: Errands) -> None:
 
 
 if __name__ == "__main__":
+    prepare_process()
     take_short_turns()  # clients have machines of their own: how late this one is woken is not the product's
     uvloop.run(_main(msgspec.msgpack.decode(Path(sys.argv[1]).read_bytes(), type=Errands)))

@@ -27,6 +27,7 @@ from typing import Final, Protocol, cast
 import msgspec
 import uvloop
 
+from kernel.process import prepare_process
 from kernel.turns import take_short_turns
 from loadtests.bench.alarm import Alarm
 from loadtests.bench.loads import LoadError, Outcome, Plan, Progress, percentiles
@@ -289,5 +290,6 @@ async def _main(plan: Plan) -> None:
 
 
 if __name__ == "__main__":
+    prepare_process()
     take_short_turns()  # clients have machines of their own: how late this one is woken is not the product's
     uvloop.run(_main(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)))

@@ -1,0 +1,169 @@
+"""
+Serving an application: a socket that several processes may share, and never more connections than there are
+open files for.
+
+Past the bound a connection is answered 503 and closed. Without that, `accept` itself would fail: every client
+would wait, links to PostgreSQL and Redis could not be made again, and each try would be a line in the log.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from time import perf_counter
+from typing import Any, Final, cast
+
+import orjson
+import structlog
+from aiohttp import web
+
+from kernel.errors import OverloadedError
+from kernel.logs import constant_part
+from kernel.process import connections_allowed, files_needed, raise_file_limit
+from kernel.runtime import CONNECTIONS, CONNECTIONS_REFUSED
+from kernel.settings import Settings
+from kernel.tasks import WATCH
+from kernel.web import SPOKEN
+
+RETRY_AFTER_S: Final = 2
+REFUSAL_S: Final = 1.0  # how long a refused connection may take to ask
+REFUSALS_MAX: Final = 48  # refused connections that are waited for; more are answered unheard
+REPEAT_S: Final = 60.0  # a failure of the loop is told once in so long
+
+log = structlog.get_logger(__name__)
+
+
+def _refusal() -> bytes:
+    """Return the whole answer: a problem document like any other, written without a request."""
+    error = OverloadedError(
+        "This process serves as many connections as it may; nothing was done.", retry_after_s=RETRY_AFTER_S
+    )
+    document = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "success": False,
+        "code": error.code,
+    }
+    body = orjson.dumps(document)
+    head = (
+        f"HTTP/1.1 {error.status} {error.title}\r\nContent-Type: application/problem+json\r\n"
+        f"Content-Length: {len(body)}\r\nRetry-After: {RETRY_AFTER_S}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class Refusal(asyncio.Protocol):
+    """A connection over the bound: answered when it asks, or has been silent for a moment, and closed."""
+
+    def __init__(self, refusing: "set[Refusal]") -> None:
+        """Be one of those that are refused now."""
+        self._refusing = refusing
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the request, which some clients must have sent before they read; not with too many."""
+        self._transport = cast("asyncio.Transport", transport)
+        if len(self._refusing) >= REFUSALS_MAX:
+            self.data_received(b"")
+            return
+        self._refusing.add(self)
+        asyncio.get_running_loop().call_later(REFUSAL_S, self.data_received, b"")
+
+    def data_received(self, _: bytes) -> None:
+        """Answer, whatever was asked."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(_refusal())
+            self._transport.close()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """Make room for another refusal."""
+        self._refusing.discard(self)
+
+
+class BoundedSite(web.TCPSite):
+    """A listening socket whose connections are the application's up to a bound, and refused past it."""
+
+    def __init__(self, runner: web.AppRunner, settings: Settings, port: int, connections_max: int) -> None:
+        """Listen later, on `start`."""
+        super().__init__(runner, settings.http_host, port, backlog=4096, reuse_port=True)
+        self._connections_max = connections_max
+        self._refusing: set[Refusal] = set()
+
+    async def start(self) -> None:
+        """Listen."""
+        await web.BaseSite.start(self)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._protocol, self._host, self._port, backlog=self._backlog, reuse_port=True
+        )
+
+    def _protocol(self) -> asyncio.Protocol:
+        server = self._runner.server
+        assert server is not None, "the runner was set up before its site"
+        open_now = len(server.connections)
+        CONNECTIONS.set(open_now)
+        if open_now < self._connections_max:
+            return cast("asyncio.Protocol", server())
+        CONNECTIONS_REFUSED.inc()
+        return Refusal(self._refusing)
+
+
+def bounded_reports() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """Return an exception handler for a loop that tells each kind of failure once in REPEAT_S seconds."""
+    told_at: dict[str, float] = {}
+
+    def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        message = constant_part(str(context.get("message", "")))
+        now = perf_counter()
+        if now - told_at.get(message, -REPEAT_S) >= REPEAT_S:
+            told_at[message] = now
+            log.error("loop_failure", message=message, exc_info=context.get("exception"))
+
+    return handle
+
+
+async def _watch_silent(
+    app: web.Application, runner: web.AppRunner, deadline_s: float
+) -> AsyncIterator[None]:
+    """Close connections on which no request came within the deadline; aiohttp itself would wait for ever."""
+    spoken = app[SPOKEN]
+
+    async def watch() -> None:
+        since: dict[object, float] = {}
+        while True:
+            await asyncio.sleep(deadline_s / 4)
+            now = perf_counter()
+            connections = [] if runner.server is None else runner.server.connections
+            spoken.intersection_update(connections)
+            since = {each: since.get(each, now) for each in connections if each not in spoken}
+            for each in connections:
+                if now - since.get(each, now) > deadline_s:
+                    each.force_close()
+
+    async with app[WATCH].kept(("silent-connections", watch)):
+        yield
+
+
+async def serve(app: web.Application, settings: Settings, *, port: int | None = None) -> web.AppRunner:
+    """
+    Start serving and return the runner; the caller stops it with `cleanup()`.
+
+    The port may be shared by several processes (SO_REUSEPORT).
+    """
+    limit = raise_file_limit()
+    allowed = connections_allowed(settings, limit)
+    if limit < files_needed(settings):
+        log.warning("files_too_few", limit=limit, needed=files_needed(settings), connections_allowed=allowed)
+    asyncio.get_running_loop().set_exception_handler(bounded_reports())
+    runner = web.AppRunner(
+        app,
+        access_log=None,
+        auto_decompress=False,
+        handle_signals=False,
+        shutdown_timeout=settings.shutdown_s,
+        keepalive_timeout=75,
+    )
+    app.cleanup_ctx.append(lambda app: _watch_silent(app, runner, settings.read_deadline_s))
+    await runner.setup()
+    site = BoundedSite(runner, settings, settings.http_port if port is None else port, allowed)
+    await site.start()
+    return runner
