@@ -25,6 +25,7 @@ import redis
 from rich.console import Console
 from rich.table import Table
 
+from deploy.findings import CONNECT_S, Finding, Health, open_files
 from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_postgres, find_redis
 from deploy.local.server import is_free, place_for
 from deploy.local.stack import INGEST_PORT, Local, running
@@ -38,28 +39,10 @@ PYTHON_MIN: Final = (3, 11)
 DISK_BYTES_MIN: Final = 5 << 30
 FDATASYNC_MS_MAX: Final = 10.0
 FDATASYNC_WRITES: Final = 50
-CONNECT_S: Final = 3
 QUARANTINED_SHOWN: Final = 5
 LOCK_FILE: Final = Path(__file__).parents[1] / "requirements.lock"
 POSTGRES_PROMISES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 REDIS_PROMISES: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One check: what was looked at, what was found, how to mend it. `required`: nothing works without it."""
-
-    check: str
-    ok: bool
-    found: str
-    mend: str = ""
-    required: bool = True
-
-
-class Health(msgspec.Struct, frozen=True):
-    """What /readyz says: sentences of what keeps a tier from working, and of what part of it does not."""
-
-    wrong: list[str] = []
-    degraded: list[str] = []
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -70,6 +53,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_programs(settings),
         *_stack(settings, local),
         *_proxies(settings, local),
+        *open_files(settings, local),
         *_database(
             settings,
             settings.owner_database_url or settings.database_url or (local.database_url if local else ""),

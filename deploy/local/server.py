@@ -24,6 +24,7 @@ SERVICE_ACCOUNT: Final = (
     "postgres"  # made by Debian's package of PostgreSQL; both servers use it when the caller is root
 )
 UNREACHABLE_HOME: Final = Path("/var/lib/veritas")
+REACHABLE: Final = 0o711  # a folder on the way to a server's: its account must pass, nobody may look around
 START_S_MAX: Final = 180.0  # crash recovery and reading an append-only file take their time
 STOP_S_MAX: Final = 60.0
 POLL_S: Final = 0.02
@@ -128,6 +129,7 @@ class Server:
         if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
             self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
+            os.fchmod(log.fileno(), 0o640)
             self._process = subprocess.Popen(
                 [*as_service_account(), *with_parent(self._stop_signal), *self._command],
                 stdin=subprocess.DEVNULL,
@@ -199,7 +201,10 @@ def home_for(folder: Path) -> Path:
     named for `folder`.
     """
     home = place_for(folder)
-    home.parent.mkdir(parents=True, exist_ok=True)
+    for above in reversed(home.parents):
+        if not above.exists():
+            above.mkdir()
+            above.chmod(REACHABLE)
     home.mkdir(mode=0o700, exist_ok=True)
     give_to_account(home)
     return home

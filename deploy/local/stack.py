@@ -18,7 +18,7 @@ from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.redis_users import url_of
 from deploy.local.roles import give_passwords
-from deploy.local.server import Server, ServerError, free_port, is_free
+from deploy.local.server import REACHABLE, Server, ServerError, free_port, is_free
 from deploy.local.supervisor import (
     Child,
     Report,
@@ -45,6 +45,7 @@ SECRETS: Final = {
 }
 KEPT: Final = {"owner_database_url", *(name for names in SECRETS.values() for name in names)}
 INGEST_PORT: Final = 8081
+GROUP_ALONE: Final = 0o2750  # what is made below belongs to the folder's group
 WAREHOUSE_DEFAULT: Final = Settings().warehouse
 
 
@@ -145,7 +146,12 @@ async def open_stack(
 
 def _state_folder(settings: Settings) -> Path:
     state = Path(settings.state).resolve()
-    state.mkdir(parents=True, exist_ok=True)
+    if not state.exists():
+        state.mkdir(parents=True)
+        state.chmod(REACHABLE)
+    for private in (state / "logs", state / "warehouse"):
+        private.mkdir(exist_ok=True)
+        private.chmod(GROUP_ALONE)
     return state
 
 

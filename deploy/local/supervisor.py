@@ -9,6 +9,8 @@ Everything here runs on one event loop in the main thread: a child ends with the
 """
 
 import asyncio
+import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -26,6 +28,7 @@ READY_S_MAX: Final = 90.0
 POLL_S: Final = 0.1
 BACK_OFF_S: Final = (0.25, 10.0)  # before the second start in a row that follows no readiness, and at most
 STARTS_MAX: Final = 3  # a tier that ends so often without having been ready is broken, not unlucky
+LOG_MODE: Final = 0o640
 LOG_BYTES_MAX: Final = 10 << 20  # of one log file; one older file is kept
 LINE_BYTES_MAX: Final = 1 << 16
 
@@ -57,15 +60,21 @@ class RotatingLog:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = path.open("ab", buffering=0)
+        self._file = self._open()
 
     def write(self, line: bytes) -> None:
         """Append; at the bound begin a new file first."""
         if self._file.tell() + len(line) > LOG_BYTES_MAX:
             self._file.close()
             self.path.replace(self.path.with_suffix(".log.1"))
-            self._file = self.path.open("ab", buffering=0)
+            self._file = self._open()
         self._file.write(line)
+
+    def _open(self) -> io.FileIO:
+        """Open the file for its owner and group alone, also one that an older release left open to all."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, LOG_MODE)
+        os.fchmod(descriptor, LOG_MODE)
+        return io.FileIO(descriptor, "ab")
 
     def close(self) -> None:
         """Close the file."""

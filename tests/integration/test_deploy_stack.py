@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -69,6 +70,13 @@ def children_of(pid: int) -> dict[str, int]:
     return {row[3]: int(row[0]) for row in rows if row[2:3] == ["-m"]}
 
 
+def doctor(state: Path) -> dict[str, str]:
+    """Return what doctor finds, by check."""
+    command = [sys.executable, "-m", "deploy.cli", "doctor", "--json", "--state", str(state)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return {each["check"]: each["found"] for each in json.loads(done.stdout)}
+
+
 def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Path) -> None:
     state = server_folder / "state"
     with running_stack(state) as (process, local):
@@ -85,6 +93,13 @@ def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Pa
             f"{local['url']}/api/auth/login", {"email": account["email"], "password": account["password"]}
         )
         assert signed_in["user"]["role"] == "teacher"
+
+        told = doctor(state)
+        assert {f"open files of {name}" for name in local["metrics"]} <= set(told)
+        assert all(
+            re.fullmatch(r"[\d,]+ of [\d,]+", told[f"open files of {name}"]) for name in local["metrics"]
+        )
+        assert "needed by a process that serves HTTP" in told["open files"]
 
         killed = children_of(process.pid)["ingest.writer"]
         os.kill(killed, signal.SIGKILL)
