@@ -104,7 +104,7 @@ async def test_a_login_storm_is_bounded_and_the_rest_of_the_api_still_answers_a1
         ]
         await asyncio.sleep(0.05)
         for _ in range(20):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(10):
                 assert (await api.get("/api/me", "student")).status == 200
         answers = await asyncio.gather(*storm)
         statuses = Counter(answer.status for answer in answers)
