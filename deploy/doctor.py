@@ -17,15 +17,14 @@ from importlib import metadata
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import psycopg
-import redis
 from rich.console import Console
 from rich.table import Table
 
-from deploy.findings import CONNECT_S, Finding, Health, open_files
+from deploy.doctor_redis import redis_findings
+from deploy.findings import CONNECT_S, Finding, Health, open_files, promises
 from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_postgres, find_redis
 from deploy.local.server import is_free, place_for
 from deploy.local.stack import INGEST_PORT, Local, running
@@ -42,7 +41,6 @@ FDATASYNC_WRITES: Final = 50
 QUARANTINED_SHOWN: Final = 5
 LOCK_FILE: Final = Path(__file__).parents[1] / "requirements.lock"
 POSTGRES_PROMISES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
-REDIS_PROMISES: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
 
 def examine(settings: Settings) -> list[Finding]:
@@ -58,7 +56,7 @@ def examine(settings: Settings) -> list[Finding]:
             settings,
             settings.owner_database_url or settings.database_url or (local.database_url if local else ""),
         ),
-        *_redis(settings.redis_url or (local.redis_url if local else "")),
+        *redis_findings(settings.redis_url or (local.redis_url if local else "")),
         *_disk(settings),
     ]
 
@@ -239,7 +237,7 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
         else "none",
         mend="install TimescaleDB there and add it to shared_preload_libraries",
     )
-    yield from _promises("PostgreSQL", found, POSTGRES_PROMISES)
+    yield from promises("PostgreSQL", found, POSTGRES_PROMISES)
     yield from path
     yield Finding(
         check="migrations",
@@ -310,65 +308,6 @@ def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:
         or "no session",
         mend="dead_letters holds their events; a client sends what PostgreSQL refuses",
         required=False,
-    )
-
-
-def _redis(url: str) -> Iterator[Finding]:
-    if not url:
-        return
-    try:
-        with redis.Redis.from_url(url, socket_timeout=CONNECT_S, decode_responses=True) as client:
-            version = client.info("server")["redis_version"]
-            found = client.config_get("appendonly", "appendfsync", "maxmemory-policy", "maxmemory")
-    except redis.RedisError as error:
-        yield Finding(check="Redis server", ok=False, found=str(error), mend="start it, or mend its URL")
-        return
-    yield Finding(
-        check="Redis server",
-        ok=int(version.split(".")[0]) >= REDIS_MAJOR_MIN,
-        found=f"{version} answers",
-        mend=f"Redis {REDIS_MAJOR_MIN} or newer",
-    )
-    is_open = _is_open(url)
-    yield Finding(
-        check="Redis users",
-        ok=not is_open,
-        found="the default user is open: whoever reaches the port may do everything"
-        if is_open
-        else "nobody enters without a password",
-        mend="set requirepass, and give each tier the user of deploy/local/redis_users.py",
-    )
-    yield from _promises("Redis", found, REDIS_PROMISES)
-    memory = int(found["maxmemory"])
-    yield Finding(
-        check="Redis maxmemory",
-        ok=memory > 0,
-        found=f"{memory >> 20} MiB" if memory else "no bound",
-        mend="set maxmemory: back-pressure counts in shares of it",
-    )
-
-
-def _is_open(url: str) -> bool:
-    """Tell whether Redis answers to somebody without a password."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return True  # it has just answered
-    anonymous = parts._replace(netloc=f"{parts.hostname}:{parts.port or 6379}").geturl()
-    try:
-        with redis.Redis.from_url(anonymous, socket_timeout=CONNECT_S) as client:
-            return bool(client.ping())
-    except redis.RedisError:
-        return False
-
-
-def _promises(server: str, found: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:
-    """Compare the settings that "acknowledged means kept" rests on."""
-    wrong = {name: found.get(name) for name, value in wanted.items() if found.get(name) != value}
-    yield Finding(
-        check=f"{server} durability",
-        ok=not wrong,
-        found=", ".join(f"{name}={found.get(name)}" for name in (wrong or wanted)),
-        mend="set " + ", ".join(f"{name}={wanted[name]}" for name in wrong),
     )
 
 

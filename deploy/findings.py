@@ -60,3 +60,14 @@ def _files_of(metrics_url: str) -> tuple[int | None, int]:
     with suppress(OSError), urllib.request.urlopen(metrics_url, timeout=CONNECT_S) as reply:  # noqa: S310
         told = dict(re.findall(r"^process_(open|max)_fds (\S+)$", reply.read().decode(), re.MULTILINE))
     return (int(float(told["open"])), int(float(told["max"]))) if len(told) == 2 else (None, 0)
+
+
+def promises(server: str, found: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:
+    """Compare the settings that "acknowledged means kept" rests on."""
+    wrong = {name: found.get(name) for name, value in wanted.items() if found.get(name) != value}
+    yield Finding(
+        check=f"{server} durability",
+        ok=not wrong,
+        found=", ".join(f"{name}={found.get(name)}" for name in (wrong or wanted)),
+        mend="set " + ", ".join(f"{name}={wanted[name]}" for name in wrong),
+    )

@@ -13,7 +13,7 @@ from ingest.append import Appender, load_functions
 from ingest.epochs import Epochs
 from ingest.link import RedisLink
 from ingest.pressure import Pressure
-from ingest.routes import LOAD, TIER, Tier
+from ingest.receiving import LOAD, TIER, Tier
 from ingest.sessions import Sessions
 from kernel.errors import UnavailableError
 from kernel.meter import Meter
@@ -110,7 +110,12 @@ class Part:
         )
         self._epochs = epochs = Epochs(pool, settings.shards)
         self._pressure = pressure = Pressure(link, settings)
-        sessions = Sessions(pool, link, epochs, settings.shards)
+        unknown = Meter(
+            settings.unknown_attempts_per_s,
+            settings.unknown_attempts_burst,
+            refusal="Too many of the attempts that were asked for are not there; nothing was stored.",
+        )
+        sessions = Sessions(pool, link, epochs, settings.shards, unknown)
         app[TIER] = Tier(
             appender=Appender(link, epochs, sessions, settings),
             sessions=sessions,

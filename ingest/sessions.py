@@ -6,7 +6,10 @@ as of that epoch, because it opened after the stream before it had been drained 
 """
 
 import asyncio
+from collections.abc import Collection
+from contextlib import suppress
 from datetime import datetime
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +21,8 @@ from ingest.contents import Content, content_of_letter, microseconds
 from ingest.epochs import Epochs
 from ingest.link import RedisLink
 from ingest.stream import function, session_key, shard_key, shard_of
-from kernel.errors import NotFoundError
+from kernel.errors import NotFoundError, RateLimitedError
+from kernel.meter import Meter
 from kernel.postgres import ACQUIRE_S, AWAY, nothing_done
 from sql import named
 
@@ -93,13 +97,19 @@ class Sessions:
     """The way from a session or an attempt to Redis, through PostgreSQL where needed."""
 
     def __init__(
-        self, pool: "asyncpg.Pool[asyncpg.Record]", link: RedisLink, epochs: Epochs, shards: int
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        link: RedisLink,
+        epochs: Epochs,
+        shards: int,
+        unknown: Meter,
     ) -> None:
-        """Remember what to ask."""
+        """Remember what to ask; `unknown` counts attempts that a sender asked for and there are not."""
         self._pool = pool
         self._link = link
         self._epochs = epochs
         self._shards = shards
+        self._unknown = unknown
         self._underway: dict[int, asyncio.Task[None]] = {}
         self._of_attempt: dict[UUID, int] = {}
 
@@ -136,14 +146,23 @@ class Sessions:
             *restore_arguments(epoch.number, row),
         )
 
-    async def of_attempt(
-        self, attempt_id: UUID, organisation: str, candidate: str, *, may_open: bool, anew: bool = False
-    ) -> int:
+    async def of_attempts(
+        self,
+        attempts: Collection[UUID],
+        organisation: str,
+        candidate: str,
+        *,
+        may_open: bool,
+        anew: bool = False,
+    ) -> dict[UUID, int]:
         """
-        Return the proctor session of an attempt; one is opened, as strict as its policy, where it has none.
+        Return the proctor sessions of attempts, with one statement for all that are not known yet.
+
+        One is opened, as strict as its attempt's policy, where there is none. What there is not, which is not
+        proctored, or has ended without a session, has no place in the answer.
 
         Args:
-            attempt_id: whose session.
+            attempts: whose sessions.
             organisation: the sender's; a session is opened within it only.
             candidate: the sender where that is a candidate, empty for a service.
             may_open: whether the sender may open one; who is bound to an exam may not, for nothing here says
@@ -151,21 +170,36 @@ class Sessions:
             anew: look again, for the one that was known has ended.
 
         Raises:
-            NotFoundError: there is no such attempt, it is not proctored, or it has ended without a session.
+            RateLimitedError: the sender has asked for too many attempts that there are not.
         """
-        known = self._of_attempt.get(attempt_id)
-        if known is not None and not anew:
+        known = (
+            {} if anew else {each: self._of_attempt[each] for each in attempts if each in self._of_attempt}
+        )
+        asked = set(attempts).difference(known)
+        if not asked:
             return known
-        row = await self._read("find_session_of_attempt", attempt_id)
-        if row is None and may_open:
-            sender = UUID(candidate) if candidate else None
-            row = await self._read("open_session_of_attempt", attempt_id, UUID(organisation), sender)
-        if row is None or row["id"] is None:
-            raise NotFoundError("There is no such attempt.")
-        if len(self._of_attempt) >= ATTEMPTS_REMEMBERED_MAX:
+        account = candidate or organisation
+        self._unknown.check(account, monotonic())
+        sender = UUID(candidate) if candidate else None
+        rows = await self._rows(
+            "find_sessions_of_attempts", list(asked), UUID(organisation), sender, may_open
+        )
+        found = {row["attempt_id"]: int(row["id"]) for row in rows if row["id"] is not None}
+        with suppress(RateLimitedError):  # the next one is refused; this one was looked up
+            self._unknown.charge(account, len(asked) - len(found), monotonic())
+        if len(self._of_attempt) + len(found) > ATTEMPTS_REMEMBERED_MAX:
             self._of_attempt.clear()
-        self._of_attempt[attempt_id] = row["id"]
-        return int(row["id"])
+        self._of_attempt |= found
+        return known | found
+
+    async def of_attempt(
+        self, attempt: UUID, organisation: str, candidate: str, *, may_open: bool, anew: bool = False
+    ) -> int:
+        """Return the session of one attempt as `of_attempts` does; raises NotFoundError where it has none."""
+        found = await self.of_attempts([attempt], organisation, candidate, may_open=may_open, anew=anew)
+        if attempt not in found:
+            raise NotFoundError("There is no such attempt.")
+        return found[attempt]
 
     async def locate(self, session_id: int, client: int, ranges: list[list[int]]) -> dict[int, Placed]:
         """

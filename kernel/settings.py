@@ -179,6 +179,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     session_burst_events: Annotated[int, _about("Events that one session may send at once.", ge=1)] = 500
     sender_bytes_per_s: Annotated[int, _about("Decoded bytes a second of one candidate.", ge=1)] = 1 << 20
     sender_burst_bytes: Annotated[int, _about("Decoded bytes of one candidate at once.", ge=1)] = 16 << 20
+    unknown_attempts_per_s: Annotated[
+        float, _about("Attempts that are not there, asked for by one account, a second.", gt=0)
+    ] = 10.0
+    unknown_attempts_burst: Annotated[
+        int, _about("Attempts that are not there, asked for by one account at once.", ge=1)
+    ] = 500
     read_deadline_s: Annotated[float, _about("Seconds within which a body must have arrived.", gt=0)] = 10.0
     client_ranges_max: Annotated[int, _about("Ranges of clientSequence kept per client instance.", ge=2)] = 64
     client_instances_max: Annotated[int, _about("Client instances of one session.", ge=1, le=1000)] = 256

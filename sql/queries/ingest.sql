@@ -54,11 +54,13 @@ SELECT n, NULL, p.first_at, false, NULL, NULL, NULL, NULL, NULL, NULL
 FROM pieces p CROSS JOIN generate_series(p.low, p.high) AS n
 WHERE p.seq IS NULL;
 
--- name: find_session_of_attempt
--- $1 attempt id. The session that a monitoring module's events belong to: the running one, else the latest.
-SELECT id FROM proctor_sessions WHERE attempt_id = $1 ORDER BY (status = 1) DESC, started_at DESC, id DESC LIMIT 1;
-
--- name: open_session_of_attempt
--- $1 attempt id, $2 organisation and $3 candidate (null for a service) of the sender. A module may report before the
--- candidate's browser has opened a session: one is made as the attempt's policy has it, for whoever may post to it.
-SELECT open_soft_session($1, $2, $3) AS id;
+-- name: find_sessions_of_attempts
+-- $1 attempt ids, $2 organisation and $3 candidate (null for a service) of the sender, $4 whether the sender may open one.
+-- The session that a monitoring module's events belong to: the running one, else the latest. A module may report before
+-- the candidate's browser has opened a session: one is made as the attempt's policy has it, for whoever may post to it.
+SELECT a.attempt_id, coalesce(s.id, CASE WHEN $4::boolean THEN open_soft_session(a.attempt_id, $2, $3) END) AS id
+FROM unnest($1::uuid[]) AS a (attempt_id)
+LEFT JOIN LATERAL (
+    SELECT id FROM proctor_sessions p WHERE p.attempt_id = a.attempt_id
+    ORDER BY (p.status = 1) DESC, p.started_at DESC, p.id DESC LIMIT 1
+) s ON true;

@@ -1,0 +1,115 @@
+"""
+What comes before an append: who posts, with which allowance, which bytes, under which name.
+"""
+
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Final
+
+from aiohttp import web
+from msgspec import Struct
+
+from ingest.admission import Admitted
+from ingest.append import Appender, Sender
+from ingest.pressure import Pressure
+from ingest.sessions import Sessions
+from ingest.stream import client_key, shard_of
+from kernel.access import Action, scope_of
+from kernel.bodies import read_body
+from kernel.errors import InvalidInputError, MalformedError, NotAuthenticatedError, TooLargeError
+from kernel.events import Role
+from kernel.meter import Meter
+from kernel.revocation import Revocations
+from kernel.tokens import Audience, Claims, Keyring
+from kernel.web import SETTINGS
+
+TOKENS_REMEMBERED_MAX: Final = 100_000
+KEY_LENGTH_MAX: Final = 200
+
+
+class Tier(Struct, frozen=True):
+    """The parts of a running ingest process."""
+
+    appender: Appender
+    sessions: Sessions
+    pressure: Pressure
+    keyring: Keyring
+    meter: Meter
+    verified: dict[str, Claims]
+    revocations: Revocations
+
+
+TIER: Final = web.AppKey("tier", Tier)
+LOAD: Final = web.RequestKey("load", int)  # of the shards that the request's sessions belong to
+
+
+def sender_of(request: web.Request) -> Sender:
+    """
+    Return who posts, from the bearer token and this process's own revocations: no round trip to anywhere.
+
+    Raises:
+        NotAuthenticatedError: no genuine, unexpired token that still holds.
+        ForbiddenError: the role does not post events.
+    """
+    tier = request.app[TIER]
+    header = request.headers.get("Authorization", "")
+    claims = tier.verified.get(header)
+    now = datetime.now(UTC)
+    if claims is None:
+        if not header.startswith("Bearer "):
+            raise NotAuthenticatedError("Send a bearer token.")
+        claims = tier.keyring.verify(header[7:], audience=Audience.access, now=now)
+        if len(tier.verified) >= TOKENS_REMEMBERED_MAX:
+            tier.verified.clear()
+        tier.verified[header] = claims
+    elif claims.exp <= now.timestamp():
+        del tier.verified[header]
+        raise NotAuthenticatedError("The token has expired.")
+    tier.revocations.check(claims)
+    scope_of(claims.role, Action.event_post, bound=claims.exam_id is not None)
+    user = "" if claims.role is Role.service else claims.user_id
+    return Sender(user=user, org=claims.org, exam=claims.exam_id or "")
+
+
+async def receive(request: web.Request) -> tuple[Sender, bytes]:
+    """
+    Return who posts, and what: the decoded bytes, within the sender's allowance.
+
+    Raises:
+        DomainError: what `sender_of`, `Meter` and `read_body` raise.
+    """
+    settings, meter, sender = request.app[SETTINGS], request.app[TIER].meter, sender_of(request)
+    if not sender.user:
+        return sender, await read_body(request, settings)
+    meter.check(sender.user, monotonic())
+    try:
+        body = await read_body(request, settings)
+    except (TooLargeError, MalformedError):
+        meter.charge(sender.user, settings.decoded_bytes_max, monotonic())
+        raise
+    meter.charge(sender.user, len(body), monotonic())
+    return sender, body
+
+
+def key_of(request: web.Request) -> str | None:
+    """Return the Idempotency-Key, None where none was sent; raises InvalidInputError: it is not allowed."""
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
+        message = f"Expected 1 to {KEY_LENGTH_MAX} printable ASCII characters"
+        raise InvalidInputError(
+            "The Idempotency-Key is not allowed.", errors=[{"path": "Idempotency-Key", "message": message}]
+        )
+    return key
+
+
+def shed(request: web.Request, session_id: int, admitted: Admitted, *, heartbeat: bool = False) -> None:
+    """Note the load of the session's shard, for the reply; raises OverloadedError where it sheds this."""
+    pressure = request.app[TIER].pressure
+    shard = shard_of(session_id, request.app[SETTINGS].shards)
+    request[LOAD] = max(request.get(LOAD, 0), pressure.loads[shard])
+    pressure.shed(shard, admitted.severity_max, heartbeat=heartbeat)
+
+
+def client_of(instance: str | None) -> int | None:
+    """Return the key of a client instance's name, None where it sent none."""
+    return None if instance is None else client_key(instance)
