@@ -147,7 +147,8 @@ def has_exponents(text: str) -> bool:
 
 def _looks_exponential(text: str) -> bool:
     """Tell whether something of a number's form stands where a number may, be it in a string."""
-    return _EXPONENT.search(b"," + text.encode().translate(_FORMS)) is not None
+    forms = text.encode().translate(_FORMS)
+    return b"0e" in forms and _EXPONENT.search(b"," + forms) is not None
 
 
 def _wrong_number(number: str, exponent: str | None) -> str | None:

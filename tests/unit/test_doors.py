@@ -21,6 +21,7 @@ CORE = Path(wire.__file__).parent
 # Of ingest's bodies: looked up in tables of names, or judged as documents by `ingest.columns`.
 LOOKED_UP = {"eventType", "event_type", "severity"}
 JUDGED = {"metadataJson", "data"}
+READ_WHAT_IS_STORED = {"audit.py"}  # a ledger event's own bytes, which we wrote
 
 
 def kinds_in(
@@ -72,7 +73,7 @@ def test_the_core_api_decodes_what_it_is_sent_in_one_place() -> None:
                 case ast.Call(func=ast.Attribute(attr="loads")):
                     elsewhere.append(file.name)
 
-    assert elsewhere == []
+    assert set(elsewhere) <= READ_WHAT_IS_STORED
 
 
 def test_every_text_that_ingest_takes_has_a_pattern_a_table_or_the_judge() -> None:
