@@ -279,8 +279,8 @@ def _pipeline(settings: Settings, url: str) -> Iterator[Finding]:
     disk = jobs.look_at_disk(settings, lags)
     yield Finding(
         check="warehouse disk",
-        ok=disk.free > disk.needed,
-        found=f"{disk.free / 2**20:,.0f} MiB free, {disk.needed / 2**20:,.0f} MiB needed for what waits",
+        ok=disk.free is not None and disk.free > disk.needed,
+        found=f"{jobs.in_size(disk.free)} free, {jobs.in_size(disk.needed)} needed for what waits",
         mend=f"make room on the disk of {settings.warehouse}, or set VERITAS_WAREHOUSE",
         required=False,
     )

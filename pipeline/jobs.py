@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 from msgspec import Struct
 
@@ -59,9 +60,9 @@ class Lags(Struct, frozen=True):
 
 
 class Disk(Struct, frozen=True):
-    """The warehouse's disk, bytes: free, and what the events that wait are going to take."""
+    """The warehouse's disk, bytes: free, None where it cannot be asked; needed by the events that wait."""
 
-    free: int
+    free: int | None
     needed: int
 
 
@@ -109,11 +110,14 @@ def read_lags(cursor: Cursor) -> Lags:
 def look_at_disk(settings: Settings, lags: Lags) -> Disk:
     """Return what the warehouse's disk has free, and what the events that wait need there."""
     root = Path(settings.warehouse).resolve()
-    there = next(folder for folder in (root, *root.parents) if folder.is_dir())
-    manifest = read_manifest(root, EVENTS)
-    measured = manifest is not None and manifest.rows > 0
-    each = manifest.bytes / manifest.rows if manifest is not None and measured else EVENT_BYTES
-    return Disk(shutil.disk_usage(there).free, round(each * lags.unarchived_events))
+    free, each = None, float(EVENT_BYTES)
+    with suppress(OSError, msgspec.DecodeError):  # who looks must not fall with what is looked at
+        there = next(folder for folder in (root, *root.parents) if folder.is_dir())
+        free = shutil.disk_usage(there).free
+        manifest = read_manifest(root, EVENTS)
+        if manifest is not None and manifest.rows:
+            each = manifest.bytes / manifest.rows
+    return Disk(free, round(each * lags.unarchived_events))
 
 
 def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, after: timedelta) -> list[str]:
@@ -134,8 +138,8 @@ def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, a
     ]
     if failing:
         said.append(
-            f"The warehouse's disk has {_size(disk.free)} free; the {_count(lags.unarchived_events)} events "
-            f"that wait for the archive need about {_size(disk.needed)}."
+            f"The warehouse's disk has {in_size(disk.free)} free; the {_count(lags.unarchived_events)} "
+            f"events that wait for the archive need about {in_size(disk.needed)}."
         )
     for what, rows, since in (
         ("sessions wait for their projection", lags.dirty_sessions, lags.dirty_since),
@@ -158,5 +162,6 @@ def _count(rows: int) -> str:
     return f"at least {rows:,}" if rows >= COUNTED_MAX else f"{rows:,}"
 
 
-def _size(size_bytes: int) -> str:
-    return f"{size_bytes / 2**20:.1f} MiB"
+def in_size(size_bytes: int | None) -> str:
+    """Return bytes as a person reads them; "nobody knows what" where they are not known."""
+    return "nobody knows what" if size_bytes is None else f"{size_bytes / 2**20:,.1f} MiB"

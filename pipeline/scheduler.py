@@ -74,7 +74,7 @@ def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: P
         try:
             with connect(settings.database_url) as cursor:
                 while not stop.is_set() and not one(cursor, "watermarks", "try_lead"):
-                    pulse.turned_at, pulse.wrong = monotonic(), None
+                    pulse.turned_at, pulse.wrong, pulse.behind = monotonic(), None, []  # the leader says it
                     stop.wait(BACK_OFF_S)
                 log.info("scheduler_leads")
                 _lead(cursor, settings, actors, stop, pulse)
