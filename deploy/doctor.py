@@ -12,7 +12,6 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -23,14 +22,13 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
+from deploy.doctor_pipeline import pipeline_findings
 from deploy.doctor_redis import redis_findings
 from deploy.findings import CONNECT_S, Finding, Health, open_files, promises
 from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_postgres, find_redis
 from deploy.local.server import is_free, place_for
 from deploy.local.stack import INGEST_PORT, Local, running
 from kernel.settings import Settings
-from pipeline import jobs
-from pipeline.extract import connect, run
 from sql import named
 from sql.migrate import MigrationError, pending
 
@@ -246,44 +244,7 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
         mend="veritas migrate",
     )
     if not waiting:
-        yield from _pipeline(settings, url)
-
-
-def _pipeline(settings: Settings, url: str) -> Iterator[Finding]:
-    """Say what the pipeline is behind with, and what its disk has."""
-    try:
-        with connect(url) as cursor:
-            lags = jobs.read_lags(cursor)
-            said = jobs.behind(cursor, settings)
-            waiting, oldest = run(cursor, "jobs", "read_outbox_lag", jobs.COUNTED_MAX).fetchone() or (0, None)
-    except psycopg.Error as error:
-        yield Finding(
-            check="pipeline",
-            ok=False,
-            found=str(error).strip(),
-            mend="name the owner's URL in VERITAS_OWNER_DATABASE_URL",
-            required=False,
-        )
-        return
-    if oldest is not None and (late := datetime.now(UTC) - oldest) > timedelta(
-        seconds=settings.behind_after_s
-    ):
-        said.append(f"{waiting:,} rows of the outbox wait, the oldest for {late.total_seconds():.0f} s.")
-    yield Finding(
-        check="pipeline",
-        ok=not said,
-        found=" ".join(said) or "nothing waits for long, no job fails",
-        mend="make room on the warehouse's disk, or see the pipeline's log; what waits is taken up by itself",
-        required=False,
-    )
-    disk = jobs.look_at_disk(settings, lags)
-    yield Finding(
-        check="warehouse disk",
-        ok=disk.free is not None and disk.free > disk.needed,
-        found=f"{jobs.in_size(disk.free)} free, {jobs.in_size(disk.needed)} needed for what waits",
-        mend=f"make room on the disk of {settings.warehouse}, or set VERITAS_WAREHOUSE",
-        required=False,
-    )
+        yield from pipeline_findings(settings, url)
 
 
 def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ import psycopg
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
-from kernel.events import EventType, is_violation
+from kernel.events import HEARTBEAT_MISSED_AFTER_S, EventType, is_violation
 from sql import named
 
 START = datetime(2026, 9, 1, 9, 0, tzinfo=UTC)
@@ -137,8 +137,12 @@ def store(conn: "psycopg.Connection[Any]", sitting: Sitting, events: Sequence[di
             max(times),
             None,
             None,
+            None,
         )
-        cursor.execute(named("writer")["advance_sessions"].encode(), [[value] for value in values])
+        arrays = [[value] for value in values]
+        cursor.execute(
+            named("writer")["advance_sessions"].encode(), [*arrays, HEARTBEAT_MISSED_AFTER_S, 10.0]
+        )
 
 
 def store_now(url: str, sitting: Sitting, events: Sequence[dict[str, Any]]) -> None:

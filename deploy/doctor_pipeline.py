@@ -1,0 +1,48 @@
+"""The checks of `veritas doctor` on the pipeline: what it is behind with, and the warehouse's disk."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from deploy.findings import Finding
+from kernel.settings import Settings
+from pipeline import jobs
+from pipeline.extract import connect, run
+
+
+def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
+    """Say what the pipeline is behind with, and what its disk has."""
+    try:
+        with connect(url) as cursor:
+            lags = jobs.read_lags(cursor)
+            said = jobs.behind(cursor, settings)
+            waiting, oldest = run(cursor, "jobs", "read_outbox_lag", jobs.COUNTED_MAX).fetchone() or (0, None)
+    except psycopg.Error as error:
+        yield Finding(
+            check="pipeline",
+            ok=False,
+            found=str(error).strip(),
+            mend="name the owner's URL in VERITAS_OWNER_DATABASE_URL",
+            required=False,
+        )
+        return
+    if oldest is not None and (late := datetime.now(UTC) - oldest) > timedelta(
+        seconds=settings.behind_after_s
+    ):
+        said.append(f"{waiting:,} rows of the outbox wait, the oldest for {late.total_seconds():.0f} s.")
+    yield Finding(
+        check="pipeline",
+        ok=not said,
+        found=" ".join(said) or "nothing waits for long, no job fails",
+        mend="make room on the warehouse's disk, or see the pipeline's log; what waits is taken up by itself",
+        required=False,
+    )
+    disk = jobs.look_at_disk(settings, lags)
+    yield Finding(
+        check="warehouse disk",
+        ok=disk.free is not None and disk.free > disk.needed,
+        found=f"{jobs.in_size(disk.free)} free, {jobs.in_size(disk.needed)} needed for what waits",
+        mend=f"make room on the disk of {settings.warehouse}, or set VERITAS_WAREHOUSE",
+        required=False,
+    )
