@@ -11,6 +11,7 @@
 --                                g = silences            int64 pairs, from and to us, that these events may fill; seldom there
 --                                k = clock               int64: the candidate's clock offset us, and the one before it where
 --                                                        this entry confirmed a step, else UNKNOWN; with a live heartbeat
+--                                s = service             a service sent it: no sign of life of the candidate, whatever it holds
 --                                x = header              end of a session: fixes its final sequence
 --                                o = ''                  epoch opened; always counter 0
 --                              header: seven little-endian int64: session, first sequence (of an end: the final one),
@@ -289,6 +290,10 @@ local function append(keys, args)
         end
       end
       if #fillable > 0 then entry = { 'g', table.concat(fillable) } end
+    end
+    if who == 's' then
+      entry[#entry + 1] = 's'
+      entry[#entry + 1] = ''
     end
   end
   if client ~= '' then

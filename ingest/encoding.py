@@ -6,6 +6,7 @@ column operation; only payloads are touched one by one.
 """
 
 import struct
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 from pgpq import encoders
 
 from ingest.clocks import TOLERANCE_US
-from ingest.stream import HEADER, NO_TIME, OFFSET_UNKNOWN, Batch
+from ingest.stream import HEADER, NO_TIME, OFFSET_UNKNOWN, Batch, decode_batch
 from kernel.events import VIOLATION_SEVERITY_MIN, VIOLATION_TYPES, EventType
 
 LATEST: Final = 2**63 - 1
@@ -57,13 +58,20 @@ def _encoder() -> pgpq.ArrowToPostgresBinaryEncoder:
 class Request(msgspec.Struct, frozen=True, gc=False):
     """
     One stream entry that holds events: its header's bytes and its batch; int64 pairs of the silences that it
-    may fill, and its clock: offset and the one before a step (see append.lua).
+    may fill; its clock: offset and the one before a step; whether a service sent it (see append.lua).
     """
 
     header: bytes
     batch: Batch
     silences: bytes = b""
     clock: bytes = b""
+    of_service: bool = False
+
+
+def request_of(fields: Mapping[bytes, bytes]) -> Request:
+    """Return a stream entry that holds events, by its fields."""
+    batch = decode_batch(fields[b"b"])
+    return Request(fields[b"e"], batch, fields.get(b"g", b""), fields.get(b"k", b""), b"s" in fields)
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -72,7 +80,8 @@ class Rows(msgspec.Struct, frozen=True):
 
     `table` has SCHEMA; `starts` is where each session's rows begin; `headers` and `batches` are the requests
     in the same order; `clocks` are those of their clocks that a heartbeat told: session, server time, offset,
-    the one before a step or OFFSET_UNKNOWN.
+    the one before a step or OFFSET_UNKNOWN. Only the candidate's heartbeats are `beats`, and only what the
+    candidate's client sent fills a gap: a module that watches says nothing of whether they are there.
     """
 
     table: pa.RecordBatch
@@ -80,8 +89,9 @@ class Rows(msgspec.Struct, frozen=True):
     headers: npt.NDArray[np.void]
     batches: list[Batch]
     clocks: list[tuple[int, int, int, int]]
+    beats: Flags
     backfilled: Flags
-    late: Flags
+    of_service: Flags
 
 
 def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
@@ -113,6 +123,7 @@ def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
         headers, sorted_requests, events, at_us, client_us, backfill_after_us
     )
     late = np.repeat(headers["late"] == 1, events)
+    of_service = np.repeat([request.of_service for request in sorted_requests], events)
     violation = (types != EventType.Heartbeat) & ((severities >= VIOLATION_SEVERITY_MIN) | _VIOLATION[types])
 
     columns = [
@@ -137,7 +148,8 @@ def rows_of(requests: list[Request], backfill_after_us: int) -> Rows:
         for i, request in enumerate(sorted_requests)
         if request.clock
     ]
-    return Rows(table, starts, headers, batches, clocks, backfilled, late)
+    beats = (types == EventType.Heartbeat) & ~late & ~of_service
+    return Rows(table, starts, headers, batches, clocks, beats, backfilled, of_service)
 
 
 def _times(us: Ints, mask: Flags | None) -> pa.Array:
@@ -257,8 +269,7 @@ def progress_of(rows: Rows, refused: list[int]) -> Progress:
     kept = np.ones(table.num_rows, dtype=np.int64)
     kept[refused] = 0
     violation = table.column("is_violation").to_numpy(zero_copy_only=False).astype(np.int64) * kept
-    types = table.column("event_type").to_numpy()
-    beat_us = np.where((types == EventType.Heartbeat) & ~rows.late, at_us, NO_TIME)
+    beat_us = np.where(rows.beats, at_us, NO_TIME)
     beats = np.maximum.reduceat(beat_us, starts)
     firsts = np.minimum.reduceat(np.where(beat_us == NO_TIME, LATEST, beat_us), starts)
     offsets = {session: offset for session, _, offset, _ in rows.clocks}  # the latest stands last
@@ -291,13 +302,15 @@ def marks_of(rows: Rows, gap_us: int) -> Marks:
     session = rows.table.column("session_id").to_numpy()
     seq = rows.table.column("seq").to_numpy()
     at_us = rows.table.column("occurred_at").cast(pa.int64()).to_numpy()
-    beats = np.flatnonzero((rows.table.column("event_type").to_numpy() == EventType.Heartbeat) & ~rows.late)
+    beats = np.flatnonzero(rows.beats)
     earlier, later = beats[:-1], beats[1:]
     apart = (session[earlier] == session[later]) & (at_us[later] - at_us[earlier] > gap_us)
     earlier, later = earlier[apart], later[apart]
     told = rows.table.column("client_at").is_valid().to_numpy(zero_copy_only=False)
-    filled = np.flatnonzero(rows.backfilled & told)
-    places = np.flatnonzero(np.diff(session[filled], prepend=-1))
+    filled = np.flatnonzero(rows.backfilled & told & ~rows.of_service)
+    # What a service sent between two fills parts them.
+    run = np.cumsum(rows.of_service)[filled]
+    places = np.flatnonzero(np.diff(session[filled], prepend=-1) | np.diff(run, prepend=-1))
     ends = np.append(places[1:], len(filled)) - 1
     times = rows.table.column("effective_at").cast(pa.int64()).fill_null(0).to_numpy()[filled]
     none: list[int | None] = [None] * len(earlier)

@@ -8,12 +8,11 @@ from typing import Any, Final, cast
 import numpy as np
 import redis
 
-from ingest.encoding import Request
+from ingest.encoding import Request, request_of
 from ingest.store import Chunk
 from ingest.stream import (
     HEADER,
     Incarnation,
-    decode_batch,
     entry_id,
     function,
     incarnation,
@@ -136,10 +135,9 @@ class Stream:
                 if counter != last + 1:
                     raise GapError(last + 1, counter)
                 last = counter
-                if (header := fields.get(b"e")) is not None:
-                    batch = decode_batch(fields[b"b"])
-                    requests.append(Request(header, batch, fields.get(b"g", b""), fields.get(b"k", b"")))
-                    rows += len(batch.types)
+                if b"e" in fields:
+                    requests.append(request_of(fields))
+                    rows += len(requests[-1].batch.types)
                     size += len(fields[b"b"])
                 elif (header := fields.get(b"x")) is not None:
                     final = np.frombuffer(header, dtype=HEADER)[0]

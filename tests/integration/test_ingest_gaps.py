@@ -10,7 +10,7 @@ import pytest
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from ingest.stream import session_key
-from kernel.events import EventType
+from kernel.events import EventType, Role
 from tests.integration.ingest_kit.api import Api, keystroke, stamp
 from tests.integration.ingest_kit.station import Station, station
 from tests.integration.ingest_kit.waiting import until
@@ -95,6 +95,28 @@ async def test_a_gap_is_judged_by_the_share_of_its_intervals_that_is_covered(
     covered = sum(interval.upper - interval.lower for interval in gap["covered"])
     assert gap["class"] == expected
     assert (covered >= MISSED - 1) if expected == "network" else (covered <= MISSED // 2)
+
+
+async def test_a_module_that_watches_neither_ends_nor_fills_a_candidates_gap(api: Api) -> None:
+    """Whatever it sends, its heartbeats too: it is not the candidate's client."""
+    seat, service = await away(api), api.world.token(Role.service)
+    told = {"clientTimestamp": stamp(), "buffered": True}
+    kept = {"proctorSessionId": seat.session_id, "events": buffered(10, buffered=True)}
+    by_attempt = {"attempt_id": str(seat.attempt_id), "event_type": "Heartbeat"}
+    for path, body in (
+        ("/api/proctor/heartbeat", {"proctorSessionId": seat.session_id, "clientTimestamp": stamp()}),
+        ("/api/proctor/heartbeat", {"proctorSessionId": seat.session_id, **told}),
+        ("/api/monitor/events", by_attempt),
+        ("/api/proctor/events/bulk", kept),
+    ):
+        assert (await api.post(path, body, service)).status == 202
+    await api.stored(seat, 4 + len(kept["events"]))
+    while_away = classes(api, seat)
+    await api.heartbeat(seat, clientTimestamp=stamp())
+    await judged(api, seat, 1)
+
+    assert while_away == [None]
+    assert classes(api, seat) == [None, "unexplained"]
 
 
 async def test_one_event_does_not_explain_a_minute(api: Api) -> None:

@@ -15,13 +15,12 @@ from hypothesis import strategies as st
 from deploy.local.server import Server
 from ingest import clocks
 from ingest.clocks import CONTACT_LOST_US, SECOND_US, TOLERANCE_US, Clock
-from ingest.encoding import CLOCK, Request, progress_of, rows_of
+from ingest.encoding import CLOCK, Request, progress_of, request_of, rows_of
 from ingest.stream import (
     BATCH_VERSION,
     HEADER,
     OFFSET_UNKNOWN,
     Batch,
-    decode_batch,
     function,
     library,
     session_key,
@@ -61,10 +60,6 @@ class Beat(msgspec.Struct, frozen=True):
     true_us: int
     client_us: int
     buffered: bool = False
-
-
-def request_of(fields: dict[bytes, bytes]) -> Request:
-    return Request(fields[b"e"], decode_batch(fields[b"b"]), fields.get(b"g", b""), fields.get(b"k", b""))
 
 
 class Candidate:

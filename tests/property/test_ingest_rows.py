@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ingest import clocks
 from ingest.columns import count_violations
-from ingest.encoding import Request, progress_of, rows_of
+from ingest.encoding import Request, marks_of, progress_of, rows_of
 from ingest.store import renumber
 from ingest.stream import BATCH_VERSION, HEADER, NO_TIME, OFFSET_UNKNOWN, Batch
 from kernel.events import EventType, is_violation
@@ -30,7 +30,7 @@ def request(
     severities = draw(st.lists(st.integers(0, 5), min_size=count, max_size=count))
     times = draw(st.lists(st.none() | TIMES, min_size=count, max_size=count))
     offset = draw(st.just(OFFSET_UNKNOWN) | st.integers(-(10**8), 10**8))
-    late = draw(st.booleans())
+    late, of_service = draw(st.booleans()), draw(st.booleans())
     client = draw(st.none() | st.integers(-(2**63), 2**63 - 1))
     first = draw(st.integers(1, 100))
     spread = draw(st.booleans())
@@ -52,9 +52,10 @@ def request(
     plain = {
         "session": session, "seq": seq, "types": types, "severities": severities, "times": times,
         "offset": offset, "late": late, "client": client, "numbers": numbers, "at": at, "previous": previous,
-        "buffered": buffered, "silences": silences,
+        "buffered": buffered, "silences": silences, "of_service": of_service,
     }  # fmt: skip
-    return Request(header, batch, np.array(silences, dtype="<i8").tobytes()), plain
+    silent = np.array(silences, dtype="<i8").tobytes()
+    return Request(header, batch, silent, of_service=of_service), plain
 
 
 @st.composite
@@ -135,18 +136,45 @@ def test_rows_are_what_one_event_at_a_time_would_make_sorted_by_session_and_sequ
 
 @given(stream())
 def test_progress_sums_each_session_up(entries: list[tuple[Request, dict[str, Any]]]) -> None:
-    rows = [row for _, plain in entries for row in modelled(plain)]
+    rows = [row | {"of": plain["of_service"]} for _, plain in entries for row in modelled(plain)]
 
     progress = progress_of(rows_of([entry for entry, _ in entries], BACKFILL_US), [])
 
     for i, session in enumerate(progress.sessions):
         own = [row for row in rows if row["session_id"] == session]
-        beats = [row["occurred_at"] for row in own if row["event_type"] == 1 and not row["is_late"]]
+        beats = [
+            row["occurred_at"]
+            for row in own
+            if row["event_type"] == 1 and not row["is_late"] and not row["of"]
+        ]
         assert progress.through[i] == max(row["seq"] for row in own)
         assert progress.events[i] == len(own)
         assert progress.violations[i] == sum(row["is_violation"] for row in own)
         assert progress.last_us[i] == max(row["occurred_at"] for row in own)
         assert progress.heartbeat_us[i] == (max(beats) if beats else None)
+
+
+@given(stream())
+def test_what_a_service_sent_fills_no_gap(entries: list[tuple[Request, dict[str, Any]]]) -> None:
+    plain = [given for _, given in entries]
+    could = {
+        (row["session_id"], row["seq"])
+        for given in plain
+        for row in modelled(given)
+        if None not in (row["effective_at"], row["client_at"]) and not given["of_service"]
+    }
+    others = {(p["session"], p["seq"] + i) for p in plain if p["of_service"] for i in range(len(p["types"]))}
+
+    marks = marks_of(rows_of([entry for entry, _ in entries], BACKFILL_US), 30_000_000)
+    marked = {
+        (session, seq)
+        for session, low, high in zip(marks.sessions, marks.from_seqs, marks.through_seqs, strict=True)
+        if low is not None and high is not None
+        for seq in range(low, high + 1)
+    }
+
+    assert could <= marked
+    assert not marked & others
 
 
 @given(st.lists(st.tuples(st.sampled_from(list(EventType)), st.integers(0, 5)), min_size=1, max_size=20))
