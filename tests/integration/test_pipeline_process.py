@@ -94,6 +94,7 @@ def test_stored_events_reach_reporting_and_the_catalogue(
     process = start()
     wait_until(lambda: is_ready(port))
     store_now(database, sitting, some_events(sitting, 50))
+    wait_until(lambda: rows_of(database, PROJECTED) == [(50,)])  # it is ready before it is warm
     store_now(database, other, some_events(other, 20))
 
     assert wait_until(lambda: rows_of(database, PROJECTED) == [(70,)]) < 2.0
