@@ -49,7 +49,8 @@ _MONITOR: Final = msgspec.json.Decoder(MonitorIn | list[MonitorIn])
 async def post_event(request: web.Request) -> web.Response:
     """
     Log one event. A retry with the same clientSequence or Idempotency-Key gets the first reply, as a
-    duplicate.
+    duplicate; another event under either is 409. The newest 128 Idempotency-Keys of a session at least are
+    remembered, for an hour. After a 503 `outcome_unknown` a retry tells what became of the event.
     """
     settings, tier = request.app[SETTINGS], request.app[TIER]
     sender, body = await receive(request)
@@ -64,7 +65,13 @@ async def post_event(request: web.Request) -> web.Response:
 
 
 async def post_bulk(request: web.Request) -> web.Response:
-    """Log a batch of events of one session: all of them, or none and every fault is named with its index."""
+    """
+    Log a batch of events of one session: all of them, or none and every fault is named with its index.
+
+    A clientSequence stands for one event: its type, severity, client time and metadata (as a JSON value).
+    Sent again, in any batch, it gets its first reply; with another event, 409 `client_sequence_reused`. With
+    `partial=true`, numbers of refused events are settled: they count as received and are never `missing`.
+    """
     settings, tier = request.app[SETTINGS], request.app[TIER]
     partial = bool(request.query_string) and decode_query(request, BulkQuery).partial
     sender, body = await receive(request)
