@@ -25,6 +25,7 @@ from core_api.account_routes import CHECKER
 from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
+from core_api.idempotency import repeatable
 from core_api.passwords import PasswordChecker
 from core_api.revoking import telling
 from core_api.throttle import LIMITS, limits_of
@@ -50,7 +51,7 @@ def routes() -> list[Route]:
         observer_routes.ROUTES,
         documentation.ROUTES,
     )
-    return [guarded(noted(route)) for group in groups for route in group]
+    return [guarded(noted(repeatable(route))) for group in groups for route in group]
 
 
 def _nothing() -> dict[str, Any]:

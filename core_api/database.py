@@ -9,8 +9,9 @@ A wait for a connection is bounded, and what the database cannot do at the momen
 to retry.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -63,6 +64,19 @@ def view_of(actor: Actor) -> View:
     return _VIEWS.get(actor.role, View.person)
 
 
+_LENT: "Final[ContextVar[Connection | None]]" = ContextVar("lent", default=None)
+
+
+@contextmanager
+def lent(conn: Connection) -> Iterator[None]:
+    """Let whoever borrows for the same actor meanwhile, in the same task, get this connection."""
+    token = _LENT.set(conn)
+    try:
+        yield
+    finally:
+        _LENT.reset(token)
+
+
 @asynccontextmanager
 async def connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
     """
@@ -70,6 +84,10 @@ async def connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
 
     What it was told is forgotten when it is given back: the pool resets every setting.
     """
+    held = _LENT.get()
+    if held is not None:
+        yield held
+        return
     async with _borrowed(pool) as conn:
         bound = "" if actor.exam_id is None else str(actor.exam_id)
         await _ask_as(conn, view_of(actor), str(actor.user_id), str(actor.organisation_id), bound)

@@ -35,7 +35,9 @@ from kernel.ledger import SYSTEM, event_id_at
 from sql import named
 
 QUERIES: Final = named("submissions")
+KEYS: Final = named("idempotency")
 KEY_LENGTH_MAX: Final = 200
+KEYS_MAX: Final = 1000  # of one candidate; further ones are not bound, and get the first receipt
 
 SubmittedBy = Literal["candidate", "expiry"]
 
@@ -130,7 +132,7 @@ async def _submit(
     if attempt is None:
         raise NotFoundError("There is no such attempt.")
     if attempt["status"] != AttemptStatus.in_progress:
-        await _check_key(conn, actor.user_id, attempt_id, request)
+        await _check_key(conn, actor.user_id, attempt_id, request, now=now)
         return await _first(conn, attempt_id)
     in_time = now < attempt["expires_at"]
     if in_time and command.answers:
@@ -141,12 +143,21 @@ async def _submit(
     return None if receipt is None else Finalised(receipt=receipt, created=True)
 
 
-async def _check_key(conn: Connection, author_id: UUID, attempt_id: UUID, request: Request) -> None:
+async def _check_key(
+    conn: Connection, author_id: UUID, attempt_id: UUID, request: Request, *, now: datetime
+) -> None:
+    """Raise IdempotencyKeyReusedError for a key of another hand-in; a key that is new is bound to this one."""
     if request.idempotency_key is None:
         return
     known = await conn.fetchrow(QUERIES["find_by_key"], author_id, request.idempotency_key)
     if known is not None and (known["attempt_id"], known["body_sha256"]) != (attempt_id, request.body_sha256):
         raise _reused()
+    if known is None:
+        key, asked = request.idempotency_key, hashlib.sha256(attempt_id.bytes + request.body_sha256).digest()
+        await conn.execute(KEYS["claim_key"], author_id, key, asked, now, KEYS_MAX)
+        bound = await conn.fetchrow(KEYS["fetch_key"], author_id, key)
+        if bound is not None and bound["request"] != asked:
+            raise _reused()
 
 
 def _reused() -> IdempotencyKeyReusedError:

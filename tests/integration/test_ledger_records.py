@@ -108,6 +108,7 @@ UNRECORDED = {
     "ledger_events": "the ledger itself",
     "ledger_salts": "beside the ledger",
     "outbox": "for workers",
+    "idempotency_keys": "what a retry is answered, for an hour",
 }
 OTHER = {
     "uuid": "gen_random_uuid()",
