@@ -146,7 +146,7 @@ async def _submit(
 async def _check_key(
     conn: Connection, author_id: UUID, attempt_id: UUID, request: Request, *, now: datetime
 ) -> None:
-    """Raise IdempotencyKeyReusedError for a key of another hand-in; a key that is new is bound to this one."""
+    """Raise IdempotencyKeyReusedError for a key of another hand-in; bind a key that is new to this one."""
     if request.idempotency_key is None:
         return
     known = await conn.fetchrow(QUERIES["find_by_key"], author_id, request.idempotency_key)

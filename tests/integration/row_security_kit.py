@@ -110,6 +110,8 @@ async def _fill(world: World) -> None:
     await store_events(api, session_id, [(EventType.TabSwitched, 2)] * 3)
     await put(api, f"/api/admin/users/{student}/student-profile", "admin", cohort="2026")
     await put(api, "/api/me", "teacher", department="Mathematics")
+    for name in ("student", "teacher"):
+        await api.call("PUT", "/api/me", name, json={}, headers={"Idempotency-Key": "one"})
     await api.owner.execute(GAP, session_id, now)
     await api.owner.execute(STEP, session_id, now)
     await api.owner.execute(ACTIVITY, given["attempt_id"], api.exam_id, student, now)

@@ -75,6 +75,19 @@ async def test_what_was_refused_holds_no_key_and_another_account_has_keys_of_its
 
         assert (wrong.status, made.status, theirs.status) == (422, 201, 201)
         assert made.body["id"] != theirs.body["id"]
-        assert (
-            await api.post("/api/teacher/exams", "teacher", json=right, headers={"Idempotency-Key": ""})
-        ).status
+        none = {"Idempotency-Key": ""}
+        assert (await api.post("/api/teacher/exams", "teacher", json=right, headers=none)).status == 422
+
+
+async def test_a_key_that_is_first_seen_on_a_retry_of_a_hand_in_is_bound_to_its_body_i2(core: Core) -> None:
+    async with core.school() as api:
+        world = await furnish(api)
+        path = f"/api/student/attempts/{world.parameters['past_attempt_id']}/submit"
+        key, other = {"Idempotency-Key": "late"}, answer(world.parameters["question_id"], 9, text="Another.")
+        first = await api.post(path, "student", json={"answers": []}, headers=key)
+        again = await api.post(path, "student", json={"answers": []}, headers=key)
+        changed = await api.post(path, "student", json={"answers": [other]}, headers=key)
+
+        assert (first.status, again.status, changed.status) == (200, 200, 409)
+        assert again.body["submission_id"] == first.body["submission_id"]
+        assert changed.body["code"] == "idempotency_key_reused"

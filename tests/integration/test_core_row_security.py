@@ -48,7 +48,7 @@ OF_CANDIDATE = {
     "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
     "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events", "own_attempts",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events",
-    "seen_gaps", "seen_clock_steps", "session_overview",
+    "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys",
 }  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "groups", "group_members", "exams", "teacher_exam_permissions", "assignments",
@@ -180,11 +180,14 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
         assert seen["reviewer"] == OF_EXAM
         assert seen["observer"] == OF_OBSERVER
         assert seen["assistant"] == OF_EXAM
-        assert seen["teacher"] == (OF_EXAM | OF_AUTHOR | {"teacher_profiles"}) - {"teacher_exam_permissions"}
+        assert seen["teacher"] == (OF_EXAM | OF_AUTHOR | {"teacher_profiles", "idempotency_keys"}) - {
+            "teacher_exam_permissions"
+        }
         unseen = everything - seen["admin"] - OF_SYSTEM
         assert unseen == {
             "attempt_answers",  # the candidate's alone, until they are handed in
             "attempt_drafts",
+            "idempotency_keys",  # each account's own
             "gathered_questions",
             "observed_exams",
             "reaching_assignments",
