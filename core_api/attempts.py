@@ -59,6 +59,8 @@ async def start(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetime)
     """
     Begin the caller's attempt under their effective policy, or return the one that runs already.
 
+    The proctor session that the policy demands is opened with it, and waits for its client.
+
     Raises:
         NotFoundError: no such exam is open to them.
         ConflictError: their attempts are over, by hand-in or by time, or the window is not open.
@@ -113,6 +115,7 @@ async def _insert(
             policy.expires_at(now),
             policy.attempts_allowed,
             as_json(policy),
+            policy.monitoring_mode,
         )
         if created is not None:
             detail = {"exam_id": str(exam_id)}

@@ -135,7 +135,9 @@ async def own_dashboard(request: web.Request) -> web.Response:
 
 async def create_session(request: web.Request) -> web.Response:
     """
-    Start proctoring an attempt: 201, or 200 with the same session while it is active; 409 once it has ended.
+    Take up the proctor session of an attempt: 201 the first time, 200 after; 409 once it has ended.
+
+    The session is opened with the attempt. Whatever is still unknown of the client is filled in.
     """
     command = await read_json(request, sessions.CreateSession)
     async with connection(request.app[POOL], actor_of(request)) as conn:
@@ -159,7 +161,10 @@ async def session_of_attempt(request: web.Request) -> web.Response:
 
 
 async def end_session(request: web.Request) -> web.Response:
-    """End proctoring. Ending a completed session again changes nothing; a cancelled one is a 409."""
+    """
+    End proctoring. While the attempt runs, a candidate's session stays active until the attempt ends, and the
+    request is recorded. Ending a completed session again changes nothing; a cancelled one is a 409.
+    """
     session_id = session_id_in_path(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         state = await sessions.end(conn, actor_of(request), session_id, now=datetime.now(UTC))

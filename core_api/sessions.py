@@ -1,6 +1,7 @@
 """
-Proctor sessions: one per attempt and mode, made by the candidate, ended with the attempt (spec.md P-1, P-2,
-decision 8). How an attempt is proctored says the policy that it began under (E-3), not the client.
+Proctor sessions: opened with their attempt, taken up by the candidate's client, ended with the attempt
+(spec.md P-1, P-2, decision 8). How an attempt is proctored says the policy that it began under (E-3), not the
+client.
 """
 
 from datetime import datetime
@@ -17,7 +18,7 @@ from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import Text200, Text1000
 from kernel.errors import ConflictError, NotFoundError
-from kernel.events import HEARTBEAT_INTERVAL_S, Mode, SessionStatus
+from kernel.events import HEARTBEAT_INTERVAL_S, Mode, Role, SessionStatus, Severity, SystemEvent
 from sql import named
 
 QUERIES: Final = named("sessions")
@@ -73,7 +74,11 @@ async def create(
     now: datetime,
 ) -> tuple[SessionStarted, bool]:
     """
-    Return the attempt's session in that mode, and whether this call made it.
+    Take up the attempt's session, and tell whether this is the first time.
+
+    What is unknown of the client is filled in, now and whenever it says more; what is known stays, and each
+    fill is on the ledger. A client that asks for more than the policy demands makes the session that waits
+    for it stricter, or opens another one beside the one that a client has taken up.
 
     The lock on the attempt keeps it from being finalised meanwhile. Looking before inserting keeps retries
     from using up the bounded identity.
@@ -82,6 +87,15 @@ async def create(
         NotFoundError: the attempt is not the caller's.
         ConflictError: the attempt is over or not proctored, or the session has ended.
     """
+    client = Client(
+        device_fingerprint=command.device_fingerprint,
+        user_agent=command.user_agent,
+        browser_name=command.browser_name,
+        browser_version=command.browser_version,
+        operating_system=command.operating_system,
+        screen_resolution=command.screen_resolution,
+        ip_address=address,
+    )
     async with conn.transaction():
         attempt = await conn.fetchrow(ATTEMPTS["hold_own_attempt"], command.attempt_id, actor.user_id)
         if attempt is None:
@@ -89,22 +103,61 @@ async def create(
         if not attempts.is_running(attempt["status"], attempt["expires_at"], now):
             raise ConflictError("Proctoring cannot start: the attempt is not in progress.")
         mode = mode_of(command.mode, attempt["monitoring_mode"])
-        row = await conn.fetchrow(QUERIES["find_session"], command.attempt_id, mode)
-        created = row is None
+        wanted = (command.attempt_id, mode)
+        row = await conn.fetchrow(QUERIES["hold_session_to_take_up"], *wanted)
         if row is None:
-            row = await _insert(conn, actor, attempt["exam_id"], command, mode, address=address, now=now)
-            created = row is not None
-        if row is not None and created:
-            detail = {"attempt_id": str(command.attempt_id), "mode": mode}
-            await ledger.act(
-                conn, actor, "session.started", row["id"], now=now, subject_id=actor.user_id, detail=detail
+            who = (attempt["exam_id"], actor.user_id, actor.organisation_id)
+            row = await conn.fetchrow(
+                QUERIES["insert_session"],
+                command.attempt_id,
+                *who,
+                mode,
+                now,
+                *msgspec.structs.astuple(client),
             )
-        if row is None:
-            row = await conn.fetchrow(QUERIES["find_session"], command.attempt_id, mode)
+            if row is not None:
+                await _note_client(conn, actor, row, client.known(), "session.started", now=now)
+                return _started(row), True
+            row = await conn.fetchrow(QUERIES["hold_session_to_take_up"], *wanted)
         assert row is not None, "an insert that met a conflict waited for the other one's commit"
-    if row["status"] != SessionStatus.Active:
-        raise ConflictError("The proctor session of this attempt and mode has ended.")
-    return _started(row), created
+        if row["status"] != SessionStatus.Active:
+            raise ConflictError("The proctor session of this attempt and mode has ended.")
+        is_first = row["taken_up_at"] is None
+        filled = [name for name in client.known() if row[name] is None]
+        if mode > row["mode"]:
+            await conn.execute(QUERIES["make_session_stricter"], row["id"], mode)
+        if is_first or filled:
+            row = await conn.fetchrow(
+                QUERIES["take_up_session"], row["id"], now, *msgspec.structs.astuple(client)
+            )
+            assert row is not None, "the lock keeps it there"
+            kind = "session.started" if is_first else "session.updated"
+            await _note_client(conn, actor, row, filled, kind, now=now)
+    return _started(row), is_first
+
+
+class Client(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client says about itself, in the order of the statements' parameters; None is unknown."""
+
+    device_fingerprint: str | None
+    user_agent: str | None
+    browser_name: str | None
+    browser_version: str | None
+    operating_system: str | None
+    screen_resolution: str | None
+    ip_address: IPv4Address | IPv6Address | None
+
+    def known(self) -> list[str]:
+        """Return the names of what it says."""
+        return [name for name, value in msgspec.structs.asdict(self).items() if value is not None]
+
+
+async def _note_client(
+    conn: Connection, actor: Actor, row: asyncpg.Record, filled: list[str], kind: str, *, now: datetime
+) -> None:
+    """Record that a client took the session up, or said more: what is known now, never its values."""
+    detail = {"attempt_id": str(row["attempt_id"]), "mode": row["mode"], "filled": filled}
+    await ledger.act(conn, actor, kind, row["id"], now=now, subject_id=actor.user_id, detail=detail)
 
 
 def mode_of(asked: Mode | UnsetType, demanded: int | None) -> Mode:
@@ -123,34 +176,6 @@ def mode_of(asked: Mode | UnsetType, demanded: int | None) -> Mode:
     return Mode(max(Mode.Soft if asked is UNSET else asked, demanded or Mode.Soft))
 
 
-async def _insert(
-    conn: Connection,
-    actor: Actor,
-    exam_id: UUID,
-    command: CreateSession,
-    mode: Mode,
-    *,
-    address: IPv4Address | IPv6Address | None,
-    now: datetime,
-) -> asyncpg.Record | None:
-    return await conn.fetchrow(
-        QUERIES["insert_session"],
-        command.attempt_id,
-        exam_id,
-        actor.user_id,
-        actor.organisation_id,
-        mode,
-        now,
-        command.device_fingerprint,
-        command.user_agent,
-        command.browser_name,
-        command.browser_version,
-        command.operating_system,
-        command.screen_resolution,
-        address,
-    )
-
-
 def _started(row: asyncpg.Record) -> SessionStarted:
     return SessionStarted(
         proctor_session_id=row["id"],
@@ -165,7 +190,18 @@ def _started(row: asyncpg.Record) -> SessionStarted:
 async def end(conn: Connection, actor: Actor, session_id: int, *, now: datetime) -> SessionState:
     """
     Complete the session; one that was completed before is returned as it is. Raises what `_close` raises.
+
+    It belongs to the attempt: while that runs, a candidate's request leaves the session active and becomes an
+    event of severity 3. Staff end it at any time: the attempt then goes on unwatched, by their decision.
     """
+    async with conn.transaction():
+        row = await _hold(conn, actor, session_id)
+        runs = attempts.is_running(row["attempt_status"], row["expires_at"], now)
+        if actor.role is Role.student and runs and row["status"] == SessionStatus.Active:
+            await conn.execute(
+                QUERIES["insert_notice"], session_id, SystemEvent.session_end_requested, Severity.High, now
+            )
+            return _state(row)
     return await _close(conn, actor, session_id, SessionStatus.Completed, now=now)
 
 
@@ -185,19 +221,30 @@ async def _close(
         ConflictError: it ended the other way before.
     """
     async with conn.transaction():
-        row = await conn.fetchrow(
-            QUERIES["hold_session"], session_id, actor.organisation_id, actor.user_id, actor.sees_organisation
-        )
-        if row is None:
-            raise NotFoundError("There is no such proctor session.")
+        row = await _hold(conn, actor, session_id)
         if row["status"] == SessionStatus.Active:
             candidate_id = row["candidate_id"]
-            row = await conn.fetchrow(QUERIES["close_session"], session_id, status, now)
+            closed = await conn.fetchrow(QUERIES["close_session"], session_id, status, now)
+            assert closed is not None, "the lock keeps the row as it was found"
+            row = closed
             kind = "session.cancelled" if status is SessionStatus.Cancelled else "session.ended"
             await ledger.act(conn, actor, kind, session_id, now=now, subject_id=candidate_id)
-    assert row is not None, "the lock keeps the row as it was found"
     if row["status"] != status:
         raise ConflictError(f"The proctor session is {SessionStatus(row['status']).name.lower()} already.")
+    return _state(row)
+
+
+async def _hold(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Record:
+    """Lock a session and return its row with its attempt's; raises NotFoundError when it is not theirs."""
+    row = await conn.fetchrow(
+        QUERIES["hold_session"], session_id, actor.organisation_id, actor.user_id, actor.sees_organisation
+    )
+    if row is None:
+        raise NotFoundError("There is no such proctor session.")
+    return row
+
+
+def _state(row: asyncpg.Record) -> SessionState:
     return SessionState(
         proctor_session_id=row["id"],
         attempt_id=row["attempt_id"],

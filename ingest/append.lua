@@ -9,7 +9,7 @@
 --                              trimmed only below what PostgreSQL has committed.
 --                                e = header, b = batch   events (batch: msgpack by the tier, see ingest/stream.py)
 --                                g = silences            int64 pairs, from and to us, that these events may fill; seldom there
---                                k = clock               int64: the candidate's clock offset us, and the one before it where
+--                                k = clock               int64: the candidate's confirmed clock offset us, and the one before where
 --                                                        this entry confirmed a step, else UNKNOWN; with a live heartbeat
 --                                s = service             a service sent it: no sign of life of the candidate, whatever it holds
 --                                x = header              end of a session: fixes its final sequence
@@ -312,7 +312,7 @@ local function append(keys, args)
     fields[#fields + 1] = format_clock(clock)
     if who == 'c' then
       entry[#entry + 1] = 'k'
-      entry[#entry + 1] = struct.pack('<i8i8', clock[1], stepped or UNKNOWN)
+      entry[#entry + 1] = struct.pack('<i8i8', clock[2] and clock[4] or clock[1], stepped or UNKNOWN)
     end
   end
 

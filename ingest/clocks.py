@@ -53,6 +53,11 @@ class Clock(Struct, frozen=True):
     firm_us: int | None = None
 
 
+def confirmed(clock: Clock) -> int:
+    """Return the offset to keep in PostgreSQL: after a loss an unconfirmed step is seen anew."""
+    return clock.offset_us if clock.candidate_us is None or clock.firm_us is None else clock.firm_us
+
+
 def follow(
     clock: Clock | None, sample_us: int, at_us: int, reach_us: int, returned_us: int
 ) -> tuple[Clock, int | None]:
@@ -70,20 +75,20 @@ def follow(
     if clock is None:
         return Clock(sample_us, sample_us, at_us), None
     firm = clock.offset_us if clock.candidate_us is None else clock.firm_us
-    confirmed = None
+    agreed = None
     if clock.candidate_us is not None and abs(sample_us - clock.candidate_us) <= TOLERANCE_US:
         assert clock.since_us is not None, "a candidate was seen at some time"
         if returned_us > clock.since_us:
             return Clock(clock.offset_us, sample_us, at_us, firm), None
         if at_us - clock.since_us < TOLERANCE_US:
             return clock, None
-        confirmed = sample_us
+        agreed = sample_us
     elif abs(sample_us - clock.offset_us) <= TOLERANCE_US:
         late_us = sample_us - clock.offset_us
         # The truth is at most any sample; it creeps upwards to follow a drifting clock.
-        confirmed = sample_us if late_us < 0 else clock.offset_us + late_us // DRIFT_SHARE
-    if confirmed is not None:
-        return Clock(confirmed), firm if firm is not None and abs(confirmed - firm) > TOLERANCE_US else None
+        agreed = sample_us if late_us < 0 else clock.offset_us + late_us // DRIFT_SHARE
+    if agreed is not None:
+        return Clock(agreed), firm if firm is not None and abs(agreed - firm) > TOLERANCE_US else None
     doubtful = reach_us > 0 and 0 < sample_us - clock.offset_us <= reach_us + UNDER_WAY_US
     return Clock(clock.offset_us if doubtful else sample_us, sample_us, at_us, firm), None
 

@@ -20,6 +20,7 @@ from kernel.events import (
     VIOLATION_TYPES,
     EventType,
     Severity,
+    SystemEvent,
 )
 from kernel.settings import Settings
 from kernel.values import are_plain, wrong_document
@@ -35,6 +36,7 @@ STAFF_TYPES: Final = frozenset(
         EventType.ProctorTerminated,
     }
 )
+SYSTEM_NAMES: Final = frozenset(map(str, SystemEvent))
 _TYPES: Final[dict[int | str, int]] = {
     **{member.value: member.value for member in EventType if member not in STAFF_TYPES},
     **{name: member.value for name, member in TYPE_BY_NAME.items() if member not in STAFF_TYPES},
@@ -63,7 +65,7 @@ def type_column(given: list[int | str], faults: list[Fault]) -> tuple[bytes, lis
     for index, (number, name) in enumerate(zip(numbers, given, strict=True)):
         if number is not None:
             continue
-        known = name in STAFF_TYPES or name in TYPE_BY_NAME
+        known = name in STAFF_TYPES or name in TYPE_BY_NAME or name in SYSTEM_NAMES
         if known or not (isinstance(name, str) and _OTHER_NAME.fullmatch(name)):
             message = "This type is recorded by the system only" if known else "Unknown event type"
             faults.append(fault(index, "eventType", message))

@@ -85,7 +85,8 @@ class Sweeper:
     def _open(self, row: dict[str, Any], since: datetime, epochs: dict[int, int], *, lasts: bool) -> bool:
         """Record that a gap began; False: not now, the next sweep will."""
         missed_at = since + timedelta(seconds=HEARTBEAT_MISSED_AFTER_S)
-        if not self._append(row, since, EventType.NetworkDisconnected, Severity.High, missed_at, epochs):
+        kind = EventType.NetworkDisconnected
+        if not self._append(row, _name(kind, since), kind, Severity.High, missed_at, epochs):
             return False
         self._execute("open_gap", row["session_id"], since, lasts)
         HEARTBEATS_MISSED.inc()
@@ -111,8 +112,9 @@ class Sweeper:
                     continue
                 if not self._open(row, since, epochs, lasts=False):
                     return
+            kind = EventType.NetworkReconnected
             if mark["kind"] == "returned" and not self._append(
-                row, since, EventType.NetworkReconnected, Severity.Info, ended, epochs
+                row, _name(kind, since), kind, Severity.Info, ended, epochs
             ):
                 return
             gaps.add((since, ended))
@@ -143,22 +145,35 @@ class Sweeper:
         for row in judged:
             self._execute("note_judgement", session_id, since, row["missed"] if row["revision"] == 1 else 0)
 
+    def carry_notices(self, epochs: dict[int, int]) -> None:
+        """Put into the stream what the core API has noted about sessions."""
+        for row in self._rows("list_notices", self._settings.shards, list(epochs), SWEEP_ROWS_MAX):
+            event_name, minute = row["event_name"], row["minute"]
+            if self._append(
+                row,
+                f"{event_name}:{minute}",
+                EventType.Other,
+                Severity(row["severity"]),
+                row["noted_at"],
+                epochs,
+                event_name=event_name,
+            ):
+                self._execute("settle_notice", row["session_id"], event_name, minute)
+
     def _append(
         self,
         row: dict[str, Any],
-        since: datetime,
+        name: str,
         event_type: EventType,
         severity: Severity,
         effective_at: datetime,
         epochs: dict[int, int],
+        *,
+        event_name: str | None = None,
     ) -> bool:
-        """
-        Append one event of our own, once: its name is its type and the gap. False: not now, the next sweep
-        will.
-        """
+        """Append one event of our own, once by its name. False: not now, the next sweep will."""
         session_id = row["session_id"]
         shard = shard_of(session_id, self._settings.shards)
-        name = f"{event_type.name}:{since.timestamp():.6f}"
         batch = Batch(
             version=BATCH_VERSION,
             client=None,
@@ -167,6 +182,7 @@ class Sweeper:
             severities=bytes([severity]),
             client_us=array("q", [NO_TIME]).tobytes(),
             payloads=[None],
+            names=None if event_name is None else [event_name],
             effective_us=round(effective_at.timestamp() * 1_000_000),
         )
         arguments = AppendArguments(
@@ -240,6 +256,11 @@ class Sweeper:
     def _execute(self, name: str, *arguments: object) -> None:
         with psycopg.RawCursor(self._conn) as cursor:
             cursor.execute(GAPS[name], arguments)
+
+
+def _name(kind: EventType, since: datetime) -> str:
+    """Return the name of an event of ours about the gap that began then."""
+    return f"{kind.name}:{since.timestamp():.6f}"
 
 
 def utc_now() -> datetime:

@@ -221,6 +221,7 @@ def _sweep_on(
     while not stop.is_set():
         epochs = {owner.shard: owner.epoch for owner in owners if owner.epoch is not None}
         if epochs:
+            sweeper.carry_notices(epochs)  # before the ends that may follow them
             sweeper.close_sessions(epochs)
         if monotonic() >= silence_due:
             # A writer that lags would take its own lag for silence.

@@ -58,6 +58,12 @@ class EventType(IntEnum):
     ScreenAnalysis = 108
 
 
+class SystemEvent(StrEnum):
+    """Names of events that are `Other` and ours: no client may send one."""
+
+    session_end_requested = "session_end_requested"  # a candidate wanted proctoring to end before the attempt
+
+
 class Severity(IntEnum):
     """Severity on the wire; the member's name is its label."""
 

@@ -75,6 +75,7 @@ RECORDS: Final[Mapping[str, str | None]] = {
     "session.cancelled": "session",
     "session.ended": "session",
     "session.started": "session",
+    "session.updated": "session",
     "student_profile.updated": "student_profile",
     "submission.erased": None,  # what was recorded of it opens to nothing any more
     "submission.finalised": "submission",

@@ -87,20 +87,21 @@ def gather_links(environment: Environment, **_: object) -> None:
 
 
 class Candidate(FastHttpUser):
-    """One candidate from the launch link to the end of the session."""
+    """One candidate from the launch link to the hand-in."""
 
     network_timeout = 15.0
     connection_timeout = 5.0
     token = ""
 
     def on_start(self) -> None:
-        """Spend a link: the attempt begins, its proctor session too."""
+        """Spend a link: the attempt begins, and this client takes its proctor session up."""
         launched = None
         while launched is None:
             if not hall.links:
                 raise StopUser
             launched = self._call("/api/auth/launch", {"token": hall.links.pop()}, may_conflict=True)
         self.token = str(launched["access_token"])
+        self.attempt_id = launched["attempt_id"]
         opening = {"attemptId": launched["attempt_id"], "mode": int(Mode.Soft)}
         session = self._call("/api/proctor/session", opening)
         assert session is not None, "only a launch may conflict"
@@ -148,7 +149,7 @@ class Candidate(FastHttpUser):
             raise StopUser
 
     def on_stop(self) -> None:
-        """Send what is left, wait until all of it is stored, end the session."""
+        """Send what is left, wait until all of it is stored, hand in: the session ends with the attempt."""
         if not hasattr(self, "tab"):
             return
         deadline = monotonic() + STORED_WITHIN_S
@@ -158,9 +159,8 @@ class Candidate(FastHttpUser):
             else:
                 time.sleep(PROBE_S)
                 self._send(self.tab.outbox.probe(), probe=True)
-        self._call(
-            f"/api/proctor/session/{self.tab.session_id}/end", {}, name="/api/proctor/session/[id]/end"
-        )
+        path = f"/api/student/attempts/{self.attempt_id}/submit"
+        self._call(path, {}, name="/api/student/attempts/[id]/submit")
 
     def _send(self, batch: list[Held], *, probe: bool = False) -> None:
         path, body = self.tab.request_of(batch)

@@ -189,7 +189,7 @@ async def launch_links(
 
 
 async def take_seat(http: aiohttp.ClientSession, stack: Stack, link: str, mode: Mode = Mode.Soft) -> Seat:
-    """Spend a launch link: the attempt begins, its proctor session too."""
+    """Spend a launch link: the attempt begins, and this client takes its proctor session up."""
     launched = await call(http, "POST", f"{stack.url}/api/auth/launch", body={"token": link})
     token = str(launched["access_token"])
     session = await call(
@@ -208,5 +208,6 @@ async def take_seat(http: aiohttp.ClientSession, stack: Stack, link: str, mode: 
 
 
 async def leave(http: aiohttp.ClientSession, stack: Stack, seat: Seat) -> None:
-    """End the proctor session."""
-    await call(http, "POST", f"{stack.url}/api/proctor/session/{seat.session_id}/end", token=seat.token)
+    """Hand the attempt in: its proctor session ends with it."""
+    path = f"{stack.url}/api/student/attempts/{seat.attempt_id}/submit"
+    await call(http, "POST", path, token=seat.token, body={})

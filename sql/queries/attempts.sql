@@ -16,18 +16,28 @@ WHERE e.id = $1 AND e.organisation_id = $2;
 
 -- name: insert_attempt
 -- $1 id uuid, $2 exam_id uuid, $3 student uuid, $4 started_at timestamptz, $5 expires_at timestamptz, $6 attempts_allowed int,
--- $7 policy as JSON text
+-- $7 policy as JSON text, $8 monitoring mode that it demands, 0 for none: the proctor session of that mode is opened with it
 -- No row comes back when the exam was closed meanwhile, or when the student has as many attempts as they may, or one that
 -- runs: the unique indexes settle starts that come at the same moment. The lock keeps what scores rest on from changing
 -- between this statement's look at it and the commit.
-INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at, max_score, evaluation_version_id, attempt_number, policy)
-SELECT $1, e.id, $3, $4::timestamptz, $5::timestamptz, e.max_score, e.evaluation_version_id, a.taken + 1, $7::text::jsonb
-FROM exams e
-CROSS JOIN LATERAL (SELECT count(*)::integer AS taken FROM exam_attempts x WHERE x.exam_id = e.id AND x.student_id = $3) a
-WHERE e.id = $2 AND e.is_published AND a.taken < $6
-FOR KEY SHARE OF e
-ON CONFLICT DO NOTHING
-RETURNING id;
+WITH begun AS (
+    INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at, max_score, evaluation_version_id, attempt_number,
+                               policy)
+    SELECT $1, e.id, $3, $4::timestamptz, $5::timestamptz, e.max_score, e.evaluation_version_id, a.taken + 1, $7::text::jsonb
+    FROM exams e
+    CROSS JOIN LATERAL (SELECT count(*)::integer AS taken FROM exam_attempts x WHERE x.exam_id = e.id AND x.student_id = $3) a
+    WHERE e.id = $2 AND e.is_published AND a.taken < $6
+    FOR KEY SHARE OF e
+    ON CONFLICT DO NOTHING
+    RETURNING id, exam_id, student_id, started_at
+), opened AS (
+    INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)
+    SELECT b.id, b.exam_id, b.student_id, e.organisation_id, $8::smallint, b.started_at
+    FROM begun b
+    JOIN exams e ON e.id = b.exam_id
+    WHERE $8::smallint > 0
+)
+SELECT id FROM begun;
 
 -- name: find_latest_attempt
 -- $1 exam_id uuid, $2 student uuid

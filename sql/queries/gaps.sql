@@ -84,3 +84,15 @@ DELETE FROM gap_marks WHERE id = ANY($1::bigint[]);
 -- name: park_marks
 -- $1 ids: fills of a gap that still lasts
 UPDATE gap_marks SET due_at = 'infinity' WHERE id = ANY($1::bigint[]);
+
+-- name: list_notices
+-- $1 shards in all, $2 owned shards, $3 how many. What the core API has noted and the stream does not say yet.
+SELECT n.session_id, n.event_name, n.minute, n.severity, n.noted_at, s.organisation_id
+FROM session_notices n
+JOIN proctor_sessions s ON s.id = n.session_id
+WHERE n.appended_at IS NULL AND (n.session_id % $1::int) = ANY($2::int[])
+ORDER BY n.noted_at LIMIT $3;
+
+-- name: settle_notice
+-- $1 session, $2 event name, $3 minute
+UPDATE session_notices SET appended_at = now() WHERE session_id = $1 AND event_name = $2 AND minute = $3;

@@ -1,18 +1,48 @@
 -- Proctor sessions and their events. Reads of events are always bounded by session and by time: the bounds are the first
 -- and last event that the writer has stored, so that chunks outside them are never touched.
 
--- name: find_session
--- $1 attempt_id uuid, $2 mode smallint
-SELECT id, attempt_id, mode, status, started_at, ended_at FROM proctor_sessions WHERE attempt_id = $1 AND mode = $2;
+-- name: hold_session_to_take_up
+-- $1 attempt_id uuid, $2 mode smallint. The attempt's session of that mode; else the one that waits for its client and is less
+-- strict. Locks the row until the end.
+SELECT id, attempt_id, mode, status, started_at, ended_at, taken_up_at, device_fingerprint, user_agent, browser_name,
+       browser_version, operating_system, screen_resolution, ip_address
+FROM proctor_sessions
+WHERE attempt_id = $1 AND (mode = $2 OR mode < $2 AND taken_up_at IS NULL AND status = 1)
+ORDER BY mode DESC
+LIMIT 1
+FOR UPDATE;
+
+-- name: make_session_stricter
+-- $1 id bigint, $2 mode smallint. The caller's own session, while it waits for its client.
+SELECT make_session_stricter($1::bigint, $2::smallint);
+
+-- name: take_up_session
+-- $1 id bigint, $2 at timestamptz, $3 device_fingerprint, $4 user_agent, $5 browser_name, $6 browser_version,
+-- $7 operating_system, $8 screen_resolution, $9 ip_address inet. Fills what is unknown, and changes nothing that is known.
+UPDATE proctor_sessions
+SET taken_up_at = coalesce(taken_up_at, $2),
+    device_fingerprint = coalesce(device_fingerprint, $3), user_agent = coalesce(user_agent, $4),
+    browser_name = coalesce(browser_name, $5), browser_version = coalesce(browser_version, $6),
+    operating_system = coalesce(operating_system, $7), screen_resolution = coalesce(screen_resolution, $8),
+    ip_address = coalesce(ip_address, $9)
+WHERE id = $1
+RETURNING id, attempt_id, mode, status, started_at, ended_at;
+
+-- name: insert_notice
+-- $1 session id, $2 event name, $3 severity, $4 noted_at timestamptz. Once a minute; the writer's sweep puts it into the stream.
+INSERT INTO session_notices (session_id, event_name, minute, severity, noted_at)
+VALUES ($1, $2, floor(extract(epoch FROM $4::timestamptz) / 60), $3, $4)
+ON CONFLICT DO NOTHING;
 
 -- name: insert_session
 -- $1 attempt_id uuid, $2 exam_id uuid, $3 candidate uuid, $4 organisation uuid, $5 mode smallint, $6 started_at timestamptz,
 -- $7 device_fingerprint, $8 user_agent, $9 browser_name, $10 browser_version, $11 operating_system, $12 screen_resolution,
 -- $13 ip_address inet
--- No row comes back when somebody else made it at the same moment.
-INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at, device_fingerprint, user_agent,
-                              browser_name, browser_version, operating_system, screen_resolution, ip_address)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+-- Beside the session that was opened with the attempt: a stricter one, or that of an attempt older than this rule. No row comes
+-- back when somebody else made it at the same moment.
+INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at, taken_up_at, device_fingerprint,
+                              user_agent, browser_name, browser_version, operating_system, screen_resolution, ip_address)
+VALUES ($1, $2, $3, $4, $5, $6, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (attempt_id, mode) DO NOTHING
 RETURNING id, attempt_id, mode, status, started_at, ended_at;
 
@@ -39,10 +69,11 @@ SELECT s.* FROM session_overview s WHERE s.attempt_id = $1 ORDER BY s.id;
 
 -- name: hold_session
 -- $1 id bigint, $2 organisation uuid, $3 candidate uuid, $4 whole_organisation boolean. Locks the row until the end.
-SELECT id, attempt_id, candidate_id, mode, status, started_at, ended_at
-FROM proctor_sessions
-WHERE id = $1 AND organisation_id = $2 AND ($4 OR candidate_id = $3)
-FOR UPDATE;
+SELECT s.id, s.attempt_id, s.candidate_id, s.mode, s.status, s.started_at, s.ended_at, a.status AS attempt_status, a.expires_at
+FROM proctor_sessions s
+JOIN exam_attempts a ON a.id = s.attempt_id
+WHERE s.id = $1 AND s.organisation_id = $2 AND ($4 OR s.candidate_id = $3)
+FOR UPDATE OF s;
 
 -- name: close_session
 -- $1 id bigint, $2 status smallint, $3 ended_at timestamptz

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +36,7 @@ from kernel.tokens import Keyring, new_claims
 from loadtests.client import Client, Pace, Seat
 from loadtests.history import Report, check, rows_of
 from loadtests.log import Log
+from loadtests.tab import Clock, right_time
 from sql import named
 from sql.migrate import migrate
 
@@ -257,12 +258,14 @@ async def _seat(rig: Rig, conn: Connection, user: str, organisation: str, email:
 class Load:
     """Good clients at work, two tabs of every session; `log` is what they know."""
 
-    def __init__(self, http: aiohttp.ClientSession, places: list[Seat], dice: random.Random) -> None:
+    def __init__(
+        self, http: aiohttp.ClientSession, places: list[Seat], dice: random.Random, clocks: Sequence[Clock]
+    ) -> None:
         pace = Pace(linger_s=0.05, heartbeat_s=1.0, backoff_s=0.05, deadline_s=8.0)
         self.log = Log()
         self.clients = [
-            Client(http, seat, self.log, pace=pace, seed=dice.randrange(2**32))
-            for seat in places
+            Client(http, seat, self.log, pace=pace, seed=dice.randrange(2**32), clock=clock)
+            for seat, clock in zip(places, clocks, strict=True)
             for _ in range(2)
         ]
         self._acts: list[asyncio.Task[None]] = []
@@ -304,12 +307,14 @@ async def _act(client: Client, dice: random.Random, events_per_s: float) -> None
 
 
 @asynccontextmanager
-async def under_load(rig: Rig, sessions_count: int, dice: random.Random) -> AsyncIterator[Load]:
-    """Seat so many candidates and have them send while the block runs."""
+async def under_load(
+    rig: Rig, sessions_count: int, dice: random.Random, *, clocks: Sequence[Clock] | None = None
+) -> AsyncIterator[Load]:
+    """Seat so many candidates and have them send while the block runs; `clocks` is what each believes."""
     places = await seats(rig, sessions_count)
     await rig.wait_ready()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
-        load = Load(http, places, dice)
+        load = Load(http, places, dice, clocks or [right_time] * sessions_count)
         load.start(dice)
         try:
             yield load

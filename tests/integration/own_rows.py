@@ -24,7 +24,8 @@ LINKS: Final = (
         "submission_items", "submission_scores", "submission_subjects", "submission_evidence",
     )),
     *((table, "session_id", "proctor_sessions") for table in (
-        "session_progress", "session_clients", "heartbeat_gaps", "dirty_sessions", "dead_letters",
+        "session_progress", "session_clients", "heartbeat_gaps", "gap_marks", "clock_steps",
+        "session_notices", "dirty_sessions", "dead_letters",
     )),
     *((table, "question_id", "questions") for table in ("question_versions", "question_terms")),
     *((table, "event_id", "ledger_events") for table in ("ledger_salts", "ledger_pending", "ledger_leaves")),

@@ -214,6 +214,12 @@ async def _start_session(api: Api) -> Ask:
     return lambda: api.post("/api/proctor/session", "student", json=body)
 
 
+async def _say_more(api: Api) -> Ask:
+    session = {"attemptId": await api.start_attempt(), "mode": 1}
+    await api.post("/api/proctor/session", "student", json=session)
+    return lambda: api.post("/api/proctor/session", "student", json={**session, "browserName": "Firefox"})
+
+
 OTHERS: Final[dict[str, tuple[Prepare, list[str], str | None]]] = {
     "a sign-in": (_sign_in, ["auth.signed_in"], "teacher"),
     "the fifth failure within a minute": (_sign_in_wrongly, ["login.alert"], None),
@@ -223,6 +229,7 @@ OTHERS: Final[dict[str, tuple[Prepare, list[str], str | None]]] = {
     "a launch link": (_launch, ["attempt.started", "auth.launched"], "student"),
     "an attempt": (_start, ["attempt.started"], "student"),
     "a proctor session": (_start_session, ["session.started"], "student"),
+    "a client that says more of itself": (_say_more, ["session.updated"], "student"),
 }
 
 

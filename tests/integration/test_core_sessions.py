@@ -57,7 +57,7 @@ async def test_a_duplicate_of_an_ended_session_is_a_conflict_decision_8(core: Co
         attempt_id = await api.start_attempt()
         session_id = await api.start_session(attempt_id=attempt_id)
         cancelled_id = await api.start_session(attempt_id=attempt_id, mode=2)
-        await api.post(f"/api/proctor/session/{session_id}/end", "student")
+        await api.post(f"/api/proctor/session/{session_id}/end", "admin")
         await api.post(f"/api/proctor/session/{cancelled_id}/cancel", "admin")
 
         assert (await create(api, attempt_id)).status == 409
@@ -98,7 +98,7 @@ async def test_ending_a_session_is_idempotent_and_tells_the_closer_p2(core: Core
         heard: asyncio.Queue[str] = asyncio.Queue()
         await api.owner.add_listener("session_ended", lambda *notice: heard.put_nowait(notice[-1]))
         answers = await asyncio.gather(
-            *(api.post(f"/api/proctor/session/{session_id}/end", "student") for _ in range(10))
+            *(api.post(f"/api/proctor/session/{session_id}/end", "admin") for _ in range(10))
         )
         async with asyncio.timeout(5):
             told = await heard.get()

@@ -245,3 +245,37 @@ async def test_a_session_that_beats_has_no_gap(api: Api) -> None:
     await asyncio.sleep(0.5)
 
     assert gaps(api, seat) == []
+
+
+# -- the session of an attempt
+
+
+async def test_a_session_that_waits_for_its_client_has_a_gap_like_any_other(api: Api) -> None:
+    """Decision 8: opened with its attempt; nobody came; the gap ends with the session."""
+    seat = await away(api)
+    api.world.end(seat.session_id)
+    gap = await judged(api, seat, 1)
+
+    assert (gap["class"], gap["missed"]) == ("unexplained", MISSED)
+    assert [row["event_type"] for row in api.world.stored(seat.session_id)] == [EventType.NetworkDisconnected]
+
+
+@pytest.mark.parametrize("ends", [False, True])
+async def test_what_the_core_api_has_noted_is_an_event_of_ours_once(api: Api, *, ends: bool) -> None:
+    """Decision 8: of severity 3, at its moment, before the end that follows; no client says the same."""
+    seat = api.world.seat(started_s_ago=10)
+    api.world.run(
+        "INSERT INTO session_notices (session_id, event_name, minute, severity, noted_at)"
+        " VALUES (%s, 'session_end_requested', 1, 3, now() - interval '2 s')",
+        seat.session_id,
+    )
+    if ends:
+        api.world.end(seat.session_id)
+    (row,) = await api.stored(seat, 1)
+    await asyncio.sleep(1.2)  # another sweep
+    forged = await api.event(seat, eventType="session_end_requested", clientTimestamp=stamp(s=-60))
+
+    assert (row["event_type"], row["event_name"], row["severity"]) == (0, "session_end_requested", 3)
+    assert row["is_violation"] is True
+    assert len(api.world.stored(seat.session_id)) == 1
+    assert forged.status == 422

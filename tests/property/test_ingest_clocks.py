@@ -128,7 +128,8 @@ class Candidate:
         offset = OFFSET_UNKNOWN if self.clock is None else self.clock.offset_us
         assert (header["at_us"], header["previous_us"], header["offset_us"]) == (at, self.contact_us, offset)
         assert [tuple(p) for p in pairs] == clocks.fillable(self.known, at, WINDOW_US, declared=declared)
-        told = (offset, OFFSET_UNKNOWN if before is None else before)
+        kept = offset if self.clock is None else clocks.confirmed(self.clock)
+        told = (kept, OFFSET_UNKNOWN if before is None else before)
         assert (CLOCK.unpack(entry.clock) if entry.clock else None) == (
             None if heartbeat_us is None else told
         )
@@ -234,7 +235,7 @@ def test_whatever_a_clock_does_a_client_in_touch_is_there_and_its_events_stand_w
     progress = progress_of(rows_of(at.entries(), AGE_US), [])
     beats = [t for t, sent in zip(at.arrived, at.sent, strict=True) if any(b.kind == 1 for b in sent)]
     assert progress.heartbeat_us == [beats[-1]], "a heartbeat received is a heartbeat"
-    assert progress.offset_us == [at.clock.offset_us]
+    assert progress.offset_us == [clocks.confirmed(at.clock)]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
