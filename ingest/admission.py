@@ -5,6 +5,7 @@ Decoding is typed (msgspec); what types cannot say is checked by column (`ingest
 are what goes on. Every fault of a batch is named with its index (spec.md I-3, I-4).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -126,7 +127,12 @@ class Admitted(Struct, frozen=True):
 
 
 def admit(
-    events: list[EventIn], *, client: int | None, first_sequence: int | None, settings: Settings
+    events: list[EventIn],
+    *,
+    client: int | None,
+    first_sequence: int | None,
+    settings: Settings,
+    places: Sequence[int] | None = None,
 ) -> Admitted:
     """
     Check a batch and return it by column.
@@ -136,6 +142,7 @@ def admit(
         client: key of the client instance, or None.
         first_sequence: clientSequence of the first event, when the batch carries one for all.
         settings: the limits.
+        places: where each event stands in the request, when some that were checked one by one are left out.
 
     Raises:
         TooLargeError: more events than a batch may hold.
@@ -152,7 +159,7 @@ def admit(
     client_us = time_column([event.client_timestamp for event in events], faults)
     payloads = [event.metadata_json for event in events]
     check_payloads(payloads, settings, faults)
-    sequences, ranges = _sequences(events, client, first_sequence, faults)
+    sequences, ranges = _sequences(events, places or range(len(events)), client, first_sequence, faults)
     if faults:
         raise InvalidInputError("Some events are not allowed; nothing was stored.", errors=faults)
     buffered = bytes([event.buffered for event in events])
@@ -185,7 +192,7 @@ def admitted(batch: Batch, ranges: list[list[int]]) -> Admitted:
 
 
 def _sequences(
-    events: list[EventIn], client: int | None, first: int | None, faults: list[Fault]
+    events: list[EventIn], places: Sequence[int], client: int | None, first: int | None, faults: list[Fault]
 ) -> tuple[int | list[int] | None, list[list[int]]]:
     """Return the batch's clientSequence column and its ranges."""
     own = [event.client_sequence for event in events]
@@ -202,7 +209,7 @@ def _sequences(
         return first, [[first, first + len(events) - 1]]
     numbers: list[int] = []
     ranges: list[list[int]] = []
-    for index, number in enumerate(own):
+    for index, number in zip(places, own, strict=True):
         if number is None:
             faults.append(fault(index, "clientSequence", "Every event of the batch needs one, or none"))
         elif numbers and number <= numbers[-1]:

@@ -107,8 +107,10 @@ async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Res
             "No event of the batch is allowed; nothing was stored.",
             errors=[fault for some in faults.values() for fault in some],
         )
-    valid = [event for _, event in events]
-    admitted = admit(valid, client=client, first_sequence=None, settings=settings) if valid else None
+    admitted = None
+    if events:
+        places, valid = zip(*events, strict=True)
+        admitted = admit(list(valid), client=client, first_sequence=None, settings=settings, places=places)
     if client is not None and refused and (admitted is None or admitted.ranges):
         admitted = settle(admitted, client, refused)
     assert admitted is not None, "an event is valid, or a number is settled"

@@ -190,6 +190,18 @@ async def test_partial_stores_what_is_valid_and_answers_for_each_event(api: Api)
     assert [r.get("sequenceNumber") for r in again.body["results"]] == [1, None, 2, None]
 
 
+async def test_partial_names_what_is_wrong_between_events_where_it_stands(api: Api) -> None:
+    """I-3: by its path in the request, whatever is refused before it."""
+    seat = api.world.seat()
+    refused = {"eventType": 999, "clientSequence": 1}
+    for wrong in (keystroke(2), keystroke()):
+        events = [refused, keystroke(3), wrong]
+        answer = await api.bulk(seat, events, query="?partial=true", clientInstance="tab")
+
+        assert_problem(answer, 422, "invalid_input")
+        assert [each["path"] for each in answer.body["errors"]] == ["events[2].clientSequence"]
+
+
 async def test_partial_with_nothing_valid_is_refused_as_a_whole(api: Api) -> None:
     """I-3."""
     seat = api.world.seat()
