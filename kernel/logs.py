@@ -55,7 +55,7 @@ def configure_logging(process: str, level: str = "info") -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _tell_exception,
+            tell_exception,
             structlog.processors.JSONRenderer(serializer=_dumps),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
@@ -92,7 +92,8 @@ def constant_part(message: str) -> str:
     return _QUOTES.split(message, maxsplit=1)[0][:MESSAGE_LENGTH_MAX].rstrip()
 
 
-def _tell_exception(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def tell_exception(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put `exception`, as `told` says it, in the place of what is to be shown of an error."""
     failed = event.pop("exc_info", None)
     if failed is True:
         failed = sys.exc_info()

@@ -14,14 +14,20 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+import structlog
 
 from deploy.local.postgres import Postgres, start_postgres
 from deploy.local.redis import Redis, start_redis
 from deploy.local.roles import give_passwords, on_database
+from kernel.logs import tell_exception
 from kernel.process import prepare_process
 from sql.migrate import migrate
 
 TEMPLATE = "veritas_template"
+# Lines as the processes write them: structlog's own picture of an error keeps an application's loop for seconds.
+structlog.configure(
+    processors=[structlog.processors.add_log_level, tell_exception, structlog.processors.KeyValueRenderer()]
+)
 prepare_process()  # a test that opens 500 connections holds both ends of them
 numbers = count(1)
 
