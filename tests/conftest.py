@@ -24,7 +24,7 @@ from kernel.process import prepare_process
 from sql.migrate import migrate
 
 TEMPLATE = "veritas_template"
-# Lines as the processes write them: structlog's own picture of an error keeps an application's loop for seconds.
+# Lines as the processes write them: structlog's own picture of an error keeps an application's loop for long.
 structlog.configure(
     processors=[structlog.processors.add_log_level, tell_exception, structlog.processors.KeyValueRenderer()]
 )
