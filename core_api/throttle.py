@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from core_api import sign_ins
 from core_api.database import Connection
+from kernel import spelling
 from kernel.errors import RateLimitedError
 from kernel.networks import Address, Networks, is_within, networks_of, unmapped
 from kernel.runtime import LOGIN_ALERTS, LOGINS_FAILED, LOGINS_THROTTLED
@@ -76,7 +77,7 @@ def source_of(address: Address | None, email: str, limits: Limits) -> Source:
     network = ip_network((address, IPV6_PREFIX if address.version == 6 else 32), strict=False)
     return Source(
         network=ip_interface(str(network)),
-        account=hashlib.sha256(email.lower().encode(errors="replace")).digest(),
+        account=hashlib.sha256(spelling.counted_as(email).encode(errors="replace")).digest(),
         exempt=is_within(address, limits.exempt),
     )
 

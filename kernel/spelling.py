@@ -51,6 +51,16 @@ def looked_up(text: str) -> str:
     return unicodedata.normalize("NFKC", text).strip()
 
 
+def counted_as(address: str) -> str:
+    """
+    Return what tries at an account are counted under: the same for all addresses that a database might look
+    up as one. Which letters are one another's small ones depends on its locale (a Turkish dotted I, a final
+    sigma); what some would take apart counts as one here.
+    """
+    plain = unicodedata.normalize("NFKD", looked_up(address).casefold())
+    return "".join(each for each in plain if not unicodedata.combining(each))
+
+
 def name(text: str) -> str:
     """Return a person's name as it is stored; raises ValueError with the reason where it is none."""
     return _visible(unicodedata.normalize("NFC", text).strip(), joiners=True)

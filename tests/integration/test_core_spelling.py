@@ -4,10 +4,12 @@ import unicodedata
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 
 from core_api.answers import SEQUENCE_BURST
 from core_api.passwords import hash_password
+from kernel import spelling
 from tests.integration.authoring_kit import ITEMS, answer, make_exam, make_question, save, start, submit
 from tests.integration.core_kit import PASSWORD, Api, Core, put
 
@@ -73,6 +75,36 @@ async def test_a_username_is_never_anothers_address_nor_an_address_anothers_user
             assert (await make_user(api, username=taken)).status == 422
         assert (await put(api, "/api/me", "student", username=own.upper())).status == 200
         assert (await put(api, "/api/me", "student", username="ada")).status == 200
+
+
+@pytest.mark.parametrize(("own", "written"), [("νικος", "ΝΙΚΟΣ"), ("İpek", "i̇pek")])
+async def test_ones_own_address_as_username_is_the_one_that_is_stored(
+    core: Core, own: str, written: str
+) -> None:
+    """Where Unicode and the database's locale disagree about small letters too."""
+    async with core.school() as api:
+        email, username = f"{own}@{uuid4().hex}.example", f"{written}@"
+        made = await make_user(api, email=email)
+        api.people["own"] = msgspec.structs.replace(api.people["student"], id=made.body["id"], email=email)
+        changed = await put(api, "/api/me", "own", username=username + email.partition("@")[2])
+
+        assert (changed.status, changed.body["username"]) == (200, email)
+
+
+async def test_what_the_database_looks_up_as_one_account_is_counted_as_one_a3(core: Core) -> None:
+    async with core.school() as api:
+        letters = await api.owner.fetch(
+            "SELECT chr(n) AS written, lower(chr(n)) AS small FROM generate_series(1, 1114111) AS n"
+            " WHERE n NOT BETWEEN 55296 AND 57343 AND lower(chr(n)) <> chr(n)"
+        )
+        apart = [
+            ascii(each["written"])
+            for each in letters
+            if spelling.counted_as(f"{each['written']}@x") != spelling.counted_as(f"{each['small']}@x")
+        ]
+
+        assert len(letters) > 1000
+        assert apart == []
 
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [
