@@ -7,7 +7,7 @@ are what goes on. Every fault of a batch is named with its index (spec.md I-3, I
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -53,6 +53,9 @@ Buffered = Annotated[
 ]
 ClientTime = Annotated[datetime, Meta(tz=True, description="The client's clock, with its offset.")]
 MetadataJson = Annotated[str, Meta(description="A JSON document as text: at most 16 KiB, 32 levels.")]
+
+
+NUMBERED_TWICE: Final = "Stands on the batch or on its events, not on both"
 
 
 class EventIn(Struct, frozen=True, rename="camel", gc=False, kw_only=True):
@@ -197,9 +200,7 @@ def _sequences(
     """Return the batch's clientSequence column and its ranges."""
     own = [event.client_sequence for event in events]
     if first is not None and any(number is not None for number in own):
-        faults.append(
-            {"path": "clientSequence", "message": "Stands on the batch or on its events, not on both"}
-        )
+        faults.append({"path": "clientSequence", "message": NUMBERED_TWICE})
     if first is None and own.count(None) == len(own):
         return None, []
     if client is None:

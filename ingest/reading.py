@@ -10,7 +10,16 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ingest.admission import BulkIn, ClientSequence, EventIn, Instance, SessionId, admit
+from ingest.admission import (
+    NUMBERED_TWICE,
+    BulkIn,
+    ClientSequence,
+    EventIn,
+    Instance,
+    SessionId,
+    admit,
+)
+from ingest.columns import fault
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.settings import Settings
 from kernel.web import decode
@@ -96,12 +105,14 @@ def read_each(
                 for fault in wrong
             ]
             refused += _number_of(raw, index, loose.client_sequence)
-        elif loose.client_sequence is not None:
+        elif loose.client_sequence is None:
+            good.append((index, event))
+        elif event.client_sequence is None:
             good.append(
                 (index, msgspec.structs.replace(event, client_sequence=loose.client_sequence + index))
             )
-        else:
-            good.append((index, event))
+        else:  # which of the two is its number nobody knows: neither is settled
+            faults[index] = [fault(index, "clientSequence", NUMBERED_TWICE)]
     return loose, good, faults, refused
 
 

@@ -202,6 +202,19 @@ async def test_partial_names_what_is_wrong_between_events_where_it_stands(api: A
         assert [each["path"] for each in answer.body["errors"]] == ["events[2].clientSequence"]
 
 
+async def test_an_event_with_two_numbers_is_refused_and_neither_is_settled(api: Api) -> None:
+    """I-2: whichever the client meant, it can send the event again under it."""
+    seat, both = api.world.seat(), [keystroke(), keystroke(7)]
+    whole = await api.bulk(seat, both, clientInstance="tab", clientSequence=1)
+    part = await api.bulk(seat, both, query="?partial=true", clientInstance="tab", clientSequence=1)
+    again = await api.tab(seat, [2, 7], "tab")
+
+    assert_problem(whole, 422, "invalid_input")
+    assert [each["status"] for each in part.body["results"]] == ["accepted", "refused"]
+    assert part.body["results"][1]["errors"][0]["path"] == "events[1].clientSequence"
+    assert (again.status, again.ack["duplicates"], again.ack["missing"]) == (202, 0, [[3, 6]])
+
+
 async def test_partial_with_nothing_valid_is_refused_as_a_whole(api: Api) -> None:
     """I-3."""
     seat = api.world.seat()
