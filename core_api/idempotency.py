@@ -58,7 +58,8 @@ def repeatable(route: Route) -> Route:
             raise InvalidInputError(
                 "The Idempotency-Key is not allowed.", errors=[{"path": HEADER, "message": message}]
             )
-        actor, asked = actor_of(request), await _hash_of(request)
+        actor = actor_of(request)
+        asked = await _hash_of(request, actor)
         async with connection(request.app[POOL], actor) as conn, conn.transaction():
             first = await _first(conn, actor, key, asked, request)
             if first is not None:
@@ -72,10 +73,14 @@ def repeatable(route: Route) -> Route:
     return msgspec.structs.replace(route, handler=once)
 
 
-async def _hash_of(request: web.Request) -> bytes:
-    """Return what a retry is known by: the hash of method, path and body."""
+async def _hash_of(request: web.Request, actor: Actor) -> bytes:
+    """
+    Return what a retry is known by: the hash of method, address and body, and of the exam that the sign-in is
+    bound to. What a person's own sign-in was answered is not for one that is good for an exam alone.
+    """
     body = await read_body(request, request.app[SETTINGS]) if request.can_read_body else b""
-    return hashlib.sha256(f"{request.method} {request.path}\n".encode() + body).digest()
+    asked = f"{request.method} {request.path_qs} {actor.exam_id or ''}\n"
+    return hashlib.sha256(asked.encode() + body).digest()
 
 
 async def _first(

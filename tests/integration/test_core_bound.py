@@ -76,6 +76,28 @@ async def test_no_route_shows_or_changes_anything_of_another_exam_a7(
         assert await snapshot(world) == before
 
 
+async def test_no_reply_to_the_students_own_sign_in_comes_back_to_a_bound_one_a7(
+    database: str, database_as: DatabaseAs
+) -> None:
+    """Whoever guesses an Idempotency-Key and repeats the request under it is somebody else."""
+    async with core_api(database, database_as) as api:
+        _, launched = await bait(api, "student")
+        key, start = {"Idempotency-Key": "start"}, f"/api/student/exams/{api.exam_id}/start"
+        own = await api.post(start, "student", headers=key)
+        opening = {"attemptId": own.body["attempt_id"], "mode": 1}
+        await api.post("/api/proctor/session", "student", headers={"Idempotency-Key": "open"}, json=opening)
+        answers = [
+            await ask(api, launched["access_token"], "POST", start, headers=key),
+            await ask(
+                api, launched["access_token"], "POST", "/api/proctor/session",
+                headers={"Idempotency-Key": "open"}, json=opening,
+            ),
+        ]  # fmt: skip
+
+        assert [answer.status for answer in answers] == [409, 409]
+        assert all(own.body["attempt_id"] not in str(answer.body) for answer in answers)
+
+
 async def test_a_bound_sign_in_does_all_that_sitting_its_exam_needs_a7(
     database: str, database_as: DatabaseAs
 ) -> None:
