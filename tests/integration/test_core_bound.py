@@ -56,8 +56,9 @@ async def test_no_route_shows_or_changes_anything_of_another_exam_a7(
     async with core_api(database, database_as) as api:
         world = await furnish(api)
         _, launched = await bait(api, "student")
-        token, hidden = launched["access_token"], set(world.parameters.values()) - {"1", "TabSwitched"}
-        hidden -= {world.parameters["user_id"]}  # themselves
+        token, hidden = launched["access_token"], set(world.parameters.values()) - {"TabSwitched"}
+        # A session's number is within many others; and themselves.
+        hidden -= {world.parameters["id"], world.parameters["user_id"]}
         before = await snapshot(world)
         wrong = {}
         for key in GUARDED:
@@ -136,6 +137,10 @@ async def test_no_table_shows_a_bound_sign_in_a_row_of_another_exam_a4(
         world = at.world
         exam_id, launched = await bait(world.api, "student")
         own = {exam_id, launched["attempt_id"]}
+        of_exam = {
+            "exams", "exam_attempts", "own_attempts", "ledger_events", "proctor_sessions", "session_overview",
+            "seen_sessions",
+        }  # fmt: skip
         async with at.asking("student", Scope.own, world.api.exam_id) as conn:
             whole = await at.seen(conn)
         async with at.asking("student", Scope.own, UUID(launched["exam_id"])) as conn:
@@ -147,13 +152,12 @@ async def test_no_table_shows_a_bound_sign_in_a_row_of_another_exam_a4(
             "seen_events",
         }
         assert {name for name, rows in seen.items() if rows} == {
-            "organisations", "users", "group_members", "exams", "exam_attempts", "own_attempts", "logins",
-            "ledger_events",
+            "organisations", "users", "group_members", "logins", "idempotency_keys", *of_exam,
         }  # fmt: skip
         strangers = {
             name: rows
             for name, rows in seen.items()
-            if name in {"exams", "exam_attempts", "own_attempts", "logins", "ledger_events"}
+            if name in {"logins", *of_exam}
             for row in rows
             if not any(each in row for each in own)
         }
@@ -178,7 +182,14 @@ async def test_a_bound_asker_changes_no_row_of_another_exam_and_not_their_accoun
                 )
             }
 
-        assert list(touched.values()) == [0, 0, 1, 0, 1, 0]
+        assert list(touched.values()) == [
+            0,
+            0,
+            1,
+            1,
+            1,
+            0,
+        ]  # their attempt at the bait, its session, the sign-in
 
 
 @pytest.mark.parametrize("action", sorted(set(Action) - SITTING))
