@@ -1,14 +1,13 @@
 """The checks of `veritas doctor` on the pipeline: what it is behind with, and the warehouse's disk."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
 import psycopg
 
 from deploy.findings import Finding
 from kernel.settings import Settings
 from pipeline import jobs
-from pipeline.extract import connect, run
+from pipeline.extract import connect
 
 
 def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
@@ -17,7 +16,6 @@ def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
         with connect(url) as cursor:
             lags = jobs.read_lags(cursor)
             said = jobs.behind(cursor, settings)
-            waiting, oldest = run(cursor, "jobs", "read_outbox_lag", jobs.COUNTED_MAX).fetchone() or (0, None)
     except psycopg.Error as error:
         yield Finding(
             check="pipeline",
@@ -27,10 +25,6 @@ def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
             required=False,
         )
         return
-    if oldest is not None and (late := datetime.now(UTC) - oldest) > timedelta(
-        seconds=settings.behind_after_s
-    ):
-        said.append(f"{waiting:,} rows of the outbox wait, the oldest for {late.total_seconds():.0f} s.")
     yield Finding(
         check="pipeline",
         ok=not said,

@@ -68,6 +68,8 @@ SYSTEM_APPENDS_REUSED = Counter(
 )
 PROJECTED_ATTEMPTS = Counter("veritas_pipeline_attempts_projected_total", "Attempt rows recomputed.")
 PROJECTION_LAG = Gauge("veritas_pipeline_projection_lag_seconds", "Age of the oldest dirty session.")
+OUTBOX_READ = Counter("veritas_pipeline_outbox_read_total", "Rows of the outbox handed over and deleted.")
+OUTBOX_LAG = Gauge("veritas_pipeline_outbox_lag_seconds", "Age of the oldest row of the last batch read.")
 LOGINS_FAILED = Counter("veritas_logins_failed_total", "Sign-ins refused for their credentials.")
 LOGIN_ALERTS = Counter("veritas_login_alerts_total", "Times that one address failed too often in a minute.")
 LOGINS_THROTTLED = Counter(

@@ -256,6 +256,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     projection_debounce_ms: Annotated[
         int, _about("How long dirty attempts are gathered before they are projected.", ge=0)
     ] = 500
+    outbox_batch_rows: Annotated[
+        int, _about("Rows of the outbox handed over in one transaction.", ge=1, le=10_000)
+    ] = 1_000
     publish_debounce_s: Annotated[
         float, _about("Least seconds between two builds of one Parquet dataset.", ge=0)
     ] = 5.0

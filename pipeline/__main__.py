@@ -1,4 +1,7 @@
-"""Run the pipeline: `python -m pipeline`. The actors' threads, the scheduler, and health, in one process."""
+"""
+Run the pipeline: `python -m pipeline`. Actors, scheduler, the reader of the outbox, and health, in
+one process.
+"""
 
 import asyncio
 import threading
@@ -15,6 +18,7 @@ from kernel.settings import Settings, load
 from kernel.tasks import WATCH, Watch
 from kernel.web import ReadyCheck, add_health, new_app
 from pipeline.actors import declare, open_broker
+from pipeline.outbox import read_forever
 from pipeline.scheduler import Pulse, schedule
 from pipeline.sealer import new_sealer, seal_forever
 
@@ -69,7 +73,10 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     ]
     for worker in workers:
         worker.start()
-    loops = [watch.thread("scheduler", lambda: schedule(settings, actors, halt, pulses["scheduler"]), halt)]
+    loops = [
+        watch.thread("scheduler", lambda: schedule(settings, actors, halt, pulses["scheduler"]), halt),
+        watch.thread("outbox", lambda: read_forever(settings, halt), halt),
+    ]
     if sealer is None:
         log.warning("ledger_not_sealed_here", reason="VERITAS_LEDGER_KEY_FILES is not set")
     else:

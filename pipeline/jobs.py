@@ -49,7 +49,8 @@ class Failing(Struct, frozen=True):
 class Lags(Struct, frozen=True):
     """
     What waits, each counted up to COUNTED_MAX rows: sessions for their projection, events for the archive,
-    ledger events for the sealer; and since when. None where nothing waits.
+    ledger events for the sealer, rows of the outbox for their reader; and since when. None where nothing
+    waits.
     """
 
     dirty_sessions: int
@@ -57,6 +58,8 @@ class Lags(Struct, frozen=True):
     unarchived_events: int
     pending_events: int
     pending_since: datetime | None
+    outbox_rows: int
+    outbox_since: datetime | None
 
 
 class Disk(Struct, frozen=True):
@@ -97,13 +100,15 @@ def read_lags(cursor: Cursor) -> Lags:
     """Return what waits, as of now."""
     row = run(cursor, "jobs", "read_lags", COUNTED_MAX).fetchone()
     assert row is not None, "aggregates have a row"
-    dirty, since, unarchived, pending, oldest = row
+    dirty, since, unarchived, pending, oldest, told, told_since = row
     return Lags(
         dirty_sessions=dirty,
         dirty_since=since,
         unarchived_events=unarchived,
         pending_events=pending,
         pending_since=None if oldest is None else EPOCH + MILLISECOND * (oldest.int >> 80),
+        outbox_rows=told,
+        outbox_since=told_since,
     )
 
 
@@ -144,6 +149,7 @@ def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, a
     for what, rows, since in (
         ("sessions wait for their projection", lags.dirty_sessions, lags.dirty_since),
         ("ledger events wait to be sealed", lags.pending_events, lags.pending_since),
+        ("rows of the outbox wait", lags.outbox_rows, lags.outbox_since),
     ):
         if since is not None and now - since > after:
             said.append(f"{_count(rows)} {what}, the oldest for {(now - since).total_seconds():.0f} s.")

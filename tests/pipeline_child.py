@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from kernel.settings import Settings
 from pipeline.archive import archive_events
+from pipeline.extract import connect
+from pipeline.outbox import read_outbox
 from pipeline.projections import project_attempts
 from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
@@ -38,10 +40,18 @@ def dirty_attempts(settings: Settings) -> list[str]:
     return [row[0] for row in rows_of(settings.database_url, statement)]
 
 
+def drain_outbox(settings: Settings, step: publish.Step) -> None:
+    """Read the outbox until it is empty."""
+    with connect(settings.database_url) as cursor:
+        while read_outbox(cursor, settings.outbox_batch_rows, step):
+            pass
+
+
 JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "project": lambda settings, step: project_attempts(settings, dirty_attempts(settings), step),
     "archive": archive_events,
     "publish": publish_activity,
+    "outbox": drain_outbox,
     "rebuild": lambda settings, step: rebuild(settings, step=step),
 }
 

@@ -20,7 +20,7 @@ from loadtests.bench.stack import BenchError
 NONE: Final = "none"  # what finalise.sql takes for null: pgbench has no empty variables
 OTHERS: Final = ("attempts/{attempt_id}", "exams/available")
 # Every table that finalising writes, and how many rows for one attempt; see `count_outcome`.
-LEFT: Final = ("completed", "submissions", "scores", "subjects", "ledger_events", "facts")
+LEFT: Final = ("completed", "submissions", "scores", "subjects", "ledger_events")
 
 
 def head(method: str, path: str, token: str | None, body: bytes = b"", *more: str) -> bytes:

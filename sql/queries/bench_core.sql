@@ -53,8 +53,7 @@ SELECT json_build_object(
     'items', (SELECT count(*) FROM submission_items i JOIN mine ON mine.id = i.submission_id),
     'scores', (SELECT count(*) FROM submission_scores s JOIN mine ON mine.id = s.submission_id WHERE s.revision = 1),
     'subjects', (SELECT count(*) FROM submission_subjects s JOIN mine ON mine.id = s.submission_id),
-    'ledger_events', (SELECT count(*) FROM ledger_events e JOIN mine ON mine.event_id = e.id),
-    'facts', (SELECT count(*) FROM outbox o JOIN mine ON mine.event_id = o.event_id));
+    'ledger_events', (SELECT count(*) FROM ledger_events e JOIN mine ON mine.event_id = e.id));
 
 -- name: count_unsealed
 -- Ledger events that are under no signed head.

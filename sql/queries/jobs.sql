@@ -16,9 +16,11 @@ SELECT job, failing_since, failures, reason, retry_at <= now() AS is_due FROM re
 
 -- name: read_lags
 -- $1 rows at most that are counted of each queue. Sessions that wait for their projection, and since when; events of planned or
--- touched sessions that wait for the archive; ledger events that wait for the sealer, and the oldest of those looked at.
+-- touched sessions that wait for the archive; ledger events that wait for the sealer, and rows of the outbox that wait for their
+-- reader, each with the oldest of those looked at.
 SELECT dirty.rows AS dirty_sessions, (SELECT marked_at FROM dirty_sessions ORDER BY id LIMIT 1) AS dirty_since,
-       planned.events + touched.events AS unarchived_events, ledger.rows AS pending_events, ledger.oldest AS oldest_pending
+       planned.events + touched.events AS unarchived_events, ledger.rows AS pending_events, ledger.oldest AS oldest_pending,
+       told.rows AS outbox_rows, told.oldest AS outbox_since
 FROM (SELECT count(*) AS rows FROM (SELECT FROM dirty_sessions LIMIT $1::bigint) d) dirty,
      (SELECT coalesce(sum(through_seq - after_seq), 0)::bigint AS events
       FROM (SELECT through_seq, after_seq FROM reporting.archive_ranges LIMIT $1) r) planned,
@@ -27,8 +29,5 @@ FROM (SELECT count(*) AS rows FROM (SELECT FROM dirty_sessions LIMIT $1::bigint)
       JOIN session_progress p USING (session_id)
       LEFT JOIN reporting.archived_sessions a USING (session_id)) touched,
      (SELECT count(*) AS rows, (array_agg(event_id ORDER BY event_id))[1] AS oldest
-      FROM (SELECT event_id FROM ledger_pending LIMIT $1) q) ledger;
-
--- name: read_outbox_lag
--- $1 rows at most that are counted. The owner's: the pipeline may not read all of the outbox.
-SELECT count(*) AS rows, min(occurred_at) AS oldest FROM (SELECT occurred_at FROM outbox ORDER BY id LIMIT $1) o;
+      FROM (SELECT event_id FROM ledger_pending LIMIT $1) q) ledger,
+     (SELECT count(*) AS rows, min(occurred_at) AS oldest FROM (SELECT occurred_at FROM outbox ORDER BY id LIMIT $1) o) told;

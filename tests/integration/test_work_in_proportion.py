@@ -128,6 +128,9 @@ def periodic(world: World) -> Iterator[Case]:
         ("sealer", "read_last_head"),
         ("jobs", "list_failing"),
         ("jobs", "read_lags", 10_000),
+        ("outbox", "claim_facts", 1_000),
+        ("outbox", "mark_abandoned", [str(world.attempt)]),
+        ("outbox", "mark_submitted", [str(world.attempt)]),
     ):
         yield Case(str(noun), str(name), tuple(arguments))
     for noun, name, *arguments in (
@@ -138,7 +141,8 @@ def periodic(world: World) -> Iterator[Case]:
         ("gaps", "list_marks", world.sessions[0], NOW),
         ("gaps", "list_filled", world.sessions[0], NOW, NOW),
         ("ingest", "read_session", world.sessions[0]),
-        ("ingest", "find_session_of_attempt", world.attempt),
+        ("gaps", "list_notices", 4, [0, 1, 2, 3], 500),
+        ("ingest", "find_sessions_of_attempts", [world.attempt], None, None, False),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_ingest")
     for noun, name, *arguments in (

@@ -87,6 +87,7 @@ INSERT INTO revocations (user_id, mark, revoked_at, expires_at)
 SELECT id, 'x' || id, %(at)s, %(now)s + interval '1 year' FROM users WHERE organisation_id = %(org)s ON CONFLICT DO NOTHING;
 DELETE FROM dirty_sessions;
 DELETE FROM unarchived_sessions;
+DELETE FROM outbox;
 
 -- name: renew
 -- The same small amount of new work at every size.
@@ -97,4 +98,6 @@ SELECT (encode(substring(int8send(floor(extract(epoch FROM %(now)s) * 1000)::big
         || '7000' || '8000' || lpad(to_hex(%(size)s * 16 + n), 12, '0'))::uuid,
        %(school)s, %(now)s, 'user.changed', 'user', n::text, %(teacher)s, 'teacher', NULL, '{}'
 FROM generate_series(1, 5) n;
+INSERT INTO outbox (event_id, kind, organisation_id, resource_id, payload, occurred_at)
+SELECT gen_random_uuid(), 'exam.updated', %(school)s, %(school)s, '{}', %(now)s FROM generate_series(1, 5);
 INSERT INTO reporting.partition_marks (dataset, partition) VALUES ('attempt_activity', %(exam)s);

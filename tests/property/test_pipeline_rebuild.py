@@ -33,7 +33,7 @@ Action = tuple[str, Any]
 
 stores = st.tuples(st.just("store"), st.tuples(st.integers(0, ATTEMPTS - 1), st.integers(1, 4)))
 ends = st.tuples(st.just("end"), st.integers(0, ATTEMPTS - 1))
-runs = st.sampled_from([("run", job) for job in JOBS])
+runs = st.sampled_from([("run", job) for job in STEPS])
 kills = st.sampled_from([("kill", (job, at)) for job, steps in STEPS.items() for at in steps])
 schedules = st.lists(stores | stores | ends | runs | kills, min_size=3, max_size=12)
 

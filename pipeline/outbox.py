@@ -1,0 +1,96 @@
+"""
+The reader of the outbox: what changed is handed to what must be computed again, and the rows go.
+
+A row of the outbox wakes somebody; what happened stands on the ledger, and stays there. Rows are claimed with
+FOR UPDATE SKIP LOCKED, so that any number of readers take each once; handing over and deleting is one
+transaction, so that a reader that dies leaves its rows to the next. A kind that wakes nobody is deleted too.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any, Final
+
+import psycopg
+import structlog
+
+from kernel.runtime import OUTBOX_LAG, OUTBOX_READ
+from kernel.settings import Settings
+from pipeline.extract import Cursor, connect, run
+from warehouse.publish import Step, no_step
+
+log = structlog.get_logger(__name__, process="pipeline")
+
+BACK_OFF_S: Final = 1.0
+# The statement that marks what a kind's records have changed, given their ids. It may run twice. None:
+# nothing that is projected rests on such records; what asks about them reads them as they are.
+WAKES: Final[Mapping[str, str | None]] = {
+    "submission.finalised": "mark_submitted",
+    "submission.scored": "mark_submitted",
+    "attempt.abandoned": "mark_abandoned",
+    "observation.finalised": None,
+    "assignment.created": None,
+    "assignment.revoked": None,
+    "evaluation.published": None,
+    "exam.published": None,
+    "exam.unpublished": None,
+    "exam.updated": None,
+    "exam.archived": None,
+}
+
+
+def read_outbox(cursor: Cursor, rows_max: int, step: Step = no_step) -> int:
+    """
+    Hand over one batch in one transaction; return how many rows it had.
+
+    Args:
+        cursor: outside a transaction.
+        rows_max: rows of a batch.
+        step: called with a name after each step that a crash could follow.
+    """
+    with cursor.connection.transaction():
+        facts = run(cursor, "outbox", "claim_facts", rows_max).fetchall()
+        if not facts:
+            OUTBOX_LAG.set(0)
+            return 0
+        step("claimed")
+        _hand_over(cursor, facts)
+        step("handed_over")
+        run(cursor, "outbox", "delete_facts", [row[0] for row in facts])
+        step("deleted")
+    OUTBOX_READ.inc(len(facts))
+    OUTBOX_LAG.set(max(0.0, (datetime.now(UTC) - min(row[3] for row in facts)).total_seconds()))
+    return len(facts)
+
+
+def _hand_over(cursor: Cursor, facts: list[tuple[Any, ...]]) -> None:
+    """Run each statement once, with all the records whose kind names it."""
+    woken: dict[str, set[str]] = {}
+    for _, kind, resource_id, _ in facts:
+        if kind not in WAKES:  # of a newer core API, or an older one
+            log.warning("outbox_kind_unknown", kind=kind)
+        if (statement := WAKES.get(kind)) is not None:
+            woken.setdefault(statement, set()).add(resource_id)
+    for statement, resource_ids in woken.items():
+        run(cursor, "outbox", statement, sorted(resource_ids))
+
+
+def read_forever(settings: Settings, stop: threading.Event, read: Callable[..., int] = read_outbox) -> None:
+    """
+    Read until `stop` is set. A database that is away is waited out, any other error is the watch's.
+
+    The scheduler looks for dirty sessions as often as this looks for rows: nobody need be called.
+    """
+    while not stop.is_set():
+        try:
+            with connect(settings.database_url) as cursor:
+                while not stop.is_set():
+                    started = monotonic()
+                    while read(cursor, settings.outbox_batch_rows) == settings.outbox_batch_rows:
+                        if stop.is_set():
+                            return
+                    stop.wait(max(0.01, settings.projection_debounce_ms / 1000 - (monotonic() - started)))
+        except psycopg.OperationalError as error:
+            log.warning("outbox_waits", error=error)
+            stop.wait(BACK_OFF_S)
