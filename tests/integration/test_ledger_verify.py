@@ -225,7 +225,7 @@ async def rewrite_after(log: Log, size: int, *, count: int) -> None:
         "DELETE FROM ledger_events WHERE id IN"
         f" (SELECT event_id FROM ledger_leaves WHERE position >= {size})",
         f"DELETE FROM ledger_leaves WHERE position >= {size}",
-        "DELETE FROM ledger_salts",
+        "DELETE FROM ledger_salts WHERE event_id NOT IN (SELECT id FROM ledger_events)",
         f"DELETE FROM ledger_tiles WHERE level = 0 AND index > {(size - 1) // 256}",
         f"UPDATE ledger_tiles SET hashes = substring(hashes FROM 1 FOR {size % 256 * 32})"
         f" WHERE level = 0 AND index = {(size - 1) // 256}",
@@ -268,7 +268,7 @@ async def test_a_changed_personal_value_is_named_and_an_erased_one_is_fine(log: 
     changed, erased = event_at(log, 550), event_at(log, 551)
     log.tamper(
         f"UPDATE ledger_salts SET value = 'else@example.org' WHERE name = 'email' AND event_id = '{changed}'",
-        f"DELETE FROM ledger_salts WHERE event_id = '{erased}'",
+        f"DELETE FROM ledger_salts WHERE name = 'email' AND event_id = '{erased}'",
     )
 
     assert findings(log) == [f"event {changed}: its personal value email does not fit its commitment"]
