@@ -128,6 +128,7 @@ async def test_a_gap_is_shown_once_with_how_it_ended(core: Core) -> None:
 
 async def test_an_attempt_without_a_session_is_shown_empty(core: Core) -> None:
     async with core.school() as api:
+        await api.owner.execute("UPDATE exams SET enable_monitoring = false WHERE id = $1", api.exam_id)
         body = (await monitoring(api, await api.start_attempt())).body
 
         assert (body["sessions"], body["timeline"], body["events"], body["next_cursor"]) == ([], [], [], None)
