@@ -3,8 +3,8 @@ A retry gets the first reply: one mechanism in front of every route that changes
 
 With an `Idempotency-Key` the handler runs in one transaction with the key's row, which takes the reply: what
 was done and what was answered are both there, or neither is. The same key with another request is a 409. A
-hand-in and an observation, whose rows carry the key themselves, have their own way (submissions.py,
-observations.py).
+sign-in that is bound to an exam has keys of its own, and meets none of the person's. A hand-in and an
+observation, whose rows carry the key themselves, have their own way (submissions.py, observations.py).
 """
 
 import hashlib
@@ -58,8 +58,7 @@ def repeatable(route: Route) -> Route:
             raise InvalidInputError(
                 "The Idempotency-Key is not allowed.", errors=[{"path": HEADER, "message": message}]
             )
-        actor = actor_of(request)
-        asked = await _hash_of(request, actor)
+        actor, asked = actor_of(request), await _hash_of(request)
         async with connection(request.app[POOL], actor) as conn, conn.transaction():
             first = await _first(conn, actor, key, asked, request)
             if first is not None:
@@ -73,14 +72,10 @@ def repeatable(route: Route) -> Route:
     return msgspec.structs.replace(route, handler=once)
 
 
-async def _hash_of(request: web.Request, actor: Actor) -> bytes:
-    """
-    Return what a retry is known by: the hash of method, address and body, and of the exam that the sign-in is
-    bound to. What a person's own sign-in was answered is not for one that is good for an exam alone.
-    """
+async def _hash_of(request: web.Request) -> bytes:
+    """Return what a retry is known by: the hash of method, address and body."""
     body = await read_body(request, request.app[SETTINGS]) if request.can_read_body else b""
-    asked = f"{request.method} {request.path_qs} {actor.exam_id or ''}\n"
-    return hashlib.sha256(asked.encode() + body).digest()
+    return hashlib.sha256(f"{request.method} {request.path_qs}\n".encode() + body).digest()
 
 
 async def _first(
@@ -98,9 +93,12 @@ async def _first(
     window = timedelta(seconds=settings.idempotency_window_s)
     await conn.execute(QUERIES["forget_keys"], actor.user_id, now - window)
     most = settings.account_idempotency_keys_max
-    if await conn.fetchval(QUERIES["claim_key"], actor.user_id, key, asked, now, most) is not None:
+    if (
+        await conn.fetchval(QUERIES["claim_key"], actor.user_id, key, actor.exam_id, asked, now, most)
+        is not None
+    ):
         return None
-    row = await conn.fetchrow(QUERIES["fetch_key"], actor.user_id, key)
+    row = await conn.fetchrow(QUERIES["fetch_key"], actor.user_id, key, actor.exam_id)
     if row is None:
         raise RateLimitedError("The account has too many Idempotency-Keys at once.", retry_after_s=RETRY_S)
     if row["request"] != asked:
@@ -113,4 +111,4 @@ async def _first(
 async def _keep(conn: Connection, actor: Actor, key: str, response: web.Response) -> None:
     body = response.body if isinstance(response.body, bytes) else b""
     if len(body) <= REPLY_BYTES_MAX:
-        await conn.execute(QUERIES["keep_reply"], actor.user_id, key, response.status, body)
+        await conn.execute(QUERIES["keep_reply"], actor.user_id, key, actor.exam_id, response.status, body)

@@ -27,8 +27,10 @@ from sql import named
 QUERIES: Final = named("logins")
 LAUNCHES: Final = named("launches")
 THROTTLE: Final = named("throttle")
+KEYS: Final = named("idempotency")
 SWEEP_S: Final = 30.0
 RETRY_S: Final = 1.0
+KEYS_MAX: Final = 500  # of one statement: a reply may have 256 KiB
 LATELY: Final = timedelta(minutes=5)
 MINUTE: Final = timedelta(minutes=1)
 
@@ -82,16 +84,20 @@ async def tell(pool: Pool, revocations: Revocations, *, since: datetime, now: da
     return len(found)
 
 
-async def sweep(pool: Pool, *, window_s: int, now: datetime) -> None:
+async def sweep(pool: Pool, settings: Settings, *, now: datetime) -> None:
     """
     Delete what no longer matters: revocations of dead tokens, uses of dead links, windows of failed sign-ins
-    that are over.
+    that are over, replies that no retry asks for any more.
     """
+    window = timedelta(seconds=settings.login_window_s)
+    forgotten = now - timedelta(seconds=settings.idempotency_window_s)
     async with system_connection(pool) as conn:
         await conn.execute(QUERIES["delete_expired_revocations"], now)
         await conn.execute(LAUNCHES["delete_expired_uses"], now)
-        await conn.execute(THROTTLE["delete_old_attempts"], now - timedelta(seconds=window_s))
+        await conn.execute(THROTTLE["delete_old_attempts"], now - window)
         await conn.execute(THROTTLE["delete_old_networks"], now - MINUTE)
+        while await conn.fetchval(KEYS["delete_old_keys"], forgotten, KEYS_MAX) == KEYS_MAX:
+            pass
 
 
 async def telling(app: web.Application, settings: Settings) -> AsyncIterator[None]:
@@ -112,7 +118,7 @@ async def _tell_for_ever(pool: Pool, revocations: Revocations, settings: Setting
         try:
             since = now - timedelta(seconds=settings.access_token_s) if anew else now - LATELY
             await tell(pool, revocations, since=since, now=now)
-            await sweep(pool, window_s=settings.login_window_s, now=now)
+            await sweep(pool, settings, now=now)
         except (DomainError, asyncpg.PostgresError) as error:
             log.warning("revocations_not_told", error=error)
             if anew:

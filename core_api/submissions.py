@@ -132,7 +132,7 @@ async def _submit(
     if attempt is None:
         raise NotFoundError("There is no such attempt.")
     if attempt["status"] != AttemptStatus.in_progress:
-        await _check_key(conn, actor.user_id, attempt_id, request, now=now)
+        await _check_key(conn, actor, attempt_id, request, now=now)
         return await _first(conn, attempt_id)
     in_time = now < attempt["expires_at"]
     if in_time and command.answers:
@@ -144,18 +144,18 @@ async def _submit(
 
 
 async def _check_key(
-    conn: Connection, author_id: UUID, attempt_id: UUID, request: Request, *, now: datetime
+    conn: Connection, actor: Actor, attempt_id: UUID, request: Request, *, now: datetime
 ) -> None:
     """Raise IdempotencyKeyReusedError for a key of another hand-in; bind a key that is new to this one."""
     if request.idempotency_key is None:
         return
-    known = await conn.fetchrow(QUERIES["find_by_key"], author_id, request.idempotency_key)
+    known = await conn.fetchrow(QUERIES["find_by_key"], actor.user_id, request.idempotency_key)
     if known is not None and (known["attempt_id"], known["body_sha256"]) != (attempt_id, request.body_sha256):
         raise _reused()
     if known is None:
         key, asked = request.idempotency_key, hashlib.sha256(attempt_id.bytes + request.body_sha256).digest()
-        await conn.execute(KEYS["claim_key"], author_id, key, asked, now, KEYS_MAX)
-        bound = await conn.fetchrow(KEYS["fetch_key"], author_id, key)
+        await conn.execute(KEYS["claim_key"], actor.user_id, key, actor.exam_id, asked, now, KEYS_MAX)
+        bound = await conn.fetchrow(KEYS["fetch_key"], actor.user_id, key, actor.exam_id)
         if bound is not None and bound["request"] != asked:
             raise _reused()
 

@@ -3,14 +3,18 @@ Every route that changes something, sent twice under one key, does it once and a
 request under that key is refused (spec.md S-1, I-2). The routes come from the route list.
 """
 
+from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
+
+from core_api import revoking
 from core_api.app import routes
 from core_api.idempotency import APART, SECRET
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.authoring_kit import answer
-from tests.integration.core_kit import Answer, Core
+from tests.integration.core_kit import Answer, Core, settings_of
 
 LAST = (
     "archive",
@@ -91,3 +95,27 @@ async def test_a_key_that_is_first_seen_on_a_retry_of_a_hand_in_is_bound_to_its_
         assert (first.status, again.status, changed.status) == (200, 200, 409)
         assert again.body["submission_id"] == first.body["submission_id"]
         assert changed.body["code"] == "idempotency_key_reused"
+
+
+async def test_what_nobody_asks_for_any_more_is_swept_whoever_it_was_answered_s1(core: Core) -> None:
+    """In statements of a bounded number of rows, until none is left; what a retry may ask for stays."""
+    settings, many = settings_of(core.database_as), revoking.KEYS_MAX + 1
+    async with (
+        core.school() as api,
+        asyncpg.create_pool(settings.database_url, min_size=1, max_size=1) as pool,
+    ):
+        keep = "INSERT INTO idempotency_keys (user_id, key, request, claimed_at, status, reply)"
+        await api.owner.execute(
+            f"{keep} SELECT $1, n::text, sha256(''), now() - $2 * interval '1 s', 200, 'old' FROM"
+            " generate_series(1, $3::integer) AS n",
+            api.people["student"].id, settings.idempotency_window_s + 1, many,
+        )  # fmt: skip
+        await api.owner.execute(
+            f"{keep} SELECT $1, 'new', sha256(''), now() - $2 * interval '1 s', 200, 'new'",
+            api.people["student"].id, settings.idempotency_window_s - 60,
+        )  # fmt: skip
+        await revoking.sweep(pool, settings, now=datetime.now(UTC))
+        left = "SELECT key FROM idempotency_keys WHERE user_id = $1"
+        keys = await api.owner.fetch(left, api.people["student"].id)
+
+        assert [row["key"] for row in keys] == ["new"]

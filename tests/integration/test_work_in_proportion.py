@@ -150,6 +150,7 @@ def periodic(world: World) -> Iterator[Case]:
         ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
         ("logins", "delete_expired_revocations", NOW),
         ("throttle", "delete_old_attempts", NOW),
+        ("idempotency", "delete_old_keys", LONG_AGO, 500),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_core")
 

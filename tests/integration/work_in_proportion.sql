@@ -26,7 +26,7 @@ FROM proctor_sessions CROSS JOIN generate_series(1, 100) n;
 
 -- name: fill
 -- Everything that is over, n from low + 1 to high: people, an exam for every ten of them, attempts that have ended, sessions
--- that were archived, their events and gaps, sign-ins, the ledger.
+-- that were archived, their events and gaps, sign-ins, the ledger; keys, remembered still.
 INSERT INTO users (id, organisation_id, email, username, role)
 SELECT ('10000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, %(org)s, n || '@old.example', 'old' || n,
        CASE WHEN n %% 10 = 0 THEN 'teacher' ELSE 'student' END
@@ -85,6 +85,8 @@ INSERT INTO logins (id, user_id, created_at, expires_at)
 SELECT id, id, %(at)s, %(at)s FROM users WHERE organisation_id = %(org)s ON CONFLICT DO NOTHING;
 INSERT INTO revocations (user_id, mark, revoked_at, expires_at)
 SELECT id, 'x' || id, %(at)s, %(now)s + interval '1 year' FROM users WHERE organisation_id = %(org)s ON CONFLICT DO NOTHING;
+INSERT INTO idempotency_keys (user_id, key, request, claimed_at)
+SELECT id, 'old', sha256(''), %(now)s FROM users WHERE organisation_id = %(org)s ON CONFLICT DO NOTHING;
 DELETE FROM dirty_sessions;
 DELETE FROM unarchived_sessions;
 DELETE FROM outbox;
