@@ -134,7 +134,7 @@ async def assign(
     conn: Connection, actor: Actor, exam_id: UUID, command: Assign, *, now: datetime
 ) -> Assigned:
     """
-    Assign an exam to users and groups of the organisation.
+    Assign an exam to users and groups of the organisation; whoever has it with these terms keeps it.
 
     Raises:
         NotFoundError: the exam is not visible to the caller.
@@ -148,17 +148,18 @@ async def assign(
     async with conn.transaction():
         await exams.require_editable(conn, actor, exam_id)
         await _require_targets(conn, actor, users, groups)
-        rows = []
+        changed = []
         for statement, targets in (
             ("upsert_users_assignments", users),
             ("upsert_groups_assignments", groups),
         ):
             ids = [uuid7() for _ in targets]
-            rows += await conn.fetch(
+            changed += await conn.fetch(
                 QUERIES[statement], exam_id, ids, targets, *_values(command), actor.user_id, now
             )
-        for first in range(0, len(rows), RECORDED_MAX):
-            payload = {"assignment_ids": [str(row["id"]) for row in rows[first : first + RECORDED_MAX]]}
+        rows = await conn.fetch(QUERIES["fetch_assigned"], exam_id, users, groups)
+        for first in range(0, len(changed), RECORDED_MAX):
+            payload = {"assignment_ids": [str(row["id"]) for row in changed[first : first + RECORDED_MAX]]}
             await _record(conn, actor, exam_id, "assignment.created", payload, now)
     return Assigned(count=len(rows), assignments=[Assignment(**row) for row in rows[:LISTED_MAX]])
 
@@ -238,8 +239,12 @@ async def set_override(
             actor.user_id,
             now,
         )
-        assert row is not None, "an upsert without a condition returns its row"
-        await _record(conn, actor, assignment_id, "assignment_override.set", {"user_id": str(user_id)}, now)
+        if row is None:  # it stands with these very values
+            row = await conn.fetchrow(QUERIES["fetch_override"], assignment_id, user_id)
+            assert row is not None, "the assignment is held"
+        else:
+            detail = {"user_id": str(user_id)}
+            await _record(conn, actor, assignment_id, "assignment_override.set", detail, now)
     return StoredOverride(**row)
 
 

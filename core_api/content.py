@@ -149,7 +149,9 @@ async def save_passage(
     conn: Connection, actor: Actor, passage_id: UUID | None, command: SavePassage, *, now: datetime
 ) -> Passage:
     """
-    Make a passage, or a new version of one of the caller's; raises what `_hold_passage` raises.
+    Make a passage, or a new version of one of the caller's unless it is as its newest.
+
+    Raises what `_hold_passage` raises.
     """
     async with conn.transaction():
         if passage_id is None:
@@ -159,7 +161,7 @@ async def save_passage(
             )
         else:
             await _hold_passage(conn, actor, passage_id)
-        await conn.execute(
+        made = await conn.fetchval(
             QUERIES["insert_passage_version"],
             uuid7(),
             passage_id,
@@ -168,7 +170,8 @@ async def save_passage(
             actor.user_id,
             now,
         )
-        await ledger.act(conn, actor, "passage.saved", passage_id, now=now)
+        if made is not None:
+            await ledger.act(conn, actor, "passage.saved", passage_id, now=now)
     return await fetch_passage(conn, actor, passage_id)
 
 

@@ -135,11 +135,12 @@ async def save_draft(
                 QUERIES["insert_evaluation"], evaluation_id, actor.organisation_id, actor.user_id, now
             )
         await _hold(conn, actor, evaluation_id)
-        version_id = await _draft_of(conn, actor, evaluation_id, command.title, now=now)
-        await conn.execute(QUERIES["clear_items"], version_id)
         points = [item.points for item in command.items]
-        await conn.execute(QUERIES["insert_items"], version_id, ids, points)
-        await ledger.act(conn, actor, "evaluation.drafted", version_id, now=now, of="evaluation_version")
+        if not await conn.fetchval(QUERIES["matches_draft"], evaluation_id, command.title, ids, points):
+            version_id = await _draft_of(conn, actor, evaluation_id, command.title, now=now)
+            await conn.execute(QUERIES["clear_items"], version_id)
+            await conn.execute(QUERIES["insert_items"], version_id, ids, points)
+            await ledger.act(conn, actor, "evaluation.drafted", version_id, now=now, of="evaluation_version")
     return await fetch(conn, actor, evaluation_id)
 
 

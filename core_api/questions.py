@@ -69,7 +69,7 @@ async def save(
     conn: Connection, actor: Actor, question_id: UUID | None, command: SaveQuestion, *, now: datetime
 ) -> Question:
     """
-    Make a question, or a new version of one of the caller's.
+    Make a question, or a new version of one of the caller's unless it is as its newest.
 
     Raises:
         InvalidInputError: key and content contradict each other; an unknown passage or term.
@@ -85,7 +85,7 @@ async def save(
             )
         else:
             await _hold(conn, actor, question_id)
-        await conn.execute(
+        made = await conn.fetchval(
             QUERIES["insert_question_version"],
             uuid7(),
             question_id,
@@ -97,9 +97,10 @@ async def save(
             actor.user_id,
             now,
         )
-        await conn.execute(QUERIES["clear_terms"], question_id, command.term_ids)
-        await conn.execute(QUERIES["insert_terms"], question_id, command.term_ids)
-        await ledger.act(conn, actor, "question.saved", question_id, now=now)
+        terms = await conn.fetch(QUERIES["clear_terms"], question_id, command.term_ids)
+        terms += await conn.fetch(QUERIES["insert_terms"], question_id, command.term_ids)
+        if made is not None or terms:
+            await ledger.act(conn, actor, "question.saved", question_id, now=now)
     return await fetch(conn, actor, question_id)
 
 

@@ -32,6 +32,8 @@ WAKES: Final[Mapping[str, str | None]] = {
     "observation.finalised": None,
     "assignment.created": None,
     "assignment.revoked": None,
+    "assignment_override.set": None,
+    "assignment_override.removed": None,
     "evaluation.published": None,
     "exam.published": None,
     "exam.unpublished": None,

@@ -3,7 +3,7 @@
 -- name: upsert_users_assignments
 -- $1 exam_id, $2 ids uuid[], $3 user_ids uuid[], $4 opens_at, $5 closes_at, $6 duration_minutes, $7 extra_minutes,
 -- $8 attempts_allowed, $9 monitoring_mode, $10 rule_exemptions bigint[], $11 created_by, $12 created_at
--- Who has one already gets the new terms.
+-- Who has one already gets the new terms; who has it with these very terms gives no row.
 INSERT INTO assignments (exam_id, id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
                          monitoring_mode, rule_exemptions, created_by, created_at)
 SELECT $1, given.id, given.user_id, $4, $5, $6, $7, $8, $9, $10::bigint[], $11, $12
@@ -13,8 +13,11 @@ ON CONFLICT (exam_id, user_id) WHERE revoked_at IS NULL DO UPDATE
 SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minutes = excluded.duration_minutes,
     extra_minutes = excluded.extra_minutes, attempts_allowed = excluded.attempts_allowed,
     monitoring_mode = excluded.monitoring_mode, rule_exemptions = excluded.rule_exemptions
-RETURNING id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
-          monitoring_mode, rule_exemptions, created_by, created_at, revoked_at;
+WHERE (assignments.opens_at, assignments.closes_at, assignments.duration_minutes, assignments.extra_minutes,
+       assignments.attempts_allowed, assignments.monitoring_mode, assignments.rule_exemptions)
+   IS DISTINCT FROM (excluded.opens_at, excluded.closes_at, excluded.duration_minutes, excluded.extra_minutes,
+                     excluded.attempts_allowed, excluded.monitoring_mode, excluded.rule_exemptions)
+RETURNING id;
 
 -- name: upsert_groups_assignments
 -- As above, with $3 group_ids uuid[].
@@ -27,8 +30,19 @@ ON CONFLICT (exam_id, group_id) WHERE revoked_at IS NULL DO UPDATE
 SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minutes = excluded.duration_minutes,
     extra_minutes = excluded.extra_minutes, attempts_allowed = excluded.attempts_allowed,
     monitoring_mode = excluded.monitoring_mode, rule_exemptions = excluded.rule_exemptions
-RETURNING id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
-          monitoring_mode, rule_exemptions, created_by, created_at, revoked_at;
+WHERE (assignments.opens_at, assignments.closes_at, assignments.duration_minutes, assignments.extra_minutes,
+       assignments.attempts_allowed, assignments.monitoring_mode, assignments.rule_exemptions)
+   IS DISTINCT FROM (excluded.opens_at, excluded.closes_at, excluded.duration_minutes, excluded.extra_minutes,
+                     excluded.attempts_allowed, excluded.monitoring_mode, excluded.rule_exemptions)
+RETURNING id;
+
+-- name: fetch_assigned
+-- $1 exam_id, $2 user_ids uuid[], $3 group_ids uuid[]. What stands for them, users first.
+SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+       monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
+FROM assignments
+WHERE exam_id = $1 AND revoked_at IS NULL AND (user_id = ANY ($2::uuid[]) OR group_id = ANY ($3::uuid[]))
+ORDER BY user_id, group_id;
 
 -- name: list_assignments
 -- $1 exam_id, $2 before id or null, $3 limit. The caller has checked that the exam is theirs. Newest first.
@@ -66,7 +80,8 @@ SELECT count(*) FROM groups WHERE organisation_id = $1 AND id = ANY ($2::uuid[])
 
 -- name: upsert_override
 -- $1 assignment_id, $2 user_id, $3 opens_at, $4 closes_at, $5 duration_minutes, $6 extra_minutes, $7 attempts_allowed,
--- $8 monitoring_mode, $9 rule_exemptions bigint[], $10 reason, $11 created_by, $12 created_at
+-- $8 monitoring_mode, $9 rule_exemptions bigint[], $10 reason, $11 created_by, $12 created_at. No row where it
+-- stands with these very values.
 INSERT INTO assignment_overrides (assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
                                   monitoring_mode, rule_exemptions, reason, created_by, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::bigint[], $10, $11, $12)
@@ -75,8 +90,20 @@ SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minut
     extra_minutes = excluded.extra_minutes, attempts_allowed = excluded.attempts_allowed,
     monitoring_mode = excluded.monitoring_mode, rule_exemptions = excluded.rule_exemptions, reason = excluded.reason,
     created_by = excluded.created_by, created_at = excluded.created_at
+WHERE (assignment_overrides.opens_at, assignment_overrides.closes_at, assignment_overrides.duration_minutes,
+       assignment_overrides.extra_minutes, assignment_overrides.attempts_allowed, assignment_overrides.monitoring_mode,
+       assignment_overrides.rule_exemptions, assignment_overrides.reason)
+   IS DISTINCT FROM (excluded.opens_at, excluded.closes_at, excluded.duration_minutes, excluded.extra_minutes,
+                     excluded.attempts_allowed, excluded.monitoring_mode, excluded.rule_exemptions, excluded.reason)
 RETURNING assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed, monitoring_mode,
           rule_exemptions, reason, created_by, created_at;
+
+-- name: fetch_override
+-- $1 assignment_id, $2 user_id
+SELECT assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed, monitoring_mode,
+       rule_exemptions, reason, created_by, created_at
+FROM assignment_overrides
+WHERE assignment_id = $1 AND user_id = $2;
 
 -- name: list_overrides
 -- $1 assignment_id, $2 after user_id or null, $3 limit

@@ -34,9 +34,14 @@ INSERT INTO passages (id, organisation_id, creator_id, created_at) VALUES ($1, $
 SELECT id, archived_at FROM passages WHERE id = $1 AND organisation_id = $2 AND ($4 OR creator_id = $3) FOR UPDATE;
 
 -- name: insert_passage_version
--- $1 id, $2 passage_id, $3 title, $4 body, $5 created_by, $6 created_at. The caller holds the passage.
+-- $1 id, $2 passage_id, $3 title, $4 body, $5 created_by, $6 created_at. The caller holds the passage. No row comes
+-- back where the newest version is just so.
 INSERT INTO passage_versions (id, passage_id, version, title, body, created_by, created_at)
-SELECT $1, $2::uuid, coalesce(max(version), 0) + 1, $3, $4, $5, $6 FROM passage_versions WHERE passage_id = $2;
+SELECT $1, $2::uuid, coalesce(max(version), 0) + 1, $3, $4, $5, $6 FROM passage_versions WHERE passage_id = $2
+HAVING NOT EXISTS (
+    SELECT FROM (SELECT * FROM passage_versions WHERE passage_id = $2 ORDER BY version DESC LIMIT 1) newest
+    WHERE (newest.title, newest.body) = ($3::text, $4::text))
+RETURNING id;
 
 -- name: archive_passage
 -- $1 id, $2 at. Archiving again keeps the first time.

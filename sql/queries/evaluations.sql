@@ -15,6 +15,16 @@ WHERE id = $1 AND organisation_id = $2 AND ($4 OR creator_id = $3);
 -- $1 evaluation_id
 SELECT id, version, title FROM evaluation_versions WHERE evaluation_id = $1 AND status = 'draft';
 
+-- name: matches_draft
+-- $1 evaluation_id, $2 title, $3 question_ids uuid[] in order, $4 points float8[]. Whether its draft is just so; no row without one.
+SELECT v.title = $2 AND i.question_ids = $3::uuid[] AND i.points = $4::float8[]::numeric(8, 2)[]
+FROM evaluation_versions v
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(question_id ORDER BY position), '{}') AS question_ids,
+           coalesce(array_agg(points ORDER BY position), '{}') AS points
+    FROM evaluation_items WHERE evaluation_version_id = v.id) i
+WHERE v.evaluation_id = $1 AND v.status = 'draft';
+
 -- name: insert_draft
 -- $1 id, $2 evaluation_id, $3 title, $4 created_by, $5 created_at. The caller holds the evaluation.
 INSERT INTO evaluation_versions (id, evaluation_id, version, title, created_by, created_at)

@@ -10,19 +10,25 @@ SELECT id, archived_at FROM questions WHERE id = $1 AND organisation_id = $2 AND
 
 -- name: insert_question_version
 -- $1 id, $2 question_id, $3 kind, $4 content as JSON text, $5 key as JSON text, $6 points float8, $7 passage_id or null,
--- $8 created_by, $9 created_at. The caller holds the question.
+-- $8 created_by, $9 created_at. The caller holds the question. No row comes back where the newest version is just so.
 INSERT INTO question_versions (id, question_id, version, kind, content, key, points, passage_id, created_by, created_at)
 SELECT $1, $2::uuid, coalesce(max(version), 0) + 1, $3, $4::text::jsonb, $5::text::jsonb, $6::float8, $7, $8, $9
 FROM question_versions
-WHERE question_id = $2;
+WHERE question_id = $2
+HAVING NOT EXISTS (
+    SELECT FROM (SELECT * FROM question_versions WHERE question_id = $2 ORDER BY version DESC LIMIT 1) newest
+    WHERE (newest.kind, newest.content, newest.key, newest.points, newest.passage_id)
+       IS NOT DISTINCT FROM ($3::text, $4::text::jsonb, $5::text::jsonb, $6::float8::numeric(8, 2), $7::uuid))
+RETURNING id;
 
 -- name: clear_terms
 -- $1 question_id, $2 ids to keep uuid[]
-DELETE FROM question_terms WHERE question_id = $1 AND NOT term_id = ANY ($2::uuid[]);
+DELETE FROM question_terms WHERE question_id = $1 AND NOT term_id = ANY ($2::uuid[]) RETURNING term_id;
 
 -- name: insert_terms
 -- $1 question_id, $2 ids uuid[]
-INSERT INTO question_terms (question_id, term_id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING;
+INSERT INTO question_terms (question_id, term_id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING
+RETURNING term_id;
 
 -- name: archive_question
 -- $1 id, $2 at. Archiving again keeps the first time.
