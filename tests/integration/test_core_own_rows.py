@@ -78,10 +78,11 @@ TERMS = {
     "rule_exemptions",
 }  # fmt: skip
 PERSON = {"users": ACCOUNT}
+KEYS = {"idempotency_keys": {"status", "reply"}}  # of who has sent one: the student and the teacher
 SIGNED_IN = PERSON | {"logins": {"revoked_at", "reason"}, "revocations": {"expires_at"}}
 SESSION = {
     "status", "ended_at", "ip_address", "browser_name", "browser_version", "operating_system", "user_agent",
-    "device_fingerprint", "screen_resolution",
+    "device_fingerprint", "screen_resolution", "taken_up_at",
 }  # fmt: skip
 EDITED = {
     "exams": {
@@ -96,6 +97,7 @@ EDITED = {
 AUTHORED = {"questions": {"archived_at"}, "passages": {"archived_at"}}
 EXPECTED: dict[str, dict[str, set[str]]] = {
     "student": SIGNED_IN
+    | KEYS
     | {
         "attempt_answers": {"client_seq", "response", "saved_at"},
         "exam_attempts": {
@@ -104,7 +106,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         },
         "proctor_sessions": SESSION,
     },
-    "teacher": PERSON | EDITED | AUTHORED | {"teacher_profiles": {"title", "department"}},
+    "teacher": PERSON | KEYS | EDITED | AUTHORED | {"teacher_profiles": {"title", "department"}},
     "assistant": PERSON,  # a teacher who may look at the exam
     "reviewer": PERSON,
     "observer": PERSON,

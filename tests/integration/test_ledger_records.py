@@ -85,6 +85,7 @@ UNCOVERED = {
     "proctor_sessions.final_seq": "the stream's, counted by the writer",
     "proctor_sessions.silent_since": "the sweep's, of what the stream has told",
     "proctor_sessions.heartbeat_missed_count": "counted by the writer",
+    "proctor_sessions.taken_up_at": "when the client said it",
     "proctor_sessions.device_fingerprint": "what the client says of itself",
     "proctor_sessions.user_agent": "what the client says of itself",
     "proctor_sessions.browser_name": "what the client says of itself",
@@ -108,6 +109,7 @@ UNRECORDED = {
     "ledger_events": "the ledger itself",
     "ledger_salts": "beside the ledger",
     "outbox": "for workers",
+    "session_notices": "what the stream will say as events",
     "idempotency_keys": "what a retry is answered, for an hour",
 }
 OTHER = {
@@ -119,7 +121,7 @@ OTHER = {
     "timestamptz": "coalesce({0}, now()) + interval '1 hour'",
     "smallint": "coalesce({0}, 0) + 1",
     "integer": "coalesce({0}, 0) + 1",
-    "bigint": "coalesce({0}, 0) + 1",
+    "bigint": "coalesce({0}, 0) + 1000",  # past the ids that the others have
     "numeric": "coalesce({0}, 0) + 1",
     "double precision": "coalesce({0}, 0) + 1",
     "inet": "'192.0.2.77'",
