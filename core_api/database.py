@@ -9,7 +9,7 @@ A wait for a connection is bounded, and what the database cannot do at the momen
 to retry.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -64,30 +64,40 @@ def view_of(actor: Actor) -> View:
     return _VIEWS.get(actor.role, View.person)
 
 
-_LENT: "Final[ContextVar[Connection | None]]" = ContextVar("lent", default=None)
+_LENDER: "Final[ContextVar[Callable[[], Awaitable[Connection]] | None]]" = ContextVar("lender", default=None)
 
 
 @contextmanager
-def lent(conn: Connection) -> Iterator[None]:
-    """Let whoever borrows for the same actor meanwhile, in the same task, get this connection."""
-    token = _LENT.set(conn)
+def lent_by(lender: Callable[[], Awaitable[Connection]]) -> Iterator[None]:
+    """
+    Let whoever borrows for the same actor meanwhile, in the same task, get what the lender gives; it is asked
+    when they borrow, and keeps what it gave.
+    """
+    token = _LENDER.set(lender)
     try:
         yield
     finally:
-        _LENT.reset(token)
+        _LENDER.reset(token)
 
 
 @asynccontextmanager
 async def connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
+    """Lend a connection that sees what the actor may see; raises what `_borrowed` raises."""
+    lender = _LENDER.get()
+    if lender is not None:
+        yield await lender()
+        return
+    async with own_connection(pool, actor) as conn:
+        yield conn
+
+
+@asynccontextmanager
+async def own_connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
     """
-    Lend a connection that sees what the actor may see; raises what `_borrowed` raises.
+    Lend as `connection` does, whoever else lends.
 
     What it was told is forgotten when it is given back: the pool resets every setting.
     """
-    held = _LENT.get()
-    if held is not None:
-        yield held
-        return
     async with _borrowed(pool) as conn:
         bound = "" if actor.exam_id is None else str(actor.exam_id)
         await _ask_as(conn, view_of(actor), str(actor.user_id), str(actor.organisation_id), bound)

@@ -1,13 +1,16 @@
 """
 A retry gets the first reply: one mechanism in front of every route that changes something (spec.md S-1, I-2).
 
-With an `Idempotency-Key` the handler runs in one transaction with the key's row, which takes the reply: what
-was done and what was answered are both there, or neither is. The same key with another request is a 409. A
-sign-in that is bound to an exam has keys of its own, and meets none of the person's. A hand-in and an
-observation, whose rows carry the key themselves, have their own way (submissions.py, observations.py).
+With an `Idempotency-Key` all that the handler does is one transaction with the key's row, which takes the
+reply: what was done and what was answered are both there, or neither is. It begins when the handler first
+borrows a connection: what is worked out before, a password's hash say, holds none. The same key with another
+request is a 409. A sign-in that is bound to an exam has keys of its own, and meets none of the person's. A
+hand-in and an observation, whose rows carry the key themselves, have their own way (submissions.py,
+observations.py).
 """
 
 import hashlib
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Final
@@ -16,7 +19,7 @@ import msgspec
 from aiohttp import web
 
 from core_api.actors import Actor, actor_of
-from core_api.database import POOL, Connection, connection, lent
+from core_api.database import POOL, Connection, lent_by, own_connection
 from kernel.bodies import read_body
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, RateLimitedError
 from kernel.web import SETTINGS, Route
@@ -58,15 +61,21 @@ def repeatable(route: Route) -> Route:
             raise InvalidInputError(
                 "The Idempotency-Key is not allowed.", errors=[{"path": HEADER, "message": message}]
             )
-        actor, asked = actor_of(request), await _hash_of(request)
-        async with connection(request.app[POOL], actor) as conn, conn.transaction():
-            first = await _first(conn, actor, key, asked, request)
-            if first is not None:
-                return first
-            with lent(conn):
-                response = await handler(request)
-            if route.path not in SECRET and isinstance(response, web.Response):
-                await _keep(conn, actor, key, response)
+        claim = _Claim(request.app, actor_of(request), key, await _hash_of(request))
+        async with own_connection(request.app[POOL], claim.actor) as conn:
+            first = await claim.look(conn)
+        if first is not None:
+            return first
+        try:
+            async with AsyncExitStack() as held:
+                claim.held = held
+                with lent_by(claim.hold):
+                    response = await handler(request)
+                await claim.hold()
+                if route.path not in SECRET and isinstance(response, web.Response):
+                    await claim.keep(response)
+        except _AnsweredError as answered:
+            return answered.response
         return response
 
     return msgspec.structs.replace(route, handler=once)
@@ -78,37 +87,69 @@ async def _hash_of(request: web.Request) -> bytes:
     return hashlib.sha256(f"{request.method} {request.path_qs}\n".encode() + body).digest()
 
 
-async def _first(
-    conn: Connection, actor: Actor, key: str, asked: bytes, request: web.Request
-) -> web.Response | None:
-    """
-    Return the first reply under a key, or None where this is the first request, which then holds the key.
+class _AnsweredError(Exception):
+    """Somebody did the same meanwhile; carries the reply to them."""
 
-    Raises:
-        IdempotencyKeyReusedError: the key came with another request.
-        ConflictError: it was done, and its reply is not kept.
-        RateLimitedError: the account has as many keys as it may.
-    """
-    settings, now = request.app[SETTINGS], datetime.now(UTC)
-    window = timedelta(seconds=settings.idempotency_window_s)
-    await conn.execute(QUERIES["forget_keys"], actor.user_id, now - window)
-    most = settings.account_idempotency_keys_max
-    if (
-        await conn.fetchval(QUERIES["claim_key"], actor.user_id, key, actor.exam_id, asked, now, most)
-        is not None
-    ):
-        return None
-    row = await conn.fetchrow(QUERIES["fetch_key"], actor.user_id, key, actor.exam_id)
-    if row is None:
-        raise RateLimitedError("The account has too many Idempotency-Keys at once.", retry_after_s=RETRY_S)
-    if row["request"] != asked:
-        raise IdempotencyKeyReusedError("The Idempotency-Key was used for another request.")
-    if row["status"] is None:
-        raise ConflictError("It was done under this Idempotency-Key; its reply is not kept.")
-    return web.Response(body=row["reply"], status=row["status"], content_type="application/json")
+    def __init__(self, response: web.Response) -> None:
+        super().__init__()
+        self.response = response
 
 
-async def _keep(conn: Connection, actor: Actor, key: str, response: web.Response) -> None:
-    body = response.body if isinstance(response.body, bytes) else b""
-    if len(body) <= REPLY_BYTES_MAX:
-        await conn.execute(QUERIES["keep_reply"], actor.user_id, key, actor.exam_id, response.status, body)
+class _Claim:
+    """A key of somebody's, from the first look at it to the reply."""
+
+    def __init__(self, app: web.Application, actor: Actor, key: str, asked: bytes) -> None:
+        self.actor = actor
+        self.held = AsyncExitStack()
+        self._app = app
+        self._asked = asked
+        self._named = (actor.user_id, key, actor.exam_id)
+        self._conn: Connection | None = None
+
+    async def look(self, conn: Connection) -> web.Response | None:
+        """
+        Return the first reply under the key, or None where nothing was done under it.
+
+        Raises:
+            IdempotencyKeyReusedError: the key came with another request.
+            ConflictError: it was done, and its reply is not kept.
+        """
+        before = datetime.now(UTC) - timedelta(seconds=self._app[SETTINGS].idempotency_window_s)
+        await conn.execute(QUERIES["forget_keys"], self.actor.user_id, before)
+        row = await conn.fetchrow(QUERIES["fetch_key"], *self._named)
+        if row is None:
+            return None
+        if row["request"] != self._asked:
+            raise IdempotencyKeyReusedError("The Idempotency-Key was used for another request.")
+        if row["status"] is None:
+            raise ConflictError("It was done under this Idempotency-Key; its reply is not kept.")
+        return web.Response(body=row["reply"], status=row["status"], content_type="application/json")
+
+    async def hold(self) -> Connection:
+        """
+        Return the connection of the transaction that holds the key, begun when it is first asked for.
+
+        Raises:
+            RateLimitedError: the account has as many keys as it may.
+            _AnsweredError: another request was done under the key since the look; or as `look` raises.
+        """
+        if self._conn is not None:
+            return self._conn
+        conn = await self.held.enter_async_context(own_connection(self._app[POOL], self.actor))
+        await self.held.enter_async_context(conn.transaction())
+        most, now = self._app[SETTINGS].account_idempotency_keys_max, datetime.now(UTC)
+        if await conn.fetchval(QUERIES["claim_key"], *self._named, self._asked, now, most) is None:
+            first = await self.look(conn)
+            if first is not None:
+                raise _AnsweredError(first)
+            raise RateLimitedError(
+                "The account has too many Idempotency-Keys at once.", retry_after_s=RETRY_S
+            )
+        self._conn = conn
+        return conn
+
+    async def keep(self, response: web.Response) -> None:
+        """Write the reply into the key's row, unless it is too long."""
+        body = response.body if isinstance(response.body, bytes) else b""
+        if len(body) <= REPLY_BYTES_MAX:
+            await (await self.hold()).execute(QUERIES["keep_reply"], *self._named, response.status, body)

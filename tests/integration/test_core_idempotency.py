@@ -3,6 +3,7 @@ Every route that changes something, sent twice under one key, does it once and a
 request under that key is refused (spec.md S-1, I-2). The routes come from the route list.
 """
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from core_api.idempotency import APART, SECRET
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.authoring_kit import answer
-from tests.integration.core_kit import Answer, Core, settings_of
+from tests.integration.core_kit import PASSWORD, Answer, Core, DatabaseAs, core_api, settings_of
 
 LAST = (
     "archive",
@@ -119,3 +120,33 @@ async def test_what_nobody_asks_for_any_more_is_swept_whoever_it_was_answered_s1
         keys = await api.owner.fetch(left, api.people["student"].id)
 
         assert [row["key"] for row in keys] == ["new"]
+
+
+async def test_no_connection_is_held_while_a_password_is_hashed_under_a_key_a1(
+    database: str, database_as: DatabaseAs
+) -> None:
+    """With one connection in all, everybody else is answered meanwhile."""
+    async with core_api(database, database_as, pool_connections_max=1, bcrypt_rounds=13) as api:
+        new = {"email": "new@here.example", "role": "student", "password": PASSWORD}
+        key = {"Idempotency-Key": "new"}
+        made = asyncio.create_task(api.post("/api/admin/users", "admin", json=new, headers=key))
+        meanwhile = 0
+        for _ in range(10):
+            assert (await api.get("/api/me", "student")).status == 200
+            meanwhile += not made.done()
+
+        assert (await made).status == 201
+        assert meanwhile >= 5
+
+
+async def test_requests_at_the_same_moment_under_one_key_are_one_i2(core: Core) -> None:
+    """Those who looked before the first one was done wait for it, and get its reply."""
+    async with core.school() as api:
+        new = {"email": "once@new.example", "role": "student", "password": PASSWORD}
+        key = {"Idempotency-Key": "once"}
+        answers = await asyncio.gather(
+            *(api.post("/api/admin/users", "admin", json=new, headers=key) for _ in range(3))
+        )
+
+        assert [answer.status for answer in answers] == [201] * 3
+        assert len({answer.body["id"] for answer in answers}) == 1
