@@ -75,17 +75,17 @@ class Verdict:
         return VERIFIED if self.is_witnessed else NOT_WITNESSED
 
     def lines(self) -> list[str]:
-        """Return what to print, at most `SHOWN_MAX` of a kind."""
+        """Return what to print: at most `SHOWN_MAX` of each kind of fault, and a line a file that holds."""
         shown = []
         kinds = (
             ("note: ", self.notes), ("WRONG: ", self.wrong), ("CANNOT CHECK: ", self.unusable),
-            ("NOT VERIFIED: ", self.unproven), ("", self.holds),
+            ("NOT VERIFIED: ", self.unproven),
         )  # fmt: skip
         for word, sentences in kinds:
             shown += [word + each for each in sentences[:SHOWN_MAX]]
             if len(sentences) > SHOWN_MAX:
                 shown.append(f"{word}{len(sentences) - SHOWN_MAX} more of these")
-        return shown
+        return shown + self.holds
 
 
 def leaf_hash(body: bytes) -> bytes:

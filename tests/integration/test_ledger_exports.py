@@ -186,6 +186,8 @@ def test_a_whole_export_a_witness_and_a_receipt_are_verified_and_each_lack_has_i
     assert verify_receipt(receipt, [sealed.key], [missing], []).code() == NOT_VERIFIED
     both = verify_receipts([missing, receipt], [sealed.key], [], [])
     assert (both.code(), len(both.unusable), len(both.holds)) == (CANNOT_CHECK, 1, 1)
+    many = verify_receipts([receipt] * 150, [sealed.key], [], []).lines()
+    assert sum(" stands at position " in line for line in many) == 150
 
 
 def test_what_no_head_covers_and_what_cannot_be_read_is_named_by_its_line_and_the_rest_is_read(
