@@ -4,15 +4,16 @@
 --   asking.ask_as                  for whom the connection asks, which row security reads
 --   submissions.hold_attempt       locks the attempt
 --   submissions.list_saved         its answers; the product scores them and writes the content between these two
---   facts.insert_fact              ledger event (a trigger queues it for the sealer) and outbox row
 --   submissions.insert_submission  the submission
 --   submissions.insert_parts       its items, subject, first score
---   submissions.complete_attempt   the attempt's outcome, the end of its proctor session
+--   submissions.complete_attempt   the attempt's outcome, the end of its proctor session, whose id comes back
+--   ledger.append_events           the events of both (a trigger queues them for the sealer), with what they commit to; outbox row
 --
 -- evaluations.fetch_key is missing because the product reads a published key once a process. A parameter that differs from
 -- attempt to attempt is made here, cheaply, of the attempt's number; all others are the values of one real finalisation of the
--- same exam, given with -D as text. The event's body is whole, and canonical as the verifier wants it. A retry's and a late
--- hand-in's statements are not here, nor in what is compared.
+-- same exam, given with -D as text, among them the origin of the request with its commitment; its salt is every record's too.
+-- The events' bodies are whole, and canonical as the verifier wants them. A retry's and a late hand-in's statements are not
+-- here, nor in what is compared.
 --
 -- Variables are candidate and attempt (numbers, whose ids are lpad(to_hex(number), 32, '0')::uuid), clients, before, turn.
 -- Colons before a letter would be variables, hence chr(58).
@@ -32,31 +33,6 @@ WHERE a.id = lpad(to_hex(:attempt::bigint), 32, '0')::uuid
 FOR UPDATE OF a;
 SELECT question_id, client_seq, response, saved_at FROM attempt_answers
 WHERE attempt_id = lpad(to_hex(:attempt::bigint), 32, '0')::uuid;
-WITH given AS MATERIALIZED (
-    SELECT (prefix || '70008' || lpad(to_hex(:attempt::bigint), 15, '0'))::uuid AS event_id,
-           (prefix || '70009' || lpad(to_hex(:attempt::bigint), 15, '0'))::uuid AS submission_id,
-           lpad(to_hex(:attempt::bigint), 32, '0')::uuid AS attempt_id,
-           lpad(to_hex(:candidate::bigint), 32, '0')::uuid AS candidate_id,
-           concat_ws(chr(58), to_char(now(), 'YYYY-MM-DD"T"HH24'), to_char(now(), 'MI'), to_char(now(), 'SS.US"Z"')) AS at
-    FROM lpad(to_hex(floor(extract(epoch FROM now()) * 1000)::bigint), 12, '0') AS prefix
-), salted AS (
-    INSERT INTO ledger_salts (event_id, name, person_id, salt, value)
-    SELECT * FROM unnest('{}'::uuid[], '{}'::text[], '{}'::uuid[], '{}'::bytea[], '{}'::text[])
-), told AS (
-    INSERT INTO outbox (event_id, kind, organisation_id, actor_id, resource_id, payload, occurred_at)
-    SELECT event_id, 'submission.finalised', :organisation::uuid, candidate_id, submission_id,
-           format('{"attempt_id":"%s","content_sha256":"%s"}', attempt_id, :digest::text)::jsonb, now()
-    FROM given
-)
-INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id,
-                           body)
-SELECT event_id, :organisation::uuid, now(), 'submission.finalised', 'submission', submission_id::text, candidate_id, 'student',
-       candidate_id,
-       format('{"actor_id":"%s","actor_role":"student","aggregate_id":"%s","aggregate_type":"submission","commitments":{},'
-              '"detail":{"attempt_id":"%s","content_sha256":"%s"},"event_id":"%s","kind":"submission.finalised",'
-              '"occurred_at":"%s","organisation_id":"%s","subject_id":"%s"}',
-              candidate_id, submission_id, attempt_id, :digest::text, event_id, at, :organisation::text, candidate_id)::bytea
-FROM given;
 WITH given AS MATERIALIZED (
     SELECT (prefix || '70008' || lpad(to_hex(:attempt::bigint), 15, '0'))::uuid AS event_id,
            (prefix || '70009' || lpad(to_hex(:attempt::bigint), 15, '0'))::uuid AS submission_id,
@@ -92,16 +68,55 @@ INSERT INTO submission_scores (submission_id, revision, scoring_version, item_po
 SELECT submission_id, 1, :scoring, :item_points::jsonb, :total::numeric, :total_max::numeric, :ungraded::integer,
        nullif(:score, 'none')::numeric, nullif(:percentage, 'none')::numeric, nullif(:passed, 'none')::boolean, 'finalised', now()
 FROM given;
-WITH ended AS (
-    UPDATE proctor_sessions SET status = 2, ended_at = greatest(now(), started_at)
-    WHERE attempt_id = lpad(to_hex(:attempt::bigint), 32, '0')::uuid AND status = 1
+WITH completed AS (
+    UPDATE exam_attempts
+    SET status = 'completed', submitted_by = 'candidate', completed_at = now(),
+        duration_seconds = greatest(0, extract(epoch FROM least(now(), expires_at) - started_at))::integer,
+        score = nullif(:score, 'none')::numeric, percentage = nullif(:percentage, 'none')::numeric,
+        passed = nullif(:passed, 'none')::boolean,
+        submission_data = format('{"submission_id":"%s"}', (
+            lpad(to_hex(floor(extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '70009'
+            || lpad(to_hex(:attempt::bigint), 15, '0')
+        )::uuid)::jsonb
+    WHERE id = lpad(to_hex(:attempt::bigint), 32, '0')::uuid
 )
-UPDATE exam_attempts
-SET status = 'completed', submitted_by = 'candidate', completed_at = now(),
-    duration_seconds = greatest(0, extract(epoch FROM least(now(), expires_at) - started_at))::integer,
-    score = nullif(:score, 'none')::numeric, percentage = nullif(:percentage, 'none')::numeric, passed = nullif(:passed, 'none')::boolean,
-    submission_data = format('{"submission_id":"%s"}', (
-        lpad(to_hex(floor(extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '70009' || lpad(to_hex(:attempt::bigint), 15, '0')
-    )::uuid)::jsonb
-WHERE id = lpad(to_hex(:attempt::bigint), 32, '0')::uuid;
+UPDATE proctor_sessions SET status = 2, ended_at = greatest(now(), started_at)
+WHERE attempt_id = lpad(to_hex(:attempt::bigint), 32, '0')::uuid AND status = 1
+RETURNING id AS session \gset
+WITH ids AS MATERIALIZED (
+    SELECT (prefix || '70008' || lpad(to_hex(:attempt::bigint), 15, '0'))::uuid AS event_id,
+           (prefix || '7000a' || lpad(to_hex(:attempt::bigint), 15, '0'))::uuid AS end_id,
+           (prefix || '70009' || lpad(to_hex(:attempt::bigint), 15, '0'))::uuid AS submission_id,
+           lpad(to_hex(:attempt::bigint), 32, '0')::uuid AS attempt_id,
+           lpad(to_hex(:candidate::bigint), 32, '0')::uuid AS candidate_id,
+           concat_ws(chr(58), to_char(now(), 'YYYY-MM-DD"T"HH24'), to_char(now(), 'MI'), to_char(now(), 'SS.US"Z"')) AS at
+    FROM lpad(to_hex(floor(extract(epoch FROM now()) * 1000)::bigint), 12, '0') AS prefix
+), given AS MATERIALIZED (
+    SELECT e.*, candidate_id, at, c.hashes, c.committed
+    FROM ids
+    CROSS JOIN LATERAL (VALUES
+        (event_id, 'submission.finalised', 'submission', submission_id::text, format('"origin":"%s",', :committed::text),
+         format('{"attempt_id":"%s","content_sha256":"%s"}', attempt_id, :digest::text), true),
+        (end_id, 'session.ended', 'session', :session::text, '',
+         format('{"attempt_id":"%s","by":"submission.finalised"}', attempt_id), false)
+    ) AS e (id, kind, record, aggregate_id, personal, detail, told)
+    CROSS JOIN LATERAL commit_to_record(e.record, e.aggregate_id, NULL, decode(:salt, 'hex')) c
+), salted AS (
+    INSERT INTO ledger_salts (event_id, name, person_id, salt, value)
+    SELECT event_id, 'origin', candidate_id, decode(:salt, 'hex'), :origin FROM ids
+    UNION ALL
+    SELECT id, 'record:' || record, NULL, decode(:salt, 'hex'), hashes FROM given
+), told AS (
+    INSERT INTO outbox (event_id, kind, organisation_id, actor_id, resource_id, payload, occurred_at)
+    SELECT id, kind, :organisation::uuid, candidate_id, aggregate_id::uuid, detail::jsonb, now() FROM given WHERE told
+)
+INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id,
+                           body)
+SELECT id, :organisation::uuid, now(), kind, record, aggregate_id, candidate_id, 'student', candidate_id,
+       format('{"actor_id":"%s","actor_role":"student","aggregate_id":"%s","aggregate_type":"%s",'
+              '"commitments":{%s"record:%s":"%s"},"detail":%s,"event_id":"%s","kind":"%s","occurred_at":"%s",'
+              '"organisation_id":"%s","subject_id":"%s"}',
+              candidate_id, aggregate_id, record, personal, record, committed, detail, id, kind, at, :organisation::text,
+              candidate_id)::bytea
+FROM given;
 COMMIT;

@@ -66,9 +66,13 @@ SELECT s.organisation_id::text AS organisation, s.exam_id::text AS exam, convert
        encode(s.content_sha256, 'hex') AS digest, encode(s.body_sha256, 'hex') AS body, s.version_snapshot::text AS snapshot,
        i.positions, i.questions, i.versions, i.kinds, i.responses, i.sequences, i.saved, i.points, i.maxima,
        r.scoring_version AS scoring, r.item_points::text AS item_points, r.points::text AS total, r.max_points::text AS total_max,
-       r.ungraded::text AS ungraded, r.score::text AS score, r.percentage::text AS percentage, r.passed::text AS passed
+       r.ungraded::text AS ungraded, r.score::text AS score, r.percentage::text AS percentage, r.passed::text AS passed,
+       o.value AS origin, encode(o.salt, 'hex') AS salt,
+       convert_from(e.body, 'UTF8')::jsonb #>> '{commitments,origin}' AS committed
 FROM submissions s
 JOIN submission_scores r ON r.submission_id = s.id AND r.revision = 1
+JOIN ledger_events e ON e.id = s.event_id
+JOIN ledger_salts o ON o.event_id = s.event_id AND o.name = 'origin'
 CROSS JOIN LATERAL (
     SELECT array_agg(position ORDER BY position)::text AS positions, array_agg(question_id ORDER BY position)::text AS questions,
            array_agg(question_version_id ORDER BY position)::text AS versions, array_agg(kind ORDER BY position)::text AS kinds,

@@ -52,14 +52,21 @@ OWN = {
     "submission_scores": "submission_id scored_at",
     "submission_subjects": "submission_id",
     "ledger_events": "id occurred_at aggregate_id body",
+    "ledger_salts": "event_id salt value",
     "told": "id event_id resource_id payload occurred_at",
 }
+EVENTS = (
+    "SELECT id FROM ledger_events WHERE id IN (SELECT event_id FROM submissions WHERE exam_id = $1)"
+    " OR kind = 'session.ended'"
+    " AND aggregate_id IN (SELECT id::text FROM proctor_sessions WHERE exam_id = $1)"
+)
 OF_EXAM = {
     "exam_attempts": "t.exam_id = $1",
     "proctor_sessions": "t.exam_id = $1",
     "submissions": "t.exam_id = $1",
-    "ledger_events": "t.id IN (SELECT event_id FROM submissions WHERE exam_id = $1)",
-    "told": "t.event_id IN (SELECT event_id FROM submissions WHERE exam_id = $1)",
+    "ledger_events": f"t.id IN ({EVENTS})",
+    "ledger_salts": f"t.event_id IN ({EVENTS})",
+    "told": f"t.event_id IN ({EVENTS})",
 }
 OF_SUBMISSION = "t.submission_id IN (SELECT id FROM submissions WHERE exam_id = $1)"
 # The sealer moves rows between these on its own.
@@ -164,10 +171,12 @@ async def test_pgbench_leaves_the_rows_that_the_product_leaves_table_by_table(wo
     items = len(world.questions.question_ids)
 
     assert product == pgbench
-    assert product["submission_items"] == CANDIDATES * items
-    assert {name: count for name, count in product.items() if name != "submission_items"} == dict.fromkeys(
-        ("submissions", "submission_scores", "submission_subjects", "ledger_events", "told"), CANDIDATES
-    )
+    assert product == {
+        **dict.fromkeys(("submissions", "submission_scores", "submission_subjects", "told"), CANDIDATES),
+        "submission_items": CANDIDATES * items,
+        "ledger_events": CANDIDATES * 2,  # the submission, and the end of the session
+        "ledger_salts": CANDIDATES * 3,  # of both records, and where the hand-in came from
+    }
     assert what_is_common(world, by_product) == what_is_common(world, by_pgbench)
     check_left(world.core, by_pgbench, world.questions, CANDIDATES)
 
@@ -179,9 +188,14 @@ async def test_what_pgbench_writes_hangs_together_and_its_ledger_events_are_cano
         " AND e.aggregate_id = s.id::text AND o.payload ->> 'attempt_id' = a.id::text"
         " AND o.payload ->> 'content_sha256' = encode(s.content_sha256, 'hex')"
         " AND convert_from(e.body, 'UTF8')::jsonb -> 'detail' = o.payload AND a.completed_at = s.finalised_at"
-        " AND e.occurred_at = s.finalised_at), count(*), max(length(s.content)), max(length(e.body))"
+        " AND e.occurred_at = s.finalised_at AND p.ended_at = ended.occurred_at"
+        " AND convert_from(ended.body, 'UTF8')::jsonb #>> '{detail,attempt_id}' = a.id::text),"
+        " count(*), max(length(s.content)), max(length(e.body)),"
+        " array_agg(DISTINCT length(ended.body) - length(p.id::text))"
         " FROM submissions s JOIN exam_attempts a ON a.id = s.attempt_id"
         " JOIN told o ON o.event_id = s.event_id JOIN ledger_events e ON e.id = s.event_id"
+        " JOIN proctor_sessions p ON p.attempt_id = a.id"
+        " JOIN ledger_events ended ON ended.kind = 'session.ended' AND ended.aggregate_id = p.id::text"
         " WHERE s.exam_id = $1"
     )
     assert await check_ledger(world.core, SCREEN), "it verifies the whole log, bodies against columns"
