@@ -76,15 +76,18 @@ def same(one: Content, other: Content) -> bool:
     return (
         (one.event_type, one.severity, one.client_us) == (other.event_type, other.severity, other.client_us)
         and (one.event_type != EventType.Other or one.event_name == other.event_name)
-        and (
-            one.payload == other.payload
-            or (
-                one.payload is not None
-                and other.payload is not None
-                and _same_value(_parse(one.payload), _parse(other.payload))
-            )
-        )
+        and (one.payload == other.payload or _same_json(one.payload, other.payload))
     )
+
+
+def _same_json(one: str | None, other: str | None) -> bool:
+    """Tell whether two texts are one JSON value; where either is none (past the door) they are not."""
+    if one is None or other is None:
+        return False
+    try:
+        return _same_value(_parse(one), _parse(other))
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return False
 
 
 def _same_value(one: Any, other: Any) -> bool:  # noqa: ANN401  JSON is anything

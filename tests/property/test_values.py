@@ -66,6 +66,20 @@ def test_what_passes_is_stored_exactly_and_read_by_every_part(
     assert pl.Series([f'{{"v":{stored}}}']).str.json_path_match("$.v").len() == 1
 
 
+@given(TEXTS | st.text(max_size=20))
+@example("{")
+@example("\ud800")
+@example("[" * 100_000)
+def test_what_came_past_the_door_is_the_same_as_its_own_text_and_fails_no_resend(text: str) -> None:
+    """A dead letter's metadata is kept as it came; whoever resends its number is answered."""
+    kept, sent, none = (Content(102, None, 0, 0, each) for each in (text, '{"n": 1}', None))
+
+    assert same(kept, kept)
+    assert same(kept, Content(102, None, 0, 0, text))
+    assert not same(kept, none)
+    assert not same(kept, sent) or msgspec.json.decode(text) == {"n": 1}
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.lists(TEXTS, min_size=1, max_size=3))
 @example(['{"a":"1e5"}', '{"a":1e5}'])
