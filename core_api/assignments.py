@@ -177,7 +177,7 @@ def _values(terms: AssignmentTerms) -> list[Any]:
 async def _require_targets(
     conn: Connection, actor: Actor, users: Sequence[UUID], groups: Sequence[UUID]
 ) -> None:
-    found = await conn.fetch(ACCOUNTS["find_students"], actor.organisation_id, users, [])
+    found = await conn.fetch(ACCOUNTS["find_students"], actor.organisation_id, users)
     if len(found) != len(users):
         raise invalid("user_ids", "somebody is no active student of the organisation")
     if await conn.fetchval(QUERIES["count_groups"], actor.organisation_id, groups) != len(groups):

@@ -33,6 +33,7 @@ from sql import named
 
 QUERIES: Final = named("launches")
 LOGINS: Final = named("logins")
+ACCOUNTS: Final = named("accounts")
 LINKS_MAX: Final = 10_000
 RECORDED_MAX: Final = 1000  # candidates in one event of the ledger
 FAULTS_MAX: Final = 100
@@ -297,6 +298,7 @@ class _Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
     id: UUID
     email: str
+    folded: str
     standing: int
     is_reached: bool
 
@@ -306,13 +308,14 @@ async def _students(conn: Connection, actor: Actor, exam_id: UUID, command: Link
     Return everybody named, once each, in order; everybody unknown, or not reached by the exam, is an error
     with its path.
     """
-    emails = [spelling.looked_up(email).lower() for email in command.emails]
+    written = [spelling.looked_up(email) for email in command.emails]
+    emails = await conn.fetchval(ACCOUNTS["fold_emails"], written)
     rows = await conn.fetch(
         QUERIES["list_candidates"], actor.organisation_id, command.student_ids, emails, exam_id
     )
     found = [_Candidate(**row) for row in rows]
     by_id = {each.id: each for each in found}
-    by_email = {each.email.lower(): each for each in found}
+    by_email = {each.folded: each for each in found}
     named_students = [
         *((f"student_ids[{n}]", by_id.get(student_id)) for n, student_id in enumerate(command.student_ids)),
         *((f"emails[{n}]", by_email.get(email)) for n, email in enumerate(emails)),

@@ -93,15 +93,17 @@ async def create_users(
             holds what cannot be seen.
     """
     users = [_spelt(user) for user in users]
-    if len({user.email.lower() for user in users}) != len(users):
+    folded = await conn.fetchval(ACCOUNTS["fold_emails"], [user.email for user in users])
+    if len(set(folded)) != len(users):
         message = "an e-mail address stands twice"
         raise ValueError(message)
     ids: dict[str, UUID] = {}
     async with conn.transaction():
         for start in range(0, len(users), USERS_PER_STATEMENT):
             chunk = users[start : start + USERS_PER_STATEMENT]
-            ids |= await _upsert(conn, organisation_id, chunk, rounds=rounds, now=now)
-    return [ids[user.email.lower()] for user in users]
+            those = folded[start : start + USERS_PER_STATEMENT]
+            ids |= await _upsert(conn, organisation_id, chunk, those, rounds=rounds, now=now)
+    return [ids[email] for email in folded]
 
 
 def _spelt(user: NewUser) -> NewUser:
@@ -116,8 +118,15 @@ def _spelt(user: NewUser) -> NewUser:
 
 
 async def _upsert(
-    conn: Connection, organisation_id: UUID, users: Sequence[NewUser], *, rounds: int, now: datetime
+    conn: Connection,
+    organisation_id: UUID,
+    users: Sequence[NewUser],
+    folded: Sequence[str],
+    *,
+    rounds: int,
+    now: datetime,
 ) -> dict[str, UUID]:
+    """Return ids by what an address is looked up by, which `folded` has for each user."""
     ids = [uuid7() for _ in users]
     hashes = [
         None if user.password is None else await asyncio.to_thread(hash_password, user.password, rounds)
@@ -134,9 +143,9 @@ async def _upsert(
         hashes,
         now,
     )
-    found = {row["email"].lower(): row for row in rows}
-    for user in users:
-        row = found.get(user.email.lower())
+    found = {row["folded"]: row for row in rows}
+    for user, email in zip(users, folded, strict=True):
+        row = found.get(email)
         if row is None or row["role"] != user.role:
             message = f"{user.email} belongs to another organisation or another role"
             raise ValueError(message)

@@ -12,6 +12,10 @@ SELECT id FROM organisations WHERE name = $1 ORDER BY created_at, id LIMIT 1;
 -- $1 id uuid, $2 name text, $3 created_at timestamptz
 INSERT INTO organisations (id, name, created_at) VALUES ($1, $2, $3);
 
+-- name: fold_emails
+-- $1 emails text[]. What each is looked up by, in order: which letters are one another's small ones is the database's to say.
+SELECT ARRAY(SELECT lower(email) FROM unnest($1::text[]) WITH ORDINALITY AS given (email, n) ORDER BY n);
+
 -- name: upsert_users
 -- $1 organisation uuid, $2 ids uuid[], $3 emails text[], $4 usernames text[], $5 full_names text[], $6 roles text[],
 -- $7 password_hashes text[] (null: no password), $8 created_at timestamptz
@@ -24,7 +28,7 @@ FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text
 ON CONFLICT (lower(email)) DO UPDATE
 SET password_hash = coalesce(excluded.password_hash, users.password_hash)
 WHERE users.organisation_id = excluded.organisation_id
-RETURNING id, email, role;
+RETURNING id, email, lower(email) AS folded, role;
 
 -- name: grant_exam
 -- $1 teacher_id uuid, $2 exam_id uuid, $3 can_view, $4 can_edit, $5 can_view_analytics
@@ -46,8 +50,5 @@ FROM users
 WHERE id = $1 AND organisation_id = $2 AND is_active;
 
 -- name: find_students
--- $1 organisation uuid, $2 ids uuid[], $3 emails text[] in lower case
--- Active students of the organisation who are in either list.
-SELECT id, email
-FROM users
-WHERE organisation_id = $1 AND role = 'student' AND is_active AND (id = ANY ($2::uuid[]) OR lower(email) = ANY ($3::text[]));
+-- $1 organisation uuid, $2 ids uuid[]. Active students of the organisation.
+SELECT id FROM users WHERE organisation_id = $1 AND role = 'student' AND is_active AND id = ANY ($2::uuid[]);

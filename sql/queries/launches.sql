@@ -1,10 +1,10 @@
 -- Launch links: for whom they may be made, what they are worth when they come, and that each opens one sign-in.
 
 -- name: list_candidates
--- $1 organisation uuid, $2 ids uuid[], $3 emails text[] in lower case, $4 exam uuid
+-- $1 organisation uuid, $2 ids uuid[], $3 emails text[] as accounts.fold_emails has them, $4 exam uuid
 -- Active students of the organisation who are in either list, and whether the exam reaches them: it is open to the whole
 -- organisation, an assignment reaches them, or an attempt of theirs is under way.
-SELECT u.id, u.email, u.standing,
+SELECT u.id, u.email, lower(u.email) AS folded, u.standing,
        NOT EXISTS (SELECT FROM restricted_exams r WHERE r.exam_id = $4)
        OR EXISTS (SELECT FROM assignments a
                   WHERE a.exam_id = $4 AND a.revoked_at IS NULL
