@@ -6,12 +6,16 @@ for evidence: what a candidate hands in is kept byte for byte.
 
 * Accounts. Addresses and usernames are NFKC (a full-width @ is an @), names and passwords NFC. None holds a
   control character, one that is unassigned or private, or one that nobody sees or that turns the direction of
-  writing; a joiner stands in names and passwords only, between two letters, where scripts need it. So nobody
-  is called what somebody else seems to be called, and what is looked up is spelt as what was stored.
+  writing; a joiner stands in names and passwords only, between two letters, where scripts need it. So what is
+  looked up is spelt as what was stored, and no two accounts differ by form or by what is invisible. Letters
+  that look alike (a Latin and a Cyrillic a) stay different: somebody may seem to be called what another is,
+  and what tells them apart is the id. An address to be stored is local@domain, both of parts between dots,
+  with nothing quoted, no comment and no literal; one from before this rule still signs in.
 * Answers. Both the key and the response go through `answer` before they are compared: compatibility forms,
   spaces, case where it does not count, and whatever is invisible make no difference.
 
-Source: RFC 8265 (usernames, passwords), UAX 31 (joiners), UTS 46 and NFKC_Casefold (what is ignorable).
+Source: RFC 5322, 3.4.1 and RFC 6531 (addresses), RFC 8265 (usernames, passwords), UAX 31 (joiners), UTS 46
+and NFKC_Casefold (what is ignorable).
 """
 
 import re
@@ -25,7 +29,10 @@ _IGNORABLE: Final = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8"
     "\U000e0000-\U000e0fff]"
 )
-_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
+# Of ASCII what RFC 5322 has in an atom, and letters, digits and hyphens in a label; of the rest what is seen.
+_ATOM: Final = r"(?:[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]|[^\x00-\x7f\s])+"
+_LABEL: Final = r"(?!-)(?:[a-zA-Z0-9-]|[^\x00-\x7f\s])+(?<!-)"
+_ADDRESS: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 
 
 def address(text: str) -> str:

@@ -38,6 +38,18 @@ async def test_an_account_is_found_however_its_address_and_password_are_typed(co
                 assert await login(api, email, unicodedata.normalize(form, DECOMPOSED)) == 200
 
 
+async def test_an_address_that_would_not_be_stored_any_more_still_signs_in(core: Core) -> None:
+    async with core.school() as api:
+        old = f"<{uuid4()}@x.example>"
+        await api.owner.execute(
+            "UPDATE users SET email = $1, username = $1 WHERE id = $2", old, api.people["student"].id
+        )
+
+        assert await login(api, old.upper(), PASSWORD) == 200
+        made = await make_user(api, email=f"<{uuid4()}@x.example>")
+        assert (made.status, made.body["errors"][0]["path"]) == (422, "email")
+
+
 async def test_a_password_hashed_before_there_was_one_spelling_still_works(core: Core) -> None:
     async with core.school() as api:
         student = api.people["student"]

@@ -48,6 +48,37 @@ def test_whoever_is_looked_up_is_spelt_as_they_were_stored(text: str) -> None:
         assert stored is None or stored == spelling.looked_up(text)
 
 
+@given(text=ANY | st.emails() | st.text(alphabet='ab.@-<>"[](),:;\\ é', max_size=12))
+@example("a@.")
+@example("a@b.")
+@example(".a@b")
+@example("a..b@c")
+@example("<a@x.example>")
+@example('"a b"@x.example')
+@example("a@[127.0.0.1]")
+@example("a@-b.example")
+@example("a(comment)@x.example")
+def test_an_address_that_is_stored_is_two_rows_of_parts_between_dots(text: str) -> None:
+    stored = spelt(spelling.address, text)
+    if stored is None:
+        return
+    local, at, domain = stored.partition("@")
+
+    assert at
+    assert all([*local.split("."), *domain.split(".")])
+    assert not set(stored) & set('<>()[],:;\\"')
+    assert not any(each.isspace() for each in stored)
+    assert not any(label[0] == "-" or label[-1] == "-" for label in domain.split("."))
+    assert "@" not in domain
+
+
+@pytest.mark.parametrize(
+    "text", ["o'brien+exam@x.example", "a@localhost", "νικος@παράδειγμα.δοκιμή", "x_y-z@a-b.example", "á.b@é"]
+)
+def test_a_usual_address_is_stored_as_it_is(text: str) -> None:
+    assert spelling.address(text) == text
+
+
 @pytest.mark.parametrize("how", SPELLINGS, ids=lambda how: how.__name__)
 @pytest.mark.parametrize(
     "text", ["a@b.example\n", "a\n@b.example", "a@b.example\x7f", "\u202ea@b.example", "a\u200b@b.c"]
