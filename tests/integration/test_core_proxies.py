@@ -19,7 +19,11 @@ async def sign_in(api: Api, forwarded: str, password: str = "wrong", who: str = 
 
 
 async def seen(api: Api) -> dict[str, Any]:
-    """Return the addresses that the throttle, the proctor session and the account have kept."""
+    """
+    Return the addresses that the throttle, the proctor session and the account have kept.
+
+    The throttle's are the table's: the school's view of it shows the addresses that its own client asks from.
+    """
     forwarded = f"203.0.113.1, {ELSEWHERE}"
     assert await sign_in(api, forwarded, PASSWORD, "other_student") == 200
     attempt_id = await api.start_attempt()
@@ -28,7 +32,7 @@ async def seen(api: Api) -> dict[str, Any]:
     await api.post("/api/proctor/session", "student", json=body, headers=headers)
     return {
         "throttle": {
-            str(row[0]) for row in await api.owner.fetch("SELECT host(network) FROM login_networks")
+            str(row[0]) for row in await api.owner.fetch("SELECT host(network) FROM public.login_networks")
         },
         "session": await api.owner.fetchval("SELECT host(ip_address) FROM proctor_sessions"),
         "account": await api.owner.fetchval(
