@@ -6,8 +6,8 @@ as of that epoch, because it opened after the stream before it had been drained 
 """
 
 import asyncio
-from collections.abc import Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from time import monotonic
 from typing import Any
@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 # Longer than any late window: an ended session's state in Redis goes by itself after that.
 ENDED_KEPT_S = 86_400
 ATTEMPTS_REMEMBERED_MAX = 200_000
+READ_AT_ONCE_MAX = 1_000  # sessions in one statement
 
 
 def _us(when: datetime | None) -> str:
@@ -37,7 +38,7 @@ def _us(when: datetime | None) -> str:
 
 
 def restore_arguments(epoch: int, row: asyncpg.Record | dict[str, Any]) -> list[str | int]:
-    """Return the arguments of the `restore` function for a row of `read_session`."""
+    """Return the arguments of the `restore` function for a row of `read_sessions`."""
     arguments: list[str | int] = [
         epoch,
         row["status"],
@@ -111,6 +112,8 @@ class Sessions:
         self._shards = shards
         self._unknown = unknown
         self._underway: dict[int, asyncio.Task[None]] = {}
+        self._wanted: set[int] = set()
+        self._reading: asyncio.Task[dict[int, asyncpg.Record]] | None = None
         self._of_attempt: dict[UUID, int] = {}
 
     async def restore(self, session_id: int) -> None:
@@ -133,7 +136,7 @@ class Sessions:
         epoch = self._epochs.of(
             shard
         )  # before the read: rows are complete as of this epoch, not of a later one
-        row = await self._read("read_session", session_id)
+        row = await self._row(session_id)
         if row is None:
             raise NotFoundError("There is no such proctor session.")
         await self._link.call(
@@ -145,6 +148,33 @@ class Sessions:
             shard_key(shard),
             *restore_arguments(epoch.number, row),
         )
+
+    async def _row(self, session_id: int) -> asyncpg.Record | None:
+        """Return a session's row; who asks while a connection is waited for is read with the others."""
+        if self._reading is None or len(self._wanted) >= READ_AT_ONCE_MAX:
+            self._wanted = set()
+            self._reading = asyncio.create_task(self._read(self._wanted))
+        self._wanted.add(session_id)
+        return (await asyncio.shield(self._reading)).get(session_id)
+
+    async def _read(self, wanted: set[int]) -> dict[int, asyncpg.Record]:
+        """
+        Read what is wanted by the time that a connection is free.
+
+        So a crowd waits for one statement, and not each of it for a connection of its own.
+        """
+        try:
+            async with self._borrowed() as conn:
+                self._close(wanted)
+                rows = await conn.fetch(named("ingest")["read_sessions"], list(wanted))
+        finally:
+            self._close(wanted)
+        return {row["id"]: row for row in rows}
+
+    def _close(self, wanted: set[int]) -> None:
+        """Let nobody join these any more."""
+        if self._wanted is wanted:
+            self._reading = None
 
     async def of_attempts(
         self,
@@ -211,15 +241,16 @@ class Sessions:
         rows = await self._rows("locate_events", session_id, client, lows, highs)
         return {row["client_seq"]: _placed(row) for row in rows}
 
-    async def _read(self, statement: str, *arguments: object) -> asyncpg.Record | None:
-        rows = await self._rows(statement, *arguments)
-        return rows[0] if rows else None
-
     async def _rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
-        """Return a statement's rows; raises UnavailableError: each of them may be run again at any time."""
+        async with self._borrowed() as conn:
+            return await conn.fetch(named("ingest")[statement], *arguments)
+
+    @asynccontextmanager
+    async def _borrowed(self) -> "AsyncIterator[asyncpg.pool.PoolConnectionProxy[asyncpg.Record]]":
+        """Lend a connection to read with; raises UnavailableError: a read may be asked for again."""
         try:
             async with self._pool.acquire(timeout=ACQUIRE_S) as conn:
-                return await conn.fetch(named("ingest")[statement], *arguments)
+                yield conn
         except AWAY as error:
             log.warning("session_not_read", error=error)
             raise nothing_done() from error

@@ -244,7 +244,7 @@ class Sweeper:
 
     def _session(self, session_id: int) -> dict[str, Any] | None:
         with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
-            return cursor.execute(named("ingest")["read_session"].encode(), (session_id,)).fetchone()
+            return cursor.execute(named("ingest")["read_sessions"].encode(), ([session_id],)).fetchone()
 
     def _fcall(self, name: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> list[Any]:
         return cast("list[Any]", self._client.fcall(function(name).decode(), len(keys), *keys, *arguments))

@@ -7,17 +7,17 @@ FROM stream_epochs e
 LEFT JOIN stream_offsets o ON o.shard = e.shard
 ORDER BY e.shard, e.epoch DESC;
 
--- name: read_session
--- $1 session id. What Redis needs to take a session up again: everything here is as of one snapshot, and complete,
+-- name: read_sessions
+-- $1 session ids. What Redis needs to take sessions up again: everything here is as of one snapshot, and complete,
 -- because an epoch opens only after the stream before it was drained.
-SELECT s.status, s.candidate_id, s.organisation_id, s.exam_id, s.ended_at, s.started_at, s.final_seq IS NOT NULL AS is_final,
+SELECT s.id, s.status, s.candidate_id, s.organisation_id, s.exam_id, s.ended_at, s.started_at, s.final_seq IS NOT NULL AS is_final,
        coalesce(p.through_seq, 0) AS through_seq, coalesce(p.total_violations, 0) AS total_violations,
        p.last_event_at, p.last_heartbeat_at, p.clock_offset_us,
        coalesce((SELECT array_agg(c.client ORDER BY c.client) FROM session_clients c WHERE c.session_id = s.id), '{}') AS clients,
        coalesce((SELECT array_agg(c.received::text ORDER BY c.client) FROM session_clients c WHERE c.session_id = s.id), '{}') AS received
 FROM proctor_sessions s
 LEFT JOIN session_progress p ON p.session_id = s.id
-WHERE s.id = $1;
+WHERE s.id = ANY ($1::bigint[]);
 
 -- name: locate_events
 -- $1 session id, $2 client, $3 first clientSequences, $4 last ones: ranges. What was received under these numbers, for a

@@ -140,7 +140,7 @@ def periodic(world: World) -> Iterator[Case]:
         ("gaps", "has_gap", world.sessions[0], NOW),
         ("gaps", "list_marks", world.sessions[0], NOW),
         ("gaps", "list_filled", world.sessions[0], NOW, NOW),
-        ("ingest", "read_session", world.sessions[0]),
+        ("ingest", "read_sessions", world.sessions[:1]),
         ("gaps", "list_notices", 4, [0, 1, 2, 3], 500),
         ("ingest", "find_sessions_of_attempts", [world.attempt], None, None, False),
     ):
