@@ -136,7 +136,7 @@ class Sessions:
         epoch = self._epochs.of(
             shard
         )  # before the read: rows are complete as of this epoch, not of a later one
-        row = await self._row(session_id)
+        row = await self.read(session_id)
         if row is None:
             raise NotFoundError("There is no such proctor session.")
         await self._link.call(
@@ -149,15 +149,20 @@ class Sessions:
             *restore_arguments(epoch.number, row),
         )
 
-    async def _row(self, session_id: int) -> asyncpg.Record | None:
-        """Return a session's row; who asks while a connection is waited for is read with the others."""
+    async def read(self, session_id: int) -> asyncpg.Record | None:
+        """
+        Return a session's row; who asks while a connection is waited for is read with the others.
+
+        Raises:
+            UnavailableError: PostgreSQL is away.
+        """
         if self._reading is None or len(self._wanted) >= READ_AT_ONCE_MAX:
             self._wanted = set()
-            self._reading = asyncio.create_task(self._read(self._wanted))
+            self._reading = asyncio.create_task(self._read_wanted(self._wanted))
         self._wanted.add(session_id)
         return (await asyncio.shield(self._reading)).get(session_id)
 
-    async def _read(self, wanted: set[int]) -> dict[int, asyncpg.Record]:
+    async def _read_wanted(self, wanted: set[int]) -> dict[int, asyncpg.Record]:
         """
         Read what is wanted by the time that a connection is free.
 

@@ -4,11 +4,16 @@ P-2, D-3).
 """
 
 import asyncio
+from typing import Any, cast
 
+import asyncpg
 import psycopg
 import pytest
 
+from ingest.sessions import READ_AT_ONCE_MAX, Sessions
 from kernel.events import Role
+from kernel.meter import Meter
+from sql import named
 from tests.integration.ingest_kit.api import ROUTES, Api, answered, assert_problem, body_for, keystroke
 from tests.integration.ingest_kit.waiting import until
 
@@ -101,3 +106,26 @@ async def test_thousands_of_sessions_are_served_at_once(api: Api) -> None:
         return bool(world.one(found, ids) == len(ids))
 
     await until(done, "every session's event to be stored")
+
+
+async def test_a_crowd_waits_for_one_statement(api: Api) -> None:
+    """However many ask while no connection is free; one that there is not holds up nobody."""
+    statements: list[str] = []
+
+    async def listen(conn: "asyncpg.Connection[Any]") -> None:
+        conn.add_query_logger(lambda ran: statements.append(ran.query))
+
+    seats = [api.world.seat().session_id for _ in range(3)]
+    crowd = [*seats, *range(2**31 - READ_AT_ONCE_MAX, 2**31)]
+    async with asyncpg.create_pool(api.at.settings.database_url, min_size=1, max_size=1, init=listen) as pool:
+        unknown = Meter(1, 1000, refusal="too many")
+        sessions = Sessions(pool, cast("Any", None), cast("Any", None), 2, unknown)
+        async with pool.acquire():
+            waiting = [asyncio.create_task(sessions.read(each)) for each in crowd]
+            await asyncio.sleep(0)
+        rows = await asyncio.gather(*waiting)
+        later = await sessions.read(seats[0])
+
+    assert [row and row["id"] for row in rows] == [*seats, *[None] * READ_AT_ONCE_MAX]
+    assert later is not None
+    assert statements.count(named("ingest")["read_sessions"]) == 3
