@@ -4,6 +4,7 @@ A deployment as a load tester meets it: its addresses and accounts, and the call
 Candidates sit down through launch links, so that no password is hashed on the way (spec.md A-7).
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -24,6 +25,9 @@ from loadtests.client import Seat
 LOCAL_FILE: Final = "local.json"
 CHEAPEST_ROUNDS: Final = 4  # nobody made here has a password
 LINKS_PER_CALL: Final = 1000
+TRIES_MAX: Final = 10
+# Refusals that say that nothing was done: the same request may be sent again.
+NOTHING_DONE: Final = {"overloaded", "unavailable", "rate_limited"}
 
 
 class StackError(Exception):
@@ -87,24 +91,38 @@ async def call(
     http: aiohttp.ClientSession, method: str, url: str, *, token: str = "", body: object = None
 ) -> dict[str, Any]:
     """
-    Return the JSON of a reply.
+    Return the JSON of a reply; what was refused without anything done is sent again after the time named.
 
     Raises:
-        StackError: any status of 400 or more, with what the problem document says.
+        StackError: any other status of 400 or more, or too many refusals, with what the problem document
+            says.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     if body is not None:
         headers["Content-Type"] = "application/json"
     data = None if body is None else orjson.dumps(body)
-    try:
-        async with http.request(method, url, data=data, headers=headers) as response:
-            text = await response.read()
-            if response.status >= HTTPStatus.BAD_REQUEST:
-                raise StackError(f"{method} {url}: {response.status} {text.decode(errors='replace')[:500]}")
-    except aiohttp.ClientError as error:
-        raise StackError(f"{method} {url}: {error}") from error
+    for tries_left in reversed(range(TRIES_MAX)):
+        try:
+            async with http.request(method, url, data=data, headers=headers) as response:
+                text, status = await response.read(), response.status
+        except aiohttp.ClientError as error:
+            raise StackError(f"{method} {url}: {error}") from error
+        if status < HTTPStatus.BAD_REQUEST:
+            break
+        wait_s = response.headers.get("Retry-After", "")
+        if not (tries_left and wait_s.isdigit() and _code(text) in NOTHING_DONE):
+            raise StackError(f"{method} {url}: {status} {text.decode(errors='replace')[:500]}")
+        await asyncio.sleep(int(wait_s))
     reply: dict[str, Any] = orjson.loads(text)
     return reply
+
+
+def _code(problem: bytes) -> object:
+    """Return the code of a problem document; None where it is none."""
+    try:
+        return orjson.loads(problem)["code"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
 
 
 async def sign_in(http: aiohttp.ClientSession, url: str, account: Account) -> str:
