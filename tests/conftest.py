@@ -15,6 +15,8 @@ import psycopg
 import pytest
 import redis
 import structlog
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from deploy.local.postgres import Postgres, start_postgres
 from deploy.local.redis import Redis, start_redis
@@ -28,6 +30,20 @@ TEMPLATE = "veritas_template"
 structlog.configure(
     processors=[structlog.processors.add_log_level, tell_exception, structlog.processors.KeyValueRenderer()]
 )
+# What a property is tried with does not depend on the machine: not on how crowded it is, nor on what failed
+# there before. Tests say how many examples; a fixture is the same for all of them.
+hypothesis_settings.register_profile(
+    "veritas",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+hypothesis_settings.load_profile("veritas")
 prepare_process()  # a test that opens 500 connections holds both ends of them
 numbers = count(1)
 

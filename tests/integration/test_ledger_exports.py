@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.ledger_export import export
@@ -210,12 +210,7 @@ def test_what_no_head_covers_and_what_cannot_be_read_is_named_by_its_line_and_th
     assert broken.code() == WRONG
 
 
-@settings(
-    max_examples=300,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-    database=None,
-)
+@settings(max_examples=300)
 @given(
     of_export=st.lists(changes(), max_size=3),
     of_witness=st.lists(changes(), max_size=2),

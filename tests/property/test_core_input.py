@@ -133,7 +133,7 @@ async def test_no_input_makes_the_server_fail(database: str, database_as: Databa
     async with core_api(database, database_as) as api:
         loop = asyncio.get_running_loop()
 
-        @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=300, suppress_health_check=list(HealthCheck))
         @given(st.sampled_from(routes()), st.text(max_size=12) | whole.map(str), query, body)
         def examples(route: Route, segment: str, asked: dict[str, str], sent: Any) -> None:
             asyncio.run_coroutine_threadsafe(ask(api, route, segment, asked, sent), loop).result(10)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.numbering import ranges_of
@@ -80,7 +80,7 @@ class Model:
 BATCHES = st.tuples(st.integers(1, 2), st.sets(st.integers(1, 12), min_size=1, max_size=5))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150)
 @given(st.lists(BATCHES, max_size=25))
 def test_every_number_gets_one_sequence_whatever_is_sent_again(
     redis_url: str, sent: list[tuple[int, set[int]]]

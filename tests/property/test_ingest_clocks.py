@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.local.server import Server
@@ -216,7 +216,7 @@ def check(at: Candidate, *, is_cheating: bool) -> None:
         contact = arrived
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120)
 @given(st.lists(LIVE | OFFLINE | STEP | DRIFT | SLEEP, max_size=6), WAYS)
 def test_whatever_a_clock_does_a_client_in_touch_is_there_and_its_events_stand_where_they_happened(
     simulated: "redis.Redis", acts: list[Any], ways: list[float]
@@ -238,7 +238,7 @@ def test_whatever_a_clock_does_a_client_in_touch_is_there_and_its_events_stand_w
     assert progress.offset_us == [clocks.confirmed(at.clock)]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(st.sampled_from([-HOUR, -20, 20, HOUR]), st.sampled_from([0, 30, 600]), WAYS)
 def test_a_step_is_recorded_once_in_either_direction_in_touch_and_after_a_silence(
     simulated: "redis.Redis", seconds: int, away_s: int, ways: list[float]
@@ -250,7 +250,7 @@ def test_a_step_is_recorded_once_in_either_direction_in_touch_and_after_a_silenc
     assert abs(new - seconds * SECOND_US) <= 2 * SECOND_US
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 @given(st.sampled_from([-HOUR, -20, 20, HOUR]), WAYS)
 def test_a_live_client_whose_clock_steps_is_never_out_of_touch(
     simulated: "redis.Redis", seconds: int, ways: list[float]

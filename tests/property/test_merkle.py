@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy import verify_export
@@ -93,7 +93,6 @@ def test_the_stand_alone_verifier_follows_the_same_proofs_by_another_algorithm()
                     verify_export.root_of_proof(LEAVES[position], position, size, wrong)
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_proofs_of_large_trees_need_few_tiles_and_break_with_any_bit(data: st.DataObject) -> None:
     size = data.draw(st.integers(2, 70_000))

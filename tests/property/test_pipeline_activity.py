@@ -97,14 +97,14 @@ def as_defined(frame: pl.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(worlds())
 def test_the_columnar_form_gives_what_the_definition_gives(world: tuple[list[Session], list[Event]]) -> None:
     """analytics.md, "Common rules"; spec.md W-1."""
     assert as_defined(columnar(*world)) == defined(*world)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(worlds(), st.randoms(use_true_random=False))
 def test_order_and_partitions_change_nothing(world: tuple[list[Session], list[Event]], random: Any) -> None:
     """analytics.md: deterministic, and 1, 4 or 16 partitions give identical results."""
@@ -126,7 +126,7 @@ def test_order_and_partitions_change_nothing(world: tuple[list[Session], list[Ev
         assert pl.concat(pieces).sort("exam_id", "attempt_id").equals(whole)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(worlds())
 def test_the_frame_has_the_datasets_schema(world: tuple[list[Session], list[Event]]) -> None:
     """spec.md W-4: schemas are asserted, whatever the rows."""

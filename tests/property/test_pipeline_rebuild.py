@@ -95,7 +95,7 @@ def test_incremental_equals_rebuild_whatever_the_schedule_and_the_crashes(
     SIGKILL."""
     sittings = make_sittings(database, exams=1, attempts=2) + make_sittings(database, exams=1, attempts=1)
 
-    @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=12, suppress_health_check=list(HealthCheck))
     @given(schedules)
     def holds(schedule: list[Action]) -> None:
         reset(database, Path(pipeline_settings.warehouse), sittings)

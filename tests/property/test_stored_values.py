@@ -196,9 +196,7 @@ async def test_what_a_door_accepts_is_stored_and_shown_by_every_reader(
         def there(work: Coroutine[Any, Any, Any]) -> Any:
             return asyncio.run_coroutine_threadsafe(work, loop).result(30)
 
-        @settings(
-            max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-        )
+        @settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
         @given(st.lists(TEXTS, min_size=1, max_size=3))
         @example(['{"n":0e3000000000}', '{"n":1E+5}', '{"n":0.10000000000000000000000000000000000001}'])
         @example(['{"":1,"a":1,"a":2}', "1" + "0" * 400, '{"n":123456789012345678901234567890}'])

@@ -11,7 +11,7 @@ import orjson
 import polars as pl
 import psycopg
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.postgres import Postgres
@@ -33,7 +33,7 @@ def exactly(text: str) -> Any:
     return json.loads(text, parse_float=Decimal, parse_int=Decimal)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300)
 @given(TEXTS)
 @example('{"n":0e3000000000}')
 @example('{"a": 1e-16384}')
@@ -80,7 +80,7 @@ def test_what_came_past_the_door_is_the_same_as_its_own_text_and_fails_no_resend
     assert not same(kept, sent) or msgspec.json.decode(text) == {"n": 1}
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(TEXTS, min_size=1, max_size=3))
 @example(['{"a":"1e5"}', '{"a":1e5}'])
 @example(['{"a":1}', "[" * 33 + "]" * 33])
@@ -118,7 +118,7 @@ def strings_of(value: object) -> Iterator[str]:
             yield from strings_of(each)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(VALUES, st.booleans(), st.integers(0, 5))
 def test_depth_and_nul_are_those_of_the_decoded_document(value: object, ascii_only: bool, depth: int) -> None:  # noqa: FBT001
     """I-4, I-8: brackets in strings are no levels; a backslash before `u0000` is no NUL."""
