@@ -175,6 +175,8 @@ async def list_own(conn: Connection, actor: Actor, attempt_id: UUID, query: List
     if await conn.fetchrow(ATTEMPTS["fetch_own_attempt"], attempt_id, actor.user_id) is None:
         raise NotFoundError("There is no such attempt.")
     rows = await conn.fetch(QUERIES["list_answers"], attempt_id, actor.user_id, query.cursor, query.limit + 1)
-    page = [shown_as(dict(row), SavedAnswer) for row in rows[: query.limit]]
+    page = [
+        SavedAnswer(**{**row, "response": shown_as(row["response"], Response)}) for row in rows[: query.limit]
+    ]
     following = rows[query.limit - 1]["question_id"] if len(rows) > query.limit else None
     return Answers(answers=page, next_cursor=following)

@@ -267,7 +267,8 @@ async def fetch(
         raise NotFoundError("There is no such evaluation.")
     items = await conn.fetch(QUERIES["list_items"], row["evaluation_version_id"])
     kept = [DraftItem(question_id=each["question_id"], points=each["points"]) for each in items]
-    return shown_as({**row, "items": kept}, WholeVersion)
+    paper, key = shown_as(row["paper"], Paper | None), shown_as(row["key"], list[KeyedItem] | None)
+    return WholeVersion(**{**row, "items": kept, "paper": paper, "key": key})
 
 
 async def list_own(conn: Connection, actor: Actor, query: ListEvaluations) -> Versions:

@@ -4,7 +4,7 @@ Grading: people give points to what no machine scores; each time a new revision 
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import asyncpg
@@ -195,17 +195,24 @@ def _graded(before: GradedSubmission, command: Grade) -> dict[int, Decimal]:
 async def _shown(conn: Connection, held: asyncpg.Record) -> GradedSubmission:
     items = await conn.fetch(QUERIES["list_graded_items"], held["submission_id"])
     scores = await conn.fetch(QUERIES["list_scores"], held["submission_id"], REVISIONS_SHOWN)
-    shown = {**held, "items": [dict(row) for row in items], "scores": [_revision(row) for row in scores]}
-    return shown_as(shown, GradedSubmission)
+    return GradedSubmission(
+        submission_id=held["submission_id"],
+        exam_id=held["exam_id"],
+        attempt_id=held["attempt_id"],
+        author_id=held["author_id"],
+        submitted_by=held["submitted_by"],
+        finalised_at=held["finalised_at"],
+        items=[
+            GradedItem(**{**row, "response": shown_as(row["response"], Response | None)}) for row in items
+        ],
+        scores=[_revision(row) for row in scores],
+    )
 
 
-def _revision(row: asyncpg.Record) -> dict[str, Any]:
-    """Return a row of `list_scores` with its points as numbers; they are stored as decimal texts."""
-    stored = row["item_points"]
-    if not isinstance(stored, dict):
-        return dict(row)
-    points = {position: None if each is None else float(each) for position, each in stored.items()}
-    return {**row, "item_points": points}
+def _revision(row: asyncpg.Record) -> Revision:
+    """Return a row of `list_scores`; its points are stored as decimal texts, and shown as numbers."""
+    points = shown_as(row["item_points"], dict[str, float | None], strict=False)
+    return Revision(**{**row, "item_points": points})
 
 
 async def _record_score(conn: Connection, actor: Actor, held: asyncpg.Record, now: datetime) -> None:

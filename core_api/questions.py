@@ -183,5 +183,5 @@ async def list_own(conn: Connection, actor: Actor, query: ListQuestions) -> Ques
 
 def _question(row: asyncpg.Record) -> Question:
     plain = {name: row[name] for name in Question.__struct_fields__ if name != "item"}
-    item: Item = shown_as(_stored_item(row), Item)  # type: ignore[arg-type]  # a union is no type
+    item: Item = shown_as(_stored_item(row), Item)
     return Question(item=item, **plain)

@@ -7,7 +7,7 @@ decision 4).
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -130,17 +130,19 @@ def stored_document(document: msgspec.Raw | UnsetType, path: str, bytes_max: int
     return text
 
 
-def shown_as(stored: Any, kind: type[T]) -> T:  # noqa: ANN401  rows, before they are anything
+def shown_as(stored: Any, kind: Any, *, strict: bool = True) -> Any:  # noqa: ANN401  it may be anything
     """
-    Return what is stored as `kind` for a reply; as it stands, where a hand or an older release left another.
+    Return a column of stored JSON as `kind` for a reply; as it stands, where a hand or an older release left
+    another. Not `strict`: texts become the numbers that they say.
 
-    For readers alone: what is shown in another shape is better than a page that fails for everybody.
+    For readers alone, and for the column, never for the row around it, which is what it says that it is: what
+    is shown in another shape is better than a page that fails for everybody.
     """
     try:
-        return msgspec.convert(stored, kind)
+        return msgspec.convert(stored, kind, strict=strict)
     except msgspec.ValidationError:
         log.warning("stored_in_another_shape", kind=getattr(kind, "__name__", str(kind)))
-        return cast("T", stored)
+        return stored
 
 
 def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
