@@ -150,13 +150,17 @@ def problem(error: DomainError, request_id: str) -> web.Response:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request an id, count it, and answer every escaping error as a problem."""
+    """
+    Give the request an id, count it, and answer every escaping error as a problem. A query that holds what
+    PostgreSQL cannot store reaches no handler, whether that reads it or only writes down that it came.
+    """
     started = perf_counter()
     given = request.headers.get("X-Request-Id", "")
     request_id = given if _REQUEST_ID_FORM.fullmatch(given) else str(uuid_utils.uuid7())
     request[REQUEST_ID] = request_id
     request.app[SPOKEN].add(request.protocol)
     try:
+        _check_query(request)
         response = await handler(request)
     except DomainError as raised:
         error = _certain(raised, request.method)
@@ -186,6 +190,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     _requests(request.method if resource is not None else "any", route, response.status).inc()
     _seconds(route).observe(perf_counter() - started)
     return response
+
+
+def _check_query(request: web.Request) -> None:
+    if (wrong := wrong_text(request.query_string)) is not None:
+        raise InvalidInputError("The query is not allowed.", errors=[{"path": "query", "message": wrong}])
 
 
 def _certain(error: DomainError, method: str) -> DomainError:
@@ -234,11 +243,6 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
 def decode_query(request: web.Request, query: type[T]) -> T:
     """Return the query string as a struct; unknown and repeated names are refused."""
     raw = dict(request.query)
-    for name, value in raw.items():
-        if (wrong := wrong_text(name + value)) is not None:
-            raise InvalidInputError(
-                "A query parameter is not allowed.", errors=[{"path": "query", "message": wrong}]
-            )
     if len(raw) != len(request.query):
         raise InvalidInputError("A query parameter stands twice.", errors=[])
     try:
