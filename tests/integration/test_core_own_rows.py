@@ -78,7 +78,9 @@ TERMS = {
     "rule_exemptions",
 }  # fmt: skip
 PERSON = {"users": ACCOUNT}
-KEYS = {"idempotency_keys": {"status", "reply"}}  # of who has sent one: the student and the teacher
+# Of who has sent one: the student and the teacher. It is what their own retries are answered: nobody else
+# reads it, and they may as well delete the key and claim it again.
+KEYS = {"idempotency_keys": {"status", "reply"}}
 SIGNED_IN = PERSON | {"logins": {"revoked_at", "reason"}, "revocations": {"expires_at"}}
 SESSION = {
     "status", "ended_at", "ip_address", "browser_name", "browser_version", "operating_system", "user_agent",
