@@ -82,29 +82,24 @@ def _identity(body: bytes, limit: int) -> bytes:
 
 
 def _gunzip(body: bytes, limit: int) -> bytes:
-    stream = zlib.decompressobj(wbits=31)
-    try:
-        decoded = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise MalformedError("The body is not valid gzip.") from error
-    if len(decoded) > limit:
-        raise _too_large("decoded", limit)
-    if not stream.eof or stream.unused_data:
-        raise MalformedError("The gzip body is cut short, or more follows it.")
-    return decoded
+    return _unpack(zlib.decompressobj(wbits=31), "gzip", body, limit)
 
 
 def _unzstd(body: bytes, limit: int) -> bytes:
     # The window is bounded as well: a frame may ask for gigabytes of it.
     stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
+    return _unpack(stream, "zstd", body, limit)
+
+
+def _unpack(stream: "zlib._Decompress | zstd.ZstdDecompressor", name: str, body: bytes, limit: int) -> bytes:
     try:
         decoded = stream.decompress(body, limit + 1)
-    except zstd.ZstdError as error:
-        raise MalformedError("The body is not valid zstd.") from error
+    except (zlib.error, zstd.ZstdError) as error:
+        raise MalformedError(f"The body is not valid {name}.") from error
     if len(decoded) > limit:
         raise _too_large("decoded", limit)
     if not stream.eof or stream.unused_data:
-        raise MalformedError("The zstd body is cut short, or more follows it.")
+        raise MalformedError(f"The {name} body is cut short, or more follows it.")
     return decoded
 
 

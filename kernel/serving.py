@@ -21,7 +21,7 @@ from kernel.process import connections_allowed, files_needed, raise_file_limit
 from kernel.runtime import CONNECTIONS, CONNECTIONS_REFUSED
 from kernel.settings import Settings
 from kernel.tasks import WATCH
-from kernel.web import SPOKEN
+from kernel.web import SPOKEN, problem_document
 
 RETRY_AFTER_S: Final = 2
 REFUSAL_S: Final = 1.0  # how long a refused connection may take to ask
@@ -36,15 +36,7 @@ def _refusal() -> bytes:
     error = OverloadedError(
         "This process serves as many connections as it may; nothing was done.", retry_after_s=RETRY_AFTER_S
     )
-    document = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "success": False,
-        "code": error.code,
-    }
-    body = orjson.dumps(document)
+    body = orjson.dumps(problem_document(error))
     head = (
         f"HTTP/1.1 {error.status} {error.title}\r\nContent-Type: application/problem+json\r\n"
         f"Content-Length: {len(body)}\r\nRetry-After: {RETRY_AFTER_S}\r\nConnection: close\r\n\r\n"

@@ -2,8 +2,8 @@
 HTTP as every process speaks it: routes as data, bounded bodies, JSON replies, problems, health.
 
 One middleware turns whatever escapes a handler into RFC 9457 `application/problem+json`; handlers never build
-an error reply. Compressed bodies are decompressed here, within a bound, so the server must run with
-`auto_decompress=False` (`serve` does).
+an error reply. Compressed bodies are decompressed by `kernel.bodies`, within a bound, so the server must run
+with `auto_decompress=False` (`serve` does).
 """
 
 import asyncio
@@ -76,8 +76,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are
     the msgspec types of what comes and goes; `also_status` are further successes with the same reply;
     `also_bare` serves the path without the /api prefix too (spec.md, decision 3). `shows` says whose data a
-    GET shows. The docstring of the
-    handler is the operation's description.
+    GET shows. The docstring of the handler is the operation's description.
     """
 
     method: str
@@ -124,8 +123,8 @@ def _builtins(value: object) -> object:
     return msgspec.to_builtins(value, builtin_types=(bytes,))
 
 
-def problem(error: DomainError, request_id: str) -> web.Response:
-    """Return the error as `application/problem+json` (spec.md, decision 4)."""
+def problem_document(error: DomainError) -> dict[str, Any]:
+    """Return what an error says, as `application/problem+json` has it (spec.md, decision 4)."""
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": error.title,
@@ -133,10 +132,15 @@ def problem(error: DomainError, request_id: str) -> web.Response:
         "detail": error.detail,
         "success": False,
         "code": error.code,
-        "requestId": request_id,
     }
     if error.errors is not None:
         document["errors"] = error.errors
+    return document
+
+
+def problem(error: DomainError, request_id: str) -> web.Response:
+    """Return the error as a reply to the request of that id."""
+    document = {**problem_document(error), "requestId": request_id}
     headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
