@@ -16,7 +16,7 @@ import structlog
 from aiohttp import web
 
 from kernel.errors import OverloadedError
-from kernel.logs import constant_part
+from kernel.logs import constant_part, named
 from kernel.process import connections_allowed, files_needed, raise_file_limit
 from kernel.runtime import CONNECTIONS, CONNECTIONS_REFUSED
 from kernel.settings import Settings
@@ -101,14 +101,16 @@ class BoundedSite(web.TCPSite):
 
 def bounded_reports() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     """Return an exception handler for a loop that tells each kind of failure once in REPEAT_S seconds."""
-    told_at: dict[str, float] = {}
+    told_at: dict[tuple[str, str], float] = {}
 
     def handle(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        message = constant_part(str(context.get("message", "")))
+        message, error = constant_part(str(context.get("message", ""))), context.get("exception")
+        # asyncio says one message of whatever ends a task: another error is another failure
+        kind = (message, "" if error is None else named(error))
         now = perf_counter()
-        if now - told_at.get(message, -REPEAT_S) >= REPEAT_S:
-            told_at[message] = now
-            log.error("loop_failure", message=message, exc_info=context.get("exception"))
+        if now - told_at.get(kind, -REPEAT_S) >= REPEAT_S:
+            told_at[kind] = now
+            log.error("loop_failure", message=message, exc_info=error)
 
     return handle
 
