@@ -9,8 +9,6 @@ import shutil
 import statistics
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +22,7 @@ from rich.table import Table
 
 from deploy.doctor_pipeline import pipeline_findings
 from deploy.doctor_redis import redis_findings
-from deploy.findings import CONNECT_S, Finding, Health, open_files, promises
+from deploy.findings import CONNECT_S, Finding, metrics_of, open_files, promises, readiness
 from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_postgres, find_redis
 from deploy.local.server import is_free, place_for
 from deploy.local.stack import INGEST_PORT, Local, running
@@ -38,6 +36,7 @@ FDATASYNC_MS_MAX: Final = 10.0
 FDATASYNC_WRITES: Final = 50
 QUARANTINED_SHOWN: Final = 5
 LOCK_FILE: Final = Path(__file__).parents[1] / "requirements.lock"
+FORWARDED: Final = "veritas_forwarded_unbelieved_total"  # requests whose X-Forwarded-For is not believed
 POSTGRES_PROMISES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
 
@@ -153,7 +152,7 @@ def _stack(settings: Settings, local: Local | None) -> Iterator[Finding]:
             )
     else:
         for name, address in local.metrics.items():
-            answer = _ready(address.replace("/metrics", "/readyz"))
+            answer = readiness(address.replace("/metrics", "/readyz"))
             yield Finding(
                 check=f"tier {name}", ok=answer == "ready", found=answer, mend=f"see {state}/logs/{name}.log"
             )
@@ -162,16 +161,13 @@ def _stack(settings: Settings, local: Local | None) -> Iterator[Finding]:
         yield Finding(check="local data", ok=True, found=places)
 
 
-FORWARDED: Final = "veritas_forwarded_unbelieved_total"
-
-
 def _proxies(settings: Settings, local: Local | None) -> Iterator[Finding]:
     """
     Tell of a proxy that is not named: the tiers count what it says of its clients and is not believed.
     """
     metrics = list(local.metrics.values()) if local else []
     metrics.append(f"http://{settings.http_host}:{settings.http_port}/metrics")
-    seen = sum(map(_forwarded, dict.fromkeys(metrics)))
+    seen = sum(metrics_of(url).get(FORWARDED, 0.0) for url in dict.fromkeys(metrics))
     yield Finding(
         check="proxies",
         ok=bool(settings.trusted_proxies) or not seen,
@@ -179,28 +175,6 @@ def _proxies(settings: Settings, local: Local | None) -> Iterator[Finding]:
         mend="name it in VERITAS_TRUSTED_PROXIES: until then all its clients share one address's sign-ins",
         required=False,
     )
-
-
-def _forwarded(url: str) -> float:
-    """Return a process's count of requests with an X-Forwarded-For that it could not believe."""
-    try:
-        with urllib.request.urlopen(url, timeout=CONNECT_S) as reply:  # noqa: S310  an address of our own
-            lines = reply.read().decode().splitlines()
-    except (OSError, ValueError):
-        return 0.0
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{FORWARDED} "))
-
-
-def _ready(url: str) -> str:
-    """Return `ready`, or what the tier itself says is wrong or works in part only."""
-    try:
-        with urllib.request.urlopen(url, timeout=CONNECT_S) as reply:  # noqa: S310  an address of our own file
-            health = msgspec.json.decode(reply.read(), type=Health)
-    except urllib.error.HTTPError as error:
-        health = msgspec.json.decode(error.read(), type=Health)
-    except OSError as error:
-        return str(error)
-    return "; ".join([*health.wrong, *health.degraded]) or "ready"
 
 
 def _database(settings: Settings, url: str) -> Iterator[Finding]:

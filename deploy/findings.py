@@ -1,9 +1,10 @@
 """What `veritas doctor` finds and what a tier says of itself; and the check of open files."""
 
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
+from http.client import HTTPException
 from typing import Final
 
 import msgspec
@@ -13,6 +14,7 @@ from kernel.process import FILES_KEPT, files_needed, raise_file_limit
 from kernel.settings import Settings
 
 CONNECT_S: Final = 3
+_METRIC: Final = re.compile(r"^(\w+) (\d+(?:\.\d+)?(?:e[+-]?\d+)?)$", re.MULTILINE)  # one without labels
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +30,41 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 class Health(msgspec.Struct, frozen=True):
     """What /readyz says: sentences of what keeps a tier from working, and of what part of it does not."""
 
+    status: str
     wrong: list[str] = []
     degraded: list[str] = []
+
+
+def readiness(url: str) -> str:
+    """Return `ready`, or what the tier itself says is wrong or works in part only."""
+    try:
+        status, body = _asked(url)
+        health = msgspec.json.decode(body, type=Health)
+    except OSError as error:
+        return str(error)
+    except msgspec.DecodeError:
+        return f"answers {status}, and not as a tier does"
+    return "; ".join([*health.wrong, *health.degraded]) or "ready"
+
+
+def metrics_of(url: str) -> dict[str, float]:
+    """Return the metrics without labels that a process tells; none where it tells nothing."""
+    try:
+        _, body = _asked(url)
+    except OSError:
+        return {}
+    return {name: float(value) for name, value in _METRIC.findall(body.decode(errors="replace"))}
+
+
+def _asked(url: str) -> tuple[int, bytes]:
+    """Return the status and body of an address of ours; raises OSError where nobody answers in HTTP."""
+    try:
+        with urllib.request.urlopen(url, timeout=CONNECT_S) as reply:  # noqa: S310  an address of our own
+            return reply.status, reply.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+    except HTTPException as error:
+        raise OSError(f"no answer in HTTP ({type(error).__name__})") from error
 
 
 def open_files(settings: Settings, local: Local | None) -> Iterator[Finding]:
@@ -44,22 +79,15 @@ def open_files(settings: Settings, local: Local | None) -> Iterator[Finding]:
         required=False,
     )
     for name, address in local.metrics.items() if local else ():
-        used, limit = _files_of(address)
+        told = metrics_of(address)
+        used, limit = int(told.get("process_open_fds", 0)), int(told.get("process_max_fds", 0))
         yield Finding(
             check=f"open files of {name}",
-            ok=used is not None and used + FILES_KEPT <= limit and limit >= needed,
-            found=f"{used:,} of {limit:,}" if used is not None else "not told",
+            ok=used + FILES_KEPT <= limit and limit >= needed,
+            found=f"{used:,} of {limit:,}" if limit else "not told",
             mend=mend,
             required=False,
         )
-
-
-def _files_of(metrics_url: str) -> tuple[int | None, int]:
-    """Return how many files a tier has open and may have, as its metrics say; None where they do not."""
-    told = {}
-    with suppress(OSError), urllib.request.urlopen(metrics_url, timeout=CONNECT_S) as reply:  # noqa: S310
-        told = dict(re.findall(r"^process_(open|max)_fds (\S+)$", reply.read().decode(), re.MULTILINE))
-    return (int(float(told["open"])), int(float(told["max"]))) if len(told) == 2 else (None, 0)
 
 
 def promises(server: str, found: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:

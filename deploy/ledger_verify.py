@@ -66,7 +66,7 @@ def verify(
         trusted: notes that the caller has kept.
         progress: called with (leaves done, leaves in all).
     """
-    report = Report(findings=[], unproven=[], remarks=[])
+    report = Report()
     try:
         with open_snapshot(url) as conn:
             report.size = read_size(conn)

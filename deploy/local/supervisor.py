@@ -134,13 +134,15 @@ class Child:
         """
         deadline = monotonic() + READY_S_MAX
         while not self._ready.is_set():
-            where = f"{self._log.path} ends:\n{self._log.tail()}"
             if self._back_off.unready >= STARTS_MAX:
-                raise StackError(f"{self.tier.name} ends as soon as it is started; {where}")
+                raise self._unready("ends as soon as it is started")
             if monotonic() > deadline:
-                raise StackError(f"{self.tier.name} is not ready ({self._answer}); {where}")
+                raise self._unready(f"is not ready ({self._answer})")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ready.wait(), POLL_S)
+
+    def _unready(self, why: str) -> StackError:
+        return StackError(f"{self.tier.name} {why}; {self._log.path} ends:\n{self._log.tail()}")
 
     async def stop(self, deadline_s: float) -> None:
         """End the process with SIGTERM, after `deadline_s` with SIGKILL, and do not start it again."""

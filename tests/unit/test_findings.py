@@ -1,0 +1,75 @@
+"""What doctor makes of the answers on a tier's port, whoever gives them."""
+
+import http.server
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from deploy.findings import metrics_of, readiness
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """Answer every request so, and give the address."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        serving = threading.Thread(target=server.serve_forever, args=(0.01,))
+        serving.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        serving.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "told"),
+    [
+        (200, b'{"status":"ok","wrong":[],"pid":1}', "ready"),
+        (200, b'{"status":"degraded","wrong":[],"degraded":["no Parquet","no mail"]}', "no Parquet; no mail"),
+        (503, b'{"status":"unavailable","wrong":["PostgreSQL is away"]}', "PostgreSQL is away"),
+        (404, b'{"type":"about:blank","status":404}', "answers 404, and not as a tier does"),
+        (404, b"{}", "answers 404, and not as a tier does"),
+        (200, b"<html>Welcome</html>", "answers 200, and not as a tier does"),
+        (502, b"\xff\xfe", "answers 502, and not as a tier does"),
+    ],
+)
+def test_only_what_answers_as_a_tier_is_called_ready(status: int, body: bytes, told: str) -> None:
+    with answering(status, body) as url:
+        assert readiness(url) == told
+
+
+def test_what_speaks_no_http_is_told_as_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+
+        def greet() -> None:
+            for _ in range(2):
+                client, _ = server.accept()
+                with client:
+                    client.recv(4096)
+                    client.sendall(b"220 mail.example ESMTP\r\n")
+
+        greeting = threading.Thread(target=greet)
+        greeting.start()
+        assert readiness(url) == "no answer in HTTP (BadStatusLine)"
+        assert metrics_of(url) == {}
+        greeting.join()
+    assert "refused" in readiness(url)
+    assert metrics_of(url) == {}
+
+
+def test_metrics_without_labels_are_read_and_anything_else_is_none() -> None:
+    told = b'# HELP a b\na_total 3.0\nmost 1.05e+08\nby{name="x"} 4.0\nHello world\nnot 1.2.3\n'
+    with answering(200, told) as url:
+        assert metrics_of(url) == {"a_total": 3.0, "most": 1.05e8}
