@@ -12,8 +12,8 @@ from msgspec import Meta
 from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.wire import LIMIT_DEFAULT, Limit
-from kernel.errors import InvalidInputError, NotFoundError
+from core_api.wire import LIMIT_DEFAULT, Limit, invalid
+from kernel.errors import NotFoundError
 from kernel.events import Role
 from sql import named
 
@@ -77,11 +77,11 @@ async def grant(
         InvalidInputError: the user is no teacher, reviewer or observer here, or may not even look.
     """
     if not command.can_view and (command.can_edit or command.can_view_analytics):
-        raise _invalid("can_view", "whoever edits or sees analytics also sees the exam")
+        raise invalid("can_view", "whoever edits or sees analytics also sees the exam")
     async with conn.transaction():
         await _require_exam(conn, actor, exam_id)
         if await conn.fetchval(QUERIES["find_grantee"], command.user_id, actor.organisation_id) is None:
-            raise _invalid("user_id", "no teacher, reviewer or observer of the organisation")
+            raise invalid("user_id", "no teacher, reviewer or observer of the organisation")
         before = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         await conn.execute(
             ACCOUNTS["grant_exam"],
@@ -120,7 +120,3 @@ async def revoke(conn: Connection, actor: Actor, exam_id: UUID, user_id: UUID, *
 async def _require_exam(conn: Connection, actor: Actor, exam_id: UUID) -> None:
     if await conn.fetchval(QUERIES["find_exam"], exam_id, actor.organisation_id) is None:
         raise NotFoundError("There is no such exam.")
-
-
-def _invalid(path: str, message: str) -> InvalidInputError:
-    return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])

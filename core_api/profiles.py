@@ -17,9 +17,9 @@ from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.logins import User
 from core_api.users import Username, own_username
-from core_api.wire import NO_NUL, Document, ShownDocument, Text200, spelled, stored_document
+from core_api.wire import NO_NUL, Document, ShownDocument, Text200, invalid, spelled, stored_document
 from kernel import spelling
-from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from kernel.errors import ConflictError, NotFoundError
 from kernel.events import Role
 from sql import named
 
@@ -117,7 +117,7 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
     username = None if command.username is UNSET else own_username(command.username, actor.email)
     teaches = title is not None or department is not None
     if teaches and actor.role is not Role.teacher:
-        raise _invalid("department" if title is None else "title", "for teachers only")
+        raise invalid("department" if title is None else "title", "for teachers only")
     try:
         async with conn.transaction():
             before = await fetch(conn, actor)
@@ -185,7 +185,3 @@ def _fields(command: UpdateProfile | UpdateStudent) -> list[str]:
 def _name(path: str, text: str | UnsetType, length_max: int) -> str | None:
     """Return a name as it is stored, None where it stays as it is; raises InvalidInputError."""
     return None if text is UNSET else spelled(path, spelling.name, text, length_max=length_max)
-
-
-def _invalid(path: str, message: str) -> InvalidInputError:
-    return InvalidInputError("A value is not allowed.", errors=[{"path": path, "message": message}])
