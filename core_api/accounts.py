@@ -41,7 +41,12 @@ Email = Annotated[
     str, Meta(min_length=3, max_length=EMAIL_MAX, pattern=NO_NUL, description="E-mail address, any case.")
 ]
 NewEmail = Annotated[
-    str, Meta(min_length=3, max_length=EMAIL_MAX, description="E-mail address, as `kernel.spelling` has it.")
+    str,
+    Meta(
+        min_length=3,
+        max_length=EMAIL_MAX,
+        description="E-mail address, local@domain: nothing quoted, no comment, no address in brackets.",
+    ),
 ]
 NewPassword = Annotated[
     str,

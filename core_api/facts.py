@@ -1,9 +1,9 @@
 """
-The one place where a change of a durable record is recorded, in the transaction that makes it.
+A change that workers act on, recorded in the transaction that makes it.
 
-Every use case that publishes, assigns, submits, … calls `record` before it commits: the change, its ledger
+Every use case that publishes, assigns, scores, … calls `record` before it commits: the change, its ledger
 event and its outbox row are all there, or none of them is (spec.md L-1, S-1; evalium-data-flow.txt,
-section 3).
+section 3). A hand-in appends such an entry and others with one statement (`submissions._record`).
 """
 
 from uuid import UUID

@@ -2,9 +2,9 @@
 Finalisation: one transaction turns what was saved into a durable submission (spec.md S-1, S-2; E, section
 3.1).
 
-The attempt is locked first, then everything is written: the fact, the submission with its snapshot, items and
-first scores, the subject, the attempt's outcome, the end of its proctor sessions. A crash between any two
-steps leaves nothing; the retry finalises, or gets the first receipt.
+The attempt is locked first, then everything is written: the submission with its snapshot, items and first
+scores, the subject, the attempt's outcome, the end of its proctor sessions, and on the ledger what became of
+them. A crash between any two steps leaves nothing; the retry finalises, or gets the first receipt.
 """
 
 import hashlib

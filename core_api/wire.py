@@ -164,7 +164,7 @@ def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """Return the body as `kind`; raises what `kernel.web.read_body` and `decode_body` raise."""
+    """Return the body as `kind`; raises what `kernel.bodies.read_body` and `decode_body` raise."""
     return decode_body(await read_body(request, request.app[SETTINGS]), msgspec.json.Decoder(kind))
 
 

@@ -160,6 +160,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, _about("Requests a second of one service account, sustained.", gt=0)
     ] = 100.0
     service_burst_requests: Annotated[int, _about("Requests of one service account at once.", ge=1)] = 2000
+    account_idempotency_keys_max: Annotated[
+        int, _about("Idempotency-Keys of one account that the core API remembers at once.", ge=1)
+    ] = 1000
 
     expiry_sweep_s: Annotated[
         float, _about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)
@@ -188,9 +191,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     read_deadline_s: Annotated[float, _about("Seconds within which a body must have arrived.", gt=0)] = 10.0
     client_ranges_max: Annotated[int, _about("Ranges of clientSequence kept per client instance.", ge=2)] = 64
     client_instances_max: Annotated[int, _about("Client instances of one session.", ge=1, le=1000)] = 256
-    account_idempotency_keys_max: Annotated[
-        int, _about("Idempotency-Keys of one account that the core API remembers at once.", ge=1)
-    ] = 1000
     idempotency_window_s: Annotated[int, _about("How long an Idempotency-Key is remembered.", ge=60)] = 3600
     idempotency_keys_max: Annotated[
         int, _about("Idempotency-Keys of one session remembered at least, the newest ones.", ge=1, le=10_000)

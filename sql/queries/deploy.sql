@@ -22,6 +22,6 @@ SELECT current_setting('timescaledb.license', true);
 SELECT shard, stopped_at, stopped_why FROM stream_offsets WHERE stopped_why IS NOT NULL ORDER BY shard;
 
 -- name: list_quarantined
--- $1 limit. Sessions whose events are set aside at the moment, the latest first.
+-- $1 limit. Sessions whose events are set aside at the moment, the newest session first.
 SELECT DISTINCT ON (session_id) session_id, ends_at, sqlstate, reason FROM session_quarantines
 WHERE ends_at > now() ORDER BY session_id DESC, began_at DESC LIMIT $1;
