@@ -34,9 +34,9 @@ CANDIDATE_KINDS: Final = (
 )
 
 # Which record an event of each kind is about: its rows, as they stand after the change, are committed to in
-# the event, and `veritas ledger verify` compares them. What a record covers says `record_rows` (migration
-# 0018). None: nothing durable was changed that is not the event itself. A kind that is missing here cannot be
-# appended.
+# the event, and `veritas ledger verify` compares them. What a record covers says `record_rows` in the
+# database. None: nothing durable was changed that is not the event itself. A kind that is missing here
+# cannot be appended.
 RECORDS: Final[Mapping[str, str | None]] = {
     "assignment.created": "assignments",
     "assignment.revoked": "assignment",
