@@ -1,8 +1,15 @@
-"""Options of the fault tests, and the running tier that some of them share with the ingest tests."""
+"""Options of the fault tests, a module's event path, and the tier that some share with the ingest tests."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
 
 import pytest
 
+from tests.conftest import make_server_folder
+from tests.faults.harness import Rig, rig
 from tests.integration.conftest import api, core, running
+from tests.integration.ingest_kit.world import World
 
 __all__ = ["api", "core", "running"]
 
@@ -12,3 +19,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--seed", type=int, default=None, help="replay the kills of a run that printed this seed"
     )
+
+
+@pytest.fixture(scope="module")
+def path(request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """One path, with the module's SETTINGS; what tests kill they start from the main thread, as it ends."""
+    folder = make_server_folder()
+    with rig(folder, **request.module.SETTINGS) as whole:
+        asyncio.run(whole.wait_ready())
+        yield whole
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def world(path: Rig) -> Iterator[World]:
+    found = World(path.database_url)
+    found.keyring = path.keyring
+    found.run("DELETE FROM stream_losses")
+    yield found
+    found.close()

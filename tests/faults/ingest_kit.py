@@ -18,6 +18,13 @@ from tests.integration.ingest_kit.world import Seat, World
 
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 SETTLE_S = 40.0
+CROWDED = {  # small pools, and sessions that may send as much as they can
+    "writer_lock_s": "0.1",
+    "redis_connections": "2",
+    "pool_connections_max": "4",
+    "session_events_per_s": "1000",
+    "session_burst_events": "10000",
+}
 
 
 class Poster:

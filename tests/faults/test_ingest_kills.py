@@ -7,7 +7,6 @@ refilled by clients that kept their copy.
 
 import asyncio
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -15,42 +14,14 @@ import pytest
 import redis
 
 from ingest.stream import client_key, stream_key
-from tests.conftest import make_server_folder
-from tests.faults.harness import SHARDS, Rig, Tier, free_ports, rig
-from tests.faults.ingest_kit import crowd
+from tests.faults.harness import SHARDS, Rig, Tier, free_ports
+from tests.faults.ingest_kit import CROWDED, crowd
 from tests.integration.ingest_kit.stream import append, batch_of
 from tests.integration.ingest_kit.waiting import until
 from tests.integration.ingest_kit.world import World
 
 pytestmark = pytest.mark.faults
-SETTINGS = {
-    "writer_batch_ms": "5",
-    "writer_lock_s": "0.1",
-    "redis_connections": "2",
-    "pool_connections_max": "4",
-    "heartbeat_sweep_s": "1",
-    "session_events_per_s": "1000",
-    "session_burst_events": "10000",
-}
-
-
-@pytest.fixture(scope="module")
-def path() -> Iterator[Rig]:
-    """One path for all tests; what they kill they start from the main thread, with which it ends."""
-    folder = make_server_folder()
-    with rig(folder, **SETTINGS) as running:
-        asyncio.run(running.wait_ready())
-        yield running
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def world(path: Rig) -> Iterator[World]:
-    found = World(path.database_url)
-    found.keyring = path.keyring
-    found.run("DELETE FROM stream_losses")
-    yield found
-    found.close()
+SETTINGS = CROWDED | {"writer_batch_ms": "5", "heartbeat_sweep_s": "1"}
 
 
 @pytest.mark.parametrize("name", ["ingest", "writer", "redis", "postgres"])

@@ -7,28 +7,21 @@ itself.
 """
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.conftest import make_server_folder
-from tests.faults.harness import SHARDS, Rig, rig
-from tests.faults.ingest_kit import TIMEOUT, crowd
+from tests.faults.harness import SHARDS, Rig
+from tests.faults.ingest_kit import CROWDED, TIMEOUT, crowd
 from tests.integration.ingest_kit.waiting import until
 from tests.integration.ingest_kit.world import Seat, World
 
 pytestmark = pytest.mark.faults
-SETTINGS = {
+SETTINGS = CROWDED | {
     "writer_batch_ms": "20",
-    "writer_lock_s": "0.1",
-    "redis_connections": "2",
-    "pool_connections_max": "4",
-    "session_events_per_s": "1000",
-    "session_burst_events": "10000",
     "dead_letters_in_a_row_max": "20",
     "quarantine_letters_max": "5",
     "flood_pause_s": "0.1",
@@ -36,24 +29,6 @@ SETTINGS = {
 }
 POISON = [{"eventType": 102, "metadataJson": '{"poison":true}'}] * 60
 STORED_S_MAX = 15.0
-
-
-@pytest.fixture(scope="module")
-def path() -> Iterator[Rig]:
-    """One path for all tests; what they kill they start from the main thread, with which it ends."""
-    folder = make_server_folder()
-    with rig(folder, **SETTINGS) as running:
-        asyncio.run(running.wait_ready())
-        yield running
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def world(path: Rig) -> Iterator[World]:
-    found = World(path.database_url)
-    found.keyring = path.keyring
-    yield found
-    found.close()
 
 
 async def post_poison(http: aiohttp.ClientSession, url: str, seat: Seat, sent: dict[int, int]) -> None:
