@@ -5,34 +5,16 @@ request under that key is refused (spec.md S-1, I-2). The routes come from the r
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any
 
 import asyncpg
 
 from core_api import revoking
-from core_api.app import routes
 from core_api.idempotency import APART, SECRET
 from tests.integration.access_matrix import MATRIX
-from tests.integration.access_matrix_world import World, furnish
+from tests.integration.access_matrix_world import furnish
+from tests.integration.acts_kit import act, acts
 from tests.integration.authoring_kit import answer
-from tests.integration.core_kit import PASSWORD, Answer, Core, DatabaseAs, core_api, settings_of
-
-LAST = (
-    "archive",
-    "revoke",
-    "cancel",
-    "/end",
-    "lock",
-    "role",
-    "DELETE",
-)  # what others need is ended after them
-
-
-async def send(world: World, at: tuple[str, str], person: str, body: Any, key: str) -> Answer:
-    row = MATRIX[at]
-    names = world.parameters | {name: world.parameters[other] for name, other in row.path.items()}
-    path = "/api" + at[1].format(**names)
-    return await world.api.call(at[0], path, person, json=body, headers={"Idempotency-Key": key})
+from tests.integration.core_kit import PASSWORD, Core, DatabaseAs, core_api, settings_of
 
 
 async def test_a_request_repeated_under_its_key_is_done_once_and_another_one_is_refused_i2(
@@ -40,34 +22,25 @@ async def test_a_request_repeated_under_its_key_is_done_once_and_another_one_is_
 ) -> None:
     async with core.school() as api:
         world, done = await furnish(api), 0
-        mutating = sorted(
-            {
-                (route.method, route.path)
-                for route in routes()
-                if route.method != "GET" and route.action is not None and route.path not in APART
-            },
-            key=lambda at: (any(word in " ".join(at) for word in LAST), at),
-        )
-        for n, at in enumerate(mutating):
-            expected = MATRIX[at].expected
-            person = next(name for name in ("teacher", "admin", "student") if expected.get(name, 500) < 300)
-            body = MATRIX[at].body(world)
-            first = await send(world, at, person, body, f"key {n}")
+        keyed = [at for at in acts() if at[1] not in APART]
+        for n, at in enumerate(keyed):
+            key, body = {"Idempotency-Key": f"key {n}"}, MATRIX[at].body(world)
+            first = await act(world, at, body, key)
             if first.status >= 400:
                 assert first.status in {404, 409}, (at, first.body)
                 continue
             done += 1
             count = "SELECT count(*) FROM ledger_events WHERE kind NOT LIKE '%.viewed'"
             before = await api.owner.fetchval(count)
-            again = await send(world, at, person, body, f"key {n}")
-            other = await send(world, at, person, {"other": 1}, f"key {n}")
+            again = await act(world, at, body, key)
+            other = await act(world, at, {"other": 1}, key)
             assert await api.owner.fetchval(count) == before, at
             if at[1] in SECRET:
                 assert (again.status, again.body["code"]) == (409, "conflict"), at
             else:
                 assert (again.status, again.body) == (first.status, first.body), at
             assert (other.status, other.body["code"]) == (409, "idempotency_key_reused"), at
-        assert done >= 0.8 * len(mutating)
+        assert done >= 0.8 * len(keyed)
 
 
 async def test_what_was_refused_holds_no_key_and_another_account_has_keys_of_its_own_i2(core: Core) -> None:
