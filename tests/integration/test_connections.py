@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,13 +15,7 @@ import orjson
 import pytest
 
 from deploy.local.server import free_port
-from kernel.process import (
-    FILES_MAX,
-    connections_allowed,
-    files_beside_clients,
-    files_needed,
-    prepare_process,
-)
+from kernel.process import FILES_MAX, connections_allowed, files_beside_clients, files_needed
 from kernel.settings import Settings, load
 from tests.integration.core_kit import JWT_KEYS, DatabaseAs
 
@@ -58,22 +52,21 @@ async def answered(port: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def ask(port: int, hold: asyncio.Event | None = None, request: bytes = ASK) -> bytes:
-    """Connect, ask, read an answer; then keep the connection open until told. Nothing came: empty."""
-    try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
-        return b""
-    try:
-        writer.write(request)
-        answer = await reader.read(65536)
-        if hold is not None:
-            await hold.wait()
-        return answer
-    except ConnectionResetError:
-        return b""
-    finally:
-        writer.close()
+async def ask(port: int, crowd: asyncio.Barrier | None = None) -> bytes:
+    """
+    Connect, ask, read an answer; keep the connection open until all of the crowd have theirs. Nothing came:
+    empty.
+    """
+    answer = b""
+    async with AsyncExitStack() as connection:
+        with suppress(OSError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            connection.callback(writer.close)
+            writer.write(ASK)
+            answer = await reader.read(65536)
+        if crowd is not None:
+            await crowd.wait()
+    return answer
 
 
 @pytest.mark.parametrize("module", TIERS)
@@ -88,11 +81,9 @@ async def test_a_crowd_beyond_the_limit_is_refused_in_words_and_the_process_live
         "VERITAS_JWT_KEYS": JWT_KEYS,
     }
     async with program(module, environment, log) as port:
-        hold = asyncio.Event()
-        asking = [asyncio.create_task(ask(port, hold)) for _ in range(CLIENTS)]
-        await asyncio.sleep(3.0)
-        hold.set()
-        answers = await asyncio.gather(*asking)
+        crowd = asyncio.Barrier(CLIENTS)
+        async with asyncio.timeout(START_S):
+            answers = await asyncio.gather(*(ask(port, crowd) for _ in range(CLIENTS)))
         await answered(port)
 
     heads = Counter(answer[:12] for answer in answers)
@@ -134,7 +125,6 @@ def in_a_child(change: Callable[[], None], program: str) -> str:
 def test_a_process_takes_all_open_files_that_it_may_have_and_closes_its_own_to_others(
     tmp_path: Path,
 ) -> None:
-    assert prepare_process.__module__ == "kernel.process"
     program = (
         "import os, resource; from kernel.process import prepare_process; prepare_process()\n"
         f"open({str(tmp_path / 'made')!r}, 'w').close(); print(resource.getrlimit(resource.RLIMIT_NOFILE))"

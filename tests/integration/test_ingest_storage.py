@@ -16,7 +16,7 @@ from kernel.events import Role
 from tests.integration.ingest_kit.api import Api, answered, api_of, keystroke
 from tests.integration.ingest_kit.station import station
 from tests.integration.ingest_kit.stream import append, batch_of
-from tests.integration.ingest_kit.waiting import until
+from tests.integration.ingest_kit.waiting import WITHIN_S, until
 from tests.integration.ingest_kit.world import Seat
 
 NUL = '{"a": "\\u0000"}'
@@ -118,10 +118,9 @@ async def test_a_flood_stops_the_shard_and_nothing_is_lost_when_it_is_mended(
                 await asyncio.sleep(0.002)
             during = at.world.sequences(seat.session_id)
             beside = await api.event(at.world.seat_beside(seat))
-            health = await answered(lambda: api.get("/readyz"), 200)
-            while not health.body["degraded"]:
-                health = await answered(lambda: api.get("/readyz"), 200)
-                await asyncio.sleep(0.05)
+            async with asyncio.timeout(WITHIN_S):
+                while not (health := await answered(lambda: api.get("/readyz"), 200)).body["degraded"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
 
             at.writer.stop()
             at.world.run("DROP TRIGGER broken ON events")
