@@ -28,7 +28,12 @@ _parse_flat: Final = msgspec.json.Decoder(dict[str, str | int | float | bool | N
 # may stand before one as a comma.
 _FORMS: Final = bytes.maketrans(b"0123456789.+-E[:, \t\n\r", b"0" * 13 + b"e" + b"," * 7)
 _EXPONENT: Final = re.compile(rb",0+e")
-_NUMBER: Final = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE]([+-]?[0-9]+))?")
+# Numbers are looked at by whole documents: a turn of a loop for each of them would cost a body seconds.
+_EXPONENT_OF: Final = re.compile(rb"[0-9][eE]([-+]?[0-9]+)")
+_LONG_NUMBER: Final = re.compile(rb"(?<![-+.0-9eE])[-+.0-9eE]{%d,}" % _LONG)
+_DIGITS: Final = bytes(0x30 if each in b"-+.0123456789eE" else 0x20 for each in range(256))
+_BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
+_NO_BRACKETS: Final = bytes(set(range(256)).difference(b"[]{}"))
 
 
 def wrong_document(text: str, *, bytes_max: int, depth_max: int = DEPTH_MAX) -> str | None:
@@ -54,10 +59,10 @@ def wrong_document(text: str, *, bytes_max: int, depth_max: int = DEPTH_MAX) -> 
         return "Expected strings without NUL characters"
     written = len(text) if text.isascii() else len(text.encode())
     if len(text) >= _LONG or has_exponents(text):
-        for number in _NUMBER.finditer(_outside_strings(text)):
-            if (sentence := _wrong_number(number[0], number[1])) is not None:
-                return sentence
-            written += abs(int(number[1] or 0))
+        sentence, exponents = _judge_numbers(_outside_strings(text).encode())
+        if sentence is not None:
+            return sentence
+        written += exponents
     if written > bytes_max:
         return f"Expected at most {bytes_max} bytes, with the exponents of numbers written out"
     return None
@@ -70,7 +75,7 @@ def are_plain(texts: list[str], *, bytes_max: int, depth_max: int = DEPTH_MAX) -
     True says that `wrong_document` has nothing against any of them; False says nothing.
     """
     longest = max(map(len, texts), default=0)
-    if longest > bytes_max // 4:  # a character is at most four bytes
+    if longest >= _LONG or longest > bytes_max // 4:  # a character is at most four bytes
         return False
     try:
         for text in texts:
@@ -79,7 +84,7 @@ def are_plain(texts: list[str], *, bytes_max: int, depth_max: int = DEPTH_MAX) -
         if not all(map(partial(_is_shallow, depth_max=depth_max), texts)):
             return False
     together = ",".join(texts)  # strings end where their text ends: what is outside them stays outside
-    return not holds_nul(together) and longest < _LONG and not has_exponents(together)
+    return not holds_nul(together) and not has_exponents(together)
 
 
 def _is_shallow(text: str, depth_max: int) -> bool:
@@ -104,12 +109,12 @@ def too_deep(text: str, depth_max: int) -> bool:
     """Tell whether valid JSON text nests deeper than `depth_max`; brackets inside strings do not count."""
     if text.count("[") + text.count("{") <= depth_max:
         return False
-    depth = 0
-    for each in re.findall(r"[\[{\]}]", _outside_strings(text)):
-        depth += 1 if each in "[{" else -1
-        if depth > depth_max:
-            return True
-    return False
+    left = _outside_strings(text).encode().translate(_BRACKETS, _NO_BRACKETS)
+    for _ in range(depth_max):
+        if not left:
+            break
+        left = left.replace(b"[]", b"")  # the innermost of every branch
+    return bool(left)
 
 
 def holds_nul(text: str) -> bool:
@@ -151,15 +156,18 @@ def _looks_exponential(text: str) -> bool:
     return b"0e" in forms and _EXPONENT.search(b"," + forms) is not None
 
 
-def _wrong_number(number: str, exponent: str | None) -> str | None:
-    """Return what is wrong with a number of valid JSON text, or None."""
-    if len(number) > NUMBER_LENGTH_MAX:
-        return f"Expected numbers of at most {NUMBER_LENGTH_MAX} characters"
-    if exponent is not None and abs(int(exponent)) > EXPONENT_MAX:
-        return f"Expected exponents from -{EXPONENT_MAX} to {EXPONENT_MAX}"
-    if abs(float(number)) == float("inf"):
-        return "Expected numbers that a double holds"
-    return None
+def _judge_numbers(outside: bytes) -> tuple[str | None, int]:
+    """Return what is wrong with the numbers of valid JSON text, or None, and the sum of their exponents."""
+    is_long = b"0" * _LONG in outside.translate(_DIGITS)
+    for number in _LONG_NUMBER.findall(outside) if is_long else ():
+        if len(number) > NUMBER_LENGTH_MAX:
+            return f"Expected numbers of at most {NUMBER_LENGTH_MAX} characters", 0
+        if abs(float(number)) == float("inf"):
+            return "Expected numbers that a double holds", 0
+    exponents = [abs(each) for each in map(int, _EXPONENT_OF.findall(outside))]
+    if max(exponents, default=0) > EXPONENT_MAX:
+        return f"Expected exponents from -{EXPONENT_MAX} to {EXPONENT_MAX}", 0
+    return None, sum(exponents)
 
 
 def _outside_strings(text: str) -> str:

@@ -2,15 +2,18 @@
 
 import re
 from array import array
+from collections.abc import Callable
+from time import perf_counter
 
 import msgspec
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ingest.columns import latest_times
 from ingest.stream import NO_TIME
 from kernel.events import EventType
-from kernel.values import has_exponents
+from kernel.values import has_exponents, wrong_document
 
 leaves = (
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -56,3 +59,31 @@ def test_the_latest_times_are_those_of_live_events(
 
     expected = 0 if not told else None if NO_TIME in told else max(told)
     assert latest_times(types, client_us, buffered) == (max(beats, default=None), expected)
+
+
+WIDE = {
+    "numbers": "[" + ",".join(["1.5"] * 4000) + "]",
+    "exponents": "[" + ",".join(["1e1"] * 4000) + "]",
+    "lists": "[" + ",".join(["[]"] * 5000) + "]",
+    "branches": "[" + ",".join(["[" * 31 + "]" * 31] * 260) + "]",
+    "long numbers": "[" + ",".join(["1" * 299] * 50 + ["2" * 300]) + "]",
+}
+
+
+@pytest.mark.parametrize("kind", WIDE)
+def test_a_document_is_judged_in_about_the_time_that_reading_it_takes(kind: str) -> None:
+    """I-4: a body of hundreds of them is judged on the loop that serves everybody."""
+    text, read = WIDE[kind], msgspec.json.Decoder().decode
+
+    def judge() -> None:
+        assert wrong_document(text, bytes_max=16_384) is None or kind == "exponents"
+
+    def seconds(work: Callable[[], object]) -> float:
+        taken = []
+        for _ in range(20):
+            started = perf_counter()
+            work()
+            taken.append(perf_counter() - started)
+        return min(taken)
+
+    assert seconds(judge) < 20 * seconds(lambda: read(text))
