@@ -21,20 +21,21 @@
 --                              stored  counter up to which PostgreSQL has committed, in that epoch
 --   {vN}:s:<session>   hash    e epoch in which this hash was built (another one: absent) | st status 1 2 3
 --                              own candidate | org organisation | ex exam | seq last sequence | last server time us, never falls
---                              tat theoretical arrival time us (rate limit, GCRA) | vio violations
+--                              tac theoretical arrival time us (rate limit, GCRA) of the candidate | vio violations
 --                              end us | fin 1 when the end entry is written
 --                              lc counter of the last append | mc, mq a counter and its sequence, waiting to be stored
 --                              sq sequence known to be stored | nc client instances
 --                              tc last sign of life of the candidate us | zc their silences us, 'from-to,…'
 --                              kc their clock, 'offset candidate since firm' (ingest/clocks.py says what that is)
---                              ts, zs, ks the same of services
+--                              tas, ts, zs, ks the same of services
 --                              c:<client> received clientSequence ranges, '1-50,71-90'; refused and settled ones too
 --                              r:<client> the last 16 pieces received, 48 bytes each: from, to, first sequence (0 of
 --                              what was refused), server time us (negative of what was late), counter of the entry,
 --                              digest of the batch (8 bytes)
---   {vN}:k:<session>:0, :1  hash   what Idempotency-Keys got: digest of the key (16 bytes) = digest of the body (16
+--   {vN}:k:<session>:0, :1  hash   what a candidate's Idempotency-Keys got: digest of the key (16 bytes) = digest of the body (16
 --                              bytes), server time us (as above), first sequence, events. The newest keys fill one of
 --                              the two; when it is full the other one is emptied and filled next.
+--   {vN}:p:<session>:0, :1  hash   the same of services' keys: no candidate takes one from them
 --   {vN}:o:<session>:0, :1  hash   the same of events of our own: no client's choice begins with these letters
 --
 -- Nothing may fail after the first write: a function that fails halfway keeps what it wrote. So everything is checked
@@ -207,7 +208,7 @@ local function append(keys, args)
   local shard = redis.call('HMGET', keys[3], 'epoch', 'stored')
   if shard[1] ~= args[1] then return { 'stale' } end
   local client, who, ours = args[4], args[6] == '' and 's' or 'c', args[11] == '0'
-  local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'tat', 'vio', 'k' .. who, 'end', 'lc', 'mc',
+  local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'ta' .. who, 'vio', 'k' .. who, 'end', 'lc', 'mc',
     'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc', 't' .. who, 'z' .. who, 'ex')
   if s[1] ~= args[1] or not s[20] then return { 'absent' } end
   if args[6] ~= '' and s[3] ~= args[6] or s[4] ~= args[7] then return { 'foreign' } end
@@ -232,7 +233,7 @@ local function append(keys, args)
         if digest ~= args[16] then return { 'reused' } end
         local arrival, wait = arrival_after(s[7], now, event_us, burst)
         if wait > 0 then return { 'rate', wait } end
-        redis.call('HSET', keys[1], 'tat', text(arrival))
+        redis.call('HSET', keys[1], 'ta' .. who, text(arrival))
         return { 'again', first, events, text(at), violations, stored_seq }
       end
     end
@@ -246,7 +247,7 @@ local function append(keys, args)
       local cost = math.ceil(count(known) / DUPLICATES_PER_EVENT) * event_us
       local arrival, wait = arrival_after(s[7], now, cost, burst)
       if wait > 0 then return { 'rate', wait } end
-      redis.call('HSET', keys[1], 'tat', text(arrival))
+      redis.call('HSET', keys[1], 'ta' .. who, text(arrival))
       if #lacking == 0 then return { 'dup', located(recent, known), violations, stored_seq, s[15] } end
       return { 'part', whole, located(recent, known) }
     end
@@ -342,7 +343,7 @@ local function append(keys, args)
     fields[#fields + 1] = string.sub(table.concat(pieces), -RECENT)
   end
   violations = violations + tonumber(args[8])
-  redis.call('HSET', keys[1], 'seq', text(seq + events), 'last', text(at), 'tat', text(arrival), 'vio', text(violations),
+  redis.call('HSET', keys[1], 'seq', text(seq + events), 'last', text(at), 'ta' .. who, text(arrival), 'vio', text(violations),
     'lc', counter, 'sq', text(stored_seq), unpack(fields))
   if args[15] ~= '' then
     local newest, other, most = keys[4], keys[5], tonumber(args[24])
@@ -368,7 +369,7 @@ local function restore(keys, args)
   end
   redis.call('DEL', keys[1])
   local fields = { 'e', args[1], 'st', args[2], 'own', args[3], 'org', args[4], 'seq', args[5], 'last', args[6],
-    'vio', args[7], 'sq', args[5], 'tat', '0', 'nc', text((#args - 13) / 2),
+    'vio', args[7], 'sq', args[5], 'nc', text((#args - 13) / 2),
     'ex', args[13], 'tc', args[12], 'ts', args[12] }
   if args[8] ~= '' then fields[#fields + 1] = 'kc'; fields[#fields + 1] = args[8] .. ' - - -' end
   if args[9] ~= '' then fields[#fields + 1] = 'end'; fields[#fields + 1] = args[9] end

@@ -235,7 +235,8 @@ class Appender:
             key_window_s=None if key is None else limits.idempotency_window_s,
             body=b"" if key is None else digest(body, 16),
             batch=batch,
-            clients_max=limits.client_instances_max,
+            # As many again for services: a candidate's cannot take all.
+            clients_max=limits.client_instances_max * (1 if sender.user else 2),
             exam=sender.exam,
             is_buffered=int(part.batch.buffered is not None),
             settled=format_ranges(part.batch.settled or []),
@@ -243,7 +244,7 @@ class Appender:
             name=b"" if key is None else digest(key.encode(), 16),
             names_max=limits.idempotency_keys_max,
         )
-        names = None if key is None else client_names(shard, session_id)
+        names = None if key is None else client_names(shard, session_id, of_service=not sender.user)
         try:
             reply: list[Any] = await self._link.call(
                 epoch.incarnation,

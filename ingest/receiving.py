@@ -110,6 +110,6 @@ def shed(request: web.Request, session_id: int, admitted: Admitted, *, heartbeat
     pressure.shed(shard, admitted.severity_max, heartbeat=heartbeat)
 
 
-def client_of(instance: str | None) -> int | None:
-    """Return the key of a client instance's name, None where it sent none."""
-    return None if instance is None else client_key(instance)
+def client_of(sender: Sender, instance: str | None) -> int | None:
+    """Return the key of a sender's client instance, None where it sent no name."""
+    return None if instance is None else client_key(instance, of_service=not sender.user)

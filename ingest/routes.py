@@ -56,7 +56,9 @@ async def post_event(request: web.Request) -> web.Response:
     sender, body = await receive(request)
     refuse_large_events(body, settings)
     event = decode(body, _SINGLE)
-    admitted = admit([event], client=client_of(event.client_instance), first_sequence=None, settings=settings)
+    admitted = admit(
+        [event], client=client_of(sender, event.client_instance), first_sequence=None, settings=settings
+    )
     shed(request, event.proctor_session_id, admitted)
     appended = await tier.appender.append(
         event.proctor_session_id, admitted, sender, key=key_of(request), body=body
@@ -80,7 +82,7 @@ async def post_bulk(request: web.Request) -> web.Response:
     batch: BulkIn = read_bulk(body, settings)
     admitted = admit(
         batch.events,
-        client=client_of(batch.client_instance),
+        client=client_of(sender, batch.client_instance),
         first_sequence=batch.client_sequence,
         settings=settings,
     )
@@ -100,7 +102,7 @@ async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Res
     """
     settings, tier = request.app[SETTINGS], request.app[TIER]
     header, events, faults, refused = read_each(body, settings)
-    client = client_of(header.client_instance)
+    client = client_of(sender, header.client_instance)
     settles = client is not None and bool(refused)
     if not events and not settles:
         raise InvalidInputError(
@@ -140,7 +142,9 @@ async def post_heartbeat(request: web.Request) -> web.Response:
         client_sequence=beat.client_sequence,
         buffered=beat.buffered,
     )
-    admitted = admit([event], client=client_of(beat.client_instance), first_sequence=None, settings=settings)
+    admitted = admit(
+        [event], client=client_of(sender, beat.client_instance), first_sequence=None, settings=settings
+    )
     shed(request, beat.proctor_session_id, admitted, heartbeat=True)
     appended = await tier.appender.append(
         beat.proctor_session_id,
@@ -238,7 +242,7 @@ async def _monitor(
             )
             for event in events
         ],
-        client=client_of(instances.pop()),
+        client=client_of(sender, instances.pop()),
         first_sequence=None,
         settings=settings,
     )

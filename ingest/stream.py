@@ -68,8 +68,14 @@ encode_batch: Final = msgspec.msgpack.Encoder().encode
 decode_batch: Final = msgspec.msgpack.Decoder(Batch).decode
 
 
-def client_key(instance: str) -> int:
-    """Return the 64-bit key of a client instance's name, signed, as the table keeps it."""
+def client_key(instance: str, *, of_service: bool = False) -> int:
+    """
+    Return the 64-bit key of a client instance's name, signed, as the table keeps it.
+
+    A service's has a mark that no name can have: a candidate who takes its name takes no number from it.
+    """
+    if of_service:
+        instance = f"service {instance}"
     return int.from_bytes(hashlib.blake2b(instance.encode(), digest_size=8).digest(), "little", signed=True)
 
 
@@ -93,9 +99,10 @@ def session_key(shard: int, session_id: int) -> bytes:
     return b"{v%d}:s:%d" % (shard, session_id)
 
 
-def client_names(shard: int, session_id: int) -> list[bytes]:
-    """Return the two hashes that remember the Idempotency-Keys of a session's clients."""
-    return [b"{v%d}:k:%d:%d" % (shard, session_id, half) for half in (0, 1)]
+def client_names(shard: int, session_id: int, *, of_service: bool = False) -> list[bytes]:
+    """Return the two hashes that remember Idempotency-Keys of a session: its candidate's, or services'."""
+    letter = b"p" if of_service else b"k"
+    return [b"{v%d}:%s:%d:%d" % (shard, letter, session_id, half) for half in (0, 1)]
 
 
 def own_names(shard: int, session_id: int) -> list[bytes]:

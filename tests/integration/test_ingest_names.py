@@ -43,7 +43,13 @@ def test_what_clients_choose_is_remembered_where_nothing_of_ours_is(
 ) -> None:
     """What a client sends is in no key's name at all: its digest is a field of the session's own hashes."""
     theirs = {*client_names(shard, session), *client_names(shard, other)}
+    services = {
+        *client_names(shard, session, of_service=True),
+        *client_names(shard, other, of_service=True),
+    }
 
+    assert theirs.isdisjoint(services)
+    theirs |= services
     assert theirs.isdisjoint([*own_names(shard, session), *own_names(shard, other)])
     assert theirs.isdisjoint({session_key(shard, session), stream_key(shard), shard_key(shard)})
 
