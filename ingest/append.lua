@@ -179,7 +179,9 @@ end
 
 -- The theoretical arrival time after what costs so much, and how many ms too early that is (0: within the burst).
 local function arrival_after(tat, now, cost, burst)
-  local arrival = math.max(tonumber(tat) or 0, now) + cost
+  local paid = tonumber(tat) or 0
+  if paid > now + burst then paid = now end -- nothing that was let in reaches so far: Redis's clock was set back
+  local arrival = math.max(paid, now) + cost
   return arrival, math.max(0, math.ceil((arrival - now - burst) / 1000))
 end
 

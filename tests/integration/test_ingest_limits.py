@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from ingest.sessions import READ_AT_ONCE_MAX, Sessions
+from ingest.stream import session_key, shard_of
 from kernel.events import Role
 from kernel.meter import Meter
 from sql import named
@@ -48,6 +49,23 @@ async def test_a_session_that_sends_too_fast_is_told_when_to_go_on(api: Api) -> 
     await asyncio.sleep(int(answer.headers["Retry-After"]))
     assert (await api.bulk(seat, [keystroke()] * 100)).status == 202
     assert len(await api.stored(seat, 600)) == 600
+
+
+async def test_a_clock_of_redis_that_is_set_back_makes_nobody_wait(api: Api) -> None:
+    """I-4: what was let in before the step says nothing of how fast somebody sends now."""
+    seat = api.world.seat()
+    assert (await api.event(seat)).status == 202
+    shard = shard_of(seat.session_id, api.at.settings.shards)
+    key, ahead_us = session_key(shard, seat.session_id), 3600 * 1_000_000
+    for field in ("tac", "last", "tc"):  # as they stand once the clock is an hour behind them
+        api.at.redis.hset(key, field, int(api.at.redis.hget(key, field) or b"") + ahead_us)
+
+    burst = await api.bulk(seat, [keystroke()] * 500)
+    more = await api.bulk(seat, [keystroke()] * 100)
+
+    assert burst.status == 202
+    assert_problem(more, 429, "rate_limited")
+    assert 1 <= int(more.headers["Retry-After"]) <= 2
 
 
 async def test_too_many_holes_are_refused_until_some_are_filled(api: Api) -> None:
