@@ -46,16 +46,14 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
         MalformedError: the compression is broken.
     """
     if request.content_type not in _JSON_TYPES:
-        message = f"Content-Type {request.content_type} is not read here; send application/json."
-        raise UnsupportedMediaError(message)
+        raise UnsupportedMediaError("This Content-Type is not read here; send application/json.")
     is_public = request.get(_PUBLIC, False)
     most = settings.public_body_bytes_max if is_public else settings.body_bytes_max
     if (request.content_length or 0) > most:
         raise _too_large("on the wire", most)
     encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in _DECOMPRESSORS:
-        message = f"Content-Encoding {encoding} is not read here; send gzip, zstd or none."
-        raise UnsupportedMediaError(message)
+        raise UnsupportedMediaError("This Content-Encoding is not read here; send gzip, zstd or none.")
     if is_public and _DECOMPRESSORS[encoding] is not _identity:
         raise UnsupportedMediaError("This route reads plain bodies only; send no Content-Encoding.")
     try:

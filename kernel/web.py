@@ -18,7 +18,7 @@ import msgspec
 import orjson
 import structlog
 import uuid_utils
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from kernel.access import Action
 from kernel.bodies import public
@@ -97,9 +97,18 @@ def mount(app: web.Application, routes: Iterable[Route]) -> None:
     """Add the routes to the application, under /api and, where asked, bare."""
     for route in routes:
         handler = public(route.handler) if route.action is None else route.handler
-        app.router.add_route(route.method, API_PREFIX + route.path, handler)
-        if route.also_bare:
-            app.router.add_route(route.method, route.path, handler)
+        for prefix in (API_PREFIX, "") if route.also_bare else (API_PREFIX,):
+            app.router.add_route(route.method, prefix + route.path, handler, expect_handler=_expected)
+
+
+async def _expected(request: web.Request) -> None:
+    """
+    Tell a client that waits for it to send its body. What else somebody expects is passed over (RFC 9110,
+    10.1.1): aiohttp would answer outside of `problems`, with what they sent in it, and fail on some of that.
+    """
+    if request.version >= HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the reply itself has not begun
 
 
 def send_json(
@@ -293,9 +302,8 @@ def add_health(
             body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
-    app.router.add_get("/livez", livez)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", metrics)
+    for path, handler in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
+        app.router.add_get(path, handler, expect_handler=_expected)
 
 
 def new_app(settings: Settings) -> web.Application:
