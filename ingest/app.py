@@ -113,7 +113,7 @@ class Part:
         unknown = Meter(
             settings.unknown_attempts_per_s,
             settings.unknown_attempts_burst,
-            refusal="Too many of the attempts that were asked for are not there; nothing was stored.",
+            refusal="Too much of what the account asks for is not there; nothing was stored.",
         )
         sessions = Sessions(pool, link, epochs, settings.shards, unknown)
         app[TIER] = Tier(

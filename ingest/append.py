@@ -164,7 +164,7 @@ class Appender:
         body: bytes,
     ) -> Appended:
         """Call the function until all of the batch is received; what was before is held to what came then."""
-        part, known = whole, Positions()
+        part, known, account = whole, Positions(), sender.user or sender.org
         for _ in range(ROUNDS_MAX):
             reply = await self._call(session_id, part, sender, key, body)
             match reply[0]:
@@ -184,7 +184,10 @@ class Appender:
                     known |= await self._first.positions(session_id, part, rest, reply[2])
                     part = lacking
                 case b"absent":
-                    await self._sessions.restore(session_id)
+                    await self._sessions.restore(session_id, account)
+                case b"foreign":
+                    self._sessions.miss(account)
+                    raise self._refusal(reply)
                 case _:
                     raise self._refusal(reply)
         raise UnavailableError("The session could not be read.", retry_after_s=1)

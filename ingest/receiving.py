@@ -73,7 +73,8 @@ def sender_of(request: web.Request) -> Sender:
 
 async def receive(request: web.Request) -> tuple[Sender, bytes]:
     """
-    Return who posts, and what: the decoded bytes, within the sender's allowance.
+    Return who posts, and what: the decoded bytes, within the sender's allowance. A request that is refused
+    for anything else counts as well.
 
     Raises:
         DomainError: what `sender_of`, `Meter` and `read_body` raise.
@@ -81,13 +82,15 @@ async def receive(request: web.Request) -> tuple[Sender, bytes]:
     settings, meter, sender = request.app[SETTINGS], request.app[TIER].meter, sender_of(request)
     if not sender.user:
         return sender, await read_body(request, settings)
+    least = settings.sender_request_bytes_min
     meter.check(sender.user, monotonic())
+    meter.charge(sender.user, least, monotonic())
     try:
         body = await read_body(request, settings)
     except (TooLargeError, MalformedError):
-        meter.charge(sender.user, settings.decoded_bytes_max, monotonic())
+        meter.charge(sender.user, settings.decoded_bytes_max - least, monotonic())
         raise
-    meter.charge(sender.user, len(body), monotonic())
+    meter.charge(sender.user, max(0, len(body) - least), monotonic())
     return sender, body
 
 

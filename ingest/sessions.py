@@ -105,7 +105,7 @@ class Sessions:
         shards: int,
         unknown: Meter,
     ) -> None:
-        """Remember what to ask; `unknown` counts attempts that a sender asked for and there are not."""
+        """Remember what to ask; `unknown` counts what a sender asked for and there is not."""
         self._pool = pool
         self._link = link
         self._epochs = epochs
@@ -116,20 +116,34 @@ class Sessions:
         self._reading: asyncio.Task[dict[int, asyncpg.Record]] | None = None
         self._of_attempt: dict[UUID, int] = {}
 
-    async def restore(self, session_id: int) -> None:
+    async def restore(self, session_id: int, account: str) -> None:
         """
         Make the session known to Redis; several callers at once share one read.
 
+        Args:
+            session_id: which.
+            account: whoever asks for it.
+
         Raises:
             NotFoundError: there is no such session.
+            RateLimitedError: the account has asked for too much that there is not.
             UnavailableError: PostgreSQL or the stream is away.
         """
+        self._unknown.check(account, monotonic())
         task = self._underway.get(session_id)
         if task is None:
             task = asyncio.create_task(self._restore(session_id))
             self._underway[session_id] = task
             task.add_done_callback(lambda _: self._underway.pop(session_id, None))
-        await asyncio.shield(task)
+        try:
+            await asyncio.shield(task)
+        except NotFoundError:
+            self.miss(account)
+            raise
+
+    def miss(self, account: str) -> None:
+        """Count a session that is not there for the account; raises RateLimitedError: there were too many."""
+        self._unknown.charge(account, 1, monotonic())
 
     async def _restore(self, session_id: int) -> None:
         shard = shard_of(session_id, self._shards)

@@ -182,11 +182,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     session_burst_events: Annotated[int, _about("Events that one session may send at once.", ge=1)] = 500
     sender_bytes_per_s: Annotated[int, _about("Decoded bytes a second of one candidate.", ge=1)] = 1 << 20
     sender_burst_bytes: Annotated[int, _about("Decoded bytes of one candidate at once.", ge=1)] = 16 << 20
+    sender_request_bytes_min: Annotated[
+        int, _about("Bytes that a candidate's request counts for at least: it costs time, too.", ge=1)
+    ] = 16 << 10
     unknown_attempts_per_s: Annotated[
-        float, _about("Attempts that are not there, asked for by one account, a second.", gt=0)
+        float, _about("Attempts and sessions that are not there, asked for by one account, a second.", gt=0)
     ] = 10.0
     unknown_attempts_burst: Annotated[
-        int, _about("Attempts that are not there, asked for by one account at once.", ge=1)
+        int, _about("Attempts and sessions that are not there, asked for by one account at once.", ge=1)
     ] = 500
     read_deadline_s: Annotated[float, _about("Seconds within which a body must have arrived.", gt=0)] = 10.0
     client_ranges_max: Annotated[int, _about("Ranges of clientSequence kept per client instance.", ge=2)] = 64

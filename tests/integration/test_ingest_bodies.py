@@ -3,8 +3,10 @@
 import asyncio
 import gzip
 import io
+import itertools
 import resource
 from collections.abc import AsyncIterator, Iterator
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -105,6 +107,25 @@ async def test_who_sends_megabytes_in_kilobytes_waits_and_nobody_else(api: Api) 
     for refused in (answers[-1], small):
         assert_problem(refused, 429, "rate_limited")
         assert 1 <= int(refused.headers["Retry-After"]) <= 5
+    assert (await api.event(quiet)).status == 202
+
+
+@pytest.mark.parametrize("path", ROUTES)
+async def test_who_sends_request_after_request_waits_whatever_is_in_them(api: Api, path: str) -> None:
+    """I-4 429: small ones, wrong ones and what cannot be read cost time as well, which is others' too."""
+    loud, quiet = api.world.seat(), api.world.seat()
+    settings = api.at.settings
+    a_second = settings.sender_bytes_per_s / settings.sender_request_bytes_min
+    burst = settings.sender_burst_bytes // settings.sender_request_bytes_min
+    kinds = itertools.cycle(["text/xml", "text/plain"])
+    started, taken = monotonic(), 0
+    while (answer := await api.post(path, b"[]", loud.token, Content_Type=next(kinds))).status != 429:
+        assert answer.status in {415, 422}
+        taken += 1
+
+    assert burst <= taken <= burst + 2 + a_second * (monotonic() - started)
+    assert_problem(answer, 429, "rate_limited")
+    assert int(answer.headers["Retry-After"]) == 1
     assert (await api.event(quiet)).status == 202
 
 

@@ -1,5 +1,7 @@
-"""Attempts that there are not cost one look, however many a request names, and are counted (spec.md I-4)."""
+"""What there is not costs one look, however much of it a request names, and is counted (spec.md I-4)."""
 
+import asyncio
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 from uuid import uuid4
@@ -75,3 +77,23 @@ async def test_whoever_asks_for_more_than_a_share_is_refused_and_others_are_not(
     assert_problem(answers[-1], 429, "rate_limited")
     assert int(answers[-1].headers["Retry-After"]) >= 1
     assert (beside.status, known.status) == (202, 202)
+
+
+@pytest.mark.parametrize("kind", ["unknown", "somebody else's"])
+async def test_who_asks_for_session_after_session_that_is_not_theirs_is_refused(api: Api, kind: str) -> None:
+    """Each costs a read of PostgreSQL, and what is read is kept in Redis."""
+    one, other = api.world.seat(), api.world.seat()
+    own = [api.world.seat().session_id for _ in range(20)]
+    assert (await api.event(one)).status == 202
+    numbers = range(10**6, 10**6 + BURST + 20) if kind == "unknown" else own * (BURST // 20 + 1)
+
+    async def ask(session: int) -> int:
+        return (await api.post("/api/proctor/heartbeat", {"proctorSessionId": session}, one.token)).status
+
+    statuses = Counter(await asyncio.gather(*(ask(number) for number in numbers)))
+
+    assert set(statuses) == {404, 429}
+    assert BURST <= statuses[404] <= BURST + 5
+    assert (await ask(2**31 - 1)) == 429
+    assert (await api.event(one)).status == 202, "what is theirs is taken all the same"
+    assert (await api.event(other)).status == 202
