@@ -27,7 +27,7 @@ run: setup ## start the whole stack and keep serving until Ctrl-C
 	@$(veritas) up
 
 test: lint ## lint, then all tests on real servers of their own, a worker for each core
-	$(python) -m pytest -n logical --maxprocesses=8 --dist=loadfile
+	$(python) -m pytest -n logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 faults: setup ## the long form of the fault tests: KILLS=100 random kills under load
 	$(python) -m pytest tests/faults --kills=$(KILLS)

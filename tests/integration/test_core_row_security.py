@@ -35,7 +35,7 @@ THROUGH_SESSIONS = {
 # Views of what reaches the asker, who the system is not.
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
-    "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams",
+    "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
 }  # fmt: skip
 OF_OBSERVER = {
     "organisations", "users", "exams", "observed_exams", "exam_viewers", "evaluation_versions",
