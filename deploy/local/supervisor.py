@@ -55,20 +55,35 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RotatingLog:
-    """A log file of bounded size, with one older file beside it."""
+    """
+    A log file of bounded size, with one older file beside it. What cannot be written (a full disk) is left
+    out and counted: whoever logs goes on, and what it reads from does not fill up.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file = self._open()
+        self._lost_bytes = 0
 
     def write(self, line: bytes) -> None:
         """Append; at the bound begin a new file first."""
-        if self._file.tell() + len(line) > LOG_BYTES_MAX:
-            self._file.close()
+        try:
+            if self._file.tell() + len(line) > LOG_BYTES_MAX:
+                self._begin_anew()
+            if self._lost_bytes:
+                self._file.write(b"%d bytes of this log could not be written\n" % self._lost_bytes)
+                self._lost_bytes = 0
+            self._file.write(line)
+        except OSError:
+            self._lost_bytes += len(line)
+
+    def _begin_anew(self) -> None:
+        if self.path.exists():
             self.path.replace(self.path.with_suffix(".log.1"))
-            self._file = self._open()
-        self._file.write(line)
+        fresh = self._open()
+        self._file.close()
+        self._file = fresh
 
     def _open(self) -> io.FileIO:
         """Open the file for its owner and group alone, also one that an older release left open to all."""
@@ -163,13 +178,15 @@ class Child:
         while not self._ending.is_set():
             self._ready.clear()
             noticing = asyncio.create_task(self._notice_ready(monotonic()))
-            code = await self._run_once()
+            try:
+                ended = f"ended ({_reason(await self._run_once())})"
+            except OSError as error:  # no memory, no open file, no process left to start it with
+                ended = f"cannot be started ({error.strerror})"
             noticing.cancel()
             if self._ending.is_set():
                 return
             delay = back_off.after(was_ready=self._ready.is_set())
-            plan = back_off.plan(delay)
-            self._report(f"{self.tier.name} ended ({_reason(code)}); {plan}, see {self._log.path}")
+            self._report(f"{self.tier.name} {ended}; {back_off.plan(delay)}, see {self._log.path}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._ending.wait(), delay)
 
@@ -226,11 +243,13 @@ async def watch_server(server: Server, report: Report) -> None:
         report(f"{server.name} ended; {back_off.plan(delay)}, see {server.log}")
         await asyncio.sleep(delay)
         started = monotonic()
-        server.launch()
         try:
+            server.launch()
             await asyncio.to_thread(server.wait)
         except ServerError as error:  # it runs, and may yet answer
             report(str(error))
+        except OSError as error:  # a full disk say: there may be room at the next try
+            report(f"{server.name} cannot be started ({error.strerror})")
         was_ready = server.is_running()
         if was_ready:
             report(f"{server.name} answers again after {monotonic() - started:.1f} s")

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import resource
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,57 @@ async def test_a_killed_server_is_back_at_once_however_often_it_is_killed(server
         await asyncio.gather(watching, return_exceptions=True)
 
     assert sum("ended; starting it again at once" in line for line in said) == LIVES
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let this process write no file beyond the size, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+async def test_a_log_that_cannot_be_written_holds_up_no_tier(tmp_path: Path) -> None:
+    """What a tier says is read all the same: it would wait for ever. It is started again as before."""
+    talks = "for _ in range(500): print('x' * 1000, flush=True)\n" + SERVES
+    with files_of_at_most(4096):
+        async with child(tmp_path, talks, "0") as (small, said):
+            await asyncio.wait_for(small.wait_ready(), WITHIN_S)
+            assert small.pid is not None
+            os.kill(small.pid, signal.SIGKILL)
+            await until(lambda: small.starts == 2 and small.pid is not None, "the next life", WITHIN_S)
+            await asyncio.wait_for(small.wait_ready(), WITHIN_S)
+
+    assert "ended (SIGKILL)" in said[0]
+
+
+def test_a_log_says_how_much_of_it_could_not_be_written(tmp_path: Path) -> None:
+    log = RotatingLog(tmp_path / "some.log")
+    with closing(log):
+        with files_of_at_most(10):
+            log.write(b"1234567890")
+            log.write(b"a line that has no room\n")
+            log.write(b"nor has this one\n")
+        log.write(b"there is room again\n")
+
+    lost = len(b"a line that has no room\nnor has this one\n")
+    said = b"%d bytes of this log could not be written\nthere is room again\n" % lost
+    assert (tmp_path / "some.log").read_bytes() == b"1234567890" + said
+
+
+async def test_a_server_that_cannot_be_started_is_tried_again(server_folder: Path) -> None:
+    said: list[str] = []
+    with closing(start_redis(server_folder / "redis")) as server:
+        watching = asyncio.create_task(watch_server(server, said.append))
+        aside = server.log.rename(server.log.with_suffix(".aside"))
+        server.log.mkdir()
+        os.kill(server.pid, signal.SIGKILL)
+        await until(lambda: sum("cannot be started" in line for line in said) >= 2, "two tries", WITHIN_S)
+        server.log.rmdir()
+        aside.rename(server.log)
+        await until(lambda: any("answers again" in line for line in said), "an answer", WITHIN_S)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
