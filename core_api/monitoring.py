@@ -95,7 +95,7 @@ class MonitoredSession(msgspec.Struct, frozen=True, kw_only=True):
     last_heartbeat_at: datetime | None
     heartbeat_missed_count: int
     clock_skew_ms: float | None
-    quarantined_until: datetime | None  # until then its events are set aside
+    quarantined_until: datetime | None  # until then, maybe in the past, its events are set aside
 
 
 class Bucket(Counts, frozen=True, kw_only=True):

@@ -33,8 +33,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
     A session as its staff see it; a candidate sees null for the numbers about violations and risk.
 
-    `riskScore` and `riskLevel` are null until a score was computed. Until `quarantinedUntil` the
-    session's events are set aside (dead letters), because the database refused too many of them.
+    `riskScore` and `riskLevel` are null until a score was computed. Until `quarantinedUntil`, which may be
+    over, the session's events are set aside (dead letters), because the database refused too many of them:
+    none of those is in the counts. Null where it never was in quarantine.
     """
 
     id: int
