@@ -121,7 +121,7 @@ async def create(
             row = await conn.fetchrow(QUERIES["hold_session_to_take_up"], *wanted)
         assert row is not None, "an insert that met a conflict waited for the other one's commit"
         if row["status"] != SessionStatus.Active:
-            raise ConflictError("The proctor session of this attempt and mode has ended.")
+            raise ConflictError("The proctor session of this attempt has ended.")
         is_first = row["taken_up_at"] is None
         filled = [name for name in client.known() if row[name] is None]
         if mode > row["mode"]:

@@ -2,12 +2,12 @@
 -- and last event that the writer has stored, so that chunks outside them are never touched.
 
 -- name: hold_session_to_take_up
--- $1 attempt_id uuid, $2 mode smallint. The attempt's session of that mode; else the one that waits for its client and is less
--- strict. Locks the row until the end.
+-- $1 attempt_id uuid, $2 mode smallint. The attempt's session of that mode; else a less strict one that waits for its client, or
+-- that has ended: while the attempt runs staff have ended it. Locks the row until the end.
 SELECT id, attempt_id, mode, status, started_at, ended_at, taken_up_at, device_fingerprint, user_agent, browser_name,
        browser_version, operating_system, screen_resolution, ip_address
 FROM proctor_sessions
-WHERE attempt_id = $1 AND (mode = $2 OR mode < $2 AND taken_up_at IS NULL AND status = 1)
+WHERE attempt_id = $1 AND (mode = $2 OR mode < $2 AND (taken_up_at IS NULL OR status <> 1))
 ORDER BY mode DESC
 LIMIT 1
 FOR UPDATE;
