@@ -269,6 +269,27 @@ def decode_query(request: web.Request, query: type[T]) -> T:
 
 
 ReadyCheck = Callable[[], Awaitable[str | None]]
+HEALTH_S: Final = 0.1  # for so long an answer of /readyz or /metrics is everybody's
+
+
+def _for_all(answer: Callable[[], Awaitable[web.Response]]) -> Handler:
+    """
+    Return a handler that works the answer out once for all who ask within HEALTH_S.
+
+    Whoever reaches the port may ask, as often as they like, and each answer takes milliseconds of everybody's
+    loop, or a connection of the pool.
+    """
+    turn, kept, kept_at = asyncio.Lock(), web.Response(), -HEALTH_S
+
+    async def handler(_: web.Request) -> web.Response:
+        nonlocal kept, kept_at
+        async with turn:
+            if perf_counter() - kept_at >= HEALTH_S:
+                kept = await answer()
+                kept_at = perf_counter()
+        return web.Response(body=kept.body, status=kept.status, headers=kept.headers)
+
+    return handler
 
 
 def add_health(
@@ -288,7 +309,7 @@ def add_health(
     async def livez(_: web.Request) -> web.Response:
         return send_json({"status": "ok"})
 
-    async def readyz(_: web.Request) -> web.Response:
+    async def readyz() -> web.Response:
         watch, said = app[WATCH], level()
         wrong = [sentence for check in checks if (sentence := await check()) is not None] + watch.wrong()
         if degraded := [*said.get("degraded", []), *watch.degraded()]:
@@ -297,12 +318,13 @@ def add_health(
         told = {"status": status, "wrong": wrong, "pid": os.getpid(), **said}
         return send_json(told, status=503 if wrong else 200)
 
-    async def metrics(_: web.Request) -> web.Response:
+    async def metrics() -> web.Response:
         return web.Response(
             body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
-    for path, handler in (("/livez", livez), ("/readyz", readyz), ("/metrics", metrics)):
+    handlers = (("/livez", livez), ("/readyz", _for_all(readyz)), ("/metrics", _for_all(metrics)))
+    for path, handler in handlers:
         app.router.add_get(path, handler, expect_handler=_expected)
 
 

@@ -1,0 +1,73 @@
+"""What anybody may ask for costs no more, however often it is asked for (spec.md X-1, I-4)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from time import perf_counter
+
+import aiohttp
+import pytest
+
+from kernel.serving import serve
+from kernel.settings import load
+from kernel.web import HEALTH_S, add_health, new_app
+
+ASKED = 300
+
+
+class Tier:
+    """A small one: counts how often its check is made, and says what it is told to."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.checks = 0
+        self.wrong: str | None = None
+
+    async def check(self) -> str | None:
+        self.checks += 1
+        await asyncio.sleep(0.005)
+        return self.wrong
+
+
+@pytest.fixture
+async def tier() -> AsyncIterator[Tier]:
+    small, settings = Tier(), load({})
+    app = new_app(settings)
+    add_health(app, [small.check], dict)
+    runner = await serve(app, settings, port=0)
+    host, port = runner.addresses[0][:2]
+    small.url = f"http://{host}:{port}"
+    yield small
+    await runner.cleanup()
+
+
+async def ask(tier: Tier, path: str, times: int) -> tuple[list[tuple[int, bytes]], float]:
+    """Ask so often at once; return the answers and the seconds that they took."""
+    gate, started = asyncio.Semaphore(32), perf_counter()
+    async with aiohttp.ClientSession() as http:
+
+        async def one() -> tuple[int, bytes]:
+            async with gate, http.get(tier.url + path) as reply:
+                return reply.status, await reply.read()
+
+        answers = await asyncio.gather(*(one() for _ in range(times)))
+    return answers, perf_counter() - started
+
+
+async def test_metrics_are_drawn_once_for_many(tier: Tier) -> None:
+    answers, seconds = await ask(tier, "/metrics", ASKED)
+
+    assert {status for status, _ in answers} == {200}
+    assert len({body for _, body in answers}) <= 2 + seconds / HEALTH_S, "each counts the requests before it"
+
+
+async def test_readiness_is_looked_at_once_for_many_and_is_fresh(tier: Tier) -> None:
+    answers, seconds = await ask(tier, "/readyz", ASKED)
+    checks = tier.checks
+    tier.wrong = "the disk is full"
+    await asyncio.sleep(HEALTH_S)
+    ((status, body),), _ = await ask(tier, "/readyz", 1)
+
+    assert {status for status, _ in answers} == {200}
+    assert checks <= 2 + seconds / HEALTH_S
+    assert status == 503
+    assert b"the disk is full" in body
