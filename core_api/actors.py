@@ -38,10 +38,15 @@ class Allowances(msgspec.Struct, frozen=True):
     service: Meter
 
     def spend(self, claims: Claims) -> None:
-        """Write a request down; raises RateLimitedError where the account has no room for it."""
+        """
+        Write a request down; raises RateLimitedError where the account has no room for it.
+
+        A sign-in by launch link has room of its own: whoever made the link takes none from the candidate.
+        """
         meter = self.service if claims.role is Role.service else self.person
+        account = claims.user_id if claims.exam_id is None else f"{claims.user_id} {claims.exam_id}"
         try:
-            meter.spend(claims.user_id, monotonic())
+            meter.spend(account, monotonic())
         except RateLimitedError:
             ACCOUNTS_THROTTLED.inc()
             raise

@@ -104,6 +104,14 @@ class Sender(msgspec.Struct, frozen=True):
     org: str
     exam: str = ""
 
+    @property
+    def account(self) -> str:
+        """
+        Return whose share of everything they use up. A sign-in by link has one of its own: whoever made the
+        link takes nothing from the candidate.
+        """
+        return f"{self.user} {self.exam}" if self.exam else self.user or self.org
+
 
 class Appender:
     """The append path of one ingest process."""
@@ -164,7 +172,7 @@ class Appender:
         body: bytes,
     ) -> Appended:
         """Call the function until all of the batch is received; what was before is held to what came then."""
-        part, known, account = whole, Positions(), sender.user or sender.org
+        part, known, account = whole, Positions(), sender.account
         for _ in range(ROUNDS_MAX):
             reply = await self._call(session_id, part, sender, key, body)
             match reply[0]:

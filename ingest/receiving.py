@@ -83,14 +83,14 @@ async def receive(request: web.Request) -> tuple[Sender, bytes]:
     if not sender.user:
         return sender, await read_body(request, settings)
     least = settings.sender_request_bytes_min
-    meter.check(sender.user, monotonic())
-    meter.charge(sender.user, least, monotonic())
+    meter.check(sender.account, monotonic())
+    meter.charge(sender.account, least, monotonic())
     try:
         body = await read_body(request, settings)
     except (TooLargeError, MalformedError):
-        meter.charge(sender.user, settings.decoded_bytes_max - least, monotonic())
+        meter.charge(sender.account, settings.decoded_bytes_max - least, monotonic())
         raise
-    meter.charge(sender.user, max(0, len(body) - least), monotonic())
+    meter.charge(sender.account, max(0, len(body) - least), monotonic())
     return sender, body
 
 

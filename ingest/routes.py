@@ -2,6 +2,7 @@
 The routes of ingest: read, admit, append, answer.
 """
 
+from functools import partial
 from typing import Annotated, Any, Final
 from uuid import UUID
 
@@ -186,7 +187,7 @@ async def post_monitor_events(request: web.Request) -> web.Response:
         by_attempt.setdefault(event.attempt_id, []).append(event)
     attempts = [attempt for each in by_attempt if (attempt := _uuid(each)) is not None]
     found = await request.app[TIER].sessions.of_attempts(
-        attempts, sender.org, sender.user, may_open=not sender.exam
+        attempts, sender.org, sender.user, account=sender.account, may_open=not sender.exam
     )
     results = [
         await _monitor_result(request, attempt, some, sender, found) for attempt, some in by_attempt.items()
@@ -252,9 +253,16 @@ async def _monitor(
             "The attempt id is not a UUID.", errors=[{"path": "attempt_id", "message": "Expected a UUID"}]
         )
     bound = body or _canonical(events)
-    may_open = not sender.exam
+    asking = partial(
+        tier.sessions.of_attempt,
+        attempt,
+        sender.org,
+        sender.user,
+        account=sender.account,
+        may_open=not sender.exam,
+    )
     if found is None:
-        session_id = await tier.sessions.of_attempt(attempt, sender.org, sender.user, may_open=may_open)
+        session_id = await asking()
     elif attempt in found:
         session_id = found[attempt]
     else:
@@ -263,9 +271,7 @@ async def _monitor(
     try:
         return await tier.appender.append(session_id, admitted, sender, key=key, body=bound), session_id
     except SessionNotActiveError:
-        latest = await tier.sessions.of_attempt(
-            attempt, sender.org, sender.user, may_open=may_open, anew=True
-        )
+        latest = await asking(anew=True)
         if latest == session_id:
             raise
         return await tier.appender.append(latest, admitted, sender, key=key, body=bound), latest

@@ -201,6 +201,7 @@ class Sessions:
         organisation: str,
         candidate: str,
         *,
+        account: str,
         may_open: bool,
         anew: bool = False,
     ) -> dict[UUID, int]:
@@ -214,6 +215,7 @@ class Sessions:
             attempts: whose sessions.
             organisation: the sender's; a session is opened within it only.
             candidate: the sender where that is a candidate, empty for a service.
+            account: whose share of questions is used up.
             may_open: whether the sender may open one; who is bound to an exam may not, for nothing here says
                 which exam the attempt is of.
             anew: look again, for the one that was known has ended.
@@ -227,7 +229,6 @@ class Sessions:
         asked = set(attempts).difference(known)
         if not asked:
             return known
-        account = candidate or organisation
         self._unknown.check(account, monotonic())
         sender = UUID(candidate) if candidate else None
         rows = await self._rows(
@@ -242,10 +243,19 @@ class Sessions:
         return known | found
 
     async def of_attempt(
-        self, attempt: UUID, organisation: str, candidate: str, *, may_open: bool, anew: bool = False
+        self,
+        attempt: UUID,
+        organisation: str,
+        candidate: str,
+        *,
+        account: str,
+        may_open: bool,
+        anew: bool = False,
     ) -> int:
         """Return the session of one attempt as `of_attempts` does; raises NotFoundError where it has none."""
-        found = await self.of_attempts([attempt], organisation, candidate, may_open=may_open, anew=anew)
+        found = await self.of_attempts(
+            [attempt], organisation, candidate, account=account, may_open=may_open, anew=anew
+        )
         if attempt not in found:
             raise NotFoundError("There is no such attempt.")
         return found[attempt]

@@ -16,10 +16,11 @@ SELECT count(*) FROM gone;
 
 -- name: claim_key
 -- $1 user, $2 key, $3 exam, $4 hash of the request, $5 now, $6 keys at most
--- No row comes back when the key is known, or the account has as many as it may. Whoever claims the same key meanwhile waits.
+-- No row comes back when the key is known, or the account has as many as it may; a sign-in that is bound to an exam uses up none
+-- of the person's own. Whoever claims the same key meanwhile waits.
 INSERT INTO idempotency_keys (user_id, key, exam_id, request, claimed_at)
 SELECT $1::uuid, $2::text, $3::uuid, $4::bytea, $5::timestamptz
-WHERE (SELECT count(*) FROM idempotency_keys WHERE user_id = $1) < $6::integer
+WHERE (SELECT count(*) FROM idempotency_keys WHERE user_id = $1 AND exam_id IS NOT DISTINCT FROM $3) < $6::integer
 ON CONFLICT (user_id, key, exam_id) DO NOTHING
 RETURNING key;
 

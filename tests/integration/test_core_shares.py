@@ -148,3 +148,28 @@ async def test_one_account_does_not_use_up_what_the_others_may_ask(
         assert Counter(answer.status for answer in answers) == {200: 10, 429: 5}
         assert all(1 <= int(answer.headers["Retry-After"]) <= 3 for answer in answers[10:])
         assert (others, Counter(service), late.status) == ([200, 200], {200: 15}, 429)
+
+
+async def test_whoever_has_a_link_uses_up_nothing_of_the_persons_own(
+    database: str, database_as: DatabaseAs
+) -> None:
+    """A-7: a teacher makes a bait exam and a link; the student's requests and keys stay theirs."""
+    bounds = {
+        "account_requests_per_s": 0.01, "account_burst_requests": 8, "account_idempotency_keys_max": 3,
+    }  # fmt: skip
+    async with core_api(database, database_as, **bounds) as api:
+        path, by_link = (
+            f"/api/student/exams/{api.exam_id}/start",
+            api.token("student", exam_id=str(api.exam_id)),
+        )
+
+        async def start(number: int, token: str) -> int:
+            headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": f"key-{number}"}
+            return (await api.post(path, headers=headers)).status
+
+        linked = [await start(n, by_link) for n in range(12)]
+        own = [await start(n, api.token("student")) for n in range(3)]
+
+        assert set(linked[:3]) <= {200, 201}
+        assert set(linked[3:]) == {429}
+        assert set(own) <= {200, 201}

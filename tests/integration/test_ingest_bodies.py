@@ -129,6 +129,23 @@ async def test_who_sends_request_after_request_waits_whatever_is_in_them(api: Ap
     assert (await api.event(quiet)).status == 202
 
 
+async def test_whoever_has_a_link_uses_up_nothing_of_the_candidates_own(api: Api) -> None:
+    """A-7: a sign-in by link has a share of its own, of requests and of questions for what is not there."""
+    seat = api.world.seat()
+    bound = api.world.token(Role.student, user=seat.user_id, exam=api.world.exams[api.world.org])
+    unknown = {"attempt_id": "0" * 32, "event_type": "keystroke"}
+    while (answer := await api.post(ROUTES[3], unknown, bound)).status == 404:
+        pass
+    asked = await api.post(ROUTES[3], unknown, seat.token)
+    while (late := await api.post(ROUTES[3], b"{}", bound)).status == 422:
+        pass
+
+    assert_problem(answer, 429, "rate_limited")
+    assert_problem(asked, 404, "not_found")
+    assert_problem(late, 429, "rate_limited")
+    assert (await api.event(seat)).status == 202
+
+
 async def test_bodies_over_their_bounds_are_refused(api: Api) -> None:
     """I-4 413: on the wire (declared or not), decoded, the batch, an event."""
     seat = api.world.seat()

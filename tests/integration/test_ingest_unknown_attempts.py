@@ -58,8 +58,8 @@ async def test_one_statement_looks_for_all_of_a_request(api: Api) -> None:
         sessions = Sessions(pool, cast("Any", None), cast("Any", None), 2, unknown)
         org = str(api.world.org)
         many = [seat.attempt_id, *(uuid4() for _ in range(499))]
-        found = await sessions.of_attempts(many, org, "", may_open=True)
-        again = await sessions.of_attempts([seat.attempt_id], org, "", may_open=True)
+        found = await sessions.of_attempts(many, org, "", account=org, may_open=True)
+        again = await sessions.of_attempts([seat.attempt_id], org, "", account=org, may_open=True)
 
     assert found == again == {seat.attempt_id: seat.session_id}
     assert statements.count(named("ingest")["find_sessions_of_attempts"]) == 1
