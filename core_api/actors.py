@@ -6,6 +6,8 @@ A route's `action` is not only its documentation: `guarded` puts the check in fr
 handler can forget it, and a use case cannot be called without the `Actor` that the check gives.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from ipaddress import IPv4Address, IPv6Address
@@ -36,6 +38,7 @@ class Allowances(msgspec.Struct, frozen=True):
 
     person: Meter
     service: Meter
+    request_bytes: int
 
     def spend(self, claims: Claims) -> None:
         """
@@ -43,13 +46,31 @@ class Allowances(msgspec.Struct, frozen=True):
 
         A sign-in by launch link has room of its own: whoever made the link takes none from the candidate.
         """
-        meter = self.service if claims.role is Role.service else self.person
-        account = claims.user_id if claims.exam_id is None else f"{claims.user_id} {claims.exam_id}"
-        try:
-            meter.spend(account, monotonic())
-        except RateLimitedError:
-            ACCOUNTS_THROTTLED.inc()
-            raise
+        with _counted():
+            self._meter(claims.role).spend(_account(claims.user_id, claims.exam_id), monotonic())
+
+    def weigh(self, actor: "Actor", body_bytes: int) -> None:
+        """Write a body down as the requests that its bytes count for; raises as `spend` does."""
+        requests = body_bytes // self.request_bytes
+        if requests:
+            with _counted():
+                self._meter(actor.role).charge(_account(actor.user_id, actor.exam_id), requests, monotonic())
+
+    def _meter(self, role: Role) -> Meter:
+        return self.service if role is Role.service else self.person
+
+
+def _account(user_id: object, exam_id: object) -> str:
+    return str(user_id) if exam_id is None else f"{user_id} {exam_id}"
+
+
+@contextmanager
+def _counted() -> Iterator[None]:
+    try:
+        yield
+    except RateLimitedError:
+        ACCOUNTS_THROTTLED.inc()
+        raise
 
 
 ALLOWANCES: Final = web.AppKey("allowances", Allowances)
@@ -62,6 +83,7 @@ def allowances_of(settings: Settings) -> Allowances:
     return Allowances(
         Meter(settings.account_requests_per_s, settings.account_burst_requests, refusal=_TOO_MANY),
         Meter(settings.service_requests_per_s, settings.service_burst_requests, refusal=_TOO_MANY),
+        settings.account_request_bytes,
     )
 
 
@@ -137,6 +159,13 @@ def actor_for(claims: Claims, action: Action, origin: str = "") -> Actor:
 def actor_of(request: web.Request) -> Actor:
     """Return the actor that `guarded` found for this request."""
     return request[_ACTOR]
+
+
+def weigh(request: web.Request, body_bytes: int) -> None:
+    """Count a body for whoever sent it, once they are known; raises RateLimitedError: it is too much."""
+    actor = request.get(_ACTOR)
+    if actor is not None:
+        request.app[ALLOWANCES].weigh(actor, body_bytes)
 
 
 def guarded(route: Route) -> Route:

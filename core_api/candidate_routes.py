@@ -25,12 +25,12 @@ from core_api.wire import (
     Envelope,
     address_of,
     decode_body,
+    read_bytes,
     read_json,
     session_id_in_path,
     uuid_in_path,
 )
 from kernel.access import Action
-from kernel.bodies import read_body
 from kernel.web import OWN, SETTINGS, Route, Shows, decode_query, send_json
 
 
@@ -95,7 +95,7 @@ async def submit(request: web.Request) -> web.Response:
     With an `Idempotency-Key`, a retry with another body is a 409.
     """
     attempt_id = uuid_in_path(request, "attempt_id")
-    body = await read_body(request, request.app[SETTINGS]) or b"{}"
+    body = await read_bytes(request) or b"{}"
     command = decode_body(body, _SUBMIT)
     asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
     async with connection(request.app[POOL], actor_of(request)) as conn:

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Connection, lent_by, own_connection
-from kernel.bodies import read_body
+from core_api.wire import read_bytes
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, RateLimitedError
 from kernel.web import SETTINGS, Route
 from sql import named
@@ -83,7 +83,7 @@ def repeatable(route: Route) -> Route:
 
 async def _hash_of(request: web.Request) -> bytes:
     """Return what a retry is known by: the hash of method, address and body."""
-    body = await read_body(request, request.app[SETTINGS]) if request.can_read_body else b""
+    body = await read_bytes(request) if request.can_read_body else b""
     return hashlib.sha256(f"{request.method} {request.path_qs}\n".encode() + body).digest()
 
 

@@ -11,10 +11,9 @@ from aiohttp import web
 from core_api import observations, submissions
 from core_api.actors import actor_of
 from core_api.database import POOL, connection
-from core_api.wire import decode_body, uuid_in_path
+from core_api.wire import decode_body, read_bytes, uuid_in_path
 from kernel.access import Action
-from kernel.bodies import read_body
-from kernel.web import SETTINGS, Route, Shows, send_json
+from kernel.web import Route, Shows, send_json
 
 _OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
 
@@ -26,7 +25,7 @@ async def finalise_observation(request: web.Request) -> web.Response:
     The `Idempotency-Key` is asked for; a retry with another body is a 409.
     """
     exam_id = uuid_in_path(request, "exam_id")
-    body = await read_body(request, request.app[SETTINGS])
+    body = await read_bytes(request)
     command = decode_body(body, _OBSERVATION)
     asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
     async with connection(request.app[POOL], actor_of(request)) as conn:

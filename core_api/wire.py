@@ -15,8 +15,9 @@ import structlog
 from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
+from core_api.actors import weigh
 from kernel.bodies import read_body
-from kernel.errors import InvalidInputError, MalformedError, NotFoundError
+from kernel.errors import InvalidInputError, MalformedError, NotFoundError, TooLargeError
 from kernel.events import SESSION_ID_MAX
 from kernel.networks import Address, client_address
 from kernel.runtime import FORWARDED_UNBELIEVED
@@ -50,6 +51,7 @@ ShownDocument = Annotated[
     Any, Meta(description="A JSON object, as it is stored.", extra_json_schema={"type": "object"})
 ]
 _UUID_LENGTH: Final = 36
+_BODY: Final = web.RequestKey("body", bytes)
 
 
 class Paging(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -163,9 +165,28 @@ def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     return decoded
 
 
+async def read_bytes(request: web.Request) -> bytes:
+    """
+    Return the body, decompressed once however often it is asked for, and counted for its sender's account: a
+    few kilobytes may unpack to megabytes, which take everybody's time. Raises what `read_body` raises, and
+    RateLimitedError.
+    """
+    body = request.get(_BODY)
+    if body is None:
+        settings = request.app[SETTINGS]
+        try:
+            body = await read_body(request, settings)
+        except (TooLargeError, MalformedError):
+            weigh(request, settings.decoded_bytes_max)
+            raise
+        weigh(request, len(body))
+        request[_BODY] = body
+    return body
+
+
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """Return the body as `kind`; raises what `kernel.bodies.read_body` and `decode_body` raise."""
-    return decode_body(await read_body(request, request.app[SETTINGS]), msgspec.json.Decoder(kind))
+    """Return the body as `kind`; raises what `read_bytes` and `decode_body` raise."""
+    return decode_body(await read_bytes(request), msgspec.json.Decoder(kind))
 
 
 def uuid_in_path(request: web.Request, name: str) -> UUID:

@@ -156,6 +156,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         25.0
     )
     account_burst_requests: Annotated[int, _about("Requests of one account at once.", ge=1)] = 500
+    account_request_bytes: Annotated[
+        int, _about("Decoded bytes of a body that count as one request more of its account.", ge=1024)
+    ] = 64 << 10
     service_requests_per_s: Annotated[
         float, _about("Requests a second of one service account, sustained.", gt=0)
     ] = 100.0
