@@ -51,6 +51,7 @@ def open_snapshot(url: str) -> Iterator[Connection]:
     with psycopg.connect(url) as conn:
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         conn.read_only = True
+        conn.execute(QUERIES["look_at_tables"].encode())
         yield conn
 
 

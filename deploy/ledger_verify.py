@@ -19,6 +19,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+import psycopg
 
 from deploy.ledger_records import NUMBER_DIGITS, check_records
 from deploy.ledger_report import (
@@ -65,6 +66,9 @@ def verify(
         witness: a witness's file.
         trusted: notes that the caller has kept.
         progress: called with (leaves done, leaves in all).
+
+    Raises:
+        psycopg.OperationalError: the database cannot be reached, or went away.
     """
     report = Report()
     try:
@@ -79,10 +83,14 @@ def verify(
             _check_proof(conn, report, covered, seen, witness)
             _check_queue(conn, report)
             _check_salts(conn, report)
-            check_records(conn, report)
             check_schema(conn, report)
+            check_records(conn, report)
     except TooManyFindingsError:
         pass
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:  # a table or function that is another than the migrations'
+        report.find(f"the check cannot go on: {type(error).__name__} ({error.sqlstate})")
     return report
 
 

@@ -1,5 +1,10 @@
 -- Statements of the ledger's verifier and export. They run in one read-only snapshot.
 
+-- name: look_at_tables
+-- Names mean the tables of the migrations, whatever the database or a role sets for its sessions; values are written in one way.
+SELECT set_config('search_path', 'public, pg_temp', true), set_config('timezone', 'UTC', true),
+       set_config('extra_float_digits', '1', true);
+
 -- name: read_size
 SELECT coalesce(max(position) + 1, 0)::bigint AS size FROM ledger_leaves;
 
@@ -96,15 +101,29 @@ UNION ALL
  LIMIT 10);
 
 -- name: list_triggers
--- Every trigger of ours: table, name, how it fires (O: where nothing is replicated, A: always, D: never), its definition.
+-- Every trigger but extensions': table, name, how it fires (O: where nothing is replicated, A: always, D: never), its definition.
 SELECT t.tgrelid::regclass::text AS relation, t.tgname::text AS name, t.tgenabled::text AS enabled, pg_get_triggerdef(t.oid) AS definition
 FROM pg_trigger t
 JOIN pg_class c ON c.oid = t.tgrelid
-WHERE NOT t.tgisinternal AND c.relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace);
+WHERE NOT t.tgisinternal AND c.relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace)
+  AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = t.tgfoid AND d.deptype = 'e');
+
+-- name: list_tables
+-- What may stand where a table belongs, of which kind it is, and the rules on it.
+SELECT c.oid::regclass::text AS relation, c.relkind::text AS kind,
+       ARRAY(SELECT r.rulename::text FROM pg_rewrite r WHERE r.ev_class = c.oid ORDER BY 1) AS rules
+FROM pg_class c
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace);
 
 -- name: list_functions
-SELECT p.proname::text AS name, p.prosrc AS source, p.prosecdef AND has_function_privilege('public', p.oid, 'EXECUTE') AS lent_to_all
+-- By name and the types of what goes in.
+SELECT p.proname || '(' || array_to_string(ARRAY(SELECT format_type(t, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS a (t, n)
+                                                 ORDER BY n), ', ') || ')' AS name,
+       p.prosrc AS source, l.lanname::text AS language, p.prosecdef AS is_definers,
+       coalesce(p.proconfig, '{}') AS settings,
+       p.prosecdef AND has_function_privilege('public', p.oid, 'EXECUTE') AS lent_to_all
 FROM pg_proc p
+JOIN pg_language l ON l.oid = p.prolang
 WHERE p.pronamespace = 'public'::regnamespace;
 
 -- name: list_privileges
