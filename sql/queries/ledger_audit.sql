@@ -62,24 +62,46 @@ JOIN ledger_events e ON e.id = l.event_id
 ORDER BY l.position;
 
 -- name: stream_records
--- $1 commitments to records that the subject names too text[], $2 commitments to all records that there are text[]
+-- $1 kinds of events text[], $2 the commitment to a record that each of them makes text[], pairwise, $3 those whose record the
+-- subject names too text[]
 -- The newest commitment to each record, with the rows that are there hashed in the same way; null where no rows can be looked
--- for, as the event's columns were tampered with.
-SELECT newest.event_id, newest.name, newest.aggregate_id, newest.keyed_by, newest.committed, s.value AS recorded,
-       CASE WHEN s.salt IS NULL OR newest.name = ANY ($2::text[]) AND newest.aggregate_id ~ CASE newest.name
+-- for, as the event's columns were tampered with. What an event of another kind commits to says nothing. `committed` is null
+-- where no event about the record commits to it; `later` is the newest event that does not, where it is newer than the one
+-- that does.
+SELECT newest.committed, newest.event_id, newest.name, newest.aggregate_id, newest.keyed_by, s.value AS recorded,
+       CASE WHEN newest.aggregate_id ~ CASE newest.name
                 WHEN 'record:session' THEN '^[0-9]{1,18}$' ELSE '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' END
             THEN record_hashes(substring(newest.name FROM 8), newest.aggregate_id, newest.keyed_by, coalesce(s.salt, '')) END AS found,
-       EXISTS (SELECT FROM ledger_events x WHERE x.aggregate_id = newest.aggregate_id AND x.kind LIKE '%.erased') AS is_erased
+       EXISTS (SELECT FROM ledger_events x WHERE x.aggregate_id = newest.aggregate_id
+                                             AND x.kind = substring(newest.name FROM 8) || '.erased') AS is_erased,
+       CASE WHEN newest.uncommitted > newest.event_id::text COLLATE "C" THEN newest.uncommitted END AS later
 FROM (
-    SELECT DISTINCT ON (c.key, e.aggregate_id, k.keyed_by)
-           e.id AS event_id, c.key AS name, e.aggregate_id, k.keyed_by, c.value AS committed
+    SELECT DISTINCT ON (r.name, e.aggregate_id, k.keyed_by)
+           e.id AS event_id, r.name, e.aggregate_id, k.keyed_by, c.committed,
+           max(CASE WHEN c.committed IS NULL THEN e.id::text COLLATE "C" END)
+               OVER (PARTITION BY r.name, e.aggregate_id, k.keyed_by) AS uncommitted
     FROM ledger_events e
-    CROSS JOIN LATERAL jsonb_each_text(commitments_in(e.body)) c
-    CROSS JOIN LATERAL (SELECT CASE WHEN c.key = ANY ($1::text[]) THEN e.subject_id END AS keyed_by) k
-    WHERE c.key LIKE 'record:%'
-    ORDER BY c.key, e.aggregate_id, k.keyed_by, c.value DESC
+    JOIN unnest($1::text[], $2::text[]) AS r (kind, name) ON r.kind = e.kind
+    CROSS JOIN LATERAL (SELECT commitments_in(e.body) ->> r.name AS committed) c
+    CROSS JOIN LATERAL (SELECT CASE WHEN r.name = ANY ($3::text[]) THEN e.subject_id END AS keyed_by) k
+    ORDER BY r.name, e.aggregate_id, k.keyed_by, c.committed DESC NULLS LAST
 ) newest
 LEFT JOIN ledger_salts s ON s.event_id = newest.event_id AND s.name = newest.name;
+
+-- name: list_misnumbered
+-- What orders the commitments to records: each number is drawn once, and the sequence stands behind them all.
+WITH drawn AS MATERIALIZED (
+    SELECT left(c.value, 16) COLLATE "C" AS number
+    FROM ledger_events e CROSS JOIN LATERAL jsonb_each_text(commitments_in(e.body)) c
+    WHERE c.key LIKE 'record:%'
+)
+(SELECT 'commitment number ' || number || ' was drawn ' || count(*) || ' times' AS name
+ FROM drawn GROUP BY number HAVING count(*) > 1 ORDER BY number LIMIT 10)
+UNION ALL
+SELECT 'the sequence of commitment numbers was set back or changed'
+FROM ledger_record_numbers s, pg_sequence q
+WHERE q.seqrelid = 'ledger_record_numbers'::regclass
+  AND (q.seqincrement <> 1 OR q.seqcycle OR (SELECT max(number) FROM drawn) > lpad(to_hex(s.last_value), 16, '0'));
 
 -- name: list_unrecorded
 -- What only a use case writes, and no event speaks of.
@@ -99,6 +121,38 @@ UNION ALL
  WHERE v.status = 'published'
    AND NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = v.id::text AND e.kind = 'evaluation.published')
  LIMIT 10);
+
+-- name: count_unspoken
+-- What migration, seeding and replay may write as well as a use case, and no event says who made it.
+SELECT 'users' AS relation, count(*) AS count, min(u.id::text) AS first FROM users u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.id::text AND e.kind LIKE 'user.%') HAVING count(*) > 0
+UNION ALL
+SELECT 'exams' AS relation, count(*) AS count, min(u.id::text) AS first FROM exams u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.id::text AND e.kind = 'exam.created') HAVING count(*) > 0
+UNION ALL
+SELECT 'teacher_exam_permissions' AS relation, count(*) AS count, min(u.teacher_id::text) AS first FROM teacher_exam_permissions u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.exam_id::text AND e.subject_id = u.teacher_id AND e.kind = 'permission.granted') HAVING count(*) > 0
+UNION ALL
+SELECT 'groups' AS relation, count(*) AS count, min(u.id::text) AS first FROM groups u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.id::text AND e.kind = 'group.created') HAVING count(*) > 0
+UNION ALL
+SELECT 'group_members' AS relation, count(*) AS count, min(u.user_id::text) AS first FROM group_members u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.group_id::text AND e.subject_id = u.user_id AND e.kind = 'group.member_added') HAVING count(*) > 0
+UNION ALL
+SELECT 'questions' AS relation, count(*) AS count, min(u.id::text) AS first FROM questions u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.id::text AND e.kind = 'question.saved') HAVING count(*) > 0
+UNION ALL
+SELECT 'passages' AS relation, count(*) AS count, min(u.id::text) AS first FROM passages u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.id::text AND e.kind = 'passage.saved') HAVING count(*) > 0
+UNION ALL
+SELECT 'evaluation_versions' AS relation, count(*) AS count, min(u.id::text) AS first FROM evaluation_versions u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.id::text AND e.kind LIKE 'evaluation.%') HAVING count(*) > 0
+UNION ALL
+SELECT 'assignments' AS relation, count(*) AS count, min(u.id::text) AS first FROM assignments u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.exam_id::text AND e.kind = 'assignment.created') HAVING count(*) > 0
+UNION ALL
+SELECT 'exam_attempts' AS relation, count(*) AS count, min(u.id::text) AS first FROM exam_attempts u
+WHERE NOT EXISTS (SELECT FROM ledger_events e WHERE e.aggregate_id = u.id::text AND e.kind = 'attempt.started') HAVING count(*) > 0;
 
 -- name: list_triggers
 -- Every trigger but extensions': table, name, how it fires (O: where nothing is replicated, A: always, D: never), its definition.

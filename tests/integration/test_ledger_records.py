@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -19,7 +20,7 @@ from core_api.database import ask_as_system
 from core_api.ledger import append, by, forget_record
 from deploy.ledger_verify import verify
 from kernel.access import Scope
-from kernel.ledger import RECORDS
+from kernel.ledger import RECORD, RECORDS, LedgerEvent, body_of, event_id_at, new_salt
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import DatabaseAs, put
 from tests.integration.core_kit import core_api as serving
@@ -358,3 +359,113 @@ async def test_finalised_rows_go_only_with_the_event_that_says_so_and_the_ledger
 
     assert await owner.fetchval("SELECT count(*) FROM submissions WHERE id = $1", submission) == 0
     assert findings(log) == []
+
+
+async def append_as_is(owner: Any, kind: str, aggregate_id: str, record: str | None) -> None:
+    """Append an event past the use cases: as an older release did, or as whoever owns the database may."""
+    organisation, now = uuid4(), datetime.now(UTC)
+    commitments = {}
+    event_id = event_id_at(now)
+    if record is not None:
+        salt = new_salt()
+        row = await owner.fetchrow(
+            "SELECT * FROM commit_to_record($1, $2, NULL, $3)", record, aggregate_id, salt
+        )
+        commitments = {RECORD + record: row["committed"]}
+        await owner.execute(
+            "INSERT INTO ledger_salts (event_id, name, salt, value) VALUES ($1, $2, $3, $4)",
+            event_id, RECORD + record, salt, row["hashes"],
+        )  # fmt: skip
+    event = LedgerEvent(
+        event_id=event_id,
+        organisation_id=organisation,
+        occurred_at=now,
+        kind=kind,
+        aggregate_type="submission",
+        aggregate_id=aggregate_id,
+        actor_id=None,
+        actor_role="system",
+        commitments=commitments,
+    )
+    await owner.execute(
+        "INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_id, body,"
+        " aggregate_type, actor_role) VALUES ($1, $2, $3, $4, $5, $6, 'submission', 'system')",
+        event_id, organisation, now, kind, aggregate_id, body_of(event),
+    )  # fmt: skip
+
+
+async def test_an_event_about_something_else_does_not_cover_changed_rows(
+    world: World, owner: Any, log: Log
+) -> None:
+    """Neither a view that commits to what was changed, nor an erasure of another kind of thing."""
+    submission = world.parameters["submission_id"]
+    log.tamper(f"UPDATE submission_scores SET points = points + 1 WHERE submission_id = '{submission}'")
+    await append_as_is(owner, "submission.viewed", submission, "submission")
+    await append_as_is(owner, "view.erased", submission, None)
+    log.seal()
+    changed = findings(log)
+    log.tamper(
+        *(
+            f"DELETE FROM submission_{table} WHERE submission_id = '{submission}'"
+            for table in ("scores", "items", "subjects")
+        )
+    )
+    log.tamper(f"DELETE FROM submissions WHERE id = '{submission}'", "DELETE FROM ledger_salts")
+    gone = findings(log)
+
+    assert any(f"submission {submission}" in each and "its row score 1" in each for each in changed)
+    assert any(f"submission {submission}" in each and "no event says why" in each for each in gone)
+
+
+async def test_a_release_that_records_no_rows_is_said_and_not_called_tampering(
+    world: World, owner: Any, log: Log
+) -> None:
+    """As while tiers are restarted one by one: what an event of it changed is neither wrong nor proven."""
+    submission = world.parameters["submission_id"]
+    log.tamper(f"UPDATE submission_scores SET points = points + 1 WHERE submission_id = '{submission}'")
+    await append_as_is(owner, "submission.scored", submission, None)
+    await append_as_is(owner, "exam.updated", str(uuid4()), None)
+    log.seal()
+    report = verify(log.owner_url, log.keys, witness=log.witness)
+
+    assert report.findings == []
+    (sentence,) = report.unproven
+    assert "its row score 1 is not what was recorded" in sentence
+    assert sentence.endswith("is newer and records nothing")
+    assert "1 records are not compared: their events record no rows" in report.remarks
+
+
+@pytest.mark.usefixtures("world")
+async def test_numbers_that_no_longer_order_the_changes_are_named(owner: Any, log: Log) -> None:
+    """With the sequence set back, an older commitment would pass for the newest one."""
+    log.seal()
+    last = await owner.fetchval("SELECT last_value FROM ledger_record_numbers")
+    await owner.execute("SELECT setval('ledger_record_numbers', 1)")
+    back = findings(log)
+    await log.append()
+    await owner.execute("SELECT setval('ledger_record_numbers', $1)", last)
+    log.seal()
+
+    assert back == ["the sequence of commitment numbers was set back or changed"]
+    assert findings(log) == ["commitment number 0000000000000002 was drawn 2 times"]
+
+
+@pytest.mark.usefixtures("world")
+async def test_rows_that_nobody_made_are_told(owner: Any, log: Log) -> None:
+    """Seeding and replay write people and exams without events: a note, for others may have as well."""
+    log.seal()
+    told = verify(log.owner_url, log.keys, witness=log.witness).remarks
+    count = "SELECT count(*) FROM teacher_exam_permissions"
+    before = await owner.fetchval(count)
+    await owner.execute(
+        "INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view, can_edit)"
+        " SELECT u.id, e.id, true, true FROM users u, exams e WHERE u.email LIKE 'rival%'"
+    )
+    now_told = verify(log.owner_url, log.keys, witness=log.witness).remarks
+    more = await owner.fetchval(count) - before
+
+    assert more == 1
+    assert [each for each in now_told if each not in told] == [
+        each for each in now_told if "rows of teacher_exam_permissions that no event speaks of" in each
+    ]
+    assert now_told != told
