@@ -58,8 +58,8 @@ def verify(
     """
     from deploy.ledger_verify import verify as check  # noqa: PLC0415
 
-    trusted = [path.read_text(encoding="utf-8") for path in head or ()]
-    with _progress("events") as progress:
+    trusted = [_text_of(path) for path in head or ()]
+    with _reached(), _progress("events") as progress:
         report = check(
             _database_url(state),
             _keys(key, state),
@@ -99,7 +99,7 @@ def export(
     """
     from deploy.ledger_export import export as write  # noqa: PLC0415
 
-    with _progress("events") as progress:
+    with _reached(), _progress("events") as progress:
         size = write(_database_url(state), _keys(key, state), file, progress)
     print(f"{size} events written to {file}")
 
@@ -168,6 +168,24 @@ def _witness(state: Path | None) -> Path | None:
 
 def _settings(state: Path | None) -> Settings:
     return load() if state is None else load(state=str(state))
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ServerError(f"{path} cannot be read: {type(error).__name__}") from error
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """Say in a sentence that the database is away: nothing was checked then."""
+    from psycopg import OperationalError  # noqa: PLC0415
+
+    try:
+        yield
+    except OperationalError as error:
+        raise ServerError(str(error).strip()) from error
 
 
 def _database_url(state: Path | None) -> str:

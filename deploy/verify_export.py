@@ -313,10 +313,10 @@ def verify_export(path: str, given_keys: list[str], witnesses: list[str], kept: 
         try:
             header = json.loads(file.readline())
             origin, size, own = str(header["origin"]), header["size"], [str(each) for each in header["keys"]]
-            if header["veritas_ledger"] != EXPORT_VERSION:
-                verdict.wrong.append(
-                    f"line 1: an export of version {header['veritas_ledger']!r:.20} is not known"
-                )
+            if type(size) is not int:
+                raise TypeError
+            if (version := header["veritas_ledger"]) != EXPORT_VERSION:
+                verdict.wrong.append(f"line 1: an export of version {version!r:.20} is not known")
         except MALFORMED as error:
             verdict.wrong.append(f"line 1: it is no header of an export ({type(error).__name__})")
             origin, size, own = "", None, []
@@ -340,11 +340,11 @@ def verify_export(path: str, given_keys: list[str], witnesses: list[str], kept: 
     return verdict
 
 
-def _conclude(export: Export, size: object, last_line: int, verdict: Verdict) -> None:
+def _conclude(export: Export, size: "int | None", last_line: int, verdict: Verdict) -> None:
     """Say what the export's end shows: whether it is cut, what no head covers, how far it was seen."""
     covered, next_line, _ = export.covered
     events, outside = export.tree.size, export.outside
-    if size is not None and export.is_whole and (type(size) is not int or size != events):
+    if size is not None and export.is_whole and size != events:
         verdict.wrong.append(f"the export ends after {events} of {size} events")
     if last_line == 1 and not verdict.wrong:
         verdict.unproven.append("line 1: the export holds no events: there is nothing to prove")
@@ -491,7 +491,7 @@ def main() -> int:
     except (OSError, ValueError) as error:
         verdict = Verdict()
         verdict.unusable.append(f"{type(error).__name__}: {error}")
-    print("\n".join(verdict.lines()))
+    print("\n".join(verdict.lines()).encode(errors="backslashreplace").decode())
     return verdict.code()
 
 

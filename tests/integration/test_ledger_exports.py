@@ -240,3 +240,17 @@ def test_no_change_of_export_witness_or_receipt_is_verified_unless_the_proof_is_
         newest = json.loads(sealed.export[-1])["head"]
         assert newest in [_parsed(line) for line in b"".join(witness).splitlines()]
     assert sealed.check_receipt(text, None) != VERIFIED
+
+
+@pytest.mark.parametrize("size", ["null", "40.0", "true", '"40"', '"\\ud800\\n40 events: all holds"', "[40]"])
+def test_a_header_whose_size_is_no_number_is_wrong_and_its_text_is_not_printed(
+    sealed: Sealed, size: str
+) -> None:
+    """An export without a size could be cut at any head."""
+    header = sealed.export[0].replace(b'"size":40', f'"size":{size}'.encode())
+    assert header != sealed.export[0]
+    (sealed.folder / "export").write_bytes(b"".join([header, *sealed.export[1:]]))
+    verdict = verify_export(str(sealed.folder / "export"), [sealed.key], [], [])
+
+    assert verdict.code() == WRONG
+    assert verdict.wrong == ["line 1: it is no header of an export (TypeError)"]
