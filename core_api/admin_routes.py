@@ -219,7 +219,8 @@ async def remove_member(request: web.Request) -> web.Response:
 
 ROUTES: Final = (
     Route(
-        method="POST", path="/proctor/session/{id}/cancel", handler=cancel_session,
+        method="POST", path="/proctor/session/{id}/cancel", shows=Shows("session", "id"),
+        handler=cancel_session,
         action=Action.session_cancel, tag="Proctoring", reply=Envelope[sessions.SessionState],
     ),
     Route(
@@ -228,7 +229,8 @@ ROUTES: Final = (
         query=users.ListUsers, reply=users.Users, also_bare=True,
     ),
     Route(
-        method="POST", path="/admin/users", handler=create_user, action=Action.user_create, tag="Admins",
+        method="POST", path="/admin/users", shows=Shows("users"),
+        handler=create_user, action=Action.user_create, tag="Admins",
         body=users.NewUser, reply=users.ManagedUser, status=201, also_bare=True,
     ),
     Route(
@@ -237,15 +239,18 @@ ROUTES: Final = (
         reply=users.ManagedUser, also_bare=True,
     ),
     Route(
-        method="POST", path="/admin/users/{user_id}/lock", handler=lock_user, action=Action.user_lock,
+        method="POST", path="/admin/users/{user_id}/lock", shows=Shows("user", "user_id", "user_id"),
+        handler=lock_user, action=Action.user_lock,
         tag="Admins", reply=users.ManagedUser, also_bare=True,
     ),
     Route(
-        method="POST", path="/admin/users/{user_id}/unlock", handler=unlock_user, action=Action.user_lock,
+        method="POST", path="/admin/users/{user_id}/unlock", shows=Shows("user", "user_id", "user_id"),
+        handler=unlock_user, action=Action.user_lock,
         tag="Admins", reply=users.ManagedUser, also_bare=True,
     ),
     Route(
-        method="PUT", path="/admin/users/{user_id}/role", handler=set_role, action=Action.user_set_role,
+        method="PUT", path="/admin/users/{user_id}/role", shows=Shows("user", "user_id", "user_id"),
+        handler=set_role, action=Action.user_set_role,
         tag="Admins", body=users.SetRole, reply=users.ManagedUser, also_bare=True,
     ),
     Route(
@@ -255,7 +260,9 @@ ROUTES: Final = (
         action=Action.student_profile_manage, tag="Admins", reply=profiles.StudentProfile, also_bare=True,
     ),
     Route(
-        method="PUT", path="/admin/users/{user_id}/student-profile", handler=update_student_profile,
+        method="PUT", path="/admin/users/{user_id}/student-profile",
+        shows=Shows("student_profile", "user_id", "user_id"),
+        handler=update_student_profile,
         action=Action.student_profile_manage, tag="Admins", body=profiles.UpdateStudent,
         reply=profiles.StudentProfile, also_bare=True,
     ),
@@ -277,7 +284,9 @@ ROUTES: Final = (
         reply=permissions.Permissions, also_bare=True,
     ),
     Route(
-        method="POST", path="/admin/exams/{exam_id}/permissions", handler=grant_permission,
+        method="POST", path="/admin/exams/{exam_id}/permissions",
+        shows=Shows("exam_permissions", "exam_id"),
+        handler=grant_permission,
         action=Action.permission_manage, tag="Admins", body=permissions.Grant, reply=permissions.Permission,
         also_bare=True,
     ),

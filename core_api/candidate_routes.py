@@ -196,12 +196,12 @@ ROUTES: Final = (
         also_bare=True,
     ),
     Route(
-        method="POST", path="/student/attempts/{attempt_id}/submit", handler=submit,
+        method="POST", path="/student/attempts/{attempt_id}/submit", shows=OWN, handler=submit,
         action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
         status=201, also_status=(200,), also_bare=True,
     ),
     Route(
-        method="POST", path="/student/exams/{attempt_id}/submit", handler=submit,
+        method="POST", path="/student/exams/{attempt_id}/submit", shows=OWN, handler=submit,
         action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
         status=201, also_status=(200,), also_bare=True,
     ),
@@ -232,7 +232,8 @@ ROUTES: Final = (
         tag="Candidates", reply=attempts.Attempt, also_bare=True,
     ),
     Route(
-        method="POST", path="/proctor/session", handler=create_session, action=Action.session_create,
+        method="POST", path="/proctor/session", shows=OWN,
+        handler=create_session, action=Action.session_create,
         tag="Proctoring", body=sessions.CreateSession, reply=Envelope[sessions.SessionStarted], status=201,
         also_status=(200,),
     ),
@@ -243,7 +244,8 @@ ROUTES: Final = (
         reply=Envelope[session_views.SessionDetail],
     ),
     Route(
-        method="POST", path="/proctor/session/{id}/end", handler=end_session, action=Action.session_end,
+        method="POST", path="/proctor/session/{id}/end", shows=Shows("session", "id"),
+        handler=end_session, action=Action.session_end,
         tag="Proctoring", reply=Envelope[sessions.SessionState],
     ),
 )  # fmt: skip

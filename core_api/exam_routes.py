@@ -136,6 +136,7 @@ async def grade(request: web.Request) -> web.Response:
     command = await read_json(request, grading.Grade)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         graded = await grading.grade(conn, actor_of(request), submission_id, command, now=datetime.now(UTC))
+    about(request, graded.author_id)
     return send_json(graded, status=201)
 
 
@@ -154,7 +155,9 @@ ROUTES: Final = (
         action=Action.submission_read, tag="Teachers", reply=grading.GradedSubmission,
     ),
     Route(
-        method="POST", path="/teacher/submissions/{submission_id}/grades", handler=grade,
+        method="POST", path="/teacher/submissions/{submission_id}/grades",
+        shows=Shows("submission", "submission_id"),
+        handler=grade,
         action=Action.submission_grade, tag="Teachers", body=grading.Grade, reply=grading.GradedSubmission,
         status=201,
     ),
@@ -177,7 +180,9 @@ ROUTES: Final = (
         action=Action.exam_update, tag="Teachers", reply=exams.Exam, also_bare=True,
     ),
     Route(
-        method="POST", path="/teacher/exams/{exam_id}/assignments", handler=assign,
+        method="POST", path="/teacher/exams/{exam_id}/assignments",
+        shows=Shows("exam_assignments", "exam_id"),
+        handler=assign,
         action=Action.assignment_write, tag="Teachers", body=assignments.Assign, reply=assignments.Assigned,
         status=201,
     ),
@@ -190,6 +195,7 @@ ROUTES: Final = (
     ),
     Route(
         method="POST", path="/teacher/exams/{exam_id}/assignments/{assignment_id}/revoke",
+        shows=Shows("exam_assignments", "exam_id"),
         handler=revoke_assignment, action=Action.assignment_write, tag="Teachers",
         reply=assignments.Assignment,
     ),
@@ -201,6 +207,7 @@ ROUTES: Final = (
     ),
     Route(
         method="PUT", path="/teacher/exams/{exam_id}/assignments/{assignment_id}/overrides/{user_id}",
+        shows=Shows("assignment_overrides", "assignment_id", "user_id"),
         handler=set_override, action=Action.assignment_write, tag="Teachers", body=assignments.Override,
         reply=assignments.StoredOverride,
     ),

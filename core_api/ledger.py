@@ -8,7 +8,9 @@ Appending to the ledger: in the caller's transaction, one statement, nobody wait
 What may not stay for ever (an address, a name, a text) goes into `personal`, never into `detail`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -35,6 +37,9 @@ from sql import named
 
 QUERIES: Final = named("ledger")
 BODY_BYTES_MAX: Final = 65_536
+
+
+_APPENDED: "Final[ContextVar[list[UUID] | None]]" = ContextVar("appended", default=None)
 
 
 class Personal(msgspec.Struct, frozen=True):
@@ -149,7 +154,21 @@ async def append_all(conn: Connection, entries: Sequence[Entry]) -> list[UUID]:
         salted += salts
     personal: list[Sequence[Any]] = list(zip(*salted, strict=True)) if salted else [[] for _ in range(5)]
     await conn.execute(QUERIES["append_events"], *zip(*rows, strict=True), *personal)
-    return [row[0] for row in rows]
+    ids = [row[0] for row in rows]
+    if (told := _APPENDED.get()) is not None:
+        told += ids
+    return ids
+
+
+@contextmanager
+def appended() -> Iterator[list[UUID]]:
+    """Give a list that gets the ids of the events that this task appends meanwhile."""
+    told: list[UUID] = []
+    token = _APPENDED.set(told)
+    try:
+        yield told
+    finally:
+        _APPENDED.reset(token)
 
 
 Salt = tuple[UUID, str, UUID | None, bytes, str]

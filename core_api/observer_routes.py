@@ -13,7 +13,7 @@ from core_api.actors import actor_of
 from core_api.database import POOL, connection
 from core_api.wire import decode_body, read_bytes, uuid_in_path
 from kernel.access import Action
-from kernel.web import Route, Shows, send_json
+from kernel.web import OWN, Route, Shows, send_json
 
 _OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
 
@@ -46,7 +46,7 @@ async def observation(request: web.Request) -> web.Response:
 
 ROUTES: Final = (
     Route(
-        method="POST", path="/observer/exams/{exam_id}/observations", handler=finalise_observation,
+        method="POST", path="/observer/exams/{exam_id}/observations", shows=OWN, handler=finalise_observation,
         action=Action.observation_finalise, tag="Observers", body=observations.Observation,
         reply=observations.ObservationReceipt, status=201, also_status=(200,),
     ),

@@ -26,7 +26,7 @@ from aiohttp import web
 
 from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Pool, system_connection
-from core_api.ledger import Entry, Personal, append_all, by
+from core_api.ledger import Entry, Personal, append_all, appended, by
 from kernel.access import Scope
 from kernel.errors import OverloadedError, UnavailableError
 from kernel.ledger import VIEWED
@@ -163,28 +163,40 @@ def about(request: web.Request, subject_id: UUID) -> None:
 
 
 def noted(route: Route) -> Route:
-    """Return the route with a view noted, where it shows somebody's data, before its reply leaves."""
+    """
+    Return the route with a view noted, where it shows somebody's data, before its reply leaves.
+
+    An act is its own record of who saw what it answers; one that changed nothing has left none, and neither
+    has a first reply that comes again.
+    """
     shows, handler = route.shows, route.handler
     if shows is None or shows in {OWN, NOBODY} or route.action is None:
         return route
 
     @wraps(handler)
     async def seen(request: web.Request) -> web.StreamResponse:
-        response = await handler(request)
+        with appended() as acts:
+            response = await handler(request)
         actor = actor_of(request)
-        if actor.scope is not Scope.own or shows.of_oneself:
+        if not acts and (actor.scope is not Scope.own or shows.of_oneself):
             subject = request.match_info.get(shows.subject)
             request.app[VIEWS].note(
                 actor,
                 shows.noun,
-                request.match_info.get(shows.by, str(actor.organisation_id)),
+                _canonical(request.match_info.get(shows.by, str(actor.organisation_id))),
                 now=datetime.now(UTC),
                 subject_id=request.get(_SUBJECT) if subject is None else UUID(subject),
-                query=request.query_string[:QUERY_CHARS_MAX],
+                # what a route does not read is no part of what was seen
+                query="" if route.query is None else request.query_string[:QUERY_CHARS_MAX],
             )
         return response
 
     return msgspec.structs.replace(route, handler=seen)
+
+
+def _canonical(text: str) -> str:
+    """Return an id of the path, which the handler has read, as events about the same thing have it."""
+    return str(int(text)) if text.isdigit() else str(UUID(text))
 
 
 async def keep_views(app: web.Application) -> AsyncIterator[None]:

@@ -76,7 +76,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are
     the msgspec types of what comes and goes; `also_status` are further successes with the same reply;
     `also_bare` serves the path without the /api prefix too (spec.md, decision 3). `shows` says whose data a
-    GET shows. The docstring of the handler is the operation's description.
+    reply shows. The docstring of the handler is the operation's description.
     """
 
     method: str
