@@ -23,13 +23,17 @@ _JSON_TYPES: Final = frozenset({"application/json", "application/octet-stream", 
 _PUBLIC: Final = web.RequestKey("public", bool)
 
 
-def public(handler: Handler) -> Handler:
-    """Return the handler of a route that needs no token: `read_body` holds its bodies to less."""
+def public(handler: Handler, settings: Settings) -> Handler:
+    """
+    Return the handler of a route that needs no token: `read_body` holds its bodies to less, and aiohttp reads
+    no more of one that does not tell its length.
+    """
 
     @wraps(handler)
     async def marked(request: web.Request) -> web.StreamResponse:
-        request[_PUBLIC] = True
-        return await handler(request)
+        bounded = request.clone(client_max_size=settings.public_body_bytes_max)
+        bounded[_PUBLIC] = True
+        return await handler(bounded)
 
     return marked
 
@@ -57,7 +61,7 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
     if is_public and _DECOMPRESSORS[encoding] is not _identity:
         raise UnsupportedMediaError("This route reads plain bodies only; send no Content-Encoding.")
     try:
-        # Bounded by client_max_size, which `new_app` sets. A body that is here needs no timer.
+        # Bounded by client_max_size, which `new_app` and `public` set. A body that is here needs no timer.
         if request.content.is_eof():
             body = await request.read()
         else:

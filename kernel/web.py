@@ -96,7 +96,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 def mount(app: web.Application, routes: Iterable[Route]) -> None:
     """Add the routes to the application, under /api and, where asked, bare."""
     for route in routes:
-        handler = public(route.handler) if route.action is None else route.handler
+        handler = public(route.handler, app[SETTINGS]) if route.action is None else route.handler
         for prefix in (API_PREFIX, "") if route.also_bare else (API_PREFIX,):
             app.router.add_route(route.method, prefix + route.path, handler, expect_handler=_expected)
 
