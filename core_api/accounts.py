@@ -15,7 +15,7 @@ from core_api import ledger, logins, sign_ins, throttle
 from core_api.actors import Actor, Origin
 from core_api.database import Connection, Pool, system_connection
 from core_api.ledger import Personal
-from core_api.logins import SignedIn, user_of
+from core_api.logins import SignedIn, SignedOut, user_of
 from core_api.passwords import PASSWORD_BYTES_MAX, PasswordChecker
 from core_api.revoking import sign_out_everywhere
 from core_api.throttle import Limits
@@ -234,7 +234,7 @@ async def change_password(
     limits: Limits,
     address: IPv4Address | IPv6Address | None,
     now: datetime,
-) -> None:
+) -> SignedOut:
     """
     Set the caller's password and take back every token of theirs, this one included.
 
@@ -265,3 +265,4 @@ async def change_password(
             conn, actor, "auth.password_changed", actor.user_id, now=now, of="user", subject_id=actor.user_id
         )
     await revocations.publish([taken])
+    return SignedOut(everywhere=True)

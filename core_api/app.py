@@ -21,12 +21,11 @@ from core_api import (
     observer_routes,
     staff_routes,
 )
-from core_api.account_routes import CHECKER
 from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
 from core_api.idempotency import repeatable
-from core_api.passwords import PasswordChecker
+from core_api.passwords import CHECKER, PasswordChecker
 from core_api.revoking import telling
 from core_api.throttle import LIMITS, limits_of
 from core_api.views import keep_views, noted

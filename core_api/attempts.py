@@ -48,16 +48,10 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     remaining_seconds: float
 
 
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt, and whether this call began it."""
-
-    attempt: Attempt
-    created: bool
-
-
-async def start(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetime) -> Started:
+async def start(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetime) -> tuple[Attempt, bool]:
     """
-    Begin the caller's attempt under their effective policy, or return the one that runs already.
+    Begin the caller's attempt under their effective policy, or return the one that runs already; and tell
+    whether it was begun.
 
     The proctor session that the policy demands is opened with it, and waits for its client.
 
@@ -79,7 +73,7 @@ async def start(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetime)
     attempt = await fetch(conn, actor, attempt_id, now=now)
     if not is_running(attempt.status, attempt.expires_at, now):
         raise ConflictError("Your attempt at this exam is over.")
-    return Started(attempt=attempt, created=created is not None)
+    return attempt, created is not None
 
 
 def _runs(exam: asyncpg.Record, now: datetime) -> bool:

@@ -19,73 +19,17 @@ from core_api import (
     submissions,
 )
 from core_api.actors import actor_of
+from core_api.cases import case
 from core_api.database import POOL, connection
 from core_api.views import about
 from core_api.wire import (
     Envelope,
-    address_of,
     decode_body,
     read_bytes,
-    read_json,
-    session_id_in_path,
     uuid_in_path,
 )
 from kernel.access import Action
 from kernel.web import OWN, SETTINGS, Route, Shows, decode_query, send_json
-
-
-async def available(request: web.Request) -> web.Response:
-    """
-    List the published exams that the candidate may take, newest first, with their own attempt at each.
-    """
-    query = decode_query(request, availability.ListAvailable)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(
-            await availability.list_available(conn, actor_of(request), query, now=datetime.now(UTC))
-        )
-
-
-async def start(request: web.Request) -> web.Response:
-    """Start the attempt: 201 the first time, 200 with the same attempt while it runs, 409 once it is over."""
-    exam_id = uuid_in_path(request, "exam_id")
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        started = await attempts.start(conn, actor_of(request), exam_id, now=datetime.now(UTC))
-    return send_json(started.attempt, status=201 if started.created else 200)
-
-
-async def attempt(request: web.Request) -> web.Response:
-    """Return one of the candidate's own attempts, with the server's time and what is left of it."""
-    attempt_id = uuid_in_path(request, "attempt_id")
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await attempts.fetch(conn, actor_of(request), attempt_id, now=datetime.now(UTC)))
-
-
-async def paper(request: web.Request) -> web.Response:
-    """Return the questions of a running attempt, without keys."""
-    attempt_id = uuid_in_path(request, "attempt_id")
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(
-            await attempts.open_paper(conn, actor_of(request), attempt_id, now=datetime.now(UTC))
-        )
-
-
-async def save_answers(request: web.Request) -> web.Response:
-    """
-    Save answers, all or none; one that is older than what is stored, or repeated, changes nothing.
-    """
-    attempt_id = uuid_in_path(request, "attempt_id")
-    command = await read_json(request, answers.SaveAnswers)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        saved = await answers.save(conn, actor_of(request), attempt_id, command, now=datetime.now(UTC))
-    return send_json(saved)
-
-
-async def list_answers(request: web.Request) -> web.Response:
-    """List what is stored for an attempt, by question."""
-    attempt_id = uuid_in_path(request, "attempt_id")
-    query = decode_query(request, answers.ListAnswers)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await answers.list_own(conn, actor_of(request), attempt_id, query))
 
 
 async def submit(request: web.Request) -> web.Response:
@@ -106,13 +50,6 @@ async def submit(request: web.Request) -> web.Response:
     return send_json(receipt, status=201 if finalised.created else 200)
 
 
-async def submission(request: web.Request) -> web.Response:
-    """Return the receipt of an attempt, with the very bytes that its hash is of."""
-    attempt_id = uuid_in_path(request, "attempt_id")
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await submissions.fetch_own(conn, actor_of(request), attempt_id))
-
-
 async def receipt(request: web.Request) -> web.Response:
     """
     Return the receipt of an attempt as a file to keep, which can be checked without us.
@@ -124,27 +61,6 @@ async def receipt(request: web.Request) -> web.Response:
         document = await receipts.fetch(conn, actor_of(request), attempt_id)
     name = f"veritas-receipt-{document.receipt.submission_id}.json"
     return send_json(document, headers={"Content-Disposition": f'attachment; filename="{name}"'})
-
-
-async def own_dashboard(request: web.Request) -> web.Response:
-    """Return the candidate's profile, totals and history."""
-    query = decode_query(request, dashboard.DashboardQuery)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        return send_json(await dashboard.fetch(conn, actor_of(request), query, now=datetime.now(UTC)))
-
-
-async def create_session(request: web.Request) -> web.Response:
-    """
-    Take up the proctor session of an attempt: 201 the first time, 200 after; 409 once it has ended.
-
-    The session is opened with the attempt. Whatever is still unknown of the client is filled in.
-    """
-    command = await read_json(request, sessions.CreateSession)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        started, created = await sessions.create(
-            conn, actor_of(request), command, address=address_of(request), now=datetime.now(UTC)
-        )
-    return send_json(Envelope(data=started), status=201 if created else 200)
 
 
 async def session_of_attempt(request: web.Request) -> web.Response:
@@ -160,40 +76,30 @@ async def session_of_attempt(request: web.Request) -> web.Response:
     return send_json(Envelope(data=session))
 
 
-async def end_session(request: web.Request) -> web.Response:
-    """
-    End proctoring. While the attempt runs, a candidate's session stays active until the attempt ends, and the
-    request is recorded. Ending a completed session again changes nothing; a cancelled one is a 409.
-    """
-    session_id = session_id_in_path(request)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        state = await sessions.end(conn, actor_of(request), session_id, now=datetime.now(UTC))
-    return send_json(Envelope(data=state, message="Proctor session ended"))
-
-
 _SUBMIT: Final = msgspec.json.Decoder(submissions.Submit)
 
 ROUTES: Final = (
-    Route(
-        method="GET", path="/student/dashboard", shows=OWN,
-        handler=own_dashboard, action=Action.dashboard_read,
-        tag="Candidates", query=dashboard.DashboardQuery, reply=dashboard.Dashboard, also_bare=True,
+    case(
+        dashboard.fetch, name="own_dashboard", method="GET", path="/student/dashboard",
+        action=Action.dashboard_read, tag="Candidates", shows=OWN, also_bare=True,
+        says="Return the candidate's profile, totals and history.",
     ),
-    Route(
-        method="GET", path="/student/attempts/{attempt_id}/paper", shows=OWN,
-        handler=paper, action=Action.paper_read,
-        tag="Candidates", reply=attempts.OpenPaper, also_bare=True,
+    case(
+        attempts.open_paper, name="paper", method="GET", path="/student/attempts/{attempt_id}/paper",
+        action=Action.paper_read, tag="Candidates", reply=attempts.OpenPaper, shows=OWN, also_bare=True,
+        says="Return the questions of a running attempt, without keys.",
     ),
-    Route(
-        method="PUT", path="/student/attempts/{attempt_id}/answers", handler=save_answers,
-        action=Action.answer_save, tag="Candidates", body=answers.SaveAnswers, reply=answers.Saved,
-        also_bare=True,
+    case(
+        answers.save, name="save_answers", method="PUT", path="/student/attempts/{attempt_id}/answers",
+        action=Action.answer_save, tag="Candidates", also_bare=True,
+        says="""
+        Save answers, all or none; one that is older than what is stored, or repeated, changes nothing.
+        """,
     ),
-    Route(
-        method="GET", path="/student/attempts/{attempt_id}/answers", shows=OWN,
-        handler=list_answers,
-        action=Action.answer_read, tag="Candidates", query=answers.ListAnswers, reply=answers.Answers,
-        also_bare=True,
+    case(
+        answers.list_own, name="list_answers", method="GET", path="/student/attempts/{attempt_id}/answers",
+        action=Action.answer_read, tag="Candidates", shows=OWN, also_bare=True,
+        says="List what is stored for an attempt, by question.",
     ),
     Route(
         method="POST", path="/student/attempts/{attempt_id}/submit", shows=OWN, handler=submit,
@@ -205,11 +111,11 @@ ROUTES: Final = (
         action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
         status=201, also_status=(200,), also_bare=True,
     ),
-    Route(
-        method="GET", path="/student/attempts/{attempt_id}/submission",
-        shows=Shows("submission", "attempt_id", of_oneself=True),
-        handler=submission,
-        action=Action.attempt_read, tag="Candidates", reply=submissions.Submission, also_bare=True,
+    case(
+        submissions.fetch_own, name="submission", method="GET",
+        path="/student/attempts/{attempt_id}/submission", action=Action.attempt_read, tag="Candidates",
+        shows=Shows("submission", "attempt_id", of_oneself=True), also_bare=True,
+        says="Return the receipt of an attempt, with the very bytes that its hash is of.",
     ),
     Route(
         method="GET", path="/student/attempts/{attempt_id}/receipt",
@@ -217,25 +123,33 @@ ROUTES: Final = (
         handler=receipt,
         action=Action.attempt_read, tag="Candidates", reply=receipts.Document, also_bare=True,
     ),
-    Route(
-        method="GET", path="/student/exams/available", shows=OWN,
-        handler=available, action=Action.exam_list_available,
-        tag="Candidates", query=availability.ListAvailable, reply=availability.Available, also_bare=True,
+    case(
+        availability.list_available, name="available", method="GET", path="/student/exams/available",
+        action=Action.exam_list_available, tag="Candidates", shows=OWN, also_bare=True,
+        says="""
+        List the published exams that the candidate may take, newest first, with their own attempt at each.
+        """,
     ),
-    Route(
-        method="POST", path="/student/exams/{exam_id}/start", handler=start, action=Action.attempt_start,
-        tag="Candidates", reply=attempts.Attempt, status=201, also_status=(200,), also_bare=True,
+    case(
+        attempts.start, name="start", method="POST", path="/student/exams/{exam_id}/start",
+        action=Action.attempt_start, tag="Candidates", also_bare=True,
+        says="""
+        Start the attempt: 201 the first time, 200 with the same attempt while it runs, 409 once it is over.
+        """,
     ),
-    Route(
-        method="GET", path="/student/attempts/{attempt_id}", shows=OWN,
-        handler=attempt, action=Action.attempt_read,
-        tag="Candidates", reply=attempts.Attempt, also_bare=True,
+    case(
+        attempts.fetch, name="attempt", method="GET", path="/student/attempts/{attempt_id}",
+        action=Action.attempt_read, tag="Candidates", shows=OWN, also_bare=True,
+        says="Return one of the candidate's own attempts, with the server's time and what is left of it.",
     ),
-    Route(
-        method="POST", path="/proctor/session", shows=OWN,
-        handler=create_session, action=Action.session_create,
-        tag="Proctoring", body=sessions.CreateSession, reply=Envelope[sessions.SessionStarted], status=201,
-        also_status=(200,),
+    case(
+        sessions.create, name="create_session", method="POST", path="/proctor/session",
+        action=Action.session_create, tag="Proctoring", shows=OWN, envelope=True,
+        says="""
+        Take up the proctor session of an attempt: 201 the first time, 200 after; 409 once it has ended.
+
+        The session is opened with the attempt. Whatever is still unknown of the client is filled in.
+        """,
     ),
     Route(
         method="GET", path="/proctor/session/attempt/{attemptId}", shows=Shows("session", "attemptId"),
@@ -243,9 +157,13 @@ ROUTES: Final = (
         action=Action.session_read_by_attempt, tag="Proctoring", query=session_views.OfAttempt,
         reply=Envelope[session_views.SessionDetail],
     ),
-    Route(
-        method="POST", path="/proctor/session/{id}/end", shows=Shows("session", "id"),
-        handler=end_session, action=Action.session_end,
-        tag="Proctoring", reply=Envelope[sessions.SessionState],
+    case(
+        sessions.end, name="end_session", method="POST", path="/proctor/session/{id}/end",
+        action=Action.session_end, tag="Proctoring", shows=Shows("session", "id"), envelope=True,
+        message="Proctor session ended",
+        says="""
+        End proctoring. While the attempt runs, a candidate's session stays active until the attempt ends, and
+        the request is recorded. Ending a completed session again changes nothing; a cancelled one is a 409.
+        """,
     ),
 )  # fmt: skip

@@ -98,6 +98,9 @@ class WhichVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     version: Version | None = None
 
 
+NEWEST: Final = WhichVersion()
+
+
 async def create_term(
     conn: Connection, actor: Actor, command: NewTerm, *, now: datetime
 ) -> tuple[Term, bool]:
@@ -199,7 +202,7 @@ async def _hold_passage(
 
 
 async def fetch_passage(
-    conn: Connection, actor: Actor, passage_id: UUID, version: int | None = None
+    conn: Connection, actor: Actor, passage_id: UUID, query: WhichVersion = NEWEST
 ) -> Passage:
     """Return a version of a passage, the newest by default; raises NotFoundError when it is not theirs."""
     row = await conn.fetchrow(
@@ -208,7 +211,7 @@ async def fetch_passage(
         actor.organisation_id,
         actor.user_id,
         actor.sees_organisation,
-        version,
+        query.version,
     )
     if row is None:
         raise NotFoundError("There is no such passage.")

@@ -18,7 +18,7 @@ from uuid_utils.compat import uuid7
 
 from core_api import facts, ledger
 from core_api.actors import Actor
-from core_api.content import Title
+from core_api.content import NEWEST, Title, WhichVersion
 from core_api.database import Connection
 from core_api.items import ChoiceContent, ItemKind, TextContent
 from core_api.questions import Points, item_of
@@ -252,7 +252,7 @@ def _keyed(row: asyncpg.Record) -> KeyedItem:
 
 
 async def fetch(
-    conn: Connection, actor: Actor, evaluation_id: UUID, version: int | None = None
+    conn: Connection, actor: Actor, evaluation_id: UUID, query: WhichVersion = NEWEST
 ) -> WholeVersion:
     """Return a version, the newest by default; raises NotFoundError when it is not visible to the caller."""
     row = await conn.fetchrow(
@@ -261,7 +261,7 @@ async def fetch(
         actor.organisation_id,
         actor.user_id,
         actor.sees_organisation,
-        version,
+        query.version,
     )
     if row is None:
         raise NotFoundError("There is no such evaluation.")

@@ -147,7 +147,7 @@ async def launch(
         login_id, repeated = await _sign_in(conn, link, origin=origin, settings=settings, now=now)
         if login_id is not None:
             actor = _actor_of(link, user, login_id)
-            attempt = (await attempts.start(conn, actor, link.exam_id, now=now)).attempt
+            attempt, _ = await attempts.start(conn, actor, link.exam_id, now=now)
             detail = {**_trail(link), "attempt_id": str(attempt.attempt_id), "repeated": repeated}
             await sign_ins.record(conn, "auth.launched", user, now=now, origin=origin, detail=detail)
         elif await conn.fetchval(QUERIES["note_replay"], link.jti, now) is not None:

@@ -238,7 +238,7 @@ async def _revoke(
 async def sign_out(
     pool: Pool,
     actor: Actor,
-    command: SignOut,
+    query: SignOut,
     *,
     revocations: Revocations,
     settings: Settings,
@@ -250,10 +250,10 @@ async def sign_out(
     Raises:
         ForbiddenError: a sign-in that is bound to an exam would end others.
     """
-    if command.everywhere and actor.exam_id is not None:
+    if query.everywhere and actor.exam_id is not None:
         raise ForbiddenError("A launch link's sign-in ends itself alone.")
     async with connection(pool, actor) as conn, conn.transaction():
-        if command.everywhere:
+        if query.everywhere:
             taken = await sign_out_everywhere(conn, actor.user_id, settings=settings, now=now)
         elif actor.login_id is not None:
             taken = await _revoke(
@@ -269,7 +269,7 @@ async def sign_out(
             now=now,
             of="user",
             subject_id=actor.user_id,
-            detail={"everywhere": command.everywhere},
+            detail={"everywhere": query.everywhere},
         )
     await revocations.publish([taken])
-    return SignedOut(everywhere=command.everywhere)
+    return SignedOut(everywhere=query.everywhere)

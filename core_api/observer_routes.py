@@ -10,6 +10,7 @@ from aiohttp import web
 
 from core_api import observations, submissions
 from core_api.actors import actor_of
+from core_api.cases import case
 from core_api.database import POOL, connection
 from core_api.wire import decode_body, read_bytes, uuid_in_path
 from kernel.access import Action
@@ -35,25 +36,16 @@ async def finalise_observation(request: web.Request) -> web.Response:
     return send_json(finalised.receipt, status=201 if finalised.created else 200)
 
 
-async def observation(request: web.Request) -> web.Response:
-    """Return one of the observer's own observations, with the very bytes that its hash is of."""
-    submission_id = uuid_in_path(request, "submission_id")
-    actor = actor_of(request)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        stored = await observations.fetch_own(conn, actor, submission_id)
-    return send_json(stored)
-
-
 ROUTES: Final = (
     Route(
         method="POST", path="/observer/exams/{exam_id}/observations", shows=OWN, handler=finalise_observation,
         action=Action.observation_finalise, tag="Observers", body=observations.Observation,
         reply=observations.ObservationReceipt, status=201, also_status=(200,),
     ),
-    Route(
-        method="GET", path="/observer/observations/{submission_id}",
+    case(
+        observations.fetch_own, name="observation", method="GET",
+        path="/observer/observations/{submission_id}", action=Action.observation_read, tag="Observers",
         shows=Shows("submission", "submission_id", of_oneself=True),
-        handler=observation,
-        action=Action.observation_read, tag="Observers", reply=observations.StoredObservation,
+        says="Return one of the observer's own observations, with the very bytes that its hash is of.",
     ),
 )  # fmt: skip

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Final
 
 import bcrypt
+from aiohttp import web
 
 from core_api.throttle import Source
 from kernel import spelling
@@ -136,3 +137,6 @@ class PasswordChecker:
     def close(self) -> None:
         """End the threads; checks that still wait are dropped."""
         self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+CHECKER: Final = web.AppKey("checker", PasswordChecker)

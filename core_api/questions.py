@@ -13,6 +13,7 @@ from uuid_utils.compat import uuid7
 
 from core_api import content, ledger
 from core_api.actors import Actor
+from core_api.content import NEWEST, WhichVersion
 from core_api.database import Connection
 from core_api.items import POINTS_MAX, Item, ItemKind, fault_of_item, kind_of
 from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
@@ -150,7 +151,7 @@ async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_t
     return row["archived_at"] is not None
 
 
-async def fetch(conn: Connection, actor: Actor, question_id: UUID, version: int | None = None) -> Question:
+async def fetch(conn: Connection, actor: Actor, question_id: UUID, query: WhichVersion = NEWEST) -> Question:
     """Return a version of a question, the newest by default; raises NotFoundError when it is not theirs."""
     row = await conn.fetchrow(
         QUERIES["fetch_question"],
@@ -158,7 +159,7 @@ async def fetch(conn: Connection, actor: Actor, question_id: UUID, version: int 
         actor.organisation_id,
         actor.user_id,
         actor.sees_organisation,
-        version,
+        query.version,
     )
     if row is None:
         raise NotFoundError("There is no such question.")

@@ -244,7 +244,7 @@ async def seats(rig: Rig, count: int) -> list[Seat]:
 async def _seat(rig: Rig, conn: Connection, user: str, organisation: str, email: str, exam: UUID) -> Seat:
     now = datetime.now(UTC)
     claims = new_claims(user_id=user, email=email, role=Role.student, org=organisation, now=now, life_s=7200)
-    attempt = (await attempts.start(conn, actor_for(claims, Action.attempt_start), exam, now=now)).attempt
+    attempt, _ = await attempts.start(conn, actor_for(claims, Action.attempt_start), exam, now=now)
     started, _ = await sessions.create(
         conn,
         actor_for(claims, Action.session_create),

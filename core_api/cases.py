@@ -1,0 +1,220 @@
+"""
+Routes of use cases: what comes in and goes out is read from the use case's own signature, so that an endpoint
+is said once.
+
+    case(
+        exams.list_visible, name="list_exams", method="GET", path="/teacher/exams", action=Action.exam_read,
+        tag="Teachers", shows=NOBODY, says="List the exams that the caller made or was granted.",
+    )
+
+A parameter is known by its name. `conn` is borrowed for the caller, `pool` is where to borrow; `actor` is the
+caller, `command` the body and `query` the query string, as their types; `now` is the time; `settings`,
+`revocations` and the like are the process's; `given` holds constants; any other one stands in the path. What
+comes back is the reply: None is a 204, `(reply, created)` a 201 or a 200, `(rows, paging)` an envelope.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from inspect import Parameter, get_annotations, signature
+from typing import Any, Final, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from core_api.actors import KEYRING, LAUNCH_KEYRING, Origin, actor_of
+from core_api.database import POOL, connection
+from core_api.passwords import CHECKER
+from core_api.throttle import LIMITS
+from core_api.views import about
+from core_api.wire import (
+    Envelope,
+    Paging,
+    address_of,
+    decode_body,
+    read_bytes,
+    session_id_in_path,
+    uuid_in_path,
+)
+from kernel.access import Action
+from kernel.revocation import REVOCATIONS
+from kernel.web import SETTINGS, Route, Shows, decode_query, send_json
+
+
+def _origin(request: web.Request) -> Origin:
+    return Origin(address=address_of(request), user_agent=request.headers.get("User-Agent"))
+
+
+UseCase = Callable[..., Awaitable[Any]]
+_Part = Callable[[web.Request], Any]
+
+PROVIDED: Final[Mapping[str, _Part]] = {
+    "actor": actor_of,
+    "now": lambda _: datetime.now(UTC),
+    "pool": lambda request: request.app[POOL],
+    "settings": lambda request: request.app[SETTINGS],
+    "revocations": lambda request: request.app[REVOCATIONS],
+    "checker": lambda request: request.app[CHECKER],
+    "limits": lambda request: request.app[LIMITS],
+    "keyring": lambda request: request.app[KEYRING],
+    "launch_keyring": lambda request: request.app[LAUNCH_KEYRING],
+    "address": address_of,
+    "origin": _origin,
+}
+_ENVELOPE: Final[Any] = Envelope  # of a type that is known when it runs
+_SEGMENT: Final = re.compile(r"\{(\w+)\}")
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+def case(
+    use_case: UseCase,
+    *,
+    name: str,
+    method: str,
+    path: str,
+    action: Action | None,
+    tag: str,
+    says: str,
+    status: int = 200,
+    given: Mapping[str, Any] | None = None,
+    reply: Any = None,  # noqa: ANN401  a type, of any kind
+    envelope: bool = False,
+    message: str | None = None,
+    person: Callable[[Any], UUID] | None = None,
+    also_bare: bool = False,
+    shows: Shows | None = None,
+) -> Route:
+    """
+    Return the route of a use case.
+
+    Args:
+        use_case: see above for its parameters and what it returns.
+        name: of the operation, which clients that are made from the document call.
+        method: of HTTP.
+        path: below /api; `{exam_id}` or `{examId}` is the parameter `exam_id`, `{id}` is `session_id`.
+        action: of the access table; None where no token is needed.
+        tag: under which the document lists it.
+        says: what it does, for who calls it.
+        status: of success, where the use case does not decide that.
+        given: further parameters' values.
+        reply: the type of the reply, where the use case's annotation does not say it.
+        envelope: whether the reply goes as `data`, as on proctor routes (spec.md, decision 4).
+        message: beside the data.
+        person: whom the reply is about, where the path does not say.
+        also_bare: whether the path is served without /api, too.
+        shows: whose data a GET shows.
+    """
+    hints, taken = get_annotations(use_case), signature(use_case).parameters
+    constants = given or {}
+    asked = _asked(path, hints)
+    read = {each: asked[each] for each in taken if each in asked and each not in constants}
+    had = {each: PROVIDED[each] for each in taken if each in PROVIDED}
+    _check(use_case, {"conn", "command", *read, *had, *constants})
+    decoder = msgspec.json.Decoder(hints["command"]) if "command" in taken else None
+    answer = _Answer.of(hints["return"], reply, status=status, envelope=envelope, message=message)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        values = {each: part(request) for each, part in read.items()}
+        if decoder is not None:
+            values["command"] = decode_body(await read_bytes(request), decoder)
+        if "conn" in taken:
+            async with connection(request.app[POOL], actor_of(request)) as conn:
+                result = await use_case(conn=conn, **values, **_now(had, request), **constants)
+        else:
+            result = await use_case(**values, **_now(had, request), **constants)
+        if person is not None:
+            about(request, person(result))
+        return answer.response(result)
+
+    handle.__name__, handle.__doc__ = name, says
+    return Route(
+        method=method,
+        path=path,
+        handler=handle,
+        action=action,
+        tag=tag,
+        reply=answer.reply,
+        body=hints.get("command"),
+        query=hints.get("query"),
+        status=answer.status,
+        also_status=(200,) if answer.creates else (),
+        also_bare=also_bare,
+        shows=shows,
+    )
+
+
+class _Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How what a use case returns becomes a reply of type `reply`, None for a reply without a body."""
+
+    reply: Any
+    status: int
+    creates: bool
+    pages: bool
+    envelope: bool
+    message: str | UnsetType
+
+    @classmethod
+    def of(
+        cls,
+        returned: Any,  # noqa: ANN401  a type, as `reply` is
+        reply: Any,  # noqa: ANN401
+        *,
+        status: int,
+        envelope: bool,
+        message: str | None,
+    ) -> "_Answer":
+        """Return what a use case's annotation says; `reply` is the type where it does not say it."""
+        second = get_args(returned)[1:] if get_origin(returned) is tuple else ()
+        creates, pages = second == (bool,), second == (Paging,)
+        kind = reply or (get_args(returned)[0] if second else returned)
+        return cls(
+            reply=_ENVELOPE[kind] if envelope or pages else kind,
+            status=201 if creates else 204 if kind is None else status,
+            creates=creates,
+            pages=pages,
+            envelope=envelope or pages,
+            message=UNSET if message is None else message,
+        )
+
+    def response(self, result: Any) -> web.Response:  # noqa: ANN401  of the annotated type
+        """Return the reply."""
+        if self.reply is None:
+            return web.Response(status=self.status)
+        status, paging = self.status, UNSET
+        if self.creates:
+            result, created = result
+            status = self.status if created else 200
+        if self.pages:
+            result, paging = result
+        if self.envelope:
+            result = Envelope(data=result, message=self.message, paging=paging)
+        return send_json(result, status=status)
+
+
+def _check(use_case: UseCase, known: set[str]) -> None:
+    """Raise TypeError where a use case asks for what no part of a request is called."""
+    for name, parameter in signature(use_case).parameters.items():
+        if name not in known and parameter.default is Parameter.empty:
+            message = f"{use_case.__qualname__}: no part of a request is called {name}"
+            raise TypeError(message)
+
+
+def _asked(path: str, hints: Mapping[str, Any]) -> dict[str, _Part]:
+    """Return what reads each part of an address, by the name of its parameter."""
+    asked: dict[str, _Part] = {
+        _HUMP.sub("_", segment).lower(): partial(uuid_in_path, name=segment)
+        for segment in _SEGMENT.findall(path)
+    }
+    if asked.pop("id", None):
+        asked["session_id"] = session_id_in_path
+    if "query" in hints:
+        asked["query"] = partial(decode_query, query=hints["query"])
+    return asked
+
+
+def _now(parts: Mapping[str, _Part], request: web.Request) -> dict[str, Any]:
+    """Return what the process has, as of now: whoever waited for a connection acts when they have it."""
+    return {each: part(request) for each, part in parts.items()}
