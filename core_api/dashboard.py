@@ -21,7 +21,7 @@ ACCOUNTS: Final = named("accounts")
 QUERIES: Final = named("attempts")
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class CandidateProfile(msgspec.Struct, frozen=True, kw_only=True):
     """The candidate themselves."""
 
     user_id: UUID
@@ -60,7 +60,7 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
     """The dashboard, with a page of the history, newest first; `next_cursor` is null on the last page."""
 
-    profile: Profile
+    profile: CandidateProfile
     totals: Totals
     exam_history: list[PastAttempt]
     next_cursor: UUID | None
@@ -84,7 +84,7 @@ async def fetch(conn: Connection, actor: Actor, query: DashboardQuery, *, now: d
     rows = await conn.fetch(QUERIES["list_own_attempts"], actor.user_id, query.cursor, query.limit + 1)
     page = [PastAttempt(**row) for row in rows[: query.limit]]
     return Dashboard(
-        profile=Profile(
+        profile=CandidateProfile(
             user_id=user["id"], email=user["email"], username=user["username"], full_name=user["full_name"]
         ),
         totals=Totals(**totals),
