@@ -23,7 +23,7 @@ VALUES = (b"\xff\xfe", b"\xed\xa0\x80", b"\xc3\xa9", b"gzip\xff", b"\xff/\xff")
 def headers_read() -> set[str]:
     """Return the names of the headers that the code looks at, and those that aiohttp does for it."""
     rooms = [Path(str(room.__file__)).parent for room in (core_api, ingest, kernel)]
-    found = {name for room in rooms for file in room.glob("*.py") for name in READ.findall(file.read_text())}
+    found = {name for room in rooms for file in room.rglob("*.py") for name in READ.findall(file.read_text())}
     return found | {"Content-Type", "Idempotency-Key", "Cookie", "Host"}
 
 

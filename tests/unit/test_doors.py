@@ -63,7 +63,7 @@ def test_no_body_of_the_core_api_takes_json_that_nobody_judges() -> None:
 def test_the_core_api_decodes_what_it_is_sent_in_one_place() -> None:
     """`core_api.wire.decode_body` looks for what PostgreSQL refuses in any text of a body."""
     elsewhere = []
-    for file in CORE.glob("*.py"):
+    for file in CORE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             match node:
                 case ast.ImportFrom(module="kernel.web", names=names) if file.name != "wire.py":
