@@ -9,8 +9,10 @@ from aiohttp import web
 
 from core_api import accounts, launches, logins, profiles
 from core_api.actors import KEYRING, LAUNCH_KEYRING, Origin
-from core_api.cases import case
+from core_api.cases import Part, case
 from core_api.database import POOL, system_connection
+from core_api.passwords import CHECKER
+from core_api.throttle import LIMITS
 from core_api.wire import address_of, read_json
 from kernel.access import Action
 from kernel.web import OWN, SETTINGS, Route, send_json
@@ -42,15 +44,22 @@ async def launch(request: web.Request) -> web.Response:
     return send_json(launched)
 
 
+PARTS: Final[dict[str, Part]] = {
+    "checker": lambda request: request.app[CHECKER],
+    "limits": lambda request: request.app[LIMITS],
+}
+
 ROUTES: Final = (
     case(
         accounts.register, name="register", method="POST", path="/auth/register", action=None,
         tag="Authentication", status=202, also_bare=True,
+        parts=PARTS,
         says="Register as a student. The answer does not tell whether the e-mail address was known.",
     ),
     case(
         accounts.sign_in, name="login", method="POST", path="/auth/login", action=None, tag="Authentication",
         also_bare=True,
+        parts=PARTS,
         says="Sign in with e-mail and password. Whatever is wrong, the answer is the same 401.",
     ),
     case(
@@ -85,6 +94,7 @@ ROUTES: Final = (
     case(
         accounts.change_password, name="change_password", method="PUT", path="/me/password",
         action=Action.password_change, tag="Authentication", also_bare=True,
+        parts=PARTS,
         says="Change the caller's password. Every token of theirs is taken back: sign in again.",
     ),
 )  # fmt: skip

@@ -21,9 +21,9 @@ from core_api import (
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL, connection
-from core_api.views import about
 from core_api.wire import (
     Envelope,
+    about,
     decode_body,
     read_bytes,
     uuid_in_path,

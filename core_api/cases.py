@@ -27,12 +27,10 @@ from msgspec import UNSET, UnsetType
 
 from core_api.actors import KEYRING, LAUNCH_KEYRING, Origin, actor_of
 from core_api.database import POOL, connection
-from core_api.passwords import CHECKER
-from core_api.throttle import LIMITS
-from core_api.views import about
 from core_api.wire import (
     Envelope,
     Paging,
+    about,
     address_of,
     decode_body,
     read_bytes,
@@ -49,16 +47,14 @@ def _origin(request: web.Request) -> Origin:
 
 
 UseCase = Callable[..., Awaitable[Any]]
-_Part = Callable[[web.Request], Any]
+Part = Callable[[web.Request], Any]
 
-PROVIDED: Final[Mapping[str, _Part]] = {
+PROVIDED: Final[Mapping[str, Part]] = {
     "actor": actor_of,
     "now": lambda _: datetime.now(UTC),
     "pool": lambda request: request.app[POOL],
     "settings": lambda request: request.app[SETTINGS],
     "revocations": lambda request: request.app[REVOCATIONS],
-    "checker": lambda request: request.app[CHECKER],
-    "limits": lambda request: request.app[LIMITS],
     "keyring": lambda request: request.app[KEYRING],
     "launch_keyring": lambda request: request.app[LAUNCH_KEYRING],
     "address": address_of,
@@ -80,6 +76,7 @@ def case(
     says: str,
     status: int = 200,
     given: Mapping[str, Any] | None = None,
+    parts: Mapping[str, Part] | None = None,
     reply: Any = None,  # noqa: ANN401  a type, of any kind
     envelope: bool = False,
     message: str | None = None,
@@ -100,6 +97,7 @@ def case(
         says: what it does, for who calls it.
         status: of success, where the use case does not decide that.
         given: further parameters' values.
+        parts: what reads further parameters from a request, by name.
         reply: the type of the reply, where the use case's annotation does not say it.
         envelope: whether the reply goes as `data`, as on proctor routes (spec.md, decision 4).
         message: beside the data.
@@ -111,7 +109,8 @@ def case(
     constants = given or {}
     asked = _asked(path, hints)
     read = {each: asked[each] for each in taken if each in asked and each not in constants}
-    had = {each: PROVIDED[each] for each in taken if each in PROVIDED}
+    provided = {**PROVIDED, **(parts or {})}
+    had = {each: provided[each] for each in taken if each in provided}
     _check(use_case, {"conn", "command", *read, *had, *constants})
     decoder = msgspec.json.Decoder(hints["command"]) if "command" in taken else None
     answer = _Answer.of(hints["return"], reply, status=status, envelope=envelope, message=message)
@@ -202,9 +201,9 @@ def _check(use_case: UseCase, known: set[str]) -> None:
             raise TypeError(message)
 
 
-def _asked(path: str, hints: Mapping[str, Any]) -> dict[str, _Part]:
+def _asked(path: str, hints: Mapping[str, Any]) -> dict[str, Part]:
     """Return what reads each part of an address, by the name of its parameter."""
-    asked: dict[str, _Part] = {
+    asked: dict[str, Part] = {
         _HUMP.sub("_", segment).lower(): partial(uuid_in_path, name=segment)
         for segment in _SEGMENT.findall(path)
     }
@@ -215,6 +214,6 @@ def _asked(path: str, hints: Mapping[str, Any]) -> dict[str, _Part]:
     return asked
 
 
-def _now(parts: Mapping[str, _Part], request: web.Request) -> dict[str, Any]:
+def _now(parts: Mapping[str, Part], request: web.Request) -> dict[str, Any]:
     """Return what the process has, as of now: whoever waited for a connection acts when they have it."""
     return {each: part(request) for each, part in parts.items()}

@@ -10,8 +10,7 @@ from core_api import exam_changes, exams, launches, monitoring, reporting, sessi
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL, connection
-from core_api.views import about
-from core_api.wire import Envelope, session_id_in_path
+from core_api.wire import Envelope, about, session_id_in_path
 from kernel.access import Action
 from kernel.events import EventType
 from kernel.web import Route, Shows, decode_query, send_json

@@ -27,6 +27,7 @@ from aiohttp import web
 from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Pool, system_connection
 from core_api.ledger import Entry, Personal, append_all, appended, by
+from core_api.wire import SUBJECT
 from kernel.access import Scope
 from kernel.errors import OverloadedError, UnavailableError
 from kernel.ledger import VIEWED
@@ -154,14 +155,6 @@ class Views:
 VIEWS: Final = web.AppKey("views", Views)
 
 
-_SUBJECT: Final = web.RequestKey("view_subject", UUID)
-
-
-def about(request: web.Request, subject_id: UUID) -> None:
-    """Say whom the reply is about, where the path does not: the view that it leaves names them."""
-    request[_SUBJECT] = subject_id
-
-
 def noted(route: Route) -> Route:
     """
     Return the route with a view noted, where it shows somebody's data, before its reply leaves.
@@ -185,7 +178,7 @@ def noted(route: Route) -> Route:
                 shows.noun,
                 _canonical(request.match_info.get(shows.by, str(actor.organisation_id))),
                 now=datetime.now(UTC),
-                subject_id=request.get(_SUBJECT) if subject is None else UUID(subject),
+                subject_id=request.get(SUBJECT) if subject is None else UUID(subject),
                 # what a route does not read is no part of what was seen
                 query="" if route.query is None else request.query_string[:QUERY_CHARS_MAX],
             )

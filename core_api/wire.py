@@ -52,6 +52,7 @@ ShownDocument = Annotated[
 ]
 _UUID_LENGTH: Final = 36
 _BODY: Final = web.RequestKey("body", bytes)
+SUBJECT: Final = web.RequestKey("view_subject", UUID)
 
 
 class Paging(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -219,3 +220,8 @@ def address_of(request: web.Request) -> Address | None:
     if forwarded and not request.app[TRUSTED_PROXIES]:
         FORWARDED_UNBELIEVED.inc()
     return client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])
+
+
+def about(request: web.Request, subject_id: UUID) -> None:
+    """Say whom the reply is about, where the path does not: the view that it leaves names them."""
+    request[SUBJECT] = subject_id
