@@ -8,18 +8,14 @@ from typing import Final
 from aiohttp import web
 
 from core_api import accounts, launches, logins, profiles
-from core_api.actors import KEYRING, LAUNCH_KEYRING, Origin
-from core_api.cases import Part, case
+from core_api.actors import KEYRING, LAUNCH_KEYRING
+from core_api.cases import Part, case, origin_in
 from core_api.database import POOL, system_connection
 from core_api.passwords import CHECKER
 from core_api.throttle import LIMITS
-from core_api.wire import address_of, read_json
+from core_api.wire import read_json
 from kernel.access import Action
 from kernel.web import OWN, SETTINGS, Route, send_json
-
-
-def _origin(request: web.Request) -> Origin:
-    return Origin(address=address_of(request), user_agent=request.headers.get("User-Agent"))
 
 
 async def launch(request: web.Request) -> web.Response:
@@ -38,7 +34,7 @@ async def launch(request: web.Request) -> web.Response:
             launch_keyring=app[LAUNCH_KEYRING],
             keyring=app[KEYRING],
             settings=app[SETTINGS],
-            origin=_origin(request),
+            origin=origin_in(request),
             now=datetime.now(UTC),
         )
     return send_json(launched)

@@ -42,7 +42,8 @@ from kernel.revocation import REVOCATIONS
 from kernel.web import SETTINGS, Route, Shows, decode_query, send_json
 
 
-def _origin(request: web.Request) -> Origin:
+def origin_in(request: web.Request) -> Origin:
+    """Return where a request came from."""
     return Origin(address=address_of(request), user_agent=request.headers.get("User-Agent"))
 
 
@@ -58,7 +59,7 @@ PROVIDED: Final[Mapping[str, Part]] = {
     "keyring": lambda request: request.app[KEYRING],
     "launch_keyring": lambda request: request.app[LAUNCH_KEYRING],
     "address": address_of,
-    "origin": _origin,
+    "origin": origin_in,
 }
 _ENVELOPE: Final[Any] = Envelope  # of a type that is known when it runs
 _SEGMENT: Final = re.compile(r"\{(\w+)\}")
