@@ -11,10 +11,11 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import ledger, logins, sign_ins, throttle
+from core_api import logins, sign_ins, throttle
 from core_api.actors import Actor, Origin
 from core_api.database import Connection, Pool, system_connection
-from core_api.ledger import Personal
+from core_api.ledger import entries as ledger
+from core_api.ledger.entries import Personal
 from core_api.logins import SignedIn, SignedOut, user_of
 from core_api.passwords import PASSWORD_BYTES_MAX, PasswordChecker
 from core_api.revoking import sign_out_everywhere

@@ -17,7 +17,6 @@ from core_api import (
     documentation,
     exam_routes,
     expiry,
-    ledger_routes,
     observer_routes,
     staff_routes,
 )
@@ -25,10 +24,11 @@ from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, 
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
 from core_api.idempotency import repeatable
+from core_api.ledger import routes as ledger_routes
+from core_api.ledger.viewings import keep_views, noted
 from core_api.passwords import CHECKER, PasswordChecker
 from core_api.revoking import telling
 from core_api.throttle import LIMITS, limits_of
-from core_api.views import keep_views, noted
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
 from kernel.settings import Settings

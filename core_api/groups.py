@@ -11,9 +11,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
-from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
+from core_api.ledger import entries as ledger
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text1000
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.events import Role

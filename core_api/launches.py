@@ -16,11 +16,12 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import attempts, exams, ledger, sign_ins
+from core_api import attempts, exams, sign_ins
 from core_api.accounts import Email
 from core_api.actors import Actor, Origin
 from core_api.attempts import Attempt
 from core_api.database import Connection, Pool, connection
+from core_api.ledger import entries as ledger
 from core_api.logins import Access, User, signed, user_of
 from kernel import spelling
 from kernel.access import Action, scope_of

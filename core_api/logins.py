@@ -21,9 +21,10 @@ import structlog
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import ledger, sign_ins
+from core_api import sign_ins
 from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection, system_connection
+from core_api.ledger import entries as ledger
 from core_api.revoking import record, sign_out_everywhere
 from kernel.errors import ConflictError, ForbiddenError, NotAuthenticatedError, RateLimitedError
 from kernel.events import Role

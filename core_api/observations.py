@@ -19,10 +19,12 @@ import orjson
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import facts, ledger, scoring, submissions
+from core_api import scoring, submissions
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.items import Item, Response, fault_of_response
+from core_api.ledger import entries as ledger
+from core_api.ledger import facts
 from core_api.published import Key, key_of
 from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
 from core_api.submissions import Request

@@ -9,9 +9,9 @@ from uuid import UUID
 import msgspec
 from msgspec import Meta
 
-from core_api import ledger
 from core_api.actors import Actor
 from core_api.database import Connection
+from core_api.ledger import entries as ledger
 from core_api.wire import LIMIT_DEFAULT, Limit, invalid
 from kernel.errors import NotFoundError
 from kernel.events import Role

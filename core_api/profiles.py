@@ -11,10 +11,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
-from core_api import ledger
 from core_api.accounts import NAME_MAX
 from core_api.actors import Actor
 from core_api.database import Connection
+from core_api.ledger import entries as ledger
 from core_api.logins import User
 from core_api.users import Username, own_username
 from core_api.wire import NO_NUL, Document, ShownDocument, Text200, invalid, spelled, stored_document

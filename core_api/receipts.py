@@ -13,10 +13,10 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from core_api import ledger_proofs
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.ledger_proofs import HeadView
+from core_api.ledger import proofs
+from core_api.ledger.proofs import HeadView
 from core_api.submissions import Finalised, Receipt
 from kernel.errors import NotFoundError, NotSealedError
 from kernel.merkle import leaf_hash
@@ -85,7 +85,7 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID) -> Document:
 
 async def _place(conn: Connection, event_id: UUID, body: bytes, position: int | None) -> Place:
     try:
-        proof = await ledger_proofs.proof_of(conn, event_id, body, position)
+        proof = await proofs.proof_of(conn, event_id, body, position)
     except NotSealedError:
         return PENDING
     return Place(

@@ -13,9 +13,10 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from core_api import attempts, ledger
+from core_api import attempts
 from core_api.actors import Actor
 from core_api.database import Connection
+from core_api.ledger import entries as ledger
 from core_api.wire import Text200, Text1000
 from kernel.errors import ConflictError, NotFoundError
 from kernel.events import HEARTBEAT_INTERVAL_S, Mode, Role, SessionStatus, Severity, SystemEvent

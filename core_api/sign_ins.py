@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from core_api import ledger
 from core_api.actors import AGENT_CHARS_MAX, Origin
 from core_api.database import Connection
-from core_api.ledger import Entry, Personal
+from core_api.ledger import entries as ledger
+from core_api.ledger.entries import Entry, Personal
 from kernel.events import Role
 
 # Whose an alert is when the account that was tried last is nobody's: the installation's operators read it.

@@ -14,7 +14,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
-from core_api import ledger
 from core_api.accounts import (
     EMAIL_MAX,
     NAME_MAX,
@@ -26,7 +25,8 @@ from core_api.accounts import (
 )
 from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection
-from core_api.ledger import Personal
+from core_api.ledger import entries as ledger
+from core_api.ledger.entries import Personal
 from core_api.passwords import PasswordChecker
 from core_api.revoking import end_launched_by, sign_out_everywhere
 from core_api.throttle import Source

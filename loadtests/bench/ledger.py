@@ -22,8 +22,8 @@ import msgspec
 
 from core_api.actors import Actor
 from core_api.database import ask_as_system
-from core_api.ledger import append, append_all, by
-from core_api.views import Views
+from core_api.ledger.entries import append, append_all, by
+from core_api.ledger.viewings import Views
 from deploy.ledger_report import open_snapshot, stream
 from deploy.ledger_verify import verify
 from deploy.local.postgres import start_postgres

@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 
 from core_api.database import ask_as_system
-from core_api.ledger import Entry, append_all
+from core_api.ledger.entries import Entry, append_all
 from deploy.ledger_schema import expected_triggers
 from kernel.checkpoints import Head, Keys, new_key_pem, open_head, read_keys
 from kernel.merkle import leaf_hash, root_of

@@ -15,8 +15,8 @@ import pytest
 
 from core_api.actors import Actor
 from core_api.database import Pool
-from core_api.ledger import Personal, append_all
-from core_api.views import Views
+from core_api.ledger.entries import Personal, append_all
+from core_api.ledger.viewings import Views
 from deploy import verify_export
 from kernel.access import Scope
 from kernel.checkpoints import open_head, verifier_keys

@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from core_api.ledger import append
+from core_api.ledger.entries import append
 from deploy.local.postgres import Postgres, start_postgres
 from deploy.local.roles import give_passwords
 from pipeline.sealer import seal

@@ -17,7 +17,7 @@ import pytest
 import core_api
 from core_api.actors import Actor
 from core_api.database import ask_as_system
-from core_api.ledger import append, by, forget_record
+from core_api.ledger.entries import append, by, forget_record
 from deploy.ledger_verify import verify
 from kernel.access import Scope
 from kernel.ledger import RECORD, RECORDS, LedgerEvent, body_of, event_id_at, new_salt

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from core_api.ledger import Personal, append, erase_person
+from core_api.ledger.entries import Personal, append, erase_person
 from kernel.ledger import commitment, read_body
 from pipeline.sealer import seal, take_up, turn
 from tests.integration.core_kit import DatabaseAs

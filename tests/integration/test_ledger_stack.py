@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from core_api.ledger import append_all
+from core_api.ledger.entries import append_all
 from deploy import verify_export
 from tests.integration.ledger_kit import entry
 from tests.integration.test_deploy_stack import answer, running_stack

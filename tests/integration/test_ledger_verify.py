@@ -17,7 +17,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from core_api.ledger import Personal, erase_person
+from core_api.ledger.entries import Personal, erase_person
 from deploy import verify_export
 from deploy.ledger_export import export
 from deploy.ledger_verify import verify

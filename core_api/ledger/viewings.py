@@ -26,7 +26,7 @@ from aiohttp import web
 
 from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Pool, system_connection
-from core_api.ledger import Entry, Personal, append_all, appended, by
+from core_api.ledger.entries import Entry, Personal, append_all, appended, by
 from core_api.wire import SUBJECT
 from kernel.access import Scope
 from kernel.errors import OverloadedError, UnavailableError

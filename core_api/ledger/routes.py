@@ -4,28 +4,28 @@ Handlers of the ledger: heads and proofs for everybody concerned, the audit log 
 
 from typing import Final
 
-from core_api import audit, ledger_proofs
 from core_api.cases import case
+from core_api.ledger import audit, proofs
 from kernel.access import Action
 from kernel.web import NOBODY, Shows
 
 ROUTES: Final = (
     case(
-        ledger_proofs.newest_head, name="head", method="GET", path="/ledger/head", action=Action.ledger_head,
+        proofs.newest_head, name="head", method="GET", path="/ledger/head", action=Action.ledger_head,
         tag="Ledger", shows=NOBODY,
         says="""
         Return the newest signed head of the ledger: its size, its root, and the note that was signed.
         """,
     ),
     case(
-        ledger_proofs.inclusion, name="proof", method="GET", path="/ledger/events/{event_id}/proof",
+        proofs.inclusion, name="proof", method="GET", path="/ledger/events/{event_id}/proof",
         action=Action.ledger_proof, tag="Ledger", shows=Shows("ledger_event", "event_id"),
         says="""
         Prove that an event is in the ledger. 409 with `Retry-After` while it waits for the next signed head.
         """,
     ),
     case(
-        ledger_proofs.consistency, name="consistency", method="GET", path="/ledger/consistency",
+        proofs.consistency, name="consistency", method="GET", path="/ledger/consistency",
         action=Action.ledger_head, tag="Ledger", shows=NOBODY,
         says="Prove that the ledger of a signed head extends an older one: nothing in between was changed.",
     ),

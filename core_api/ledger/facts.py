@@ -10,9 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from core_api import ledger
 from core_api.database import Connection
-from core_api.ledger import Entry
+from core_api.ledger import entries as ledger
+from core_api.ledger.entries import Entry
 
 
 async def record(conn: Connection, entry: Entry) -> UUID:
