@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from core_api import (
-    account_routes,
     admin_routes,
     authoring_routes,
     candidate_routes,
@@ -24,11 +23,12 @@ from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, 
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
 from core_api.idempotency import repeatable
+from core_api.identity import routes as account_routes
+from core_api.identity.passwords import CHECKER, PasswordChecker
+from core_api.identity.revoking import telling
+from core_api.identity.throttle import LIMITS, limits_of
 from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
-from core_api.passwords import CHECKER, PasswordChecker
-from core_api.revoking import telling
-from core_api.throttle import LIMITS, limits_of
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
 from kernel.settings import Settings

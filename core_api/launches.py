@@ -16,13 +16,14 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import attempts, exams, sign_ins
-from core_api.accounts import Email
+from core_api import attempts, exams
 from core_api.actors import Actor, Origin
 from core_api.attempts import Attempt
 from core_api.database import Connection, Pool, connection
+from core_api.identity import trail
+from core_api.identity.accounts import Email
+from core_api.identity.logins import Access, User, signed, user_of
 from core_api.ledger import entries as ledger
-from core_api.logins import Access, User, signed, user_of
 from kernel import spelling
 from kernel.access import Action, scope_of
 from kernel.errors import ConflictError, InvalidInputError, NotAuthenticatedError
@@ -150,11 +151,9 @@ async def launch(
             actor = _actor_of(link, user, login_id)
             attempt, _ = await attempts.start(conn, actor, link.exam_id, now=now)
             detail = {**_trail(link), "attempt_id": str(attempt.attempt_id), "repeated": repeated}
-            await sign_ins.record(conn, "auth.launched", user, now=now, origin=origin, detail=detail)
+            await trail.record(conn, "auth.launched", user, now=now, origin=origin, detail=detail)
         elif await conn.fetchval(QUERIES["note_replay"], link.jti, now) is not None:
-            await sign_ins.record(
-                conn, "auth.launch_refused", user, now=now, origin=origin, detail=_trail(link)
-            )
+            await trail.record(conn, "auth.launch_refused", user, now=now, origin=origin, detail=_trail(link))
     if login_id is None:
         LAUNCHES_REPLAYED.inc()
         raise ConflictError("The launch link was used before; ask for a new one.")

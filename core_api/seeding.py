@@ -16,9 +16,9 @@ from uuid import UUID
 import msgspec
 from uuid_utils.compat import uuid7
 
-from core_api.accounts import username_of
 from core_api.database import Connection, Pool, system_connection
-from core_api.passwords import hash_password
+from core_api.identity.accounts import username_of
+from core_api.identity.passwords import hash_password
 from kernel import spelling
 from kernel.events import Role
 from sql import named

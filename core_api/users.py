@@ -14,7 +14,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
-from core_api.accounts import (
+from core_api.actors import Actor
+from core_api.database import Connection, Pool, connection
+from core_api.identity.accounts import (
     EMAIL_MAX,
     NAME_MAX,
     USERNAME_MAX,
@@ -23,13 +25,11 @@ from core_api.accounts import (
     new_password,
     username_of,
 )
-from core_api.actors import Actor
-from core_api.database import Connection, Pool, connection
+from core_api.identity.passwords import PasswordChecker
+from core_api.identity.revoking import end_launched_by, sign_out_everywhere
+from core_api.identity.throttle import Source
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Personal
-from core_api.passwords import PasswordChecker
-from core_api.revoking import end_launched_by, sign_out_everywhere
-from core_api.throttle import Source
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200, invalid, spelled
 from kernel import spelling
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError

@@ -3,8 +3,8 @@ What was taken back before its time: known in every process within moments, aske
 
 Redis holds one sorted set of revocations, scored by the second at which the tokens they concern expire
 anyway, and announces each new one. A process reads the set whole when it connects, then listens; `check`
-looks into a dict of its own. PostgreSQL has the truth and tells a Redis that forgot (core_api/revoking.py).
-Source: spec.md A-2.
+looks into a dict of its own. PostgreSQL has the truth and tells a Redis that forgot
+(core_api/identity/revoking.py). Source: spec.md A-2.
 """
 
 import asyncio

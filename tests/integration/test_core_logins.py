@@ -10,7 +10,7 @@ import jwt
 import orjson
 import pytest
 
-from core_api.logins import Verdict, judge
+from core_api.identity.logins import Verdict, judge
 from tests.integration.core_kit import JWT_KEYS, PASSWORD, Answer, Api, Core, DatabaseAs, core_api
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -83,11 +83,11 @@ def rows_of(seen: dict[str, list[str]]) -> set[str]:
 
 # Where the core API works without a person. Whoever adds a place adds it here, on purpose.
 WITHOUT_A_PERSON = {
-    "account_routes.py": 1,  # a launch link
-    "accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
+    "identity/routes.py": 1,  # a launch link
+    "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
     "expiry.py": 2,
-    "logins.py": 1,  # a refresh token says whose it is only once it is found
-    "revoking.py": 2,
+    "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
+    "identity/revoking.py": 2,
     "seeding.py": 1,
     "ledger/viewings.py": 1,  # many people's views in one statement
 }

@@ -11,8 +11,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from core_api.passwords import PasswordChecker
-from core_api.throttle import Source, limits_of, source_of
+from core_api.identity.passwords import PasswordChecker
+from core_api.identity.throttle import Source, limits_of, source_of
 from kernel.errors import RateLimitedError
 from kernel.settings import load
 from tests.integration.core_kit import PASSWORD, Api, DatabaseAs, core_api

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from core_api.answers import SEQUENCE_BURST
-from core_api.passwords import hash_password
+from core_api.identity.passwords import hash_password
 from kernel import spelling
 from tests.integration.authoring_kit import ITEMS, answer, make_exam, make_question, save, start, submit
 from tests.integration.core_kit import PASSWORD, Api, Core, put

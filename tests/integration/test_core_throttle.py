@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from core_api import throttle
-from core_api.passwords import hash_password
-from core_api.throttle import limits_of, source_of
+from core_api.identity import throttle
+from core_api.identity.passwords import hash_password
+from core_api.identity.throttle import limits_of, source_of
 from kernel.errors import RateLimitedError
 from kernel.settings import load
 from tests.integration.core_kit import PASSWORD, Answer, Api, Core, DatabaseAs, core_api

@@ -21,11 +21,11 @@ import structlog
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import sign_ins
 from core_api.actors import Actor
 from core_api.database import Connection, Pool, connection, system_connection
+from core_api.identity import trail
+from core_api.identity.revoking import record, sign_out_everywhere
 from core_api.ledger import entries as ledger
-from core_api.revoking import record, sign_out_everywhere
 from kernel.errors import ConflictError, ForbiddenError, NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
 from kernel.revocation import Revocation, Revocations
@@ -201,7 +201,7 @@ async def refresh(
         if row is not None and verdict is Verdict.reuse:
             taken = await _revoke(conn, row["id"], row["login_id"], "reuse", settings=settings, now=now)
             detail = {"login_id": str(row["login_id"]), "reason": "reuse"}
-            await sign_ins.record(conn, "auth.tokens_revoked", user_of(row), now=now, detail=detail)
+            await trail.record(conn, "auth.tokens_revoked", user_of(row), now=now, detail=detail)
     if verdict is Verdict.race:
         raise ConflictError("Another request exchanged this token a moment ago; use what it got.")
     if verdict is Verdict.reuse:

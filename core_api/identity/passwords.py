@@ -21,7 +21,7 @@ from typing import Final
 import bcrypt
 from aiohttp import web
 
-from core_api.throttle import Source
+from core_api.identity.throttle import Source
 from kernel import spelling
 from kernel.errors import RateLimitedError
 from kernel.runtime import LOGINS_THROTTLED

@@ -11,15 +11,15 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import logins, sign_ins, throttle
 from core_api.actors import Actor, Origin
 from core_api.database import Connection, Pool, system_connection
+from core_api.identity import logins, throttle, trail
+from core_api.identity.logins import SignedIn, SignedOut, user_of
+from core_api.identity.passwords import PASSWORD_BYTES_MAX, PasswordChecker
+from core_api.identity.revoking import sign_out_everywhere
+from core_api.identity.throttle import Limits
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Personal
-from core_api.logins import SignedIn, SignedOut, user_of
-from core_api.passwords import PASSWORD_BYTES_MAX, PasswordChecker
-from core_api.revoking import sign_out_everywhere
-from core_api.throttle import Limits
 from core_api.wire import NO_NUL, Text200, invalid, spelled
 from kernel import spelling
 from kernel.errors import ConflictError, ForbiddenError, NotAuthenticatedError
@@ -122,7 +122,7 @@ async def sign_in(
                 await throttle.forget(conn, source)
                 generation = row["token_generation"]
                 if await conn.fetchval(LOGINS["record_login"], row["id"], now, origin.address, generation):
-                    await sign_ins.record(conn, "auth.signed_in", user_of(row), now=now, origin=origin)
+                    await trail.record(conn, "auth.signed_in", user_of(row), now=now, origin=origin)
                     return await logins.begin(
                         conn, user_of(row), generation=generation, keyring=keyring, settings=settings, now=now
                     )

@@ -18,8 +18,8 @@ import structlog
 from aiohttp import web
 from msgspec import Struct
 
-from core_api import sign_ins
 from core_api.database import Connection
+from core_api.identity import trail
 from kernel import spelling
 from kernel.errors import RateLimitedError
 from kernel.networks import Address, Networks, is_within, networks_of, unmapped
@@ -137,7 +137,7 @@ async def fail(
     Note a failure; True when it makes an address one that somebody is told about, once a minute.
 
     The alert is on the ledger of `organisation_id`, the one of the account that was tried; see
-    `sign_ins.alert`.
+    `trail.alert`.
     """
     LOGINS_FAILED.inc()
     async with conn.transaction():
@@ -147,7 +147,7 @@ async def fail(
         )
         if alerts:
             network, failures = str(source.network), limits.alert_failures
-            await sign_ins.alert(conn, network, failures, organisation_id=organisation_id, now=now)
+            await trail.alert(conn, network, failures, organisation_id=organisation_id, now=now)
     if alerts:
         LOGIN_ALERTS.inc()
         # The address stands in login_networks, where it can be looked up and erased.
