@@ -10,7 +10,6 @@ from typing import Any
 from aiohttp import web
 
 from core_api import (
-    admin_routes,
     authoring_routes,
     candidate_routes,
     documentation,
@@ -29,6 +28,7 @@ from core_api.identity.revoking import telling
 from core_api.identity.throttle import LIMITS, limits_of
 from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
+from core_api.people import routes as admin_routes
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
 from kernel.settings import Settings

@@ -7,13 +7,14 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import launches, profiles
+from core_api import launches
 from core_api.actors import KEYRING, LAUNCH_KEYRING
 from core_api.cases import Part, case, origin_in
 from core_api.database import POOL, system_connection
 from core_api.identity import accounts, logins
 from core_api.identity.passwords import CHECKER
 from core_api.identity.throttle import LIMITS
+from core_api.people import profiles
 from core_api.wire import read_json
 from kernel.access import Action
 from kernel.web import OWN, SETTINGS, Route, send_json

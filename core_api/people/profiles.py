@@ -16,7 +16,7 @@ from core_api.database import Connection
 from core_api.identity.accounts import NAME_MAX
 from core_api.identity.logins import User
 from core_api.ledger import entries as ledger
-from core_api.users import Username, own_username
+from core_api.people.users import Username, own_username
 from core_api.wire import NO_NUL, Document, ShownDocument, Text200, invalid, spelled, stored_document
 from kernel import spelling
 from kernel.errors import ConflictError, NotFoundError

@@ -1,0 +1,1 @@
+"""An organisation's people: accounts as admins manage them, profiles, groups."""
