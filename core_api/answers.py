@@ -13,9 +13,9 @@ from msgspec import Meta
 
 from core_api import attempts
 from core_api.actors import Actor
+from core_api.authoring.items import Essay, Item, Response, fault_of_response
+from core_api.authoring.published import key_of
 from core_api.database import Connection
-from core_api.items import Essay, Item, Response, fault_of_response
-from core_api.published import key_of
 from core_api.wire import as_json, shown_as
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from sql import named

@@ -9,16 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from core_api import (
-    authoring_routes,
-    candidate_routes,
-    documentation,
-    exam_routes,
-    expiry,
-    observer_routes,
-    staff_routes,
-)
+from core_api import candidate_routes, documentation, exam_routes, expiry, observer_routes, staff_routes
 from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
+from core_api.authoring import routes as authoring_routes
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
 from core_api.idempotency import repeatable

@@ -13,7 +13,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from core_api import exams
 from core_api.actors import Actor
-from core_api.content import Title
+from core_api.authoring.content import Title
 from core_api.database import Connection
 from core_api.exams import SCORE_MAX, Exam, Minutes
 from core_api.ledger import entries as ledger

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from core_api.items import (
+from core_api.authoring.items import (
     Essay,
     Finding,
     Item,

@@ -8,7 +8,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_api.items import (
+from core_api.authoring.items import (
     ChoiceContent,
     Essay,
     EssayKey,

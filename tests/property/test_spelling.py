@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from core_api.items import ESSAY_LENGTH_MAX, Response, ShortKey, ShortText, TextContent, is_blank
+from core_api.authoring.items import ESSAY_LENGTH_MAX, Response, ShortKey, ShortText, TextContent, is_blank
 from core_api.scoring import KeyedItem, item_points
 from kernel import spelling
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from core_api.items import (
+from core_api.authoring.items import (
     ChoiceContent,
     Essay,
     EssayKey,

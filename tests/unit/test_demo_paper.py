@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from core_api.items import Item, ItemKind, Response, fault_of_item, fault_of_response
+from core_api.authoring.items import Item, ItemKind, Response, fault_of_item, fault_of_response
 from deploy.demo_receipts import Kept
 from loadtests.paper import ITEMS, respond
 

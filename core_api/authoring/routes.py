@@ -4,7 +4,7 @@ Handlers for who writes exams: terms, passages, questions, evaluations.
 
 from typing import Final
 
-from core_api import content, evaluations, questions
+from core_api.authoring import content, evaluations, questions
 from core_api.cases import case
 from kernel.access import Action
 from kernel.web import NOBODY

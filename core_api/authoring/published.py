@@ -8,8 +8,8 @@ from uuid import UUID
 
 import msgspec
 
+from core_api.authoring.items import Item
 from core_api.database import Connection
-from core_api.items import Item
 from core_api.scoring import KeyedItem
 from sql import named
 

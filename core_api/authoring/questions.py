@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import content
 from core_api.actors import Actor
-from core_api.content import NEWEST, WhichVersion
+from core_api.authoring import content
+from core_api.authoring.content import NEWEST, WhichVersion
+from core_api.authoring.items import POINTS_MAX, Item, ItemKind, fault_of_item, kind_of
 from core_api.database import Connection
-from core_api.items import POINTS_MAX, Item, ItemKind, fault_of_item, kind_of
 from core_api.ledger import entries as ledger
 from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
