@@ -9,11 +9,12 @@ from typing import Any
 
 from aiohttp import web
 
-from core_api import candidate_routes, documentation, exam_routes, expiry, observer_routes, staff_routes
+from core_api import candidate_routes, documentation, expiry, observer_routes, staff_routes
 from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
 from core_api.authoring import routes as authoring_routes
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT
+from core_api.exams import routes as exam_routes
 from core_api.idempotency import repeatable
 from core_api.identity import routes as account_routes
 from core_api.identity.passwords import CHECKER, PasswordChecker

@@ -11,13 +11,13 @@ import msgspec
 import orjson
 from uuid_utils.compat import uuid7
 
-from core_api import assignments
 from core_api.actors import Actor
 from core_api.authoring.evaluations import Paper
 from core_api.availability import policy_of
 from core_api.database import Connection
+from core_api.exams import assignments
+from core_api.exams.policy import Policy
 from core_api.ledger import entries as ledger
-from core_api.policy import Policy
 from core_api.wire import as_json
 from kernel.errors import ConflictError, NotFoundError
 from kernel.events import AttemptStatus

@@ -11,10 +11,10 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api import assignments, policy
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.policy import Defaults, Grant, Policy
+from core_api.exams import assignments, policy
+from core_api.exams.policy import Defaults, Grant, Policy
 from core_api.wire import LIMIT_DEFAULT, Limit
 from kernel.events import Mode
 from sql import named

@@ -11,12 +11,13 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api import exams, scoring, submissions
+from core_api import scoring, submissions
 from core_api.actors import Actor
 from core_api.authoring import published
 from core_api.authoring.items import ItemKind, Response
 from core_api.authoring.questions import Points
 from core_api.database import Connection
+from core_api.exams import exams
 from core_api.ledger import entries as ledger
 from core_api.ledger import facts
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid, shown_as

@@ -16,10 +16,11 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import attempts, exams
+from core_api import attempts
 from core_api.actors import Actor, Origin
 from core_api.attempts import Attempt
 from core_api.database import Connection, Pool, connection
+from core_api.exams import exams
 from core_api.identity import trail
 from core_api.identity.accounts import Email
 from core_api.identity.logins import Access, User, signed, user_of

@@ -12,9 +12,9 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api import exams
 from core_api.actors import Actor
 from core_api.database import Connection
+from core_api.exams import exams
 from core_api.wire import LIMIT_DEFAULT, Limit
 from kernel.errors import ForbiddenError
 from sql import named

@@ -7,10 +7,11 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import permissions, sessions
+from core_api import sessions
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL
+from core_api.exams import permissions
 from core_api.identity import throttle
 from core_api.identity.passwords import CHECKER
 from core_api.identity.throttle import LIMITS

@@ -15,7 +15,7 @@ import bcrypt
 import msgspec
 import uuid_utils
 
-from core_api.policy import Defaults, effective
+from core_api.exams.policy import Defaults, effective
 from core_api.wire import as_json
 from deploy.local.roles import give_passwords
 from kernel.checkpoints import new_key_pem

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_api.policy import Defaults, Grant, Policy, Terms, effective
+from core_api.exams.policy import Defaults, Grant, Policy, Terms, effective
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -15,14 +15,14 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import exams
 from core_api.actors import Actor
 from core_api.database import Connection
-from core_api.exams import Minutes
+from core_api.exams import exams
+from core_api.exams.exams import Minutes
+from core_api.exams.policy import Grant
+from core_api.exams.policy import Terms as PolicyTerms
 from core_api.ledger import entries as ledger
 from core_api.ledger import facts
-from core_api.policy import Grant
-from core_api.policy import Terms as PolicyTerms
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments, invalid
 from kernel.errors import ConflictError, NotFoundError
 from sql import named

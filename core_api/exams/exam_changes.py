@@ -11,11 +11,11 @@ from uuid import UUID
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from core_api import exams
 from core_api.actors import Actor
 from core_api.authoring.content import Title
 from core_api.database import Connection
-from core_api.exams import SCORE_MAX, Exam, Minutes
+from core_api.exams import exams
+from core_api.exams.exams import SCORE_MAX, Exam, Minutes
 from core_api.ledger import entries as ledger
 from core_api.ledger import facts
 from core_api.wire import NO_NUL, Document, Text200, stored_document
