@@ -9,8 +9,9 @@ from typing import Any
 
 from aiohttp import web
 
-from core_api import candidate_routes, documentation, expiry, observer_routes, staff_routes
+from core_api import documentation, expiry, observer_routes, staff_routes
 from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
+from core_api.attempts import routes as candidate_routes
 from core_api.authoring import routes as authoring_routes
 from core_api.database import POOL, ping
 from core_api.documentation import DOCUMENT

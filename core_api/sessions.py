@@ -13,8 +13,8 @@ import asyncpg
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from core_api import attempts
 from core_api.actors import Actor
+from core_api.attempts import attempts
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.wire import Text200, Text1000

@@ -6,8 +6,9 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import launches, monitoring, reporting, session_events, session_views
+from core_api import monitoring, reporting, session_events, session_views
 from core_api.actors import actor_of
+from core_api.attempts import launches
 from core_api.cases import case
 from core_api.database import POOL, connection
 from core_api.exams import exam_changes, exams

@@ -20,9 +20,10 @@ import orjson
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import answers, scoring
+from core_api import scoring
 from core_api.actors import Actor
-from core_api.answers import BATCH_MAX, Answer, SavedAnswer
+from core_api.attempts import answers
+from core_api.attempts.answers import BATCH_MAX, Answer, SavedAnswer
 from core_api.authoring.items import kind_of
 from core_api.authoring.published import Key, key_of
 from core_api.database import Connection

@@ -7,8 +7,8 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import launches
 from core_api.actors import KEYRING, LAUNCH_KEYRING
+from core_api.attempts import launches
 from core_api.cases import Part, case, origin_in
 from core_api.database import POOL, system_connection
 from core_api.identity import accounts, logins

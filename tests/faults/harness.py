@@ -20,8 +20,9 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from core_api import attempts, seeding, sessions
+from core_api import seeding, sessions
 from core_api.actors import actor_for
+from core_api.attempts import attempts
 from core_api.database import Connection
 from core_api.seeding import NewUser
 from deploy.local.postgres import start_postgres

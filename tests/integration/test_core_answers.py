@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from core_api.answers import DRAFTS_MAX
+from core_api.attempts.answers import DRAFTS_MAX
 from tests.integration.authoring_kit import (
     RIGHT,
     answer,

@@ -7,7 +7,7 @@ from uuid import uuid4
 import msgspec
 import pytest
 
-from core_api.answers import SEQUENCE_BURST
+from core_api.attempts.answers import SEQUENCE_BURST
 from core_api.identity.passwords import hash_password
 from kernel import spelling
 from tests.integration.authoring_kit import ITEMS, answer, make_exam, make_question, save, start, submit

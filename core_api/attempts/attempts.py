@@ -12,8 +12,8 @@ import orjson
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
+from core_api.attempts.availability import policy_of
 from core_api.authoring.evaluations import Paper
-from core_api.availability import policy_of
 from core_api.database import Connection
 from core_api.exams import assignments
 from core_api.exams.policy import Policy

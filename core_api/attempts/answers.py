@@ -11,8 +11,8 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api import attempts
 from core_api.actors import Actor
+from core_api.attempts import attempts
 from core_api.authoring.items import Essay, Item, Response, fault_of_response
 from core_api.authoring.published import key_of
 from core_api.database import Connection

@@ -16,9 +16,9 @@ import msgspec
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import attempts
 from core_api.actors import Actor, Origin
-from core_api.attempts import Attempt
+from core_api.attempts import attempts
+from core_api.attempts.attempts import Attempt
 from core_api.database import Connection, Pool, connection
 from core_api.exams import exams
 from core_api.identity import trail
