@@ -23,7 +23,7 @@ from core_api.authoring.questions import Points, item_of
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger import facts
-from core_api.scoring import KeyedItem
+from core_api.submissions.scoring import KeyedItem
 from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
 from sql import named

@@ -10,7 +10,7 @@ import msgspec
 
 from core_api.authoring.items import Item
 from core_api.database import Connection
-from core_api.scoring import KeyedItem
+from core_api.submissions.scoring import KeyedItem
 from sql import named
 
 QUERIES: Final = named("evaluations")

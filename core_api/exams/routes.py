@@ -5,9 +5,9 @@ handed in.
 
 from typing import Final
 
-from core_api import grading
 from core_api.cases import case
 from core_api.exams import assignments, exam_changes, exams
+from core_api.submissions import grading
 from kernel.access import Action
 from kernel.web import NOBODY, Shows
 

@@ -1,5 +1,5 @@
 -- What finalising one attempt costs PostgreSQL alone, run by pgbench with -M prepared: the statements of
--- core_api/submissions.py in its order, in one transaction, from sql/queries as they stood when this was frozen.
+-- core_api/submissions/submissions.py in its order, in one transaction, from sql/queries as they stood when this was frozen.
 --
 --   asking.ask_as                  for whom the connection asks, which row security reads
 --   submissions.hold_attempt       locks the attempt

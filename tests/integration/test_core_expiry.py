@@ -3,8 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from core_api import expiry
-from core_api.expiry import Swept
+from core_api.submissions import expiry
+from core_api.submissions.expiry import Swept
 from kernel.postgres import open_pool
 from kernel.settings import load
 from tests.integration.authoring_kit import (

@@ -85,7 +85,7 @@ def rows_of(seen: dict[str, list[str]]) -> set[str]:
 WITHOUT_A_PERSON = {
     "identity/routes.py": 1,  # a launch link
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
-    "expiry.py": 2,
+    "submissions/expiry.py": 2,
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
     "seeding.py": 1,

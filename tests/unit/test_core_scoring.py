@@ -20,7 +20,7 @@ from core_api.authoring.items import (
     ShortText,
     TextContent,
 )
-from core_api.scoring import KeyedItem, item_points, totals
+from core_api.submissions.scoring import KeyedItem, item_points, totals
 
 TEXT = TextContent(stem="?")
 OPTIONS = ChoiceContent(stem="?", options=[Option(id=each, text=each) for each in "abcd"])

@@ -17,7 +17,7 @@ from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.ledger import proofs
 from core_api.ledger.proofs import HeadView
-from core_api.submissions import Finalised, Receipt
+from core_api.submissions.submissions import Finalised, Receipt
 from kernel.errors import NotFoundError, NotSealedError
 from kernel.merkle import leaf_hash
 from sql import named

@@ -13,8 +13,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from core_api import submissions
 from core_api.database import Connection, Pool, system_connection
+from core_api.submissions import submissions
 from kernel.errors import UnavailableError
 from sql import named
 

@@ -8,10 +8,10 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from core_api import observations, submissions
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL, connection
+from core_api.submissions import observations, submissions
 from core_api.wire import decode_body, read_bytes, uuid_in_path
 from kernel.access import Action
 from kernel.web import OWN, Route, Shows, send_json

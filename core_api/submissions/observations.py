@@ -19,15 +19,15 @@ import orjson
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import scoring, submissions
 from core_api.actors import Actor
 from core_api.authoring.items import Item, Response, fault_of_response
 from core_api.authoring.published import Key, key_of
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger import facts
-from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
-from core_api.submissions import Request
+from core_api.submissions import scoring, submissions
+from core_api.submissions.scoring import SCORING_VERSION, KeyedItem, Totals
+from core_api.submissions.submissions import Request
 from core_api.wire import as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
 from kernel.ledger import event_id_at

@@ -20,7 +20,6 @@ import orjson
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
-from core_api import scoring
 from core_api.actors import Actor
 from core_api.attempts import answers
 from core_api.attempts.answers import BATCH_MAX, Answer, SavedAnswer
@@ -29,7 +28,8 @@ from core_api.authoring.published import Key, key_of
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
-from core_api.scoring import SCORING_VERSION, KeyedItem, Totals
+from core_api.submissions import scoring
+from core_api.submissions.scoring import SCORING_VERSION, KeyedItem, Totals
 from core_api.wire import as_json
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
 from kernel.events import AttemptStatus, Role

@@ -11,7 +11,6 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api import scoring, submissions
 from core_api.actors import Actor
 from core_api.authoring import published
 from core_api.authoring.items import ItemKind, Response
@@ -20,6 +19,7 @@ from core_api.database import Connection
 from core_api.exams import exams
 from core_api.ledger import entries as ledger
 from core_api.ledger import facts
+from core_api.submissions import scoring, submissions
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid, shown_as
 from kernel.errors import ForbiddenError, NotFoundError
 from sql import named

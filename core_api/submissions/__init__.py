@@ -1,0 +1,1 @@
+"""What was handed in: finalisation, scores, grades, receipts, observations, attempts that expire."""
