@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from core_api import documentation, staff_routes
+from core_api import documentation
 from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
 from core_api.attempts import routes as candidate_routes
 from core_api.authoring import routes as authoring_routes
@@ -24,6 +24,7 @@ from core_api.identity.throttle import LIMITS, limits_of
 from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
 from core_api.people import routes as admin_routes
+from core_api.proctoring import routes as staff_routes
 from core_api.submissions import expiry
 from core_api.submissions import routes as observer_routes
 from kernel.postgres import open_pool

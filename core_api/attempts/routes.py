@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from core_api import session_views, sessions
 from core_api.actors import actor_of
 from core_api.attempts import answers, attempts, availability, dashboard
 from core_api.cases import case
 from core_api.database import POOL, connection
+from core_api.proctoring import session_views, sessions
 from core_api.submissions import receipts, submissions
 from core_api.wire import (
     Envelope,

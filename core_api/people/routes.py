@@ -7,7 +7,6 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import sessions
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL
@@ -16,6 +15,7 @@ from core_api.identity import throttle
 from core_api.identity.passwords import CHECKER
 from core_api.identity.throttle import LIMITS
 from core_api.people import groups, profiles, users
+from core_api.proctoring import sessions
 from core_api.wire import address_of, read_json
 from kernel.access import Action
 from kernel.web import NOBODY, Route, Shows, send_json

@@ -20,10 +20,11 @@ import aiohttp
 import asyncpg
 import msgspec
 
-from core_api import seeding, sessions
+from core_api import seeding
 from core_api.actors import actor_for
 from core_api.attempts import attempts
 from core_api.database import Connection
+from core_api.proctoring import sessions
 from core_api.seeding import NewUser
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis

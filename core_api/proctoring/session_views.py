@@ -14,7 +14,7 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.exams import exams
-from core_api.session_events import RecentEvent, recent
+from core_api.proctoring.session_events import RecentEvent, recent
 from core_api.wire import LIMIT_DEFAULT, LIMIT_MAX, Limit, Paging
 from kernel.errors import InvalidInputError, NotFoundError
 from kernel.events import SESSION_ID_MAX, Mode, Role, SessionStatus

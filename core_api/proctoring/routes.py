@@ -6,12 +6,13 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import monitoring, reporting, session_events, session_views
+from core_api import monitoring, reporting
 from core_api.actors import actor_of
 from core_api.attempts import launches
 from core_api.cases import case
 from core_api.database import POOL, connection
 from core_api.exams import exam_changes, exams
+from core_api.proctoring import session_events, session_views
 from core_api.wire import Envelope, about, session_id_in_path
 from kernel.access import Action
 from kernel.events import EventType
