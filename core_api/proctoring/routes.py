@@ -6,8 +6,9 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api import monitoring, reporting
 from core_api.actors import actor_of
+from core_api.analytics import attempts as monitoring
+from core_api.analytics import exams as reporting
 from core_api.attempts import launches
 from core_api.cases import case
 from core_api.database import POOL, connection

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core_api.monitoring import BUCKETS_AIM, BUCKETS_MAX, WIDTHS_S, bucket_width
+from core_api.analytics.attempts import BUCKETS_AIM, BUCKETS_MAX, WIDTHS_S, bucket_width
 from kernel.errors import InvalidInputError
 
 

@@ -17,8 +17,8 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
+from core_api.analytics.exams import Counts
 from core_api.database import TICK, Connection
-from core_api.reporting import Counts
 from core_api.wire import LIMIT_DEFAULT, Limit
 from kernel.errors import InvalidInputError, NotFoundError
 from kernel.events import (

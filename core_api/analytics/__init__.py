@@ -1,0 +1,1 @@
+"""Exams and attempts in numbers, for staff."""
