@@ -9,14 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
-from core_api import documentation
 from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
 from core_api.attempts import routes as candidate_routes
 from core_api.authoring import routes as authoring_routes
 from core_api.database import POOL, ping
-from core_api.documentation import DOCUMENT
 from core_api.exams import routes as exam_routes
-from core_api.idempotency import repeatable
 from core_api.identity import routes as account_routes
 from core_api.identity.passwords import CHECKER, PasswordChecker
 from core_api.identity.revoking import telling
@@ -27,6 +24,9 @@ from core_api.people import routes as admin_routes
 from core_api.proctoring import routes as staff_routes
 from core_api.submissions import expiry
 from core_api.submissions import routes as observer_routes
+from core_api.web import documentation
+from core_api.web.documentation import DOCUMENT
+from core_api.web.idempotency import repeatable
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
 from kernel.settings import Settings

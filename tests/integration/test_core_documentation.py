@@ -8,7 +8,7 @@ from openapi_spec_validator import validate
 from structlog.testing import capture_logs
 
 from core_api.app import build, routes
-from core_api.documentation import FILES
+from core_api.web.documentation import FILES
 from deploy.local.postgres import Postgres
 from ingest.routes import ROUTES as INGEST_ROUTES
 from kernel.openapi import document

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import asyncpg
 
-from core_api.idempotency import APART, SECRET
 from core_api.identity import revoking
+from core_api.web.idempotency import APART, SECRET
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import furnish
 from tests.integration.acts_kit import act, acts
