@@ -18,12 +18,11 @@ from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
 from core_api.authoring.content import NEWEST, Title, WhichVersion
-from core_api.authoring.items import ChoiceContent, ItemKind, TextContent
+from core_api.authoring.items import ChoiceContent, ItemKind, KeyedItem, TextContent
 from core_api.authoring.questions import Points, item_of
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger import facts
-from core_api.submissions.scoring import KeyedItem
 from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
 from sql import named

@@ -5,8 +5,10 @@ answer to it looks like. Pure.
 Content and key are two structs, so that a paper cannot carry a key by oversight (spec.md E-1).
 """
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -221,3 +223,14 @@ def fault_of_item(item: Item) -> tuple[str, str] | None:
             return None if is_sound else ("key.choices", "options of this item, each once")
         case FindingKey(shares=shares):
             return None if set(shares) == set(ids) else ("key.shares", "one share for each level")
+
+
+class KeyedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """One item of a published evaluation, with its key: a row of `evaluation_versions.key`."""
+
+    position: int
+    question_id: UUID
+    question_version_id: UUID
+    points: Decimal
+    item: Item
+    term_ids: tuple[UUID, ...] = ()  # of the question, as they were at publication

@@ -8,9 +8,8 @@ from uuid import UUID
 
 import msgspec
 
-from core_api.authoring.items import Item
+from core_api.authoring.items import Item, KeyedItem
 from core_api.database import Connection
-from core_api.submissions.scoring import KeyedItem
 from sql import named
 
 QUERIES: Final = named("evaluations")

@@ -20,13 +20,13 @@ from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.authoring.items import Item, Response, fault_of_response
+from core_api.authoring.items import Item, KeyedItem, Response, fault_of_response
 from core_api.authoring.published import Key, key_of
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger import facts
 from core_api.submissions import scoring, submissions
-from core_api.submissions.scoring import SCORING_VERSION, KeyedItem, Totals
+from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.submissions.submissions import Request
 from core_api.wire import as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError

@@ -17,6 +17,7 @@ from core_api.authoring.items import (
     Essay,
     Finding,
     Item,
+    KeyedItem,
     MultipleChoice,
     MultipleKey,
     Numeric,
@@ -32,17 +33,6 @@ from kernel import spelling
 SCORING_VERSION: Final = "points-2"  # 1: what nobody sees counted in short texts
 _CENT: Final = Decimal("0.01")
 _MILLI: Final = Decimal("0.001")
-
-
-class KeyedItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One item of a published evaluation, with its key: a row of `evaluation_versions.key`."""
-
-    position: int
-    question_id: UUID
-    question_version_id: UUID
-    points: Decimal
-    item: Item
-    term_ids: tuple[UUID, ...] = ()  # of the question, as they were at publication
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):

@@ -23,13 +23,13 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor
 from core_api.attempts import answers
 from core_api.attempts.answers import BATCH_MAX, Answer, SavedAnswer
-from core_api.authoring.items import kind_of
+from core_api.authoring.items import KeyedItem, kind_of
 from core_api.authoring.published import Key, key_of
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
 from core_api.submissions import scoring
-from core_api.submissions.scoring import SCORING_VERSION, KeyedItem, Totals
+from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.wire import as_json
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
 from kernel.events import AttemptStatus, Role

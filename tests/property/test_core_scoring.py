@@ -15,6 +15,7 @@ from core_api.authoring.items import (
     Finding,
     FindingKey,
     Item,
+    KeyedItem,
     MultipleChoice,
     MultipleKey,
     Numeric,
@@ -29,7 +30,7 @@ from core_api.authoring.items import (
     fault_of_response,
     is_blank,
 )
-from core_api.submissions.scoring import KeyedItem, item_points, totals
+from core_api.submissions.scoring import item_points, totals
 
 OPTIONS = ChoiceContent(stem="?", options=[Option(id=each, text=each) for each in "abcd"])
 TEXT = TextContent(stem="?")

@@ -10,8 +10,16 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from core_api.authoring.items import ESSAY_LENGTH_MAX, Response, ShortKey, ShortText, TextContent, is_blank
-from core_api.submissions.scoring import KeyedItem, item_points
+from core_api.authoring.items import (
+    ESSAY_LENGTH_MAX,
+    KeyedItem,
+    Response,
+    ShortKey,
+    ShortText,
+    TextContent,
+    is_blank,
+)
+from core_api.submissions.scoring import item_points
 from kernel import spelling
 
 ANY = st.text(max_size=40)

@@ -10,6 +10,7 @@ from core_api.authoring.items import (
     Essay,
     EssayKey,
     Item,
+    KeyedItem,
     MultipleChoice,
     MultipleKey,
     Numeric,
@@ -20,7 +21,7 @@ from core_api.authoring.items import (
     ShortText,
     TextContent,
 )
-from core_api.submissions.scoring import KeyedItem, item_points, totals
+from core_api.submissions.scoring import item_points, totals
 
 TEXT = TextContent(stem="?")
 OPTIONS = ChoiceContent(stem="?", options=[Option(id=each, text=each) for each in "abcd"])
