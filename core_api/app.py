@@ -10,20 +10,21 @@ from typing import Any
 from aiohttp import web
 
 from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, guarded
-from core_api.attempts import routes as candidate_routes
+from core_api.analytics import routes as analytics_routes
+from core_api.attempts import routes as attempts_routes
 from core_api.authoring import routes as authoring_routes
 from core_api.database import POOL, ping
-from core_api.exams import routes as exam_routes
-from core_api.identity import routes as account_routes
+from core_api.exams import routes as exams_routes
+from core_api.identity import routes as identity_routes
 from core_api.identity.passwords import CHECKER, PasswordChecker
 from core_api.identity.revoking import telling
 from core_api.identity.throttle import LIMITS, limits_of
 from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
-from core_api.people import routes as admin_routes
-from core_api.proctoring import routes as staff_routes
+from core_api.people import routes as people_routes
+from core_api.proctoring import routes as proctoring_routes
 from core_api.submissions import expiry
-from core_api.submissions import routes as observer_routes
+from core_api.submissions import routes as submissions_routes
 from core_api.web import documentation
 from core_api.web.documentation import DOCUMENT
 from core_api.web.idempotency import repeatable
@@ -38,14 +39,15 @@ from kernel.web import SETTINGS, ReadyCheck, Route, add_health, mount, new_app
 def routes() -> list[Route]:
     """Return every route of the core API, each with its access check in front of it."""
     groups: Iterable[Sequence[Route]] = (
-        account_routes.ROUTES,
-        candidate_routes.ROUTES,
-        staff_routes.ROUTES,
+        identity_routes.ROUTES,
+        attempts_routes.ROUTES,
+        submissions_routes.ROUTES,
+        proctoring_routes.ROUTES,
         authoring_routes.ROUTES,
-        exam_routes.ROUTES,
-        admin_routes.ROUTES,
+        exams_routes.ROUTES,
+        analytics_routes.ROUTES,
+        people_routes.ROUTES,
         ledger_routes.ROUTES,
-        observer_routes.ROUTES,
         documentation.ROUTES,
     )
     return [guarded(noted(repeatable(route))) for group in groups for route in group]

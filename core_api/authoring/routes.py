@@ -1,6 +1,4 @@
-"""
-Handlers for who writes exams: terms, passages, questions, evaluations.
-"""
+"""For who writes exams: terms, passages, questions, evaluations."""
 
 from typing import Final
 

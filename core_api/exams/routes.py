@@ -1,34 +1,30 @@
-"""
-Handlers for who may edit exams: their fields, archive, assignments, and the grading of what was
-handed in.
-"""
+"""Exams for who may edit them: fields, publication, assignments with exceptions, permissions."""
 
 from typing import Final
 
 from core_api.cases import case
-from core_api.exams import assignments, exam_changes, exams
-from core_api.submissions import grading
+from core_api.exams import assignments, exam_changes, exams, permissions
 from kernel.access import Action
 from kernel.web import NOBODY, Shows
 
 ROUTES: Final = (
     case(
-        grading.list_of_exam, name="list_submissions", method="GET",
-        path="/teacher/exams/{exam_id}/submissions", action=Action.submission_read, tag="Teachers",
-        shows=Shows("exam_submissions", "exam_id"),
-        says="List an exam's submissions with their scores, newest first.",
+        permissions.list_of_exam, name="list_permissions", method="GET",
+        path="/admin/exams/{exam_id}/permissions", action=Action.permission_manage, tag="Admins",
+        shows=Shows("exam_permissions", "exam_id"), also_bare=True,
+        says="List who was granted an exam.",
     ),
     case(
-        grading.fetch, name="submission", method="GET", path="/teacher/submissions/{submission_id}",
-        action=Action.submission_read, tag="Teachers", shows=Shows("submission", "submission_id"),
-        person=lambda found: found.author_id,
-        says="Return a submission with its answers and scores; the view is recorded.",
+        permissions.grant, name="grant_permission", method="POST", path="/admin/exams/{exam_id}/permissions",
+        action=Action.permission_manage, tag="Admins", shows=Shows("exam_permissions", "exam_id"),
+        also_bare=True,
+        says="Let a teacher, reviewer or observer reach an exam; a second grant replaces the first.",
     ),
     case(
-        grading.grade, name="grade", method="POST", path="/teacher/submissions/{submission_id}/grades",
-        action=Action.submission_grade, tag="Teachers", shows=Shows("submission", "submission_id"),
-        status=201, person=lambda found: found.author_id,
-        says="Give points to what no machine scores: a new revision of the score, the old ones stay.",
+        permissions.revoke, name="revoke_permission", method="DELETE",
+        path="/admin/exams/{exam_id}/permissions/{user_id}", action=Action.permission_manage, tag="Admins",
+        also_bare=True,
+        says="Take a permission back.",
     ),
     case(
         exams.list_visible, name="list_exams", method="GET", path="/teacher/exams", action=Action.exam_read,
@@ -89,5 +85,21 @@ ROUTES: Final = (
         path="/teacher/exams/{exam_id}/assignments/{assignment_id}/overrides/{user_id}",
         action=Action.assignment_write, tag="Teachers",
         says="Take an exception back.",
+    ),
+    case(
+        exams.create, name="create_exam", method="POST", path="/teacher/exams", action=Action.exam_create,
+        tag="Teachers", status=201, also_bare=True,
+        says="Create an exam; candidates see it once it is published.",
+    ),
+    case(
+        exam_changes.set_published, name="publish", method="POST", path="/teacher/exams/{exam_id}/publish",
+        action=Action.exam_publish, tag="Teachers", given={"published": True}, also_bare=True,
+        says="Open an exam to the candidates of the organisation. Publishing twice changes nothing.",
+    ),
+    case(
+        exam_changes.set_published, name="unpublish", method="POST",
+        path="/teacher/exams/{exam_id}/unpublish", action=Action.exam_publish, tag="Teachers",
+        given={"published": False}, also_bare=True,
+        says="Close an exam to new attempts; those that run go on.",
     ),
 )  # fmt: skip

@@ -1,6 +1,4 @@
-"""
-Handlers of the ledger: heads and proofs for everybody concerned, the audit log for admins.
-"""
+"""The ledger for everybody concerned: heads and proofs, and the audit log for admins."""
 
 from typing import Final
 

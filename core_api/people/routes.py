@@ -1,6 +1,4 @@
-"""
-Handlers for admins only: sessions, and, of their organisation, people, groups and permissions.
-"""
+"""One's own account, and for admins the organisation, its people and its groups."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -10,15 +8,13 @@ from aiohttp import web
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL
-from core_api.exams import permissions
 from core_api.identity import throttle
 from core_api.identity.passwords import CHECKER
 from core_api.identity.throttle import LIMITS
 from core_api.people import groups, profiles, users
-from core_api.proctoring import sessions
 from core_api.wire import address_of, read_json
 from kernel.access import Action
-from kernel.web import NOBODY, Route, Shows, send_json
+from kernel.web import NOBODY, OWN, Route, Shows, send_json
 
 
 async def create_user(request: web.Request) -> web.Response:
@@ -34,10 +30,14 @@ async def create_user(request: web.Request) -> web.Response:
 
 ROUTES: Final = (
     case(
-        sessions.cancel, name="cancel_session", method="POST", path="/proctor/session/{id}/cancel",
-        action=Action.session_cancel, tag="Proctoring", shows=Shows("session", "id"), envelope=True,
-        message="Proctor session cancelled",
-        says="Cancel a proctor session. Cancelling it again changes nothing; a completed one is a 409.",
+        profiles.fetch, name="me", method="GET", path="/me", action=Action.profile_read, tag="Authentication",
+        shows=OWN, also_bare=True,
+        says="Return the caller's own account and profile.",
+    ),
+    case(
+        profiles.update, name="update_me", method="PUT", path="/me", action=Action.profile_update,
+        tag="Authentication", also_bare=True,
+        says="Change the caller's own profile; what is left out stays as it is.",
     ),
     case(
         users.list_of_organisation, name="list_users", method="GET", path="/admin/users",
@@ -94,24 +94,6 @@ ROUTES: Final = (
         users.update_organisation, name="update_organisation", method="PUT", path="/admin/organisation",
         action=Action.organisation_manage, tag="Admins", also_bare=True,
         says="Rename the organisation, or open it to registration where the installation allows that.",
-    ),
-    case(
-        permissions.list_of_exam, name="list_permissions", method="GET",
-        path="/admin/exams/{exam_id}/permissions", action=Action.permission_manage, tag="Admins",
-        shows=Shows("exam_permissions", "exam_id"), also_bare=True,
-        says="List who was granted an exam.",
-    ),
-    case(
-        permissions.grant, name="grant_permission", method="POST", path="/admin/exams/{exam_id}/permissions",
-        action=Action.permission_manage, tag="Admins", shows=Shows("exam_permissions", "exam_id"),
-        also_bare=True,
-        says="Let a teacher, reviewer or observer reach an exam; a second grant replaces the first.",
-    ),
-    case(
-        permissions.revoke, name="revoke_permission", method="DELETE",
-        path="/admin/exams/{exam_id}/permissions/{user_id}", action=Action.permission_manage, tag="Admins",
-        also_bare=True,
-        says="Take a permission back.",
     ),
     case(
         groups.list_of_organisation, name="list_groups", method="GET", path="/admin/groups",

@@ -1,23 +1,30 @@
-"""
-Handlers for teachers, reviewers and admins: exams, launch links, sessions and their events, analytics.
-"""
+"""Proctor sessions, for candidates and staff, and their events."""
 
 from typing import Final
 
 from aiohttp import web
 
 from core_api.actors import actor_of
-from core_api.analytics import attempts as monitoring
-from core_api.analytics import exams as reporting
-from core_api.attempts import launches
 from core_api.cases import case
 from core_api.database import POOL, connection
-from core_api.exams import exam_changes, exams
-from core_api.proctoring import session_events, session_views
-from core_api.wire import Envelope, about, session_id_in_path
+from core_api.proctoring import session_events, session_views, sessions
+from core_api.wire import Envelope, about, session_id_in_path, uuid_in_path
 from kernel.access import Action
 from kernel.events import EventType
-from kernel.web import Route, Shows, decode_query, send_json
+from kernel.web import OWN, SETTINGS, Route, Shows, decode_query, send_json
+
+
+async def session_of_attempt(request: web.Request) -> web.Response:
+    """Return the proctor session of an attempt. Candidates see theirs, without events, violations or risk."""
+    attempt_id = uuid_in_path(request, "attemptId")
+    query = decode_query(request, session_views.OfAttempt)
+    show_numbers = request.app[SETTINGS].show_numbers_to_candidates
+    async with connection(request.app[POOL], actor_of(request)) as conn:
+        session = await session_views.fetch_of_attempt(
+            conn, actor_of(request), attempt_id, query.mode, show_numbers=show_numbers
+        )
+    about(request, session.candidate_id)
+    return send_json(Envelope(data=session))
 
 
 async def list_events(request: web.Request) -> web.Response:
@@ -43,38 +50,34 @@ async def _list_events(request: web.Request, event_type: EventType | None) -> we
 
 ROUTES: Final = (
     case(
-        exams.create, name="create_exam", method="POST", path="/teacher/exams", action=Action.exam_create,
-        tag="Teachers", status=201, also_bare=True,
-        says="Create an exam; candidates see it once it is published.",
+        sessions.cancel, name="cancel_session", method="POST", path="/proctor/session/{id}/cancel",
+        action=Action.session_cancel, tag="Proctoring", shows=Shows("session", "id"), envelope=True,
+        message="Proctor session cancelled",
+        says="Cancel a proctor session. Cancelling it again changes nothing; a completed one is a 409.",
     ),
     case(
-        exam_changes.set_published, name="publish", method="POST", path="/teacher/exams/{exam_id}/publish",
-        action=Action.exam_publish, tag="Teachers", given={"published": True}, also_bare=True,
-        says="Open an exam to the candidates of the organisation. Publishing twice changes nothing.",
+        sessions.create, name="create_session", method="POST", path="/proctor/session",
+        action=Action.session_create, tag="Proctoring", shows=OWN, envelope=True,
+        says="""
+        Take up the proctor session of an attempt: 201 the first time, 200 after; 409 once it has ended.
+
+        The session is opened with the attempt. Whatever is still unknown of the client is filled in.
+        """,
+    ),
+    Route(
+        method="GET", path="/proctor/session/attempt/{attemptId}", shows=Shows("session", "attemptId"),
+        handler=session_of_attempt,
+        action=Action.session_read_by_attempt, tag="Proctoring", query=session_views.OfAttempt,
+        reply=Envelope[session_views.SessionDetail],
     ),
     case(
-        exam_changes.set_published, name="unpublish", method="POST",
-        path="/teacher/exams/{exam_id}/unpublish", action=Action.exam_publish, tag="Teachers",
-        given={"published": False}, also_bare=True,
-        says="Close an exam to new attempts; those that run go on.",
-    ),
-    case(
-        launches.create_links, name="create_links", method="POST",
-        path="/teacher/exams/{exam_id}/launch-links", action=Action.launch_link_create, tag="Teachers",
-        status=201, also_bare=True,
-        says="Make single-use launch links for up to 10,000 candidates of an exam that the caller may edit.",
-    ),
-    case(
-        reporting.exam_analytics, name="exam_analytics", method="GET",
-        path="/teacher/exams/{exam_id}/analytics", action=Action.exam_analytics, tag="Teachers",
-        shows=Shows("exam_analytics", "exam_id"), also_bare=True,
-        says="Return an exam's attempts and monitoring in numbers, and a page of its students.",
-    ),
-    case(
-        monitoring.fetch, name="attempt_monitoring", method="GET",
-        path="/teacher/attempts/{attempt_id}/monitoring", action=Action.attempt_monitoring, tag="Teachers",
-        shows=Shows("attempt", "attempt_id"), person=lambda found: found.attempt.student_id, also_bare=True,
-        says="Return an attempt's monitoring: sessions, timeline, heartbeat gaps, and a page of its events.",
+        sessions.end, name="end_session", method="POST", path="/proctor/session/{id}/end",
+        action=Action.session_end, tag="Proctoring", shows=Shows("session", "id"), envelope=True,
+        message="Proctor session ended",
+        says="""
+        End proctoring. While the attempt runs, a candidate's session stays active until the attempt ends, and
+        the request is recorded. Ending a completed session again changes nothing; a cancelled one is a 409.
+        """,
     ),
     case(
         session_views.fetch, name="session", method="GET", path="/proctor/session/{id}",

@@ -1,6 +1,4 @@
-"""
-Handlers for observers: what they found about candidates becomes a submission.
-"""
+"""What is handed in, by candidates and observers, and its grading."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -11,12 +9,46 @@ from aiohttp import web
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL, connection
-from core_api.submissions import observations, submissions
+from core_api.submissions import grading, observations, receipts, submissions
 from core_api.wire import decode_body, read_bytes, uuid_in_path
 from kernel.access import Action
 from kernel.web import OWN, Route, Shows, send_json
 
+_SUBMIT: Final = msgspec.json.Decoder(submissions.Submit)
+
+
 _OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
+
+
+async def submit(request: web.Request) -> web.Response:
+    """
+    Hand in an attempt: 201 with the receipt the first time, 200 with the same receipt ever after.
+
+    With an `Idempotency-Key`, a retry with another body is a 409.
+    """
+    attempt_id = uuid_in_path(request, "attempt_id")
+    body = await read_bytes(request) or b"{}"
+    command = decode_body(body, _SUBMIT)
+    asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
+    async with connection(request.app[POOL], actor_of(request)) as conn:
+        finalised = await submissions.submit(
+            conn, actor_of(request), attempt_id, command, asked, now=datetime.now(UTC)
+        )
+        receipt = await receipts.submitted(conn, finalised)
+    return send_json(receipt, status=201 if finalised.created else 200)
+
+
+async def receipt(request: web.Request) -> web.Response:
+    """
+    Return the receipt of an attempt as a file to keep, which can be checked without us.
+
+    Its `ledger.status` is `pending` for a second; then position, proof and signed head are in it.
+    """
+    attempt_id = uuid_in_path(request, "attempt_id")
+    async with connection(request.app[POOL], actor_of(request)) as conn:
+        document = await receipts.fetch(conn, actor_of(request), attempt_id)
+    name = f"veritas-receipt-{document.receipt.submission_id}.json"
+    return send_json(document, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 async def finalise_observation(request: web.Request) -> web.Response:
@@ -37,6 +69,46 @@ async def finalise_observation(request: web.Request) -> web.Response:
 
 
 ROUTES: Final = (
+    Route(
+        method="POST", path="/student/attempts/{attempt_id}/submit", shows=OWN, handler=submit,
+        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
+        status=201, also_status=(200,), also_bare=True,
+    ),
+    Route(
+        method="POST", path="/student/exams/{attempt_id}/submit", shows=OWN, handler=submit,
+        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
+        status=201, also_status=(200,), also_bare=True,
+    ),
+    case(
+        submissions.fetch_own, name="submission", method="GET",
+        path="/student/attempts/{attempt_id}/submission", action=Action.attempt_read, tag="Candidates",
+        shows=Shows("submission", "attempt_id", of_oneself=True), also_bare=True,
+        says="Return the receipt of an attempt, with the very bytes that its hash is of.",
+    ),
+    Route(
+        method="GET", path="/student/attempts/{attempt_id}/receipt",
+        shows=Shows("receipt", "attempt_id", of_oneself=True),
+        handler=receipt,
+        action=Action.attempt_read, tag="Candidates", reply=receipts.Document, also_bare=True,
+    ),
+    case(
+        grading.list_of_exam, name="list_submissions", method="GET",
+        path="/teacher/exams/{exam_id}/submissions", action=Action.submission_read, tag="Teachers",
+        shows=Shows("exam_submissions", "exam_id"),
+        says="List an exam's submissions with their scores, newest first.",
+    ),
+    case(
+        grading.fetch, name="submission", method="GET", path="/teacher/submissions/{submission_id}",
+        action=Action.submission_read, tag="Teachers", shows=Shows("submission", "submission_id"),
+        person=lambda found: found.author_id,
+        says="Return a submission with its answers and scores; the view is recorded.",
+    ),
+    case(
+        grading.grade, name="grade", method="POST", path="/teacher/submissions/{submission_id}/grades",
+        action=Action.submission_grade, tag="Teachers", shows=Shows("submission", "submission_id"),
+        status=201, person=lambda found: found.author_id,
+        says="Give points to what no machine scores: a new revision of the score, the old ones stay.",
+    ),
     Route(
         method="POST", path="/observer/exams/{exam_id}/observations", shows=OWN, handler=finalise_observation,
         action=Action.observation_finalise, tag="Observers", body=observations.Observation,
