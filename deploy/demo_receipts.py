@@ -20,7 +20,7 @@ from rich.table import Table
 
 from deploy import verify_export
 from deploy.local.stack import ledger_files
-from kernel.checkpoints import read_keys, verifier_keys
+from kernel.ledger.checkpoints import read_keys, verifier_keys
 from kernel.settings import Settings
 from loadtests.counting import submissions_of
 from loadtests.room import CALLS_AT_ONCE, Room

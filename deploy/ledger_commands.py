@@ -15,7 +15,7 @@ from kernel.settings import Settings, load
 
 if TYPE_CHECKING:
     from deploy.ledger_verify import Progress
-    from kernel.checkpoints import Keys
+    from kernel.ledger.checkpoints import Keys
 
 app = typer.Typer(help="Check the ledger, and hand it out.", no_args_is_help=True)
 # Exit codes, the same as the stand-alone verifier's (deploy/verify_export.py).
@@ -117,7 +117,7 @@ def receipt(
     Exit codes as `veritas ledger verify` has them; 3 as well while it is not sealed.
     """
     from deploy.verify_export import verify_receipt  # noqa: PLC0415
-    from kernel.checkpoints import verifier_keys  # noqa: PLC0415
+    from kernel.ledger.checkpoints import verifier_keys  # noqa: PLC0415
 
     seen_by = witness or _witness(state)
     keys_ = verifier_keys(_keys(key, state))
@@ -130,7 +130,7 @@ def receipt(
 @app.command()
 def keys(state: StateOption = None) -> None:
     """Print the public keys that heads are checked with, one a line, to be published."""
-    from kernel.checkpoints import verifier_keys  # noqa: PLC0415
+    from kernel.ledger.checkpoints import verifier_keys  # noqa: PLC0415
 
     for line in verifier_keys(_keys(None, state)):
         print(line)
@@ -140,7 +140,7 @@ def _keys(given: list[str] | None, state: Path | None) -> "Keys":
     import msgspec  # noqa: PLC0415
 
     from deploy.local.stack import ledger_files  # noqa: PLC0415
-    from kernel.checkpoints import CheckpointError, parse_verifier_key, read_keys  # noqa: PLC0415
+    from kernel.ledger.checkpoints import CheckpointError, parse_verifier_key, read_keys  # noqa: PLC0415
 
     settings = _settings(state)
     try:

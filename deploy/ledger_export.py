@@ -9,7 +9,7 @@ import msgspec
 
 from deploy.ledger_report import FETCH_ROWS, open_snapshot, read_size, stream
 from deploy.ledger_verify import Progress
-from kernel.checkpoints import Keys, verifier_keys
+from kernel.ledger.checkpoints import Keys, verifier_keys
 
 EXPORT_VERSION: Final = 1
 

@@ -32,10 +32,10 @@ from deploy.ledger_report import (
     stream,
 )
 from deploy.ledger_schema import check_schema
-from kernel.checkpoints import CheckpointError, Head, Keys, open_head
-from kernel.ledger import RECORD, LedgerEvent, commitment, read_body
-from kernel.merkle import HASH_BYTES, TILE_HASHES, Frontier, extend, leaf_hash, root_of
-from kernel.witness import read_notes
+from kernel.ledger.checkpoints import CheckpointError, Head, Keys, open_head
+from kernel.ledger.event import RECORD, LedgerEvent, commitment, read_body
+from kernel.ledger.merkle import HASH_BYTES, TILE_HASHES, Frontier, extend, leaf_hash, root_of
+from kernel.ledger.witness import read_notes
 from sql import named
 
 QUERIES: Final = named("ledger_audit")

@@ -17,7 +17,7 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from kernel.ledger import EPOCH, MILLISECOND
+from kernel.ledger.event import EPOCH, MILLISECOND
 from kernel.settings import Settings
 from pipeline.extract import DATABASE_AWAY, Cursor, connect, run
 from pipeline.publications import make_room

@@ -22,12 +22,12 @@ import msgspec
 import psycopg
 import structlog
 
-from kernel.checkpoints import CheckpointError, Head, Keys, open_head, read_keys, sign_head
-from kernel.ledger import EPOCH, MILLISECOND
-from kernel.merkle import EMPTY_ROOT, TileId, extend, root_at, tiles_under
+from kernel.ledger.checkpoints import CheckpointError, Head, Keys, open_head, read_keys, sign_head
+from kernel.ledger.event import EPOCH, MILLISECOND
+from kernel.ledger.merkle import EMPTY_ROOT, TileId, extend, root_at, tiles_under
+from kernel.ledger.witness import append_note, last_note, post_note
 from kernel.runtime import LEDGER_SEAL_LAG, LEDGER_SEALED, LEDGER_WITNESS_LAG
 from kernel.settings import Settings
-from kernel.witness import append_note, last_note, post_note
 from pipeline.extract import Cursor, connect, one, run
 from pipeline.scheduler import Pulse
 

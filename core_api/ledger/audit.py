@@ -16,8 +16,8 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments
-from kernel.ledger import MILLISECOND, ORIGIN, RECORD, first_id_at, read_body
-from kernel.merkle import leaf_hash
+from kernel.ledger.event import MILLISECOND, ORIGIN, RECORD, first_id_at, read_body
+from kernel.ledger.merkle import leaf_hash
 from sql import named
 
 QUERIES: Final = named("ledger")

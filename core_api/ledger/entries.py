@@ -20,7 +20,7 @@ import msgspec
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.wire import as_json
-from kernel.ledger import (
+from kernel.ledger.event import (
     ORIGIN,
     PAIRS,
     RECORD,

@@ -16,11 +16,11 @@ from msgspec import Meta
 
 from core_api.actors import Actor
 from core_api.database import Connection
-from kernel.checkpoints import parse_head
 from kernel.errors import InvalidInputError, NotFoundError, NotSealedError
 from kernel.events import Role
-from kernel.ledger import CANDIDATE_KINDS
-from kernel.merkle import Range, consistency_ranges, hashes_of, inclusion_ranges, tiles_under
+from kernel.ledger.checkpoints import parse_head
+from kernel.ledger.event import CANDIDATE_KINDS
+from kernel.ledger.merkle import Range, consistency_ranges, hashes_of, inclusion_ranges, tiles_under
 from sql import named
 
 QUERIES: Final = named("ledger")

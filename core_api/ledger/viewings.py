@@ -30,7 +30,7 @@ from core_api.ledger.entries import Entry, Personal, append_all, appended, by
 from core_api.wire import SUBJECT
 from kernel.access import Scope
 from kernel.errors import OverloadedError, UnavailableError
-from kernel.ledger import VIEWED
+from kernel.ledger.event import VIEWED
 from kernel.runtime import LEDGER_VIEWS_WAITING
 from kernel.tasks import WATCH
 from kernel.web import NOBODY, OWN, SETTINGS, Route

@@ -30,7 +30,7 @@ from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.submissions.submissions import Request
 from core_api.wire import as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
-from kernel.ledger import event_id_at
+from kernel.ledger.event import event_id_at
 from sql import named
 
 QUERIES: Final = named("observations")

@@ -19,7 +19,7 @@ from core_api.ledger import proofs
 from core_api.ledger.proofs import HeadView
 from core_api.submissions.submissions import Finalised, Receipt
 from kernel.errors import NotFoundError, NotSealedError
-from kernel.merkle import leaf_hash
+from kernel.ledger.merkle import leaf_hash
 from sql import named
 
 QUERIES: Final = named("receipts")

@@ -33,7 +33,7 @@ from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.wire import as_json
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
 from kernel.events import AttemptStatus, Role
-from kernel.ledger import SYSTEM, event_id_at
+from kernel.ledger.event import SYSTEM, event_id_at
 from sql import named
 
 QUERIES: Final = named("submissions")

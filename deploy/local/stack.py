@@ -29,7 +29,7 @@ from deploy.local.supervisor import (
     watch_server,
 )
 from deploy.seed import Account, demo_accounts, seed, write_private
-from kernel.checkpoints import new_key_pem
+from kernel.ledger.checkpoints import new_key_pem
 from kernel.settings import PREFIX, Settings
 from sql.migrate import migrate
 

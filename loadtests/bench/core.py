@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from deploy.ledger_verify import verify
-from kernel.checkpoints import read_keys
+from kernel.ledger.checkpoints import read_keys
 from kernel.settings import load
 from loadtests.bench import ledger, machine
 from loadtests.bench.core_loads import (

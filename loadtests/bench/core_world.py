@@ -18,8 +18,8 @@ import uuid_utils
 from core_api.exams.policy import Defaults, effective
 from core_api.wire import as_json
 from deploy.local.roles import give_passwords
-from kernel.checkpoints import new_key_pem
 from kernel.events import Role
+from kernel.ledger.checkpoints import new_key_pem
 from kernel.tokens import Keyring, new_claims
 from loadtests.bench.stack import (
     TOKEN_LIFE_S,

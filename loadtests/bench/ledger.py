@@ -28,8 +28,8 @@ from deploy.ledger_report import open_snapshot, stream
 from deploy.ledger_verify import verify
 from deploy.local.postgres import start_postgres
 from kernel.access import Scope
-from kernel.checkpoints import Keys, new_key_pem, open_head
 from kernel.events import Role
+from kernel.ledger.checkpoints import Keys, new_key_pem, open_head
 from kernel.postgres import open_pool
 from kernel.settings import Settings, load
 from pipeline.extract import connect

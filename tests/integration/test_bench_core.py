@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from deploy.ledger_verify import verify
-from kernel.checkpoints import read_keys
+from kernel.ledger.checkpoints import read_keys
 from kernel.settings import load
 from loadtests.bench.core import CoreReport, Sizes, check_ledger, measure
 from loadtests.bench.core_loads import (

@@ -19,10 +19,10 @@ from core_api.ledger.entries import Personal, append_all
 from core_api.ledger.viewings import Views
 from deploy import verify_export
 from kernel.access import Scope
-from kernel.checkpoints import open_head, verifier_keys
 from kernel.errors import OverloadedError
 from kernel.events import Role
-from kernel.merkle import leaf_hash, verify_consistency, verify_inclusion
+from kernel.ledger.checkpoints import open_head, verifier_keys
+from kernel.ledger.merkle import leaf_hash, verify_consistency, verify_inclusion
 from kernel.postgres import open_pool
 from kernel.settings import load
 from tests.integration.core_kit import Api, DatabaseAs, core_api

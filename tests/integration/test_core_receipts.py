@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from kernel.checkpoints import new_key_pem, read_keys, verifier_keys
-from kernel.merkle import leaf_hash
+from kernel.ledger.checkpoints import new_key_pem, read_keys, verifier_keys
+from kernel.ledger.merkle import leaf_hash
 from tests.integration.authoring_kit import make_exam, save_all_right, start, submit
 from tests.integration.core_kit import DatabaseAs, core_api
 from tests.integration.ledger_kit import Log, make_log

@@ -8,7 +8,7 @@ from collections import Counter
 from time import monotonic
 from typing import Any
 
-from kernel.ledger import read_body
+from kernel.ledger.event import read_body
 from tests.integration.core_kit import Api, DatabaseAs, core_api
 
 SEEN = "SELECT kind, body FROM ledger_events WHERE actor_id = $1 AND kind LIKE '%.viewed'"

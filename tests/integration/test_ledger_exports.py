@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.ledger_export import export
 from deploy.verify_export import verify_export, verify_receipt, verify_receipts
-from kernel.checkpoints import verifier_keys
+from kernel.ledger.checkpoints import verifier_keys
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, make_log
 
@@ -72,8 +72,8 @@ def _proof(log: Log) -> bytes:
     """Return the proof of event 20 under the last head, as `/api/ledger/events/{id}/proof` answers."""
     from base64 import b64encode  # noqa: PLC0415
 
-    from kernel.checkpoints import parse_head  # noqa: PLC0415
-    from kernel.merkle import hashes_of, inclusion_ranges  # noqa: PLC0415
+    from kernel.ledger.checkpoints import parse_head  # noqa: PLC0415
+    from kernel.ledger.merkle import hashes_of, inclusion_ranges  # noqa: PLC0415
 
     tiles = {(level, index): hashes for level, index, hashes in log.rows("SELECT * FROM ledger_tiles")}
     ((note,),) = log.rows(f"SELECT note FROM ledger_heads WHERE size = {EVENTS}")

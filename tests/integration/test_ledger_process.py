@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from deploy.ledger_verify import verify
-from kernel.checkpoints import open_head
+from kernel.ledger.checkpoints import open_head
 from pipeline.sealer import take_up, turn
 from tests.integration.ledger_kit import Log, make_log
 from tests.integration.test_pipeline_process import free_port

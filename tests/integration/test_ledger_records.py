@@ -20,7 +20,7 @@ from core_api.database import ask_as_system
 from core_api.ledger.entries import append, by, forget_record
 from deploy.ledger_verify import verify
 from kernel.access import Scope
-from kernel.ledger import RECORD, RECORDS, LedgerEvent, body_of, event_id_at, new_salt
+from kernel.ledger.event import RECORD, RECORDS, LedgerEvent, body_of, event_id_at, new_salt
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import DatabaseAs, put
 from tests.integration.core_kit import core_api as serving

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from core_api.ledger.entries import Personal, append, erase_person
-from kernel.ledger import commitment, read_body
+from kernel.ledger.event import commitment, read_body
 from pipeline.sealer import seal, take_up, turn
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, check_whole, entry, make_log

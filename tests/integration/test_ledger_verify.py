@@ -21,8 +21,8 @@ from core_api.ledger.entries import Personal, erase_person
 from deploy import verify_export
 from deploy.ledger_export import export
 from deploy.ledger_verify import verify
-from kernel.checkpoints import Head, new_key_pem, read_keys, sign_head, verifier_keys
-from kernel.ledger import body_of, read_body
+from kernel.ledger.checkpoints import Head, new_key_pem, read_keys, sign_head, verifier_keys
+from kernel.ledger.event import body_of, read_body
 from pipeline.sealer import seal, sign, take_up
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, make_log

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from deploy.ledger_verify import verify
-from kernel.checkpoints import CheckpointError, new_key_pem, read_keys
+from kernel.ledger.checkpoints import CheckpointError, new_key_pem, read_keys
 from pipeline.sealer import ForkError, seal, sign, take_up, turn
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, check_whole, make_log

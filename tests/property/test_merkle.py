@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy import verify_export
-from kernel.merkle import (
+from kernel.ledger.merkle import (
     EMPTY_ROOT,
     TILE_BYTES,
     Frontier,

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from deploy import verify_export
-from kernel.checkpoints import (
+from kernel.ledger.checkpoints import (
     CheckpointError,
     Head,
     Keys,

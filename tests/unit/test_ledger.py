@@ -8,7 +8,15 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernel.ledger import LedgerEvent, body_of, commitment, event_id_at, first_id_at, new_salt, read_body
+from kernel.ledger.event import (
+    LedgerEvent,
+    body_of,
+    commitment,
+    event_id_at,
+    first_id_at,
+    new_salt,
+    read_body,
+)
 
 EVENT = LedgerEvent(
     event_id=UUID(int=1),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kernel.merkle import (
+from kernel.ledger.merkle import (
     EMPTY_ROOT,
     consistency_ranges,
     extend,

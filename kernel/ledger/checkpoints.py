@@ -32,7 +32,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from kernel.merkle import HASH_BYTES
+from kernel.ledger.merkle import HASH_BYTES
 
 ED25519: Final = b"\x01"
 KEY_HASH_BYTES: Final = 4
