@@ -35,6 +35,8 @@ DISK_BYTES_MIN: Final = 5 << 30
 FDATASYNC_MS_MAX: Final = 10.0
 FDATASYNC_WRITES: Final = 50
 QUARANTINED_SHOWN: Final = 5
+OUTAGES_WITHIN_H: Final = 24
+OUTAGES_SHOWN: Final = 5
 LOCK_FILE: Final = Path(__file__).parents[1] / "requirements.lock"
 FORWARDED: Final = "veritas_forwarded_unbelieved_total"  # requests whose X-Forwarded-For is not believed
 POSTGRES_PROMISES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
@@ -222,7 +224,7 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
 
 
 def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:
-    """Tell of shards that have stopped and of sessions that are set aside."""
+    """Tell of shards that have stopped, of time that nothing was taken in, of sessions set aside."""
     statements = named("deploy")
     stopped = cursor.execute(statements["list_stopped_shards"].encode()).fetchall()
     yield Finding(
@@ -231,6 +233,20 @@ def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:
         found="; ".join(f"shard {shard} stopped at {at:%H:%M:%S}: {why}" for shard, at, why in stopped)
         or "none has stopped",
         mend="the writer's log says what PostgreSQL refuses; what was accepted waits in the stream",
+    )
+    outages = cursor.execute(
+        statements["list_late_outages"].encode(), (OUTAGES_WITHIN_H, OUTAGES_SHOWN)
+    ).fetchall()
+    yield Finding(
+        check="ingest outages",
+        ok=not outages,
+        found="; ".join(
+            f"nothing was taken for shard {shard} from {begun:%d %b %H:%M:%S} to {ended:%H:%M:%S}"
+            for shard, begun, ended in outages
+        )
+        or f"none within {OUTAGES_WITHIN_H} hours",
+        mend="no candidate is blamed for it; the logs of ingest and Redis of that time say why",
+        required=False,
     )
     aside = cursor.execute(statements["list_quarantined"].encode(), (QUARANTINED_SHOWN,)).fetchall()
     yield Finding(

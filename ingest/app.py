@@ -109,7 +109,7 @@ class Part:
             settings.append_deadline_s,
         )
         self._epochs = epochs = Epochs(pool, settings.shards)
-        self._pressure = pressure = Pressure(link, settings)
+        self._pressure = pressure = Pressure(link, epochs, settings)
         unknown = Meter(
             settings.unknown_attempts_per_s,
             settings.unknown_attempts_burst,

@@ -19,6 +19,9 @@
 --                              clock us (UNKNOWN when no heartbeat told), 1 when late
 --   {vN}:shard         hash    epoch   the open epoch
 --                              stored  counter up to which PostgreSQL has committed, in that epoch
+--                              taken   us when a tier last said that it takes events for the shard
+--                              outages 'from-to,…' us in which nobody said so; 0 as from: since nobody here knows when.
+--                                      They wait for the writer
 --   {vN}:s:<session>   hash    e epoch in which this hash was built (another one: absent) | st status 1 2 3
 --                              own candidate | org organisation | ex exam | seq last sequence | last server time us, never falls
 --                              tac theoretical arrival time us (rate limit, GCRA) of the candidate | vio violations
@@ -420,9 +423,41 @@ local function stored(keys, args)
   return { 'ok' }
 end
 
+-- A tier takes events for the shard now. Where nobody has said so for long, that time is an outage of ours: it is queued in the
+-- same step, once. A step of the clock forwards looks the same, and rightly so. Refused without memory, as an append is.
+-- KEYS  shard     ARGV  1 epoch  2 us from which on it is an outage  3 us within which one word is enough  4 outages that wait
+-- Reply {word}: ok | outage | stale | full (too many wait: what is not said now is an outage later)
+local function take(keys, args)
+  local shard = redis.call('HMGET', keys[1], 'epoch', 'taken', 'outages')
+  if shard[1] ~= args[1] then return { 'stale' } end
+  local now, taken = now_us(), tonumber(shard[2] or '0')
+  if now >= taken and now - taken < tonumber(args[3]) then return { 'ok' } end
+  if now - taken <= tonumber(args[2]) then
+    redis.call('HSET', keys[1], 'taken', text(now))
+    return { 'ok' }
+  end
+  local waiting = parse(shard[3])
+  if #waiting >= tonumber(args[4]) then return { 'full' } end
+  waiting[#waiting + 1] = { taken, now }
+  redis.call('HSET', keys[1], 'taken', text(now), 'outages', format(waiting))
+  return { 'outage' }
+end
+
+-- PostgreSQL has the first outages that wait: they go.
+-- KEYS  shard     ARGV  1 the outages, as they stood
+local function told(keys, args)
+  local waiting = redis.call('HGET', keys[1], 'outages') or ''
+  if args[1] ~= '' and string.sub(waiting, 1, #args[1]) == args[1] then
+    redis.call('HSET', keys[1], 'outages', string.sub(waiting, #args[1] + 2))
+  end
+  return { 'ok' }
+end
+
 redis.register_function('veritas_append_@VERSION@', append)
+redis.register_function('veritas_take_@VERSION@', take)
 redis.register_function('veritas_restore_@VERSION@', restore)
 redis.register_function('veritas_finish_@VERSION@', finish)
 -- What lets memory go must work when there is none left.
 redis.register_function { function_name = 'veritas_open_@VERSION@', callback = open, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'veritas_stored_@VERSION@', callback = stored, flags = { 'allow-oom' } }
+redis.register_function { function_name = 'veritas_told_@VERSION@', callback = told, flags = { 'allow-oom' } }

@@ -66,6 +66,10 @@ class Epochs:
             if (epoch := self._open.get(shard)) is None or epoch.incarnation != now
         ]
 
+    def open_for(self, now: Incarnation | None) -> dict[int, int]:
+        """Return the epochs, by shard, that are open for the Redis that answers."""
+        return {shard: epoch.number for shard, epoch in self._open.items() if epoch.incarnation == now}
+
     async def refresh(self) -> None:
         """Read the latest epoch of every shard; one that is not open yet closes its shard."""
         rows = await self._pool.fetch(named("ingest")["list_epochs"])

@@ -4,6 +4,9 @@ Back-pressure: how loaded the stream is, before memory is the one to say so (spe
 A shard's load is ten times the largest share of three bounds: its unwritten entries, the age of its oldest
 one, and Redis memory, which all shards share. From 10 on, heartbeats and severities of 3 and more still pass;
 at the hard memory bound nothing does. One shard's load sheds nothing of its neighbours.
+
+The same look says for which shards this process takes events now, so that the time in which nobody did is
+known for ours (`ingest/outages.py`).
 """
 
 import asyncio
@@ -12,8 +15,19 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
+from ingest.epochs import Epochs
 from ingest.link import RedisLink, RedisReplyError
-from ingest.stream import HEADER, parse_info, stream_key, wrong_durability
+from ingest.outages import OUTAGE_S, OUTAGES_WAITING_MAX, SAID_S
+from ingest.stream import (
+    HEADER,
+    Incarnation,
+    function,
+    incarnation,
+    parse_info,
+    shard_key,
+    stream_key,
+    wrong_durability,
+)
 from kernel.errors import OverloadedError, UnavailableError
 from kernel.events import VIOLATION_SEVERITY_MIN
 from kernel.runtime import INGEST_LOAD, STREAM_BACKLOG, UNWRITTEN_AGE
@@ -34,9 +48,10 @@ def load_of(shares: list[float]) -> int:
 class Pressure:
     """The stream's load as last seen, and what the promise rests on."""
 
-    def __init__(self, link: RedisLink, settings: Settings) -> None:
+    def __init__(self, link: RedisLink, epochs: Epochs, settings: Settings) -> None:
         """Remember what to poll; `watch` polls."""
         self._link = link
+        self._epochs = epochs
         self._settings = settings
         self.loads = [0] * settings.shards
         self.shares = [""] * settings.shards  # what the load is made of, in words
@@ -102,6 +117,22 @@ class Pressure:
                 f"Redis memory {self.memory_share:.0%} full"
             )
             INGEST_LOAD.labels(shard).set(self.loads[shard])
+        if not self.wrong and self.memory_share < HARD_MEMORY_SHARE:
+            await self._say_taken(incarnation(info))
+
+    async def _say_taken(self, now: Incarnation) -> None:
+        """Say that this process takes events for the shards that are open; all calls go out together."""
+        rules = (round(OUTAGE_S * 1e6), round(SAID_S * 1e6), OUTAGES_WAITING_MAX)
+        calls = [
+            self._link.call(now, b"FCALL", function("take"), 1, shard_key(shard), epoch, *rules)
+            for shard, epoch in self._epochs.open_for(now).items()
+        ]
+        for reply in await asyncio.gather(*calls, return_exceptions=True):
+            # A Redis that cannot even hear this takes no event either; one without our functions gets them.
+            if isinstance(reply, BaseException) and not isinstance(reply, RedisReplyError):
+                raise reply
+            if reply == [b"stale"]:
+                self._epochs.doubt()
 
 
 def _age_s(oldest: list[Any], now_us: int) -> float:

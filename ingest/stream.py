@@ -181,7 +181,7 @@ def library() -> tuple[str, str]:
 
 
 def function(name: str) -> bytes:
-    """Return the versioned name of a function: append, restore, finish, open or stored."""
+    """Return the versioned name of a function: append, restore, finish, open, stored, take or told."""
     return f"veritas_{name}_{library()[0]}".encode()
 
 

@@ -16,6 +16,7 @@ import redis
 import structlog
 from psycopg.rows import dict_row
 
+from ingest.outages import carry, proven_at
 from ingest.sessions import ENDED_KEPT_S, restore_arguments
 from ingest.statements import statement
 from ingest.stream import (
@@ -45,6 +46,7 @@ from sql import named
 
 log = structlog.get_logger(__name__)
 GAPS: Final = named("gaps")
+OUTAGES: Final = named("outages")
 SWEEP_ROWS_MAX: Final = 500
 KEY_WINDOW_S: Final = 86_400
 NAMES_MAX: Final = 128  # events of our own that a session remembers
@@ -75,16 +77,30 @@ class Sweeper:
         """
         Record gaps in the heartbeats of active sessions at their start, and judge those that have ended, or
         were filled since.
-        """
-        shards, owned = self._settings.shards, list(epochs)
-        for row in self._rows("list_silent", shards, owned, now, HEARTBEAT_MISSED_AFTER_S, SWEEP_ROWS_MAX):
-            self._open(row, row["started_at"], epochs, lasts=True)
-        for row in self._rows("list_due", shards, owned, now, SWEEP_ROWS_MAX):
-            self._judge(row, epochs, now)
 
-    def _open(self, row: dict[str, Any], since: datetime, epochs: dict[int, int], *, lasts: bool) -> bool:
-        """Record that a gap began; False: not now, the next sweep will."""
-        missed_at = since + timedelta(seconds=HEARTBEAT_MISSED_AFTER_S)
+        Silence is looked for up to the moment at which the shard was last taken for, and nothing counts that
+        lies in an outage of ours. So while a shard is not taken for, nothing is said about its sessions.
+        """
+        taken = carry(self._conn, self._client, epochs)
+        if not taken:
+            return
+        where = (self._settings.shards, list(taken), list(taken.values()))
+        for row in self._rows("list_silent", *where, HEARTBEAT_MISSED_AFTER_S, SWEEP_ROWS_MAX):
+            missed_at = row["silent_since"] + timedelta(seconds=HEARTBEAT_MISSED_AFTER_S)
+            self._open(row, row["started_at"], missed_at, epochs, lasts=True)
+        for row in self._rows("list_due", *where, now, SWEEP_ROWS_MAX):
+            self._judge(row, epochs, now, taken)
+
+    def _open(
+        self,
+        row: dict[str, Any],
+        since: datetime,
+        missed_at: datetime,
+        epochs: dict[int, int],
+        *,
+        lasts: bool,
+    ) -> bool:
+        """Record that a gap began, and was one from `missed_at` on; False: not now, the next sweep will."""
         kind = EventType.NetworkDisconnected
         if not self._append(row, _name(kind, since), kind, Severity.High, missed_at, epochs):
             return False
@@ -92,14 +108,17 @@ class Sweeper:
         HEARTBEATS_MISSED.inc()
         return True
 
-    def _judge(self, row: dict[str, Any], epochs: dict[int, int], now: datetime) -> None:
+    def _judge(
+        self, row: dict[str, Any], epochs: dict[int, int], now: datetime, taken: dict[int, datetime]
+    ) -> None:
         """
         Judge the gaps of a session that have ended, and once more those that were filled since.
 
         What was filled before its gap has ended waits for that; a gap waits for what may fill it at once.
         """
         session_id = row["session_id"]
-        marks = self._rows("list_marks", session_id, now)
+        shard = shard_of(session_id, self._settings.shards)
+        marks = self._rows("list_marks", session_id, now, taken[shard])
         over = [mark for mark in marks if mark["kind"] != "filled"]
         fills = [mark for mark in marks if mark["kind"] == "filled"]
         if not all(mark["is_due"] for mark in over):
@@ -108,9 +127,10 @@ class Sweeper:
         for mark in over:
             since, ended = mark["started_at"], mark["ended_at"]
             if not self._rows("has_gap", session_id, since):
-                if (ended - since).total_seconds() < HEARTBEAT_MISSED_AFTER_S:
+                missed_at = self._missed_at(shard, since, ended)
+                if missed_at is None:
                     continue
-                if not self._open(row, since, epochs, lasts=False):
+                if not self._open(row, since, missed_at, epochs, lasts=False):
                     return
             kind = EventType.NetworkReconnected
             if mark["kind"] == "returned" and not self._append(
@@ -129,6 +149,12 @@ class Sweeper:
             self._execute("park_marks", waiting)
             self._execute("delete_marks", [mark["id"] for mark in marks if mark["id"] not in waiting])
 
+    def _missed_at(self, shard: int, since: datetime, ended: datetime) -> datetime | None:
+        """Return when a silence that has ended was one of those that are recorded; None: it never was."""
+        with psycopg.RawCursor(self._conn) as cursor:
+            outages = cursor.execute(OUTAGES["list_outages"], (shard, since, ended)).fetchall()
+        return proven_at(since, ended, outages, HEARTBEAT_MISSED_AFTER_S)
+
     def _judge_gap(
         self, session_id: int, since: datetime, ended: datetime, fills: list[dict[str, Any]]
     ) -> None:
@@ -141,6 +167,7 @@ class Sweeper:
             [mark["through_seq"] for mark in fills],
             HEARTBEAT_INTERVAL_S,
             self._settings.gap_covered_share_min,
+            shard_of(session_id, self._settings.shards),
         )
         for row in judged:
             self._execute("note_judgement", session_id, since, row["missed"] if row["revision"] == 1 else 0)

@@ -61,6 +61,9 @@ SHARD_OWNED = Gauge("veritas_writer_shard_owned", "1 where this process owns the
 SHARD_STOPPED = Gauge(
     "veritas_writer_shard_stopped", "1 where a flood of dead letters stopped the shard.", ["shard"]
 )
+INGEST_OUTAGES = Counter(
+    "veritas_ingest_outages_total", "Times in which nothing was taken for a shard, recorded.", ["shard"]
+)
 HEARTBEATS_MISSED = Counter("veritas_heartbeats_missed_total", "Heartbeat gaps detected.")
 CLOCK_STEPS = Counter("veritas_clock_steps_total", "Steps of candidates' clocks that were confirmed.")
 SYSTEM_APPENDS_REUSED = Counter(

@@ -31,6 +31,7 @@ from kernel.events import (
     event_id,
     type_name,
 )
+from kernel.settings import Settings
 from sql import named
 
 QUERIES: Final = named("monitoring")
@@ -41,6 +42,7 @@ BUCKETS_AIM: Final = 120
 WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 43_200, 86_400)
 GAPS_MAX: Final = 200
 CLOCK_STEPS_MAX: Final = 200
+OUTAGES_MAX: Final = 200
 EVENT_ID_MAX: Final = 2**53 - 1
 
 
@@ -109,7 +111,8 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     A silence of more than 45 s, from the last heartbeat before it; `ended_at` is null while it lasts.
 
     As it is judged now: of `missed` heartbeat intervals `covered` hold what the client sent later from its
-    buffer. More may come, and change the classification.
+    buffer. More may come, and change the classification. Neither counts an interval that the service itself
+    did not take; `outage_s` of `duration_s` is such time, null until the gap is judged.
     """
 
     session_id: int
@@ -119,6 +122,15 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     classification: str | None
     missed: int | None
     covered: int | None
+    outage_s: float | None
+
+
+class Outage(msgspec.Struct, frozen=True, kw_only=True):
+    """The service took nothing for the session: no silence in this time is the candidate's."""
+
+    session_id: int
+    started_at: datetime
+    ended_at: datetime
 
 
 class ClockStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,12 +177,15 @@ class Monitoring(msgspec.Struct, frozen=True, kw_only=True):
     bucket_s: int
     timeline: list[Bucket] | None
     heartbeat_gaps: list[Gap]
+    ingest_outages: list[Outage]
     clock_steps: list[ClockStep]
     events: list[MonitoringEvent]
     next_cursor: int | None
 
 
-async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, query: MonitoringQuery) -> Monitoring:
+async def fetch(
+    conn: Connection, actor: Actor, attempt_id: UUID, query: MonitoringQuery, *, settings: Settings
+) -> Monitoring:
     """
     Return an attempt's sessions, timeline, gaps and a page of its events, all from one snapshot.
 
@@ -200,6 +215,7 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, query: Monitor
         else:
             projected = await conn.fetchrow(QUERIES["read_projected_counts"], attempt_id)
         gaps = await conn.fetch(QUERIES["list_gaps"], ids, GAPS_MAX)
+        outages = await conn.fetch(QUERIES["list_session_outages"], ids, settings.shards, OUTAGES_MAX)
         steps = await conn.fetch(QUERIES["list_clock_steps"], ids, CLOCK_STEPS_MAX)
         events = await _next_events(conn, seen, query.cursor, query.limit + 1)
     page = [_event(row) for row in events[: query.limit]]
@@ -210,6 +226,7 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, query: Monitor
         bucket_s=width,
         timeline=None if counts is None else _timeline(counts),
         heartbeat_gaps=[_gap(row) for row in gaps],
+        ingest_outages=[Outage(**row) for row in outages],
         clock_steps=[_clock_step(row) for row in steps],
         events=page,
         next_cursor=page[-1].id if len(events) > query.limit else None,
@@ -322,6 +339,7 @@ def _gap(row: asyncpg.Record) -> Gap:
         classification=row["class"],
         missed=row["missed"],
         covered=row["covered"],
+        outage_s=row["outage_s"],
     )
 
 

@@ -21,6 +21,11 @@ SELECT current_setting('timescaledb.license', true);
 -- Shards whose writer has stopped, and why.
 SELECT shard, stopped_at, stopped_why FROM stream_offsets WHERE stopped_why IS NOT NULL ORDER BY shard;
 
+-- name: list_late_outages
+-- $1 hours, $2 limit. When nothing was taken for a shard lately, the latest first.
+SELECT shard, started_at, ended_at FROM ingest_outages
+WHERE ended_at > now() - $1::int * interval '1 hour' ORDER BY ended_at DESC LIMIT $2;
+
 -- name: list_quarantined
 -- $1 limit. Sessions whose events are set aside at the moment, the newest session first.
 SELECT DISTINCT ON (session_id) session_id, ends_at, sqlstate, reason FROM session_quarantines

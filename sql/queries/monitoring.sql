@@ -23,9 +23,18 @@ WHERE m.proctor_session_id = $1 AND m.server_timestamp >= $2 AND m.server_timest
 ORDER BY m.sequence_number
 LIMIT $5;
 
+-- name: list_session_outages
+-- $1 session_ids bigint[], $2 shards in all, $3 limit. Times in which nothing was taken for a session that ran.
+SELECT s.id AS session_id, o.started_at, o.ended_at
+FROM seen_sessions s
+JOIN ingest_outages o ON o.shard = s.id % $2::int AND o.ended_at > s.started_at AND o.started_at < coalesce(s.ended_at, 'infinity')
+WHERE s.id = ANY ($1::bigint[])
+ORDER BY s.id, o.started_at
+LIMIT $3;
+
 -- name: list_gaps
 -- $1 session_ids bigint[], $2 limit. Each gap as it is judged now.
-SELECT session_id, started_at, ended_at, class, missed,
+SELECT session_id, started_at, ended_at, class, missed, outage_s,
        (SELECT sum(upper(r) - lower(r)) FROM unnest(covered) r)::integer AS covered
 FROM seen_gaps
 WHERE session_id = ANY ($1::bigint[])

@@ -38,6 +38,7 @@ OPEN = {
     "ledger_leaves": "hashes of events, by the events' ids",
     "ledger_tiles": "hashes of hashes",
     "ledger_heads": "signed sizes and roots, which are published",
+    "ingest_outages": "when the service took nothing; about no person",
     "restricted_exams": "ids of exams that were assigned to anybody; what closes them to the others",
 }
 

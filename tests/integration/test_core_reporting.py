@@ -7,6 +7,7 @@ from uuid import uuid4
 import orjson
 
 from kernel.events import EventType
+from kernel.settings import load
 from tests.integration.core_kit import Api, Core, store_events
 
 BEGIN = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
@@ -124,6 +125,33 @@ async def test_a_gap_is_shown_once_with_how_it_ended(core: Core) -> None:
 
         shown = [(gap["duration_s"], gap["classification"], gap["missed"], gap["covered"]) for gap in gaps]
         assert shown == [(90.0, "network", 6, 5), (None, None, None, None)]
+
+
+async def test_time_in_which_nothing_was_taken_is_shown_beside_the_gaps(core: Core) -> None:
+    """Of the session's own shard, while it ran; of a gap that is judged the share that was ours."""
+    async with core.school() as api:
+        attempt_id, session_id = await monitored(api)
+        started = await api.owner.fetchval(
+            "SELECT started_at FROM proctor_sessions WHERE id = $1", session_id
+        )
+        shards = load({}).shards
+        shard, minute = session_id % shards, timedelta(minutes=1)
+        spans = [(shard, started + minute), (shard, started - 9 * minute), ((shard + 1) % shards, started)]
+        await api.owner.executemany(
+            "INSERT INTO public.ingest_outages (shard, started_at, ended_at) VALUES ($1, $2, $3)",
+            [(where, begun, begun + minute) for where, begun in spans],
+        )
+        await api.owner.execute(
+            "INSERT INTO heartbeat_gaps"
+            " (session_id, started_at, revision, state, ended_at, class, missed, covered, outage_s)"
+            " VALUES ($1, $2, 1, 'closed', $3, 'unexplained', 3, '{}', 60)",
+            *(session_id, started, started + 2 * minute),
+        )
+        body = (await monitoring(api, attempt_id)).body
+
+        assert [row["session_id"] for row in body["ingest_outages"]] == [session_id]
+        assert datetime.fromisoformat(body["ingest_outages"][0]["started_at"]) == started + minute
+        assert [gap["outage_s"] for gap in body["heartbeat_gaps"]] == [60.0]
 
 
 async def test_an_attempt_without_a_session_is_shown_empty(core: Core) -> None:

@@ -69,6 +69,7 @@ class Idle:
         if not self.redis.function_list(f"veritas_ingest_{library()[0]}"):
             self.redis.function_load(library()[1])
         self.redis.fcall(function("open").decode(), 2, stream_key(0), shard_key(0), 1)
+        self.redis.fcall(function("take").decode(), 1, shard_key(0), 1, 10_000_000, 0, 1)
         settings = load({}, database_url=database, redis_url=redis_url, shards=SHARDS)
         self.sweeper = Sweeper(sweeper, self.redis, settings)
 

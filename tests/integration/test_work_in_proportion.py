@@ -135,10 +135,12 @@ def periodic(world: World) -> Iterator[Case]:
         yield Case(str(noun), str(name), tuple(arguments))
     for noun, name, *arguments in (
         ("writer", "list_closing", 4, [0, 1, 2, 3], 500),
-        ("gaps", "list_silent", 4, [0, 1, 2, 3], NOW + timedelta(minutes=1), 45.0, 500),
-        ("gaps", "list_due", 4, [0, 1, 2, 3], NOW, 500),
+        ("gaps", "list_silent", 4, [0, 1, 2, 3], [NOW + timedelta(minutes=1)] * 4, 45.0, 500),
+        ("gaps", "list_due", 4, [0, 1, 2, 3], [NOW] * 4, NOW, 500),
         ("gaps", "has_gap", world.sessions[0], NOW),
-        ("gaps", "list_marks", world.sessions[0], NOW),
+        ("gaps", "list_marks", world.sessions[0], NOW, NOW),
+        ("outages", "list_outages", 0, NOW, NOW + timedelta(minutes=1)),
+        ("outages", "insert_outages", [0], [NOW], [NOW + timedelta(minutes=1)], 10.0),
         ("gaps", "list_filled", world.sessions[0], NOW, NOW),
         ("ingest", "read_sessions", world.sessions[:1]),
         ("gaps", "list_notices", 4, [0, 1, 2, 3], 500),
@@ -172,6 +174,7 @@ def pages(world: World) -> Iterator[Case]:
             ("monitoring", "read_projected_counts", world.attempt),
             ("monitoring", "list_gaps", world.sessions, 200),
             ("monitoring", "list_clock_steps", world.sessions, 200),
+            ("monitoring", "list_session_outages", world.sessions, 4, 200),
             ("reporting", "list_students", world.exam, None, LIMIT),
             ("exams", "list_exams", school, person, is_whole, False, None, LIMIT),
             ("assignments", "list_assignments", world.exam, None, LIMIT),

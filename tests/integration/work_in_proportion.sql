@@ -64,6 +64,9 @@ SELECT session_id, first_event_at, 1, 'closed', last_event_at, 'network', 1, '{}
 INSERT INTO gap_marks (session_id, kind, started_at, ended_at, from_seq, through_seq, due_at)
 SELECT session_id, 'filled', first_event_at, last_event_at, 1, 1, 'infinity' FROM session_progress p
 WHERE NOT EXISTS (SELECT FROM gap_marks m WHERE m.session_id = p.session_id);
+INSERT INTO ingest_outages (shard, started_at, ended_at)
+SELECT n %% 4, %(at)s + n * interval '1 min', %(at)s + n * interval '1 min' + interval '20 s'
+FROM generate_series(%(low)s + 1, %(high)s) n;
 INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session_ids, events, violations, by_type, by_severity,
                                         first_event_at, last_event_at, late_events, metric_version, coverage, reasons, as_of)
 SELECT s.attempt_id, s.exam_id, s.candidate_id, ARRAY[s.id], 20, 0, '{"Heartbeat": 20}', '{"0": 20}', s.started_at, s.started_at, 0,
