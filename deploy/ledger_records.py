@@ -11,7 +11,8 @@ from typing import Final
 from uuid import UUID
 
 from deploy.ledger_report import Connection, Report, lines_of, stream
-from kernel.ledger.event import PAIRS, RECORD, RECORDS
+from kernel.ledger.event import RECORD
+from kernel.ledger.kinds import PAIRS, RECORDS
 from sql import named
 
 QUERIES: Final = named("ledger_audit")

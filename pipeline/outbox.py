@@ -15,6 +15,7 @@ from typing import Any, Final
 import psycopg
 import structlog
 
+from kernel.ledger.kinds import Kind
 from kernel.runtime import OUTBOX_LAG, OUTBOX_READ
 from kernel.settings import Settings
 from pipeline.extract import Cursor, connect, run
@@ -26,19 +27,19 @@ BACK_OFF_S: Final = 1.0
 # The statement that marks what a kind's records have changed, given their ids. It may run twice. None:
 # nothing that is projected rests on such records; what asks about them reads them as they are.
 WAKES: Final[Mapping[str, str | None]] = {
-    "submission.finalised": "mark_submitted",
-    "submission.scored": "mark_submitted",
-    "attempt.abandoned": "mark_abandoned",
-    "observation.finalised": None,
-    "assignment.created": None,
-    "assignment.revoked": None,
-    "assignment_override.set": None,
-    "assignment_override.removed": None,
-    "evaluation.published": None,
-    "exam.published": None,
-    "exam.unpublished": None,
-    "exam.updated": None,
-    "exam.archived": None,
+    Kind.submission_finalised: "mark_submitted",
+    Kind.submission_scored: "mark_submitted",
+    Kind.attempt_abandoned: "mark_abandoned",
+    Kind.observation_finalised: None,
+    Kind.assignment_created: None,
+    Kind.assignment_revoked: None,
+    Kind.assignment_override_set: None,
+    Kind.assignment_override_removed: None,
+    Kind.evaluation_published: None,
+    Kind.exam_published: None,
+    Kind.exam_unpublished: None,
+    Kind.exam_updated: None,
+    Kind.exam_archived: None,
 }
 
 

@@ -21,6 +21,7 @@ from core_api.ledger import entries as ledger
 from core_api.wire import as_json
 from kernel.errors import ConflictError, NotFoundError
 from kernel.events import AttemptStatus
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("attempts")
@@ -114,8 +115,11 @@ async def _insert(
         )
         if created is not None:
             detail = {"exam_id": str(exam_id)}
-            await ledger.act(
-                conn, actor, "attempt.started", created, now=now, subject_id=actor.user_id, detail=detail
+            await ledger.record(
+                conn,
+                ledger.by(
+                    actor, Kind.attempt_started, created, now=now, subject_id=actor.user_id, detail=detail
+                ),
             )
     return created
 

@@ -29,6 +29,7 @@ from kernel import spelling
 from kernel.access import Action, scope_of
 from kernel.errors import ConflictError, InvalidInputError, NotAuthenticatedError
 from kernel.events import Role
+from kernel.ledger.kinds import Kind
 from kernel.runtime import LAUNCHES_REPEATED, LAUNCHES_REPLAYED
 from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring, new_claims
@@ -152,9 +153,11 @@ async def launch(
             actor = _actor_of(link, user, login_id)
             attempt, _ = await attempts.start(conn, actor, link.exam_id, now=now)
             detail = {**_trail(link), "attempt_id": str(attempt.attempt_id), "repeated": repeated}
-            await trail.record(conn, "auth.launched", user, now=now, origin=origin, detail=detail)
+            await trail.record(conn, Kind.auth_launched, user, now=now, origin=origin, detail=detail)
         elif await conn.fetchval(QUERIES["note_replay"], link.jti, now) is not None:
-            await trail.record(conn, "auth.launch_refused", user, now=now, origin=origin, detail=_trail(link))
+            await trail.record(
+                conn, Kind.auth_launch_refused, user, now=now, origin=origin, detail=_trail(link)
+            )
     if login_id is None:
         LAUNCHES_REPLAYED.inc()
         raise ConflictError("The launch link was used before; ask for a new one.")
@@ -245,7 +248,7 @@ async def create_links(
         await exams.require_editable(conn, actor, exam_id)
         students = await _students(conn, actor, exam_id, command)
         issuer_standing = await conn.fetchval(QUERIES["fetch_standing"], actor.user_id)
-        await ledger.append_all(conn, _created(actor, exam_id, students, expires_at=expires_at, now=now))
+        await ledger.record(conn, *_created(actor, exam_id, students, expires_at=expires_at, now=now))
     claims = [
         new_claims(
             user_id=str(each.id),
@@ -277,8 +280,7 @@ def _created(
     return [
         ledger.by(
             actor,
-            "launch_links.created",
-            "exam",
+            Kind.launch_links_created,
             exam_id,
             now=now,
             subject_id=students[0].id if len(students) == 1 else None,

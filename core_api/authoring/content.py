@@ -15,6 +15,7 @@ from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
 from kernel.errors import ConflictError, NotFoundError
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("content")
@@ -125,7 +126,7 @@ async def create_term(
         )
         created = row is not None
         if row is not None:
-            await ledger.act(conn, actor, "term.created", row["id"], now=now)
+            await ledger.record(conn, ledger.by(actor, Kind.term_created, row["id"], now=now))
     if row is None:
         row = await conn.fetchrow(QUERIES["find_term"], actor.organisation_id, command.kind, command.name)
     assert row is not None, "terms are never deleted"
@@ -174,7 +175,7 @@ async def save_passage(
             now,
         )
         if made is not None:
-            await ledger.act(conn, actor, "passage.saved", passage_id, now=now)
+            await ledger.record(conn, ledger.by(actor, Kind.passage_saved, passage_id, now=now))
     return await fetch_passage(conn, actor, passage_id)
 
 
@@ -183,7 +184,7 @@ async def archive_passage(conn: Connection, actor: Actor, passage_id: UUID, *, n
     async with conn.transaction():
         if not await _hold_passage(conn, actor, passage_id, archived_too=True):
             await conn.execute(QUERIES["archive_passage"], passage_id, now)
-            await ledger.act(conn, actor, "passage.archived", passage_id, now=now)
+            await ledger.record(conn, ledger.by(actor, Kind.passage_archived, passage_id, now=now))
     return await fetch_passage(conn, actor, passage_id)
 
 

@@ -22,9 +22,9 @@ from core_api.authoring.items import ChoiceContent, ItemKind, KeyedItem, TextCon
 from core_api.authoring.questions import Points, item_of
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
-from core_api.ledger import facts
 from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("evaluations")
@@ -140,7 +140,7 @@ async def save_draft(
             version_id = await _draft_of(conn, actor, evaluation_id, command.title, now=now)
             await conn.execute(QUERIES["clear_items"], version_id)
             await conn.execute(QUERIES["insert_items"], version_id, ids, points)
-            await ledger.act(conn, actor, "evaluation.drafted", version_id, now=now, of="evaluation_version")
+            await ledger.record(conn, ledger.by(actor, Kind.evaluation_drafted, version_id, now=now))
     return await fetch(conn, actor, evaluation_id)
 
 
@@ -207,12 +207,11 @@ async def _freeze(conn: Connection, actor: Actor, draft: asyncpg.Record, *, now:
     )
     points = sum((Decimal(row["points"]) for row in rows), Decimal(0))
     await conn.execute(QUERIES["publish_version"], draft["id"], paper, key, str(points), digest, now)
-    await facts.record(
+    await ledger.record(
         conn,
         ledger.by(
             actor,
-            "evaluation.published",
-            "evaluation_version",
+            Kind.evaluation_published,
             draft["id"],
             now=now,
             detail={"version": draft["version"], "snapshot_sha256": digest.hex()},

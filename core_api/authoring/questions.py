@@ -19,6 +19,7 @@ from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("questions")
@@ -102,7 +103,7 @@ async def save(
         terms = await conn.fetch(QUERIES["clear_terms"], question_id, command.term_ids)
         terms += await conn.fetch(QUERIES["insert_terms"], question_id, command.term_ids)
         if made is not None or terms:
-            await ledger.act(conn, actor, "question.saved", question_id, now=now)
+            await ledger.record(conn, ledger.by(actor, Kind.question_saved, question_id, now=now))
     return await fetch(conn, actor, question_id)
 
 
@@ -136,7 +137,7 @@ async def archive(conn: Connection, actor: Actor, question_id: UUID, *, now: dat
     async with conn.transaction():
         if not await _hold(conn, actor, question_id, archived_too=True):
             await conn.execute(QUERIES["archive_question"], question_id, now)
-            await ledger.act(conn, actor, "question.archived", question_id, now=now)
+            await ledger.record(conn, ledger.by(actor, Kind.question_archived, question_id, now=now))
     return await fetch(conn, actor, question_id)
 
 

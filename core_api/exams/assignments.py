@@ -22,9 +22,9 @@ from core_api.exams.exams import Minutes
 from core_api.exams.policy import Grant
 from core_api.exams.policy import Terms as PolicyTerms
 from core_api.ledger import entries as ledger
-from core_api.ledger import facts
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments, invalid
 from kernel.errors import ConflictError, NotFoundError
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("assignments")
@@ -162,7 +162,7 @@ async def assign(
         rows = await conn.fetch(QUERIES["fetch_assigned"], exam_id, users, groups)
         for first in range(0, len(changed), RECORDED_MAX):
             payload = {"assignment_ids": [str(row["id"]) for row in changed[first : first + RECORDED_MAX]]}
-            await _record(conn, actor, exam_id, "assignment.created", payload, now)
+            await _record(conn, actor, exam_id, Kind.assignment_created, payload, now)
     return Assigned(count=len(rows), assignments=[Assignment(**row) for row in rows[:LISTED_MAX]])
 
 
@@ -204,7 +204,7 @@ async def revoke(
             return held
         row = await conn.fetchrow(QUERIES["revoke_assignment"], assignment_id, now)
         assert row is not None, "the assignment is held"
-        await _record(conn, actor, assignment_id, "assignment.revoked", {}, now)
+        await _record(conn, actor, assignment_id, Kind.assignment_revoked, {}, now)
     return Assignment(**row)
 
 
@@ -246,7 +246,7 @@ async def set_override(
             assert row is not None, "the assignment is held"
         else:
             detail = {"user_id": str(user_id)}
-            await _record(conn, actor, assignment_id, "assignment_override.set", detail, now)
+            await _record(conn, actor, assignment_id, Kind.assignment_override_set, detail, now)
     return StoredOverride(**row)
 
 
@@ -259,7 +259,7 @@ async def remove_override(
         if await conn.fetchval(QUERIES["delete_override"], assignment_id, user_id) is None:
             raise NotFoundError("There is no such override.")
         await _record(
-            conn, actor, assignment_id, "assignment_override.removed", {"user_id": str(user_id)}, now
+            conn, actor, assignment_id, Kind.assignment_override_removed, {"user_id": str(user_id)}, now
         )
 
 
@@ -285,9 +285,9 @@ async def _hold(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UU
 async def _record(
     conn: Connection, actor: Actor, resource_id: UUID, kind: str, payload: dict[str, Any], now: datetime
 ) -> None:
-    await facts.record(
+    await ledger.record(
         conn,
-        ledger.by(actor, kind, kind.partition(".")[0], resource_id, now=now, detail=payload),
+        ledger.by(actor, kind, resource_id, now=now, detail=payload),
     )
 
 

@@ -17,9 +17,9 @@ from core_api.database import Connection
 from core_api.exams import exams
 from core_api.exams.exams import SCORE_MAX, Exam, Minutes
 from core_api.ledger import entries as ledger
-from core_api.ledger import facts
 from core_api.wire import NO_NUL, Document, Text200, stored_document
 from kernel.errors import ConflictError
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("exams")
@@ -86,7 +86,7 @@ async def update(
         )
         assert row is not None, "the exam is held"
         if Exam(**row) != before:
-            await _record(conn, actor, exam_id, "exam.updated", {"fields": sorted(changes)}, now)
+            await _record(conn, actor, exam_id, Kind.exam_updated, {"fields": sorted(changes)}, now)
     return Exam(**row)
 
 
@@ -108,7 +108,7 @@ async def set_published(
         row = await conn.fetchrow(QUERIES["set_published"], exam_id, published, now)
         assert row is not None, "the exam is held"
         version = None if before.evaluation_version_id is None else str(before.evaluation_version_id)
-        kind = "exam.published" if published else "exam.unpublished"
+        kind = Kind.exam_published if published else Kind.exam_unpublished
         await _record(conn, actor, exam_id, kind, {"evaluation_version_id": version}, now)
     return Exam(**row)
 
@@ -121,7 +121,7 @@ async def archive(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetim
             return before
         row = await conn.fetchrow(QUERIES["archive_exam"], exam_id, now)
         assert row is not None, "the exam is held"
-        await _record(conn, actor, exam_id, "exam.archived", {}, now)
+        await _record(conn, actor, exam_id, Kind.exam_archived, {}, now)
     return Exam(**row)
 
 
@@ -135,7 +135,7 @@ async def _hold(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
 async def _record(
     conn: Connection, actor: Actor, exam_id: UUID, kind: str, payload: dict[str, Any], now: datetime
 ) -> None:
-    await facts.record(
+    await ledger.record(
         conn,
-        ledger.by(actor, kind, "exam", exam_id, now=now, detail=payload),
+        ledger.by(actor, kind, exam_id, now=now, detail=payload),
     )

@@ -25,6 +25,7 @@ from core_api.wire import (
     stored_document,
 )
 from kernel.errors import ForbiddenError, NotFoundError
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("exams")
@@ -121,7 +122,7 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
             command.evaluation_version_id,
         )
         assert row is not None, "an insert without a conflict clause returns its row"
-        await ledger.act(conn, actor, "exam.created", row["id"], now=now)
+        await ledger.record(conn, ledger.by(actor, Kind.exam_created, row["id"], now=now))
     return Exam(**row)
 
 

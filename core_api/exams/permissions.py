@@ -15,6 +15,7 @@ from core_api.ledger import entries as ledger
 from core_api.wire import LIMIT_DEFAULT, Limit, invalid
 from kernel.errors import NotFoundError
 from kernel.events import Role
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("permissions")
@@ -94,15 +95,16 @@ async def grant(
         row = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         detail = {name: getattr(command, name) for name in ("can_view", "can_edit", "can_view_analytics")}
         if before is None or any(before[name] != value for name, value in detail.items()):
-            await ledger.act(
+            await ledger.record(
                 conn,
-                actor,
-                "permission.granted",
-                exam_id,
-                now=now,
-                of="exam",
-                subject_id=command.user_id,
-                detail=detail,
+                ledger.by(
+                    actor,
+                    Kind.permission_granted,
+                    exam_id,
+                    now=now,
+                    subject_id=command.user_id,
+                    detail=detail,
+                ),
             )
     assert row is not None, "it was written in this transaction"
     return Permission(**row)
@@ -114,7 +116,9 @@ async def revoke(conn: Connection, actor: Actor, exam_id: UUID, user_id: UUID, *
         await _require_exam(conn, actor, exam_id)
         if await conn.fetchval(QUERIES["revoke_exam"], exam_id, user_id) is None:
             raise NotFoundError("There is no such permission.")
-        await ledger.act(conn, actor, "permission.revoked", exam_id, now=now, of="exam", subject_id=user_id)
+        await ledger.record(
+            conn, ledger.by(actor, Kind.permission_revoked, exam_id, now=now, subject_id=user_id)
+        )
 
 
 async def _require_exam(conn: Connection, actor: Actor, exam_id: UUID) -> None:

@@ -24,6 +24,7 @@ from core_api.wire import NO_NUL, Text200, invalid, spelled
 from kernel import spelling
 from kernel.errors import ConflictError, ForbiddenError, NotAuthenticatedError
 from kernel.events import Role
+from kernel.ledger.kinds import Kind
 from kernel.revocation import Revocations
 from kernel.settings import Settings
 from kernel.tokens import Keyring
@@ -122,7 +123,7 @@ async def sign_in(
                 await throttle.forget(conn, source)
                 generation = row["token_generation"]
                 if await conn.fetchval(LOGINS["record_login"], row["id"], now, origin.address, generation):
-                    await trail.record(conn, "auth.signed_in", user_of(row), now=now, origin=origin)
+                    await trail.record(conn, Kind.auth_signed_in, user_of(row), now=now, origin=origin)
                     return await logins.begin(
                         conn, user_of(row), generation=generation, keyring=keyring, settings=settings, now=now
                     )
@@ -188,11 +189,10 @@ async def register(
 async def _registered(
     conn: Connection, organisation_id: UUID, email: str, user_id: UUID, *, now: datetime
 ) -> None:
-    await ledger.append(
+    await ledger.record(
         conn,
         ledger.Entry(
-            kind="user.registered",
-            aggregate_type="user",
+            kind=Kind.user_registered,
             aggregate_id=str(user_id),
             organisation_id=organisation_id,
             occurred_at=now,
@@ -262,8 +262,9 @@ async def change_password(
         if await conn.fetchval(PROFILES["set_password"], actor.user_id, hashed, stored) is None:
             raise ConflictError("The password was changed meanwhile.")
         taken = await sign_out_everywhere(conn, actor.user_id, settings=settings, now=now)
-        await ledger.act(
-            conn, actor, "auth.password_changed", actor.user_id, now=now, of="user", subject_id=actor.user_id
+        await ledger.record(
+            conn,
+            ledger.by(actor, Kind.auth_password_changed, actor.user_id, now=now, subject_id=actor.user_id),
         )
     await revocations.publish([taken])
     return SignedOut(everywhere=True)

@@ -28,6 +28,7 @@ from core_api.identity.revoking import record, sign_out_everywhere
 from core_api.ledger import entries as ledger
 from kernel.errors import ConflictError, ForbiddenError, NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
+from kernel.ledger.kinds import Kind
 from kernel.revocation import Revocation, Revocations
 from kernel.runtime import REFRESH_REUSED
 from kernel.settings import Settings
@@ -201,7 +202,7 @@ async def refresh(
         if row is not None and verdict is Verdict.reuse:
             taken = await _revoke(conn, row["id"], row["login_id"], "reuse", settings=settings, now=now)
             detail = {"login_id": str(row["login_id"]), "reason": "reuse"}
-            await trail.record(conn, "auth.tokens_revoked", user_of(row), now=now, detail=detail)
+            await trail.record(conn, Kind.auth_tokens_revoked, user_of(row), now=now, detail=detail)
     if verdict is Verdict.race:
         raise ConflictError("Another request exchanged this token a moment ago; use what it got.")
     if verdict is Verdict.reuse:
@@ -262,15 +263,16 @@ async def sign_out(
             )
         else:
             taken = await record(conn, actor.user_id, actor.token_id, life_s=settings.access_token_s, now=now)
-        await ledger.act(
+        await ledger.record(
             conn,
-            actor,
-            "auth.signed_out",
-            actor.user_id,
-            now=now,
-            of="user",
-            subject_id=actor.user_id,
-            detail={"everywhere": query.everywhere},
+            ledger.by(
+                actor,
+                Kind.auth_signed_out,
+                actor.user_id,
+                now=now,
+                subject_id=actor.user_id,
+                detail={"everywhere": query.everywhere},
+            ),
         )
     await revocations.publish([taken])
     return SignedOut(everywhere=query.everywhere)

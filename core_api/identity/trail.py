@@ -16,6 +16,7 @@ from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry, Personal
 from kernel.events import Role
+from kernel.ledger.kinds import Kind
 
 # Whose an alert is when the account that was tried last is nobody's: the installation's operators read it.
 INSTALLATION: Final = UUID(int=0)
@@ -53,11 +54,10 @@ async def record(
     origin = origin or Origin()
     agent = (origin.user_agent or "").encode(errors="replace").decode()[:AGENT_CHARS_MAX]
     said = {"address": None if origin.address is None else str(origin.address), "user_agent": agent or None}
-    await ledger.append(
+    await ledger.record(
         conn,
         Entry(
             kind=kind,
-            aggregate_type="user",
             aggregate_id=str(person.id),
             organisation_id=person.organisation_id,
             occurred_at=now,
@@ -84,11 +84,10 @@ async def alert(
         now: of the latest failure.
     """
     organisation_id = organisation_id or INSTALLATION
-    await ledger.append(
+    await ledger.record(
         conn,
         Entry(
-            kind="login.alert",
-            aggregate_type="organisation",
+            kind=Kind.login_alert,
             aggregate_id=str(organisation_id),
             organisation_id=organisation_id,
             occurred_at=now,

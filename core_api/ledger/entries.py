@@ -1,9 +1,12 @@
 """
-Appending to the ledger: in the caller's transaction, one statement, nobody waits for anybody (spec.md L-1).
+Recording on the ledger: in the caller's transaction, one statement, nobody waits for anybody (spec.md L-1).
 
-`by` describes what an actor did, `append` writes it:
+`by` describes what an actor did, `record` writes it before the change is committed:
 
-    event_id = await ledger.append(conn, ledger.by(actor, "exam.published", "exam", exam_id, now=now))
+    await ledger.record(conn, ledger.by(actor, Kind.exam_published, exam_id, now=now))
+
+The change, its event and, where a worker acts on the kind, its row of the outbox are all there, or none is
+(S-1; evalium-data-flow.txt, section 3).
 
 What may not stay for ever (an address, a name, a text) goes into `personal`, never into `detail`.
 """
@@ -22,7 +25,6 @@ from core_api.database import Connection
 from core_api.wire import as_json
 from kernel.ledger.event import (
     ORIGIN,
-    PAIRS,
     RECORD,
     SYSTEM,
     UNCOMMITTED,
@@ -31,8 +33,8 @@ from kernel.ledger.event import (
     commitment,
     event_id_at,
     new_salt,
-    record_of,
 )
+from kernel.ledger.kinds import PAIRS, about
 from sql import named
 
 QUERIES: Final = named("ledger")
@@ -52,8 +54,7 @@ class Personal(msgspec.Struct, frozen=True):
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """Something to put on the ledger. `detail` is JSON of ids and facts; `personal` goes by name."""
 
-    kind: str  # noun.past_participle
-    aggregate_type: str
+    kind: str  # of `kernel.ledger.kinds`, which says what hangs on it
     aggregate_id: str
     organisation_id: UUID
     occurred_at: datetime
@@ -62,14 +63,12 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     subject_id: UUID | None = None
     detail: Mapping[str, Any] = {}
     personal: Mapping[str, Personal] = {}
-    event_id: UUID | None = None  # where a row names its event before it is appended; else a fresh one
-    told: bool = False  # a worker acts on it: it is put into the outbox too; the aggregate's id is a UUID
+    event_id: UUID | None = None  # where a row names its event before it is recorded; else a fresh one
 
 
 def by(
     actor: Actor,
     kind: str,
-    aggregate_type: str,
     aggregate_id: object,
     *,
     now: datetime,
@@ -82,17 +81,15 @@ def by(
 
     Args:
         actor: who.
-        kind: what, as `noun.past_participle`.
-        aggregate_type: the noun of the durable record.
-        aggregate_id: its id, of any kind.
+        kind: what.
+        aggregate_id: of the durable record that the kind is about, of any type.
         now: when.
-        subject_id: whom it is about; a candidate may fetch the proof of `CANDIDATE_KINDS` about themselves.
+        subject_id: whom it is about; a candidate may prove what is provable about themselves.
         detail: ids and facts, JSON; with `by_link` where the sign-in came from a launch link.
         personal: what is to be erasable.
     """
     return Entry(
         kind=kind,
-        aggregate_type=aggregate_type,
         aggregate_id=str(aggregate_id),
         organisation_id=actor.organisation_id,
         occurred_at=now,
@@ -109,40 +106,11 @@ def origin_of(actor: Actor) -> dict[str, Personal]:
     return {ORIGIN: Personal(actor.origin, actor.user_id)} if actor.origin else {}
 
 
-async def act(
-    conn: Connection,
-    actor: Actor,
-    kind: str,
-    aggregate_id: object,
-    *,
-    now: datetime,
-    of: str | None = None,
-    subject_id: UUID | None = None,
-    detail: Mapping[str, Any] | None = None,
-    personal: Mapping[str, Personal] | None = None,
-) -> UUID:
-    """
-    Append what an actor did in the caller's transaction and return the event's id.
-
-    `of` is the noun of the durable record where it is not the kind's; everything else as in `by`.
-    """
-    noun = of or kind.partition(".")[0]
-    entry = by(
-        actor, kind, noun, aggregate_id, now=now, subject_id=subject_id, detail=detail, personal=personal
-    )
-    return await append(conn, entry)
-
-
-async def append(conn: Connection, entry: Entry) -> UUID:
-    """Append one event in the caller's transaction and return its id."""
-    return (await append_all(conn, [entry]))[0]
-
-
-async def append_all(conn: Connection, entries: Sequence[Entry]) -> list[UUID]:
+async def record(conn: Connection, *entries: Entry) -> list[UUID]:
     """
     Append events in the caller's transaction, with one statement, and return their ids in order.
 
-    What an event records of its record (`kernel.ledger.RECORDS`) is read here: append after the change, as
+    What an event commits to of its record (`kernel.ledger.kinds`) is read here: record after the change, as
     the last thing that the transaction does to the record.
     """
     if not entries:
@@ -177,20 +145,20 @@ Salt = tuple[UUID, str, UUID | None, bytes, str]
 def _row_of(entry: Entry) -> tuple[tuple[Any, ...], list[Salt]]:
     """Return an event's columns of `append_events`, its id first, and the rows that open its commitments."""
     event, salts = _seal_off(entry)
-    record = record_of(entry.kind)
-    place = None
-    if record is not None:
-        event.commitments[RECORD + record] = UNCOMMITTED
+    known, place = about(entry.kind), None
+    covered = known.record
+    if covered is not None:
+        event.commitments[RECORD + covered] = UNCOMMITTED
     body = body_of(event)
     assert len(body) <= BODY_BYTES_MAX, "a ledger event holds ids and facts, not documents"
-    if record is not None:
-        named_so = f'"{RECORD}{record}":"'.encode()
+    if covered is not None:
+        named_so = f'"{RECORD}{covered}":"'.encode()
         place = body.index(named_so) + len(named_so) + 1  # from 1, as SQL counts
     row = (
         event.event_id, event.organisation_id, event.occurred_at, event.kind, event.aggregate_type,
-        event.aggregate_id, event.actor_id, event.actor_role, event.subject_id, body, record,
-        event.subject_id if record in PAIRS else None, None if record is None else new_salt(), place,
-        as_json(entry.detail) if entry.told else None,
+        event.aggregate_id, event.actor_id, event.actor_role, event.subject_id, body, covered,
+        event.subject_id if covered in PAIRS else None, None if covered is None else new_salt(), place,
+        as_json(entry.detail) if known.is_told else None,
     )  # fmt: skip
     return row, salts
 
@@ -206,7 +174,7 @@ def _seal_off(entry: Entry) -> tuple[LedgerEvent, list[Salt]]:
         organisation_id=entry.organisation_id,
         occurred_at=entry.occurred_at,
         kind=entry.kind,
-        aggregate_type=entry.aggregate_type,
+        aggregate_type=about(entry.kind).aggregate,
         aggregate_id=entry.aggregate_id,
         actor_id=entry.actor_id,
         actor_role=entry.actor_role,

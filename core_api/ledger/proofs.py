@@ -19,7 +19,7 @@ from core_api.database import Connection
 from kernel.errors import InvalidInputError, NotFoundError, NotSealedError
 from kernel.events import Role
 from kernel.ledger.checkpoints import parse_head
-from kernel.ledger.event import CANDIDATE_KINDS
+from kernel.ledger.kinds import PROVABLE
 from kernel.ledger.merkle import Range, consistency_ranges, hashes_of, inclusion_ranges, tiles_under
 from sql import named
 
@@ -116,7 +116,7 @@ async def inclusion(conn: Connection, actor: Actor, event_id: UUID, query: Proof
         actor.organisation_id,
         actor.user_id,
         actor.sees_organisation,
-        CANDIDATE_KINDS,
+        PROVABLE,
         actor.role is Role.student,
     )
     if row is None:

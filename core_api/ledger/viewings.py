@@ -26,11 +26,11 @@ from aiohttp import web
 
 from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Pool, system_connection
-from core_api.ledger.entries import Entry, Personal, append_all, appended, by
+from core_api.ledger.entries import Entry, Personal, appended, by, record
 from core_api.wire import SUBJECT
 from kernel.access import Scope
 from kernel.errors import OverloadedError, UnavailableError
-from kernel.ledger.event import VIEWED
+from kernel.ledger.kinds import VIEWED
 from kernel.runtime import LEDGER_VIEWS_WAITING
 from kernel.tasks import WATCH
 from kernel.web import NOBODY, OWN, SETTINGS, Route
@@ -91,9 +91,7 @@ class Views:
         if len(self._merged) >= self._waiting_max:
             self._settle(next(iter(self._merged.values())).until)
         personal = {"query": Personal(query, actor.user_id)} if query else {}
-        entry = by(
-            actor, noun + VIEWED, noun, aggregate_id, now=now, subject_id=subject_id, personal=personal
-        )
+        entry = by(actor, noun + VIEWED, aggregate_id, now=now, subject_id=subject_id, personal=personal)
         if known is not None:
             self._write_again(self._merged.pop(key))
         self._merged[key] = Merged(entry=entry, until=monotonic() + self._window_s)
@@ -145,7 +143,7 @@ class Views:
             LEDGER_VIEWS_WAITING.set(len(self._waiting))
             chunk = [self._waiting[n] for n in range(min(EVENTS_PER_STATEMENT, len(self._waiting)))]
             async with system_connection(self._pool) as conn:
-                await append_all(conn, chunk)
+                await record(conn, *chunk)
             for _ in chunk:
                 self._waiting.popleft()
         self._some.clear()

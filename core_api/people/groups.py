@@ -17,6 +17,7 @@ from core_api.ledger import entries as ledger
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text1000
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.events import Role
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("groups")
@@ -106,7 +107,7 @@ async def create(conn: Connection, actor: Actor, command: NewGroup, *, now: date
         )
         if group_id is None:
             raise _taken()
-        await ledger.act(conn, actor, "group.created", group_id, now=now)
+        await ledger.record(conn, ledger.by(actor, Kind.group_created, group_id, now=now))
         return await fetch(conn, actor, group_id)
 
 
@@ -139,7 +140,9 @@ async def update(
             after = await fetch(conn, actor, group_id)
             detail = {"renamed": name is not None, "described": description is not None}
             if after != before:
-                await ledger.act(conn, actor, "group.updated", group_id, now=now, detail=detail)
+                await ledger.record(
+                    conn, ledger.by(actor, Kind.group_updated, group_id, now=now, detail=detail)
+                )
             return after
     except asyncpg.UniqueViolationError as error:
         raise _taken() from error
@@ -159,14 +162,10 @@ async def delete(conn: Connection, actor: Actor, group_id: UUID, *, now: datetim
             members = await conn.fetch(QUERIES["remove_members"], group_id)
             await conn.execute(QUERIES["delete_group"], group_id)
             left = [
-                ledger.by(
-                    actor, "group.member_removed", "group", group_id, now=now, subject_id=row["user_id"]
-                )
+                ledger.by(actor, Kind.group_member_removed, group_id, now=now, subject_id=row["user_id"])
                 for row in members
             ]
-            await ledger.append_all(
-                conn, [*left, ledger.by(actor, "group.deleted", "group", group_id, now=now)]
-            )
+            await ledger.record(conn, *left, ledger.by(actor, Kind.group_deleted, group_id, now=now))
     except asyncpg.ForeignKeyViolationError as error:
         raise ConflictError("The group is still in use.") from error
 
@@ -200,10 +199,10 @@ async def add_members(
                 errors=[{"path": f"user_ids[{n}]", "message": "unknown user"} for n in unknown[:100]],
             )
         added = await conn.fetch(QUERIES["add_members"], group_id, sorted(known), now)
-        await ledger.append_all(
+        await ledger.record(
             conn,
-            [
-                ledger.by(actor, "group.member_added", "group", group_id, now=now, subject_id=row["user_id"])
+            *[
+                ledger.by(actor, Kind.group_member_added, group_id, now=now, subject_id=row["user_id"])
                 for row in added
             ],
         )
@@ -218,7 +217,9 @@ async def remove_member(
         await _hold(conn, actor, group_id)
         if await conn.fetchval(QUERIES["remove_member"], group_id, user_id) is None:
             raise NotFoundError("There is no such member.")
-        await ledger.act(conn, actor, "group.member_removed", group_id, now=now, subject_id=user_id)
+        await ledger.record(
+            conn, ledger.by(actor, Kind.group_member_removed, group_id, now=now, subject_id=user_id)
+        )
 
 
 async def _hold(conn: Connection, actor: Actor, group_id: UUID) -> None:

@@ -21,6 +21,7 @@ from core_api.wire import NO_NUL, Document, ShownDocument, Text200, invalid, spe
 from kernel import spelling
 from kernel.errors import ConflictError, NotFoundError
 from kernel.events import Role
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("profiles")
@@ -134,8 +135,11 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
                 )
             after = await fetch(conn, actor)
             if after != before:
-                await ledger.act(
-                    conn, actor, "user.updated", actor.user_id, now=now, detail={"fields": _fields(command)}
+                await ledger.record(
+                    conn,
+                    ledger.by(
+                        actor, Kind.user_updated, actor.user_id, now=now, detail={"fields": _fields(command)}
+                    ),
                 )
             return after
     except asyncpg.UniqueViolationError as error:
@@ -165,14 +169,16 @@ async def update_student(
         )
         after = await fetch_student(conn, actor, user_id)
         if after != before:
-            await ledger.act(
+            await ledger.record(
                 conn,
-                actor,
-                "student_profile.updated",
-                user_id,
-                now=now,
-                subject_id=user_id,
-                detail={"fields": _fields(command)},
+                ledger.by(
+                    actor,
+                    Kind.student_profile_updated,
+                    user_id,
+                    now=now,
+                    subject_id=user_id,
+                    detail={"fields": _fields(command)},
+                ),
             )
         return after
 

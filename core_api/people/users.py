@@ -34,6 +34,7 @@ from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200, invalid, spelle
 from kernel import spelling
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.events import Role
+from kernel.ledger.kinds import Kind
 from kernel.revocation import Revocation, Revocations
 from kernel.settings import Settings
 from sql import named
@@ -178,15 +179,17 @@ async def create(
             raise ConflictError("The e-mail address or the username is taken.")
         if command.role is Role.student:
             await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)
-        await ledger.act(
+        await ledger.record(
             conn,
-            actor,
-            "user.created",
-            user_id,
-            now=now,
-            subject_id=user_id,
-            detail={"role": command.role},
-            personal={"email": Personal(email, user_id)},
+            ledger.by(
+                actor,
+                Kind.user_created,
+                user_id,
+                now=now,
+                subject_id=user_id,
+                detail={"role": command.role},
+                personal={"email": Personal(email, user_id)},
+            ),
         )
     return ManagedUser(**row)
 
@@ -232,8 +235,8 @@ async def set_active(
                 taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
                 taken += await end_launched_by(conn, user_id, settings=settings, now=now)
             await conn.execute(QUERIES["set_active"], user_id, active)
-            kind = "user.locked" if not active else _unlocked(held)
-            await ledger.act(conn, actor, kind, user_id, now=now, subject_id=user_id)
+            kind = Kind.user_locked if not active else _unlocked(held)
+            await ledger.record(conn, ledger.by(actor, kind, user_id, now=now, subject_id=user_id))
         user = await fetch(conn, actor, user_id)
     await revocations.publish(taken)
     return user
@@ -271,8 +274,9 @@ async def set_role(
                 await _keep_an_admin(conn, actor, user_id, role)
             await conn.execute(QUERIES["set_role"], user_id, command.role)
             detail = {"from": role, "to": command.role}
-            await ledger.act(
-                conn, actor, "user.role_changed", user_id, now=now, subject_id=user_id, detail=detail
+            await ledger.record(
+                conn,
+                ledger.by(actor, Kind.user_role_changed, user_id, now=now, subject_id=user_id, detail=detail),
             )
             taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
             taken += await end_launched_by(conn, user_id, settings=settings, now=now)
@@ -288,7 +292,7 @@ def _unlocked(held: asyncpg.Record) -> str:
     Locking raises the generation of somebody's tokens, and so does a new role, which nobody gets unvetted.
     """
     waited = not held["is_verified"] and held["token_generation"] == 0
-    return "user.approved" if waited else "user.unlocked"
+    return Kind.user_approved if waited else Kind.user_unlocked
 
 
 async def _hold(conn: Connection, actor: Actor, user_id: UUID) -> asyncpg.Record:
@@ -329,7 +333,8 @@ async def update_organisation(
             raise NotFoundError("There is no such organisation.")
         detail = {"renamed": name is not None, "registration_open": row["registration_open"]}
         if Organisation(**row) != before:
-            await ledger.act(
-                conn, actor, "organisation.updated", actor.organisation_id, now=now, detail=detail
+            await ledger.record(
+                conn,
+                ledger.by(actor, Kind.organisation_updated, actor.organisation_id, now=now, detail=detail),
             )
     return Organisation(**row)

@@ -20,6 +20,7 @@ from core_api.ledger import entries as ledger
 from core_api.wire import Text200, Text1000
 from kernel.errors import ConflictError, NotFoundError
 from kernel.events import HEARTBEAT_INTERVAL_S, Mode, Role, SessionStatus, Severity, SystemEvent
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("sessions")
@@ -117,7 +118,7 @@ async def create(
                 *msgspec.structs.astuple(client),
             )
             if row is not None:
-                await _note_client(conn, actor, row, client.known(), "session.started", now=now)
+                await _note_client(conn, actor, row, client.known(), Kind.session_started, now=now)
                 return _started(row), True
             row = await conn.fetchrow(QUERIES["hold_session_to_take_up"], *wanted)
         assert row is not None, "an insert that met a conflict waited for the other one's commit"
@@ -132,7 +133,7 @@ async def create(
                 QUERIES["take_up_session"], row["id"], now, *msgspec.structs.astuple(client)
             )
             assert row is not None, "the lock keeps it there"
-            kind = "session.started" if is_first else "session.updated"
+            kind = Kind.session_started if is_first else Kind.session_updated
             await _note_client(conn, actor, row, filled, kind, now=now)
     return _started(row), is_first
 
@@ -158,7 +159,9 @@ async def _note_client(
 ) -> None:
     """Record that a client took the session up, or said more: what is known now, never its values."""
     detail = {"attempt_id": str(row["attempt_id"]), "mode": row["mode"], "filled": filled}
-    await ledger.act(conn, actor, kind, row["id"], now=now, subject_id=actor.user_id, detail=detail)
+    await ledger.record(
+        conn, ledger.by(actor, kind, row["id"], now=now, subject_id=actor.user_id, detail=detail)
+    )
 
 
 def mode_of(asked: Mode | UnsetType, demanded: int | None) -> Mode:
@@ -228,8 +231,8 @@ async def _close(
             closed = await conn.fetchrow(QUERIES["close_session"], session_id, status, now)
             assert closed is not None, "the lock keeps the row as it was found"
             row = closed
-            kind = "session.cancelled" if status is SessionStatus.Cancelled else "session.ended"
-            await ledger.act(conn, actor, kind, session_id, now=now, subject_id=candidate_id)
+            kind = Kind.session_cancelled if status is SessionStatus.Cancelled else Kind.session_ended
+            await ledger.record(conn, ledger.by(actor, kind, session_id, now=now, subject_id=candidate_id))
     if row["status"] != status:
         raise ConflictError(f"The proctor session is {SessionStatus(row['status']).name.lower()} already.")
     return _state(row)

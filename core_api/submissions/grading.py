@@ -18,10 +18,10 @@ from core_api.authoring.questions import Points
 from core_api.database import Connection
 from core_api.exams import exams
 from core_api.ledger import entries as ledger
-from core_api.ledger import facts
 from core_api.submissions import scoring, submissions
 from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid, shown_as
 from kernel.errors import ForbiddenError, NotFoundError
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("grading")
@@ -221,11 +221,6 @@ def _revision(row: asyncpg.Record) -> Revision:
 
 async def _record_score(conn: Connection, actor: Actor, held: asyncpg.Record, now: datetime) -> None:
     entry = ledger.by(
-        actor,
-        "submission.scored",
-        "submission",
-        held["submission_id"],
-        now=now,
-        subject_id=held["author_id"],
+        actor, Kind.submission_scored, held["submission_id"], now=now, subject_id=held["author_id"]
     )
-    await facts.record(conn, entry)
+    await ledger.record(conn, entry)

@@ -24,13 +24,13 @@ from core_api.authoring.items import Item, KeyedItem, Response, fault_of_respons
 from core_api.authoring.published import Key, key_of
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
-from core_api.ledger import facts
 from core_api.submissions import scoring, submissions
 from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.submissions.submissions import Request
 from core_api.wire import as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
 from kernel.ledger.event import event_id_at
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("observations")
@@ -163,14 +163,13 @@ async def _finalise(
     )
     entry = ledger.by(
         actor,
-        "observation.finalised",
-        "submission",
+        Kind.observation_finalised,
         submission_id,
         now=now,
         subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
         detail={"exam_id": str(exam_id), "content_sha256": digest.hex()},
     )
-    await facts.record(conn, msgspec.structs.replace(entry, event_id=event_id))
+    await ledger.record(conn, msgspec.structs.replace(entry, event_id=event_id))
     receipt = ObservationReceipt(
         submission_id=submission_id,
         exam_id=exam_id,

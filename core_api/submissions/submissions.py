@@ -34,6 +34,7 @@ from core_api.wire import as_json
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
 from kernel.events import AttemptStatus, Role
 from kernel.ledger.event import SYSTEM, event_id_at
+from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("submissions")
@@ -200,7 +201,7 @@ async def finalise(
     saved = {row["question_id"]: msgspec.convert(dict(row), SavedAnswer) for row in rows}
     if submitted_by == "expiry" and not saved:
         ended = await conn.fetch(QUERIES["abandon_attempt"], attempt["id"], now)
-        abandoned = _entry(attempt, "attempt.abandoned", attempt["id"], None, now=now)
+        abandoned = _entry(attempt, Kind.attempt_abandoned, attempt["id"], None, now=now)
         await _record(conn, attempt, abandoned, ended)
         return None
     key = await key_of(conn, attempt["evaluation_version_id"])
@@ -248,7 +249,7 @@ async def finalise(
     ended = await conn.fetch(
         QUERIES["complete_attempt"], attempt["id"], submitted_by, now, *outcome_of(totals), data
     )
-    entry = _entry(attempt, "submission.finalised", submission_id, actor_id, now=now, detail=payload)
+    entry = _entry(attempt, Kind.submission_finalised, submission_id, actor_id, now=now, detail=payload)
     came_from = {} if actor is None else ledger.origin_of(actor)
     entry = msgspec.structs.replace(entry, event_id=event_id, personal=came_from)
     await _record(conn, attempt, entry, ended)
@@ -358,9 +359,10 @@ async def _record(
     """Append what became of the attempt, for workers too, and the end of each of its sessions."""
     at, detail = outcome.occurred_at, {"attempt_id": str(attempt["id"]), "by": outcome.kind}
     ends = [
-        _entry(attempt, "session.ended", row["id"], outcome.actor_id, now=at, detail=detail) for row in ended
+        _entry(attempt, Kind.session_ended, row["id"], outcome.actor_id, now=at, detail=detail)
+        for row in ended
     ]
-    await ledger.append_all(conn, [msgspec.structs.replace(outcome, told=True), *ends])
+    await ledger.record(conn, outcome, *ends)
 
 
 def _entry(
@@ -374,7 +376,6 @@ def _entry(
 ) -> Entry:
     return Entry(
         kind=kind,
-        aggregate_type=kind.partition(".")[0],
         aggregate_id=str(resource_id),
         organisation_id=attempt["organisation_id"],
         occurred_at=now,

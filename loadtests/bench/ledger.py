@@ -22,7 +22,7 @@ import msgspec
 
 from core_api.actors import Actor
 from core_api.database import ask_as_system
-from core_api.ledger.entries import append, append_all, by
+from core_api.ledger.entries import by, record
 from core_api.ledger.viewings import Views
 from deploy.ledger_report import open_snapshot, stream
 from deploy.ledger_verify import verify
@@ -30,6 +30,7 @@ from deploy.local.postgres import start_postgres
 from kernel.access import Scope
 from kernel.events import Role
 from kernel.ledger.checkpoints import Keys, new_key_pem, open_head
+from kernel.ledger.kinds import Kind
 from kernel.postgres import open_pool
 from kernel.settings import Settings, load
 from pipeline.extract import connect
@@ -102,9 +103,7 @@ async def append_for(url: str, seconds: float, views: Views | None) -> float:
         while perf_counter() < end:
             now = datetime.now(UTC)
             async with conn.transaction():
-                await append(
-                    conn, by(actor, "attempt.started", "attempt", uuid4(), now=now, detail={"n": count})
-                )
+                await record(conn, by(actor, Kind.attempt_started, uuid4(), now=now, detail={"n": count}))
             if views is not None:
                 views.note(actor, "submission", count, now=now)
             count += 1
@@ -145,7 +144,7 @@ async def _fill(url: str) -> None:
     conn, actor = await asyncpg.connect(url), _actor()
     for _ in range(BACKLOG // BULK):
         now = datetime.now(UTC)
-        await append_all(conn, [by(actor, "attempt.started", "attempt", n, now=now) for n in range(BULK)])
+        await record(conn, *(by(actor, Kind.attempt_started, n, now=now) for n in range(BULK)))
     await conn.close()
 
 

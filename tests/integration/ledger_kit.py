@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 
 from core_api.database import ask_as_system
-from core_api.ledger.entries import Entry, append_all
+from core_api.ledger.entries import Entry, record
 from deploy.ledger_schema import expected_triggers
 from kernel.ledger.checkpoints import Head, Keys, new_key_pem, open_head, read_keys
 from kernel.ledger.merkle import leaf_hash, root_of
@@ -85,7 +85,7 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
         """Append as the core API does, in one transaction."""
         conn = await self.core()
         try:
-            return await append_all(conn, [entry(number=n, **more) for n in range(count)])
+            return await record(conn, *(entry(number=n, **more) for n in range(count)))
         finally:
             await conn.close()
 
@@ -93,7 +93,6 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
 def entry(number: int = 0, **more: Any) -> Entry:
     given: dict[str, Any] = {
         "kind": "exam.published",
-        "aggregate_type": "exam",
         "aggregate_id": str(UUID(int=number)),
         "organisation_id": ORGANISATION,
         "occurred_at": datetime.now(UTC),

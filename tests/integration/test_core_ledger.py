@@ -15,7 +15,7 @@ import pytest
 
 from core_api.actors import Actor
 from core_api.database import Pool
-from core_api.ledger.entries import Personal, append_all
+from core_api.ledger.entries import Personal, record
 from core_api.ledger.viewings import Views
 from deploy import verify_export
 from kernel.access import Scope
@@ -38,7 +38,7 @@ async def append_for(api: Api, count: int = 1, **more: Any) -> list[UUID]:
     """Append events of the organisation `Here`."""
     organisation = api.people["admin"].organisation_id
     entries = [entry(number, **{"organisation_id": organisation} | more) for number in range(count)]
-    return await append_all(api.owner, entries)
+    return await record(api.owner, *entries)
 
 
 def decoded(hashes: list[str]) -> list[bytes]:
@@ -167,7 +167,6 @@ async def test_the_audit_log_is_filtered_and_paged_without_gaps(log: Log, databa
             await append_for(
                 api,
                 kind="attempt.started",
-                aggregate_type="attempt",
                 aggregate_id=str(UUID(int=minute)),
                 occurred_at=begin + timedelta(minutes=minute, milliseconds=0.4),
             )

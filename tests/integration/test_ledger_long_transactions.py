@@ -8,7 +8,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from core_api.ledger.entries import append
+from core_api.ledger.entries import record
 from deploy.local.postgres import Postgres, start_postgres
 from deploy.local.roles import give_passwords
 from pipeline.sealer import seal
@@ -41,7 +41,7 @@ async def prepare(log: Log, name: str) -> UUID:
     """Append an event in a transaction and prepare that; nobody's connection holds it any more."""
     conn = await log.core()
     await conn.execute("BEGIN")
-    event_id = await append(conn, entry(kind="late.viewed"))
+    (event_id,) = await record(conn, entry(kind="late.viewed"))
     await conn.execute(f"PREPARE TRANSACTION '{name}'")
     await conn.close()
     return event_id
@@ -69,11 +69,11 @@ async def test_prepared_long_and_aborted_transactions_hold_up_nobody_and_take_la
     long = await log.core()
     begun = long.transaction()
     await begun.start()
-    slow = await append(long, entry(kind="late.viewed"))
+    (slow,) = await record(long, entry(kind="late.viewed"))
     aborted = await log.core()
     given_up = aborted.transaction()
     await given_up.start()
-    gone = await append(aborted, entry(kind="never.viewed"))
+    (gone,) = await record(aborted, entry(kind="never.viewed"))
 
     early = await log.append(3)
     assert log.seal() == 3

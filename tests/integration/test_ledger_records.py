@@ -17,10 +17,12 @@ import pytest
 import core_api
 from core_api.actors import Actor
 from core_api.database import ask_as_system
-from core_api.ledger.entries import append, by, forget_record
+from core_api.ledger.entries import by, forget_record, record
 from deploy.ledger_verify import verify
 from kernel.access import Scope
-from kernel.ledger.event import RECORD, RECORDS, LedgerEvent, body_of, event_id_at, new_salt
+from kernel.ledger.event import RECORD, LedgerEvent, body_of, event_id_at, new_salt
+from kernel.ledger.kinds import KINDS, RECORDS, Kind
+from pipeline.outbox import WAKES
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import DatabaseAs, put
 from tests.integration.core_kit import core_api as serving
@@ -238,20 +240,25 @@ async def test_every_table_that_the_core_api_writes_is_some_records(owner: Any) 
     assert {row["name"] for row in rows} == COVERED.keys() | UNRECORDED.keys()
 
 
-def test_every_kind_of_event_in_the_code_says_what_it_records() -> None:
-    """And no kind stands there that nothing appends; `submission.erased` is what retention has to append."""
-    nouns = "|".join(sorted({kind.partition(".")[0] for kind in RECORDS}))
+def test_every_kind_is_recorded_somewhere_and_no_kind_is_a_loose_string() -> None:
+    """`submission.erased` is what retention has to record."""
     room = Path(core_api.__file__).parent
     text = "\n".join(path.read_text() for path in room.rglob("*.py"))
-    found = set(re.findall(rf'"((?:{nouns})\.[a-z_]+)"', text))
+    used = {kind for kind in Kind if re.search(rf"\bKind\.{kind.name}\b", text)}
+    loose = {kind for kind in Kind if f'"{kind.value}"' in text}
 
-    assert {kind for kind in found if not kind.endswith(".viewed")} == RECORDS.keys() - {"submission.erased"}
+    assert used == set(Kind) - {Kind.submission_erased}
+    assert loose == set()
+
+
+def test_workers_know_every_kind_that_they_are_told() -> None:
+    assert WAKES.keys() == {kind for kind, about in KINDS.items() if about.is_told}
 
 
 async def test_every_record_is_known_to_the_database(world: World, owner: Any) -> None:
-    for record in sorted({each for each in RECORDS.values() if each is not None}):
-        of_id = "1" if record == "session" else world.parameters["exam_id"]
-        await owner.fetchval("SELECT record_hashes($1, $2, $3, '\\x00')", record, of_id, world.api.exam_id)
+    for name in sorted({each for each in RECORDS.values() if each is not None}):
+        of_id = "1" if name == "session" else world.parameters["exam_id"]
+        await owner.fetchval("SELECT record_hashes($1, $2, $3, '\\x00')", name, of_id, world.api.exam_id)
     with pytest.raises(asyncpg.UndefinedObjectError):
         await owner.fetchval("SELECT record_hashes('other', '1', NULL, '\\x00')")
 
@@ -344,13 +351,13 @@ async def test_finalised_rows_go_only_with_the_event_that_says_so_and_the_ledger
     observation = world.parameters["observation_id"]
     transaction = owner.transaction()
     await transaction.start()
-    await append(owner, by(actor, "submission.erased", "submission", observation, now=datetime.now(UTC)))
+    await record(owner, by(actor, Kind.submission_erased, observation, now=datetime.now(UTC)))
     with pytest.raises(asyncpg.InsufficientPrivilegeError):  # another's erasure is none of this one
         await owner.execute("DELETE FROM submission_scores WHERE submission_id = $1", submission)
     await transaction.rollback()
     async with owner.transaction():
-        erased = by(actor, "submission.erased", "submission", submission, now=datetime.now(UTC))
-        await append(owner, erased)
+        erased = by(actor, Kind.submission_erased, submission, now=datetime.now(UTC))
+        await record(owner, erased)
         for table in ERASED:
             column = "id" if table == "submissions" else "submission_id"
             await owner.execute(f"DELETE FROM {table} WHERE {column} = $1", submission)

@@ -147,7 +147,7 @@ def test_what_protects_the_rows_in_name_only_is_named(log: Log, sentence: str) -
 
 async def test_a_database_whose_sessions_look_elsewhere_is_checked_by_its_own_tables(log: Log) -> None:
     """A copy of rows or a function of the same name, in another schema, covers nothing that was changed."""
-    await log.append(kind="organisation.updated", aggregate_type="organisation")
+    await log.append(kind="organisation.updated")
     log.seal()
     ((name,),) = log.rows("SELECT current_database()::text")
     log.run("CREATE SCHEMA evil")

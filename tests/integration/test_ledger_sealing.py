@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from core_api.ledger.entries import Personal, append, erase_person
+from core_api.ledger.entries import Personal, erase_person, record
 from kernel.ledger.event import commitment, read_body
 from pipeline.sealer import seal, take_up, turn
 from tests.integration.core_kit import DatabaseAs
@@ -32,7 +32,6 @@ async def test_an_event_is_stored_as_it_was_given_and_sealed_after_the_commit_l1
     actor, subject = uuid4(), uuid4()
     (event_id,) = await log.append(
         kind="submission.finalised",
-        aggregate_type="submission",
         occurred_at=moment,
         actor_id=actor,
         actor_role="student",
@@ -57,7 +56,7 @@ async def test_no_append_waits_for_an_open_transaction_which_then_takes_later_po
     slow = await log.core()
     transaction = slow.transaction()
     await transaction.start()
-    late = await append(slow, entry(kind="late.viewed"))
+    (late,) = await record(slow, entry(kind="late.viewed"))
 
     early = await asyncio.wait_for(log.append(3), timeout=2)
     assert log.seal() == 3
@@ -73,11 +72,11 @@ async def test_what_is_rolled_back_or_cut_off_leaves_nothing_behind(log: Log) ->
     conn = await log.core()
     aborted = conn.transaction()
     await aborted.start()
-    await append(conn, entry())
+    await record(conn, entry())
     await aborted.rollback()
     cut_off = conn.transaction()
     await cut_off.start()
-    await append(conn, entry())
+    await record(conn, entry())
     conn.terminate()
     kept = await log.append(1)
 
@@ -91,7 +90,7 @@ async def test_concurrent_appends_while_the_sealer_works_are_each_sealed_once(lo
         conn = await log.core()
         for n in range(40):
             async with conn.transaction():
-                await append(conn, entry(number * 1000 + n))
+                await record(conn, entry(number * 1000 + n))
                 await asyncio.sleep(0.001 * (n % 3))
         await conn.close()
 

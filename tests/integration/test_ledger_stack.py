@@ -12,7 +12,7 @@ from typing import Any
 
 import asyncpg
 
-from core_api.ledger.entries import append_all
+from core_api.ledger.entries import record
 from deploy import verify_export
 from tests.integration.ledger_kit import entry
 from tests.integration.test_deploy_stack import answer, running_stack
@@ -36,7 +36,7 @@ def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 async def append_to(url: str, count: int) -> None:
     conn = await asyncpg.connect(url)
-    await append_all(conn, [entry(number) for number in range(count)])
+    await record(conn, *(entry(number) for number in range(count)))
     await conn.close()
 
 

@@ -1,0 +1,149 @@
+"""
+The kinds of events, and what hangs on each: the one place that says it. Pure.
+
+A view is an event too; its kind is what was seen with `.viewed` behind it (`Route.shows`), and nothing hangs
+on it.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+VIEWED: Final = ".viewed"
+PAIRS: Final = ("group_member", "permission")  # records that the aggregate and the subject name together
+
+
+class Kind(StrEnum):
+    """What happened, as `noun.past_participle`."""
+
+    assignment_created = "assignment.created"
+    assignment_revoked = "assignment.revoked"
+    assignment_override_removed = "assignment_override.removed"
+    assignment_override_set = "assignment_override.set"
+    attempt_abandoned = "attempt.abandoned"
+    attempt_started = "attempt.started"
+    auth_launch_refused = "auth.launch_refused"
+    auth_launched = "auth.launched"
+    auth_password_changed = "auth.password_changed"  # noqa: S105  a kind of event
+    auth_signed_in = "auth.signed_in"
+    auth_signed_out = "auth.signed_out"
+    auth_tokens_revoked = "auth.tokens_revoked"
+    evaluation_drafted = "evaluation.drafted"
+    evaluation_published = "evaluation.published"
+    exam_archived = "exam.archived"
+    exam_created = "exam.created"
+    exam_published = "exam.published"
+    exam_unpublished = "exam.unpublished"
+    exam_updated = "exam.updated"
+    group_created = "group.created"
+    group_deleted = "group.deleted"
+    group_member_added = "group.member_added"
+    group_member_removed = "group.member_removed"
+    group_updated = "group.updated"
+    launch_links_created = "launch_links.created"
+    login_alert = "login.alert"
+    observation_finalised = "observation.finalised"
+    organisation_updated = "organisation.updated"
+    passage_archived = "passage.archived"
+    passage_saved = "passage.saved"
+    permission_granted = "permission.granted"
+    permission_revoked = "permission.revoked"
+    question_archived = "question.archived"
+    question_saved = "question.saved"
+    session_cancelled = "session.cancelled"
+    session_ended = "session.ended"
+    session_started = "session.started"
+    session_updated = "session.updated"
+    student_profile_updated = "student_profile.updated"
+    submission_erased = "submission.erased"
+    submission_finalised = "submission.finalised"
+    submission_scored = "submission.scored"
+    term_created = "term.created"
+    user_approved = "user.approved"
+    user_created = "user.created"
+    user_locked = "user.locked"
+    user_registered = "user.registered"
+    user_role_changed = "user.role_changed"
+    user_unlocked = "user.unlocked"
+    user_updated = "user.updated"
+
+
+class About(msgspec.Struct, frozen=True):
+    """
+    What hangs on a kind.
+
+    `aggregate` is the noun of what the event's `aggregate_id` names. `record` is what the event commits to:
+    its rows, as they stand after the change, which `veritas ledger verify` compares; what a record covers
+    says `record_rows` in the database. None: nothing durable was changed that is not the event itself. A
+    candidate may fetch and prove what `is_provable` about themselves: what became of their attempts and
+    submissions; kinds that may hold findings or scores of risk never are. A worker acts on what `is_told`:
+    the event gets a row of the outbox, and its aggregate's id is a UUID.
+    """
+
+    aggregate: str
+    record: str | None = None
+    is_provable: bool = False
+    is_told: bool = False
+
+
+KINDS: Final[Mapping[str, About]] = {
+    Kind.assignment_created: About("assignment", record="assignments", is_told=True),
+    Kind.assignment_revoked: About("assignment", record="assignment", is_told=True),
+    Kind.assignment_override_removed: About("assignment_override", record="assignment", is_told=True),
+    Kind.assignment_override_set: About("assignment_override", record="assignment", is_told=True),
+    Kind.attempt_abandoned: About("attempt", record="attempt", is_provable=True, is_told=True),
+    Kind.attempt_started: About("attempt", record="attempt", is_provable=True),
+    Kind.auth_launch_refused: About("user"),
+    Kind.auth_launched: About("user"),
+    Kind.auth_password_changed: About("user", record="user"),
+    Kind.auth_signed_in: About("user"),
+    Kind.auth_signed_out: About("user"),
+    Kind.auth_tokens_revoked: About("user"),
+    Kind.evaluation_drafted: About("evaluation_version", record="evaluation_version"),
+    Kind.evaluation_published: About("evaluation_version", record="evaluation_version", is_told=True),
+    Kind.exam_archived: About("exam", record="exam", is_told=True),
+    Kind.exam_created: About("exam", record="exam"),
+    Kind.exam_published: About("exam", record="exam", is_told=True),
+    Kind.exam_unpublished: About("exam", record="exam", is_told=True),
+    Kind.exam_updated: About("exam", record="exam", is_told=True),
+    Kind.group_created: About("group", record="group"),
+    Kind.group_deleted: About("group", record="group"),
+    Kind.group_member_added: About("group", record="group_member"),
+    Kind.group_member_removed: About("group", record="group_member"),
+    Kind.group_updated: About("group", record="group"),
+    Kind.launch_links_created: About("exam"),
+    Kind.login_alert: About("organisation"),
+    Kind.observation_finalised: About("submission", record="submission", is_told=True),
+    Kind.organisation_updated: About("organisation", record="organisation"),
+    Kind.passage_archived: About("passage", record="passage"),
+    Kind.passage_saved: About("passage", record="passage"),
+    Kind.permission_granted: About("exam", record="permission"),
+    Kind.permission_revoked: About("exam", record="permission"),
+    Kind.question_archived: About("question", record="question"),
+    Kind.question_saved: About("question", record="question"),
+    Kind.session_cancelled: About("session", record="session"),
+    Kind.session_ended: About("session", record="session"),
+    Kind.session_started: About("session", record="session"),
+    Kind.session_updated: About("session", record="session"),
+    Kind.student_profile_updated: About("student_profile", record="student_profile"),
+    Kind.submission_erased: About("submission"),
+    Kind.submission_finalised: About("submission", record="submission", is_provable=True, is_told=True),
+    Kind.submission_scored: About("submission", record="submission", is_provable=True, is_told=True),
+    Kind.term_created: About("term", record="term"),
+    Kind.user_approved: About("user", record="user"),
+    Kind.user_created: About("user", record="user"),
+    Kind.user_locked: About("user", record="user"),
+    Kind.user_registered: About("user", record="user"),
+    Kind.user_role_changed: About("user", record="user"),
+    Kind.user_unlocked: About("user", record="user"),
+    Kind.user_updated: About("user", record="user"),
+}
+RECORDS: Final[Mapping[str, str | None]] = {kind: about.record for kind, about in KINDS.items()}
+PROVABLE: Final = tuple(kind for kind, about in KINDS.items() if about.is_provable)
+
+
+def about(kind: str) -> About:
+    """Return what hangs on a kind; raises KeyError for one that is not known."""
+    return About(kind.removesuffix(VIEWED)) if kind.endswith(VIEWED) else KINDS[kind]
