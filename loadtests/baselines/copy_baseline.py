@@ -24,9 +24,7 @@ from loadtests.bench.sample import BULK, client_times, sample_bulk
 from sql import named
 
 ROWS: Final = 2_000_000
-FILE_NAME: Final = (
-    "copy_baseline.bin"  # sql/queries/bench.sql names it too; relative to PostgreSQL's data folder
-)
+FILE_NAME: Final = "copy_baseline.bin"  # sql/queries/loadtests/bench.sql names it too, from the data folder
 BULKS_PER_BATCH: Final = 2_000
 ARRIVAL_GAP: Final = timedelta(microseconds=400)  # between two bulks: 125,000 events/s
 CLIENT: Final = 0x62656E6368  # a client instance's hash, as the product stores one

@@ -32,7 +32,7 @@ def finalises_per_s(
 
     Args:
         url: of the database, as the core API's role.
-        values: one real finalisation of the same exam, as sql/queries/bench_core.sql gives it.
+        values: one real finalisation of the same exam, as sql/queries/loadtests/bench_core.sql gives it.
         before: number before the first attempt's; candidates are 1 to `attempts`.
         clients: connections, each of which finalises its share.
         attempts: a multiple of `clients`.

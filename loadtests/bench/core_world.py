@@ -53,7 +53,7 @@ _ITEMS: Final[tuple[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], i
 
 
 def query(name: str) -> bytes:
-    """Return a statement of sql/queries/bench_core.sql."""
+    """Return a statement of sql/queries/loadtests/bench_core.sql."""
     return named("bench_core")[name].encode()
 
 
@@ -97,7 +97,7 @@ class Questions(msgspec.Struct, frozen=True):
 
 
 def id_of(number: int) -> UUID:
-    """Return the id that a number stands for in sql/queries/bench_core.sql."""
+    """Return the id that a number stands for in sql/queries/loadtests/bench_core.sql."""
     return UUID(int=number)
 
 

@@ -46,7 +46,7 @@ class BenchError(Exception):
 
 
 def statement(name: str) -> LiteralString:
-    """Return a statement of sql/queries/bench.sql."""
+    """Return a statement of sql/queries/loadtests/bench.sql."""
     return named("bench")[name]
 
 
