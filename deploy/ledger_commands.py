@@ -14,8 +14,8 @@ from deploy.local.server import ServerError
 from kernel.settings import Settings, load
 
 if TYPE_CHECKING:
-    from deploy.ledger_verify import Progress
     from kernel.ledger.checkpoints import Keys
+    from pipeline.ledger.verify import Progress
 
 app = typer.Typer(help="Check the ledger, and hand it out.", no_args_is_help=True)
 # Exit codes, the same as the stand-alone verifier's (deploy/verify_export.py).
@@ -56,7 +56,7 @@ def verify(
     covers it, or the witness that was named is not there or behind; 4, all holds, and nobody outside has seen
     it.
     """
-    from deploy.ledger_verify import verify as check  # noqa: PLC0415
+    from pipeline.ledger.verify import verify as check  # noqa: PLC0415
 
     trusted = [_text_of(path) for path in head or ()]
     with _reached(), _progress("events") as progress:
@@ -97,7 +97,7 @@ def export(
 
     Personal values are not in it, only the commitments to them.
     """
-    from deploy.ledger_export import export as write  # noqa: PLC0415
+    from pipeline.ledger.export import export as write  # noqa: PLC0415
 
     with _reached(), _progress("events") as progress:
         size = write(_database_url(state), _keys(key, state), file, progress)

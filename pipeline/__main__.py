@@ -18,9 +18,9 @@ from kernel.settings import Settings, load
 from kernel.tasks import WATCH, Watch
 from kernel.web import ReadyCheck, add_health, new_app
 from pipeline.actors import declare, open_broker
+from pipeline.ledger.sealer import new_sealer, seal_forever
 from pipeline.outbox import read_forever
 from pipeline.scheduler import Pulse, schedule
-from pipeline.sealer import new_sealer, seal_forever
 
 log = structlog.get_logger(__name__)
 POLL_MS = 200  # how long an idle queue is left alone; each look is one write to Redis

@@ -13,7 +13,6 @@ from typing import Final
 
 import msgspec
 
-from deploy.ledger_verify import verify
 from kernel.ledger.checkpoints import read_keys
 from kernel.settings import load
 from loadtests.bench import ledger, machine
@@ -29,6 +28,7 @@ from loadtests.bench.core_world import Author, Core, Questions, authoring, make_
 from loadtests.bench.ingest import describe
 from loadtests.bench.screen import Screen
 from loadtests.bench.stack import BenchError, open_servers, private_folder, settle
+from pipeline.ledger.verify import verify
 
 SEAL_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.2

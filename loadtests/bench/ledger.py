@@ -24,8 +24,6 @@ from core_api.actors import Actor
 from core_api.database import ask_as_system
 from core_api.ledger.entries import by, record
 from core_api.ledger.viewings import Views
-from deploy.ledger_report import open_snapshot, stream
-from deploy.ledger_verify import verify
 from deploy.local.postgres import start_postgres
 from kernel.access import Scope
 from kernel.events import Role
@@ -34,7 +32,9 @@ from kernel.ledger.kinds import Kind
 from kernel.postgres import open_pool
 from kernel.settings import Settings, load
 from pipeline.extract import connect
-from pipeline.sealer import Sealer, new_sealer, take_up, turn
+from pipeline.ledger.report import open_snapshot, stream
+from pipeline.ledger.sealer import Sealer, new_sealer, take_up, turn
+from pipeline.ledger.verify import verify
 from sql.migrate import migrate
 
 SECONDS: Final = 6.0

@@ -13,13 +13,13 @@ import psycopg
 
 from core_api.database import ask_as_system
 from core_api.ledger.entries import Entry, record
-from deploy.ledger_schema import expected_triggers
 from kernel.ledger.checkpoints import Head, Keys, new_key_pem, open_head, read_keys
 from kernel.ledger.merkle import leaf_hash, root_of
 from kernel.ledger.witness import read_notes
 from kernel.settings import Settings, load
 from pipeline.extract import Cursor, connect
-from pipeline.sealer import Sealer, new_sealer, take_up, turn
+from pipeline.ledger.schema import expected_triggers
+from pipeline.ledger.sealer import Sealer, new_sealer, take_up, turn
 
 ORGANISATION = uuid4()
 ORIGIN = "veritas/test"

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from deploy.ledger_verify import verify
 from kernel.ledger.checkpoints import read_keys
 from kernel.settings import load
 from loadtests.bench.core import CoreReport, Sizes, check_ledger, measure
@@ -39,6 +38,7 @@ from loadtests.bench.core_world import (
 from loadtests.bench.errands import Errands, run_errands
 from loadtests.bench.screen import Screen
 from loadtests.bench.stack import BenchError, open_servers, private_folder
+from pipeline.ledger.verify import verify
 
 SCREEN = Screen(Console(quiet=True))
 CANDIDATES = 8

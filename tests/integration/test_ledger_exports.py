@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.ledger_export import export
 from deploy.verify_export import verify_export, verify_receipt, verify_receipts
 from kernel.ledger.checkpoints import verifier_keys
+from pipeline.ledger.export import export
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, make_log
 

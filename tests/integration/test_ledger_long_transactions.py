@@ -11,7 +11,7 @@ import pytest
 from core_api.ledger.entries import record
 from deploy.local.postgres import Postgres, start_postgres
 from deploy.local.roles import give_passwords
-from pipeline.sealer import seal
+from pipeline.ledger.sealer import seal
 from sql.migrate import migrate
 from tests.integration.ledger_kit import Log, check_whole, entry, make_log
 

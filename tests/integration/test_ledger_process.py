@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from deploy.ledger_verify import verify
 from kernel.ledger.checkpoints import open_head
-from pipeline.sealer import take_up, turn
+from pipeline.ledger.sealer import take_up, turn
+from pipeline.ledger.verify import verify
 from tests.integration.ledger_kit import Log, make_log
 from tests.integration.test_pipeline_process import free_port
 

@@ -18,10 +18,10 @@ import core_api
 from core_api.actors import Actor
 from core_api.database import ask_as_system
 from core_api.ledger.entries import by, forget_record, record
-from deploy.ledger_verify import verify
 from kernel.access import Scope
 from kernel.ledger.event import RECORD, LedgerEvent, body_of, event_id_at, new_salt
 from kernel.ledger.kinds import KINDS, RECORDS, Kind
+from pipeline.ledger.verify import verify
 from pipeline.outbox import WAKES
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import DatabaseAs, put

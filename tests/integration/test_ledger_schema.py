@@ -5,8 +5,8 @@ from uuid import UUID
 
 import pytest
 
-from deploy.ledger_schema import expected_functions, expected_triggers
-from deploy.ledger_verify import verify
+from pipeline.ledger.schema import expected_functions, expected_triggers
+from pipeline.ledger.verify import verify
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, make_log
 

@@ -11,7 +11,7 @@ import pytest
 
 from core_api.ledger.entries import Personal, erase_person, record
 from kernel.ledger.event import commitment, read_body
-from pipeline.sealer import seal, take_up, turn
+from pipeline.ledger.sealer import seal, take_up, turn
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, check_whole, entry, make_log
 

@@ -19,11 +19,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from core_api.ledger.entries import Personal, erase_person
 from deploy import verify_export
-from deploy.ledger_export import export
-from deploy.ledger_verify import verify
 from kernel.ledger.checkpoints import Head, new_key_pem, read_keys, sign_head, verifier_keys
 from kernel.ledger.event import body_of, read_body
-from pipeline.sealer import seal, sign, take_up
+from pipeline.ledger.export import export
+from pipeline.ledger.sealer import seal, sign, take_up
+from pipeline.ledger.verify import verify
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, make_log
 

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from deploy.ledger_verify import verify
 from kernel.ledger.checkpoints import CheckpointError, new_key_pem, read_keys
-from pipeline.sealer import ForkError, seal, sign, take_up, turn
+from pipeline.ledger.sealer import ForkError, seal, sign, take_up, turn
+from pipeline.ledger.verify import verify
 from tests.integration.core_kit import DatabaseAs
 from tests.integration.ledger_kit import Log, check_whole, make_log
 

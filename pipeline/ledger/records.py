@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
-from deploy.ledger_report import Connection, Report, lines_of, stream
 from kernel.ledger.event import RECORD
 from kernel.ledger.kinds import PAIRS, RECORDS
+from pipeline.ledger.report import Connection, Report, lines_of, stream
 from sql import named
 
 QUERIES: Final = named("ledger_audit")

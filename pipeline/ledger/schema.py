@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from deploy.ledger_report import Connection, Report
+from pipeline.ledger.report import Connection, Report
 from sql import named
 from sql.migrate import available
 

@@ -21,8 +21,12 @@ from uuid import UUID
 import msgspec
 import psycopg
 
-from deploy.ledger_records import NUMBER_DIGITS, check_records
-from deploy.ledger_report import (
+from kernel.ledger.checkpoints import CheckpointError, Head, Keys, open_head
+from kernel.ledger.event import RECORD, LedgerEvent, commitment, read_body
+from kernel.ledger.merkle import HASH_BYTES, TILE_HASHES, Frontier, extend, leaf_hash, root_of
+from kernel.ledger.witness import read_notes
+from pipeline.ledger.records import NUMBER_DIGITS, check_records
+from pipeline.ledger.report import (
     FETCH_ROWS,
     Connection,
     Report,
@@ -31,11 +35,7 @@ from deploy.ledger_report import (
     read_size,
     stream,
 )
-from deploy.ledger_schema import check_schema
-from kernel.ledger.checkpoints import CheckpointError, Head, Keys, open_head
-from kernel.ledger.event import RECORD, LedgerEvent, commitment, read_body
-from kernel.ledger.merkle import HASH_BYTES, TILE_HASHES, Frontier, extend, leaf_hash, root_of
-from kernel.ledger.witness import read_notes
+from pipeline.ledger.schema import check_schema
 from sql import named
 
 QUERIES: Final = named("ledger_audit")

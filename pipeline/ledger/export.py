@@ -7,9 +7,9 @@ from typing import Final
 
 import msgspec
 
-from deploy.ledger_report import FETCH_ROWS, open_snapshot, read_size, stream
-from deploy.ledger_verify import Progress
 from kernel.ledger.checkpoints import Keys, verifier_keys
+from pipeline.ledger.report import FETCH_ROWS, open_snapshot, read_size, stream
+from pipeline.ledger.verify import Progress
 
 EXPORT_VERSION: Final = 1
 
