@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import duckdb
 import pytest
 
-from deploy.doctor import examine
+from deploy.commands.doctor import examine
 from kernel.settings import load
 from tests.integration.ledger_kit import Log, make_log
 from tests.integration.test_pipeline_process import free_port, wait_until

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.doctor import examine
+from deploy.commands.doctor import examine
 from deploy.local.stack import SECRETS, Local, Servers, tiers_of
 from kernel.settings import PREFIX, load
 from kernel.tokens import Audience, Keyring

@@ -28,7 +28,7 @@ def running_stack(state: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str
     command = [
         sys.executable,
         "-m",
-        "deploy.cli",
+        "deploy.commands.cli",
         "up",
         "--port",
         "0",
@@ -72,7 +72,7 @@ def children_of(pid: int) -> dict[str, int]:
 
 def doctor(state: Path) -> dict[str, str]:
     """Return what doctor finds, by check."""
-    command = [sys.executable, "-m", "deploy.cli", "doctor", "--json", "--state", str(state)]
+    command = [sys.executable, "-m", "deploy.commands.cli", "doctor", "--json", "--state", str(state)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return {each["check"]: each["found"] for each in json.loads(done.stdout)}
 
@@ -123,7 +123,7 @@ def test_a_taken_port_is_named_with_the_option_that_helps(server_folder: Path) -
         command = [
             sys.executable,
             "-m",
-            "deploy.cli",
+            "deploy.commands.cli",
             "up",
             "--port",
             str(port),
@@ -140,7 +140,7 @@ def test_a_taken_port_is_named_with_the_option_that_helps(server_folder: Path) -
 
 
 def test_doctor_finds_this_machine_fit_and_a_stopped_server_unfit(server_folder: Path) -> None:
-    command = [sys.executable, "-m", "deploy.cli", "doctor", "--json", "--state", str(server_folder)]
+    command = [sys.executable, "-m", "deploy.commands.cli", "doctor", "--json", "--state", str(server_folder)]
     fit = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     gone = {"VERITAS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
     unfit = subprocess.run(
@@ -157,7 +157,7 @@ def test_doctor_finds_this_machine_fit_and_a_stopped_server_unfit(server_folder:
 def test_doctor_names_promises_that_the_servers_do_not_keep(
     database: str, redis_url: str, server_folder: Path
 ) -> None:
-    command = [sys.executable, "-m", "deploy.cli", "doctor", "--json", "--state", str(server_folder)]
+    command = [sys.executable, "-m", "deploy.commands.cli", "doctor", "--json", "--state", str(server_folder)]
     servers = {
         "VERITAS_DATABASE_URL": database + "?options=-csynchronous_commit%3Doff",
         "VERITAS_REDIS_URL": redis_url,

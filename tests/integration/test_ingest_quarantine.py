@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploy.doctor import examine
+from deploy.commands.doctor import examine
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from kernel.settings import load

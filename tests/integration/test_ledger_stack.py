@@ -44,7 +44,7 @@ def test_the_stack_seals_its_ledger_under_a_key_of_its_own_and_anybody_can_check
     server_folder: Path, tmp_path: Path
 ) -> None:
     state, export, witness = server_folder / "state", tmp_path / "ledger.ndjson", tmp_path / "witness.jsonl"
-    ledger = ["-m", "deploy.cli", "ledger"]
+    ledger = ["-m", "deploy.commands.cli", "ledger"]
     with running_stack(state) as (_, local):
         asyncio.run(append_to(local["database_url"], 20))
         account = next(each for each in local["accounts"] if each["role"] == "student")

@@ -299,7 +299,7 @@ def veritas(log: Log, *arguments: str) -> "subprocess.CompletedProcess[str]":
         "VERITAS_LEDGER_WITNESS_FILE": str(log.witness),
     }
     return subprocess.run(
-        [sys.executable, "-m", "deploy.cli", "ledger", *arguments],
+        [sys.executable, "-m", "deploy.commands.cli", "ledger", *arguments],
         env=environment, check=False, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import redis
 
-from deploy.doctor import examine
+from deploy.commands.doctor import examine
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis, start_redis
 from deploy.local.redis_users import RULES, url_of

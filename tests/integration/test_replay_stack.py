@@ -88,7 +88,7 @@ def test_another_deployment_must_be_named_whole(tmp_path: Path, capsys: pytest.C
 
 def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_folder: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.cli", "demo", "--candidates", "10", "--seconds", "5"],
+        [sys.executable, "-m", "deploy.commands.cli", "demo", "--candidates", "10", "--seconds", "5"],
         env={"PATH": os.environ["PATH"], "VERITAS_STATE": str(server_folder / "state"), "COLUMNS": "120"},
         cwd=Path(__file__).parents[2],
         capture_output=True,

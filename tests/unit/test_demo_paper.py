@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from core_api.authoring.items import Item, ItemKind, Response, fault_of_item, fault_of_response
-from deploy.demo_receipts import Kept
+from deploy.commands.demo_receipts import Kept
 from loadtests.paper import ITEMS, respond
 
 

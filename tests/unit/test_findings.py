@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from deploy.findings import metrics_of, readiness
+from deploy.commands.findings import metrics_of, readiness
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import redis
 
-from deploy.findings import CONNECT_S, Finding, promises
+from deploy.commands.findings import CONNECT_S, Finding, promises
 from deploy.local.programs import REDIS_MAJOR_MIN
 
 REDIS_PROMISES: Final = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}

@@ -20,9 +20,9 @@ import psycopg
 from rich.console import Console
 from rich.table import Table
 
-from deploy.doctor_pipeline import pipeline_findings
-from deploy.doctor_redis import redis_findings
-from deploy.findings import CONNECT_S, Finding, metrics_of, open_files, promises, readiness
+from deploy.commands.doctor_pipeline import pipeline_findings
+from deploy.commands.doctor_redis import redis_findings
+from deploy.commands.findings import CONNECT_S, Finding, metrics_of, open_files, promises, readiness
 from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_postgres, find_redis
 from deploy.local.server import is_free, place_for
 from deploy.local.stack import INGEST_PORT, Local, running
@@ -37,7 +37,7 @@ FDATASYNC_WRITES: Final = 50
 QUARANTINED_SHOWN: Final = 5
 OUTAGES_WITHIN_H: Final = 24
 OUTAGES_SHOWN: Final = 5
-LOCK_FILE: Final = Path(__file__).parents[1] / "requirements.lock"
+LOCK_FILE: Final = Path(__file__).parents[2] / "requirements.lock"
 FORWARDED: Final = "veritas_forwarded_unbelieved_total"  # requests whose X-Forwarded-For is not believed
 POSTGRES_PROMISES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from deploy import ledger_commands
+from deploy.commands import ledger as ledger_commands
 from deploy.local.server import ServerError
 from kernel.process import prepare_process
 from kernel.settings import Settings, SettingsError, load
@@ -89,7 +89,7 @@ def demo(
     seconds: Annotated[int, typer.Option(min=5, help="How long they sit the exam.")] = 60,
 ) -> None:
     """Show the whole chain at work: candidates, events, what is stored, what analysts see; then stop."""
-    from deploy.demo import run  # noqa: PLC0415
+    from deploy.commands.demo import run  # noqa: PLC0415
 
     raise typer.Exit(run(candidates=candidates, seconds=seconds))
 
@@ -179,7 +179,7 @@ def doctor(
     state: StateOption = None,
 ) -> None:
     """Say what is there, what is not, and how to mend it. Exits with 1 when something required is missing."""
-    from deploy.doctor import examine, print_findings  # noqa: PLC0415
+    from deploy.commands.doctor import examine, print_findings  # noqa: PLC0415
 
     findings = examine(_settings(state))
     print_findings(findings, console, as_json=as_json)

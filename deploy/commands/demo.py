@@ -20,7 +20,7 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 
-from deploy.demo_receipts import Kept, answers_table, keep_receipts, pinned_key
+from deploy.commands.demo_receipts import Kept, answers_table, keep_receipts, pinned_key
 from deploy.local.server import ServerError, is_free
 from deploy.local.stack import INGEST_PORT, open_stack
 from deploy.local.supervisor import StackError as NotStartedError

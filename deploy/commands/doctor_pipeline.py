@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import psycopg
 
-from deploy.findings import Finding
+from deploy.commands.findings import Finding
 from kernel.settings import Settings
 from pipeline import jobs
 from pipeline.extract import connect

@@ -1,0 +1,1 @@
+"""`veritas`, the command line, and what each of its commands does."""
