@@ -16,11 +16,11 @@ from rich.console import Console
 from deploy.local.stack import open_stack
 from kernel.process import prepare_process
 from kernel.settings import load
-from loadtests.figures import figures
-from loadtests.history import check, rows_of
-from loadtests.links import fresh_links
-from loadtests.log import Log
-from loadtests.stack import Stack, local_stack
+from loadtests.check.figures import figures
+from loadtests.check.history import check, rows_of
+from loadtests.client.links import fresh_links
+from loadtests.client.log import Log
+from loadtests.client.stack import Stack, local_stack
 from loadtests.terminal import figures_table
 
 

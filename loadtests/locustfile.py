@@ -4,7 +4,7 @@ Candidates for locust: bursts, heartbeats, think time, tab switches, lost replie
     locust -f loadtests/locustfile.py                        # the local stack, links made on the way
     locust -f loadtests/locustfile.py --links links.txt --host https://… [--ingest-url https://…]
 
-Each user spends one launch link (`python -m loadtests.links` makes them), and behaves like the demo's
+Each user spends one launch link (`python -m loadtests.client.links` makes them), and behaves like the demo's
 candidates. Being told to wait (429, 503 with Retry-After) is no failure: the user waits and sends again.
 Everything else but a 2xx is.
 """
@@ -26,11 +26,11 @@ from locust.env import Environment
 from locust.exception import StopUser
 
 from kernel.events import HEARTBEAT_INTERVAL_S, EventType, Mode
-from loadtests.behaviour import Act, conduct, temper_of
-from loadtests.log import Log
-from loadtests.outbox import Held
-from loadtests.stack import local_stack
-from loadtests.tab import Tab
+from loadtests.client.behaviour import Act, conduct, temper_of
+from loadtests.client.log import Log
+from loadtests.client.outbox import Held
+from loadtests.client.stack import local_stack
+from loadtests.client.tab import Tab
 
 REPLIES_LOST: Final = 0.05  # share of requests whose reply the candidate never sees
 BACKOFF_S: Final = 0.5
@@ -75,7 +75,7 @@ def gather_links(environment: Environment, **_: object) -> None:
     if asked.links:
         text = Path(asked.links).read_text(encoding="utf-8")
     else:
-        command = [sys.executable, "-m", "loadtests.links", "--state", asked.state]
+        command = [sys.executable, "-m", "loadtests.client.links", "--state", asked.state]
         command += ["--candidates", str(asked.candidates)]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603  our own module
         stack = local_stack(Path(asked.state))

@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from loadtests.client import Client
-from loadtests.figures import Figures
+from loadtests.check.figures import Figures
+from loadtests.client.client import Client
 
 REFRESH_S: Final = 0.2
 

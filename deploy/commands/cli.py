@@ -153,7 +153,7 @@ def replay(
 
     Exits with 0 when every event is stored exactly once, 1 when not, 2 when there was nothing to replay with.
     """
-    from loadtests.replay import run  # noqa: PLC0415
+    from loadtests.replay.replay import run  # noqa: PLC0415
 
     code = run(
         file,

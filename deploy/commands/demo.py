@@ -25,11 +25,11 @@ from deploy.local.server import ServerError, is_free
 from deploy.local.stack import INGEST_PORT, open_stack
 from deploy.local.supervisor import StackError as NotStartedError
 from kernel.settings import Settings, load
-from loadtests.counting import ask, in_archive, question
-from loadtests.figures import Figures, figures
-from loadtests.history import Report, check, rows_of
-from loadtests.room import Room
-from loadtests.stack import Stack, StackError, call, local_stack
+from loadtests.check.counting import ask, in_archive, question
+from loadtests.check.figures import Figures, figures
+from loadtests.check.history import Report, check, rows_of
+from loadtests.client.room import Room
+from loadtests.client.stack import Stack, StackError, call, local_stack
 from loadtests.terminal import delivery
 
 INTRODUCTION: Final = (

@@ -22,10 +22,10 @@ from deploy import verify_export
 from deploy.local.stack import ledger_files
 from kernel.ledger.checkpoints import read_keys, verifier_keys
 from kernel.settings import Settings
-from loadtests.counting import submissions_of
-from loadtests.room import CALLS_AT_ONCE, Room
-from loadtests.sheet import Sheet
-from loadtests.stack import Stack, StackError
+from loadtests.check.counting import submissions_of
+from loadtests.client.room import CALLS_AT_ONCE, Room
+from loadtests.client.sheet import Sheet
+from loadtests.client.stack import Stack, StackError
 
 SEALED_WITHIN_S: Final = 30.0
 POLL_S: Final = 0.5

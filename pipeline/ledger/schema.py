@@ -37,7 +37,7 @@ _FUNCTION_STEPS: Final = re.compile(
 _SETTING: Final = re.compile(r"\bSET (\w+) = (.+?)(?=\s+(?:SET|SECURITY)\b|\s*$)", re.DOTALL)
 _TABLE: Final = re.compile(r"\bCREATE TABLE (?P<name>[\w.]+) \(")
 _TABLE_GONE: Final = re.compile(r"\bDROP TABLE (?P<name>[\w.]+)")
-_COMMENT: Final = re.compile(r"^--.*$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^--.*", re.MULTILINE)
 _CAST: Final = re.compile(r"::\w+(?:\[\])?")
 _WORD: Final = re.compile(r"'[^']*'|[\w.]+|[^\s\w()\[\],']+")
 QUOTE: Final = "'"

@@ -35,10 +35,10 @@ from kernel.events import EventType, Mode, Role
 from kernel.postgres import open_pool
 from kernel.settings import load
 from kernel.tokens import Keyring, new_claims
-from loadtests.client import Client, Pace, Seat
-from loadtests.history import Report, check, rows_of
-from loadtests.log import Log
-from loadtests.tab import Clock, right_time
+from loadtests.check.history import Report, check, rows_of
+from loadtests.client.client import Client, Pace, Seat
+from loadtests.client.log import Log
+from loadtests.client.tab import Clock, right_time
 from sql import named
 from sql.migrate import migrate
 

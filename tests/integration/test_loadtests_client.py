@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 from kernel.events import EventType
-from loadtests.client import Client, Pace
-from loadtests.figures import figures
-from loadtests.history import check, rows_of
-from loadtests.log import Log
+from loadtests.check.figures import figures
+from loadtests.check.history import check, rows_of
+from loadtests.client.client import Client, Pace
+from loadtests.client.log import Log
 from tests.faults.harness import Rig, losses, rig, seats, under_load, verdict
 
 PACE = Pace(linger_s=0.02, heartbeat_s=0.5, backoff_s=0.05, deadline_s=5.0)

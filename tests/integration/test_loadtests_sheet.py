@@ -5,9 +5,9 @@ from uuid import UUID
 
 import pytest
 
-from loadtests.paper import ITEMS
-from loadtests.sheet import Sheet
-from loadtests.stack import StackError, open_exam, write_paper
+from loadtests.client.paper import ITEMS
+from loadtests.client.sheet import Sheet
+from loadtests.client.stack import StackError, open_exam, write_paper
 from tests.integration.authoring_kit import stored
 from tests.integration.core_kit import Api, DatabaseAs, core_api
 

@@ -13,9 +13,9 @@ from rich.console import Console
 
 from deploy.local.stack import open_stack
 from kernel.settings import load
-from loadtests.mapping import plan, read_mapping
-from loadtests.replay import replay, run
-from loadtests.stack import local_stack
+from loadtests.client.stack import local_stack
+from loadtests.replay.mapping import plan, read_mapping
+from loadtests.replay.replay import replay, run
 
 MAPPING = """
 format = "ndjson"

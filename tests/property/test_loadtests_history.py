@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.events import EventType
-from loadtests.history import Row, check
-from loadtests.log import Acked, Created, Entry, Reoffered, Sent, Unanswered
+from loadtests.check.history import Row, check
+from loadtests.client.log import Acked, Created, Entry, Reoffered, Sent, Unanswered
 
 START: Final = datetime(2026, 3, 1, 9, tzinfo=UTC)
 dices = st.randoms(use_true_random=False)

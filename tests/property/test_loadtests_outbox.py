@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtests.outbox import Ack, Held, Outbox
+from loadtests.client.outbox import Ack, Held, Outbox
 
 
 class ModelServer:

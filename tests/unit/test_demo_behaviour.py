@@ -4,7 +4,7 @@ import random
 from itertools import islice
 
 from kernel.events import EventType
-from loadtests.behaviour import Temper, conduct, temper_of
+from loadtests.client.behaviour import Temper, conduct, temper_of
 
 
 def kinds(temper: Temper, acts: int = 2000) -> set[EventType]:

@@ -8,7 +8,7 @@ import pytest
 
 from core_api.authoring.items import Item, ItemKind, Response, fault_of_item, fault_of_response
 from deploy.commands.demo_receipts import Kept
-from loadtests.paper import ITEMS, respond
+from loadtests.client.paper import ITEMS, respond
 
 
 def test_every_question_is_one_that_the_api_takes() -> None:

@@ -1,7 +1,7 @@
 """What a run came to, out of the clients' own log."""
 
-from loadtests.figures import figures, percentile
-from loadtests.log import Acked, Created, Entry, Refused, Sent, Unanswered
+from loadtests.check.figures import figures, percentile
+from loadtests.client.log import Acked, Created, Entry, Refused, Sent, Unanswered
 
 
 def a_log() -> list[Entry]:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from kernel.events import EventType
-from loadtests.history import Report, Row, check, dead_row
-from loadtests.log import Acked, Created, Entry, Reoffered, Sent
+from loadtests.check.history import Report, Row, check, dead_row
+from loadtests.client.log import Acked, Created, Entry, Reoffered, Sent
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC)
 SESSION = 7

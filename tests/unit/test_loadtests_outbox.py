@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtests.outbox import Ack, Outbox, OutboxFullError
+from loadtests.client.outbox import Ack, Outbox, OutboxFullError
 
 
 def filled(count: int) -> Outbox:

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from kernel.events import EventType
-from loadtests.mapping import MappingError, Plan, plan, read_mapping
-from loadtests.replay import fitting_mapping
+from loadtests.replay.mapping import MappingError, Plan, plan, read_mapping
+from loadtests.replay.replay import fitting_mapping
 
 MAPPING = """
 exam = "Lab {lab}"

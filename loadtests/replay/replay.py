@@ -17,22 +17,11 @@ import orjson
 from rich.console import Console
 
 from kernel.events import HEARTBEAT_INTERVAL_S, EventType, Role
-from loadtests.client import Client, Pace
-from loadtests.figures import Figures, figures
-from loadtests.history import check, rows_of
-from loadtests.log import Log
-from loadtests.mapping import (
-    ROW_MARK,
-    Key,
-    Mapping,
-    MappingError,
-    Plan,
-    Planned,
-    header_of,
-    plan,
-    read_mapping,
-)
-from loadtests.stack import (
+from loadtests.check.figures import Figures, figures
+from loadtests.check.history import check, rows_of
+from loadtests.client.client import Client, Pace
+from loadtests.client.log import Log
+from loadtests.client.stack import (
     Account,
     Stack,
     StackError,
@@ -44,6 +33,17 @@ from loadtests.stack import (
     organisation_of,
     sign_in,
     take_seat,
+)
+from loadtests.replay.mapping import (
+    ROW_MARK,
+    Key,
+    Mapping,
+    MappingError,
+    Plan,
+    Planned,
+    header_of,
+    plan,
+    read_mapping,
 )
 from loadtests.terminal import delivery, figures_table
 
@@ -98,7 +98,7 @@ def run(
 
     Args:
         file: CSV, TSV or NDJSON, gzip or not.
-        mapping: TOML (see `loadtests/mapping.py`); a shipped one that fits the file's columns when absent.
+        mapping: TOML (see `loadtests/replay/mapping.py`); a shipped one that fits the columns when absent.
         url: the deployment; the local stack of `state` when absent.
         ingest_url: where events go; `url` when absent.
         database_url: to make candidates and to count back.
@@ -154,7 +154,7 @@ def fitting_mapping(file: Path) -> Mapping:
     Raises:
         MappingError: none has.
     """
-    for entry in sorted((files("loadtests") / "mappings").iterdir(), key=lambda entry: entry.name):
+    for entry in sorted((files("loadtests.replay") / "mappings").iterdir(), key=lambda entry: entry.name):
         mapping = read_mapping(Path(str(entry)))
         if mapping.columns <= header_of(file, mapping):
             return mapping

@@ -14,7 +14,7 @@ import asyncpg
 import msgspec
 
 from kernel.events import EventType
-from loadtests.log import Acked, Created, Entry, Reoffered, Sent
+from loadtests.client.log import Acked, Created, Entry, Reoffered, Sent
 from sql import named
 
 # What the server itself writes into a session: the two ends of a missed-heartbeat gap (spec.md, decision 11).

@@ -15,8 +15,8 @@ import msgspec
 import orjson
 
 from kernel.events import EventType
-from loadtests.log import Acked, Created, Log, Refused, Reoffered, Sent, Unanswered, now
-from loadtests.outbox import Ack, Held, Outbox
+from loadtests.client.log import Acked, Created, Log, Refused, Reoffered, Sent, Unanswered, now
+from loadtests.client.outbox import Ack, Held, Outbox
 
 # Refusals after which the same request may succeed; every other one is final.
 _RETRIED: Final = frozenset(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from loadtests.log import Acked, Created, Entry, Refused, Sent, Unanswered
+from loadtests.client.log import Acked, Created, Entry, Refused, Sent, Unanswered
 
 
 class Latency(msgspec.Struct, frozen=True):

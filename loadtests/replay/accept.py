@@ -1,9 +1,9 @@
 """
 Accept: replay a whole file of real monitoring through a stack of its own, and count every row back.
 
-`python -m loadtests.accept FILE` (`make accept`). A private stack in a temporary folder; the file as fast as
-it goes; then events by exam and type in the file, in the hypertable, in the projection and in the Parquet
-archive must agree.
+`python -m loadtests.replay.accept FILE` (`make accept`). A private stack in a temporary folder; the file as
+fast as it goes; then events by exam and type in the file, in the hypertable, in the projection and in the
+Parquet archive must agree.
 """
 
 import argparse
@@ -25,10 +25,10 @@ from deploy.local.stack import open_stack
 from kernel.events import EventType
 from kernel.process import prepare_process
 from kernel.settings import load
-from loadtests.counting import Counts, in_archive, in_postgres, in_projection
-from loadtests.mapping import Plan, plan
-from loadtests.replay import Outcome, fitting_mapping, replay, show
-from loadtests.stack import Stack, local_stack
+from loadtests.check.counting import Counts, in_archive, in_postgres, in_projection
+from loadtests.client.stack import Stack, local_stack
+from loadtests.replay.mapping import Plan, plan
+from loadtests.replay.replay import Outcome, fitting_mapping, replay, show
 
 CONCURRENCY: Final = 128
 ARCHIVED_WITHIN_S: Final = 120.0

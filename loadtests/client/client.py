@@ -18,9 +18,9 @@ import aiohttp
 import msgspec
 
 from kernel.events import VIOLATION_SEVERITY_MIN, EventType
-from loadtests.log import Log
-from loadtests.outbox import BATCH_EVENTS_MAX, Held, Outbox
-from loadtests.tab import Clock, Tab, right_time
+from loadtests.client.log import Log
+from loadtests.client.outbox import BATCH_EVENTS_MAX, Held, Outbox
+from loadtests.client.tab import Clock, Tab, right_time
 
 REPLY_DEADLINE_S: Final = 10.0
 BACKOFF_S_MAX: Final = 5.0

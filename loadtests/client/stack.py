@@ -20,7 +20,7 @@ import orjson
 from core_api.database import ask_as_system
 from core_api.seeding import NewUser, create_users
 from kernel.events import Mode, Role
-from loadtests.client import Seat
+from loadtests.client.client import Seat
 
 LOCAL_FILE: Final = "local.json"
 CHEAPEST_ROUNDS: Final = 4  # nobody made here has a password

@@ -16,8 +16,8 @@ from uuid import UUID, uuid4
 import aiohttp
 import orjson
 
-from loadtests.paper import respond
-from loadtests.stack import StackError, call
+from loadtests.client.paper import respond
+from loadtests.client.stack import StackError, call
 
 AUTOSAVE_S: Final = 3.0
 TRIES_MAX: Final = 5

@@ -1,7 +1,8 @@
 """
 Make an exam and candidates on a running stack and print a launch link for each, one token a line.
 
-`python -m loadtests.links --candidates 50` uses the local stack; with `--url` and the rest, any deployment.
+`python -m loadtests.client.links --candidates 50` uses the local stack; with `--url` and the rest, any
+deployment.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import aiohttp
 
 from kernel.events import Role
 from kernel.process import prepare_process
-from loadtests.stack import (
+from loadtests.client.stack import (
     Account,
     Stack,
     StackError,

@@ -14,12 +14,12 @@ from uuid import UUID
 import aiohttp
 
 from kernel.events import EventType, Role
-from loadtests.behaviour import Act, conduct, temper_of
-from loadtests.client import Client, Pace
-from loadtests.log import Log
-from loadtests.paper import ITEMS
-from loadtests.sheet import AUTOSAVE_S, Sheet
-from loadtests.stack import (
+from loadtests.client.behaviour import Act, conduct, temper_of
+from loadtests.client.client import Client, Pace
+from loadtests.client.log import Log
+from loadtests.client.paper import ITEMS
+from loadtests.client.sheet import AUTOSAVE_S, Sheet
+from loadtests.client.stack import (
     Stack,
     StackError,
     launch_links,
@@ -30,7 +30,7 @@ from loadtests.stack import (
     take_seat,
     write_paper,
 )
-from loadtests.tab import skewed
+from loadtests.client.tab import skewed
 
 CALLS_AT_ONCE: Final = 16
 STORED_WITHIN_S: Final = 60.0

@@ -1,0 +1,1 @@
+"""What a run came to: the clients' histories against the database, events counted wherever they must be."""

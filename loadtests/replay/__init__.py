@@ -1,0 +1,1 @@
+"""Real records sent through the HTTP API: how they become events, and what came of them."""
