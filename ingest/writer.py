@@ -59,6 +59,7 @@ def connect_redis(settings: Settings) -> "redis.Redis":
         settings.redis_url,
         single_connection_client=True,  # a pool would replace an idle connection that broke, and say nothing
         protocol=2,
+        driver_info=None,  # CLIENT SETINFO is no command of a tier's
         retry=Retry(NoBackoff(), 0),
         socket_timeout=REDIS_TIMEOUT_S,
         socket_connect_timeout=REDIS_TIMEOUT_S,

@@ -168,6 +168,7 @@ class Revocations:
             self._url,
             decode_responses=True,
             protocol=2,
+            driver_info=None,  # CLIENT SETINFO is no command of a tier's
             socket_timeout=SILENCE_S_MAX,
             socket_connect_timeout=SILENCE_S_MAX,
             retry=Retry(NoBackoff(), 0),

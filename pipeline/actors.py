@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import dramatiq
+import redis
 import structlog
 from dramatiq.brokers.redis import RedisBroker
 from msgspec import Struct
@@ -45,7 +46,9 @@ class Actors(Struct, frozen=True):
 
 def open_broker(settings: Settings) -> RedisBroker:
     """Return the broker on the system's Redis, under keys of its own."""
-    return RedisBroker(url=settings.redis_url, namespace=NAMESPACE)  # type: ignore[no-untyped-call]  # dramatiq's own
+    # CLIENT SETINFO is no command of a tier's.
+    client = redis.Redis.from_url(settings.redis_url, driver_info=None)
+    return RedisBroker(client=client, namespace=NAMESPACE)  # type: ignore[no-untyped-call]  # dramatiq's own
 
 
 def declare(projections: dramatiq.Broker, warehouse: dramatiq.Broker, settings: Settings) -> Actors:

@@ -3,6 +3,7 @@ The core's benchmark in small: its report, and that pgbench leaves what the prod
 """
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +82,8 @@ BEGIN
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER told AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep_told();
 """
+TOLD = "CREATE TRIGGER told AFTER INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION keep_told()"
 
 
 class World(msgspec.Struct, frozen=True):
@@ -110,6 +111,7 @@ def core() -> Iterator[Core]:
         running_core(servers, folder, folder / "log", CANDIDATES) as running,
     ):
         servers.owner.execute(KEEP.encode())
+        servers.owner.execute(TOLD.encode())
         yield running
 
 
@@ -117,6 +119,17 @@ def core() -> Iterator[Core]:
 async def world(core: Core) -> AsyncIterator[World]:
     async with authoring(core) as author:
         yield World(core, author, await author.write_questions())
+
+
+@contextmanager
+def as_migrated(world: World) -> Iterator[None]:
+    """Take the trigger that is none of the migrations' away: the verifier names it."""
+    owner = world.core.servers.owner
+    owner.execute(b"DROP TRIGGER told ON outbox")
+    try:
+        yield
+    finally:
+        owner.execute(TOLD.encode())
 
 
 def sizes_of_tables(world: World) -> dict[str, int]:
@@ -198,7 +211,8 @@ async def test_what_pgbench_writes_hangs_together_and_its_ledger_events_are_cano
         " JOIN ledger_events ended ON ended.kind = 'session.ended' AND ended.aggregate_id = p.id::text"
         " WHERE s.exam_id = $1"
     )
-    assert await check_ledger(world.core, SCREEN), "it verifies the whole log, bodies against columns"
+    with as_migrated(world):
+        assert await check_ledger(world.core, SCREEN), "it verifies the whole log, bodies against columns"
 
     product, pgbench = world.rows(joined, by_product)[0], world.rows(joined, by_pgbench)[0]
     assert product[:2] == (True, CANDIDATES)
@@ -247,10 +261,11 @@ async def test_a_missing_row_fails_the_run(world: World) -> None:
 async def test_the_benchmark_s_counts_of_unsealed_events_and_its_verifier_agree(world: World) -> None:
     await world.exam(50)
     await finalise_http(world.core, CANDIDATES, before=50_000, connections=CONNECTIONS, screen=SCREEN)
-    lags = await check_ledger(world.core, SCREEN)
-
     keys = read_keys(load({}).ledger_origin, str(world.core.key_file))
-    report = verify(world.core.servers.postgres.url, keys, witness=world.core.witness)
+    with as_migrated(world):
+        lags = await check_ledger(world.core, SCREEN)
+        report = verify(world.core.servers.postgres.url, keys, witness=world.core.witness)
+
     assert report.findings == []
     assert report.size == world.rows("SELECT count(*) FROM ledger_events")[0][0]
     assert world.rows(query("count_unsealed").decode()) == [(0,)]

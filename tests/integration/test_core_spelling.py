@@ -113,6 +113,8 @@ async def test_what_the_database_looks_up_as_one_account_is_counted_as_one_a3(co
             ascii(each["written"])
             for each in letters
             if spelling.counted_as(f"{each['written']}@x") != spelling.counted_as(f"{each['small']}@x")
+            # what Python does not know yet, and PostgreSQL may, stands in no account
+            and "Cn" not in {unicodedata.category(each["written"]), unicodedata.category(each["small"])}
         ]
 
         assert len(letters) > 1000
