@@ -104,7 +104,7 @@ def case(
         message: beside the data.
         person: whom the reply is about, where the path does not say.
         also_bare: whether the path is served without /api, too.
-        shows: whose data a GET shows.
+        shows: whose data it shows, an act too that answers with it.
     """
     hints, taken = get_annotations(use_case), signature(use_case).parameters
     constants = given or {}
@@ -122,9 +122,9 @@ def case(
             values["command"] = decode_body(await read_bytes(request), decoder)
         if "conn" in taken:
             async with connection(request.app[POOL], actor_of(request)) as conn:
-                result = await use_case(conn=conn, **values, **_now(had, request), **constants)
+                result = await use_case(conn=conn, **values, **_as_of_now(had, request), **constants)
         else:
-            result = await use_case(**values, **_now(had, request), **constants)
+            result = await use_case(**values, **_as_of_now(had, request), **constants)
         if person is not None:
             about(request, person(result))
         return answer.response(result)
@@ -215,6 +215,6 @@ def _asked(path: str, hints: Mapping[str, Any]) -> dict[str, Part]:
     return asked
 
 
-def _now(parts: Mapping[str, Part], request: web.Request) -> dict[str, Any]:
+def _as_of_now(parts: Mapping[str, Part], request: web.Request) -> dict[str, Any]:
     """Return what the process has, as of now: whoever waited for a connection acts when they have it."""
     return {each: part(request) for each, part in parts.items()}

@@ -99,7 +99,9 @@ class BoundedSite(web.TCPSite):
         return Refusal(self._refusing)
 
 
-def bounded_reports() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+def bounded_reports(
+    clock: Callable[[], float] = perf_counter,
+) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
     """Return an exception handler for a loop that tells each kind of failure once in REPEAT_S seconds."""
     told_at: dict[tuple[str, str], float] = {}
 
@@ -107,7 +109,7 @@ def bounded_reports() -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], N
         message, error = constant_part(str(context.get("message", ""))), context.get("exception")
         # asyncio says one message of whatever ends a task: another error is another failure
         kind = (message, "" if error is None else named(error))
-        now = perf_counter()
+        now = clock()
         if now - told_at.get(kind, -REPEAT_S) >= REPEAT_S:
             told_at[kind] = now
             log.error("loop_failure", message=message, exc_info=error)

@@ -39,8 +39,6 @@ from sql import named
 
 QUERIES: Final = named("ledger")
 BODY_BYTES_MAX: Final = 65_536
-
-
 _APPENDED: "Final[ContextVar[list[UUID] | None]]" = ContextVar("appended", default=None)
 
 

@@ -15,8 +15,6 @@ from kernel.access import Action
 from kernel.web import OWN, Route, Shows, send_json
 
 _SUBMIT: Final = msgspec.json.Decoder(submissions.Submit)
-
-
 _OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
 
 

@@ -3,18 +3,14 @@
 import asyncio
 from types import SimpleNamespace
 
-import pytest
 from structlog.testing import capture_logs
 
 from kernel import serving
 
 
-def test_a_failure_that_repeats_is_told_once_a_minute_and_hides_no_other(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_failure_that_repeats_is_told_once_a_minute_and_hides_no_other() -> None:
     clock = SimpleNamespace(now=0.0)
-    monkeypatch.setattr(serving, "perf_counter", lambda: clock.now)
-    handle, loop = serving.bounded_reports(), asyncio.new_event_loop()
+    handle, loop = serving.bounded_reports(lambda: clock.now), asyncio.new_event_loop()
     loop.close()
     ended = "Task exception was never retrieved"
     with capture_logs() as lines:
