@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from ingest.append import Appender, load_functions
-from ingest.epochs import Epochs
-from ingest.link import RedisLink
-from ingest.pressure import Pressure
+from ingest.appending.append import Appender, load_functions
+from ingest.appending.epochs import Epochs
+from ingest.appending.pressure import Pressure
+from ingest.appending.sessions import Sessions
 from ingest.receiving import LOAD, TIER, Tier
-from ingest.sessions import Sessions
+from ingest.stream.link import RedisLink
 from kernel.errors import UnavailableError
 from kernel.meter import Meter
 from kernel.postgres import open_pool

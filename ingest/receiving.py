@@ -9,11 +9,11 @@ from typing import Final
 from aiohttp import web
 from msgspec import Struct
 
-from ingest.admission import Admitted
-from ingest.append import Appender, Sender
-from ingest.pressure import Pressure
-from ingest.sessions import Sessions
-from ingest.stream import client_key, shard_of
+from ingest.admission.batches import Admitted
+from ingest.appending.append import Appender, Sender
+from ingest.appending.pressure import Pressure
+from ingest.appending.sessions import Sessions
+from ingest.stream.protocol import client_key, shard_of
 from kernel.access import Action, scope_of
 from kernel.bodies import read_body
 from kernel.errors import InvalidInputError, MalformedError, NotAuthenticatedError, TooLargeError

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
-from ingest.admission import EventIn
-from ingest.append import Ack, Appended
-from ingest.stream import Batch
+from ingest.admission.batches import EventIn
+from ingest.appending.append import Ack, Appended
+from ingest.stream.protocol import Batch
 from kernel.events import EventOut, Severity, event_id, is_violation, type_name, warning_text
 
 

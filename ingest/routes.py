@@ -11,10 +11,10 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingest import replies
-from ingest.admission import BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
-from ingest.append import Appended, Sender
-from ingest.numbering import settle
-from ingest.reading import read_bulk, read_each, refuse_large_events
+from ingest.admission.batches import BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
+from ingest.admission.numbering import settle
+from ingest.admission.reading import read_bulk, read_each, refuse_large_events
+from ingest.appending.append import Appended, Sender
 from ingest.receiving import TIER, client_of, key_of, receive, shed
 from kernel.access import Action
 from kernel.errors import (

@@ -186,7 +186,7 @@ def test_no_loop_runs_unwatched() -> None:
         and (node.attr if isinstance(node, ast.Attribute) else node.id) in begun
     }
 
-    assert found == {"kernel/tasks.py", "ingest/sessions.py"}
+    assert found == {"kernel/tasks.py", "ingest/appending/sessions.py"}
 
 
 def test_every_route_is_in_the_openapi_document() -> None:

@@ -13,14 +13,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 _STREAM: Final = "~{v*}:*"
-# Inside the functions of ingest/append.lua; which of them a tier may call is not Redis's to say.
+# Inside the functions of ingest/stream/append.lua; which of them a tier may call is not Redis's to say.
 _FUNCTIONS: Final = "+fcall +time +hget +hmget +hset +hsetnx +hlen +del +unlink +expire +xadd"
 _REVOCATIONS: Final = "~veritas:revoked &veritas:revoked"
 RULES: Final[dict[str, str]] = {
-    # ingest/link.py, pressure.py, append.py; kernel/revocation.py, which it only listens to
+    # ingest/stream/link.py, pressure.py, append.py; kernel/revocation.py, which it only listens to
     "veritas_ingest": f"{_STREAM} %R~veritas:revoked &veritas:revoked {_FUNCTIONS}"
     " +info +config|get +function|load +xlen +xrange +ping +subscribe +unsubscribe +zrange",
-    # ingest/shard.py, sweeps.py
+    # ingest/writer/shard.py, sweeps.py
     "veritas_writer": f"{_STREAM} {_FUNCTIONS}"
     " +info +config|get +function|load +function|list +hdel +exists +xinfo|stream +xlen +xrange +xread +xtrim"
     " +ping",

@@ -14,10 +14,10 @@ import psycopg
 import pytest
 import redis
 
-from ingest.shard import Stream
-from ingest.store import FencedError, store
-from ingest.stream import stream_key
-from ingest.writer import Owner, connect_redis
+from ingest.stream.protocol import stream_key
+from ingest.writer.owner import Owner, connect_redis
+from ingest.writer.shard import Stream
+from ingest.writer.store import FencedError, store
 from kernel.settings import Settings
 from tests.faults.ingest_kit import proxy
 from tests.integration.ingest_kit.api import Api, answered

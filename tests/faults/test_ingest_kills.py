@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
-from ingest.stream import client_key, stream_key
+from ingest.stream.protocol import client_key, stream_key
 from tests.faults.harness import SHARDS, Rig, Tier, free_ports
 from tests.faults.ingest_kit import CROWDED, crowd
 from tests.integration.ingest_kit.stream import append, batch_of

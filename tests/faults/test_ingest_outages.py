@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 import redis
 
-from ingest.stream import shard_key
+from ingest.stream.protocol import shard_key
 from kernel.events import HEARTBEAT_MISSED_AFTER_S
 from tests.faults.harness import SHARDS, Rig
 from tests.faults.ingest_kit import CROWDED, TIMEOUT

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
-from ingest.stream import session_key
+from ingest.stream.protocol import session_key
 from kernel.events import EventType, Role
 from tests.integration.ingest_kit.api import Api, keystroke, stamp
 from tests.integration.ingest_kit.station import Station, station

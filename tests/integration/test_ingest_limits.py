@@ -10,8 +10,8 @@ import asyncpg
 import psycopg
 import pytest
 
-from ingest.sessions import READ_AT_ONCE_MAX, Sessions
-from ingest.stream import session_key, shard_of
+from ingest.appending.sessions import READ_AT_ONCE_MAX, Sessions
+from ingest.stream.protocol import session_key, shard_of
 from kernel.events import Role
 from kernel.meter import Meter
 from sql import named

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
-from ingest.stream import (
+from ingest.stream.protocol import (
     AppendArguments,
     client_names,
     digest,
@@ -93,7 +93,7 @@ async def test_a_system_append_that_finds_its_name_taken_is_an_alarm_and_is_trie
 
 def test_the_arguments_of_the_append_function_are_the_ones_that_its_file_names() -> None:
     """One writer of the call: as many arguments as the file counts, and none that it does not read."""
-    text = (files("ingest") / "append.lua").read_text()
+    text = (files("ingest.stream") / "append.lua").read_text()
     body = text[text.index("local function append(") : text.index("\n-- Build a session's hash")]
     read = {int(number) for number in re.findall(r"args\[(\d+)\]", body)}
     fields: tuple[Any, ...] = AppendArguments.__struct_fields__

@@ -10,8 +10,8 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
-from ingest.outages import OUTAGES_WAITING_MAX, carry
-from ingest.stream import function, shard_key
+from ingest.stream.outages import OUTAGES_WAITING_MAX, carry
+from ingest.stream.protocol import function, shard_key
 from tests.conftest import logins_on
 from tests.integration.ingest_kit.api import Api, stamp
 from tests.integration.ingest_kit.station import Station, station

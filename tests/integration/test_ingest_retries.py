@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ingest.stream import session_key, shard_of
+from ingest.stream.protocol import session_key, shard_of
 from tests.integration.ingest_kit.api import Answer, Api, assert_problem, keystroke, stamp
 from tests.integration.ingest_kit.waiting import until
 from tests.integration.ingest_kit.world import Seat

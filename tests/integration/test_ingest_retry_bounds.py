@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
-from ingest.stream import client_key, shard_of
+from ingest.stream.protocol import client_key, shard_of
 from sql import named
 from tests.integration.ingest_kit.api import api_of, assert_problem, keystroke
 from tests.integration.ingest_kit.station import station

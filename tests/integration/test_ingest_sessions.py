@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
-from ingest.stream import client_key, session_key
+from ingest.stream.protocol import client_key, session_key
 from kernel.events import EventType, Role
 from tests.integration.ingest_kit.api import Api, answered, keystroke, stamp
 from tests.integration.ingest_kit.station import Station, station

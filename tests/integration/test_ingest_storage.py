@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis, start_redis
-from ingest.stream import stream_key
+from ingest.stream.protocol import stream_key
 from kernel.events import Role
 from tests.integration.ingest_kit.api import Api, answered, api_of, keystroke
 from tests.integration.ingest_kit.station import station

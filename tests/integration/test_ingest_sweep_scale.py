@@ -9,8 +9,8 @@ import pytest
 import redis
 from psycopg.rows import dict_row
 
-from ingest.stream import function, library, shard_key, stream_key
-from ingest.sweeps import Sweeper
+from ingest.stream.protocol import function, library, shard_key, stream_key
+from ingest.writer.sweeps import Sweeper
 from kernel.settings import load
 from tests.integration.ingest_kit.world import World
 

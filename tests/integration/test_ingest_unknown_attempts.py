@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
-from ingest.sessions import Sessions
+from ingest.appending.sessions import Sessions
 from kernel.events import Role
 from kernel.meter import Meter
 from sql import named

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ingest.columns import latest_times
-from ingest.stream import NO_TIME
+from ingest.admission.columns import latest_times
+from ingest.stream.protocol import NO_TIME
 from kernel.events import EventType
 from kernel.values import has_exponents, wrong_document
 

@@ -6,8 +6,8 @@ import redis
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.numbering import ranges_of
-from ingest.stream import (
+from ingest.admission.numbering import ranges_of
+from ingest.stream.protocol import (
     PIECE,
     format_ranges,
     function,

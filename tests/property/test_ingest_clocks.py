@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.local.server import Server
-from ingest import clocks
-from ingest.clocks import CONTACT_LOST_US, SECOND_US, TOLERANCE_US, Clock
-from ingest.encoding import CLOCK, Request, progress_of, request_of, rows_of
-from ingest.stream import (
+from ingest.stream import clocks
+from ingest.stream.clocks import CONTACT_LOST_US, SECOND_US, TOLERANCE_US, Clock
+from ingest.stream.protocol import (
     BATCH_VERSION,
     HEADER,
     OFFSET_UNKNOWN,
@@ -28,6 +27,7 @@ from ingest.stream import (
     shard_of,
     stream_key,
 )
+from ingest.writer.encoding import CLOCK, Request, progress_of, request_of, rows_of
 from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S, EventType
 from tests.integration.ingest_kit.stream import SHARDS, append
 

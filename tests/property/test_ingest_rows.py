@@ -9,11 +9,11 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest import clocks
-from ingest.columns import count_violations
-from ingest.encoding import Request, marks_of, progress_of, rows_of
-from ingest.store import renumber
-from ingest.stream import BATCH_VERSION, HEADER, NO_TIME, OFFSET_UNKNOWN, Batch
+from ingest.admission.columns import count_violations
+from ingest.stream import clocks
+from ingest.stream.protocol import BATCH_VERSION, HEADER, NO_TIME, OFFSET_UNKNOWN, Batch
+from ingest.writer.encoding import Request, marks_of, progress_of, rows_of
+from ingest.writer.store import renumber
 from kernel.events import EventType, is_violation
 
 BACKFILL_US = 5_000_000

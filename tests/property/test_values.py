@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from deploy.local.postgres import Postgres
-from ingest.contents import Content, same
+from ingest.admission.contents import Content, same
 from kernel.values import are_plain, holds_nul, path_of_nul, too_deep, wrong_document
 from tests.json_texts import TEXTS, VALUES, nested
 

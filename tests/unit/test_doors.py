@@ -18,7 +18,7 @@ from ingest.routes import ROUTES
 from kernel.events import Role
 
 CORE = Path(wire.__file__).parent
-# Of ingest's bodies: looked up in tables of names, or judged as documents by `ingest.columns`.
+# Of ingest's bodies: looked up in tables of names, or judged as documents by `ingest.admission.columns`.
 LOOKED_UP = {"eventType", "event_type", "severity"}
 JUDGED = {"metadataJson", "data"}
 READ_WHAT_IS_STORED = {"audit.py"}  # a ledger event's own bytes, which we wrote

@@ -6,9 +6,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from ingest.admission import EventIn, admit
-from ingest.numbering import progress, select
-from ingest.sessions import ranges_of_multirange
+from ingest.admission.batches import EventIn, admit
+from ingest.admission.numbering import progress, select
+from ingest.appending.sessions import ranges_of_multirange
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.events import EventType, Severity
 from kernel.settings import load

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.outages import proven_at
+from ingest.stream.outages import proven_at
 
 BEGIN = datetime(2026, 9, 1, 12, tzinfo=UTC)
 

@@ -11,7 +11,7 @@ import redis
 from deploy.local.postgres import Postgres
 from ingest.app import Part
 from ingest.routes import ROUTES
-from ingest.writer import Owner, sweep
+from ingest.writer.owner import Owner, sweep
 from kernel.serving import serve
 from kernel.settings import Settings, load
 from kernel.web import add_health, mount, new_app

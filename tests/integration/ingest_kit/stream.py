@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import redis
 
-from ingest.stream import (
+from ingest.stream.protocol import (
     BATCH_VERSION,
     NO_TIME,
     AppendArguments,

@@ -17,10 +17,10 @@ import asyncpg
 import msgspec
 import structlog
 
-from ingest.contents import Content, content_of_letter, microseconds
-from ingest.epochs import Epochs
-from ingest.link import RedisLink
-from ingest.stream import function, session_key, shard_key, shard_of
+from ingest.admission.contents import Content, content_of_letter, microseconds
+from ingest.appending.epochs import Epochs
+from ingest.stream.link import RedisLink
+from ingest.stream.protocol import function, session_key, shard_key, shard_of
 from kernel.errors import NotFoundError, RateLimitedError
 from kernel.meter import Meter
 from kernel.postgres import ACQUIRE_S, AWAY, nothing_done

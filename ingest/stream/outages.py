@@ -17,7 +17,7 @@ import redis
 import structlog
 from psycopg.rows import dict_row
 
-from ingest.stream import function, parse_ranges, shard_key
+from ingest.stream.protocol import function, parse_ranges, shard_key
 from kernel.runtime import INGEST_OUTAGES
 from sql import named
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from ingest.admission import (
+from ingest.admission.batches import (
     NUMBERED_TWICE,
     BulkIn,
     ClientSequence,
@@ -19,7 +19,7 @@ from ingest.admission import (
     SessionId,
     admit,
 )
-from ingest.columns import fault
+from ingest.admission.columns import fault
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.settings import Settings
 from kernel.web import decode

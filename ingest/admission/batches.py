@@ -1,8 +1,8 @@
 """
 Admission: what a request may say, checked before anything is written. Pure.
 
-Decoding is typed (msgspec); what types cannot say is checked by column (`ingest/columns.py`), and the columns
-are what goes on. Every fault of a batch is named with its index (spec.md I-3, I-4).
+Decoding is typed (msgspec); what types cannot say is checked by column (`columns.py`), and the columns are
+what goes on. Every fault of a batch is named with its index (spec.md I-3, I-4).
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ingest.columns import (
+from ingest.admission.columns import (
     Fault,
     check_payloads,
     count_violations,
@@ -22,7 +22,7 @@ from ingest.columns import (
     time_column,
     type_column,
 )
-from ingest.stream import BATCH_VERSION, Batch
+from ingest.stream.protocol import BATCH_VERSION, Batch
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.events import SEQUENCE_MAX
 from kernel.settings import Settings

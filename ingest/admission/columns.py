@@ -12,7 +12,7 @@ from typing import Final, cast
 
 import numpy as np
 
-from ingest.stream import NO_TIME
+from ingest.stream.protocol import NO_TIME
 from kernel.events import (
     SEVERITY_BY_NAME,
     TYPE_BY_NAME,

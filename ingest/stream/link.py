@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import hiredis
 import structlog
 
-from ingest.stream import Incarnation, incarnation, parse_info
+from ingest.stream.protocol import Incarnation, incarnation, parse_info
 from kernel.errors import OutcomeUnknownError, UnavailableError
 
 log = structlog.get_logger(__name__)

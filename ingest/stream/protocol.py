@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from ingest import clocks
+from ingest.stream import clocks
 
 BATCH_VERSION: Final = 1
 RULE_NUMBERS: Final = ("CONTACT_LOST_US", "TOLERANCE_US", "UNDER_WAY_US", "FILL_US", "SILENCES_KEPT")
@@ -173,7 +173,7 @@ def parse_id(entry: bytes) -> tuple[int, int]:
 @cache
 def library() -> tuple[str, str]:
     """Return (version, source) of the function library; the version is a digest of its text."""
-    text = (files("ingest") / "append.lua").read_text(encoding="utf-8")
+    text = (files("ingest.stream") / "append.lua").read_text(encoding="utf-8")
     for name in RULE_NUMBERS:
         text = text.replace(f"@{name}@", str(getattr(clocks, name)))
     version = hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -16,10 +16,9 @@ import redis
 import structlog
 from psycopg.rows import dict_row
 
-from ingest.outages import carry, proven_at
-from ingest.sessions import ENDED_KEPT_S, restore_arguments
-from ingest.statements import statement
-from ingest.stream import (
+from ingest.appending.sessions import ENDED_KEPT_S, restore_arguments
+from ingest.stream.outages import carry, proven_at
+from ingest.stream.protocol import (
     BATCH_VERSION,
     NO_TIME,
     AppendArguments,
@@ -34,6 +33,7 @@ from ingest.stream import (
     shard_of,
     stream_key,
 )
+from ingest.writer.statements import statement
 from kernel.events import (
     HEARTBEAT_INTERVAL_S,
     HEARTBEAT_MISSED_AFTER_S,

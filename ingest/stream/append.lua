@@ -7,7 +7,7 @@
 --
 --   {vN}:stream        stream  id = epoch-counter: explicit, dense, free of clocks. One entry a request, never MAXLEN;
 --                              trimmed only below what PostgreSQL has committed.
---                                e = header, b = batch   events (batch: msgpack by the tier, see ingest/stream.py)
+--                                e = header, b = batch   events (batch: msgpack by the tier, see protocol.py)
 --                                g = silences            int64 pairs, from and to us, that these events may fill; seldom there
 --                                k = clock               int64: the candidate's confirmed clock offset us, and the one before where
 --                                                        this entry confirmed a step, else UNKNOWN; with a live heartbeat
@@ -29,7 +29,7 @@
 --                              lc counter of the last append | mc, mq a counter and its sequence, waiting to be stored
 --                              sq sequence known to be stored | nc client instances
 --                              tc last sign of life of the candidate us | zc their silences us, 'from-to,…'
---                              kc their clock, 'offset candidate since firm' (ingest/clocks.py says what that is)
+--                              kc their clock, 'offset candidate since firm' (clocks.py says what that is)
 --                              tas, ts, zs, ks the same of services
 --                              c:<client> received clientSequence ranges, '1-50,71-90'; refused and settled ones too
 --                              r:<client> the last 16 pieces received, 48 bytes each: from, to, first sequence (0 of
@@ -50,7 +50,7 @@ local RECENT = 16 * PIECE
 local DUPLICATES_PER_EVENT = 10 -- what is received again counts that much less in the rate
 local SEQUENCE_MAX = 4194303
 local LATE_TOLERANCE_US = 2000000
--- The rule of clocks and silences is written out in ingest/clocks.py, which also gives these numbers.
+-- The rule of clocks and silences is written out in clocks.py, which also gives these numbers.
 local CONTACT_LOST_US = @CONTACT_LOST_US@
 local TOLERANCE_US = @TOLERANCE_US@
 local UNDER_WAY_US = @UNDER_WAY_US@
@@ -201,7 +201,7 @@ end
 --       18 client instances of a session at most  19 exam that the sender is bound to ('' for none)
 --       20 1 where an event is declared as buffered  21 those of 5 that were refused: received and settled, without an
 --       event  22 digest of the batch (8 bytes)  23 digest of the key (16)  24 keys that one hash holds
---       (ingest/stream.py writes them: AppendArguments)
+--       (protocol.py writes them: AppendArguments)
 -- Reply {word, …}:
 --   ok      first sequence, server time us, violations, stored sequence, received ranges, late
 --   dup     pieces of the ranges, violations, stored sequence, received ranges   (clientSequence)

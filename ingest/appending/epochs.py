@@ -2,8 +2,8 @@
 Which epoch of each shard is open, as PostgreSQL says, and for which incarnation of Redis.
 
 Admission to a shard is open only while an epoch was opened for the very Redis that answers. The writer opens
-epochs after it has reconciled (`ingest/reconcile.py`); this is the tiers' view of them, refreshed when a
-shard looks closed.
+epochs after it has reconciled (`ingest/writer/reconcile.py`); this is what the tiers know of them, looked up
+again when a shard looks closed.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import asyncpg
 import msgspec
 import structlog
 
-from ingest.stream import Incarnation
+from ingest.stream.protocol import Incarnation
 from kernel.errors import UnavailableError
 from kernel.postgres import AWAY
 from sql import named

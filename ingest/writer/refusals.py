@@ -14,8 +14,8 @@ import psycopg
 import pyarrow as pa
 import structlog
 
-from ingest.encoding import SCHEMA, copy_bytes
-from ingest.statements import statement
+from ingest.writer.encoding import SCHEMA, copy_bytes
+from ingest.writer.statements import statement
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -8,9 +8,7 @@ from typing import Any, Final, cast
 import numpy as np
 import redis
 
-from ingest.encoding import Request, request_of
-from ingest.store import Chunk
-from ingest.stream import (
+from ingest.stream.protocol import (
     HEADER,
     Incarnation,
     entry_id,
@@ -22,6 +20,8 @@ from ingest.stream import (
     stream_key,
     wrong_durability,
 )
+from ingest.writer.encoding import Request, request_of
+from ingest.writer.store import Chunk
 from kernel.settings import Settings
 
 READ_ENTRIES_MAX: Final = 2000

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from ingest.encoding import Request
-from ingest.numbering import ranges_of
-from ingest.stream import HEADER, Batch
+from ingest.admission.numbering import ranges_of
+from ingest.stream.protocol import HEADER, Batch
+from ingest.writer.encoding import Request
 
 
 class Piece(msgspec.Struct, gc=False):

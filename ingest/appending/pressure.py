@@ -6,7 +6,7 @@ one, and Redis memory, which all shards share. From 10 on, heartbeats and severi
 at the hard memory bound nothing does. One shard's load sheds nothing of its neighbours.
 
 The same look says for which shards this process takes events now, so that the time in which nobody did is
-known for ours (`ingest/outages.py`).
+known for ours (`ingest/stream/outages.py`).
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from typing import Any, Final
 import numpy as np
 import structlog
 
-from ingest.epochs import Epochs
-from ingest.link import RedisLink, RedisReplyError
-from ingest.outages import OUTAGE_S, OUTAGES_WAITING_MAX, SAID_S
-from ingest.stream import (
+from ingest.appending.epochs import Epochs
+from ingest.stream.link import RedisLink, RedisReplyError
+from ingest.stream.outages import OUTAGE_S, OUTAGES_WAITING_MAX, SAID_S
+from ingest.stream.protocol import (
     HEADER,
     Incarnation,
     function,

@@ -12,11 +12,11 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from ingest.refusals import Streak
-from ingest.shard import GapError, Stream
-from ingest.statements import statement
-from ingest.store import Chunk, FencedError, renumber, store
-from ingest.stream import HEADER
+from ingest.stream.protocol import HEADER
+from ingest.writer.refusals import Streak
+from ingest.writer.shard import GapError, Stream
+from ingest.writer.statements import statement
+from ingest.writer.store import Chunk, FencedError, renumber, store
 from kernel.runtime import STREAM_LOSSES
 from kernel.settings import Settings
 

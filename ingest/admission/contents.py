@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ingest.stream import NO_TIME, Batch
+from ingest.stream.protocol import NO_TIME, Batch
 from kernel.events import EventType
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,7 +31,7 @@ class Content(msgspec.Struct, frozen=True, gc=False):
 
 
 class Letter(msgspec.Struct, frozen=True, rename="camel"):
-    """An event as the dead-letter table keeps it; `ingest.encoding.event_json` writes it."""
+    """An event as the dead-letter table keeps it; `ingest.writer.encoding.event_json` writes it."""
 
     client: str | None
     client_sequence: int | None

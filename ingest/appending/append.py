@@ -14,13 +14,13 @@ import msgspec
 import structlog
 from msgspec import UNSET, UnsetType
 
-from ingest.admission import Admitted
-from ingest.epochs import Epochs
-from ingest.first_replies import FirstReplies, Positions
-from ingest.link import RedisLink, RedisReplyError
-from ingest.numbering import progress, sequence_column, split
-from ingest.sessions import Sessions
-from ingest.stream import (
+from ingest.admission.batches import Admitted
+from ingest.admission.numbering import progress, sequence_column, split
+from ingest.appending.epochs import Epochs
+from ingest.appending.first_replies import FirstReplies, Positions
+from ingest.appending.sessions import Sessions
+from ingest.stream.link import RedisLink, RedisReplyError
+from ingest.stream.protocol import (
     AppendArguments,
     append_keys,
     client_names,

@@ -11,8 +11,8 @@ from itertools import pairwise
 
 from msgspec.structs import replace
 
-from ingest.admission import Admitted, admitted
-from ingest.stream import BATCH_VERSION, Batch
+from ingest.admission.batches import Admitted, admitted
+from ingest.stream.protocol import BATCH_VERSION, Batch
 
 
 def numbers_in(ranges: Iterable[list[int]]) -> list[int]:

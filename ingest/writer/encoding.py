@@ -18,8 +18,8 @@ import pgpq.schema
 import pyarrow as pa
 from pgpq import encoders
 
-from ingest.clocks import TOLERANCE_US
-from ingest.stream import HEADER, NO_TIME, OFFSET_UNKNOWN, Batch, decode_batch
+from ingest.stream.clocks import TOLERANCE_US
+from ingest.stream.protocol import HEADER, NO_TIME, OFFSET_UNKNOWN, Batch, decode_batch
 from kernel.events import VIOLATION_SEVERITY_MIN, VIOLATION_TYPES, EventType
 
 LATEST: Final = 2**63 - 1

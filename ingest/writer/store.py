@@ -2,8 +2,8 @@
 One batch into PostgreSQL: offset, rows, progress, dead letters, in one transaction.
 
 The compare-and-set on the offset comes first: it fences a writer that was paused, and makes the batch
-exactly-once. Rows that PostgreSQL refuses are found (`ingest/refusals.py`) and go to the dead-letter table
-with their neighbours' commit, and so do the rows of sessions in quarantine.
+exactly-once. Rows that PostgreSQL refuses are found (`refusals.py`) and go to the dead-letter table with
+their neighbours' commit, and so do the rows of sessions in quarantine.
 """
 
 from typing import Any, Final
@@ -13,11 +13,11 @@ import numpy as np
 import psycopg
 import structlog
 
-from ingest.encoding import Request, Rows, event_json, marks_of, progress_of, rows_of
-from ingest.received import Piece, pieces_of, received_of
-from ingest.refusals import REFUSED, Sifted, Streak, copy, sift
-from ingest.statements import statement
-from ingest.stream import HEADER, OFFSET_UNKNOWN
+from ingest.stream.protocol import HEADER, OFFSET_UNKNOWN
+from ingest.writer.encoding import Request, Rows, event_json, marks_of, progress_of, rows_of
+from ingest.writer.received import Piece, pieces_of, received_of
+from ingest.writer.refusals import REFUSED, Sifted, Streak, copy, sift
+from ingest.writer.statements import statement
 from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S
 from kernel.runtime import CLOCK_STEPS, DEAD_LETTERS, SESSIONS_QUARANTINED
 from kernel.settings import Settings

@@ -10,13 +10,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from ingest.admission import Admitted
-from ingest.contents import contents_of, same
-from ingest.epochs import Epochs
-from ingest.link import RedisLink
-from ingest.numbering import ranges_of, sequence_column
-from ingest.sessions import Placed, Sessions
-from ingest.stream import (
+from ingest.admission.batches import Admitted
+from ingest.admission.contents import contents_of, same
+from ingest.admission.numbering import ranges_of, sequence_column
+from ingest.appending.epochs import Epochs
+from ingest.appending.sessions import Placed, Sessions
+from ingest.stream.link import RedisLink
+from ingest.stream.protocol import (
     HEADER,
     PIECE,
     decode_batch,

@@ -1,12 +1,10 @@
 """
-Run the writer: `python -m ingest.writer`. One thread a shard, one owner a shard, plus the sweeps.
+The owner of a shard: stores what its stream holds, batch after batch; and the sweeps of owned shards.
 
 A writer keeps no state that matters: whatever happens to it, the offset in PostgreSQL says where to go on.
 """
 
-import asyncio
 import threading
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, time
 from typing import Any, Final
@@ -18,14 +16,14 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from ingest.reconcile import skip_gap, take_up
-from ingest.refusals import FloodError, Streak
-from ingest.shard import GapError, Stream
-from ingest.statements import statement
-from ingest.store import Chunk, FencedError, store
-from ingest.stream import HEADER, Incarnation
-from ingest.sweeps import Sweeper, utc_now
-from kernel.logs import configure_logging, named
+from ingest.stream.protocol import HEADER, Incarnation
+from ingest.writer.reconcile import skip_gap, take_up
+from ingest.writer.refusals import FloodError, Streak
+from ingest.writer.shard import GapError, Stream
+from ingest.writer.statements import statement
+from ingest.writer.store import Chunk, FencedError, store
+from ingest.writer.sweeps import Sweeper, utc_now
+from kernel.logs import named
 from kernel.runtime import (
     BATCH_ROWS,
     BATCH_SECONDS,
@@ -34,13 +32,8 @@ from kernel.runtime import (
     SHARD_STOPPED,
     STREAM_BACKLOG,
     UNWRITTEN_AGE,
-    run,
-    share_one_heap,
 )
-from kernel.serving import serve
-from kernel.settings import Settings, load
-from kernel.tasks import WATCH
-from kernel.web import add_health, new_app
+from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
@@ -240,38 +233,3 @@ def _sweep_on(
 def _row(conn: psycopg.Connection[Any], name: str, *arguments: object) -> tuple[Any, ...] | None:
     with psycopg.RawCursor(conn) as cursor:
         return cursor.execute(statement(name), arguments).fetchone()
-
-
-async def main(stop: asyncio.Event) -> None:
-    """Start the threads, serve health, and wait for the end; a batch under way is finished."""
-    settings = load()
-    configure_logging("writer", settings.log_level)
-    share_one_heap()
-    ending = threading.Event()
-    turns = threading.Semaphore(settings.writer_parallel)
-    owners = [Owner(shard, settings, ending, turns) for shard in range(settings.shards)]
-    bodies: list[tuple[str, Callable[[], None]]] = [(f"shard-{owner.shard}", owner.run) for owner in owners]
-    bodies.append(("sweeps", lambda: sweep(owners, settings, ending)))
-    app = new_app(settings)
-    threads = [app[WATCH].thread(name, body, ending) for name, body in bodies]
-
-    async def shards_fine() -> str | None:
-        wrong = [f"shard {owner.shard}: {owner.wrong}" for owner in owners if owner.wrong is not None]
-        return "; ".join(wrong) or None
-
-    add_health(
-        app, [shards_fine], lambda: {"owned": [owner.shard for owner in owners if owner.epoch is not None]}
-    )
-    runner = await serve(app, settings, port=settings.metrics_port) if settings.metrics_port else None
-    log.info("writer_started", shards=settings.shards)
-    await stop.wait()
-    ending.set()
-    for thread in threads:
-        await asyncio.to_thread(thread.join, settings.shutdown_s)
-    if runner is not None:
-        await runner.cleanup()
-    log.info("writer_stopped")
-
-
-if __name__ == "__main__":
-    run(main)
