@@ -7,9 +7,9 @@ import asyncio
 import structlog
 
 from core_api.app import build
-from kernel.logs import configure_logging
-from kernel.runtime import run
-from kernel.serving import serve
+from kernel.http.serving import serve
+from kernel.running.logs import configure_logging
+from kernel.running.runtime import run
 from kernel.settings import load
 
 

@@ -21,13 +21,13 @@ from aiohttp import web
 from kernel.access import Action, Scope, scope_of
 from kernel.errors import NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
+from kernel.http.networks import client_address
+from kernel.http.web import TRUSTED_PROXIES, Route
 from kernel.meter import Meter
-from kernel.networks import client_address
 from kernel.revocation import REVOCATIONS
-from kernel.runtime import ACCOUNTS_THROTTLED
+from kernel.running.runtime import ACCOUNTS_THROTTLED
 from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring
-from kernel.web import TRUSTED_PROXIES, Route
 
 KEYRING: Final = web.AppKey("keyring", Keyring)
 LAUNCH_KEYRING: Final = web.AppKey("launch_keyring", Keyring)

@@ -28,12 +28,12 @@ from core_api.submissions import routes as submissions_routes
 from core_api.web import documentation
 from core_api.web.documentation import DOCUMENT
 from core_api.web.idempotency import repeatable
+from kernel.http.web import SETTINGS, ReadyCheck, Route, add_health, mount, new_app
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
+from kernel.running.tasks import WATCH
 from kernel.settings import Settings
-from kernel.tasks import WATCH
 from kernel.tokens import Keyring
-from kernel.web import SETTINGS, ReadyCheck, Route, add_health, mount, new_app
 
 
 def routes() -> list[Route]:

@@ -38,8 +38,8 @@ from core_api.wire import (
     uuid_in_path,
 )
 from kernel.access import Action
+from kernel.http.web import SETTINGS, Route, Shows, decode_query, send_json
 from kernel.revocation import REVOCATIONS
-from kernel.web import SETTINGS, Route, Shows, decode_query, send_json
 
 
 def origin_in(request: web.Request) -> Origin:

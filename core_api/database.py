@@ -130,7 +130,7 @@ async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
 
     Raises:
         UnavailableError: none was free in time, or PostgreSQL went away or cancelled what was under way; an
-            OutcomeUnknownError where that may have been done (`kernel.web` knows that a GET does nothing).
+            OutcomeUnknownError where that may have been done (a GET does nothing).
         InvalidInputError: a text holds what PostgreSQL cannot store (a NUL, half of a surrogate pair).
     """
     borrowed = False

@@ -16,13 +16,13 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from core_api.actors import weigh
-from kernel.bodies import read_body
 from kernel.errors import InvalidInputError, MalformedError, NotFoundError, TooLargeError
 from kernel.events import SESSION_ID_MAX
-from kernel.networks import Address, client_address
-from kernel.runtime import FORWARDED_UNBELIEVED
+from kernel.http.bodies import read_body
+from kernel.http.networks import Address, client_address
+from kernel.http.web import SETTINGS, TRUSTED_PROXIES, decode
+from kernel.running.runtime import FORWARDED_UNBELIEVED
 from kernel.values import DEPTH_MAX, holds_nul, path_of_nul, wrong_document
-from kernel.web import SETTINGS, TRUSTED_PROXIES, decode
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ Document = Annotated[
         extra_json_schema={"type": "object"},
     ),
 ]
-# The same in a reply: the stored bytes, put in as they stand (`kernel.web.send_json`). Selected as `json`.
+# The same in a reply: the stored bytes, put in as they stand (`kernel.http.web.send_json`).
 ShownDocument = Annotated[
     Any, Meta(description="A JSON object, as it is stored.", extra_json_schema={"type": "object"})
 ]
@@ -153,7 +153,7 @@ def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     Return a body as the decoder's type: nothing in it is a text that PostgreSQL cannot store.
 
     Raises:
-        DomainError: what `kernel.web.decode` raises.
+        DomainError: what `kernel.http.web.decode` raises.
         InvalidInputError: a string or a name holds a NUL; its path is named.
     """
     decoded = decode(body, decoder)

@@ -12,9 +12,9 @@ import structlog
 from core_api.app import build
 from ingest.app import Part
 from ingest.routes import ROUTES
-from kernel.logs import configure_logging
-from kernel.runtime import run
-from kernel.serving import serve
+from kernel.http.serving import serve
+from kernel.running.logs import configure_logging
+from kernel.running.runtime import run
 from kernel.settings import load
 
 log = structlog.get_logger(__name__)

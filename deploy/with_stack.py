@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.local.server import ServerError, place_for
 from deploy.local.stack import open_stack
-from kernel.process import prepare_process
+from kernel.running.process import prepare_process
 from kernel.settings import load
 
 

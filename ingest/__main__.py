@@ -8,12 +8,12 @@ import structlog
 
 from ingest.app import Part
 from ingest.routes import ROUTES
-from kernel.logs import configure_logging
-from kernel.runtime import run
-from kernel.serving import serve
+from kernel.http.serving import serve
+from kernel.http.web import add_health, mount, new_app
+from kernel.running.logs import configure_logging
+from kernel.running.runtime import run
+from kernel.running.turns import take_precedence
 from kernel.settings import load
-from kernel.turns import take_precedence
-from kernel.web import add_health, mount, new_app
 
 log = structlog.get_logger(__name__)
 

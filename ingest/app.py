@@ -16,12 +16,12 @@ from ingest.appending.sessions import Sessions
 from ingest.receiving import LOAD, TIER, Tier
 from ingest.stream.link import RedisLink
 from kernel.errors import UnavailableError
+from kernel.http.web import SETTINGS
 from kernel.meter import Meter
 from kernel.postgres import open_pool
 from kernel.revocation import REVOCATIONS, attach_revocations
-from kernel.tasks import WATCH
+from kernel.running.tasks import WATCH
 from kernel.tokens import Keyring
-from kernel.web import SETTINGS
 
 SETTLE_S: Final = 5.0  # for which shards that have closed are waited for
 DURABILITY: Final = "synced to the stream's disk before the reply; replication of the stream is asynchronous"

@@ -15,13 +15,13 @@ from ingest.appending.pressure import Pressure
 from ingest.appending.sessions import Sessions
 from ingest.stream.protocol import client_key, shard_of
 from kernel.access import Action, scope_of
-from kernel.bodies import read_body
 from kernel.errors import InvalidInputError, MalformedError, NotAuthenticatedError, TooLargeError
 from kernel.events import Role
+from kernel.http.bodies import read_body
+from kernel.http.web import SETTINGS
 from kernel.meter import Meter
 from kernel.revocation import Revocations
 from kernel.tokens import Audience, Claims, Keyring
-from kernel.web import SETTINGS
 
 TOKENS_REMEMBERED_MAX: Final = 100_000
 KEY_LENGTH_MAX: Final = 200

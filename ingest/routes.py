@@ -26,8 +26,8 @@ from kernel.errors import (
     TooLargeError,
 )
 from kernel.events import EventType, event_id
-from kernel.runtime import EVENTS_REFUSED
-from kernel.web import SETTINGS, Route, decode, decode_query
+from kernel.http.web import SETTINGS, Route, decode, decode_query
+from kernel.running.runtime import EVENTS_REFUSED
 
 
 class BulkQuery(Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,6 +1,7 @@
 """
 The shared kernel: the vocabulary every room speaks, and the plumbing every process needs.
 
-Pure: `events`, `errors`, `access`. Plumbing: `settings`, `tokens`, `runtime`, `web`.
+Pure: `access`, `errors`, `events`, `meter`, `spelling`, `values`, and of `ledger` all but keys and witnesses.
+Plumbing: `settings`, `tokens`, `revocation`, `postgres`; `running` (a process) and `http` (what it serves).
 It imports no sibling room; everybody may import it. Small, and changed rarely.
 """

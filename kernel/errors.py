@@ -1,7 +1,7 @@
 """
 The one tree of errors a caller can cause, or must be told about.
 
-Each class carries the HTTP status and the stable `code` that clients may switch on; `kernel.web` turns
+Each class carries the HTTP status and the stable `code` that clients may switch on; `kernel.http.web` turns
 whatever escapes a handler into RFC 9457 `application/problem+json`. Text in an error is shown to the caller:
 no secrets.
 """

@@ -24,11 +24,11 @@ from redis.exceptions import RedisError
 
 from kernel.errors import NotAuthenticatedError, UnavailableError
 from kernel.events import Role
-from kernel.runtime import REVOCATIONS_FRESH, REVOCATIONS_HELD
+from kernel.http.web import SETTINGS
+from kernel.running.runtime import REVOCATIONS_FRESH, REVOCATIONS_HELD
+from kernel.running.tasks import WATCH
 from kernel.settings import Settings
-from kernel.tasks import WATCH
 from kernel.tokens import Claims
-from kernel.web import SETTINGS
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from deploy.local.stack import open_stack
-from kernel.process import prepare_process
+from kernel.running.process import prepare_process
 from kernel.settings import load
 from loadtests.check.figures import figures
 from loadtests.check.history import check, rows_of

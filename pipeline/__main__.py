@@ -11,12 +11,12 @@ import structlog
 from aiohttp import web
 from dramatiq import Worker
 
-from kernel.logs import configure_logging
-from kernel.runtime import run
-from kernel.serving import serve
+from kernel.http.serving import serve
+from kernel.http.web import ReadyCheck, add_health, new_app
+from kernel.running.logs import configure_logging
+from kernel.running.runtime import run
+from kernel.running.tasks import WATCH, Watch
 from kernel.settings import Settings, load
-from kernel.tasks import WATCH, Watch
-from kernel.web import ReadyCheck, add_health, new_app
 from pipeline.actors import declare, open_broker
 from pipeline.ledger.sealer import new_sealer, seal_forever
 from pipeline.outbox import read_forever

@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from kernel.ledger.kinds import Kind
-from kernel.runtime import OUTBOX_LAG, OUTBOX_READ
+from kernel.running.runtime import OUTBOX_LAG, OUTBOX_READ
 from kernel.settings import Settings
 from pipeline.extract import Cursor, connect, run
 from warehouse.publish import Step, no_step

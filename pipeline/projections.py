@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import orjson
 import polars as pl
 
-from kernel.runtime import PROJECTED_ATTEMPTS
+from kernel.running.runtime import PROJECTED_ATTEMPTS
 from kernel.settings import Settings
 from pipeline.extract import Cursor, as_events, as_sessions, connect, run, snapshot
 from pipeline.features.activity import attempt_activity_frame

@@ -18,7 +18,7 @@ from dramatiq.errors import DramatiqError
 from msgspec import Struct, field
 from redis.exceptions import RedisError
 
-from kernel.runtime import PROJECTION_LAG
+from kernel.running.runtime import PROJECTION_LAG
 from kernel.settings import Settings
 from pipeline.actors import Actors
 from pipeline.extract import Cursor, connect, one, run

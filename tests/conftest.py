@@ -21,8 +21,8 @@ from hypothesis import settings as hypothesis_settings
 from deploy.local.postgres import Postgres, start_postgres
 from deploy.local.redis import Redis, start_redis
 from deploy.local.roles import give_passwords, on_database
-from kernel.logs import tell_exception
-from kernel.process import prepare_process
+from kernel.running.logs import tell_exception
+from kernel.running.process import prepare_process
 from sql.migrate import migrate
 
 TEMPLATE = "veritas_template"

@@ -12,7 +12,7 @@ import sql
 from core_api.app import routes
 from ingest.routes import ROUTES
 from kernel import access, errors, settings
-from kernel.openapi import document
+from kernel.http.openapi import document
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("kernel", "sql", "warehouse", "ingest", "core_api", "pipeline", "loadtests", "deploy")
@@ -157,7 +157,7 @@ def test_every_503_says_whether_nothing_was_done_or_the_outcome_is_unknown() -> 
     }
 
     assert {kind.code for kind in away} == NOTHING_DONE | UNKNOWN
-    assert written == {"kernel/errors.py", "kernel/web.py"}
+    assert written == {"kernel/errors.py", "kernel/http/web.py"}
 
 
 def test_only_one_place_says_what_it_means_that_postgresql_is_away() -> None:
@@ -175,7 +175,7 @@ def test_only_one_place_says_what_it_means_that_postgresql_is_away() -> None:
 
 
 def test_no_loop_runs_unwatched() -> None:
-    """Tasks and threads are begun in kernel/tasks.py; here and there one that a request waits for."""
+    """Tasks and threads are begun in kernel/running/tasks.py; here and there one that a request waits for."""
     begun = {"create_task", "ensure_future", "Thread", "TaskGroup", "run_coroutine_threadsafe"}
     found = {
         str(path.relative_to(ROOT))
@@ -186,7 +186,7 @@ def test_no_loop_runs_unwatched() -> None:
         and (node.attr if isinstance(node, ast.Attribute) else node.id) in begun
     }
 
-    assert found == {"kernel/tasks.py", "ingest/appending/sessions.py"}
+    assert found == {"kernel/running/tasks.py", "ingest/appending/sessions.py"}
 
 
 def test_every_route_is_in_the_openapi_document() -> None:
@@ -231,14 +231,14 @@ PROGRAMS_WITHOUT_FILES = {
 
 
 def test_every_program_prepares_its_process_first() -> None:
-    """By `prepare_process()`, or by `kernel.runtime.run`, which does; whatever is started as a program."""
+    """By `prepare_process()`, or by `runtime.run`, which does; whatever is started as a program."""
     programs = {path: text for path in SOURCES if '__name__ == "__main__"' in (text := path.read_text())} | {
         ROOT / "tests/conftest.py": (ROOT / "tests/conftest.py").read_text()
     }
     prepared = {
         path
         for path, text in programs.items()
-        if "prepare_process()" in text or re.search(r"from kernel.runtime import [^)]*\brun\b", text)
+        if "prepare_process()" in text or re.search(r"from kernel.running.runtime import [^)]*\brun\b", text)
     }
 
     assert {

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from msgspec import Struct
 
-from kernel.runtime import DATASET_BUILDS
+from kernel.running.runtime import DATASET_BUILDS
 from warehouse import files
 from warehouse.builds import (
     GROUPS,

@@ -5,7 +5,7 @@ from typing import Final
 from core_api.analytics import attempts, exams
 from core_api.cases import case
 from kernel.access import Action
-from kernel.web import Shows
+from kernel.http.web import Shows
 
 ROUTES: Final = (
     case(

@@ -30,7 +30,7 @@ from kernel.access import Action, scope_of
 from kernel.errors import ConflictError, InvalidInputError, NotAuthenticatedError
 from kernel.events import Role
 from kernel.ledger.kinds import Kind
-from kernel.runtime import LAUNCHES_REPEATED, LAUNCHES_REPLAYED
+from kernel.running.runtime import LAUNCHES_REPEATED, LAUNCHES_REPLAYED
 from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring, new_claims
 from sql import named

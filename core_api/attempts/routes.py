@@ -11,7 +11,7 @@ from core_api.cases import case, origin_in
 from core_api.database import POOL, system_connection
 from core_api.wire import read_json
 from kernel.access import Action
-from kernel.web import OWN, SETTINGS, Route, send_json
+from kernel.http.web import OWN, SETTINGS, Route, send_json
 
 
 async def launch(request: web.Request) -> web.Response:

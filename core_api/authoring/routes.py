@@ -5,7 +5,7 @@ from typing import Final
 from core_api.authoring import content, evaluations, questions
 from core_api.cases import case
 from kernel.access import Action
-from kernel.web import NOBODY
+from kernel.http.web import NOBODY
 
 ROUTES: Final = (
     case(

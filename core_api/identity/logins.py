@@ -30,7 +30,7 @@ from kernel.errors import ConflictError, ForbiddenError, NotAuthenticatedError, 
 from kernel.events import Role
 from kernel.ledger.kinds import Kind
 from kernel.revocation import Revocation, Revocations
-from kernel.runtime import REFRESH_REUSED
+from kernel.running.runtime import REFRESH_REUSED
 from kernel.settings import Settings
 from kernel.tokens import Keyring, new_claims
 from sql import named

@@ -24,7 +24,7 @@ from aiohttp import web
 from core_api.identity.throttle import Source
 from kernel import spelling
 from kernel.errors import RateLimitedError
-from kernel.runtime import LOGINS_THROTTLED
+from kernel.running.runtime import LOGINS_THROTTLED
 
 # bcrypt reads no further, and refuses more.
 PASSWORD_BYTES_MAX: Final = 72

@@ -20,8 +20,8 @@ from aiohttp import web
 from core_api.database import POOL, Connection, Pool, system_connection
 from kernel.errors import DomainError, NotFoundError, UnavailableError
 from kernel.revocation import REVOCATIONS, Revocation, Revocations, before
+from kernel.running.tasks import WATCH
 from kernel.settings import Settings
-from kernel.tasks import WATCH
 from sql import named
 
 QUERIES: Final = named("logins")

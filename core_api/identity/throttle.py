@@ -22,8 +22,8 @@ from core_api.database import Connection
 from core_api.identity import trail
 from kernel import spelling
 from kernel.errors import RateLimitedError
-from kernel.networks import Address, Networks, is_within, networks_of, unmapped
-from kernel.runtime import LOGIN_ALERTS, LOGINS_FAILED, LOGINS_THROTTLED
+from kernel.http.networks import Address, Networks, is_within, networks_of, unmapped
+from kernel.running.runtime import LOGIN_ALERTS, LOGINS_FAILED, LOGINS_THROTTLED
 from kernel.settings import Settings
 from sql import named
 

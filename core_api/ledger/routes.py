@@ -5,7 +5,7 @@ from typing import Final
 from core_api.cases import case
 from core_api.ledger import audit, proofs
 from kernel.access import Action
-from kernel.web import NOBODY, Shows
+from kernel.http.web import NOBODY, Shows
 
 ROUTES: Final = (
     case(

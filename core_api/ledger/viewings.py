@@ -30,10 +30,10 @@ from core_api.ledger.entries import Entry, Personal, appended, by, record
 from core_api.wire import SUBJECT
 from kernel.access import Scope
 from kernel.errors import OverloadedError, UnavailableError
+from kernel.http.web import NOBODY, OWN, SETTINGS, Route
 from kernel.ledger.kinds import VIEWED
-from kernel.runtime import LEDGER_VIEWS_WAITING
-from kernel.tasks import WATCH
-from kernel.web import NOBODY, OWN, SETTINGS, Route
+from kernel.running.runtime import LEDGER_VIEWS_WAITING
+from kernel.running.tasks import WATCH
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from core_api.identity.throttle import LIMITS
 from core_api.people import groups, profiles, users
 from core_api.wire import address_of, read_json
 from kernel.access import Action
-from kernel.web import NOBODY, OWN, Route, Shows, send_json
+from kernel.http.web import NOBODY, OWN, Route, Shows, send_json
 
 
 async def create_user(request: web.Request) -> web.Response:

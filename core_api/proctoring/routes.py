@@ -11,7 +11,7 @@ from core_api.proctoring import session_events, session_views, sessions
 from core_api.wire import Envelope, about, session_id_in_path, uuid_in_path
 from kernel.access import Action
 from kernel.events import EventType
-from kernel.web import OWN, SETTINGS, Route, Shows, decode_query, send_json
+from kernel.http.web import OWN, SETTINGS, Route, Shows, decode_query, send_json
 
 
 async def session_of_attempt(request: web.Request) -> web.Response:

@@ -12,7 +12,7 @@ from core_api.database import POOL, connection
 from core_api.submissions import grading, observations, receipts, submissions
 from core_api.wire import decode_body, read_bytes, uuid_in_path
 from kernel.access import Action
-from kernel.web import OWN, Route, Shows, send_json
+from kernel.http.web import OWN, Route, Shows, send_json
 
 _SUBMIT: Final = msgspec.json.Decoder(submissions.Submit)
 _OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)

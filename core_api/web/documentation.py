@@ -14,8 +14,8 @@ import orjson
 from aiohttp import web
 
 from kernel.errors import NotFoundError
-from kernel.openapi import document
-from kernel.web import Route
+from kernel.http.openapi import document
+from kernel.http.web import Route
 
 DOCUMENT: Final = web.AppKey("document", bytes)
 PAGES: Final = Path(__file__).parent / "pages"

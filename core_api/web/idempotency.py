@@ -22,7 +22,7 @@ from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Connection, lent_by, own_connection
 from core_api.wire import read_bytes
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, RateLimitedError
-from kernel.web import SETTINGS, Route
+from kernel.http.web import SETTINGS, Route
 from sql import named
 
 QUERIES: Final = named("idempotency")

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from deploy.commands import ledger as ledger_commands
 from deploy.local.server import ServerError
-from kernel.process import prepare_process
+from kernel.running.process import prepare_process
 from kernel.settings import Settings, SettingsError, load
 
 CANNOT: Final = 2  # exit code: nothing was done

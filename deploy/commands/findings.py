@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from deploy.local.stack import Local
-from kernel.process import FILES_KEPT, files_needed, raise_file_limit
+from kernel.running.process import FILES_KEPT, files_needed, raise_file_limit
 from kernel.settings import Settings
 
 CONNECT_S: Final = 3

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from kernel.turns import take_precedence
+from kernel.running.turns import take_precedence
 
 SERVICE_ACCOUNT: Final = (
     "postgres"  # made by Debian's package of PostgreSQL; both servers use it when the caller is root

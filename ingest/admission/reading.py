@@ -21,8 +21,8 @@ from ingest.admission.batches import (
 )
 from ingest.admission.columns import fault
 from kernel.errors import InvalidInputError, TooLargeError
+from kernel.http.web import decode
 from kernel.settings import Settings
-from kernel.web import decode
 
 
 class LooseBulk(Struct, frozen=True, rename="camel", kw_only=True):

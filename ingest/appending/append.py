@@ -44,7 +44,7 @@ from kernel.errors import (
     TooManyHolesError,
     UnavailableError,
 )
-from kernel.runtime import APPEND_SECONDS, APPENDS_INFLIGHT, EVENTS_ACCEPTED, EVENTS_DUPLICATE
+from kernel.running.runtime import APPEND_SECONDS, APPENDS_INFLIGHT, EVENTS_ACCEPTED, EVENTS_DUPLICATE
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)

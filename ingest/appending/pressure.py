@@ -30,7 +30,7 @@ from ingest.stream.protocol import (
 )
 from kernel.errors import OverloadedError, UnavailableError
 from kernel.events import VIOLATION_SEVERITY_MIN
-from kernel.runtime import INGEST_LOAD, STREAM_BACKLOG, UNWRITTEN_AGE
+from kernel.running.runtime import INGEST_LOAD, STREAM_BACKLOG, UNWRITTEN_AGE
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)

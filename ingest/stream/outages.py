@@ -18,7 +18,7 @@ import structlog
 from psycopg.rows import dict_row
 
 from ingest.stream.protocol import function, parse_ranges, shard_key
-from kernel.runtime import INGEST_OUTAGES
+from kernel.running.runtime import INGEST_OUTAGES
 from sql import named
 
 log = structlog.get_logger(__name__)

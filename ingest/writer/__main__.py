@@ -7,12 +7,12 @@ from collections.abc import Callable
 import structlog
 
 from ingest.writer.owner import Owner, sweep
-from kernel.logs import configure_logging
-from kernel.runtime import run, share_one_heap
-from kernel.serving import serve
+from kernel.http.serving import serve
+from kernel.http.web import add_health, new_app
+from kernel.running.logs import configure_logging
+from kernel.running.runtime import run, share_one_heap
+from kernel.running.tasks import WATCH
 from kernel.settings import load
-from kernel.tasks import WATCH
-from kernel.web import add_health, new_app
 
 log = structlog.get_logger(__name__)
 

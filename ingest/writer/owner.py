@@ -23,8 +23,8 @@ from ingest.writer.shard import GapError, Stream
 from ingest.writer.statements import statement
 from ingest.writer.store import Chunk, FencedError, store
 from ingest.writer.sweeps import Sweeper, utc_now
-from kernel.logs import named
-from kernel.runtime import (
+from kernel.running.logs import named
+from kernel.running.runtime import (
     BATCH_ROWS,
     BATCH_SECONDS,
     ROWS_WRITTEN,

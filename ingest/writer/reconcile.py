@@ -17,7 +17,7 @@ from ingest.writer.refusals import Streak
 from ingest.writer.shard import GapError, Stream
 from ingest.writer.statements import statement
 from ingest.writer.store import Chunk, FencedError, renumber, store
-from kernel.runtime import STREAM_LOSSES
+from kernel.running.runtime import STREAM_LOSSES
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from ingest.writer.received import Piece, pieces_of, received_of
 from ingest.writer.refusals import REFUSED, Sifted, Streak, copy, sift
 from ingest.writer.statements import statement
 from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S
-from kernel.runtime import CLOCK_STEPS, DEAD_LETTERS, SESSIONS_QUARANTINED
+from kernel.running.runtime import CLOCK_STEPS, DEAD_LETTERS, SESSIONS_QUARANTINED
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)

@@ -40,7 +40,7 @@ from kernel.events import (
     EventType,
     Severity,
 )
-from kernel.runtime import HEARTBEATS_MISSED, SYSTEM_APPENDS_REUSED
+from kernel.running.runtime import HEARTBEATS_MISSED, SYSTEM_APPENDS_REUSED
 from kernel.settings import Settings
 from sql import named
 

@@ -12,7 +12,7 @@ import msgspec
 from rich.console import Console
 
 from deploy.local.server import ServerError
-from kernel.process import prepare_process
+from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
 from loadtests.bench import core, ingest, ledger, soak
 from loadtests.bench.loads import LoadError

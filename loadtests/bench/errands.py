@@ -23,8 +23,8 @@ from typing import Final
 import msgspec
 import uvloop
 
-from kernel.process import prepare_process
-from kernel.turns import take_short_turns
+from kernel.running.process import prepare_process
+from kernel.running.turns import take_short_turns
 from loadtests.bench.alarm import Alarm
 from loadtests.bench.loader import (
     DRAIN_S,

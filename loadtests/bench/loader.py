@@ -27,8 +27,8 @@ from typing import Final, Protocol, cast
 import msgspec
 import uvloop
 
-from kernel.process import prepare_process
-from kernel.turns import take_short_turns
+from kernel.running.process import prepare_process
+from kernel.running.turns import take_short_turns
 from loadtests.bench.alarm import Alarm
 from loadtests.bench.loads import LoadError, Outcome, Plan, Progress, percentiles
 from loadtests.bench.wire import EVENTS_PER_REQUEST, NUMBER_WIDTH, STATUS_ACCEPTED, starts, tails

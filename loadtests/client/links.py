@@ -16,7 +16,7 @@ from uuid import uuid4
 import aiohttp
 
 from kernel.events import Role
-from kernel.process import prepare_process
+from kernel.running.process import prepare_process
 from loadtests.client.stack import (
     Account,
     Stack,

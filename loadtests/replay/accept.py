@@ -23,7 +23,7 @@ from rich.table import Table
 
 from deploy.local.stack import open_stack
 from kernel.events import EventType
-from kernel.process import prepare_process
+from kernel.running.process import prepare_process
 from kernel.settings import load
 from loadtests.check.counting import Counts, in_archive, in_postgres, in_projection
 from loadtests.client.stack import Stack, local_stack

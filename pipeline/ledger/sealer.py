@@ -26,7 +26,7 @@ from kernel.ledger.checkpoints import CheckpointError, Head, Keys, open_head, re
 from kernel.ledger.event import EPOCH, MILLISECOND
 from kernel.ledger.merkle import EMPTY_ROOT, TileId, extend, root_at, tiles_under
 from kernel.ledger.witness import append_note, last_note, post_note
-from kernel.runtime import LEDGER_SEAL_LAG, LEDGER_SEALED, LEDGER_WITNESS_LAG
+from kernel.running.runtime import LEDGER_SEAL_LAG, LEDGER_SEALED, LEDGER_WITNESS_LAG
 from kernel.settings import Settings
 from pipeline.extract import Cursor, connect, one, run
 from pipeline.scheduler import Pulse

@@ -25,7 +25,7 @@ from core_api import seeding
 from core_api.app import build
 from core_api.seeding import NewUser
 from kernel.events import EventType, Role, is_violation
-from kernel.serving import serve
+from kernel.http.serving import serve
 from kernel.settings import Settings, load
 from kernel.tokens import Audience, Keyring, new_claims
 from tests.integration.own_rows import show_own_rows

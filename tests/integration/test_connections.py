@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from deploy.local.server import free_port
-from kernel.process import FILES_MAX, connections_allowed, files_beside_clients, files_needed
+from kernel.running.process import FILES_MAX, connections_allowed, files_beside_clients, files_needed
 from kernel.settings import Settings, load
 from tests.integration.core_kit import JWT_KEYS, DatabaseAs
 
@@ -126,7 +126,7 @@ def test_a_process_takes_all_open_files_that_it_may_have_and_closes_its_own_to_o
     tmp_path: Path,
 ) -> None:
     program = (
-        "import os, resource; from kernel.process import prepare_process; prepare_process()\n"
+        "import os, resource; from kernel.running.process import prepare_process; prepare_process()\n"
         f"open({str(tmp_path / 'made')!r}, 'w').close(); print(resource.getrlimit(resource.RLIMIT_NOFILE))"
     )
 

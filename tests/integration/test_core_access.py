@@ -10,7 +10,7 @@ import pytest
 from core_api.app import routes
 from kernel.access import ACCESS
 from kernel.events import Role
-from kernel.web import API_PREFIX, Route
+from kernel.http.web import API_PREFIX, Route
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import EVERYBODY, World, furnish
 from tests.integration.core_kit import Core

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from kernel.events import Role
-from kernel.web import API_PREFIX, Route
+from kernel.http.web import API_PREFIX, Route
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import PASSWORD, Answer, Api, Core

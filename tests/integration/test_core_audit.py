@@ -16,9 +16,9 @@ import pytest
 
 from core_api.app import routes
 from core_api.wire import Envelope, Paging
+from kernel.http.web import NOBODY, OWN
 from kernel.ledger.event import read_body
 from kernel.ledger.kinds import VIEWED
-from kernel.web import NOBODY, OWN
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import PASSWORD, Answer, Api, Core, DatabaseAs, core_api, put

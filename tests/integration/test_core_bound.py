@@ -15,7 +15,7 @@ from core_api.app import routes
 from kernel.access import SITTING, Action, Scope, scope_of
 from kernel.errors import ForbiddenError
 from kernel.events import Role
-from kernel.web import API_PREFIX
+from kernel.http.web import API_PREFIX
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import Answer, Api, DatabaseAs, core_api

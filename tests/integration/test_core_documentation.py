@@ -11,9 +11,9 @@ from core_api.app import build, routes
 from core_api.web.documentation import FILES
 from deploy.local.postgres import Postgres
 from ingest.routes import ROUTES as INGEST_ROUTES
-from kernel.openapi import document
+from kernel.http.openapi import document
+from kernel.http.web import API_PREFIX
 from kernel.settings import load
-from kernel.web import API_PREFIX
 from tests.integration.core_kit import JWT_KEYS, Core, DatabaseAs, core_api
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from core_api.app import routes
 from kernel.events import EventType
-from kernel.web import API_PREFIX
+from kernel.http.web import API_PREFIX
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import DatabaseAs, core_api, store_events

@@ -14,7 +14,7 @@ from yarl import URL
 
 from core_api.app import routes
 from kernel.access import ACCESS
-from kernel.web import API_PREFIX, Route
+from kernel.http.web import API_PREFIX, Route
 from tests.integration.access_matrix import MATRIX
 from tests.integration.access_matrix_world import World, furnish
 from tests.integration.core_kit import Answer, DatabaseAs, core_api

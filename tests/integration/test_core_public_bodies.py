@@ -10,7 +10,7 @@ from backports import zstd
 
 from core_api.app import routes
 from ingest.routes import ROUTES
-from kernel.web import API_PREFIX, Route
+from kernel.http.web import API_PREFIX, Route
 from tests.integration.core_kit import Api, Core
 
 

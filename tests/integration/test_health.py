@@ -7,9 +7,9 @@ from time import perf_counter
 import aiohttp
 import pytest
 
-from kernel.serving import serve
+from kernel.http.serving import serve
+from kernel.http.web import HEALTH_S, add_health, new_app
 from kernel.settings import load
-from kernel.web import HEALTH_S, add_health, new_app
 
 ASKED = 300
 

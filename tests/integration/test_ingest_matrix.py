@@ -7,7 +7,7 @@ import pytest
 from ingest.routes import ROUTES
 from kernel.access import ACCESS
 from kernel.events import Role
-from kernel.web import API_PREFIX
+from kernel.http.web import API_PREFIX
 from tests.integration.core_kit import Person
 from tests.integration.forgeries import forgeries
 from tests.integration.ingest_kit.api import Api, assert_problem, body_for

@@ -12,7 +12,7 @@ import ingest
 import kernel
 from core_api.app import routes
 from ingest.routes import ROUTES
-from kernel.web import API_PREFIX
+from kernel.http.web import API_PREFIX
 from tests.integration.core_kit import Core
 from tests.integration.ingest_kit.api import Api, body_for
 

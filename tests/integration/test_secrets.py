@@ -17,7 +17,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from deploy.local.server import REACHABLE
-from kernel.logs import LibraryLines, constant_part, named, told
+from kernel.running.logs import LibraryLines, constant_part, named, told
 from tests.conftest import make_server_folder
 from tests.integration.ingest_kit.waiting import wait_until
 from tests.integration.test_deploy_stack import answer, running_stack

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.redis import Redis
-from kernel.turns import PRECEDENCE_NICE, SHORT_NS, take_precedence, take_short_turns, turn_ns
+from kernel.running.turns import PRECEDENCE_NICE, SHORT_NS, take_precedence, take_short_turns, turn_ns
 
 RELEASE = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
 KEEPS_TURNS = RELEASE >= (6, 12) and platform.machine() in {"x86_64", "aarch64"}
@@ -117,7 +117,7 @@ def test_niceness_stays_as_it_was() -> None:
 def test_on_other_machines_nothing_happens(machine: str) -> None:
     program = (
         "import platform; platform.machine = lambda: " + repr(machine) + "\n"
-        "from kernel.turns import take_short_turns, turn_ns\n"
+        "from kernel.running.turns import take_short_turns, turn_ns\n"
         "take_short_turns(); print(turn_ns())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

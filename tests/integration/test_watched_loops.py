@@ -11,9 +11,9 @@ from prometheus_client import REGISTRY
 from core_api.app import build
 from ingest.app import Part
 from ingest.routes import ROUTES
-from kernel.serving import serve
-from kernel.tasks import WATCH, WRONG_AFTER, Watch
-from kernel.web import add_health, mount, new_app
+from kernel.http.serving import serve
+from kernel.http.web import add_health, mount, new_app
+from kernel.running.tasks import WATCH, WRONG_AFTER, Watch
 from tests.integration.core_kit import DatabaseAs, settings_of
 from tests.integration.ingest_kit.api import Api, answered
 from tests.integration.ingest_kit.waiting import until

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core_api.app import routes
 from kernel.access import ACCESS
-from kernel.web import API_PREFIX, Route
+from kernel.http.web import API_PREFIX, Route
 from tests.integration.core_kit import Api, DatabaseAs, core_api
 
 ANSWERS = {200, 201, 204, 400, 404, 409, 413, 415, 422}

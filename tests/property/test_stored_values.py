@@ -25,7 +25,7 @@ from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from deploy.local.roles import on_database
 from kernel.events import Role
-from kernel.serving import serve
+from kernel.http.serving import serve
 from kernel.settings import Settings, load
 from pipeline.archive import archive_events
 from tests.integration.ingest_kit.api import Answer, Api, api_of

@@ -66,7 +66,7 @@ def test_the_core_api_decodes_what_it_is_sent_in_one_place() -> None:
     for file in CORE.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             match node:
-                case ast.ImportFrom(module="kernel.web", names=names) if file.name != "wire.py":
+                case ast.ImportFrom(module="kernel.http.web", names=names) if file.name != "wire.py":
                     elsewhere += [file.name for each in names if each.name == "decode"]
                 case ast.Call(func=ast.Attribute(attr="decode" | "loads", value=ast.Attribute(attr="json"))):
                     elsewhere.append(file.name)

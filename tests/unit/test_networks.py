@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from kernel.networks import HOPS_MAX, client_address, networks_of
+from kernel.http.networks import HOPS_MAX, client_address, networks_of
 
 OURS = networks_of("10.0.0.0/8, 2001:db8:1::/48")
 

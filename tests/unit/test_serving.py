@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from structlog.testing import capture_logs
 
-from kernel import serving
+from kernel.http import serving
 
 
 def test_a_failure_that_repeats_is_told_once_a_minute_and_hides_no_other() -> None:

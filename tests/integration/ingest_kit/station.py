@@ -12,9 +12,9 @@ from deploy.local.postgres import Postgres
 from ingest.app import Part
 from ingest.routes import ROUTES
 from ingest.writer.owner import Owner, sweep
-from kernel.serving import serve
+from kernel.http.serving import serve
+from kernel.http.web import add_health, mount, new_app
 from kernel.settings import Settings, load
-from kernel.web import add_health, mount, new_app
 from tests.conftest import logins_on, new_database
 from tests.integration.ingest_kit.stream import SHARDS
 from tests.integration.ingest_kit.waiting import WITHIN_S, wait_until

@@ -16,12 +16,12 @@ import structlog
 from aiohttp import web
 
 from kernel.errors import OverloadedError
-from kernel.logs import constant_part, named
-from kernel.process import connections_allowed, files_needed, raise_file_limit
-from kernel.runtime import CONNECTIONS, CONNECTIONS_REFUSED
+from kernel.http.web import SPOKEN, problem_document
+from kernel.running.logs import constant_part, named
+from kernel.running.process import connections_allowed, files_needed, raise_file_limit
+from kernel.running.runtime import CONNECTIONS, CONNECTIONS_REFUSED
+from kernel.running.tasks import WATCH
 from kernel.settings import Settings
-from kernel.tasks import WATCH
-from kernel.web import SPOKEN, problem_document
 
 RETRY_AFTER_S: Final = 2
 REFUSAL_S: Final = 1.0  # how long a refused connection may take to ask

@@ -2,8 +2,8 @@
 HTTP as every process speaks it: routes as data, bounded bodies, JSON replies, problems, health.
 
 One middleware turns whatever escapes a handler into RFC 9457 `application/problem+json`; handlers never build
-an error reply. Compressed bodies are decompressed by `kernel.bodies`, within a bound, so the server must run
-with `auto_decompress=False` (`serve` does).
+an error reply. Compressed bodies are decompressed by `bodies`, within a bound, so the server must run with
+`auto_decompress=False` (`serve` does).
 """
 
 import asyncio
@@ -21,7 +21,6 @@ import uuid_utils
 from aiohttp import HttpVersion11, web
 
 from kernel.access import Action
-from kernel.bodies import public
 from kernel.errors import (
     DomainError,
     InvalidInputError,
@@ -32,10 +31,11 @@ from kernel.errors import (
     TooLargeError,
     UnavailableError,
 )
-from kernel.networks import Networks, networks_of
-from kernel.runtime import HTTP_REQUESTS, HTTP_SECONDS
+from kernel.http.bodies import public
+from kernel.http.networks import Networks, networks_of
+from kernel.running.runtime import HTTP_REQUESTS, HTTP_SECONDS
+from kernel.running.tasks import WATCH, Watch
 from kernel.settings import Settings
-from kernel.tasks import WATCH, Watch
 from kernel.values import wrong_text
 
 T = TypeVar("T")

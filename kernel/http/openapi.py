@@ -15,7 +15,7 @@ from typing import Any, Final, Union, get_args, get_origin
 import msgspec
 
 from kernel.access import ACCESS
-from kernel.web import API_PREFIX, Route
+from kernel.http.web import API_PREFIX, Route
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from typing import Final
 import structlog
 from aiohttp import web
 
-from kernel.runtime import LOOP_ENDS
+from kernel.running.runtime import LOOP_ENDS
 
 log = structlog.get_logger(__name__)
 

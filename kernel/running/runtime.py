@@ -11,7 +11,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from kernel.process import prepare_process
+from kernel.running.process import prepare_process
 
 GC_ALLOCATIONS: Final = 50_000
 _M_ARENA_MAX: Final = -8  # <malloc.h>
