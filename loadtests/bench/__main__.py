@@ -15,10 +15,10 @@ from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
 from loadtests.bench import core, ingest, ledger, soak
-from loadtests.bench.loads import LoadError
-from loadtests.bench.report import FOLDER, show, show_rows, write
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import BenchError, private_folder
+from loadtests.bench.measuring.report import FOLDER, show, show_rows, write
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import BenchError, private_folder
+from loadtests.bench.sending.loads import LoadError
 
 NAMES: Final = ("ingest", "soak", "core", "ledger")
 

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
-from loadtests.bench.loads import Outcome, Plan, run_load
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import BenchError, Servers, Tiers, statement
-from loadtests.bench.wire import EVENTS_PER_REQUEST, Shape, Target
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import BenchError, Servers, Tiers, statement
+from loadtests.bench.sending.loads import Outcome, Plan, run_load
+from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
 
 DRAIN_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05

@@ -12,10 +12,17 @@ import psycopg
 
 from deploy.local.roles import on_database
 from loadtests.baselines import copy_baseline, seed_design, simple_durable
-from loadtests.bench.loads import Plan, run_load
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import BenchError, Servers, free_port, programs, statement, wait_until_answers
-from loadtests.bench.wire import EVENTS_PER_REQUEST, Shape, Target
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import (
+    BenchError,
+    Servers,
+    free_port,
+    programs,
+    statement,
+    wait_until_answers,
+)
+from loadtests.bench.sending.loads import Plan, run_load
+from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
 from sql.migrate import migrate
 
 COPY_DATABASE: Final = "copy_baseline"

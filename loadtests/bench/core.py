@@ -15,7 +15,7 @@ import msgspec
 
 from kernel.ledger.checkpoints import read_keys
 from kernel.settings import load
-from loadtests.bench import ledger, machine
+from loadtests.bench import ledger
 from loadtests.bench.core_loads import (
     check_left,
     finalise_http,
@@ -26,8 +26,9 @@ from loadtests.bench.core_loads import (
 )
 from loadtests.bench.core_world import Author, Core, Questions, authoring, make_running, query, running_core
 from loadtests.bench.ingest import describe
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import BenchError, open_servers, private_folder, settle
+from loadtests.bench.measuring import machine
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder, settle
 from pipeline.ledger.verify import verify
 
 SEAL_S: Final = 60.0

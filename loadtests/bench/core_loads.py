@@ -12,10 +12,10 @@ from psycopg.rows import dict_row
 from core_api.wire import as_json
 from loadtests.baselines import pgbench_finalise
 from loadtests.bench.core_world import PASSWORD, Core, Questions, id_of, query
-from loadtests.bench.errands import Done, Errands, run_errands
-from loadtests.bench.loader import RETRY_STATUSES
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import BenchError
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import BenchError
+from loadtests.bench.sending.errands import Done, Errands, run_errands
+from loadtests.bench.sending.loader import RETRY_STATUSES
 
 NONE: Final = "none"  # what finalise.sql takes for null: pgbench has no empty variables
 OTHERS: Final = ("attempts/{attempt_id}", "exams/available")

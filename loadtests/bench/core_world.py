@@ -21,7 +21,7 @@ from deploy.local.roles import give_passwords
 from kernel.events import Role
 from kernel.ledger.checkpoints import new_key_pem
 from kernel.tokens import Keyring, new_claims
-from loadtests.bench.stack import (
+from loadtests.bench.measuring.stack import (
     TOKEN_LIFE_S,
     BenchError,
     Program,

@@ -20,14 +20,13 @@ import msgspec
 from deploy.local.programs import find_redis
 from kernel.tokens import Keyring
 from loadtests.baselines import copy_baseline
-from loadtests.bench import machine
 from loadtests.bench.chain import Chain
 from loadtests.bench.comparisons import copy_baseline_ready, seed_design_ready, simple_durable_ready
-from loadtests.bench.loads import percentiles
-from loadtests.bench.prober import Prober
-from loadtests.bench.report import FOLDER, Report
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import (
+from loadtests.bench.measuring import machine
+from loadtests.bench.measuring.prober import Prober
+from loadtests.bench.measuring.report import FOLDER, Report
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import (
     Servers,
     make_sessions,
     new_jwt_keys,
@@ -38,7 +37,8 @@ from loadtests.bench.stack import (
     statement,
     tiers,
 )
-from loadtests.bench.wire import EVENTS_PER_REQUEST, Shape, Target
+from loadtests.bench.sending.loads import percentiles
+from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
 
 PROBE_SESSIONS = 8  # they spread over the shards
 

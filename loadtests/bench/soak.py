@@ -9,13 +9,13 @@ from typing import Final
 
 import msgspec
 
-from loadtests.bench import machine
 from loadtests.bench.chain import Chain
 from loadtests.bench.ingest import Sizes, describe, running_chain
-from loadtests.bench.report import FOLDER, Report
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import BenchError, open_servers, private_folder, processes
-from loadtests.bench.wire import EVENTS_PER_REQUEST, Shape
+from loadtests.bench.measuring import machine
+from loadtests.bench.measuring.report import FOLDER, Report
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder, processes
+from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape
 
 SAMPLE_EVERY_S: Final = 5.0
 SETTLED_AFTER: Final = (

@@ -4,7 +4,7 @@ import asyncio
 import time
 from pathlib import Path
 
-from loadtests.bench.alarm import GAP_S, Alarm
+from loadtests.bench.sending.alarm import GAP_S, Alarm
 
 OPEN_FILES = Path("/proc/self/fd")
 

@@ -27,10 +27,9 @@ from loadtests.bench.comparisons import (
     copy_baseline_ready,
     simple_durable_ready,
 )
-from loadtests.bench.machine import CpuMeter, fdatasync_ms, memory_bytes, postgres_processes
-from loadtests.bench.sample import BULK, client_times, sample_bulk
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import (
+from loadtests.bench.measuring.machine import CpuMeter, fdatasync_ms, memory_bytes, postgres_processes
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import (
     BenchError,
     Servers,
     Tiers,
@@ -41,7 +40,8 @@ from loadtests.bench.stack import (
     statement,
     wait_until_answers,
 )
-from loadtests.bench.wire import Target
+from loadtests.bench.sending.sample import BULK, client_times, sample_bulk
+from loadtests.bench.sending.wire import Target
 
 SESSIONS = 3
 ROWS = 10 * BULK
@@ -221,7 +221,7 @@ async def test_the_simple_durable_design_numbers_and_commits_each_bulk_before_it
 def test_programs_end_with_the_benchmark_that_started_them_however_it_ends(tmp_path: Path) -> None:
     """A killed benchmark has no chance to clean up; its programs must not go on and spoil the next one."""
     benchmark = (
-        "import sys, time; from pathlib import Path; from loadtests.bench.stack import programs\n"
+        "import sys, time; from pathlib import Path; from loadtests.bench.measuring.stack import programs\n"
         "with programs([('idle', ['-c', 'import time; time.sleep(60)'])], {}, Path(sys.argv[1])) as a:\n"
         "    print(a[0].process.pid, flush=True)\n"
         "    time.sleep(60)\n"

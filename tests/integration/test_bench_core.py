@@ -36,9 +36,9 @@ from loadtests.bench.core_world import (
     query,
     running_core,
 )
-from loadtests.bench.errands import Errands, run_errands
-from loadtests.bench.screen import Screen
-from loadtests.bench.stack import BenchError, open_servers, private_folder
+from loadtests.bench.measuring.screen import Screen
+from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder
+from loadtests.bench.sending.errands import Errands, run_errands
 from pipeline.ledger.verify import verify
 
 SCREEN = Screen(Console(quiet=True))

@@ -9,8 +9,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from loadtests.bench.loads import LoadError, Outcome, Plan, run_load
-from loadtests.bench.wire import EVENTS_PER_REQUEST, Shape, Target
+from loadtests.bench.sending.loads import LoadError, Outcome, Plan, run_load
+from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
 
 CPU_US_MAX = 90.0  # 13 to 20 on an idle machine; a busy one makes every cycle dearer
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

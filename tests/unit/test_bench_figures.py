@@ -8,11 +8,11 @@ import pytest
 
 from kernel.events import SEVERITY_BY_NAME
 from loadtests.bench.ingest import medians
-from loadtests.bench.loads import percentiles
-from loadtests.bench.report import Report
-from loadtests.bench.sample import BULK, client_times, sample_bulk, wire_events
+from loadtests.bench.measuring.report import Report
+from loadtests.bench.sending.loads import percentiles
+from loadtests.bench.sending.sample import BULK, client_times, sample_bulk, wire_events
+from loadtests.bench.sending.wire import NUMBER_WIDTH, Shape, Target, starts, tails
 from loadtests.bench.soak import Sample, numbered, slope, summarise
-from loadtests.bench.wire import NUMBER_WIDTH, Shape, Target, starts, tails
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 21, 23, 59, 59, 999_999, tzinfo=UTC)

@@ -30,12 +30,12 @@ from deploy.local.roles import give_passwords
 from deploy.local.server import Server, with_parent
 from kernel.events import Role
 from kernel.tokens import Keyring, new_claims
-from loadtests.bench.machine import postgres_processes
-from loadtests.bench.wire import Target
+from loadtests.bench.measuring.machine import postgres_processes
+from loadtests.bench.sending.wire import Target
 from sql import named
 from sql.migrate import migrate
 
-ROOT: Final = Path(__file__).parents[2]
+ROOT: Final = Path(__file__).parents[3]
 READY_S: Final = 60.0
 STOP_S: Final = 30.0
 TOKEN_LIFE_S: Final = 86_400

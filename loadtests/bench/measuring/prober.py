@@ -10,9 +10,9 @@ from typing import Final
 import aiohttp
 import psycopg
 
-from loadtests.bench.sample import BULK, wire_events
-from loadtests.bench.stack import BenchError, statement
-from loadtests.bench.wire import Target
+from loadtests.bench.measuring.stack import BenchError, statement
+from loadtests.bench.sending.sample import BULK, wire_events
+from loadtests.bench.sending.wire import Target
 
 SEND_EVERY_S: Final = 0.1
 LOOK_EVERY_S: Final = 0.01  # more often, and the looking itself is load

@@ -6,7 +6,7 @@ moments of a stretch of time, whether or not earlier ones were answered, and lat
 moment. A reply that was not expected is counted with its first words; whoever asked decides what it means.
 With `retries`, a refusal with `Retry-After` is sent again after that and up to a second more.
 
-Runs as `python -m loadtests.bench.errands PLAN.msgpack`; the outcome goes to standard output as JSON.
+Runs as `python -m loadtests.bench.sending.errands PLAN.msgpack`; the outcome goes to standard output as JSON.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ import uvloop
 
 from kernel.running.process import prepare_process
 from kernel.running.turns import take_short_turns
-from loadtests.bench.alarm import Alarm
-from loadtests.bench.loader import (
+from loadtests.bench.sending.alarm import Alarm
+from loadtests.bench.sending.loader import (
     DRAIN_S,
     RECONNECT_S,
     RETRY_STATUSES,
@@ -34,7 +34,7 @@ from loadtests.bench.loader import (
     cpu_s,
     retry_after_s,
 )
-from loadtests.bench.loads import LoadError, percentiles
+from loadtests.bench.sending.loads import LoadError, percentiles
 
 REPLIES_KEPT: Final = 3
 REPLY_BYTES_KEPT: Final = 2000
@@ -194,9 +194,9 @@ async def run_errands(plan: Errands) -> Done:
         file.write(msgspec.msgpack.encode(plan))
         file.flush()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "loadtests.bench.errands", file.name),
+            *(sys.executable, "-m", "loadtests.bench.sending.errands", file.name),
             stdout=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
         )
         try:
             output, _ = await process.communicate()

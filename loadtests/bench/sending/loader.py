@@ -7,8 +7,8 @@ answered, and latency counts from the due moment, so that a stall is seen by eve
 refusal with `Retry-After` is sent again after it, a cut connection is opened again and its request repeated;
 any other reply ends the run.
 
-Runs as `python -m loadtests.bench.loader PLAN.json`: progress and, last, the outcome go to standard output as
-JSON lines. What it costs per request is measured in tests/integration/test_bench_loader.py.
+Runs as `python -m loadtests.bench.sending.loader PLAN.json`: progress and, last, the outcome go to standard
+output as JSON lines. What it costs per request is measured in its test, `test_bench_loader.py`.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ import uvloop
 
 from kernel.running.process import prepare_process
 from kernel.running.turns import take_short_turns
-from loadtests.bench.alarm import Alarm
-from loadtests.bench.loads import LoadError, Outcome, Plan, Progress, percentiles
-from loadtests.bench.wire import EVENTS_PER_REQUEST, NUMBER_WIDTH, STATUS_ACCEPTED, starts, tails
+from loadtests.bench.sending.alarm import Alarm
+from loadtests.bench.sending.loads import LoadError, Outcome, Plan, Progress, percentiles
+from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, NUMBER_WIDTH, STATUS_ACCEPTED, starts, tails
 
 PROGRESS_S: Final = 0.5
 REFRESH_S: Final = 1.0  # how often the client timestamps in the events are renewed

@@ -11,7 +11,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
-FOLDER: Final = Path(__file__).parents[2] / "build" / "bench"
+FOLDER: Final = Path(__file__).parents[3] / "build" / "bench"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtests.bench.wire import Shape, Target
+from loadtests.bench.sending.wire import Shape, Target
 
 
 class LoadError(Exception):
@@ -95,9 +95,9 @@ async def run_load(
         file.write(msgspec.json.encode(plan))
         file.flush()
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "loadtests.bench.loader", file.name),
+            *(sys.executable, "-m", "loadtests.bench.sending.loader", file.name),
             stdout=asyncio.subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             limit=1 << 22,
         )
         on_start(process.pid)

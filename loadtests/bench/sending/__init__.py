@@ -1,0 +1,1 @@
+"""The load that a benchmark sends: requests encoded beforehand, sent when due, every reply counted."""
