@@ -3,7 +3,7 @@ How fast PostgreSQL alone finalises attempts: `finalise.sql`, run by PostgreSQL'
 
 The same statements as the product's in one transaction, prepared, by as many clients as the product's pool
 has connections, as the product's own role. What it leaves equals what the product leaves, table by table
-(tests/integration/test_bench_core.py).
+(tests/integration/loadtests/test_bench_core.py).
 """
 
 import os

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import make_server_folder
 from tests.faults.harness import Rig, rig
 from tests.integration.conftest import api, core, running
-from tests.integration.ingest_kit.world import World
+from tests.kits.ingest.world import World
 
 __all__ = ["api", "core", "running"]
 

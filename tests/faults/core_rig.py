@@ -19,7 +19,7 @@ from deploy.local.server import Server
 from kernel.tokens import Keyring
 from sql.migrate import migrate
 from tests.faults.harness import POLL_S, READY_S_MAX, Tier, free_ports
-from tests.integration.core_kit import JWT_KEYS, Answer, Api, make_people
+from tests.kits.core import JWT_KEYS, Answer, Api, make_people
 
 CORE: Final = "veritas_core"
 WAITS_IN_COMMIT: Final = (

@@ -13,8 +13,8 @@ from typing import Any
 
 import aiohttp
 
-from tests.integration.ingest_kit.api import keystroke
-from tests.integration.ingest_kit.world import Seat, World
+from tests.kits.ingest.api import keystroke
+from tests.kits.ingest.world import Seat, World
 
 TIMEOUT = aiohttp.ClientTimeout(total=5)
 SETTLE_S = 40.0

@@ -19,9 +19,9 @@ from tests.faults.core_rig import (
     waits_for_table,
     writes_held,
 )
-from tests.integration.authoring_kit import Made, answer, make_exam, outcome, save_all_right, start, submit
-from tests.integration.core_kit import Answer
-from tests.integration.test_core_observations import make_form, observe
+from tests.integration.core_api.submissions.test_observations import make_form, observe
+from tests.kits.authoring import Made, answer, make_exam, outcome, save_all_right, start, submit
+from tests.kits.core import Answer
 
 NOTHING = {
     "submissions": 0, "items": 0, "scores": 0, "subjects": 0, "ledger": 0, "facts": 0, "completed": 0,

@@ -17,9 +17,9 @@ import pytest
 
 from deploy.commands.doctor import examine
 from kernel.settings import load
-from tests.integration.ledger_kit import Log, make_log
-from tests.integration.test_pipeline_process import free_port, wait_until
-from tests.pipeline_world import make_sittings, rows_of, some_events, store_now
+from tests.integration.pipeline.test_process import free_port, wait_until
+from tests.kits.ledger import Log, make_log
+from tests.kits.pipeline_world import make_sittings, rows_of, some_events, store_now
 
 DISK_BYTES = 32 << 20
 PROJECTED = "SELECT coalesce(sum(events), 0)::int FROM reporting.attempt_activity"

@@ -17,10 +17,10 @@ import pytest
 
 from tests.faults.ingest_kit import Proxy
 from tests.faults.test_ingest_cuts import changed, through
-from tests.integration.ingest_kit.api import Answer, Api, answered
-from tests.integration.ingest_kit.station import listening
-from tests.integration.ingest_kit.waiting import until
-from tests.integration.ingest_kit.world import Seat
+from tests.kits.ingest.api import Answer, Api, answered
+from tests.kits.ingest.station import listening
+from tests.kits.ingest.waiting import until
+from tests.kits.ingest.world import Seat
 
 pytestmark = pytest.mark.faults
 STEPS_MAX = 300

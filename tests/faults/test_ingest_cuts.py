@@ -20,10 +20,10 @@ from ingest.writer.shard import Stream
 from ingest.writer.store import FencedError, store
 from kernel.settings import Settings
 from tests.faults.ingest_kit import proxy
-from tests.integration.ingest_kit.api import Api, answered
-from tests.integration.ingest_kit.station import Writer, listening
-from tests.integration.ingest_kit.waiting import until
-from tests.integration.ingest_kit.world import Seat
+from tests.kits.ingest.api import Api, answered
+from tests.kits.ingest.station import Writer, listening
+from tests.kits.ingest.waiting import until
+from tests.kits.ingest.world import Seat
 
 pytestmark = pytest.mark.faults
 

@@ -16,9 +16,9 @@ import redis
 from ingest.stream.protocol import client_key, stream_key
 from tests.faults.harness import SHARDS, Rig, Tier, free_ports
 from tests.faults.ingest_kit import CROWDED, crowd
-from tests.integration.ingest_kit.stream import append, batch_of
-from tests.integration.ingest_kit.waiting import until
-from tests.integration.ingest_kit.world import World
+from tests.kits.ingest.stream import append, batch_of
+from tests.kits.ingest.waiting import until
+from tests.kits.ingest.world import World
 
 pytestmark = pytest.mark.faults
 SETTINGS = CROWDED | {"writer_batch_ms": "5", "heartbeat_sweep_s": "1"}

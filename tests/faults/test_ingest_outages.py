@@ -13,9 +13,9 @@ from ingest.stream.protocol import shard_key
 from kernel.events import HEARTBEAT_MISSED_AFTER_S
 from tests.faults.harness import SHARDS, Rig
 from tests.faults.ingest_kit import CROWDED, TIMEOUT
-from tests.integration.ingest_kit.api import stamp
-from tests.integration.ingest_kit.waiting import until
-from tests.integration.ingest_kit.world import Seat, World
+from tests.kits.ingest.api import stamp
+from tests.kits.ingest.waiting import until
+from tests.kits.ingest.world import Seat, World
 
 pytestmark = pytest.mark.faults
 SETTINGS = CROWDED | {"writer_batch_ms": "5", "heartbeat_sweep_s": "0.5", "backfill_grace_s": "0.5"}

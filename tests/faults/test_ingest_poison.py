@@ -16,8 +16,8 @@ import pytest
 
 from tests.faults.harness import SHARDS, Rig
 from tests.faults.ingest_kit import CROWDED, TIMEOUT, crowd
-from tests.integration.ingest_kit.waiting import until
-from tests.integration.ingest_kit.world import Seat, World
+from tests.kits.ingest.waiting import until
+from tests.kits.ingest.world import Seat, World
 
 pytestmark = pytest.mark.faults
 SETTINGS = CROWDED | {

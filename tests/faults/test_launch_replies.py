@@ -8,8 +8,8 @@ import aiohttp
 import pytest
 
 from tests.faults.ingest_kit import Proxy, proxy
-from tests.integration.core_kit import Answer, Api, Core
-from tests.integration.test_core_launches import launch, login_of
+from tests.integration.core_api.attempts.test_launches import launch, login_of
+from tests.kits.core import Answer, Api, Core
 
 pytestmark = pytest.mark.faults
 

@@ -11,9 +11,9 @@ import pytest
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from tests.conftest import emptied, logins_on, new_database
-from tests.integration.core_kit import Core, running_core
-from tests.integration.ingest_kit.api import Api, api_of
-from tests.integration.ingest_kit.station import Station, station
+from tests.kits.core import Core, running_core
+from tests.kits.ingest.api import Api, api_of
+from tests.kits.ingest.station import Station, station
 
 
 @pytest.fixture(scope="module")

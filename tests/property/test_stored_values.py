@@ -28,11 +28,11 @@ from kernel.events import Role
 from kernel.http.serving import serve
 from kernel.settings import Settings, load
 from pipeline.archive import archive_events
-from tests.integration.ingest_kit.api import Answer, Api, api_of
-from tests.integration.ingest_kit.station import Station, station
-from tests.integration.ingest_kit.waiting import until
-from tests.integration.ingest_kit.world import JWT_KEYS, Seat
-from tests.json_texts import TEXTS, nested
+from tests.kits.ingest.api import Answer, Api, api_of
+from tests.kits.ingest.station import Station, station
+from tests.kits.ingest.waiting import until
+from tests.kits.ingest.world import JWT_KEYS, Seat
+from tests.kits.json_texts import TEXTS, nested
 from warehouse.builds import part_paths, read_manifest
 from warehouse.layout import EVENTS
 

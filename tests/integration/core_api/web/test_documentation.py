@@ -1,0 +1,110 @@
+"""The OpenAPI document, its page, and health (spec.md X-1, X-3)."""
+
+import re
+
+import asyncpg
+import orjson
+from openapi_spec_validator import validate
+from structlog.testing import capture_logs
+
+from core_api.app import build, routes
+from core_api.web.documentation import FILES
+from deploy.local.postgres import Postgres
+from ingest.routes import ROUTES as INGEST_ROUTES
+from kernel.http.openapi import document
+from kernel.http.web import API_PREFIX
+from kernel.settings import load
+from tests.kits.core import JWT_KEYS, Core, DatabaseAs, core_api
+
+
+async def test_the_document_is_served_whole_and_holds_every_route_x3(core: Core) -> None:
+    """That it is valid is seen below, where the routes of both rooms are in it."""
+    async with core.school() as api:
+        answer = await api.get("/api/openapi.json")
+        whole = document(routes(), title="Veritas", version="1")
+
+        assert answer.body["paths"] == orjson.loads(orjson.dumps(whole["paths"]))
+        assert answer.body["components"] == orjson.loads(orjson.dumps(whole["components"]))
+        for route in routes():
+            assert route.method.lower() in answer.body["paths"][API_PREFIX + route.path]
+            assert (route.path in answer.body["paths"]) == route.also_bare
+
+
+async def test_the_document_of_both_rooms_is_valid_and_is_what_is_served_x3() -> None:
+    settings = load({}, database_url="postgresql://nowhere", jwt_keys=JWT_KEYS)
+    app = await build(settings, beside=INGEST_ROUTES)
+    served = {
+        (route.method, route.resource.canonical)
+        for route in app.router.routes()
+        if route.resource is not None and route.method != "HEAD"
+    }
+    paths = document([*routes(), *INGEST_ROUTES], title="Veritas", version="1")
+    validate(paths)
+    documented = {(method.upper(), path) for path, entry in paths["paths"].items() for method in entry}
+
+    assert served - documented == {("GET", "/livez"), ("GET", "/readyz"), ("GET", "/metrics")}
+    assert documented <= served
+
+
+def test_no_schema_is_named_after_where_its_type_lies_x3() -> None:
+    """Two types of one name would be told apart by their modules, and a move would change the document."""
+    whole = document([*routes(), *INGEST_ROUTES], title="Veritas", version="1")
+
+    assert [name for name in whole["components"]["schemas"] if not name.isidentifier()] == []
+
+
+def test_operations_have_a_name_a_description_and_described_parameters_x3() -> None:
+    paths = document(routes(), title="Veritas", version="1")["paths"]
+    operations = [operation for entry in paths.values() for operation in entry.values()]
+
+    assert len({operation["operationId"] for operation in operations}) == len(operations)
+    for operation in operations:
+        assert operation["summary"]
+        assert "default" in operation["responses"]
+        assert all("schema" in parameter for parameter in operation["parameters"])
+    listing = paths["/api/proctor/session/{id}/events"]["get"]
+    described = {parameter["name"]: parameter for parameter in listing["parameters"]}
+    assert {"id", "limit", "after", "severity", "severityMin", "violation", "from", "to"} == set(described)
+    assert described["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+    assert all(parameter["description"] for parameter in described.values())
+
+
+async def test_the_page_asks_no_other_host_for_anything_x3(core: Core) -> None:
+    async with core.school() as api:
+        page = await api.get("/api/docs")
+        assert page.status == 200
+        assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+        wanted = re.findall(r'(?:src|href)="([^"]+)"', page.body.decode())
+        assert {name.removeprefix("docs/") for name in wanted} == set(FILES)
+        for name in wanted:
+            assert (await api.get(f"/api/{name}")).status == 200
+        for name in ("nothing.js", "..%2Fdocs.html", "%2e%2e%2f%2e%2e%2fapp.py"):
+            assert (await api.get(f"/api/docs/{name}")).status == 404
+
+
+async def test_a_database_that_refuses_is_told_by_readiness_and_is_a_503_until_it_is_back_x1(
+    database: str, database_as: DatabaseAs, postgres: Postgres
+) -> None:
+    administering = asyncpg.create_pool(postgres.url, min_size=1, max_size=1)
+    async with administering as admin, core_api(database, database_as) as api:
+        assert (await api.get("/readyz")).status == 200
+        name = database.rpartition("/")[2]
+        await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0")
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = $1 AND usename = 'veritas_core'",
+            name,
+        )
+        ready = await api.get("/readyz")
+        with capture_logs() as lines:
+            refused = await api.get("/api/me", "student")
+        await admin.execute(f"ALTER DATABASE {name} CONNECTION LIMIT -1")
+
+        assert (ready.status, ready.body["wrong"]) == (503, ["PostgreSQL does not answer."])
+        assert (refused.status, refused.body["code"]) == (503, "unavailable")
+        assert refused.headers["Retry-After"] == "2"
+        assert [line["cause"] for line in lines if line["event"] == "request_refused"] == [
+            "TooManyConnectionsError"
+        ]
+        assert (await api.get("/livez")).status == 200
+        assert (await api.get("/api/me", "student")).status == 200

@@ -1,0 +1,75 @@
+"""
+Stored JSON that no door lets in any more, from an older release or from a hand, fails no page (spec.md I-8).
+
+The columns are the catalogue's, the readers the route list's: a new one of either is in the test by itself.
+"""
+
+from typing import Any
+
+from core_api.app import routes
+from kernel.events import EventType
+from kernel.http.web import API_PREFIX
+from tests.kits.access_matrix import MATRIX
+from tests.kits.access_matrix_world import World, furnish
+from tests.kits.core import DatabaseAs, core_api, store_events
+from tests.kits.json_texts import nested
+
+ODD = {
+    "deep": nested(300),
+    "deeper than any parser": nested(1500),
+    "a number that no double holds": '{"n": 1' + "0" * 400 + "}",
+    "another shape": '[null, "text", {"": {"": []}}]',
+}
+READS = [
+    (route.method, route.path) for route in routes() if route.method == "GET" and route.action is not None
+]
+
+
+async def spoil(world: World, text: str) -> list[str]:
+    """Put the text into every column of JSON, in every row; return the columns."""
+    owner = world.api.owner
+    columns = await owner.fetch(
+        "SELECT c.table_name, c.column_name FROM information_schema.columns c"
+        " JOIN information_schema.tables t USING (table_schema, table_name)"
+        " WHERE c.table_schema = 'public' AND c.data_type = 'jsonb' AND t.table_type = 'BASE TABLE'"
+    )
+    async with owner.transaction():
+        await owner.execute("SET LOCAL session_replication_role = replica")  # what is immutable too
+        for table, column in columns:
+            if table != "events":  # a hypertable has no triggers to disable
+                await owner.execute(f"ALTER TABLE public.{table} DISABLE TRIGGER USER")
+            await owner.execute(f"UPDATE public.{table} SET {column} = $1::text::jsonb", text)
+    return [f"{table}.{column}" for table, column in columns]
+
+
+async def read(world: World, key: tuple[str, str]) -> list[tuple[str, int, Any]]:
+    """Ask as everybody whom the matrix lets read this; return those who were answered otherwise."""
+    row, method = MATRIX[key], key[0]
+    found = []
+    for person, status in row.expected.items():
+        if status == 200:
+            path, others = key[1], row.path | row.path_of.get(person, {})
+            for name, value in world.parameters.items():
+                path = path.replace(f"{{{name}}}", world.parameters.get(others.get(name, ""), value))
+            headers = {"Authorization": f"Bearer {world.api.token(person)}"}
+            url = world.api.url + API_PREFIX + path
+            async with world.api.http.request(method, url, headers=headers) as answer:
+                text = await answer.text()  # which not every parser can read, and ours must not have to
+                if answer.status != 200:
+                    found.append((person, answer.status, text))
+    return found
+
+
+async def test_no_page_fails_on_stored_json_that_it_cannot_show(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        world = await furnish(api)
+        await store_events(api, int(world.parameters["id"]), [(EventType.TabSwitched, 2)] * 3)
+        found = {}
+        for name, text in ODD.items():
+            columns = await spoil(world, text)
+            assert {"exams.metadata", "users.metadata", "events.payload"} <= set(columns)
+            found |= {(name, *key): wrong for key in READS if (wrong := await read(world, key))}
+
+        assert found == {}

@@ -1,0 +1,129 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import duckdb
+import pytest
+
+from tests.kits.pipeline_world import make_sittings, rows_of, some_events, store_now
+from warehouse.builds import verify
+from warehouse.layout import DATASETS
+
+PROJECTED = "SELECT coalesce(sum(events), 0)::int FROM reporting.attempt_activity"
+Start = Callable[[], "subprocess.Popen[bytes]"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def start(database_as: Callable[[str], str], redis_url: str, tmp_path: Path, port: int) -> Iterator[Start]:
+    """Start the pipeline as the supervisor does; whatever still runs at the end is killed."""
+    running = []
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("VERITAS_")},
+        "VERITAS_DATABASE_URL": database_as("veritas_pipeline"),
+        "VERITAS_REDIS_URL": redis_url,
+        "VERITAS_WAREHOUSE": str(tmp_path / "warehouse"),
+        "VERITAS_METRICS_PORT": str(port),
+        "VERITAS_PUBLISH_DEBOUNCE_S": "0.3",
+        "VERITAS_PROJECTION_DEBOUNCE_MS": "100",
+    }
+    log = (tmp_path / "log").open("ab")
+
+    def run() -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline"], env=environment, stdout=log, stderr=log
+        )
+        running.append(process)
+        return process
+
+    yield run
+    for process in running:
+        process.kill()
+        process.wait()
+    log.close()
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float = 30.0) -> float:
+    """Return how many seconds it took."""
+    started = monotonic()
+    while not holds():
+        assert monotonic() - started < seconds, "it did not come about in time"
+        sleep(0.02)
+    return monotonic() - started
+
+
+def is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as reply:
+            return bool(json.load(reply)["status"] == "ok")
+    except (urllib.error.URLError, ConnectionError):
+        return False
+
+
+def events_in_catalogue(root: Path) -> int:
+    if not (root / "catalogue.duckdb").exists():  # the warehouse is opened beside everything else
+        return 0
+    with duckdb.connect(str(root / "catalogue.duckdb"), read_only=True) as conn:
+        row = conn.execute("SELECT count(*) FROM events").fetchone()
+    return row[0] if row else 0
+
+
+def test_stored_events_reach_reporting_and_the_catalogue(
+    start: Start, database: str, tmp_path: Path, port: int
+) -> None:
+    """spec.md R-4's bound held for projections: 2 s; W-4; X-1: SIGTERM loses nothing."""
+    sitting, other = make_sittings(database)
+    process = start()
+    wait_until(lambda: is_ready(port))
+    store_now(database, sitting, some_events(sitting, 50))
+    wait_until(lambda: rows_of(database, PROJECTED) == [(50,)])  # it is ready before it is warm
+    store_now(database, other, some_events(other, 20))
+
+    assert wait_until(lambda: rows_of(database, PROJECTED) == [(70,)]) < 2.0
+    wait_until(lambda: events_in_catalogue(tmp_path / "warehouse") == 70)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as reply:
+        assert b"veritas_pipeline_attempts_projected_total" in reply.read()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+
+
+def test_killing_the_pipeline_again_and_again_loses_and_doubles_nothing(
+    start: Start, database: str, tmp_path: Path
+) -> None:
+    """design.md: kill -9 of any process at any moment."""
+    sittings = make_sittings(database, attempts=4)
+    for turn in range(4):
+        process = start()
+        for _ in range(6):
+            for sitting in sittings:
+                store_now(database, sitting, some_events(sitting, 5, seconds=1))
+            sleep(0.15 + 0.1 * turn)
+        process.kill()
+        process.wait()
+    start()
+
+    wait_until(lambda: rows_of(database, PROJECTED) == [(480,)], seconds=90)
+    root = tmp_path / "warehouse"
+    wait_until(lambda: events_in_catalogue(root) == 480)
+    with duckdb.connect(str(root / "catalogue.duckdb"), read_only=True) as conn:
+        keys = conn.execute("SELECT session_id, seq FROM events ORDER BY 1, 2").fetchall()
+    assert keys == rows_of(database, "SELECT session_id, seq FROM events ORDER BY 1, 2")
+    assert all(verify(root, dataset) is not None for dataset in DATASETS.values())

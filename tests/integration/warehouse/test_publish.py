@@ -1,0 +1,324 @@
+import os
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import duckdb
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.kits.pipeline_child import PUBLISH_STEPS, kill_publisher_at, put_in_force
+from warehouse import builds, catalogue, files, publish
+from warehouse.layout import DATASETS, EVENTS, LayoutError, conform
+
+AT = datetime(2026, 9, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return files.open_root(str(tmp_path / "warehouse"))
+
+
+def rows(mark: int, count: int = 10) -> pa.Table:
+    """Rows whose event_type says which build they belong to."""
+    given = {
+        "session_id": list(range(count, 0, -1)),
+        "seq": [1] * count,
+        "attempt_id": ["a"] * count,
+        "exam_id": ["e"] * count,
+        "occurred_at": [AT] * count,
+        "event_type": [mark] * count,
+        "event_type_name": ["Other"] * count,
+        "severity": [0] * count,
+        "is_violation": [False] * count,
+        "is_late": [False] * count,
+    }
+    columns = [pa.array(given.get(field.name, [None] * count), field.type) for field in EVENTS.schema]
+    return pa.table(columns, names=EVENTS.schema.names)
+
+
+def seen_by_glob(root: Path) -> set[tuple[int, int]]:
+    """(mark, rows) of every build that a plain glob shows: one, or builds were mixed."""
+    with duckdb.connect() as conn:
+        pattern = str(root / "current" / "events" / "*" / "*.parquet")
+        return set(
+            conn.execute("SELECT event_type, count(*) FROM read_parquet($1) GROUP BY 1", [pattern]).fetchall()
+        )
+
+
+@pytest.mark.parametrize("step", PUBLISH_STEPS)
+def test_a_publisher_killed_at_any_step_leaves_the_old_build_or_the_new(root: Path, step: str) -> None:
+    """spec.md W-4: the catalogue and a plain glob are right at any moment, over immutable builds."""
+    put_in_force(root, rows(1))
+
+    assert kill_publisher_at(root, rows(2, 14), step)
+    manifest = builds.verify(root, EVENTS)
+    assert manifest is not None
+    expected = {(2, 14)} if step == "swapped" else {(1, 10)}
+    assert seen_by_glob(root) == expected
+    assert manifest.build == (2 if step == "swapped" else 1)
+
+    put_in_force(root, rows(3, 6))
+    publish.collect(root, EVENTS, grace_s=0, now=datetime.now(UTC) + timedelta(seconds=1))
+    assert seen_by_glob(root) == {(3, 6)}
+    newest = f"{manifest.build + 1:08d}"
+    assert {entry.name for entry in (root / "events").iterdir()} == {".lock", builds.GROUPS, newest}
+    assert [entry.name for entry in (root / "events" / builds.GROUPS).iterdir()] == [f"2026-09.{newest}"]
+
+
+def test_a_glob_beside_a_busy_publisher_never_mixes_builds(root: Path) -> None:
+    """spec.md W-4. A file that was replaced between listing and opening is an error to repeat, never a
+    mixture."""
+    put_in_force(root, rows(1))
+    halt = threading.Event()
+
+    def keep_publishing() -> None:
+        mark = 2
+        while not halt.is_set():
+            put_in_force(root, rows(mark, 10 + mark % 5))
+            mark += 1
+
+    publisher = threading.Thread(target=keep_publishing)
+    publisher.start()
+    looks = 0
+    try:
+        for _ in range(80):
+            try:
+                found = seen_by_glob(root)
+            except duckdb.IOException:
+                continue
+            [(mark, count)] = found
+            assert count == (10 if mark == 1 else 10 + mark % 5)
+            looks += 1
+    finally:
+        halt.set()
+        publisher.join()
+    assert looks > 0
+
+
+def test_a_glob_never_shows_only_the_parts_that_two_builds_share(root: Path) -> None:
+    """spec.md W-4. DuckDB leaves out what vanishes while it lists: a kept part needs a new name."""
+    replace_one_of_many(root, 1, kept=20)
+    halt = threading.Event()
+
+    def keep_publishing() -> None:
+        mark = 2
+        while not halt.is_set():
+            replace_one_of_many(root, mark)
+            mark += 1
+
+    publisher = threading.Thread(target=keep_publishing)
+    publisher.start()
+    looks = 0
+    try:
+        for _ in range(200):
+            try:
+                found = seen_by_glob(root)
+            except duckdb.IOException:
+                continue
+            assert len(found) == 2, found
+            assert (0, 200) in found
+            looks += 1
+    finally:
+        halt.set()
+        publisher.join()
+    assert looks > 0
+
+
+def replace_one_of_many(root: Path, mark: int, *, kept: int = 0) -> None:
+    """Publish a build that keeps every part but one, or at first so many parts to keep."""
+    with publish.begin(root, EVENTS) as draft:
+        for _ in range(kept):
+            publish.add(draft, "2026-09-01", rows(0))
+        publish.add(draft, "2026-09-02", rows(mark))
+        replaced = {part for part, _ in publish.previous_parts(draft, {"2026-09-02"})}
+        publish.commit(draft, replaced=replaced, watermark=mark, as_of=AT, now=AT)
+
+
+def test_the_catalogue_is_right_beside_a_busy_publisher(root: Path) -> None:
+    """spec.md W-4: whoever has it open keeps one build; opening it again shows a newer one."""
+    for dataset in DATASETS.values():
+        publish.ensure(root, dataset, AT)
+    put_in_force(root, rows(1))
+    path = str(catalogue.refresh(root))
+    halt = threading.Event()
+
+    def keep_publishing() -> None:
+        mark = 2
+        while not halt.is_set():
+            put_in_force(root, rows(mark, 10 + mark % 5))
+            catalogue.refresh(root)
+            publish.collect(root, EVENTS, grace_s=60, now=datetime.now(UTC))
+            mark += 1
+
+    publisher = threading.Thread(target=keep_publishing)
+    publisher.start()
+    marks = []
+    try:
+        for _ in range(60):
+            with duckdb.connect(path, read_only=True) as conn:
+                first = conn.execute("SELECT event_type, count(*) FROM events GROUP BY 1").fetchall()
+                again = conn.execute("SELECT event_type, count(*) FROM events GROUP BY 1").fetchall()
+                stated = conn.execute("SELECT rows FROM datasets WHERE dataset = 'events'").fetchone()
+            [(mark, count)] = first
+            assert again == first
+            assert stated == (count,)
+            marks.append(mark)
+    finally:
+        halt.set()
+        publisher.join()
+    assert marks == sorted(marks)
+    assert len(set(marks)) > 1
+
+
+def test_an_overtaken_publisher_is_refused(root: Path) -> None:
+    """design.md: compare-and-set, so that an older snapshot never replaces a newer one."""
+    put_in_force(root, rows(1))
+    with publish.begin(root, EVENTS) as slow:
+        publish.add(slow, "2026-09-01", rows(2))
+        put_in_force(root, rows(3))
+        with pytest.raises(publish.StaleBuildError):
+            publish.commit(slow, replaced=(), watermark=2, as_of=AT, now=AT)
+
+    assert seen_by_glob(root) == {(3, 10)}
+    assert not list((root / "events").glob(".draft-*"))
+
+
+def test_a_replaced_build_stays_for_the_grace_period(root: Path) -> None:
+    """design.md: old builds are collected after a grace period, and parts that are still in force stay
+    readable."""
+    put_in_force(root, rows(1))
+    second = put_in_force(root, rows(2))
+    replaced_at = second.published_at
+
+    assert publish.collect(root, EVENTS, grace_s=60, now=replaced_at + timedelta(seconds=59)) == []
+    assert publish.collect(root, EVENTS, grace_s=60, now=replaced_at + timedelta(seconds=60)) == [1]
+    assert builds.verify(root, EVENTS) == second
+
+
+def test_a_draft_of_a_living_writer_is_not_collected(root: Path) -> None:
+    put_in_force(root, rows(1))
+    with publish.begin(root, EVENTS) as draft:
+        publish.collect(root, EVENTS, grace_s=0, now=datetime.now(UTC))
+        assert draft.folder.exists()
+
+
+def test_rows_of_another_schema_are_refused(root: Path) -> None:
+    """design.md: one explicit schema per dataset version, asserted on write."""
+    with publish.begin(root, EVENTS) as draft:
+        with pytest.raises(LayoutError, match="payload"):
+            publish.add(draft, "2026-09-01", rows(1).drop_columns(["payload"]))
+        with pytest.raises(LayoutError, match="severity is int64"):
+            publish.add(draft, "2026-09-01", rows(1).set_column(11, "severity", pa.array([0] * 10)))
+        with pytest.raises(LayoutError, match="attempt_id has 10 nulls"):
+            publish.add(draft, "2026-09-01", rows(1).set_column(2, "attempt_id", pa.nulls(10, pa.string())))
+
+
+def test_a_file_of_another_schema_or_content_is_seen_on_read(root: Path) -> None:
+    """design.md: asserted on read; hashes are in the manifest."""
+    manifest = put_in_force(root, rows(1))
+    path = builds.part_paths(root, EVENTS, manifest)[0]
+    bare = conform(EVENTS, rows(1)).replace_schema_metadata()
+    pq.write_table(bare, path)
+
+    with pytest.raises(LayoutError):
+        builds.part_paths(root, EVENTS, manifest)
+    with pytest.raises(builds.CorruptBuildError):
+        builds.verify(root, EVENTS)
+
+
+def test_descriptions_and_units_travel_in_the_files(root: Path) -> None:
+    """spec.md W-4: schemas and units are documented in the data itself."""
+    manifest = put_in_force(root, rows(1))
+    schema = pq.read_schema(builds.part_paths(root, EVENTS, manifest)[0])
+
+    assert schema.metadata[b"veritas.partition_key"] == b"UTC day of occurred_at"
+    assert schema.field("payload").metadata[b"unit"] == b"JSON object as text"
+    assert all(field.metadata[b"description"] for field in schema)
+    assert [
+        group.sorting_columns
+        for group in [pq.read_metadata(builds.part_paths(root, EVENTS, manifest)[0]).row_group(0)]
+    ]
+
+
+def test_a_stale_log_beside_the_catalogue_is_cleared(root: Path) -> None:
+    """design.md: a stale .wal is cleared by the publisher."""
+    for dataset in DATASETS.values():
+        publish.ensure(root, dataset, AT)
+    path = catalogue.refresh(root)
+    path.with_name("catalogue.duckdb.wal").write_bytes(os.urandom(64))
+
+    catalogue.refresh(root)
+    with duckdb.connect(str(path), read_only=True) as conn:
+        assert conn.execute("SELECT count(*) FROM datasets").fetchall() == [(len(DATASETS),)]
+
+
+def test_an_object_store_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(files.WarehouseError, match="s3://bucket"):
+        files.open_root("s3://bucket/veritas")
+    assert not list(tmp_path.iterdir())
+
+
+def links_and_names(root: Path) -> int:
+    """How many names the build in force and the groups that it changed have: what publishing it cost."""
+    manifest = builds.read_manifest(root, EVENTS)
+    assert manifest is not None
+    changed = [group for group in manifest.groups if group.build == manifest.build]
+    folders = [builds.group_folder(root, EVENTS.name, group) for group in changed]
+    own = builds.build_folder(root, EVENTS.name, manifest.build)
+    return sum(len(list(folder.iterdir())) for folder in (own, *folders))
+
+
+def test_a_build_costs_what_it_changes_however_many_parts_there_are(root: Path) -> None:
+    """spec.md X-1: in proportion to what is new. Ten times the months cost their links, not their parts."""
+    costs = []
+    for months in (1, 10, 100):
+        with publish.begin(root, EVENTS) as draft:
+            for month in range(months):
+                for day in range(1, 29):
+                    publish.add(draft, f"{1900 + month // 12}-{month % 12 + 1:02d}-{day:02d}", rows(0, 1))
+            old = {part for part, _ in publish.previous_parts(draft)}
+            publish.commit(draft, replaced=old, watermark=1, as_of=AT, now=AT)
+        replace_one_of_many(root, 2)
+        costs.append(links_and_names(root))
+        assert len(builds.part_paths(root, EVENTS, publish.ensure(root, EVENTS, AT))) == months * 28 + 1
+
+    one_month = 1 + 2 + 2  # the manifest and two links; the new part and its list
+    assert costs == [one_month, one_month + 9, one_month + 99]
+
+
+def test_what_a_build_keeps_outlives_the_builds_before_it(root: Path) -> None:
+    """design.md: old builds are collected; a group that nobody changed since is in use, however old."""
+    with publish.begin(root, EVENTS) as draft:
+        publish.add(draft, "2026-08-01", rows(7))
+        publish.commit(draft, replaced=(), watermark=1, as_of=AT, now=AT)
+    for mark in range(2, 6):
+        replace_one_of_many(root, mark)
+    publish.collect(root, EVENTS, grace_s=0, now=AT)
+
+    assert seen_by_glob(root) == {(7, 10), (5, 10)}
+    assert builds.verify(root, EVENTS) is not None
+    groups = sorted(entry.name for entry in (root / "events" / builds.GROUPS).iterdir())
+    assert groups == ["2026-08.00000001", "2026-09.00000005"]
+
+
+def test_a_build_of_the_flat_layout_is_taken_over_whole(root: Path) -> None:
+    """spec.md W-2: the archive may be the only copy of old events; an upgrade keeps it and its hashes."""
+    before = put_in_force(root, rows(1))
+    flat = root / "events" / f"{before.build:08d}"
+    parts = builds.list_parts(root, EVENTS, before)
+    for part, path in parts:
+        path.rename(flat / part.file)
+    for link in flat.glob("*.0*"):
+        link.unlink()
+    old = msgspec.to_builtins(before) | {"parts": msgspec.to_builtins([part for part, _ in parts])}
+    del old["groups"]
+    (flat / builds.MANIFEST).write_bytes(msgspec.json.encode(old))
+
+    replace_one_of_many(root, 2)
+    publish.collect(root, EVENTS, grace_s=0, now=datetime.now(UTC))
+    assert builds.verify(root, EVENTS) is not None
+    assert seen_by_glob(root) == {(1, 5), (2, 10)}
+    assert not flat.exists()

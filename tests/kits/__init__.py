@@ -1,0 +1,1 @@
+"""What tests begin with: applications and people, worlds with rows in them, clients, forgers, waiting."""

@@ -1,0 +1,129 @@
+"""
+The access matrix as data: every route that asks for a token, and how it answers each person (spec.md A-4).
+
+The paths name things of the student, the teacher and their organisation:
+
+own      student (their attempt, their session), teacher (made the exam), admin (their organisation)
+granted  reviewer (may look and see analytics), assistant (a teacher who may look and nothing more), observer
+other    other_student, colleague (a teacher), outsider (a reviewer), watcher (an observer): the same
+         organisation, nothing granted
+foreign  stranger (a student), rival (a teacher), boss (an admin): of another organisation
+
+A row says what happens to everybody whose role has an entry in the access table; all others get a 403, and
+need not be written down. The rows of authoring, assignments, answers and submissions stand in
+access_matrix_authoring.py. A new route without a row fails the test.
+"""
+
+from uuid import uuid4
+
+from tests.kits.access_matrix_authoring import AUTHORING
+from tests.kits.access_matrix_world import (
+    ADMINISTERED,
+    ADMINS,
+    EDITED,
+    EVERYBODY,
+    LISTED,
+    PEOPLE,
+    STUDENTS,
+    TEACHERS,
+    VIEWED,
+    Row,
+    rows,
+)
+from tests.kits.core import PASSWORD
+
+MATRIX: dict[tuple[str, str], Row] = {
+    ("POST", "/auth/logout"): Row(expected=rows(200, *EVERYBODY)),
+    ("GET", "/me"): Row(expected=rows(200, *EVERYBODY)),
+    ("PUT", "/me"): Row(
+        expected={name: 200 for name in EVERYBODY if name != "service"}, body=lambda _: {"full_name": "N"}
+    ),
+    ("PUT", "/me/password"): Row(
+        expected={name: 200 for name in EVERYBODY if name != "service"}
+        | rows(403, "assistant", "outsider", "watcher"),  # made without a password
+        body=lambda _: {"current_password": PASSWORD, "new_password": "another horse entirely"},
+    ),
+    ("GET", "/student/exams/available"): Row(expected=rows(200, *STUDENTS)),
+    ("POST", "/student/exams/{exam_id}/start"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404}  # assigned to the student
+    ),
+    ("GET", "/student/attempts/{attempt_id}"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404}
+    ),
+    ("POST", "/proctor/session"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404},
+        body=lambda world: {"attemptId": world.parameters["attempt_id"], "mode": 1},
+    ),
+    ("GET", "/proctor/session/attempt/{attemptId}"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404} | VIEWED
+    ),
+    ("POST", "/proctor/session/{id}/end"): Row(
+        expected={"student": 200, "other_student": 404, "stranger": 404} | ADMINISTERED
+    ),
+    ("POST", "/teacher/exams"): Row(
+        expected=rows(201, *TEACHERS, *ADMINS), body=lambda _: {"title": "Mine", "duration_minutes": 60}
+    ),
+    ("POST", "/teacher/exams/{exam_id}/publish"): Row(expected=EDITED),
+    ("POST", "/teacher/exams/{exam_id}/unpublish"): Row(expected=EDITED),
+    ("POST", "/teacher/exams/{exam_id}/launch-links"): Row(
+        expected=EDITED | {"teacher": 201, "admin": 201},
+        body=lambda world: {"student_ids": [world.parameters["user_id"]]},
+    ),
+    ("GET", "/teacher/exams/{exam_id}/analytics"): Row(expected=EDITED),
+    ("GET", "/teacher/attempts/{attempt_id}/monitoring"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}"): Row(expected=VIEWED),
+    ("GET", "/proctor/sessions"): Row(expected=LISTED),
+    ("GET", "/proctor/sessions/exam/{examId}"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}/events"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}/events/{type}"): Row(expected=VIEWED),
+    ("POST", "/proctor/session/{id}/cancel"): Row(expected=ADMINISTERED),
+    # Nothing is sealed in the matrix's world: 409 is for who may have the proof as soon as there is one.
+    ("GET", "/ledger/head"): Row(expected=rows(404, *PEOPLE)),
+    ("GET", "/ledger/consistency"): Row(expected=rows(404, *PEOPLE)),
+    ("GET", "/ledger/events"): Row(expected=rows(200, *ADMINS)),
+    ("GET", "/admin/audit-logs"): Row(expected=rows(200, *ADMINS)),
+    ("GET", "/ledger/events/{event_id}/proof"): Row(
+        expected=rows(404, *PEOPLE) | rows(409, "reviewer", "admin")
+    ),
+    ("POST", "/observer/exams/{exam_id}/observations"): Row(
+        expected={"observer": 201, "watcher": 404},
+        body=lambda world: {"subject_ids": [world.parameters["user_id"]], "items": []},
+        headers={"Idempotency-Key": "another"},
+    ),
+    ("GET", "/observer/observations/{submission_id}"): Row(
+        expected={"observer": 200, "watcher": 404}, path={"submission_id": "observation_id"}
+    ),
+    ("GET", "/admin/users"): Row(expected=rows(200, *ADMINS)),
+    ("POST", "/admin/users"): Row(
+        expected=rows(201, *ADMINS), body=lambda _: {"email": f"{uuid4()}@x.example", "role": "student"}
+    ),
+    ("GET", "/admin/users/{user_id}"): Row(expected=ADMINISTERED),
+    ("POST", "/admin/users/{user_id}/lock"): Row(expected=ADMINISTERED),
+    ("POST", "/admin/users/{user_id}/unlock"): Row(expected=ADMINISTERED),
+    ("PUT", "/admin/users/{user_id}/role"): Row(expected=ADMINISTERED, body=lambda _: {"role": "observer"}),
+    ("GET", "/admin/users/{user_id}/student-profile"): Row(expected=ADMINISTERED),
+    ("PUT", "/admin/users/{user_id}/student-profile"): Row(
+        expected=ADMINISTERED, body=lambda _: {"cohort": "2026"}
+    ),
+    ("GET", "/admin/organisation"): Row(expected=rows(200, *ADMINS)),
+    ("PUT", "/admin/organisation"): Row(
+        expected=rows(200, *ADMINS), body=lambda _: {"registration_open": True}
+    ),
+    ("GET", "/admin/exams/{exam_id}/permissions"): Row(expected=ADMINISTERED),
+    ("POST", "/admin/exams/{exam_id}/permissions"): Row(
+        expected=ADMINISTERED, body=lambda world: {"user_id": str(world.api.people["colleague"].id)}
+    ),
+    ("DELETE", "/admin/exams/{exam_id}/permissions/{user_id}"): Row(
+        expected={"admin": 204, "boss": 404}, path={"user_id": "reviewer_id"}
+    ),
+    ("GET", "/admin/groups"): Row(expected=rows(200, *ADMINS)),
+    ("POST", "/admin/groups"): Row(expected=rows(201, *ADMINS), body=lambda _: {"name": "5c"}),
+    ("GET", "/admin/groups/{group_id}"): Row(expected=ADMINISTERED),
+    ("PUT", "/admin/groups/{group_id}"): Row(expected=ADMINISTERED, body=lambda _: {"name": "6d"}),
+    ("DELETE", "/admin/groups/{group_id}"): Row(expected={"admin": 204, "boss": 404}),
+    ("GET", "/admin/groups/{group_id}/members"): Row(expected=ADMINISTERED),
+    ("POST", "/admin/groups/{group_id}/members"): Row(
+        expected=ADMINISTERED, body=lambda world: {"user_ids": [str(world.api.people["other_student"].id)]}
+    ),
+    ("DELETE", "/admin/groups/{group_id}/members/{user_id}"): Row(expected={"admin": 204, "boss": 404}),
+} | AUTHORING

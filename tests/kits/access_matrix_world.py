@@ -1,0 +1,183 @@
+"""
+What the access matrix is about: the people, the things that its rows name, and who sees which of them.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from kernel.events import Role
+from tests.kits.authoring import ITEMS, answer, make_evaluation, save, submit
+from tests.kits.core import Api
+
+STUDENTS = ("student", "other_student", "stranger")
+TEACHERS = ("teacher", "assistant", "colleague", "rival")
+REVIEWERS = ("reviewer", "outsider")
+OBSERVERS = ("observer", "watcher")
+ADMINS = ("admin", "boss")
+EVERYBODY = (*STUDENTS, *TEACHERS, *REVIEWERS, *OBSERVERS, *ADMINS, "service")
+PEOPLE = tuple(name for name in EVERYBODY if name != "service")
+FOREIGN = ("stranger", "rival", "boss")
+
+# What is the student's, what only its author and the admin see, and what else belongs to the exam.
+OWN = ("attempt_id", "past_attempt_id", "submission_id", "user_id")
+CONTENT = ("passage_id", "evaluation_id")
+OF_EXAM = (*OWN, *CONTENT, "exam_id", "question_id", "assignment_id", "observation_id")
+HIDDEN = {
+    **dict.fromkeys(("assistant", "reviewer"), CONTENT),
+    **dict.fromkeys(("other_student", "colleague", "outsider", "watcher"), OF_EXAM),
+    **dict.fromkeys(FOREIGN, (*OF_EXAM, "group_id", "term_id")),
+}
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """What the rows are about, by the names of path parameters."""
+
+    api: Api
+    parameters: dict[str, str]
+
+    def hidden_from(self, person: str) -> set[str]:
+        """Return the ids that no answer to this person may hold, whatever they ask."""
+        return {self.parameters[name] for name in HIDDEN.get(person, ())}
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How a route answers those whose role has an entry, and the body they send.
+
+    `path` puts other parameters of the world into the path, `path_of` does so for one person: what the first
+    has deleted, the second cannot. Whoever is refused is asked first; a snapshot shows that nothing changed.
+    """
+
+    expected: dict[str, int]
+    body: Callable[[World], Any] = lambda _: None
+    path: dict[str, str] = {}
+    path_of: dict[str, dict[str, str]] = {}
+    headers: dict[str, str] = {}
+
+
+async def furnish(api: Api) -> World:
+    """Make what the rows name, beside what `school` made."""
+    for name, role in (
+        ("assistant", Role.teacher), ("outsider", Role.reviewer), ("watcher", Role.observer)
+    ):  # fmt: skip
+        domain = api.people["admin"].email.partition("@")[2]
+        body = {"email": f"{name}@{domain}", "role": role}
+        made = (await api.post("/api/admin/users", "admin", json=body)).body
+        api.people[name] = msgspec.structs.replace(
+            api.people["colleague"], id=made["id"], email=body["email"], role=role
+        )
+    for name in ("assistant", "observer"):
+        grant = {"user_id": str(api.people[name].id)}
+        await api.post(f"/api/admin/exams/{api.exam_id}/permissions", "admin", json=grant)
+    group, student = await _group(api, "4b"), str(api.people["student"].id)
+    parameters = await _author(api) | await _assign(api)
+    parameters |= await _hand_in(api, parameters["question_id"])
+    parameters["observation_id"] = await _observe(api, parameters["question_id"])
+    attempt = await api.start_attempt()
+    session_id = await api.start_session(attempt_id=attempt)
+    return World(
+        api=api,
+        parameters={
+            "exam_id": str(api.exam_id), "examId": str(api.exam_id), "attempt_id": attempt,
+            "attemptId": attempt, "id": str(session_id), "type": "TabSwitched", "user_id": student,
+            "reviewer_id": str(api.people["reviewer"].id), "group_id": group,
+            "event_id": await _view(api, session_id), **parameters,
+        },
+    )  # fmt: skip
+
+
+async def _make(api: Api, method: str, path: str, by: str, body: Any) -> Any:
+    made = await api.call(method, f"/api{path}", by, json=body)
+    assert made.status in {200, 201}, made.body
+    return made.body
+
+
+async def _group(api: Api, name: str) -> str:
+    """Make a group with the student in it."""
+    group: str = (await _make(api, "POST", "/admin/groups", "admin", {"name": name}))["id"]
+    members = {"user_ids": [str(api.people["student"].id)]}
+    await _make(api, "POST", f"/admin/groups/{group}/members", "admin", members)
+    return group
+
+
+async def _author(api: Api) -> dict[str, str]:
+    """Let the teacher write a question with all it names, and give their exam an evaluation of it."""
+    term = await _make(api, "POST", "/teacher/terms", "teacher", {"kind": "term", "name": "Cells"})
+    passage = await _make(api, "POST", "/teacher/passages", "teacher", {"title": "A text", "body": "Cells."})
+    body = {
+        "item": {"kind": "essay", **ITEMS["essay"]},
+        "passage_id": passage["passage_id"],
+        "term_ids": [term["id"]],
+    }
+    question = await _make(api, "POST", "/teacher/questions", "teacher", body)
+    version = await make_evaluation(api, [question["question_id"]])
+    points_at = {"evaluation_version_id": version["evaluation_version_id"]}
+    await _make(api, "PATCH", f"/teacher/exams/{api.exam_id}", "teacher", points_at)
+    return {
+        "term_id": term["id"],
+        "passage_id": passage["passage_id"],
+        "question_id": question["question_id"],
+        "evaluation_id": version["evaluation_id"],
+    }
+
+
+async def _assign(api: Api) -> dict[str, str]:
+    """Assign the exam to the student, and to a group of theirs, with an override of each assignment."""
+    student, path = str(api.people["student"].id), f"/teacher/exams/{api.exam_id}/assignments"
+    targets = {"user_ids": [student], "group_ids": [await _group(api, "4c")], "attempts_allowed": 2}
+    made = (await _make(api, "POST", path, "teacher", targets))["assignments"]
+    for assignment in made:
+        await _make(
+            api, "PUT", f"{path}/{assignment['id']}/overrides/{student}", "teacher", {"reason": "Agreed."}
+        )
+    return {"assignment_id": made[0]["id"], "group_assignment_id": made[1]["id"]}
+
+
+async def _hand_in(api: Api, question_id: str) -> dict[str, str]:
+    """Let the student hand in a first attempt."""
+    attempt_id = await api.start_attempt()
+    await save(api, attempt_id, answer(question_id, 1, text="It depends."))
+    receipt = await submit(api, attempt_id)
+    return {"past_attempt_id": attempt_id, "submission_id": receipt.body["submission_id"]}
+
+
+async def _observe(api: Api, question_id: str) -> str:
+    """Let the observer finalise what they found about the student."""
+    found = {"question_id": question_id, "response": {"text": "Works with care."}}
+    made = await api.post(
+        f"/api/observer/exams/{api.exam_id}/observations",
+        "observer",
+        json={"subject_ids": [str(api.people["student"].id)], "items": [found]},
+        headers={"Idempotency-Key": "first"},
+    )
+    assert made.status == 201, made.body
+    observation_id: str = made.body["submission_id"]
+    return observation_id
+
+
+async def _view(api: Api, session_id: int) -> str:
+    """Let the reviewer look at the session, and return the ledger event that says so."""
+    await api.get(f"/api/proctor/session/{session_id}", "reviewer")
+    for _ in range(200):
+        listed = (await api.get("/api/ledger/events", "admin")).body["events"]
+        found = [each["event_id"] for each in listed if each["kind"] == "session.viewed"]
+        if found:
+            return str(found[0])
+        await asyncio.sleep(0.05)
+    raise AssertionError("the view did not come onto the ledger")
+
+
+def rows(status: int, *people: str, **others: int) -> dict[str, int]:
+    """Return the status for each of the people, and others by name."""
+    return dict.fromkeys(people, status) | others
+
+
+VIEWED = rows(200, "teacher", "assistant", "reviewer", "admin") | rows(
+    404, "colleague", "outsider", "rival", "boss"
+)
+EDITED = {"teacher": 200, "assistant": 403, "admin": 200} | rows(404, "colleague", "rival", "boss")
+ADMINISTERED = {"admin": 200, "boss": 404}
+LISTED = rows(200, *TEACHERS, *REVIEWERS, *ADMINS)

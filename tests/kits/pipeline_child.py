@@ -1,0 +1,106 @@
+"""Run one job of the pipeline in a process of its own and kill it (SIGKILL) at a named step."""
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+
+from kernel.settings import Settings
+from pipeline.archive import archive_events
+from pipeline.extract import connect
+from pipeline.outbox import read_outbox
+from pipeline.projections import project_attempts
+from pipeline.publications import publish_activity
+from pipeline.rebuild import rebuild
+from tests.kits.pipeline_world import rows_of
+from warehouse import publish
+from warehouse.builds import Manifest
+from warehouse.layout import EVENTS
+
+PUBLISH_STEPS: Final = ("parts_written", "draft_complete", "groups_named", "build_named", "swapped")
+STEPS: Final[dict[str, tuple[str, ...]]] = {
+    "project": ("read", "computed", "stored", "committed"),
+    "archive": ("planned", *PUBLISH_STEPS, "published", "confirmed"),
+    "publish": ("read", *PUBLISH_STEPS, "unmarked"),
+    "rebuild": ("planned", *PUBLISH_STEPS, "published", "confirmed", "stored", "read", "unmarked"),
+}
+
+
+def dirty_attempts(settings: Settings) -> list[str]:
+    """Return the attempts that have dirty rows."""
+    statement = (
+        "SELECT DISTINCT attempt_id::text FROM dirty_sessions d"
+        " JOIN proctor_sessions s ON s.id = d.session_id"
+    )
+    return [row[0] for row in rows_of(settings.database_url, statement)]
+
+
+def drain_outbox(settings: Settings, step: publish.Step) -> None:
+    """Read the outbox until it is empty."""
+    with connect(settings.database_url) as cursor:
+        while read_outbox(cursor, settings.outbox_batch_rows, step):
+            pass
+
+
+JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
+    "project": lambda settings, step: project_attempts(settings, dirty_attempts(settings), step),
+    "archive": archive_events,
+    "publish": publish_activity,
+    "outbox": drain_outbox,
+    "rebuild": lambda settings, step: rebuild(settings, step=step),
+}
+
+
+def dying(at: str) -> publish.Step:
+    """Return a step function that kills its own process when the step comes."""
+
+    def step(name: str) -> None:
+        if name == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return step
+
+
+def _job(settings: Settings, job: str, at: str) -> None:
+    JOBS[job](settings, dying(at))
+
+
+def _build(root: Path, rows: pa.Table, at: str) -> None:
+    put_in_force(root, rows, dying(at))
+
+
+def put_in_force(root: Path, rows: pa.Table, step: publish.Step = publish.no_step) -> Manifest:
+    """Publish these rows, in two parts, in the place of everything before."""
+    half = rows.num_rows // 2
+    with publish.begin(root, EVENTS) as draft:
+        publish.add(draft, "2026-09-01", rows.slice(0, half))
+        publish.add(draft, "2026-09-02", rows.slice(half))
+        old = {part for part, _ in publish.previous_parts(draft)}
+        watermark = draft.previous.watermark + 1 if draft.previous else 1
+        now = datetime.now(UTC)
+        return publish.commit(draft, replaced=old, watermark=watermark, as_of=now, now=now, step=step)
+
+
+def kill_at(job: str, settings: Settings, at: str) -> bool:
+    """Run the job until the step, kill it there; False when it ended before coming to it."""
+    return _run(_job, settings, job, at)
+
+
+def kill_publisher_at(root: Path, rows: pa.Table, at: str) -> bool:
+    """Publish the rows until the step, and kill the publisher there."""
+    return _run(_build, root, rows, at)
+
+
+def _run(target: Callable[..., None], *arguments: Any) -> bool:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    child = context.Process(target=target, args=arguments)
+    child.start()
+    child.join(60)
+    assert child.exitcode in (0, -signal.SIGKILL), f"the job failed by itself: {child.exitcode}"
+    return child.exitcode == -signal.SIGKILL

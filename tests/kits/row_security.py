@@ -1,0 +1,133 @@
+"""
+A world with rows in every table, and the core API's own pool in front of it: for the tests of row security.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from core_api import database as borrowing
+from core_api.actors import Actor
+from core_api.database import Pool
+from kernel.access import Scope
+from kernel.events import EventType, Role
+from kernel.postgres import open_pool
+from kernel.settings import load
+from tests.kits.access_matrix_world import World, furnish
+from tests.kits.core import DatabaseAs, core_api, login, put, store_events
+
+STEP = "INSERT INTO clock_steps (session_id, at, old_offset_us, new_offset_us) VALUES ($1, $2, 0, 20000000)"
+GAP = "INSERT INTO heartbeat_gaps (session_id, started_at, state) VALUES ($1, $2, 'open')"
+EVIDENCE = "INSERT INTO submission_evidence (submission_id, evidence_id) VALUES ($1, 1)"
+ACTIVITY = (
+    "INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session_ids, events,"
+    " violations, by_type, by_severity, first_event_at, last_event_at, late_events, metric_version, coverage,"
+    " reasons, as_of) VALUES ($1, $2, $3, '{}', 3, 0, '{}', '{}', $4, $4, 0, '1', 1, '[]', $4)"
+)
+SALT = (
+    "INSERT INTO ledger_salts (event_id, name, person_id, salt, value)"
+    " SELECT id, 'name', subject_id, decode(repeat('00', 16), 'hex'), 'A name' FROM ledger_events"
+    " WHERE subject_id = $1"
+)
+# Readable by whoever asks, and even when nobody does.
+OPEN = {
+    "ledger_leaves": "hashes of events, by the events' ids",
+    "ledger_tiles": "hashes of hashes",
+    "ledger_heads": "signed sizes and roots, which are published",
+    "ingest_outages": "when the service took nothing; about no person",
+    "restricted_exams": "ids of exams that were assigned to anybody; what closes them to the others",
+}
+
+
+class Wall(msgspec.Struct, frozen=True):
+    """The world behind the wall, and the core API's own pool in front of it."""
+
+    world: World
+    pool: Pool
+
+    @asynccontextmanager
+    async def asking(self, person: str, scope: Scope, exam_id: UUID | None = None) -> AsyncIterator[Any]:
+        """Borrow as somebody, as a handler does; with an exam, as a sign-in that is bound to it."""
+        found = self.world.api.people[person]
+        actor = Actor(
+            user_id=found.id,
+            organisation_id=found.organisation_id,
+            email="",
+            role=found.role,
+            scope=scope,
+            exam_id=exam_id,
+        )
+        async with borrowing.connection(self.pool, actor) as conn:
+            yield conn
+
+    async def readable(self) -> list[str]:
+        """Return everything that the core API's role may read, in whole or in part."""
+        rows = await self.world.api.owner.fetch(
+            "SELECT CASE relnamespace WHEN 'public'::regnamespace THEN relname"
+            " ELSE format('%I.%I', relnamespace::regnamespace, relname) END AS name"
+            " FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm')"
+            " AND relnamespace IN ('public'::regnamespace, 'reporting'::regnamespace)"
+            " AND has_any_column_privilege('veritas_core', oid, 'SELECT')"
+            " AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_class.oid AND deptype = 'e')"
+        )
+        return [row["name"] for row in rows if row["name"] not in OPEN]
+
+    async def seen(self, conn: Any) -> dict[str, list[str]]:
+        """Read everything readable without a filter, and return each row as text."""
+        found = {}
+        for name in await self.readable():
+            rows = await conn.fetch(f"SELECT t::text AS row FROM {name} t")
+            found[name.removeprefix("reporting.")] = [row["row"] for row in rows]
+        return found
+
+    async def seen_by(self, person: str, scope: Scope = Scope.granted) -> dict[str, list[str]]:
+        async with self.asking(person, scope) as conn:
+            return await self.seen(conn)
+
+
+SCOPES = {Role.student: Scope.own, Role.admin: Scope.organisation, Role.observer: Scope.own}
+
+
+@asynccontextmanager
+async def wall(database: str, database_as: DatabaseAs) -> AsyncIterator[Wall]:
+    """Fill every table with rows of the student and their exam, and open the wall's front side."""
+    async with core_api(database, database_as) as api:
+        world = await furnish(api)
+        await _fill(world)
+        await _sign_in(world, "student")
+        settings = load({}, database_url=database_as("veritas_core"), pool_connections_max=1)
+        async with await open_pool(settings) as pool:
+            yield Wall(world, pool)
+
+
+async def _fill(world: World) -> None:
+    """Put rows into the tables that no request of the core API writes, and into those that `furnish` left."""
+    api, given, now = world.api, world.parameters, datetime.now(UTC)
+    student, session_id = api.people["student"].id, int(given["id"])
+    await store_events(api, session_id, [(EventType.TabSwitched, 2)] * 3)
+    await put(api, f"/api/admin/users/{student}/student-profile", "admin", cohort="2026")
+    await put(api, "/api/me", "teacher", department="Mathematics")
+    for name in ("student", "teacher"):
+        await api.call("PUT", "/api/me", name, json={}, headers={"Idempotency-Key": "one"})
+    await api.owner.execute(GAP, session_id, now)
+    await api.owner.execute(STEP, session_id, now)
+    await api.owner.execute(ACTIVITY, given["attempt_id"], api.exam_id, student, now)
+    await api.owner.execute(EVIDENCE, given["submission_id"])
+    await api.owner.execute(SALT, student)
+
+
+async def _sign_in(world: World, name: str) -> None:
+    """Sign in, out, wrongly, and by launch link."""
+    api, email = world.api, world.api.people[name].email
+    assert await login(api, email) == 200
+    assert await login(api, email, "wrong") == 401
+    assert await login(api, "nobody@here.example", "wrong") == 401
+    assert (await api.post("/api/auth/logout", name)).status == 200
+    body = {"student_ids": [str(api.people[name].id)]}
+    links = await api.post(f"/api/teacher/exams/{api.exam_id}/launch-links", "teacher", json=body)
+    opened = await api.post("/api/auth/launch", json={"token": links.body["links"][0]["token"]})
+    assert opened.status == 200, opened.body

@@ -1,0 +1,137 @@
+import shutil
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from kernel.settings import Settings
+from pipeline.archive import archive_events
+from pipeline.projections import project_attempts
+from pipeline.publications import publish_activity
+from pipeline.rebuild import rebuild
+from tests.kits.pipeline_child import JOBS, STEPS, dirty_attempts, kill_at
+from tests.kits.pipeline_world import Sitting, end, make_sittings, rows_of, some_events, store_now
+from warehouse.builds import part_paths, verify
+from warehouse.layout import DATASETS
+from warehouse.publish import no_step
+
+ATTEMPTS = 3
+RESET = """
+TRUNCATE events, session_progress, dirty_sessions, unarchived_sessions,
+         reporting.attempt_activity, reporting.partition_marks, reporting.archive_batches,
+         reporting.archive_ranges, reporting.archived_sessions;
+UPDATE proctor_sessions SET status = 1, ended_at = NULL, final_seq = NULL WHERE final_seq IS NOT NULL;
+TRUNCATE dirty_sessions;
+"""
+Action = tuple[str, Any]
+
+stores = st.tuples(st.just("store"), st.tuples(st.integers(0, ATTEMPTS - 1), st.integers(1, 4)))
+ends = st.tuples(st.just("end"), st.integers(0, ATTEMPTS - 1))
+runs = st.sampled_from([("run", job) for job in STEPS])
+kills = st.sampled_from([("kill", (job, at)) for job, steps in STEPS.items() for at in steps])
+schedules = st.lists(stores | stores | ends | runs | kills, min_size=3, max_size=12)
+
+
+@pytest.fixture
+def pipeline_settings(database_as: Callable[[str], str], tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=database_as("veritas_pipeline"), warehouse=str(tmp_path / "warehouse"), build_grace_s=0
+    )
+
+
+def reset(database: str, warehouse: Path, sittings: list[Sitting]) -> None:
+    with psycopg.connect(database) as conn:
+        conn.execute(RESET.encode())
+    shutil.rmtree(warehouse, ignore_errors=True)
+    for sitting in sittings:
+        sitting.through_seq = 0
+
+
+def play(database: str, pipeline: Settings, sittings: list[Sitting], action: Action) -> None:
+    match action:
+        case ("store", (number, count)):
+            sitting = sittings[number]
+            store_now(database, sitting, some_events(sitting, count, seconds=20_000.0))
+        case ("end", number):
+            sitting = sittings[number]
+            end(database, sitting, sitting.started_at + timedelta(days=30))
+        case ("run", job):
+            JOBS[job](pipeline, no_step)
+        case ("kill", (job, at)):
+            kill_at(job, pipeline, at)
+
+
+def drain(pipeline: Settings) -> None:
+    project_attempts(pipeline, dirty_attempts(pipeline))
+    while archive_events(pipeline) is not None:
+        pass
+    publish_activity(pipeline)
+
+
+def contents(database: str, pipeline: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of reporting and of the Parquet datasets in force."""
+    found = {"reporting": rows_of(database, "SELECT * FROM reporting.attempt_activity ORDER BY attempt_id")}
+    root = Path(pipeline.warehouse)
+    for name, dataset in DATASETS.items():
+        manifest = verify(root, dataset)
+        assert manifest is not None
+        order = "session_id, seq" if name == "events" else "attempt_id"
+        with duckdb.connect() as conn:
+            paths = [str(path) for path in part_paths(root, dataset, manifest)]
+            found[name] = conn.execute(f"SELECT * FROM read_parquet($1) ORDER BY {order}", [paths]).fetchall()
+    return found
+
+
+def test_incremental_equals_rebuild_whatever_the_schedule_and_the_crashes(
+    database: str, pipeline_settings: Settings
+) -> None:
+    """spec.md W-2; design.md: a property test with random schedules and crash points. Every kill is a real
+    SIGKILL."""
+    sittings = make_sittings(database, exams=1, attempts=2) + make_sittings(database, exams=1, attempts=1)
+
+    @settings(max_examples=12, suppress_health_check=list(HealthCheck))
+    @given(schedules)
+    def holds(schedule: list[Action]) -> None:
+        reset(database, Path(pipeline_settings.warehouse), sittings)
+        play(database, pipeline_settings, sittings, ("store", (0, 2)))
+        for action in schedule:
+            play(database, pipeline_settings, sittings, action)
+        drain(pipeline_settings)
+        incremental = contents(database, pipeline_settings)
+        stored = rows_of(database, "SELECT session_id, seq FROM events ORDER BY 1, 2")
+        assert [row[:2] for row in incremental["events"]] == stored
+
+        rebuild(pipeline_settings)
+        assert contents(database, pipeline_settings) == incremental
+
+    holds()
+
+
+@pytest.mark.parametrize(("job", "at"), [(job, at) for job, steps in STEPS.items() for at in steps])
+def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
+    database: str, pipeline_settings: Settings, job: str, at: str
+) -> None:
+    """design.md, "Pipeline and warehouse"; spec.md W-2."""
+    sittings = make_sittings(database, attempts=2)
+    for sitting in sittings:
+        store_now(database, sitting, some_events(sitting, 3, seconds=20_000.0))
+    drain(pipeline_settings)
+    for sitting in sittings:
+        store_now(database, sitting, some_events(sitting, 2, seconds=20_000.0))
+    if job == "publish":
+        project_attempts(pipeline_settings, dirty_attempts(pipeline_settings))
+
+    assert kill_at(job, pipeline_settings, at)
+    drain(pipeline_settings)
+    found = contents(database, pipeline_settings)
+    assert [row[:2] for row in found["events"]] == rows_of(
+        database, "SELECT session_id, seq FROM events ORDER BY 1, 2"
+    )
+    assert [row[4] for row in found["attempt_activity"]] == [5, 5]
+    assert rows_of(database, "SELECT count(*) FROM dirty_sessions") == [(0,)]
