@@ -108,6 +108,11 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         """True where the action reaches every row of the organisation, not only own or granted ones."""
         return self.scope is Scope.organisation
 
+    @property
+    def reach(self) -> tuple[UUID, UUID, bool]:
+        """Return what statements ask for to find only what the actor may see: whose, who, whether of all."""
+        return self.organisation_id, self.user_id, self.sees_organisation
+
 
 _ACTOR: Final = web.RequestKey("actor", Actor)
 

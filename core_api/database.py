@@ -14,17 +14,21 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
+from uuid import UUID
 
 import asyncpg
 from aiohttp import web
 
 from core_api.actors import Actor
+from core_api.wire import ListPage
 from kernel.access import Scope
-from kernel.errors import InvalidInputError
+from kernel.errors import InvalidInputError, NotFoundError
 from kernel.events import Role
 from kernel.postgres import ACQUIRE_S, AWAY, nothing_done, unknown
 from sql import named
+
+T = TypeVar("T")
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = (
@@ -121,6 +125,37 @@ async def ask_as_system(conn: Connection) -> None:
 
 async def _ask_as(conn: Connection, view: View, user_id: str, organisation_id: str, exam_id: str) -> None:
     await conn.execute(ASKING["ask_as"], view, user_id, organisation_id, exam_id)
+
+
+async def fetch_one(conn: Connection, what: str, statement: str, *values: object) -> asyncpg.Record:
+    """Return a statement's row; raises NotFoundError ("There is no such …") where there is none."""
+    row = await conn.fetchrow(statement, *values)
+    if row is None:
+        raise NotFoundError(f"There is no such {what}.")
+    return row
+
+
+async def fetch_page(
+    conn: Connection, query: ListPage, statement: str, *values: object, key: str = "id"
+) -> tuple[list[asyncpg.Record], UUID | None]:
+    """
+    Return the page that a query asks for, and the cursor of the next one; None after the last.
+
+    Args:
+        conn: a connection.
+        query: how many rows, after which.
+        statement: takes `values`, the cursor and a limit; its rows are in the order of their `key`.
+        values: of the statement.
+        key: the column that the cursor is of.
+    """
+    rows = await conn.fetch(statement, *values, query.cursor, query.limit + 1)
+    page, last = page_of(rows, query.limit)
+    return page, None if last is None else last[key]
+
+
+def page_of(found: list[T], limit: int) -> tuple[list[T], T | None]:
+    """Return a page of what was found with one more than it holds, and its last one where there are more."""
+    return found[:limit], found[limit - 1] if len(found) > limit else None
 
 
 @asynccontextmanager

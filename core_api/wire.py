@@ -68,6 +68,19 @@ class Paging(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     total: int | UnsetType = UNSET
 
 
+class ListPage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which page of a list; what follows its last row is the next one's `cursor`."""
+
+    limit: Limit = LIMIT_DEFAULT
+    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a list: what a subclass holds, then where the next one begins; null on the last page."""
+
+    next_cursor: UUID | None
+
+
 class Envelope(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     """What every proctor route answers with."""
 

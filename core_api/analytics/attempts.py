@@ -18,9 +18,9 @@ from msgspec import Meta
 
 from core_api.actors import Actor
 from core_api.analytics.exams import Counts
-from core_api.database import TICK, Connection
+from core_api.database import TICK, Connection, fetch_one, page_of
 from core_api.wire import LIMIT_DEFAULT, Limit
-from kernel.errors import InvalidInputError, NotFoundError
+from kernel.errors import InvalidInputError
 from kernel.events import (
     SEQUENCE_BITS,
     SEQUENCE_MAX,
@@ -194,15 +194,9 @@ async def fetch(
         InvalidInputError: the buckets asked for would be too many.
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        attempt = await conn.fetchrow(
-            ATTEMPTS["fetch_attempt_for_staff"],
-            attempt_id,
-            actor.organisation_id,
-            actor.user_id,
-            actor.sees_organisation,
+        attempt = await fetch_one(
+            conn, "attempt", ATTEMPTS["fetch_attempt_for_staff"], attempt_id, *actor.reach
         )
-        if attempt is None:
-            raise NotFoundError("There is no such attempt.")
         sessions = await conn.fetch(SESSIONS["list_sessions_of_attempt"], attempt_id)
         ids = [row["id"] for row in sessions]
         seen = [row for row in sessions if row["first_event_at"] is not None]
@@ -218,7 +212,7 @@ async def fetch(
         outages = await conn.fetch(QUERIES["list_session_outages"], ids, settings.shards, OUTAGES_MAX)
         steps = await conn.fetch(QUERIES["list_clock_steps"], ids, CLOCK_STEPS_MAX)
         events = await _next_events(conn, seen, query.cursor, query.limit + 1)
-    page = [_event(row) for row in events[: query.limit]]
+    page, last = page_of([_event(row) for row in events], query.limit)
     return Monitoring(
         attempt=MonitoredAttempt(**attempt),
         sessions=[_session(row) for row in sessions],
@@ -229,7 +223,7 @@ async def fetch(
         ingest_outages=[Outage(**row) for row in outages],
         clock_steps=[_clock_step(row) for row in steps],
         events=page,
-        next_cursor=page[-1].id if len(events) > query.limit else None,
+        next_cursor=None if last is None else last.id,
     )
 
 

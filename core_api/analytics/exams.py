@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, page_of
 from core_api.exams import exams
-from core_api.wire import LIMIT_DEFAULT, Limit
+from core_api.wire import ListPage
 from kernel.errors import ForbiddenError
 from sql import named
 
@@ -31,7 +31,7 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
     by_severity: dict[str, int]
 
 
-class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AnalyticsQuery(ListPage, frozen=True):
     """Whether the exam's totals are summed up, and which page of its students."""
 
     totals: (
@@ -41,8 +41,6 @@ class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
         ]
         | None
     ) = None
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 class AnalysedExam(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,13 +171,13 @@ async def exam_analytics(
         )
         rows = await conn.fetch(QUERIES["list_students"], exam_id, query.cursor, query.limit + 1)
     students = [_student(list(group)) for _, group in groupby(rows, key=_student_id)]
-    page = students[: query.limit]
+    page, last = page_of(students, query.limit)
     analytics, as_of = totals or (None, max((row["as_of"] for row in rows if row["as_of"]), default=None))
     return ExamAnalytics(
         exam=AnalysedExam(**{name: exam[name] for name in AnalysedExam.__struct_fields__}),
         analytics=analytics,
         students=page,
-        next_cursor=page[-1].student_id if len(students) > query.limit else None,
+        next_cursor=None if last is None else last.student_id,
         as_of=as_of,
     )
 

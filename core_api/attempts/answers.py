@@ -15,9 +15,9 @@ from core_api.actors import Actor
 from core_api.attempts import attempts
 from core_api.authoring.items import Essay, Item, Response, fault_of_response
 from core_api.authoring.published import key_of
-from core_api.database import Connection
-from core_api.wire import as_json, shown_as
-from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from core_api.database import Connection, fetch_one, fetch_page
+from core_api.wire import ListPage, Page, as_json, shown_as
+from kernel.errors import ConflictError, InvalidInputError
 from sql import named
 
 QUERIES: Final = named("answers")
@@ -74,18 +74,10 @@ class SavedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     saved_at: datetime
 
 
-class Answers(msgspec.Struct, frozen=True, kw_only=True):
+class Answers(Page, frozen=True):
     """A page of answers, by question; `next_cursor` is null on the last page."""
 
     answers: list[SavedAnswer]
-    next_cursor: UUID | None
-
-
-class ListAnswers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
-
-    limit: Annotated[int, Meta(ge=1, le=200, description="Rows at most; 200 is the most.")] = 50
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 async def save(
@@ -103,9 +95,7 @@ async def save(
             no client can have reached; each is named.
     """
     async with conn.transaction():
-        attempt = await conn.fetchrow(ATTEMPTS["hold_own_attempt"], attempt_id, actor.user_id)
-        if attempt is None:
-            raise NotFoundError("There is no such attempt.")
+        attempt = await fetch_one(conn, "attempt", ATTEMPTS["hold_own_attempt"], attempt_id, actor.user_id)
         if not attempts.is_running(attempt["status"], attempt["expires_at"], now):
             raise ConflictError("Your attempt at this exam is over.")
         stored = await store(conn, attempt, command.answers, now=now)
@@ -170,13 +160,10 @@ def _check_all(asked: Mapping[UUID, Item], answers: Sequence[Answer], *, sequenc
         raise InvalidInputError("Some answers cannot be saved; none was.", errors=faults)
 
 
-async def list_own(conn: Connection, actor: Actor, attempt_id: UUID, query: ListAnswers) -> Answers:
+async def list_own(conn: Connection, actor: Actor, attempt_id: UUID, query: ListPage) -> Answers:
     """Return a page of what is stored; raises NotFoundError when the attempt is not the caller's."""
-    if await conn.fetchrow(ATTEMPTS["fetch_own_attempt"], attempt_id, actor.user_id) is None:
-        raise NotFoundError("There is no such attempt.")
-    rows = await conn.fetch(QUERIES["list_answers"], attempt_id, actor.user_id, query.cursor, query.limit + 1)
-    page = [
-        SavedAnswer(**{**row, "response": shown_as(row["response"], Response)}) for row in rows[: query.limit]
-    ]
-    following = rows[query.limit - 1]["question_id"] if len(rows) > query.limit else None
-    return Answers(answers=page, next_cursor=following)
+    own = (attempt_id, actor.user_id)
+    await fetch_one(conn, "attempt", ATTEMPTS["fetch_own_attempt"], *own)
+    page, following = await fetch_page(conn, query, QUERIES["list_answers"], *own, key="question_id")
+    shown = [SavedAnswer(**{**row, "response": shown_as(row["response"], Response)}) for row in page]
+    return Answers(shown, next_cursor=following)

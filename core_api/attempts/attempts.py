@@ -14,7 +14,7 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor
 from core_api.attempts.availability import policy_of
 from core_api.authoring.evaluations import Paper
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one
 from core_api.exams import assignments
 from core_api.exams.policy import Policy
 from core_api.ledger import entries as ledger
@@ -131,9 +131,7 @@ def is_running(status: str, expires_at: datetime, now: datetime) -> bool:
 
 async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, *, now: datetime) -> Attempt:
     """Return one of the caller's own attempts; raises NotFoundError for anybody else's."""
-    row = await conn.fetchrow(QUERIES["fetch_own_attempt"], attempt_id, actor.user_id)
-    if row is None:
-        raise NotFoundError("There is no such attempt.")
+    row = await fetch_one(conn, "attempt", QUERIES["fetch_own_attempt"], attempt_id, actor.user_id)
     running = is_running(row["status"], row["expires_at"], now)
     remaining = (row["expires_at"] - now).total_seconds() if running else 0.0
     return Attempt(**row, server_time=now, remaining_seconds=remaining)

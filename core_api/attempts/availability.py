@@ -4,18 +4,17 @@ E-3).
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
-from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_page
 from core_api.exams import assignments, policy
 from core_api.exams.policy import Defaults, Grant, Policy
-from core_api.wire import LIMIT_DEFAULT, Limit
+from core_api.wire import ListPage, Page
 from kernel.events import Mode
 from sql import named
 
@@ -46,21 +45,13 @@ class AvailableExam(msgspec.Struct, frozen=True, kw_only=True):
     attempts_allowed: int
 
 
-class Available(msgspec.Struct, frozen=True, kw_only=True):
+class Available(Page, frozen=True):
     """
     A page of exams, newest first; `next_cursor` is null on the last page. Exams whose window has passed are
     left out, so that a page may be short.
     """
 
     exams: list[AvailableExam]
-    next_cursor: UUID | None
-
-
-class ListAvailable(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page of the available exams."""
-
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 def policy_of(exam: asyncpg.Record, grants: list[Grant], *, now: datetime) -> Policy:
@@ -70,21 +61,19 @@ def policy_of(exam: asyncpg.Record, grants: list[Grant], *, now: datetime) -> Po
     return policy.effective(defaults, grants, now=now)
 
 
-async def list_available(conn: Connection, actor: Actor, query: ListAvailable, *, now: datetime) -> Available:
+async def list_available(conn: Connection, actor: Actor, query: ListPage, *, now: datetime) -> Available:
     """Return a page of the exams that the caller may take, now or later."""
-    rows = await conn.fetch(
-        QUERIES["list_available"], actor.organisation_id, actor.user_id, query.cursor, query.limit + 1
-    )
-    page = rows[: query.limit]
+    who = (actor.organisation_id, actor.user_id)
+    page, following = await fetch_page(conn, query, QUERIES["list_available"], *who)
     grants = await assignments.grants_of(conn, [row["id"] for row in page], actor.user_id)
     shown = [_available(row, policy_of(row, grants.get(row["id"], []), now=now), now) for row in page]
     return Available(
-        exams=[
+        [
             each
             for each in shown
             if each.closes_at is None or now < each.closes_at or each.attempt_id is not None
         ],
-        next_cursor=page[-1]["id"] if len(rows) > query.limit else None,
+        next_cursor=following,
     )
 
 

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection
-from kernel.errors import NotFoundError
+from core_api.database import Connection, fetch_one, fetch_page
+from core_api.wire import ListPage
 from kernel.events import AttemptStatus
 from sql import named
 
@@ -67,28 +67,26 @@ class Dashboard(msgspec.Struct, frozen=True, kw_only=True):
     server_time: datetime
 
 
-class DashboardQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class DashboardQuery(ListPage, frozen=True, kw_only=True):
     """Which page of the history."""
 
     limit: Annotated[int, Meta(ge=1, le=100, description="Attempts at most; 100 is the most.")] = 20
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 async def fetch(conn: Connection, actor: Actor, query: DashboardQuery, *, now: datetime) -> Dashboard:
     """Return the caller's dashboard; raises NotFoundError when their account is closed."""
-    user = await conn.fetchrow(ACCOUNTS["fetch_user"], actor.user_id, actor.organisation_id)
-    if user is None:
-        raise NotFoundError("There is no such account.")
+    user = await fetch_one(conn, "account", ACCOUNTS["fetch_user"], actor.user_id, actor.organisation_id)
     totals = await conn.fetchrow(QUERIES["sum_own_attempts"], actor.user_id)
     assert totals is not None, "an aggregate without groups has one row"
-    rows = await conn.fetch(QUERIES["list_own_attempts"], actor.user_id, query.cursor, query.limit + 1)
-    page = [PastAttempt(**row) for row in rows[: query.limit]]
+    page, following = await fetch_page(
+        conn, query, QUERIES["list_own_attempts"], actor.user_id, key="attempt_id"
+    )
     return Dashboard(
         profile=CandidateProfile(
             user_id=user["id"], email=user["email"], username=user["username"], full_name=user["full_name"]
         ),
         totals=Totals(**totals),
-        exam_history=page,
-        next_cursor=page[-1].attempt_id if len(rows) > query.limit else None,
+        exam_history=[PastAttempt(**row) for row in page],
+        next_cursor=following,
         server_time=now,
     )

@@ -11,10 +11,10 @@ from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one, fetch_page
 from core_api.ledger import entries as ledger
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid
-from kernel.errors import ConflictError, NotFoundError
+from core_api.wire import NO_NUL, ListPage, Page, invalid
+from kernel.errors import ConflictError
 from kernel.ledger.kinds import Kind
 from sql import named
 
@@ -45,19 +45,16 @@ class Term(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
+class Terms(Page, frozen=True):
     """A page of terms, newest first; `next_cursor` is null on the last page."""
 
     terms: list[Term]
-    next_cursor: UUID | None
 
 
-class ListTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListTerms(ListPage, frozen=True):
     """Which terms."""
 
     kind: Annotated[TermKind, Meta(description="Only these.")] | None = None
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 class SavePassage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -79,18 +76,16 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
     saved_at: datetime
 
 
-class Passages(msgspec.Struct, frozen=True, kw_only=True):
+class Passages(Page, frozen=True):
     """A page of passages, newest first; `next_cursor` is null on the last page."""
 
     passages: list[Passage]
-    next_cursor: UUID | None
 
 
-class ListPassages(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
+class ListPassages(ListPage, frozen=True, kw_only=True):
+    """Which page: passages are long."""
 
     limit: Annotated[int, Meta(ge=1, le=50, description="Rows at most; 50 is the most.")] = 20
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 class WhichVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -142,11 +137,8 @@ async def require_terms(conn: Connection, actor: Actor, ids: list[UUID], *, path
 
 async def list_terms(conn: Connection, actor: Actor, query: ListTerms) -> Terms:
     """Return a page of the organisation's terms."""
-    rows = await conn.fetch(
-        QUERIES["list_terms"], actor.organisation_id, query.kind, query.cursor, query.limit + 1
-    )
-    page = [Term(**row) for row in rows[: query.limit]]
-    return Terms(terms=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+    page, following = await fetch_page(conn, query, QUERIES["list_terms"], actor.organisation_id, query.kind)
+    return Terms([Term(**row) for row in page], next_cursor=following)
 
 
 async def save_passage(
@@ -192,11 +184,7 @@ async def _hold_passage(
     conn: Connection, actor: Actor, passage_id: UUID, *, archived_too: bool = False
 ) -> bool:
     """Hold one of the caller's and tell whether it is archived; raises NotFoundError, ConflictError."""
-    row = await conn.fetchrow(
-        QUERIES["hold_passage"], passage_id, actor.organisation_id, actor.user_id, actor.sees_organisation
-    )
-    if row is None:
-        raise NotFoundError("There is no such passage.")
+    row = await fetch_one(conn, "passage", QUERIES["hold_passage"], passage_id, *actor.reach)
     if row["archived_at"] is not None and not archived_too:
         raise ConflictError("The passage is archived.")
     return row["archived_at"] is not None
@@ -206,28 +194,11 @@ async def fetch_passage(
     conn: Connection, actor: Actor, passage_id: UUID, query: WhichVersion = NEWEST
 ) -> Passage:
     """Return a version of a passage, the newest by default; raises NotFoundError when it is not theirs."""
-    row = await conn.fetchrow(
-        QUERIES["fetch_passage"],
-        passage_id,
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        query.version,
-    )
-    if row is None:
-        raise NotFoundError("There is no such passage.")
+    row = await fetch_one(conn, "passage", QUERIES["fetch_passage"], passage_id, *actor.reach, query.version)
     return Passage(**row)
 
 
 async def list_passages(conn: Connection, actor: Actor, query: ListPassages) -> Passages:
     """Return a page of the passages that the caller may use."""
-    rows = await conn.fetch(
-        QUERIES["list_passages"],
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        query.cursor,
-        query.limit + 1,
-    )
-    page = [Passage(**row) for row in rows[: query.limit]]
-    return Passages(passages=page, next_cursor=page[-1].passage_id if len(rows) > query.limit else None)
+    page, following = await fetch_page(conn, query, QUERIES["list_passages"], *actor.reach, key="passage_id")
+    return Passages([Passage(**row) for row in page], next_cursor=following)

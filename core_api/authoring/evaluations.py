@@ -20,10 +20,10 @@ from core_api.actors import Actor
 from core_api.authoring.content import NEWEST, Title, WhichVersion
 from core_api.authoring.items import ChoiceContent, ItemKind, KeyedItem, TextContent
 from core_api.authoring.questions import Points, item_of
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one, fetch_page
 from core_api.ledger import entries as ledger
-from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
-from kernel.errors import ConflictError, NotFoundError
+from core_api.wire import ListPage, Page, as_json, invalid, shown_as
+from kernel.errors import ConflictError
 from kernel.ledger.kinds import Kind
 from sql import named
 
@@ -96,18 +96,10 @@ class WholeVersion(Version, frozen=True, kw_only=True):
     snapshot_sha256: str | None
 
 
-class Versions(msgspec.Struct, frozen=True, kw_only=True):
+class Versions(Page, frozen=True):
     """A page of evaluations by their newest version, newest first; `next_cursor` is null on the last page."""
 
     evaluations: list[Version]
-    next_cursor: UUID | None
-
-
-class ListEvaluations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
-
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 async def save_draft(
@@ -123,9 +115,7 @@ async def save_draft(
     ids = [item.question_id for item in command.items]
     if len(set(ids)) != len(ids):
         raise invalid("items", "a question stands twice")
-    usable = await conn.fetchval(
-        QUERIES["count_usable_questions"], actor.organisation_id, actor.user_id, actor.sees_organisation, ids
-    )
+    usable = await conn.fetchval(QUERIES["count_usable_questions"], *actor.reach, ids)
     if usable != len(ids):
         raise invalid("items", "a question is unknown or archived")
     async with conn.transaction():
@@ -158,15 +148,7 @@ async def _draft_of(
 
 
 async def _hold(conn: Connection, actor: Actor, evaluation_id: UUID) -> None:
-    row = await conn.fetchrow(
-        QUERIES["hold_evaluation"],
-        evaluation_id,
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-    )
-    if row is None:
-        raise NotFoundError("There is no such evaluation.")
+    await fetch_one(conn, "evaluation", QUERIES["hold_evaluation"], evaluation_id, *actor.reach)
 
 
 async def publish(conn: Connection, actor: Actor, evaluation_id: UUID, *, now: datetime) -> WholeVersion:
@@ -254,31 +236,18 @@ async def fetch(
     conn: Connection, actor: Actor, evaluation_id: UUID, query: WhichVersion = NEWEST
 ) -> WholeVersion:
     """Return a version, the newest by default; raises NotFoundError when it is not visible to the caller."""
-    row = await conn.fetchrow(
-        QUERIES["fetch_version"],
-        evaluation_id,
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        query.version,
+    row = await fetch_one(
+        conn, "evaluation", QUERIES["fetch_version"], evaluation_id, *actor.reach, query.version
     )
-    if row is None:
-        raise NotFoundError("There is no such evaluation.")
     items = await conn.fetch(QUERIES["list_items"], row["evaluation_version_id"])
     kept = [DraftItem(question_id=each["question_id"], points=each["points"]) for each in items]
     paper, key = shown_as(row["paper"], Paper | None), shown_as(row["key"], list[KeyedItem] | None)
     return WholeVersion(**{**row, "items": kept, "paper": paper, "key": key})
 
 
-async def list_own(conn: Connection, actor: Actor, query: ListEvaluations) -> Versions:
+async def list_own(conn: Connection, actor: Actor, query: ListPage) -> Versions:
     """Return a page of the evaluations that the caller may use."""
-    rows = await conn.fetch(
-        QUERIES["list_evaluations"],
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        query.cursor,
-        query.limit + 1,
+    page, following = await fetch_page(
+        conn, query, QUERIES["list_evaluations"], *actor.reach, key="evaluation_id"
     )
-    page = [Version(**row) for row in rows[: query.limit]]
-    return Versions(evaluations=page, next_cursor=page[-1].evaluation_id if len(rows) > query.limit else None)
+    return Versions([Version(**row) for row in page], next_cursor=following)

@@ -15,9 +15,9 @@ from core_api.actors import Actor
 from core_api.authoring import content
 from core_api.authoring.content import NEWEST, WhichVersion
 from core_api.authoring.items import POINTS_MAX, Item, ItemKind, fault_of_item, kind_of
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one, fetch_page
 from core_api.ledger import entries as ledger
-from core_api.wire import LIMIT_DEFAULT, Limit, as_json, invalid, shown_as
+from core_api.wire import ListPage, Page, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -52,20 +52,17 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     saved_at: datetime
 
 
-class Questions(msgspec.Struct, frozen=True, kw_only=True):
+class Questions(Page, frozen=True):
     """A page of questions, newest first; `next_cursor` is null on the last page."""
 
     questions: list[Question]
-    next_cursor: UUID | None
 
 
-class ListQuestions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListQuestions(ListPage, frozen=True):
     """Which questions."""
 
     kind: Annotated[ItemKind, Meta(description="Only this kind.")] | None = None
     term_id: Annotated[UUID, Meta(description="Only those about this term or skill.")] | None = None
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 async def save(
@@ -143,11 +140,7 @@ async def archive(conn: Connection, actor: Actor, question_id: UUID, *, now: dat
 
 async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_too: bool = False) -> bool:
     """Hold one of the caller's and tell whether it is archived; raises NotFoundError, ConflictError."""
-    row = await conn.fetchrow(
-        QUERIES["hold_question"], question_id, actor.organisation_id, actor.user_id, actor.sees_organisation
-    )
-    if row is None:
-        raise NotFoundError("There is no such question.")
+    row = await fetch_one(conn, "question", QUERIES["hold_question"], question_id, *actor.reach)
     if row["archived_at"] is not None and not archived_too:
         raise ConflictError("The question is archived.")
     return row["archived_at"] is not None
@@ -155,33 +148,16 @@ async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_t
 
 async def fetch(conn: Connection, actor: Actor, question_id: UUID, query: WhichVersion = NEWEST) -> Question:
     """Return a version of a question, the newest by default; raises NotFoundError when it is not theirs."""
-    row = await conn.fetchrow(
-        QUERIES["fetch_question"],
-        question_id,
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        query.version,
+    return _question(
+        await fetch_one(conn, "question", QUERIES["fetch_question"], question_id, *actor.reach, query.version)
     )
-    if row is None:
-        raise NotFoundError("There is no such question.")
-    return _question(row)
 
 
 async def list_own(conn: Connection, actor: Actor, query: ListQuestions) -> Questions:
     """Return a page of the questions that the caller may use."""
-    rows = await conn.fetch(
-        QUERIES["list_questions"],
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        query.kind,
-        query.term_id,
-        query.cursor,
-        query.limit + 1,
-    )
-    page = [_question(row) for row in rows[: query.limit]]
-    return Questions(questions=page, next_cursor=page[-1].question_id if len(rows) > query.limit else None)
+    values = (*actor.reach, query.kind, query.term_id)
+    page, following = await fetch_page(conn, query, QUERIES["list_questions"], *values, key="question_id")
+    return Questions([_question(row) for row in page], next_cursor=following)
 
 
 def _question(row: asyncpg.Record) -> Question:

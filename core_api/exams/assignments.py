@@ -16,14 +16,14 @@ from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one, fetch_page
 from core_api.exams import exams
 from core_api.exams.exams import Minutes
 from core_api.exams.policy import Grant
 from core_api.exams.policy import Terms as PolicyTerms
 from core_api.ledger import entries as ledger
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments, invalid
-from kernel.errors import ConflictError, NotFoundError
+from core_api.wire import NO_NUL, ListPage, Moment, Page, check_moments, invalid
+from kernel.errors import ConflictError
 from kernel.ledger.kinds import Kind
 from sql import named
 
@@ -94,11 +94,10 @@ class Assigned(msgspec.Struct, frozen=True, kw_only=True):
     assignments: list[Assignment]
 
 
-class Assignments(msgspec.Struct, frozen=True, kw_only=True):
+class Assignments(Page, frozen=True):
     """A page of assignments, newest first; `next_cursor` is null on the last page."""
 
     assignments: list[Assignment]
-    next_cursor: UUID | None
 
 
 class StoredOverride(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,18 +117,10 @@ class StoredOverride(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Overrides(msgspec.Struct, frozen=True, kw_only=True):
+class Overrides(Page, frozen=True):
     """A page of an assignment's overrides, by user; `next_cursor` is null on the last page."""
 
     overrides: list[StoredOverride]
-    next_cursor: UUID | None
-
-
-class ListAssigned(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
-
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 async def assign(
@@ -161,8 +152,9 @@ async def assign(
             )
         rows = await conn.fetch(QUERIES["fetch_assigned"], exam_id, users, groups)
         for first in range(0, len(changed), RECORDED_MAX):
-            payload = {"assignment_ids": [str(row["id"]) for row in changed[first : first + RECORDED_MAX]]}
-            await _record(conn, actor, exam_id, Kind.assignment_created, payload, now)
+            made = {"assignment_ids": [str(row["id"]) for row in changed[first : first + RECORDED_MAX]]}
+            entry = ledger.by(actor, Kind.assignment_created, exam_id, now=now, detail=made)
+            await ledger.record(conn, entry)
     return Assigned(count=len(rows), assignments=[Assignment(**row) for row in rows[:LISTED_MAX]])
 
 
@@ -186,12 +178,11 @@ async def _require_targets(
         raise invalid("group_ids", "no such group")
 
 
-async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListAssigned) -> Assignments:
+async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPage) -> Assignments:
     """Return a page of an exam's assignments; raises what `exams.require_editable` raises."""
     await exams.require_editable(conn, actor, exam_id)
-    rows = await conn.fetch(QUERIES["list_assignments"], exam_id, query.cursor, query.limit + 1)
-    page = [Assignment(**row) for row in rows[: query.limit]]
-    return Assignments(assignments=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+    page, following = await fetch_page(conn, query, QUERIES["list_assignments"], exam_id)
+    return Assignments([Assignment(**row) for row in page], next_cursor=following)
 
 
 async def revoke(
@@ -204,7 +195,7 @@ async def revoke(
             return held
         row = await conn.fetchrow(QUERIES["revoke_assignment"], assignment_id, now)
         assert row is not None, "the assignment is held"
-        await _record(conn, actor, assignment_id, Kind.assignment_revoked, {}, now)
+        await ledger.record(conn, ledger.by(actor, Kind.assignment_revoked, assignment_id, now=now))
     return Assignment(**row)
 
 
@@ -245,8 +236,9 @@ async def set_override(
             row = await conn.fetchrow(QUERIES["fetch_override"], assignment_id, user_id)
             assert row is not None, "the assignment is held"
         else:
-            detail = {"user_id": str(user_id)}
-            await _record(conn, actor, assignment_id, Kind.assignment_override_set, detail, now)
+            await ledger.record(
+                conn, _about(actor, Kind.assignment_override_set, assignment_id, user_id, now)
+            )
     return StoredOverride(**row)
 
 
@@ -256,39 +248,32 @@ async def remove_override(
     """Take an exception back; raises NotFoundError when there is none, and what `_hold` raises."""
     async with conn.transaction():
         await _hold(conn, actor, exam_id, assignment_id)
-        if await conn.fetchval(QUERIES["delete_override"], assignment_id, user_id) is None:
-            raise NotFoundError("There is no such override.")
-        await _record(
-            conn, actor, assignment_id, Kind.assignment_override_removed, {"user_id": str(user_id)}, now
+        await fetch_one(conn, "override", QUERIES["delete_override"], assignment_id, user_id)
+        await ledger.record(
+            conn, _about(actor, Kind.assignment_override_removed, assignment_id, user_id, now)
         )
 
 
+def _about(actor: Actor, kind: str, assignment_id: UUID, user_id: UUID, now: datetime) -> ledger.Entry:
+    return ledger.by(actor, kind, assignment_id, now=now, detail={"user_id": str(user_id)})
+
+
 async def list_overrides(
-    conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, query: ListAssigned
+    conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, query: ListPage
 ) -> Overrides:
     """Return a page of an assignment's overrides; raises what `_hold` raises."""
     async with conn.transaction():
         await _hold(conn, actor, exam_id, assignment_id)
-        rows = await conn.fetch(QUERIES["list_overrides"], assignment_id, query.cursor, query.limit + 1)
-    page = [StoredOverride(**row) for row in rows[: query.limit]]
-    return Overrides(overrides=page, next_cursor=page[-1].user_id if len(rows) > query.limit else None)
+        page, following = await fetch_page(
+            conn, query, QUERIES["list_overrides"], assignment_id, key="user_id"
+        )
+    return Overrides([StoredOverride(**row) for row in page], next_cursor=following)
 
 
 async def _hold(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID) -> Assignment:
     await exams.require_editable(conn, actor, exam_id)
-    row = await conn.fetchrow(QUERIES["hold_assignment"], assignment_id, exam_id)
-    if row is None:
-        raise NotFoundError("There is no such assignment.")
+    row = await fetch_one(conn, "assignment", QUERIES["hold_assignment"], assignment_id, exam_id)
     return Assignment(**row)
-
-
-async def _record(
-    conn: Connection, actor: Actor, resource_id: UUID, kind: str, payload: dict[str, Any], now: datetime
-) -> None:
-    await ledger.record(
-        conn,
-        ledger.by(actor, kind, resource_id, now=now, detail=payload),
-    )
 
 
 async def grants_of(conn: Connection, exam_ids: Iterable[UUID], student_id: UUID) -> dict[UUID, list[Grant]]:

@@ -1,5 +1,7 @@
 """
-Exams: made and published by teachers, listed for candidates (spec.md E-2, D-1).
+Exams: made, changed, opened and closed to candidates, archived (spec.md E-2).
+
+What scores rest on (the evaluation, the scale) is fixed once somebody has started.
 """
 
 from datetime import datetime
@@ -12,19 +14,20 @@ from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.authoring.content import Title
+from core_api.database import Connection, fetch_one, fetch_page
 from core_api.ledger import entries as ledger
 from core_api.wire import (
-    LIMIT_DEFAULT,
     NO_NUL,
     Document,
-    Limit,
+    ListPage,
+    Page,
     ShownDocument,
     Text200,
     invalid,
     stored_document,
 )
-from kernel.errors import ForbiddenError, NotFoundError
+from kernel.errors import ConflictError, ForbiddenError
 from kernel.ledger.kinds import Kind
 from sql import named
 
@@ -32,25 +35,44 @@ QUERIES: Final = named("exams")
 EVALUATIONS: Final = named("evaluations")
 METADATA_BYTES_MAX: Final = 64 << 10
 SCORE_MAX: Final = 99_999_999.99  # numeric(10, 2)
+FIXED: Final = ("evaluation_version_id", "max_score", "passing_score")
 
 Points = Annotated[float, Meta(ge=0, le=SCORE_MAX)]
+MaxScore = Annotated[float, Meta(ge=0.01, le=SCORE_MAX)]
 Minutes = Annotated[int, Meta(ge=1, le=1440)]
+Description = Annotated[str, Meta(max_length=20_000, pattern=NO_NUL)]
 
 
 class NewExam(msgspec.Struct, frozen=True, kw_only=True):
     """An exam to create, unpublished. `passing_score` is half of `max_score` unless given."""
 
-    title: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
+    title: Title
     duration_minutes: Minutes
-    description: Annotated[str, Meta(max_length=20_000, pattern=NO_NUL)] = ""
+    description: Description = ""
     subject: Text200 = ""
     topic: Text200 = ""
-    max_score: Annotated[float, Meta(ge=0.01, le=SCORE_MAX)] = 100.0
+    max_score: MaxScore = 100.0
     passing_score: Points | None = None
     enable_monitoring: bool = True
     enable_integrity_analysis: bool = True
     metadata: Document | UnsetType = UNSET
     evaluation_version_id: UUID | None = None
+
+
+class UpdateExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The fields to change; those left out stay."""
+
+    title: Title | UnsetType = UNSET
+    duration_minutes: Minutes | UnsetType = UNSET
+    description: Description | UnsetType = UNSET
+    subject: Text200 | UnsetType = UNSET
+    topic: Text200 | UnsetType = UNSET
+    max_score: MaxScore | UnsetType = UNSET
+    passing_score: Points | UnsetType = UNSET
+    enable_monitoring: bool | UnsetType = UNSET
+    enable_integrity_analysis: bool | UnsetType = UNSET
+    metadata: Document | UnsetType = UNSET
+    evaluation_version_id: UUID | UnsetType | None = UNSET
 
 
 class Exam(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,19 +97,16 @@ class Exam(msgspec.Struct, frozen=True, kw_only=True):
     archived_at: datetime | None
 
 
-class Exams(msgspec.Struct, frozen=True, kw_only=True):
+class Exams(Page, frozen=True):
     """A page of exams, newest first; `next_cursor` is null on the last page."""
 
     exams: list[Exam]
-    next_cursor: UUID | None
 
 
-class ListExams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListExams(ListPage, frozen=True):
     """Which exams."""
 
     archived: Annotated[bool, Meta(description="Archived ones too.")] = False
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datetime) -> Exam:
@@ -126,6 +145,98 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
     return Exam(**row)
 
 
+async def update(
+    conn: Connection, actor: Actor, exam_id: UUID, command: UpdateExam, *, now: datetime
+) -> Exam:
+    """
+    Change some fields of an exam; attempts that run keep the policy that they began under.
+
+    Raises:
+        NotFoundError: it is not visible to the caller.
+        ForbiddenError: it is, and they may only look at it.
+        ConflictError: it is archived, or what scores rest on would change under attempts.
+        InvalidInputError: a value is not allowed, or the evaluation is not theirs to use.
+    """
+    given = msgspec.structs.asdict(command)
+    changes = {name: value for name, value in given.items() if value is not UNSET}
+    metadata = stored_document(command.metadata, "metadata", METADATA_BYTES_MAX)
+    async with conn.transaction():
+        before = await _hold(conn, actor, exam_id)
+        if before.archived_at is not None:
+            raise ConflictError("The exam is archived.")
+        after = msgspec.structs.replace(before, **changes)
+        check_scale(after.passing_score, after.max_score)
+        fixed = [name for name in FIXED if getattr(before, name) != getattr(after, name)]
+        if fixed and await conn.fetchval(QUERIES["has_attempts"], exam_id):
+            raise ConflictError(f"Candidates have begun: {', '.join(fixed)} cannot change any more.")
+        if after.evaluation_version_id not in {None, before.evaluation_version_id}:
+            assert after.evaluation_version_id is not None, "excluded above"
+            await require_version(conn, actor, after.evaluation_version_id)
+        row = await conn.fetchrow(
+            QUERIES["update_exam"],
+            exam_id,
+            after.title,
+            after.description,
+            after.subject,
+            after.topic,
+            after.max_score,
+            after.duration_minutes,
+            after.passing_score,
+            after.enable_monitoring,
+            after.enable_integrity_analysis,
+            metadata,
+            after.evaluation_version_id,
+        )
+        assert row is not None, "the exam is held"
+        if Exam(**row) != before:
+            detail = {"fields": sorted(changes)}
+            await ledger.record(conn, ledger.by(actor, Kind.exam_updated, exam_id, now=now, detail=detail))
+    return Exam(**row)
+
+
+async def set_published(
+    conn: Connection, actor: Actor, exam_id: UUID, *, published: bool, now: datetime
+) -> Exam:
+    """
+    Open an exam to candidates, or close it to new attempts; doing so twice changes nothing.
+
+    Raises:
+        ConflictError: it is archived; and what `require_editable` raises.
+    """
+    async with conn.transaction():
+        before = await _hold(conn, actor, exam_id)
+        if published and before.archived_at is not None:
+            raise ConflictError("The exam is archived.")
+        if before.is_published == published:
+            return before
+        row = await conn.fetchrow(QUERIES["set_published"], exam_id, published, now)
+        assert row is not None, "the exam is held"
+        version = None if before.evaluation_version_id is None else str(before.evaluation_version_id)
+        kind = Kind.exam_published if published else Kind.exam_unpublished
+        detail = {"evaluation_version_id": version}
+        await ledger.record(conn, ledger.by(actor, kind, exam_id, now=now, detail=detail))
+    return Exam(**row)
+
+
+async def archive(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetime) -> Exam:
+    """Close an exam for good; attempts that run go on. Raises what `require_editable` raises."""
+    async with conn.transaction():
+        before = await _hold(conn, actor, exam_id)
+        if before.archived_at is not None:
+            return before
+        row = await conn.fetchrow(QUERIES["archive_exam"], exam_id, now)
+        assert row is not None, "the exam is held"
+        await ledger.record(conn, ledger.by(actor, Kind.exam_archived, exam_id, now=now))
+    return Exam(**row)
+
+
+async def _hold(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
+    await require_editable(conn, actor, exam_id)
+    row = await conn.fetchrow(QUERIES["hold_exam"], exam_id)
+    assert row is not None, "exams are never deleted"
+    return Exam(**row)
+
+
 def check_scale(passing_score: float, max_score: float) -> None:
     """Return when the passing score is on the exam's scale; raises InvalidInputError otherwise."""
     if passing_score > max_score:
@@ -134,54 +245,25 @@ def check_scale(passing_score: float, max_score: float) -> None:
 
 async def require_version(conn: Connection, actor: Actor, evaluation_version_id: UUID) -> None:
     """Return when the version is published and the caller's to use; raises InvalidInputError otherwise."""
-    found = await conn.fetchval(
-        EVALUATIONS["find_usable_version"],
-        evaluation_version_id,
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-    )
-    if found is None:
+    wanted = (evaluation_version_id, *actor.reach)
+    if await conn.fetchval(EVALUATIONS["find_usable_version"], *wanted) is None:
         raise invalid("evaluation_version_id", "no published evaluation of yours")
 
 
 async def fetch(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
     """Return an exam; raises NotFoundError when the caller may not see it."""
-    row = await conn.fetchrow(
-        QUERIES["fetch_exam"], exam_id, actor.organisation_id, actor.user_id, actor.sees_organisation
-    )
-    if row is None:
-        raise NotFoundError("There is no such exam.")
-    return Exam(**row)
+    return Exam(**await fetch_one(conn, "exam", QUERIES["fetch_exam"], exam_id, *actor.reach))
 
 
 async def list_visible(conn: Connection, actor: Actor, query: ListExams) -> Exams:
     """Return a page of the exams that the caller may see."""
-    rows = await conn.fetch(
-        QUERIES["list_exams"],
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        query.archived,
-        query.cursor,
-        query.limit + 1,
-    )
-    page = [Exam(**row) for row in rows[: query.limit]]
-    return Exams(exams=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+    page, following = await fetch_page(conn, query, QUERIES["list_exams"], *actor.reach, query.archived)
+    return Exams([Exam(**row) for row in page], next_cursor=following)
 
 
 async def require_visible(conn: Connection, actor: Actor, exam_id: UUID) -> asyncpg.Record:
     """Return an exam's row with what the caller may do; raises NotFoundError when they may not see it."""
-    row = await conn.fetchrow(
-        QUERIES["fetch_exam_for_staff"],
-        exam_id,
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-    )
-    if row is None:
-        raise NotFoundError("There is no such exam.")
-    return row
+    return await fetch_one(conn, "exam", QUERIES["fetch_exam_for_staff"], exam_id, *actor.reach)
 
 
 async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> None:

@@ -3,17 +3,15 @@ Which teachers, reviewers and observers reach an exam that they did not create (
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one, fetch_page
 from core_api.ledger import entries as ledger
-from core_api.wire import LIMIT_DEFAULT, Limit, invalid
-from kernel.errors import NotFoundError
+from core_api.wire import ListPage, Page, invalid
 from kernel.events import Role
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -45,26 +43,17 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     granted_at: datetime
 
 
-class Permissions(msgspec.Struct, frozen=True, kw_only=True):
+class Permissions(Page, frozen=True):
     """A page of an exam's permissions, by user id; `next_cursor` is null on the last page."""
 
     permissions: list[Permission]
-    next_cursor: UUID | None
 
 
-class ListPermissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
-
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
-
-
-async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPermissions) -> Permissions:
+async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPage) -> Permissions:
     """Return a page of who was granted an exam of the organisation; raises NotFoundError."""
     await _require_exam(conn, actor, exam_id)
-    rows = await conn.fetch(QUERIES["list_permissions"], exam_id, query.cursor, query.limit + 1)
-    page = [Permission(**row) for row in rows[: query.limit]]
-    return Permissions(permissions=page, next_cursor=page[-1].user_id if len(rows) > query.limit else None)
+    page, following = await fetch_page(conn, query, QUERIES["list_permissions"], exam_id, key="user_id")
+    return Permissions([Permission(**row) for row in page], next_cursor=following)
 
 
 async def grant(
@@ -95,16 +84,9 @@ async def grant(
         row = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         detail = {name: getattr(command, name) for name in ("can_view", "can_edit", "can_view_analytics")}
         if before is None or any(before[name] != value for name, value in detail.items()):
+            whom, kind = command.user_id, Kind.permission_granted
             await ledger.record(
-                conn,
-                ledger.by(
-                    actor,
-                    Kind.permission_granted,
-                    exam_id,
-                    now=now,
-                    subject_id=command.user_id,
-                    detail=detail,
-                ),
+                conn, ledger.by(actor, kind, exam_id, now=now, subject_id=whom, detail=detail)
             )
     assert row is not None, "it was written in this transaction"
     return Permission(**row)
@@ -114,13 +96,11 @@ async def revoke(conn: Connection, actor: Actor, exam_id: UUID, user_id: UUID, *
     """Take a permission back; raises NotFoundError when there is no such exam or permission."""
     async with conn.transaction():
         await _require_exam(conn, actor, exam_id)
-        if await conn.fetchval(QUERIES["revoke_exam"], exam_id, user_id) is None:
-            raise NotFoundError("There is no such permission.")
+        await fetch_one(conn, "permission", QUERIES["revoke_exam"], exam_id, user_id)
         await ledger.record(
             conn, ledger.by(actor, Kind.permission_revoked, exam_id, now=now, subject_id=user_id)
         )
 
 
 async def _require_exam(conn: Connection, actor: Actor, exam_id: UUID) -> None:
-    if await conn.fetchval(QUERIES["find_exam"], exam_id, actor.organisation_id) is None:
-        raise NotFoundError("There is no such exam.")
+    await fetch_one(conn, "exam", QUERIES["find_exam"], exam_id, actor.organisation_id)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from core_api.cases import case
-from core_api.exams import assignments, exam_changes, exams, permissions
+from core_api.exams import assignments, exams, permissions
 from kernel.access import Action
 from kernel.http.web import NOBODY, Shows
 
@@ -37,13 +37,13 @@ ROUTES: Final = (
         says="Return an exam.",
     ),
     case(
-        exam_changes.update, name="update_exam", method="PATCH", path="/teacher/exams/{exam_id}",
+        exams.update, name="update_exam", method="PATCH", path="/teacher/exams/{exam_id}",
         action=Action.exam_update, tag="Teachers", also_bare=True,
         says="Change some fields of an exam. Its evaluation and its scale are fixed once a candidate has "
         "begun (409).",
     ),
     case(
-        exam_changes.archive, name="archive_exam", method="POST", path="/teacher/exams/{exam_id}/archive",
+        exams.archive, name="archive_exam", method="POST", path="/teacher/exams/{exam_id}/archive",
         action=Action.exam_update, tag="Teachers", also_bare=True,
         says="Close an exam for good; attempts that run go on. Archiving twice changes nothing.",
     ),
@@ -92,12 +92,12 @@ ROUTES: Final = (
         says="Create an exam; candidates see it once it is published.",
     ),
     case(
-        exam_changes.set_published, name="publish", method="POST", path="/teacher/exams/{exam_id}/publish",
+        exams.set_published, name="publish", method="POST", path="/teacher/exams/{exam_id}/publish",
         action=Action.exam_publish, tag="Teachers", given={"published": True}, also_bare=True,
         says="Open an exam to the candidates of the organisation. Publishing twice changes nothing.",
     ),
     case(
-        exam_changes.set_published, name="unpublish", method="POST",
+        exams.set_published, name="unpublish", method="POST",
         path="/teacher/exams/{exam_id}/unpublish", action=Action.exam_publish, tag="Teachers",
         given={"published": False}, also_bare=True,
         says="Close an exam to new attempts; those that run go on.",

@@ -14,8 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Moment, check_moments
+from core_api.database import Connection, fetch_page
+from core_api.wire import NO_NUL, ListPage, Moment, Page, check_moments
 from kernel.ledger.event import MILLISECOND, ORIGIN, RECORD, first_id_at, read_body
 from kernel.ledger.merkle import leaf_hash
 from sql import named
@@ -45,18 +45,15 @@ class AuditEvent(msgspec.Struct, frozen=True, kw_only=True):
     leaf_hash: str
 
 
-class AuditPage(msgspec.Struct, frozen=True, kw_only=True):
+class AuditPage(Page, frozen=True):
     """A page of events, newest first; `next_cursor` is null on the last page."""
 
     events: list[AuditEvent]
-    next_cursor: UUID | None
 
 
-class Stretch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Stretch(ListPage, frozen=True, kw_only=True):
     """Which stretch of time, and which page of it."""
 
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
     since: Annotated[Moment, Meta(description="Inclusive.")] | None = msgspec.field(default=None, name="from")
     before: Annotated[Moment, Meta(description="Exclusive.")] | None = msgspec.field(default=None, name="to")
 
@@ -65,7 +62,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         check_moments(self.since, self.before)
 
 
-class AuditQuery(Stretch, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AuditQuery(Stretch, frozen=True, kw_only=True):
     """Which events."""
 
     kind: Annotated[Word, Meta(description="Exactly this kind.")] | None = None
@@ -93,14 +90,13 @@ class AuditLog(msgspec.Struct, frozen=True, kw_only=True):
     ledger_position: int | None
 
 
-class AuditLogs(msgspec.Struct, frozen=True, kw_only=True):
+class AuditLogs(Page, frozen=True):
     """A page of entries, newest first; `next_cursor` is null on the last page."""
 
     audit_logs: list[AuditLog]
-    next_cursor: UUID | None
 
 
-class AuditLogQuery(Stretch, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AuditLogQuery(Stretch, frozen=True, kw_only=True):
     """Which entries."""
 
     user_id: Annotated[UUID, Meta(description="Who did it.")] | None = None
@@ -122,7 +118,7 @@ async def list_logs(conn: Connection, actor: Actor, query: AuditLogQuery) -> Aud
         before=query.before,
     )
     page = await list_events(conn, actor, asked, routine=False)
-    return AuditLogs(audit_logs=[_log(each) for each in page.events], next_cursor=page.next_cursor)
+    return AuditLogs([_log(each) for each in page.events], next_cursor=page.next_cursor)
 
 
 def _log(event: AuditEvent) -> AuditLog:
@@ -145,7 +141,9 @@ async def list_events(
     conn: Connection, actor: Actor, query: AuditQuery, *, routine: bool = True
 ) -> AuditPage:
     """Return a page of the organisation's events; without `routine` those of the audit log."""
-    rows = await conn.fetch(
+    page, following = await fetch_page(
+        conn,
+        query,
         QUERIES["list_audit_log"],
         actor.organisation_id,
         query.kind,
@@ -156,13 +154,9 @@ async def list_events(
         query.before,
         None if query.since is None else first_id_at(query.since),
         None if query.before is None else first_id_at(query.before + MILLISECOND),
-        query.cursor,
-        query.limit + 1,
         routine,
     )
-    more = len(rows) > query.limit
-    events = [_event(row) for row in rows[: query.limit]]
-    return AuditPage(events=events, next_cursor=events[-1].event_id if more else None)
+    return AuditPage([_event(row) for row in page], next_cursor=following)
 
 
 def _event(row: asyncpg.Record) -> AuditEvent:

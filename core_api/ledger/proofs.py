@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one
 from kernel.errors import InvalidInputError, NotFoundError, NotSealedError
 from kernel.events import Role
 from kernel.ledger.checkpoints import parse_head
@@ -110,17 +110,8 @@ async def inclusion(conn: Connection, actor: Actor, event_id: UUID, query: Proof
         NotFoundError: no such event, or not visible to the actor.
         NotSealedError: it waits for the sealer, or for the next head.
     """
-    row = await conn.fetchrow(
-        QUERIES["fetch_leaf"],
-        event_id,
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        PROVABLE,
-        actor.role is Role.student,
-    )
-    if row is None:
-        raise NotFoundError("There is no such event.")
+    values = (event_id, *actor.reach, PROVABLE, actor.role is Role.student)
+    row = await fetch_one(conn, "event", QUERIES["fetch_leaf"], *values)
     return await proof_of(conn, event_id, row["body"], row["position"], query.size)
 
 

@@ -12,10 +12,10 @@ from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one, fetch_page
 from core_api.ledger import entries as ledger
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text1000
-from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from core_api.wire import NO_NUL, ListPage, Page, Text1000
+from kernel.errors import ConflictError, InvalidInputError
 from kernel.events import Role
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -50,11 +50,10 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     members: int
 
 
-class Groups(msgspec.Struct, frozen=True, kw_only=True):
+class Groups(Page, frozen=True):
     """A page of groups, newest first; `next_cursor` is null on the last page."""
 
     groups: list[Group]
-    next_cursor: UUID | None
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,22 +68,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     added_at: datetime
 
 
-class Members(msgspec.Struct, frozen=True, kw_only=True):
+class Members(Page, frozen=True):
     """A page of members, by id; `next_cursor` is null on the last page."""
 
     members: list[Member]
-    next_cursor: UUID | None
-
-
-class ListGroups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
-
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
-
-
-class ListMembers(ListGroups, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which page."""
 
 
 class AddMembers(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,17 +100,13 @@ async def create(conn: Connection, actor: Actor, command: NewGroup, *, now: date
 
 async def fetch(conn: Connection, actor: Actor, group_id: UUID) -> Group:
     """Return a group of the organisation; raises NotFoundError."""
-    row = await conn.fetchrow(QUERIES["fetch_group"], group_id, actor.organisation_id)
-    if row is None:
-        raise _unknown()
-    return Group(**row)
+    return Group(**await fetch_one(conn, "group", QUERIES["fetch_group"], group_id, actor.organisation_id))
 
 
-async def list_of_organisation(conn: Connection, actor: Actor, query: ListGroups) -> Groups:
+async def list_of_organisation(conn: Connection, actor: Actor, query: ListPage) -> Groups:
     """Return a page of the organisation's groups."""
-    rows = await conn.fetch(QUERIES["list_groups"], actor.organisation_id, query.cursor, query.limit + 1)
-    page = [Group(**row) for row in rows[: query.limit]]
-    return Groups(groups=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+    page, following = await fetch_page(conn, query, QUERIES["list_groups"], actor.organisation_id)
+    return Groups([Group(**row) for row in page], next_cursor=following)
 
 
 async def update(
@@ -161,21 +144,17 @@ async def delete(conn: Connection, actor: Actor, group_id: UUID, *, now: datetim
             await _hold(conn, actor, group_id)
             members = await conn.fetch(QUERIES["remove_members"], group_id)
             await conn.execute(QUERIES["delete_group"], group_id)
-            left = [
-                ledger.by(actor, Kind.group_member_removed, group_id, now=now, subject_id=row["user_id"])
-                for row in members
-            ]
+            left = _of_each(members, actor, Kind.group_member_removed, group_id, now)
             await ledger.record(conn, *left, ledger.by(actor, Kind.group_deleted, group_id, now=now))
     except asyncpg.ForeignKeyViolationError as error:
         raise ConflictError("The group is still in use.") from error
 
 
-async def list_members(conn: Connection, actor: Actor, group_id: UUID, query: ListMembers) -> Members:
+async def list_members(conn: Connection, actor: Actor, group_id: UUID, query: ListPage) -> Members:
     """Return a page of a group's members; raises NotFoundError."""
     await fetch(conn, actor, group_id)
-    rows = await conn.fetch(QUERIES["list_members"], group_id, query.cursor, query.limit + 1)
-    page = [Member(**row) for row in rows[: query.limit]]
-    return Members(members=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+    page, following = await fetch_page(conn, query, QUERIES["list_members"], group_id)
+    return Members([Member(**row) for row in page], next_cursor=following)
 
 
 async def add_members(
@@ -199,14 +178,14 @@ async def add_members(
                 errors=[{"path": f"user_ids[{n}]", "message": "unknown user"} for n in unknown[:100]],
             )
         added = await conn.fetch(QUERIES["add_members"], group_id, sorted(known), now)
-        await ledger.record(
-            conn,
-            *[
-                ledger.by(actor, Kind.group_member_added, group_id, now=now, subject_id=row["user_id"])
-                for row in added
-            ],
-        )
+        await ledger.record(conn, *_of_each(added, actor, Kind.group_member_added, group_id, now))
     return Added(added=len(added))
+
+
+def _of_each(
+    members: list[asyncpg.Record], actor: Actor, kind: str, group_id: UUID, now: datetime
+) -> list[ledger.Entry]:
+    return [ledger.by(actor, kind, group_id, now=now, subject_id=row["user_id"]) for row in members]
 
 
 async def remove_member(
@@ -215,20 +194,14 @@ async def remove_member(
     """Take somebody out of a group; raises NotFoundError when there is no such group or member."""
     async with conn.transaction():
         await _hold(conn, actor, group_id)
-        if await conn.fetchval(QUERIES["remove_member"], group_id, user_id) is None:
-            raise NotFoundError("There is no such member.")
+        await fetch_one(conn, "member", QUERIES["remove_member"], group_id, user_id)
         await ledger.record(
             conn, ledger.by(actor, Kind.group_member_removed, group_id, now=now, subject_id=user_id)
         )
 
 
 async def _hold(conn: Connection, actor: Actor, group_id: UUID) -> None:
-    if await conn.fetchval(QUERIES["hold_group"], group_id, actor.organisation_id) is None:
-        raise _unknown()
-
-
-def _unknown() -> NotFoundError:
-    return NotFoundError("There is no such group.")
+    await fetch_one(conn, "group", QUERIES["hold_group"], group_id, actor.organisation_id)
 
 
 def _taken() -> ConflictError:

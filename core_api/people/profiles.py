@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one
 from core_api.identity.accounts import NAME_MAX
 from core_api.identity.logins import User
 from core_api.ledger import entries as ledger
@@ -148,9 +148,7 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
 
 async def fetch_student(conn: Connection, actor: Actor, user_id: UUID) -> StudentProfile:
     """Return a student's profile; raises NotFoundError for anybody else."""
-    row = await conn.fetchrow(QUERIES["fetch_student_profile"], user_id, actor.organisation_id)
-    if row is None:
-        raise NotFoundError("There is no such student.")
+    row = await fetch_one(conn, "student", QUERIES["fetch_student_profile"], user_id, actor.organisation_id)
     return StudentProfile(**row)
 
 

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection, Pool, connection
+from core_api.database import Connection, Pool, connection, fetch_one, fetch_page
 from core_api.identity.accounts import (
     EMAIL_MAX,
     NAME_MAX,
@@ -30,9 +30,9 @@ from core_api.identity.revoking import end_launched_by, sign_out_everywhere
 from core_api.identity.throttle import Source
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Personal
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, Text200, invalid, spelled
+from core_api.wire import NO_NUL, ListPage, Page, Text200, invalid, spelled
 from kernel import spelling
-from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from kernel.errors import ConflictError, InvalidInputError
 from kernel.events import Role
 from kernel.ledger.kinds import Kind
 from kernel.revocation import Revocation, Revocations
@@ -60,14 +60,13 @@ class ManagedUser(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class Users(msgspec.Struct, frozen=True, kw_only=True):
+class Users(Page, frozen=True):
     """A page of people, newest first; `next_cursor` is null on the last page."""
 
     users: list[ManagedUser]
-    next_cursor: UUID | None
 
 
-class ListUsers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListUsers(ListPage, frozen=True):
     """Which people, and which page of them."""
 
     role: Annotated[Role, Meta(description="Only of this role.")] | None = None
@@ -80,8 +79,6 @@ class ListUsers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         ]
         | None
     ) = None
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 class NewUser(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,25 +115,14 @@ class UpdateOrganisation(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_of_organisation(conn: Connection, actor: Actor, query: ListUsers) -> Users:
     """Return a page of the organisation's people."""
-    rows = await conn.fetch(
-        QUERIES["list_users"],
-        actor.organisation_id,
-        query.cursor,
-        query.limit + 1,
-        query.role,
-        query.is_active,
-        query.group,
-        query.q,
-    )
-    page = [ManagedUser(**row) for row in rows[: query.limit]]
-    return Users(users=page, next_cursor=page[-1].id if len(rows) > query.limit else None)
+    values = (actor.organisation_id, query.role, query.is_active, query.group, query.q)
+    page, following = await fetch_page(conn, query, QUERIES["list_users"], *values)
+    return Users([ManagedUser(**row) for row in page], next_cursor=following)
 
 
 async def fetch(conn: Connection, actor: Actor, user_id: UUID) -> ManagedUser:
     """Return one person of the organisation; raises NotFoundError."""
-    row = await conn.fetchrow(QUERIES["fetch_managed_user"], user_id, actor.organisation_id)
-    if row is None:
-        raise NotFoundError("There is no such user.")
+    row = await fetch_one(conn, "user", QUERIES["fetch_managed_user"], user_id, actor.organisation_id)
     return ManagedUser(**row)
 
 
@@ -298,10 +284,7 @@ def _unlocked(held: asyncpg.Record) -> str:
 async def _hold(conn: Connection, actor: Actor, user_id: UUID) -> asyncpg.Record:
     """Hold the organisation, then the person, in this order always; return the person."""
     await conn.execute(QUERIES["hold_organisation"], actor.organisation_id)
-    row = await conn.fetchrow(QUERIES["hold_user"], user_id, actor.organisation_id)
-    if row is None:
-        raise NotFoundError("There is no such user.")
-    return row
+    return await fetch_one(conn, "user", QUERIES["hold_user"], user_id, actor.organisation_id)
 
 
 async def _keep_an_admin(conn: Connection, actor: Actor, user_id: UUID, role: Role) -> None:
@@ -313,9 +296,7 @@ async def _keep_an_admin(conn: Connection, actor: Actor, user_id: UUID, role: Ro
 
 async def organisation(conn: Connection, actor: Actor) -> Organisation:
     """Return the caller's organisation."""
-    row = await conn.fetchrow(QUERIES["fetch_organisation"], actor.organisation_id)
-    if row is None:
-        raise NotFoundError("There is no such organisation.")
+    row = await fetch_one(conn, "organisation", QUERIES["fetch_organisation"], actor.organisation_id)
     return Organisation(**row)
 
 
@@ -328,9 +309,8 @@ async def update_organisation(
     async with conn.transaction():
         await conn.execute(QUERIES["hold_organisation"], actor.organisation_id)
         before = await organisation(conn, actor)
-        row = await conn.fetchrow(QUERIES["update_organisation"], actor.organisation_id, name, is_open)
-        if row is None:
-            raise NotFoundError("There is no such organisation.")
+        statement = QUERIES["update_organisation"]
+        row = await fetch_one(conn, "organisation", statement, actor.organisation_id, name, is_open)
         detail = {"renamed": name is not None, "registration_open": row["registration_open"]}
         if Organisation(**row) != before:
             await ledger.record(

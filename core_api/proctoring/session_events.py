@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api.database import TICK, Connection
+from core_api.database import TICK, Connection, page_of
 from core_api.wire import LIMIT_DEFAULT, Limit, Moment, Paging, check_moments
 from kernel.errors import NotFoundError
 from kernel.events import SEQUENCE_MAX, TYPE_BY_NAME, EventOut, EventType, Severity, event_id, type_name
@@ -117,9 +117,9 @@ async def list_of_session(
         query.violation,
         query.limit + 1,
     )
-    page = [_event(session["id"], row) for row in rows[: query.limit]]
-    following = page[-1].sequence_number if len(rows) > query.limit else None
-    return page, Paging(limit=query.limit, next_after=following)
+    page, last = page_of(rows, query.limit)
+    paging = Paging(limit=query.limit, next_after=None if last is None else last["seq"])
+    return [_event(session["id"], row) for row in page], paging
 
 
 def _event(session_id: int, row: asyncpg.Record) -> ProctorEvent:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one, page_of
 from core_api.exams import exams
 from core_api.proctoring.session_events import RecentEvent, recent
 from core_api.wire import LIMIT_DEFAULT, LIMIT_MAX, Limit, Paging
@@ -101,12 +101,7 @@ class ListSessions(ListExamSessions, frozen=True, kw_only=True, rename="camel", 
 
 async def require_visible(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Record:
     """Return the session's row of `session_overview`; raises NotFoundError when the caller may not see it."""
-    row = await conn.fetchrow(
-        QUERIES["fetch_session"], session_id, actor.organisation_id, actor.user_id, actor.sees_organisation
-    )
-    if row is None:
-        raise NotFoundError("There is no such proctor session.")
-    return row
+    return await fetch_one(conn, "proctor session", QUERIES["fetch_session"], session_id, *actor.reach)
 
 
 async def fetch(conn: Connection, actor: Actor, session_id: int) -> SessionDetail:
@@ -131,14 +126,7 @@ async def fetch_of_attempt(
     Raises:
         NotFoundError: none, or none that the caller may see.
     """
-    row = await conn.fetchrow(
-        QUERIES["fetch_session_of_attempt"],
-        attempt_id,
-        actor.organisation_id,
-        actor.user_id,
-        actor.sees_organisation,
-        mode,
-    )
+    row = await conn.fetchrow(QUERIES["fetch_session_of_attempt"], attempt_id, *actor.reach, mode)
     if row is None:
         raise NotFoundError("There is no proctor session for this attempt.")
     if actor.role is not Role.student:
@@ -204,15 +192,16 @@ async def list_visible(
             rows = await conn.fetch(QUERIES["list_sessions"], *bounds)
         else:
             rows = await conn.fetch(QUERIES["list_granted_sessions"], *bounds, actor.user_id)
-        page = rows[: query.limit]
-        following = str(page[-1]["id"]) if len(rows) > query.limit else None
-        return _sessions(page), Paging(limit=query.limit, next_cursor=following)
+        page, last = page_of(rows, query.limit)
+        return _sessions(page), Paging(
+            limit=query.limit, next_cursor=None if last is None else str(last["id"])
+        )
     number, size, sort = query.page or 1, query.size or query.limit, query.sort or "-id"
     if query.cursor is not None:
         raise _invalid("cursor", "not together with page, size or sort")
     if (number - 1) * size > OFFSET_MAX:
         raise _invalid("page", f"only the first {OFFSET_MAX} rows are numbered; use cursor")
-    visible = (actor.organisation_id, actor.user_id, actor.sees_organisation, *filters)
+    visible = (*actor.reach, *filters)
     total = await conn.fetchval(QUERIES["count_sessions"], *visible)
     rows = await conn.fetch(
         QUERIES["list_sessions_sorted"],

@@ -15,10 +15,10 @@ from msgspec import UNSET, UnsetType
 
 from core_api.actors import Actor
 from core_api.attempts import attempts
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one
 from core_api.ledger import entries as ledger
 from core_api.wire import Text200, Text1000
-from kernel.errors import ConflictError, NotFoundError
+from kernel.errors import ConflictError
 from kernel.events import HEARTBEAT_INTERVAL_S, Mode, Role, SessionStatus, Severity, SystemEvent
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -99,9 +99,8 @@ async def create(
         ip_address=address,
     )
     async with conn.transaction():
-        attempt = await conn.fetchrow(ATTEMPTS["hold_own_attempt"], command.attempt_id, actor.user_id)
-        if attempt is None:
-            raise NotFoundError("There is no such attempt.")
+        own = (command.attempt_id, actor.user_id)
+        attempt = await fetch_one(conn, "attempt", ATTEMPTS["hold_own_attempt"], *own)
         if not attempts.is_running(attempt["status"], attempt["expires_at"], now):
             raise ConflictError("Proctoring cannot start: the attempt is not in progress.")
         mode = mode_of(command.mode, attempt["monitoring_mode"])
@@ -240,12 +239,7 @@ async def _close(
 
 async def _hold(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Record:
     """Lock a session and return its row with its attempt's; raises NotFoundError when it is not theirs."""
-    row = await conn.fetchrow(
-        QUERIES["hold_session"], session_id, actor.organisation_id, actor.user_id, actor.sees_organisation
-    )
-    if row is None:
-        raise NotFoundError("There is no such proctor session.")
-    return row
+    return await fetch_one(conn, "proctor session", QUERIES["hold_session"], session_id, *actor.reach)
 
 
 def _state(row: asyncpg.Record) -> SessionState:

@@ -15,12 +15,12 @@ from core_api.actors import Actor
 from core_api.authoring import published
 from core_api.authoring.items import ItemKind, Response
 from core_api.authoring.questions import Points
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one, fetch_page
 from core_api.exams import exams
 from core_api.ledger import entries as ledger
 from core_api.submissions import scoring, submissions
-from core_api.wire import LIMIT_DEFAULT, NO_NUL, Limit, invalid, shown_as
-from kernel.errors import ForbiddenError, NotFoundError
+from core_api.wire import NO_NUL, ListPage, Page, invalid, shown_as
+from kernel.errors import ForbiddenError
 from kernel.ledger.kinds import Kind
 from sql import named
 
@@ -101,30 +101,24 @@ class ListedSubmission(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool | None
 
 
-class Submissions(msgspec.Struct, frozen=True, kw_only=True):
+class Submissions(Page, frozen=True):
     """A page of an exam's submissions, newest first; `next_cursor` is null on the last page."""
 
     submissions: list[ListedSubmission]
-    next_cursor: UUID | None
 
 
-class ListSubmissions(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ListSubmissions(ListPage, frozen=True):
     """Which submissions."""
 
     awaiting: Annotated[bool, Meta(description="Only those that await a grader.")] = False
-    limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[UUID, Meta(description="`next_cursor` of the page before.")] | None = None
 
 
 async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListSubmissions) -> Submissions:
     """Return a page of an exam's submissions; raises NotFoundError when the caller may not see the exam."""
     await exams.require_visible(conn, actor, exam_id)
-    rows = await conn.fetch(
-        QUERIES["list_submissions"], exam_id, query.awaiting, query.cursor, query.limit + 1
-    )
-    page = [ListedSubmission(**row) for row in rows[: query.limit]]
-    more = len(rows) > query.limit
-    return Submissions(submissions=page, next_cursor=page[-1].submission_id if more else None)
+    values = (exam_id, query.awaiting)
+    page, following = await fetch_page(conn, query, QUERIES["list_submissions"], *values, key="submission_id")
+    return Submissions([ListedSubmission(**row) for row in page], next_cursor=following)
 
 
 async def fetch(conn: Connection, actor: Actor, submission_id: UUID) -> GradedSubmission:
@@ -161,17 +155,14 @@ async def grade(
             conn, submission_id, totals, reason=command.reason, scored_by=actor.user_id, now=now
         )
         await conn.execute(QUERIES["set_outcome"], held["attempt_id"], *submissions.outcome_of(totals))
-        await _record_score(conn, actor, held, now)
+        scored, author_id = Kind.submission_scored, held["author_id"]
+        await ledger.record(conn, ledger.by(actor, scored, submission_id, now=now, subject_id=author_id))
         return await _shown(conn, held)
 
 
 async def _hold(conn: Connection, actor: Actor, submission_id: UUID) -> asyncpg.Record:
     """Return a visible submission; its attempt is locked for whoever may grade it: revisions are numbered."""
-    row = await conn.fetchrow(
-        QUERIES["find_graded"], submission_id, actor.organisation_id, actor.user_id, actor.sees_organisation
-    )
-    if row is None:
-        raise NotFoundError("There is no such submission.")
+    row = await fetch_one(conn, "submission", QUERIES["find_graded"], submission_id, *actor.reach)
     if row["can_edit"]:  # who may only look sees no row that they could change
         await conn.execute(QUERIES["lock_graded"], row["attempt_id"])
     return row
@@ -217,10 +208,3 @@ def _revision(row: asyncpg.Record) -> Revision:
     """Return a row of `list_scores`; its points are stored as decimal texts, and shown as numbers."""
     points = shown_as(row["item_points"], dict[str, float | None], strict=False)
     return Revision(**{**row, "item_points": points})
-
-
-async def _record_score(conn: Connection, actor: Actor, held: asyncpg.Record, now: datetime) -> None:
-    entry = ledger.by(
-        actor, Kind.submission_scored, held["submission_id"], now=now, subject_id=held["author_id"]
-    )
-    await ledger.record(conn, entry)

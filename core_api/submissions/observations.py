@@ -22,13 +22,13 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor
 from core_api.authoring.items import Item, KeyedItem, Response, fault_of_response
 from core_api.authoring.published import Key, key_of
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one
 from core_api.ledger import entries as ledger
 from core_api.submissions import scoring, submissions
 from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.submissions.submissions import Request
 from core_api.wire import as_json, invalid
-from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
+from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError
 from kernel.ledger.event import event_id_at
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -120,9 +120,8 @@ def _receipt(row: asyncpg.Record) -> ObservationReceipt:
 async def _finalise(
     conn: Connection, actor: Actor, exam_id: UUID, command: Observation, request: Request, *, now: datetime
 ) -> FinalisedObservation:
-    exam = await conn.fetchrow(QUERIES["hold_observable"], exam_id, actor.organisation_id, actor.user_id)
-    if exam is None:
-        raise NotFoundError("There is no such exam.")
+    who = (actor.organisation_id, actor.user_id)
+    exam = await fetch_one(conn, "exam", QUERIES["hold_observable"], exam_id, *who)
     if not exam["is_published"] or exam["evaluation_version_id"] is None:
         raise ConflictError("The exam is not open for observations.")
     await _check_subjects(conn, actor, command.subject_ids)
@@ -249,7 +248,5 @@ def _item_columns(key: Key, found: Mapping[UUID, Response], totals: Totals) -> l
 
 async def fetch_own(conn: Connection, actor: Actor, submission_id: UUID) -> StoredObservation:
     """Return one of the observer's own observations; raises NotFoundError for any other."""
-    row = await conn.fetchrow(QUERIES["fetch_own"], submission_id, actor.user_id)
-    if row is None:
-        raise NotFoundError("There is no such observation.")
+    row = await fetch_one(conn, "observation", QUERIES["fetch_own"], submission_id, actor.user_id)
     return StoredObservation(receipt=_receipt(row), content=row["content"])

@@ -14,11 +14,11 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from core_api.actors import Actor
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one
 from core_api.ledger import proofs
 from core_api.ledger.proofs import HeadView
 from core_api.submissions.submissions import Finalised, Receipt
-from kernel.errors import NotFoundError, NotSealedError
+from kernel.errors import NotSealedError
 from kernel.ledger.merkle import leaf_hash
 from sql import named
 
@@ -71,9 +71,7 @@ async def submitted(conn: Connection, finalised: Finalised) -> Submitted:
 
 async def fetch(conn: Connection, actor: Actor, attempt_id: UUID) -> Document:
     """Return the receipt of the caller's attempt; raises NotFoundError when there is none of theirs."""
-    row = await conn.fetchrow(QUERIES["fetch_document"], attempt_id, actor.user_id)
-    if row is None:
-        raise NotFoundError("There is no such submission.")
+    row = await fetch_one(conn, "submission", QUERIES["fetch_document"], attempt_id, actor.user_id)
     plain: dict[str, Any] = {name: row[name] for name in Receipt.__struct_fields__}
     return Document(
         veritas_receipt=DOCUMENT_VERSION,

@@ -25,13 +25,13 @@ from core_api.attempts import answers
 from core_api.attempts.answers import BATCH_MAX, Answer, SavedAnswer
 from core_api.authoring.items import KeyedItem, kind_of
 from core_api.authoring.published import Key, key_of
-from core_api.database import Connection
+from core_api.database import Connection, fetch_one
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
 from core_api.submissions import scoring
 from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.wire import as_json
-from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, NotFoundError
+from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError
 from kernel.events import AttemptStatus, Role
 from kernel.ledger.event import SYSTEM, event_id_at
 from kernel.ledger.kinds import Kind
@@ -131,9 +131,7 @@ async def _submit(
     conn: Connection, actor: Actor, attempt_id: UUID, command: Submit, request: Request, *, now: datetime
 ) -> Finalised | None:
     """Return as `submit` does; None where the attempt is abandoned, which must be committed."""
-    attempt = await conn.fetchrow(QUERIES["hold_attempt"], attempt_id, actor.user_id)
-    if attempt is None:
-        raise NotFoundError("There is no such attempt.")
+    attempt = await fetch_one(conn, "attempt", QUERIES["hold_attempt"], attempt_id, actor.user_id)
     if attempt["status"] != AttemptStatus.in_progress:
         await _check_key(conn, actor, attempt_id, request, now=now)
         return await _first(conn, attempt_id)
@@ -388,8 +386,6 @@ def _entry(
 
 async def fetch_own(conn: Connection, actor: Actor, attempt_id: UUID) -> Submission:
     """Return the caller's submission of an attempt; raises NotFoundError when there is none of theirs."""
-    row = await conn.fetchrow(QUERIES["fetch_receipt"], attempt_id, actor.user_id)
-    if row is None:
-        raise NotFoundError("There is no such submission.")
+    row = await fetch_one(conn, "submission", QUERIES["fetch_receipt"], attempt_id, actor.user_id)
     content: str = await conn.fetchval(QUERIES["fetch_content"], attempt_id, actor.user_id)
     return Submission(receipt=_receipt(row), content=content)

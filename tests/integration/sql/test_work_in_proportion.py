@@ -184,11 +184,11 @@ def pages(world: World) -> Iterator[Case]:
         ):
             yield Case(str(noun), str(name), tuple(arguments), "veritas_core", view)
     for noun, name, *arguments in (
-        ("users", "list_users", school, None, LIMIT, None, None, None, None),
+        ("users", "list_users", school, None, None, None, None, None, LIMIT),
         ("groups", "list_groups", school, None, LIMIT),
         ("groups", "list_members", world.group, None, LIMIT),
-        ("ledger", "list_audit_log", school, *(None,) * 9, NEW, False),
-        ("ledger", "list_audit_log", school, "user.changed", *(None,) * 8, NEW, True),
+        ("ledger", "list_audit_log", school, *(None,) * 8, False, None, NEW),
+        ("ledger", "list_audit_log", school, "user.changed", *(None,) * 7, True, None, NEW),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_core", "organisation")
     for noun, name, *arguments in (

@@ -62,9 +62,9 @@ JOIN ledger_tiles t ON t.level = wanted.level AND t.index = wanted.index;
 
 -- name: list_audit_log
 -- $1 organisation, $2 kind or null, $3 actor or null, $4 aggregate type or null, $5 aggregate id or null,
--- $6 from timestamptz or null, $7 before timestamptz or null, $8 first id of $6, $9 first id after $7, $10 before id or
--- null, $11 limit, $12 with what candidates and the system do in exams boolean. Newest first. The ids bound what the index
--- has to walk; the times are exact.
+-- $6 from timestamptz or null, $7 before timestamptz or null, $8 first id of $6, $9 first id after $7, $10 with what
+-- candidates and the system do in exams boolean, $11 before id or null, $12 limit. Newest first. The ids bound what the
+-- index has to walk; the times are exact.
 SELECT e.id, e.occurred_at, e.kind, e.aggregate_type, e.aggregate_id, e.actor_id, e.actor_role, e.subject_id, e.body,
        l.position, s.personal
 FROM ledger_events e
@@ -75,7 +75,7 @@ WHERE e.organisation_id = $1
   AND ($4::text IS NULL OR e.aggregate_type = $4) AND ($5::text IS NULL OR e.aggregate_id = $5)
   AND ($6::timestamptz IS NULL OR e.occurred_at >= $6) AND ($7::timestamptz IS NULL OR e.occurred_at < $7)
   AND ($8::uuid IS NULL OR e.id >= $8) AND ($9::uuid IS NULL OR e.id < $9)
-  AND ($10::uuid IS NULL OR e.id < $10)
-  AND ($12::boolean OR e.actor_role NOT IN ('student', 'system') OR e.aggregate_type NOT IN ('attempt', 'session', 'submission'))
+  AND ($11::uuid IS NULL OR e.id < $11)
+  AND ($10::boolean OR e.actor_role NOT IN ('student', 'system') OR e.aggregate_type NOT IN ('attempt', 'session', 'submission'))
 ORDER BY e.id DESC
-LIMIT $11;
+LIMIT $12;

@@ -1,17 +1,18 @@
 -- People as an admin sees them: of the admin's own organisation only.
 
 -- name: list_users
--- $1 organisation uuid, $2 before uuid or null, $3 limit, $4 role or null, $5 is_active or null, $6 group uuid or null,
--- $7 text or null, found anywhere in e-mail, username or name, any case
+-- $1 organisation uuid, $2 role or null, $3 is_active or null, $4 group uuid or null, $5 text or null, found anywhere in
+-- e-mail, username or name, any case, $6 before uuid or null, $7 limit
 -- Newest first.
 SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.is_active, u.is_verified, u.last_login, u.created_at
 FROM users u
-WHERE u.organisation_id = $1 AND ($2::uuid IS NULL OR u.id < $2)
-  AND ($4::text IS NULL OR u.role = $4) AND ($5::boolean IS NULL OR u.is_active = $5)
-  AND ($6::uuid IS NULL OR EXISTS (SELECT FROM group_members m WHERE m.group_id = $6 AND m.user_id = u.id))
-  AND ($7::text IS NULL OR strpos(lower(u.email || ' ' || u.username || ' ' || u.full_name), lower($7)) > 0)
+WHERE u.organisation_id = $1
+  AND ($2::text IS NULL OR u.role = $2) AND ($3::boolean IS NULL OR u.is_active = $3)
+  AND ($4::uuid IS NULL OR EXISTS (SELECT FROM group_members m WHERE m.group_id = $4 AND m.user_id = u.id))
+  AND ($5::text IS NULL OR strpos(lower(u.email || ' ' || u.username || ' ' || u.full_name), lower($5)) > 0)
+  AND ($6::uuid IS NULL OR u.id < $6)
 ORDER BY u.id DESC
-LIMIT $3;
+LIMIT $7;
 
 -- name: fetch_managed_user
 -- $1 user_id uuid, $2 organisation uuid. Locked people come back too.
