@@ -14,10 +14,12 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from deploy.local.logs import Log, tail
 from kernel.running.turns import take_precedence
 
 SERVICE_ACCOUNT: Final = (
@@ -28,7 +30,6 @@ REACHABLE: Final = 0o711  # a folder on the way to a server's: its account must 
 START_S_MAX: Final = 180.0  # crash recovery and reading an append-only file take their time
 STOP_S_MAX: Final = 60.0
 POLL_S: Final = 0.02
-LOG_BYTES_MAX: Final = 16 << 20
 
 
 class ServerError(Exception):
@@ -103,7 +104,7 @@ class Server:
         self.launch()
         self.wait()
         if not self.is_running():
-            raise ServerError(f"{self.name} ended while starting; {self.log} ends:\n{_tail(self.log)}")
+            raise ServerError(f"{self.name} ended while starting; {self.log} ends:\n{tail(self.log)}")
 
     def wait(self) -> None:
         """
@@ -126,14 +127,12 @@ class Server:
         """Start the process without waiting until it answers; nothing happens when it runs already."""
         if self.is_running():
             return
-        if self.log.exists() and self.log.stat().st_size > LOG_BYTES_MAX:
-            self.log.replace(self.log.with_suffix(".log.1"))
-        with self.log.open("ab") as log:
-            os.fchmod(log.fileno(), 0o640)
+        with closing(Log(self.log)) as log:
+            log.write(b"")  # the server itself never begins a new file
             self._process = subprocess.Popen(
                 [*as_service_account(), *with_parent(self._stop_signal), *self._command],
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=log.stream,
                 stderr=subprocess.STDOUT,
                 cwd=self.home,
                 start_new_session=True,  # Ctrl-C reaches the one who stops servers in order, not the servers
@@ -332,7 +331,3 @@ def _is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] not in "ZX"
     except OSError:
         return False
-
-
-def _tail(path: Path, lines: int = 15) -> str:
-    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])

@@ -14,20 +14,13 @@ from typing import Final
 
 import msgspec
 
+from deploy.local.logs import Log
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.redis_users import url_of
 from deploy.local.roles import give_passwords
 from deploy.local.server import REACHABLE, Server, ServerError, free_port, is_free
-from deploy.local.supervisor import (
-    Child,
-    Report,
-    RotatingLog,
-    StackError,
-    Tier,
-    stop_in_order,
-    watch_server,
-)
+from deploy.local.supervisor import Child, Report, StackError, Tier, stop_in_order, watch_server
 from deploy.seed import Account, demo_accounts, seed, write_private
 from kernel.ledger.checkpoints import new_key_pem
 from kernel.settings import PREFIX, Settings
@@ -125,9 +118,7 @@ async def open_stack(
         tiers = tiers_of(settings, state, servers, local)
         metrics = {tier.name: tier.ready_url.replace("/readyz", "/metrics") for tier in tiers}
         local = msgspec.structs.replace(local, metrics=metrics)
-        children = {
-            tier.name: Child(tier, RotatingLog(state / "logs" / f"{tier.name}.log"), say) for tier in tiers
-        }
+        children = {tier.name: Child(tier, Log(state / "logs" / f"{tier.name}.log"), say) for tier in tiers}
         cleanup.push_async_callback(stop_in_order, list(children.values()), settings.shutdown_s + 5.0)
         await asyncio.gather(
             seed(servers.owner_url, accounts, rounds=settings.bcrypt_rounds),
@@ -200,7 +191,7 @@ def _reachable(host: str) -> str:
 
 
 def _reporter(state: Path, report: Report, cleanup: AsyncExitStack) -> Report:
-    log = RotatingLog(state / "logs" / "supervisor.log")
+    log = Log(state / "logs" / "supervisor.log")
     cleanup.callback(log.close)
 
     def say(line: str) -> None:

@@ -9,27 +9,23 @@ Everything here runs on one event loop in the main thread: a child ends with the
 """
 
 import asyncio
-import io
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
 import aiohttp
 import msgspec
 
+from deploy.local.logs import Log, tail
 from deploy.local.server import Server, ServerError, with_parent
 
 READY_S_MAX: Final = 90.0
 POLL_S: Final = 0.1
 BACK_OFF_S: Final = (0.25, 10.0)  # before the second start in a row that follows no readiness, and at most
 STARTS_MAX: Final = 3  # a tier that ends so often without having been ready is broken, not unlucky
-LOG_MODE: Final = 0o640
-LOG_BYTES_MAX: Final = 10 << 20  # of one log file; one older file is kept
 LINE_BYTES_MAX: Final = 1 << 16
 
 Report = Callable[[str], None]
@@ -54,52 +50,6 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     stop_rank: int
 
 
-class RotatingLog:
-    """
-    A log file of bounded size, with one older file beside it. What cannot be written (a full disk) is left
-    out and counted: whoever logs goes on, and what it reads from does not fill up.
-    """
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._file = self._open()
-        self._lost_bytes = 0
-
-    def write(self, line: bytes) -> None:
-        """Append; at the bound begin a new file first."""
-        try:
-            if self._file.tell() + len(line) > LOG_BYTES_MAX:
-                self._begin_anew()
-            if self._lost_bytes:
-                self._file.write(b"%d bytes of this log could not be written\n" % self._lost_bytes)
-                self._lost_bytes = 0
-            self._file.write(line)
-        except OSError:
-            self._lost_bytes += len(line)
-
-    def _begin_anew(self) -> None:
-        if self.path.exists():
-            self.path.replace(self.path.with_suffix(".log.1"))
-        fresh = self._open()
-        self._file.close()
-        self._file = fresh
-
-    def _open(self) -> io.FileIO:
-        """Open the file for its owner and group alone, also one that an older release left open to all."""
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, LOG_MODE)
-        os.fchmod(descriptor, LOG_MODE)
-        return io.FileIO(descriptor, "ab")
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def tail(self, lines: int = 12) -> str:
-        """Return the last lines."""
-        return "\n".join(self.path.read_text(errors="replace").splitlines()[-lines:])
-
-
 class BackOff:
     """How long to wait before the next start: not at all after readiness, ever longer without any."""
 
@@ -122,7 +72,7 @@ class BackOff:
 class Child:
     """A tier's process, started again whenever it dies."""
 
-    def __init__(self, tier: Tier, log: RotatingLog, report: Report) -> None:
+    def __init__(self, tier: Tier, log: Log, report: Report) -> None:
         self.tier = tier
         self.starts = 0
         self._ready = asyncio.Event()  # in the life that runs now
@@ -157,7 +107,7 @@ class Child:
                 await asyncio.wait_for(self._ready.wait(), POLL_S)
 
     def _unready(self, why: str) -> StackError:
-        return StackError(f"{self.tier.name} {why}; {self._log.path} ends:\n{self._log.tail()}")
+        return StackError(f"{self.tier.name} {why}; {self._log.path} ends:\n{tail(self._log.path)}")
 
     async def stop(self, deadline_s: float) -> None:
         """End the process with SIGTERM, after `deadline_s` with SIGKILL, and do not start it again."""

@@ -4,15 +4,17 @@ import asyncio
 import os
 import resource
 import signal
+import stat
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from deploy.local.logs import LOG_BYTES_MAX, Log
 from deploy.local.redis import start_redis
 from deploy.local.server import free_port
-from deploy.local.supervisor import BACK_OFF_S, BackOff, Child, RotatingLog, StackError, Tier, watch_server
+from deploy.local.supervisor import BACK_OFF_S, BackOff, Child, StackError, Tier, watch_server
 from tests.kits.ingest.waiting import until
 
 # A tier in small: says that it is ready, as itself or as somebody else.
@@ -41,7 +43,7 @@ async def child(folder: Path, program: str, *arguments: str) -> AsyncIterator[tu
         ready_url=f"http://127.0.0.1:{port}/readyz",
         stop_rank=1,
     )
-    started = Child(tier, RotatingLog(folder / "small.log"), said.append)
+    started = Child(tier, Log(folder / "small.log"), said.append)
     try:
         yield started, said
     finally:
@@ -134,7 +136,7 @@ async def test_a_log_that_cannot_be_written_holds_up_no_tier(tmp_path: Path) -> 
 
 
 def test_a_log_says_how_much_of_it_could_not_be_written(tmp_path: Path) -> None:
-    log = RotatingLog(tmp_path / "some.log")
+    log = Log(tmp_path / "some.log")
     with closing(log):
         with files_of_at_most(10):
             log.write(b"1234567890")
@@ -145,6 +147,19 @@ def test_a_log_says_how_much_of_it_could_not_be_written(tmp_path: Path) -> None:
     lost = len(b"a line that has no room\nnor has this one\n")
     said = b"%d bytes of this log could not be written\nthere is room again\n" % lost
     assert (tmp_path / "some.log").read_bytes() == b"1234567890" + said
+
+
+def test_a_full_log_becomes_the_one_older_file_and_both_are_for_owner_and_group_alone(tmp_path: Path) -> None:
+    file, older = tmp_path / "logs" / "some.log", tmp_path / "logs" / "some.log.1"
+    with closing(Log(file)) as log:
+        for number in range(25):
+            log.write(b"%3d" % number + b"\xff" * (1 << 20))
+
+    assert sorted(file.parent.iterdir()) == [file, older]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (file, older)} == {0o640}
+    assert older.stat().st_size <= LOG_BYTES_MAX
+    assert older.read_bytes()[:3] + file.read_bytes()[:3] == b"  9 18"
+    assert file.read_bytes().endswith(b" 24" + b"\xff" * (1 << 20))
 
 
 async def test_a_server_that_cannot_be_started_is_tried_again(server_folder: Path) -> None:
