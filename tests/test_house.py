@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import psycopg
@@ -292,6 +293,17 @@ def test_the_project_names_no_machine_and_no_registry(word: str) -> None:
     found = [path for path in _files_below(ROOT, [".git", *ignored]) if word.encode() in path.read_bytes()]
 
     assert found == []
+
+
+def test_what_others_published_lies_here_byte_for_byte_each_with_its_licence() -> None:
+    vendor = ROOT / "core_api/web/static/vendor"
+    sums = {name: digest for digest, name in map(str.split, (vendor / "SHA256SUMS").read_text().splitlines())}
+    found = {
+        str(path.relative_to(vendor)): sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*/*")
+    }
+
+    assert found == sums
+    assert {str(Path(name).parent / "LICENSE") for name in sums} <= set(sums)
 
 
 def _files_below(folder: Path, left_out: list[str]) -> Iterator[Path]:

@@ -1,12 +1,7 @@
-"""
-The OpenAPI document and a page to browse it, served from local files alone (spec.md X-3).
-
-Swagger UI's files come out of the installed `flask-swagger-ui` package, which is never imported.
-"""
+"""The OpenAPI document and a page to browse it, served from local files alone (spec.md X-3)."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +13,7 @@ from kernel.http.openapi import document
 from kernel.http.web import Route
 
 DOCUMENT: Final = web.AppKey("document", bytes)
-PAGES: Final = Path(__file__).parent / "pages"
+STATIC: Final = Path(__file__).parent / "static"
 _HEADERS: Final = {
     # Swagger UI draws its icons from data: URLs and sets style attributes; nothing else leaves this origin.
     "Content-Security-Policy": (
@@ -28,20 +23,11 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-
-
-def _swagger_ui() -> Path:
-    spec = find_spec("flask_swagger_ui")
-    assert spec is not None, "a dependency of the project"
-    assert spec.submodule_search_locations, "and a package"
-    return Path(spec.submodule_search_locations[0]) / "dist"
-
-
+_SWAGGER_UI: Final = STATIC / "vendor" / "swagger-ui-dist"
 FILES: Final = {
-    "docs.js": PAGES / "docs.js",
-    "swagger-ui.css": _swagger_ui() / "swagger-ui.css",
-    "swagger-ui-bundle.js": _swagger_ui() / "swagger-ui-bundle.js",
-    "favicon-32x32.png": _swagger_ui() / "favicon-32x32.png",
+    "docs.js": STATIC / "docs.js",
+    "swagger-ui.css": _SWAGGER_UI / "swagger-ui.css",
+    "swagger-ui-bundle.js": _SWAGGER_UI / "swagger-ui-bundle.js",
 }
 
 
@@ -57,7 +43,7 @@ async def openapi(request: web.Request) -> web.Response:
 
 async def docs_page(_: web.Request) -> web.FileResponse:
     """Show a page to browse this document."""
-    return web.FileResponse(PAGES / "docs.html", headers=_HEADERS)
+    return web.FileResponse(STATIC / "docs.html", headers=_HEADERS)
 
 
 async def docs_file(request: web.Request) -> web.FileResponse:
