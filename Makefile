@@ -41,11 +41,12 @@ locust: setup ## a bounded, headless locust run against a stack of its own, then
 accept: setup ## replay real monitoring data through a stack of its own and count the events back
 	$(python) -m deploy.with_stack build/accept veritas replay $(real_data) --report build/accept.json
 
-lint: setup ## style, formatting, types, import contracts
+lint: setup ## style, formatting, types, import contracts, migrations
 	.venv/bin/ruff check $(sources)
 	.venv/bin/ruff format --check $(sources)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+	.venv/bin/squawk sql/migrations/*.sql sql/optional/*.sql
 
 format: setup ## let ruff fix and format what it can
 	.venv/bin/ruff check --fix $(sources)

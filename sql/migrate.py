@@ -67,6 +67,10 @@ def migrate(
     Bring the database at `url` up to date and return the names of what was applied.
 
     Applying twice changes nothing. A failure leaves the database as the last whole migration left it.
+
+    Raises:
+        MigrationError: see `pending`.
+        psycopg.OperationalError: the database is away, or a lock is held for longer than one waits.
     """
     statements = named("migrations")
     with psycopg.connect(url, autocommit=True) as conn:
@@ -74,6 +78,7 @@ def migrate(
         done = []
         for name, text in pending(conn, optional).items():
             with conn.transaction():
+                conn.execute(statements["bound_waits"].encode())
                 conn.execute(text.encode(), prepare=False)
                 conn.execute(
                     statements["record_applied"].encode(), {"name": name, "checksum": checksum(text)}

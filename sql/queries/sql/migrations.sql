@@ -14,5 +14,9 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 -- name: list_applied
 SELECT name, checksum FROM schema_migrations;
 
+-- name: bound_waits
+-- Whoever waits for a lock holds up all who come after: a migration that does not get one gives up, and is applied another time.
+SET LOCAL lock_timeout = '5s';
+
 -- name: record_applied
 INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s);
