@@ -1,5 +1,5 @@
 """
 Load: a good client, the checker of its history, replay, locust scenarios, benchmarks and their baselines.
 
-Imports anything; nobody imports it but deploy and the tests.
+Imports every room, and deploy.local, which starts servers; the command line alone imports it.
 """

@@ -20,7 +20,7 @@ import pyarrow as pa
 from pgpq import encoders, schema
 
 from kernel.events import is_violation
-from loadtests.bench.sending.sample import BULK, client_times, sample_bulk
+from loadtests.sample import BULK, client_times, sample_bulk
 from sql import named
 
 ROWS: Final = 2_000_000

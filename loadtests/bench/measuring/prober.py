@@ -11,8 +11,8 @@ import aiohttp
 import psycopg
 
 from loadtests.bench.measuring.stack import BenchError, statement
-from loadtests.bench.sending.sample import BULK, wire_events
 from loadtests.bench.sending.wire import Target
+from loadtests.sample import BULK, wire_events
 
 SEND_EVERY_S: Final = 0.1
 LOOK_EVERY_S: Final = 0.01  # more often, and the looking itself is load

@@ -15,7 +15,7 @@ import msgspec
 import orjson
 
 from kernel.events import Severity
-from loadtests.bench.sending.sample import BULK, SampleEvent, sample_bulk, wire_events
+from loadtests.sample import BULK, SampleEvent, sample_bulk, wire_events
 
 NUMBER_WIDTH: Final = 10
 

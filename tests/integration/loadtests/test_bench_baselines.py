@@ -40,8 +40,8 @@ from loadtests.bench.measuring.stack import (
     statement,
     wait_until_answers,
 )
-from loadtests.bench.sending.sample import BULK, client_times, sample_bulk
 from loadtests.bench.sending.wire import Target
+from loadtests.sample import BULK, client_times, sample_bulk
 
 SESSIONS = 3
 ROWS = 10 * BULK

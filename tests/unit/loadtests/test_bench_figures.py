@@ -10,9 +10,9 @@ from kernel.events import SEVERITY_BY_NAME
 from loadtests.bench.ingest import medians
 from loadtests.bench.measuring.report import Report
 from loadtests.bench.sending.loads import percentiles
-from loadtests.bench.sending.sample import BULK, client_times, sample_bulk, wire_events
 from loadtests.bench.sending.wire import NUMBER_WIDTH, Shape, Target, starts, tails
 from loadtests.bench.soak import Sample, numbered, slope, summarise
+from loadtests.sample import BULK, client_times, sample_bulk, wire_events
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 LATER = datetime(2026, 11, 21, 23, 59, 59, 999_999, tzinfo=UTC)
