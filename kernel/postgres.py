@@ -123,12 +123,14 @@ async def open_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool
     Open a PostgreSQL pool (`database_url` by default).
 
     `jsonb` comes as Python values. What a statement selects as `json` comes as bytes, which `send_json` puts
-    into a reply as they stand: so every reader shows what people have stored, number for number.
+    into a reply as they stand: so every reader shows what people have stored, number for number. A connection
+    stays open while nobody asks: what it has planned is there when the next crowd comes.
     """
     return await asyncpg.create_pool(
         url or settings.database_url,
         min_size=0,  # a database that is away at start-up is found out by readiness, not by an exit
         max_size=settings.pool_connections_max,
+        max_inactive_connection_lifetime=0,
         init=_setup_connection,
         connection_class=WatchedConnection,
         command_timeout=15,

@@ -138,6 +138,24 @@ async def test_a_candidates_way_through_an_exam_carries_little_of_row_security(
     assert {name: count for name, count in nodes.items() if count > NODES_MAX} == {}
 
 
+async def test_a_candidates_statement_is_planned_once_for_each_connection(
+    database: str, database_as: DatabaseAs
+) -> None:
+    """Planning costs several times what running does; a connection that plans anew is lost to a crowd."""
+    counted = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1"
+    text = "SELECT count(*) FROM exams WHERE id = $1"
+    async with wall(database, database_as) as at:
+        async with at.asking("student", Scope.own) as conn:
+            await conn.fetchval(text, at.world.api.exam_id)
+            await conn.fetchval(text, at.world.api.exam_id)
+            assert tuple(await conn.fetchrow(counted, text)) == (2, 0)
+            process = conn.get_server_pid()
+        async with at.asking("teacher", Scope.granted) as conn:
+            await conn.fetchval(text, at.world.api.exam_id)
+            assert conn.get_server_pid() == process
+            assert tuple(await conn.fetchrow(counted, text)) == (2, 1), "staff's filters plan better apart"
+
+
 async def test_the_system_sees_every_row_of_every_table(database: str, database_as: DatabaseAs) -> None:
     async with wall(database, database_as) as at:
         async with borrowing.system_connection(at.pool) as conn:
