@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 import msgspec
 
-from core_api.seeding import Demo, NewUser, seed_demo
+from core_api import seeding
+from core_api.seeding import NewUser
 from kernel.events import Role
 
 ACCOUNTS_FILE: Final = "accounts.json"
@@ -36,22 +36,27 @@ def demo_accounts(state: Path) -> list[Account]:
     return accounts
 
 
-async def seed(database_url: str, accounts: list[Account], *, rounds: int, students: int = 0) -> Demo:
+def seed(database_url: str, accounts: list[Account], *, rounds: int) -> None:
     """
     Make the demo's school, accounts and published exam; whoever is there already takes the password given.
 
     Args:
         database_url: of a role that may write people and exams.
-        accounts: of every role.
+        accounts: one of every role; the teacher owns the exam, the reviewer is granted it.
         rounds: cost of the password hashes.
-        students: how many candidates without passwords to make beside them.
     """
     people = [
         NewUser(email=each.email, role=Role(each.role), full_name=each.role.title(), password=each.password)
         for each in accounts
     ]
-    async with asyncpg.create_pool(database_url, min_size=1, max_size=1) as pool:
-        return await seed_demo(pool, accounts=people, students=students, now=datetime.now(UTC), rounds=rounds)
+    now = datetime.now(UTC)
+    with seeding.connect(database_url) as conn, conn.transaction():
+        school = seeding.create_organisation(conn, "Demo school", now=now)
+        ids = seeding.create_users(conn, school, people, now=now, rounds=rounds)
+        by_role = {user.role: user_id for user, user_id in zip(people, ids, strict=True)}
+        titles = ["Introduction to Programming"]
+        (exam_id,) = seeding.create_exams(conn, school, by_role[Role.teacher], titles, now=now)
+        seeding.grant_exam(conn, exam_id, by_role[Role.reviewer])
 
 
 def write_private(path: Path, content: bytes) -> None:

@@ -121,7 +121,7 @@ async def open_stack(
         children = {tier.name: Child(tier, Log(state / "logs" / f"{tier.name}.log"), say) for tier in tiers}
         cleanup.push_async_callback(stop_in_order, list(children.values()), settings.shutdown_s + 5.0)
         await asyncio.gather(
-            seed(servers.owner_url, accounts, rounds=settings.bcrypt_rounds),
+            asyncio.to_thread(seed, servers.owner_url, accounts, rounds=settings.bcrypt_rounds),
             *(child.wait_ready() for child in children.values()),
         )
         for server in (servers.postgres, servers.redis):

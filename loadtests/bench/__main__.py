@@ -19,6 +19,7 @@ from loadtests.bench.measuring.report import FOLDER, show, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
 from loadtests.bench.sending.loads import LoadError
+from loadtests.client.stack import StackError
 
 NAMES: Final = ("ingest", "soak", "core", "ledger")
 
@@ -90,7 +91,7 @@ def main() -> int:
                     run_core(core.QUICK if asked.quick else core.Sizes(), screen)
                 case _:
                     run_ledger(screen)
-    except (BenchError, LoadError, PgbenchError, ServerError) as error:
+    except (BenchError, LoadError, PgbenchError, ServerError, StackError) as error:
         console.print(f"[red]failed:[/] {error}", highlight=False)
         return 1
     return 0

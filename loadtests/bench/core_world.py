@@ -11,27 +11,24 @@ from typing import Any, Final
 from uuid import UUID
 
 import aiohttp
-import bcrypt
 import msgspec
-import uuid_utils
 
-from core_api.exams.policy import Defaults, effective
-from core_api.wire import as_json
+from core_api import seeding
+from core_api.seeding import NewUser, School
 from deploy.local.roles import give_passwords
 from kernel.events import Role
 from kernel.ledger.checkpoints import new_key_pem
 from kernel.tokens import Keyring, new_claims
 from loadtests.bench.measuring.stack import (
     TOKEN_LIFE_S,
-    BenchError,
     Program,
     Servers,
     free_port,
     new_jwt_keys,
     programs,
-    statement,
     wait_until_answers,
 )
+from loadtests.client.stack import call, open_exam, write_paper
 from sql import named
 
 PASSWORD: Final = "correct horse battery staple"  # noqa: S105  of accounts that live as long as the run
@@ -67,17 +64,17 @@ class Core(msgspec.Struct, frozen=True, kw_only=True):
     keyring: Keyring
     key_file: Path
     witness: Path
-    organisation: str
-    teacher: str
+    school: School
+    group: UUID  # of all candidates
     candidates: int
 
-    def token(self, user_id: str, role: Role = Role.student) -> str:
+    def token(self, user_id: UUID, role: Role = Role.student) -> str:
         """Return a token as the API signs it."""
         claims = new_claims(
-            user_id=user_id,
+            user_id=str(user_id),
             email=f"{user_id}@bench.invalid",
             role=role,
-            org=self.organisation,
+            org=str(self.school.organisation_id),
             now=datetime.now(UTC),
             life_s=TOKEN_LIFE_S,
         )
@@ -85,14 +82,14 @@ class Core(msgspec.Struct, frozen=True, kw_only=True):
 
     def tokens(self, count: int) -> list[str]:
         """Return the tokens of the first candidates."""
-        return [self.token(str(id_of(number))) for number in range(1, count + 1)]
+        return [self.token(id_of(number)) for number in range(1, count + 1)]
 
 
 class Questions(msgspec.Struct, frozen=True):
     """A published evaluation: its version, its questions, and an answer to each as JSON."""
 
-    version_id: str
-    question_ids: list[str]
+    version_id: UUID
+    question_ids: list[UUID]
     responses: list[dict[str, Any]]
 
 
@@ -108,8 +105,7 @@ def running_core(servers: Servers, folder: Path, log: Path, candidates: int) -> 
     key_file, witness = folder / "ledger.pem", folder / "witness.jsonl"
     key_file.write_bytes(new_key_pem())
     urls = give_passwords(servers.postgres.url)
-    organisation, teacher = (str(uuid_utils.uuid7()) for _ in range(2))
-    make_people(servers, organisation, teacher, candidates)
+    school, group = make_people(servers, candidates)
     shared: dict[str, object] = {"redis_url": servers.redis.url, "log_level": "warning"}
     core: dict[str, object] = {
         "database_url": urls["veritas_core"],
@@ -139,67 +135,57 @@ def running_core(servers: Servers, folder: Path, log: Path, candidates: int) -> 
             keyring=Keyring.parse(keys),
             key_file=key_file,
             witness=witness,
-            organisation=organisation,
-            teacher=teacher,
+            school=school,
+            group=group,
             candidates=candidates,
         )
 
 
-def make_people(servers: Servers, organisation: str, teacher: str, candidates: int) -> None:
-    """Insert an organisation, its teacher, so many candidates with one password, and a group of them all."""
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()
-    owner = servers.owner
-    owner.execute(statement("insert_organisation"), (organisation,))
-    owner.execute(statement("insert_teacher"), (teacher, organisation))
-    owner.execute(query("insert_students"), (organisation, candidates, hashed))
-    owner.execute(query("insert_group"), (organisation, organisation))
+def make_people(servers: Servers, candidates: int) -> tuple[School, UUID]:
+    """Make an organisation, its teacher, so many candidates with one password, and a group of them all."""
+    now, owner = datetime.now(UTC), servers.owner
+    school = seeding.create_school(owner, "Benchmark", now=now, exams=0)
+    students = [
+        NewUser(
+            id=id_of(number),
+            email=f"candidate-{number}@bench.invalid",
+            full_name=f"Candidate {number}",
+            role=Role.student,
+            password=PASSWORD,
+        )
+        for number in range(1, candidates + 1)
+    ]
+    ids = seeding.create_users(owner, school.organisation_id, students, now=now, rounds=BCRYPT_ROUNDS)
+    group = seeding.create_group(owner, school.organisation_id, "Candidates", ids, now=now)
     owner.execute(query("analyse_people"))
+    return school, group
 
 
 class Author:
     """The teacher, at the API."""
 
     def __init__(self, core: Core, http: aiohttp.ClientSession) -> None:
-        self._core = core
+        self._group = core.group
         self._http = http
-        self._headers = {"Authorization": f"Bearer {core.token(core.teacher, Role.teacher)}"}
-
-    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Send a body to a teacher's route; raises BenchError on a refusal."""
-        url = f"http://127.0.0.1:{self._core.port}/api/teacher{path}"
-        async with self._http.post(url, json=body, headers=self._headers) as response:
-            reply: dict[str, Any] = await response.json(content_type=None)
-        if not response.ok:
-            raise BenchError(f"{path} was answered {response.status}: {reply}")
-        return reply
+        self._url = f"http://127.0.0.1:{core.port}"
+        self._token = core.token(core.school.teacher_id, Role.teacher)
 
     async def write_questions(self) -> Questions:
         """Write twenty questions and publish an evaluation of them."""
-        ids, responses = [], []
+        items, responses = [], []
         for kind, content, key, response, count in _ITEMS:
-            item = {"kind": kind, "content": content, "key": key}
-            for _ in range(count):
-                made = await self.post("/questions", {"item": item, "points": 5})
-                ids.append(made["question_id"])
-                responses.append(response)
-        items = [{"question_id": each} for each in ids]
-        draft = await self.post("/evaluations", {"title": "Benchmark", "items": items})
-        published = await self.post(f"/evaluations/{draft['evaluation_id']}/publish", {})
-        return Questions(published["evaluation_version_id"], ids, responses)
+            items += [{"kind": kind, "content": content, "key": key}] * count
+            responses += [response] * count
+        paper = await write_paper(self._http, self._url, self._token, "Benchmark", items)
+        return Questions(paper.version_id, paper.question_ids, responses)
 
     async def give_exam(self, title: str, questions: Questions) -> str:
         """Make an exam of the questions, publish it, assign it to all candidates; return its id."""
-        exam = await self.post(
-            "/exams",
-            {
-                "title": title,
-                "duration_minutes": MINUTES,
-                "evaluation_version_id": questions.version_id,
-            },
-        )
-        await self.post(f"/exams/{exam['id']}/publish", {})
-        await self.post(f"/exams/{exam['id']}/assignments", {"group_ids": [self._core.organisation]})
-        return str(exam["id"])
+        paper = questions.version_id
+        exam_id = await open_exam(self._http, self._url, self._token, title, MINUTES, paper=paper)
+        path = f"{self._url}/api/teacher/exams/{exam_id}/assignments"
+        await call(self._http, "POST", path, token=self._token, body={"group_ids": [self._group]})
+        return str(exam_id)
 
 
 @asynccontextmanager
@@ -211,10 +197,10 @@ async def authoring(core: Core) -> AsyncIterator[Author]:
 
 def make_running(core: Core, exam_id: str, questions: Questions, *, before: int, count: int) -> None:
     """Give the first candidates a running, proctored attempt with all answers; its ids follow `before`."""
-    policy = effective(Defaults(duration_minutes=MINUTES, monitoring_mode=1), [], now=datetime.now(UTC))
-    answers = [as_json(each) for each in questions.responses]
-    owner = core.servers.owner
-    owner.execute(query("insert_running"), (exam_id, before, count, as_json(policy)))
-    owner.execute(query("insert_saved"), (exam_id, questions.question_ids, answers))
-    owner.execute(statement("insert_sessions"), (exam_id,))
+    now, owner = datetime.now(UTC), core.servers.owner
+    students = [id_of(number) for number in range(1, count + 1)]
+    ids = [id_of(before + number) for number in range(1, count + 1)]
+    seeding.begin_attempts(owner, UUID(exam_id), students, now=now, ids=ids)
+    seeding.save_answers(owner, ids, questions.question_ids, questions.responses, now=now)
+    seeding.open_sessions(owner, ids, now=now)
     owner.execute(query("analyse_attempts"))

@@ -64,7 +64,7 @@ class Room:
         stack = self._stack
         self.token = await sign_in(self._http, stack.url, stack.account(Role.teacher))
         paper = await write_paper(self._http, stack.url, self.token, title, ITEMS)
-        self.exam_id = await open_exam(self._http, stack.url, self.token, title, paper=paper)
+        self.exam_id = await open_exam(self._http, stack.url, self.token, title, paper=paper.version_id)
         emails = [f"candidate-{number:04}@demo.example" for number in range(1, candidates + 1)]
         organisation = await organisation_of(self._http, stack.url, self.token)
         await make_candidates(stack.database_url, organisation, emails)

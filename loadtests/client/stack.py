@@ -13,17 +13,15 @@ from typing import Any, Final
 from uuid import UUID
 
 import aiohttp
-import asyncpg
 import msgspec
 import orjson
 
-from core_api.database import ask_as_system
-from core_api.seeding import NewUser, create_users
+from core_api import seeding
+from core_api.seeding import NewUser
 from kernel.events import Mode, Role
 from loadtests.client.client import Seat
 
 LOCAL_FILE: Final = "local.json"
-CHEAPEST_ROUNDS: Final = 4  # nobody made here has a password
 LINKS_PER_CALL: Final = 1000
 TRIES_MAX: Final = 10
 # Refusals that say that nothing was done: the same request may be sent again.
@@ -133,20 +131,27 @@ async def sign_in(http: aiohttp.ClientSession, url: str, account: Account) -> st
     return str(reply["access_token"])
 
 
+class Paper(msgspec.Struct, frozen=True):
+    """A published evaluation: its version, and its questions in order."""
+
+    version_id: UUID
+    question_ids: list[UUID]
+
+
 async def write_paper(
     http: aiohttp.ClientSession, url: str, token: str, title: str, items: Sequence[dict[str, Any]]
-) -> UUID:
-    """Write the questions and publish an evaluation of them; return the id of its version."""
+) -> Paper:
+    """Write the questions and publish an evaluation of them, worth a hundred points in all."""
     teacher, ids = f"{url}/api/teacher", []
     for item in items:
-        made = await call(
-            http, "POST", f"{teacher}/questions", token=token, body={"item": item, "points": 10}
-        )
-        ids.append(made["question_id"])
+        body = {"item": item, "points": 100 / len(items)}
+        made = await call(http, "POST", f"{teacher}/questions", token=token, body=body)
+        ids.append(UUID(made["question_id"]))
     draft = {"title": title, "items": [{"question_id": each} for each in ids]}
     made = await call(http, "POST", f"{teacher}/evaluations", token=token, body=draft)
     published = f"{teacher}/evaluations/{made['evaluation_id']}/publish"
-    return UUID((await call(http, "POST", published, token=token))["evaluation_version_id"])
+    reply = await call(http, "POST", published, token=token)
+    return Paper(UUID(reply["evaluation_version_id"]), ids)
 
 
 async def open_exam(
@@ -158,7 +163,7 @@ async def open_exam(
     *,
     paper: UUID | None = None,
 ) -> UUID:
-    """Create and publish an exam as the teacher of `token`; return its id. `paper`: of `write_paper`."""
+    """Create and publish an exam as the teacher of `token`; return its id. `paper`: a version."""
     exam = await call(
         http,
         "POST",
@@ -172,15 +177,13 @@ async def open_exam(
 
 async def make_candidates(database_url: str, organisation_id: UUID, emails: Sequence[str]) -> None:
     """Make candidates without passwords; who is there already stays."""
-    conn = await asyncpg.connect(database_url)
-    try:
-        await ask_as_system(conn)
-        users = [
-            NewUser(email=email, role=Role.student, full_name=email.partition("@")[0]) for email in emails
-        ]
-        await create_users(conn, organisation_id, users, rounds=CHEAPEST_ROUNDS, now=datetime.now(UTC))
-    finally:
-        await conn.close()
+    users = [NewUser(email=email, role=Role.student, full_name=email.partition("@")[0]) for email in emails]
+
+    def make() -> None:
+        with seeding.connect(database_url) as conn:
+            seeding.create_users(conn, organisation_id, users, now=datetime.now(UTC))
+
+    await asyncio.to_thread(make)
 
 
 async def organisation_of(http: aiohttp.ClientSession, url: str, token: str) -> UUID:

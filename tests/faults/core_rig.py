@@ -144,17 +144,19 @@ async def core_rig(servers: Servers) -> AsyncIterator[CoreRig]:
     for tier in tiers:
         tier.launch()
     try:
-        owner = await asyncpg.connect(on_database(postgres.url, name))
-        people, exam_id = await make_people(owner)
+        database_url = on_database(postgres.url, name)
+        people, exam_id = make_people(database_url)
+        owner = await asyncpg.connect(database_url)
         async with aiohttp.ClientSession() as http:
             rig = CoreRig(
                 postgres=postgres,
-                database_url=on_database(postgres.url, name),
+                database_url=database_url,
                 used=tiers[0],
                 spare=tiers[1],
                 api=Api(
                     http=http,
                     url=f"http://127.0.0.1:{tiers[0].port}",
+                    database=database_url,
                     owner=owner,
                     people=people,
                     exam_id=exam_id,

@@ -21,19 +21,11 @@ import asyncpg
 import msgspec
 
 from core_api import seeding
-from core_api.actors import actor_for
-from core_api.attempts import attempts
-from core_api.database import Connection
-from core_api.proctoring import sessions
-from core_api.seeding import NewUser
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords
 from deploy.local.server import Server, is_free
-from kernel.access import Action
-from kernel.events import EventType, Mode, Role
-from kernel.postgres import open_pool
-from kernel.settings import load
+from kernel.events import EventType, Role
 from kernel.tokens import Keyring, new_claims
 from loadtests.check.history import Report, check, rows_of
 from loadtests.client.client import Client, Pace, Seat
@@ -224,37 +216,20 @@ def free_ports(count: int) -> list[int]:
     return [port for port in ports if is_free(port)][:count]
 
 
-async def seats(rig: Rig, count: int) -> list[Seat]:
+def seats(rig: Rig, count: int) -> list[Seat]:
     """Make so many candidates with a running attempt and an active session each."""
     now = datetime.now(UTC)
-    pool = await open_pool(load({}, database_url=rig.database_url))
-    try:
-        async with pool.acquire() as conn:
-            organisation = await seeding.create_organisation(conn, "Kill school", now=now)
-            people = [NewUser(email=f"candidate-{n}@kill.example", role=Role.student) for n in range(count)]
-            teacher = NewUser(email="teacher@kill.example", role=Role.teacher)
-            ids = await seeding.create_users(conn, organisation, [teacher, *people], rounds=4, now=now)
-            exam = await seeding.create_exam(conn, organisation, ids[0], "Exam", now=now)
-            return [
-                await _seat(rig, conn, str(user), str(organisation), person.email, exam)
-                for user, person in zip(ids[1:], people, strict=True)
-            ]
-    finally:
-        await pool.close()
+    with seeding.connect(rig.database_url) as conn:
+        school = seeding.create_school(conn, "Kill school", now=now)
+        seated = seeding.seat_candidates(conn, school.organisation_id, school.exam_ids[0], count, now=now)
 
+    def token(user_id: UUID) -> str:
+        org, email = str(school.organisation_id), "candidate@kill.example"
+        return rig.keyring.sign(
+            new_claims(user_id=str(user_id), email=email, role=Role.student, org=org, now=now, life_s=7200)
+        )
 
-async def _seat(rig: Rig, conn: Connection, user: str, organisation: str, email: str, exam: UUID) -> Seat:
-    now = datetime.now(UTC)
-    claims = new_claims(user_id=user, email=email, role=Role.student, org=organisation, now=now, life_s=7200)
-    attempt, _ = await attempts.start(conn, actor_for(claims, Action.attempt_start), exam, now=now)
-    started, _ = await sessions.create(
-        conn,
-        actor_for(claims, Action.session_create),
-        sessions.CreateSession(attempt_id=attempt.attempt_id, mode=Mode.Soft),
-        address=None,
-        now=now,
-    )
-    return Seat(session_id=started.proctor_session_id, token=rig.keyring.sign(claims), url=rig.url)
+    return [Seat(session_id=each.session_id, token=token(each.user_id), url=rig.url) for each in seated]
 
 
 class Load:
@@ -313,7 +288,7 @@ async def under_load(
     rig: Rig, sessions_count: int, dice: random.Random, *, clocks: Sequence[Clock] | None = None
 ) -> AsyncIterator[Load]:
     """Seat so many candidates and have them send while the block runs; `clocks` is what each believes."""
-    places = await seats(rig, sessions_count)
+    places = seats(rig, sessions_count)
     await rig.wait_ready()
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         load = Load(http, places, dice, clocks or [right_time] * sessions_count)

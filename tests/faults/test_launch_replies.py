@@ -19,13 +19,8 @@ TRIES_MAX = 5
 
 async def room(api: Api) -> list[str]:
     """Fill the exam's school with candidates and return a launch link for each."""
-    organisation, label = api.people["student"].organisation_id, api.exam_id.hex
-    emails = [f"{n}-{label}@room.example" for n in range(CANDIDATES)]
-    await api.owner.execute(
-        "INSERT INTO users (id, organisation_id, email, username, role)"
-        " SELECT gen_random_uuid(), $1, email, email, 'student' FROM unnest($2::text[]) AS t (email)",
-        *(organisation, emails),
-    )
+    emails = [f"{n}-{api.exam_id.hex}@room.example" for n in range(CANDIDATES)]
+    api.enrol(emails)
     path = f"/api/teacher/exams/{api.exam_id}/launch-links"
     made = await api.post(path, "teacher", json={"emails": emails})
     return [each["token"] for each in made.body["links"]]

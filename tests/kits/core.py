@@ -23,7 +23,7 @@ from aiohttp import web
 
 from core_api import seeding
 from core_api.app import build
-from core_api.seeding import NewUser
+from core_api.seeding import Candidate, NewUser
 from kernel.events import EventType, Role, is_violation
 from kernel.http.serving import serve
 from kernel.settings import Settings, load
@@ -55,7 +55,8 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     http: aiohttp.ClientSession
     url: str
     address: str = "127.0.0.1"  # that requests come from
-    owner: Any  # an asyncpg connection of the database's owner, on which the school's rows are all there is
+    database: str  # address of, as its owner
+    owner: Any  # an asyncpg connection there, on which the school's rows are all there is
     people: dict[str, Person]
     exam_id: UUID
     keyring: Keyring
@@ -94,6 +95,21 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
 
     async def post(self, path: str, by: str | None = None, **more: Any) -> Answer:
         return await self.call("POST", path, by, **more)
+
+    def seat(self, count: int) -> list[Candidate]:
+        """Make so many students of the school, each at work on its exam."""
+        with seeding.connect(self.database) as conn:
+            return seeding.seat_candidates(
+                conn, self.people["student"].organisation_id, self.exam_id, count, now=datetime.now(UTC)
+            )
+
+    def enrol(self, emails: Sequence[str]) -> list[UUID]:
+        """Make students of the school and return their ids."""
+        users = [NewUser(email=email, role=Role.student) for email in emails]
+        with seeding.connect(self.database) as conn:
+            return seeding.create_users(
+                conn, self.people["student"].organisation_id, users, now=datetime.now(UTC)
+            )
 
     async def start_attempt(self, by: str = "student") -> str:
         answer = await self.post(f"/api/student/exams/{self.exam_id}/start", by)
@@ -187,9 +203,9 @@ async def school(
     People: one of each role; `colleague`, a teacher who may see nothing of the exam; `stranger` (student),
     `rival` (teacher) and `boss` (admin) of another organisation; the reviewer was granted the exam.
     """
+    people, exam_id = make_people(database, label=label)
     owner = await asyncpg.connect(database)
     try:
-        people, exam_id = await make_people(owner, label=label)
         await show_own_rows(owner, {person.organisation_id for person in people.values()}, address)
         connector = aiohttp.TCPConnector(limit=0, local_addr=(address, 0))
         async with aiohttp.ClientSession(connector=connector) as http:
@@ -197,6 +213,7 @@ async def school(
                 http=http,
                 url=url,
                 address=address,
+                database=database,
                 owner=owner,
                 people=people,
                 exam_id=exam_id,
@@ -206,33 +223,37 @@ async def school(
         await owner.close()
 
 
-async def make_people(conn: Any, *, label: str = "") -> tuple[dict[str, Person], UUID]:
+def make_people(database: str, *, label: str = "") -> tuple[dict[str, Person], UUID]:
     """Make the people that `school` names, and the teacher's exam; return them and its id."""
     now = datetime.now(UTC)
     people = {}
-    for organisation, members in (
-        (
-            "Here",
-            {role.value: role for role in Role} | {"other_student": Role.student, "colleague": Role.teacher},
-        ),
-        ("Elsewhere", {"stranger": Role.student, "rival": Role.teacher, "boss": Role.admin}),
-    ):
-        organisation_id = await seeding.create_organisation(conn, organisation + label, now=now)
-        users = [
-            NewUser(
-                email=f"{name}@{organisation.lower()}{label}.example",
-                role=role,
-                full_name=f"The {name}",
-                password=PASSWORD,
-            )
-            for name, role in members.items()
-        ]
-        ids = await seeding.create_users(conn, organisation_id, users, rounds=4, now=now)
-        for (name, role), user, user_id in zip(members.items(), users, ids, strict=True):
-            people[name] = Person(id=user_id, organisation_id=organisation_id, email=user.email, role=role)
-    teacher = people["teacher"]
-    exam_id = await seeding.create_exam(conn, teacher.organisation_id, teacher.id, "Algebra", now=now)
-    await seeding.grant_exam(conn, exam_id, people["reviewer"].id)
+    with seeding.connect(database) as conn:
+        for organisation, members in (
+            (
+                "Here",
+                {role.value: role for role in Role}
+                | {"other_student": Role.student, "colleague": Role.teacher},
+            ),
+            ("Elsewhere", {"stranger": Role.student, "rival": Role.teacher, "boss": Role.admin}),
+        ):
+            organisation_id = seeding.create_organisation(conn, organisation + label, now=now)
+            users = [
+                NewUser(
+                    email=f"{name}@{organisation.lower()}{label}.example",
+                    role=role,
+                    full_name=f"The {name}",
+                    password=PASSWORD,
+                )
+                for name, role in members.items()
+            ]
+            ids = seeding.create_users(conn, organisation_id, users, now=now, rounds=4)
+            for name, user, user_id in zip(members, users, ids, strict=True):
+                people[name] = Person(
+                    id=user_id, organisation_id=organisation_id, email=user.email, role=user.role
+                )
+        teacher = people["teacher"]
+        (exam_id,) = seeding.create_exams(conn, teacher.organisation_id, teacher.id, ["Algebra"], now=now)
+        seeding.grant_exam(conn, exam_id, people["reviewer"].id)
     return people, exam_id
 
 
@@ -291,6 +312,13 @@ async def change(database: str, statement: str) -> None:
 
 async def put(api: Api, path: str, by: str, **body: Any) -> Answer:
     return await api.call("PUT", path, by, json=body)
+
+
+async def grant(api: Api, exam_id: object, *, can_edit: bool) -> None:
+    """Let the colleague see an exam, and edit it."""
+    body = {"user_id": str(api.people["colleague"].id), "can_edit": can_edit}
+    answer = await api.post(f"/api/admin/exams/{exam_id}/permissions", "admin", json=body)
+    assert answer.status in {200, 201}, answer.body
 
 
 async def login(api: Api, email: str, password: str = PASSWORD) -> int:

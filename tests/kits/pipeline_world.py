@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import psycopg
 from msgspec import Struct
 from psycopg.types.json import Jsonb
 
+from core_api import seeding
 from kernel.events import HEARTBEAT_MISSED_AFTER_S, EventType, is_violation
 from sql import named
 
@@ -34,41 +35,17 @@ def make_sittings(
     url: str, *, exams: int = 1, attempts: int = 2, started_at: datetime = START
 ) -> list[Sitting]:
     """Create exams with so many attempts each, one proctor session an attempt."""
-    sittings = []
-    with psycopg.connect(url) as conn:
-        organisation, teacher = uuid4(), uuid4()
-        conn.execute("INSERT INTO organisations (id, name) VALUES (%s, 'School')", (organisation,))
-        _insert_user(conn, teacher, organisation, "teacher")
-        for _ in range(exams):
-            exam = uuid4()
-            conn.execute(
-                "INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes)"
-                " VALUES (%s, %s, %s, 'E', 90)",
-                (exam, organisation, teacher),
+    with seeding.connect(url) as conn:
+        school = seeding.create_school(
+            conn, f"School {uuid4()}", now=started_at, exams=exams, duration_minutes=120
+        )
+        return [
+            Sitting(seated.session_id, str(seated.attempt_id), str(exam), str(seated.user_id), started_at)
+            for exam in school.exam_ids
+            for seated in seeding.seat_candidates(
+                conn, school.organisation_id, exam, attempts, now=started_at
             )
-            for _ in range(attempts):
-                student, attempt = uuid4(), uuid4()
-                _insert_user(conn, student, organisation, "student")
-                conn.execute(
-                    "INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)"
-                    " VALUES (%s, %s, %s, %s, %s)",
-                    (attempt, exam, student, started_at, started_at + timedelta(hours=2)),
-                )
-                row = conn.execute(
-                    "INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode,"
-                    " started_at) VALUES (%s, %s, %s, %s, 1, %s) RETURNING id",
-                    (attempt, exam, student, organisation, started_at),
-                ).fetchone()
-                assert row is not None
-                sittings.append(Sitting(row[0], str(attempt), str(exam), str(student), started_at))
-    return sittings
-
-
-def _insert_user(conn: "psycopg.Connection[Any]", user: UUID, organisation: UUID, role: str) -> None:
-    conn.execute(
-        "INSERT INTO users (id, organisation_id, email, username, role) VALUES (%s, %s, %s, %s, %s)",
-        (user, organisation, f"{user}@example.org", str(user)[:64], role),
-    )
+        ]
 
 
 def event(

@@ -1,7 +1,6 @@
 """Every door asks the judge of values: found from the routes and from the code (spec.md I-3)."""
 
 import ast
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,4 +102,4 @@ def test_whoever_is_imported_has_a_name_that_can_be_stored(name: str) -> None:
     nobody: Any = None  # nothing is asked of the database
 
     with pytest.raises(ValueError, match="Expected"):
-        asyncio.run(create_users(nobody, uuid4(), [user], rounds=4, now=nobody))
+        create_users(nobody, uuid4(), [user], now=nobody)

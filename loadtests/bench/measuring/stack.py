@@ -19,11 +19,12 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, LiteralString
+from uuid import UUID
 
 import msgspec
 import psycopg
-import uuid_utils
 
+from core_api import seeding
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords
@@ -39,6 +40,7 @@ ROOT: Final = Path(__file__).parents[3]
 READY_S: Final = 60.0
 STOP_S: Final = 30.0
 TOKEN_LIFE_S: Final = 86_400
+EXAM_MINUTES: Final = 1440
 
 
 class BenchError(Exception):
@@ -92,23 +94,21 @@ def make_sessions(
     Returns:
         The sessions with their candidates' own tokens, in the order of their ids.
     """
-    organisation, teacher, exam = (str(uuid_utils.uuid7()) for _ in range(3))
-    owner.execute(statement("insert_organisation"), (organisation,))
-    owner.execute(statement("insert_teacher"), (teacher, organisation))
-    owner.execute(statement("insert_exam"), (exam, organisation, teacher))
-    owner.execute(statement("insert_candidates"), (organisation, count))
-    owner.execute(statement("insert_attempts"), (exam,))
-    owner.execute(statement("insert_sessions"), (exam,))
-    sessions = owner.execute(statement("list_sessions"), (exam,)).fetchall()
+    school = seeding.create_school(owner, "Benchmark", now=now, duration_minutes=EXAM_MINUTES)
+    seated = seeding.seat_candidates(owner, school.organisation_id, school.exam_ids[0], count, now=now)
 
-    def token(user_id: str) -> str:
-        email = f"{user_id}@bench.invalid"
+    def token(user_id: UUID) -> str:
         claims = new_claims(
-            user_id=user_id, email=email, role=Role.student, org=organisation, now=now, life_s=TOKEN_LIFE_S
+            user_id=str(user_id),
+            email=f"{user_id}@bench.invalid",
+            role=Role.student,
+            org=str(school.organisation_id),
+            now=now,
+            life_s=TOKEN_LIFE_S,
         )
         return keyring.sign(claims)
 
-    return [Target(str(session_id), token(user_id)) for session_id, user_id in sessions]
+    return [Target(str(each.session_id), token(each.user_id)) for each in seated]
 
 
 def new_jwt_keys() -> str:

@@ -27,7 +27,7 @@ def path(server_folder: Path) -> Iterator[Rig]:
 
 async def test_lost_replies_and_disconnects_leave_every_event_stored_once_and_in_order(path: Rig) -> None:
     dice = random.Random(3)
-    [seat] = await seats(path, 1)
+    [seat] = seats(path, 1)
     await path.wait_ready()
     log = Log()
     async with aiohttp.ClientSession() as http:
@@ -53,7 +53,7 @@ async def test_lost_replies_and_disconnects_leave_every_event_stored_once_and_in
 
 
 async def test_a_client_over_its_rate_is_told_to_wait_and_gets_everything_in(path: Rig) -> None:
-    [seat] = await seats(path, 1)
+    [seat] = seats(path, 1)
     await path.wait_ready()
     log = Log()
     async with aiohttp.ClientSession() as http:
@@ -71,7 +71,7 @@ async def test_a_client_over_its_rate_is_told_to_wait_and_gets_everything_in(pat
 
 
 async def test_a_refused_event_is_given_up_and_holds_nothing_back(path: Rig) -> None:
-    [seat] = await seats(path, 1)
+    [seat] = seats(path, 1)
     await path.wait_ready()
     log = Log()
     async with aiohttp.ClientSession() as http:

@@ -16,7 +16,7 @@ async def sheet_of(api: Api) -> Sheet:
     """Have an exam written and started, and its paper opened."""
     teacher = api.token("teacher")
     paper = await write_paper(api.http, api.url, teacher, "Paper", ITEMS)
-    exam_id = await open_exam(api.http, api.url, teacher, "Exam", paper=paper)
+    exam_id = await open_exam(api.http, api.url, teacher, "Exam", paper=paper.version_id)
     attempt = await api.post(f"/api/student/exams/{exam_id}/start", "student")
     token, attempt_id = api.token("student"), UUID(attempt.body["attempt_id"])
     sheet = Sheet(api.http, api.url, attempt_id, token, random.Random(1))

@@ -1,7 +1,7 @@
 """People, exams, attempts and sessions in a migrated database, and what is stored there."""
 
 import base64
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,7 +10,9 @@ import psycopg
 from psycopg.rows import dict_row
 from uuid_utils.compat import uuid7
 
-from kernel.events import Role
+from core_api import seeding
+from core_api.seeding import NewUser
+from kernel.events import Mode, Role
 from kernel.tokens import Audience, Keyring, new_claims
 
 JWT_KEYS: Final = "test:" + base64.b64encode(b"a key that only the tests know, of 32 bytes or more").decode()
@@ -32,17 +34,12 @@ class World:
         self.address = database
         self.owner = psycopg.connect(database, autocommit=True, row_factory=dict_row)
         self.keyring = Keyring.parse(JWT_KEYS)
-        self.org, self.elsewhere = uuid7(), uuid7()
-        self.exams: dict[UUID, UUID] = {}
-        for org in (self.org, self.elsewhere):
-            self.run("INSERT INTO organisations (id, name) VALUES (%s, %s)", org, f"school {org}")
-            teacher, exam = self.user(org, Role.teacher), uuid7()
-            self.run(
-                "INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes, is_published)"
-                " VALUES (%s, %s, %s, 'Exam', 60, true)",
-                *(exam, org, teacher),
-            )
-            self.exams[org] = exam
+        self.seeds = seeding.connect(database)
+        here, elsewhere = (
+            seeding.create_school(self.seeds, f"school {uuid7()}", now=datetime.now(UTC)) for _ in range(2)
+        )
+        self.org, self.elsewhere = here.organisation_id, elsewhere.organisation_id
+        self.exams = {each.organisation_id: each.exam_ids[0] for each in (here, elsewhere)}
 
     def run(self, statement: str, *arguments: object) -> None:
         self.owner.execute(statement.encode(), arguments)
@@ -55,12 +52,8 @@ class World:
         return next(iter(self.rows(statement, *arguments)[0].values()))
 
     def user(self, org: UUID, role: Role) -> UUID:
-        user = uuid7()
-        self.run(
-            "INSERT INTO users (id, organisation_id, email, username, role) VALUES (%s, %s, %s, %s, %s)",
-            *(user, org, f"{user}@school.example", str(user), role.value),
-        )
-        return user
+        who = NewUser(email=f"{uuid7()}@school.example", role=role)
+        return seeding.create_users(self.seeds, org, [who], now=datetime.now(UTC))[0]
 
     def token(
         self,
@@ -88,12 +81,9 @@ class World:
     def attempt(self, *, org: UUID | None = None, status: str = "in_progress") -> tuple[UUID, UUID]:
         """Return a new attempt and its candidate."""
         org = org or self.org
-        user, attempt = self.user(org, Role.student), uuid7()
-        self.run(
-            "INSERT INTO exam_attempts (id, exam_id, student_id, status, started_at, expires_at)"
-            " VALUES (%s, %s, %s, %s, now(), now() + interval '1 hour')",
-            *(attempt, self.exams[org], user, status),
-        )
+        user = self.user(org, Role.student)
+        (attempt,) = seeding.begin_attempts(self.seeds, self.exams[org], [user], now=datetime.now(UTC))
+        self.run("UPDATE exam_attempts SET status = %s WHERE id = %s", status, attempt)
         return attempt, user
 
     def seat(self, *, org: UUID | None = None, started_s_ago: float = 0.0) -> Seat:
@@ -114,14 +104,14 @@ class World:
         return other
 
     def session(self, attempt: UUID, *, mode: int = 1, started_s_ago: float = 0.0) -> int:
-        found: int = self.one(
-            "INSERT INTO proctor_sessions"
-            " (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)"
-            " SELECT a.id, a.exam_id, a.student_id, e.organisation_id, %s, now() - %s * interval '1 second'"
-            " FROM exam_attempts a JOIN exams e ON e.id = a.exam_id WHERE a.id = %s RETURNING id",
-            *(mode, started_s_ago, attempt),
-        )
-        return found
+        began = datetime.now(UTC) - timedelta(seconds=started_s_ago)
+        return seeding.open_sessions(self.seeds, [attempt], now=began, mode=Mode(mode))[0]
+
+    def sessions(self, count: int, *, started_s_ago: float = 0.0) -> list[int]:
+        """Return so many new sessions at once, each of its own candidate who began with it."""
+        began = datetime.now(UTC) - timedelta(seconds=started_s_ago)
+        seated = seeding.seat_candidates(self.seeds, self.org, self.exams[self.org], count, now=began)
+        return [each.session_id for each in seated]
 
     def end(self, session: int, *, status: int = 2, at: datetime | None = None) -> None:
         self.run(
@@ -145,4 +135,5 @@ class World:
         return self.rows("SELECT * FROM stream_losses ORDER BY id")
 
     def close(self) -> None:
+        self.seeds.close()
         self.owner.close()

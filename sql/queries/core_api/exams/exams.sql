@@ -1,9 +1,5 @@
 -- Exams: authoring, publishing, what a candidate may start.
 
--- name: find_exam_by_title
--- $1 organisation uuid, $2 title text. The oldest of that title.
-SELECT id FROM exams WHERE organisation_id = $1 AND title = $2 ORDER BY created_at, id LIMIT 1;
-
 -- name: insert_exam
 -- $1 id uuid, $2 organisation uuid, $3 creator uuid, $4 title, $5 description, $6 subject, $7 topic, $8 max_score float8,
 -- $9 duration_minutes int, $10 passing_score float8, $11 enable_monitoring, $12 enable_integrity_analysis,

@@ -88,7 +88,6 @@ WITHOUT_A_PERSON = {
     "submissions/expiry.py": 2,
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
-    "seeding.py": 1,
     "ledger/viewings.py": 1,  # many people's views in one statement
 }
 

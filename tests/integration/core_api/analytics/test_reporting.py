@@ -271,15 +271,7 @@ async def test_pass_rate_and_average_count_completed_attempts_only(core: Core) -
 
 async def test_students_are_paged_without_loss_and_those_not_yet_projected_are_there_too(core: Core) -> None:
     async with core.school() as api:
-        await api.owner.execute(
-            "WITH u AS (INSERT INTO users (id, organisation_id, email, username, role)"
-            "   SELECT gen_random_uuid(), $1, 'c' || n || '@many.example', 'c' || n, 'student'"
-            "   FROM generate_series(1, 23) n RETURNING id)"
-            " INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)"
-            " SELECT gen_random_uuid(), $2, id, now(), now() + interval '1 hour' FROM u",
-            api.people["teacher"].organisation_id,
-            api.exam_id,
-        )
+        api.seat(23)
         seen: list[str] = []
         cursor = None
         while True:

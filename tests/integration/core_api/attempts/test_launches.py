@@ -2,16 +2,12 @@
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 import jwt
 import pytest
 
-from core_api import seeding
-from core_api.seeding import NewUser
-from kernel.events import Role
 from kernel.tokens import Audience
 from tests.kits.core import PASSWORD, Answer, Api, Core
 
@@ -285,10 +281,7 @@ async def test_whoever_can_sign_in_by_an_address_is_found_by_it_a7(core: Core, o
             email = await api.owner.fetchval(f"SELECT {way}($1::text)", stored)
             login = await api.post("/api/auth/login", json={"email": email, "password": PASSWORD})
             made = await links_for(api, {"emails": [email, stored]})
-            seeded = await seeding.create_users(
-                api.owner, api.people["admin"].organisation_id,
-                [NewUser(email=email, role=Role.student)], rounds=4, now=datetime.now(UTC),
-            )  # fmt: skip
+            seeded = api.enrol([email])
 
             found = login.status == 200
             assert found or way, "as it is stored it signs in"
@@ -315,13 +308,8 @@ async def test_who_may_not_edit_the_exam_makes_no_links_a4(core: Core) -> None:
 
 async def test_ten_thousand_links_come_from_one_call_a7(core: Core) -> None:
     async with core.school() as api:
-        await api.owner.execute(
-            "INSERT INTO users (id, organisation_id, email, username, role)"
-            " SELECT gen_random_uuid(), $1, 's' || n || '@many.example', 's' || n, 'student'"
-            " FROM generate_series(1, 10000) n",
-            api.people["student"].organisation_id,
-        )
         emails = [f"s{n}@many.example" for n in range(1, 10_001)]
+        api.enrol(emails)
         answer = await links_for(api, {"emails": emails})
 
         assert answer.status == 201

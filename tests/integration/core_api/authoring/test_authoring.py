@@ -8,9 +8,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from core_api.seeding import grant_exam
 from tests.kits.authoring import ITEMS, OPTIONS, make_evaluation, make_exam, make_question, start
-from tests.kits.core import Core
+from tests.kits.core import Core, grant
 
 
 async def test_a_question_of_each_kind_comes_back_as_it_was_written_e1(core: Core) -> None:
@@ -209,11 +208,10 @@ async def test_who_may_edit_an_exam_sees_the_evaluation_it_points_at_a4(core: Co
     async with core.school() as api:
         made = await make_exam(api)
         path = f"/api/teacher/evaluations/{made.evaluation_id}"
-        colleague = api.people["colleague"].id
         assert (await api.get(path, "colleague")).status == 404
-        await grant_exam(api.owner, made.exam_id, colleague, can_edit=False)  # type: ignore[arg-type]
+        await grant(api, made.exam_id, can_edit=False)
         assert (await api.get(path, "colleague")).status == 404
-        await grant_exam(api.owner, made.exam_id, colleague, can_edit=True)  # type: ignore[arg-type]
+        await grant(api, made.exam_id, can_edit=True)
 
         assert (await api.get(path, "colleague")).status == 200
         assert (await api.post(f"{path}/publish", "colleague")).status == 404

@@ -69,13 +69,7 @@ async def test_an_exam_is_open_to_all_until_it_is_assigned_to_somebody_e3(core: 
 async def test_thousands_are_assigned_at_once_and_each_is_on_the_ledger_l1(core: Core) -> None:
     async with core.school() as api:
         made = await make_exam(api)
-        ids = [str(uuid4()) for _ in range(2_500)]
-        await api.owner.execute(
-            "INSERT INTO users (id, organisation_id, email, username, role)"
-            " SELECT id, $2, id || '@example.org', id, 'student' FROM unnest($1::uuid[]) AS id",
-            ids,
-            api.people["teacher"].organisation_id,
-        )
+        ids = [str(each) for each in api.enrol([f"{uuid4()}@example.org" for _ in range(2_500)])]
         path = f"/api/teacher/exams/{made.exam_id}/assignments"
         assigned = await api.post(path, "teacher", json={"user_ids": ids})
         payloads = await api.owner.fetch("SELECT payload FROM outbox WHERE kind = 'assignment.created'")

@@ -7,8 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from core_api.seeding import grant_exam
-from tests.kits.core import Api, Core
+from tests.kits.core import Api, Core, grant
 
 
 async def start(api: Api, by: str = "student", exam_id: object = None) -> Any:
@@ -71,9 +70,9 @@ async def test_only_who_may_edit_an_exam_publishes_it_a4(core: Core) -> None:
         assert (await api.post(path, "rival")).status == 404
         assert (await api.post(path, "boss")).status == 404
 
-        await grant_exam(api.owner, api.exam_id, api.people["colleague"].id, can_edit=False)
+        await grant(api, api.exam_id, can_edit=False)
         assert (await api.post(path, "colleague")).status == 403
-        await grant_exam(api.owner, api.exam_id, api.people["colleague"].id, can_edit=True)
+        await grant(api, api.exam_id, can_edit=True)
         assert (await api.post(path, "colleague")).status == 200
         assert (await api.post(path, "admin")).status == 200
 

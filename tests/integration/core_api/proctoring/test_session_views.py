@@ -110,24 +110,14 @@ async def test_of_two_sessions_of_an_attempt_the_asked_or_the_later_one_comes(co
 
 async def add_sessions(api: Api, count: int) -> list[int]:
     """Make `count` more candidates with a session each, from oldest to newest; every third one ended."""
-    rows = await api.owner.fetch(
-        "WITH u AS (INSERT INTO users (id, organisation_id, email, username, role)"
-        "   SELECT gen_random_uuid(), $1::uuid, 'c' || n || '@' || $1 || '.example', 'c' || n || $1,"
-        "     'student'"
-        "   FROM generate_series(1, $3) n RETURNING id),"
-        " a AS (INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)"
-        "   SELECT gen_random_uuid(), $2, id, now(), now() + interval '1 hour' FROM u"
-        "   RETURNING id, student_id)"
-        " INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, status,"
-        "   started_at, ended_at)"
-        " SELECT id, $2, student_id, $1, 1 + n % 2, CASE WHEN n % 3 = 0 THEN 2 ELSE 1 END,"
-        "   now() - n * interval '1 minute', CASE WHEN n % 3 = 0 THEN now() END"
-        " FROM (SELECT *, row_number() OVER () AS n FROM a) a ORDER BY n RETURNING id",
-        api.people["teacher"].organisation_id,
-        api.exam_id,
-        count,
+    ids = [each.session_id for each in api.seat(count)]
+    await api.owner.execute(
+        "UPDATE public.proctor_sessions SET mode = 1 + n % 2, started_at = now() - n * interval '1 minute',"
+        " status = CASE WHEN n % 3 = 0 THEN 2 ELSE 1 END, ended_at = CASE WHEN n % 3 = 0 THEN now() END"
+        " FROM unnest($1::bigint[]) WITH ORDINALITY AS given (session_id, n) WHERE id = session_id",
+        ids,
     )
-    return sorted(row["id"] for row in rows)
+    return ids
 
 
 async def test_sessions_follow_a_cursor_without_overlap_while_more_begin_p1(core: Core) -> None:

@@ -7,7 +7,6 @@ import asyncio
 from typing import Any, cast
 
 import asyncpg
-import psycopg
 import pytest
 
 from ingest.appending.sessions import READ_AT_ONCE_MAX, Sessions
@@ -87,21 +86,7 @@ async def test_too_many_holes_are_refused_until_some_are_filled(api: Api) -> Non
 async def test_thousands_of_sessions_are_served_at_once(api: Api) -> None:
     """D-3: every one read through from PostgreSQL, each event once."""
     world = api.world
-    attempt, user = world.attempt()
-    with psycopg.connect(world.owner.info.dsn, password=world.owner.info.password, autocommit=True) as conn:
-        (exam,) = conn.execute("SELECT exam_id FROM exam_attempts WHERE id = %s", (attempt,)).fetchall()[0:1]
-        conn.execute(
-            "INSERT INTO exam_attempts (id, exam_id, student_id, status, started_at, expires_at)"
-            " SELECT gen_random_uuid(), %s, %s, 'completed', now(), now() FROM generate_series(1, 2000)",
-            (exam[0], user),
-        )
-        sessions = conn.execute(
-            "INSERT INTO proctor_sessions"
-            " (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)"
-            " SELECT id, exam_id, student_id, %s, 1, now() FROM exam_attempts"
-            " WHERE student_id = %s RETURNING id",
-            (world.org, user),
-        ).fetchall()
+    sessions = world.sessions(2000)
     token = world.token(Role.service)  # a candidate has a share of requests
 
     async def one(session: int) -> int:
@@ -114,14 +99,13 @@ async def test_thousands_of_sessions_are_served_at_once(api: Api) -> None:
         async with gate:
             return await one(session)
 
-    statuses = await asyncio.gather(*(gated(session) for (session,) in sessions))
+    statuses = await asyncio.gather(*(gated(session) for session in sessions))
 
     assert set(statuses) == {202}
-    ids = [session for (session,) in sessions]
 
     def done() -> bool:
         found = "SELECT count(*) FROM session_progress WHERE session_id = ANY(%s) AND through_seq = 1"
-        return bool(world.one(found, ids) == len(ids))
+        return bool(world.one(found, sessions) == len(sessions))
 
     await until(done, "every session's event to be stored")
 

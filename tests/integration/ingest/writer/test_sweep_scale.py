@@ -17,21 +17,7 @@ from tests.kits.ingest.world import World
 SHARDS = 1
 BESIDE = 3  # rows that a plan may read for its own sake: an index's root, a row that was just written
 
-IDLE = """
-WITH people AS (
-    INSERT INTO users (id, organisation_id, email, username, role)
-    SELECT gen_random_uuid(), %(org)s, gen_random_uuid() || '@idle.example', gen_random_uuid(), 'student'
-    FROM generate_series(1, %(count)s) RETURNING id
-), attempts AS (
-    INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at)
-    SELECT gen_random_uuid(), %(exam)s, id, now(), now() + interval '1 hour' FROM people
-    RETURNING id, student_id
-)
-INSERT INTO proctor_sessions
-    (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at, silent_since)
-SELECT id, %(exam)s, student_id, %(org)s, 1, now() - interval '10 min', now() - interval '9 min'
-FROM attempts
-"""
+IDLE = "UPDATE proctor_sessions SET silent_since = started_at + interval '1 min' WHERE id = ANY(%s)"
 PROGRESS = """
 INSERT INTO session_progress
     (session_id, through_seq, total_events, total_violations, first_event_at, last_event_at,
@@ -74,8 +60,7 @@ class Idle:
         self.sweeper = Sweeper(sweeper, self.redis, settings)
 
     def add(self, count: int) -> None:
-        given = {"org": self.world.org, "exam": self.world.exams[self.world.org], "count": count}
-        self.world.owner.execute(IDLE, given)
+        self.world.run(IDLE, self.world.sessions(count, started_s_ago=600))
         for statement in (PROGRESS, EVENTS, GAPS, PARKED):
             self.world.owner.execute(statement.encode())
         self.world.owner.execute("VACUUM ANALYZE")
