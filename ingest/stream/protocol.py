@@ -1,7 +1,7 @@
 """
 The stream between ingest and the writer: key names, the batch codec, the functions inside Redis.
 
-The catalogue of every key stands at the head of `append.lua`.
+docs/redis-keys.md says what every key and field holds, who writes and who reads it.
 """
 
 import hashlib
