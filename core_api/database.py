@@ -180,7 +180,7 @@ async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
     ) as error:
         raise InvalidInputError(
             "A text holds a character that cannot be stored.",
-            errors=[{"path": "body", "message": "NUL or surrogate"}],
+            errors=[{"path": "body", "message": "a character that no text holds (NUL, or half of a pair)"}],
         ) from error
     except AWAY as error:
         raise (unknown() if borrowed else nothing_done()) from error

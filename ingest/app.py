@@ -113,7 +113,7 @@ class Part:
         unknown = Meter(
             settings.unknown_attempts_per_s,
             settings.unknown_attempts_burst,
-            refusal="Too much of what the account asks for is not there; nothing was stored.",
+            refusal="The account asks for too many attempts that do not exist; nothing was stored.",
         )
         sessions = Sessions(pool, link, epochs, settings.shards, unknown)
         app[TIER] = Tier(

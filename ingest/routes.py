@@ -228,7 +228,7 @@ async def _monitor(
     instances = {event.client_instance for event in events}
     if len(instances) > 1:
         raise InvalidInputError(
-            "One client instance per attempt and request.",
+            "In one request, an attempt's events come from one client instance.",
             errors=[{"path": "client_instance", "message": "Differs within the attempt"}],
         )
     admitted = admit(

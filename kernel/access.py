@@ -158,10 +158,10 @@ def scope_of(role: Role, action: Action, *, bound: bool = False) -> Scope:
     """
     scope = ACCESS[action].get(role)
     if scope is None:
-        message = f"The role {role} may not do {action}."
+        message = f"Your role ({role}) does not allow this ({action})."
         raise ForbiddenError(message)
     if bound and action not in SITTING:
-        message = f"A launch link does not open {action}; sign in with your password."
+        message = f"A launch link is for its exam, not for {action}; sign in with your password."
         raise ForbiddenError(message)
     return scope
 

@@ -90,7 +90,7 @@ def nothing_done() -> UnavailableError:
 def unknown() -> OutcomeUnknownError:
     """Return the error for what PostgreSQL may have done."""
     return OutcomeUnknownError(
-        "The database went away while it was at work; the same request again tells whether it was done.",
+        "The database was lost midway: send the same request again to learn whether it was done.",
         retry_after_s=RETRY_AFTER_S,
     )
 

@@ -110,9 +110,9 @@ class Revocations:
         if marks is not None and (
             claims.generation < marks.generation or claims.jti in marks.ids or claims.login in marks.ids
         ):
-            raise NotAuthenticatedError("The token was taken back; sign in again.")
+            raise NotAuthenticatedError("You were signed out; sign in again.")
         if not self.fresh and claims.role in PRIVILEGED:
-            raise UnavailableError("Whether the token still holds cannot be told.", retry_after_s=2)
+            raise UnavailableError("Your sign-in cannot be checked now; nothing was done.", retry_after_s=2)
 
     async def ready(self) -> str | None:
         """Return a sentence for /readyz until the revocations were read once."""

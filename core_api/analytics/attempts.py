@@ -270,8 +270,8 @@ def bucket_width(asked: int | None, span_s: float) -> int:
     if span_s > asked * BUCKETS_MAX:
         finest = int(span_s / BUCKETS_MAX) + 1
         raise InvalidInputError(
-            "The buckets are too many.",
-            errors=[{"path": "bucket_s", "message": f"at least {finest} for this attempt"}],
+            "The timeline would have too many steps; ask for longer ones.",
+            errors=[{"path": "bucket_s", "message": f"at least {finest} seconds for this attempt"}],
         )
     return asked
 

@@ -164,7 +164,7 @@ async def exam_analytics(
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         exam = await exams.require_visible(conn, actor, exam_id)
         if not exam["can_view_analytics"]:
-            raise ForbiddenError("You may look at this exam and not at its analytics.")
+            raise ForbiddenError("You may look at this exam, but not at its analytics.")
         is_first = query.cursor is None
         totals = (
             await _totals(conn, exam_id) if (is_first if query.totals is None else query.totals) else None

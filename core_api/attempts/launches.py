@@ -324,13 +324,13 @@ async def _students(conn: Connection, actor: Actor, exam_id: UUID, command: Link
         *((f"emails[{n}]", by_email.get(email)) for n, email in enumerate(emails)),
     ]
     faults = [
-        {"path": path, "message": "unknown student" if student is None else "the exam does not reach them"}
+        {"path": path, "message": "no active student" if student is None else "the exam is not theirs"}
         for path, student in named_students
         if student is None or not student.is_reached
     ]
     if faults:
         raise InvalidInputError(
-            "Some are no active students of the organisation, or the exam does not reach them.",
+            "Some are no active students of yours, or the exam is not assigned to them.",
             errors=faults[:FAULTS_MAX],
         )
     return list({each.id: each for _, each in named_students if each is not None}.values())

@@ -49,7 +49,7 @@ ROUTES: Final = (
     case(
         attempts.open_paper, name="paper", method="GET", path="/student/attempts/{attempt_id}/paper",
         action=Action.paper_read, tag="Candidates", reply=attempts.OpenPaper, shows=OWN, also_bare=True,
-        says="Return the questions of a running attempt, without keys.",
+        says="Return the questions of a running attempt, without their answer keys.",
     ),
     case(
         answers.save, name="save_answers", method="PUT", path="/student/attempts/{attempt_id}/answers",

@@ -132,7 +132,7 @@ async def require_terms(conn: Connection, actor: Actor, ids: list[UUID], *, path
     """Return when all of these are terms of the caller's organisation; raises InvalidInputError otherwise."""
     found = await conn.fetchval(QUERIES["count_terms"], actor.organisation_id, ids)
     if found != len(set(ids)):
-        raise invalid(path, "no such term")
+        raise invalid(path, "no such term or skill in your organisation")
 
 
 async def list_terms(conn: Connection, actor: Actor, query: ListTerms) -> Terms:
@@ -186,7 +186,7 @@ async def _hold_passage(
     """Hold one of the caller's and tell whether it is archived; raises NotFoundError, ConflictError."""
     row = await fetch_one(conn, "passage", QUERIES["hold_passage"], passage_id, *actor.reach)
     if row["archived_at"] is not None and not archived_too:
-        raise ConflictError("The passage is archived.")
+        raise ConflictError("The passage is archived and cannot be changed.")
     return row["archived_at"] is not None
 
 

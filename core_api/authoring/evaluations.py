@@ -171,9 +171,9 @@ async def publish(conn: Connection, actor: Actor, evaluation_id: UUID, *, now: d
 async def _freeze(conn: Connection, actor: Actor, draft: asyncpg.Record, *, now: datetime) -> None:
     rows = await conn.fetch(QUERIES["list_draft_items"], draft["id"])
     if not rows:
-        raise ConflictError("The draft has no items.")
+        raise ConflictError("The draft has no questions; add some before you publish it.")
     if any(row["archived_at"] is not None for row in rows):
-        raise ConflictError("A question of the draft was archived.")
+        raise ConflictError("A question in the draft was archived; take it out before you publish.")
     passage_ids = [row["passage_id"] for row in rows if row["passage_id"] is not None]
     passages = await conn.fetch(QUERIES["list_newest_passages"], passage_ids)
     paper = as_json(_paper(draft["title"], rows, passages))

@@ -142,7 +142,7 @@ async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_t
     """Hold one of the caller's and tell whether it is archived; raises NotFoundError, ConflictError."""
     row = await fetch_one(conn, "question", QUERIES["hold_question"], question_id, *actor.reach)
     if row["archived_at"] is not None and not archived_too:
-        raise ConflictError("The question is archived.")
+        raise ConflictError("The question is archived and cannot be changed.")
     return row["archived_at"] is not None
 
 

@@ -56,7 +56,7 @@ ROUTES: Final = (
     case(
         questions.fetch, name="question", method="GET", path="/teacher/questions/{question_id}",
         action=Action.content_read, tag="Authoring", shows=NOBODY,
-        says="Return a question with its key, or an older version of it.",
+        says="Return a question with its answer key, or an older version of it.",
     ),
     case(
         questions.save, name="update_question", method="PUT", path="/teacher/questions/{question_id}",
@@ -81,7 +81,7 @@ ROUTES: Final = (
     case(
         evaluations.fetch, name="evaluation", method="GET", path="/teacher/evaluations/{evaluation_id}",
         action=Action.content_read, tag="Authoring", shows=NOBODY,
-        says="Return an evaluation's newest version, or an older one, with its items and key.",
+        says="Return an evaluation's newest version, or an older one, with its questions and answer keys.",
     ),
     case(
         evaluations.save_draft, name="save_draft", method="PUT",

@@ -161,7 +161,7 @@ async def assign(
 def check_window(opens_at: datetime | None, closes_at: datetime | None) -> None:
     """Return when a window may stand so; raises InvalidInputError when it ends before it begins."""
     if opens_at is not None and closes_at is not None and closes_at <= opens_at:
-        raise invalid("closes_at", "after opens_at")
+        raise invalid("closes_at", "must be later than opens_at")
 
 
 def _values(terms: AssignmentTerms) -> list[Any]:
@@ -173,9 +173,9 @@ async def _require_targets(
 ) -> None:
     found = await conn.fetch(ACCOUNTS["find_students"], actor.organisation_id, users)
     if len(found) != len(users):
-        raise invalid("user_ids", "somebody is no active student of the organisation")
+        raise invalid("user_ids", "somebody is no active student of your organisation")
     if await conn.fetchval(QUERIES["count_groups"], actor.organisation_id, groups) != len(groups):
-        raise invalid("group_ids", "no such group")
+        raise invalid("group_ids", "no such group in your organisation")
 
 
 async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPage) -> Assignments:
@@ -219,9 +219,9 @@ async def set_override(
     async with conn.transaction():
         held = await _hold(conn, actor, exam_id, assignment_id)
         if held.revoked_at is not None:
-            raise ConflictError("The assignment was revoked.")
+            raise ConflictError("The assignment was taken back; assign the exam again first.")
         if not await conn.fetchval(QUERIES["reaches"], assignment_id, user_id):
-            raise invalid("user_id", "the assignment does not reach this user")
+            raise invalid("user_id", "this assignment does not include this person")
         check_window(command.opens_at or held.opens_at, command.closes_at or held.closes_at)
         row = await conn.fetchrow(
             QUERIES["upsert_override"],

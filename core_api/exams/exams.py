@@ -163,12 +163,12 @@ async def update(
     async with conn.transaction():
         before = await _hold(conn, actor, exam_id)
         if before.archived_at is not None:
-            raise ConflictError("The exam is archived.")
+            raise ConflictError("The exam is archived and cannot be changed or opened.")
         after = msgspec.structs.replace(before, **changes)
         check_scale(after.passing_score, after.max_score)
         fixed = [name for name in FIXED if getattr(before, name) != getattr(after, name)]
         if fixed and await conn.fetchval(QUERIES["has_attempts"], exam_id):
-            raise ConflictError(f"Candidates have begun: {', '.join(fixed)} cannot change any more.")
+            raise ConflictError(f"Candidates have begun, so this cannot change any more: {', '.join(fixed)}.")
         if after.evaluation_version_id not in {None, before.evaluation_version_id}:
             assert after.evaluation_version_id is not None, "excluded above"
             await require_version(conn, actor, after.evaluation_version_id)
@@ -206,7 +206,7 @@ async def set_published(
     async with conn.transaction():
         before = await _hold(conn, actor, exam_id)
         if published and before.archived_at is not None:
-            raise ConflictError("The exam is archived.")
+            raise ConflictError("The exam is archived and cannot be changed or opened.")
         if before.is_published == published:
             return before
         row = await conn.fetchrow(QUERIES["set_published"], exam_id, published, now)
@@ -247,7 +247,7 @@ async def require_version(conn: Connection, actor: Actor, evaluation_version_id:
     """Return when the version is published and the caller's to use; raises InvalidInputError otherwise."""
     wanted = (evaluation_version_id, *actor.reach)
     if await conn.fetchval(EVALUATIONS["find_usable_version"], *wanted) is None:
-        raise invalid("evaluation_version_id", "no published evaluation of yours")
+        raise invalid("evaluation_version_id", "no published evaluation that you may use")
 
 
 async def fetch(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
@@ -276,4 +276,4 @@ async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> Non
     """
     row = await require_visible(conn, actor, exam_id)
     if not row["can_edit"]:
-        raise ForbiddenError("You may look at this exam and not change it.")
+        raise ForbiddenError("You may look at this exam, but not change it.")

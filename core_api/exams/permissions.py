@@ -67,11 +67,11 @@ async def grant(
         InvalidInputError: the user is no teacher, reviewer or observer here, or may not even look.
     """
     if not command.can_view and (command.can_edit or command.can_view_analytics):
-        raise invalid("can_view", "whoever edits or sees analytics also sees the exam")
+        raise invalid("can_view", "must be true for whoever may edit the exam or see its analytics")
     async with conn.transaction():
         await _require_exam(conn, actor, exam_id)
         if await conn.fetchval(QUERIES["find_grantee"], command.user_id, actor.organisation_id) is None:
-            raise invalid("user_id", "no teacher, reviewer or observer of the organisation")
+            raise invalid("user_id", "no teacher, reviewer or observer of your organisation")
         before = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         await conn.execute(
             ACCOUNTS["grant_exam"],

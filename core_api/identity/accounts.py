@@ -260,7 +260,7 @@ async def change_password(
     async with system_connection(pool) as conn, conn.transaction():
         await throttle.forget(conn, source)
         if await conn.fetchval(PROFILES["set_password"], actor.user_id, hashed, stored) is None:
-            raise ConflictError("The password was changed meanwhile.")
+            raise ConflictError("The password was changed meanwhile; sign in with the new one.")
         taken = await sign_out_everywhere(conn, actor.user_id, settings=settings, now=now)
         await ledger.record(
             conn,

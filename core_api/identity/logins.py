@@ -204,7 +204,7 @@ async def refresh(
             detail = {"login_id": str(row["login_id"]), "reason": "reuse"}
             await trail.record(conn, Kind.auth_tokens_revoked, user_of(row), now=now, detail=detail)
     if verdict is Verdict.race:
-        raise ConflictError("Another request exchanged this token a moment ago; use what it got.")
+        raise ConflictError("This sign-in was renewed a moment ago; use the tokens of that reply.")
     if verdict is Verdict.reuse:
         REFRESH_REUSED.inc()
         log.warning("refresh_token_reused", user_id=taken.user_id)
@@ -253,7 +253,7 @@ async def sign_out(
         ForbiddenError: a sign-in that is bound to an exam would end others.
     """
     if query.everywhere and actor.exam_id is not None:
-        raise ForbiddenError("A launch link's sign-in ends itself alone.")
+        raise ForbiddenError("Whoever came by a launch link can end this sign-in only.")
     async with connection(pool, actor) as conn, conn.transaction():
         if query.everywhere:
             taken = await sign_out_everywhere(conn, actor.user_id, settings=settings, now=now)

@@ -110,7 +110,7 @@ class PasswordChecker:
             shares.append((source.network, self._network_places))
         if any(self._held[key] >= most for key, most in shares):
             LOGINS_THROTTLED.labels("queue").inc()
-            raise RateLimitedError("Too many sign-ins at once.", retry_after_s=RETRY_AFTER_S)
+            raise RateLimitedError("Too many sign in at once; try again soon.", retry_after_s=RETRY_AFTER_S)
         keys = [key for key, _ in shares]
         self._held.update(keys)
         try:

@@ -33,19 +33,19 @@ ROUTES: Final = (
         says="""
         Exchange a refresh token, once, for the next pair of tokens.
 
-        A spent one that comes again ends the whole sign-in: two hold it. Of two exchanges at the same moment
-        one wins and the other is a 409.
+        A spent one that comes again ends the whole sign-in: two people hold it. Of two exchanges at the same
+        moment one wins and the other is a 409.
         """,
     ),
     case(
         logins.sign_out, name="logout", method="POST", path="/auth/logout", action=Action.login_end,
         tag="Authentication", also_bare=True,
-        says="Sign out: this sign-in, or everywhere. Its tokens are refused in every process at once.",
+        says="Sign out, here or everywhere; it holds within a second.",
     ),
     case(
         accounts.change_password, name="change_password", method="PUT", path="/me/password",
         action=Action.password_change, tag="Authentication", also_bare=True,
         parts=PARTS,
-        says="Change the caller's password. Every token of theirs is taken back: sign in again.",
+        says="Change the caller's password. All their sign-ins end: sign in again.",
     ),
 )  # fmt: skip

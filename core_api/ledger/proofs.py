@@ -91,7 +91,7 @@ async def _head(conn: Connection, size: int | None) -> HeadView:
     """Return the smallest signed head of at least `size`, the newest for None; raises NotFoundError."""
     note: str | None = await conn.fetchval(QUERIES["find_head"], size)
     if note is None:
-        raise NotFoundError("There is no such signed head.")
+        raise NotFoundError("The ledger was never signed at that size.")
     head = parse_head(note)
     return HeadView(
         origin=head.origin, size=head.size, root=_text(head.root), signed_at=head.signed_at, note=note
@@ -130,7 +130,7 @@ async def proof_of(
 
 
 def _not_sealed() -> NotSealedError:
-    return NotSealedError("The event waits for the next signed head.", retry_after_s=NOT_SEALED_RETRY_S)
+    return NotSealedError("The event is not sealed yet; ask again soon.", retry_after_s=NOT_SEALED_RETRY_S)
 
 
 async def consistency(conn: Connection, query: ConsistencyQuery) -> ConsistencyProof:

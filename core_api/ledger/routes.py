@@ -25,7 +25,7 @@ ROUTES: Final = (
     case(
         proofs.consistency, name="consistency", method="GET", path="/ledger/consistency",
         action=Action.ledger_head, tag="Ledger", shows=NOBODY,
-        says="Prove that the ledger of a signed head extends an older one: nothing in between was changed.",
+        says="Prove that a signed ledger extends an older one: nothing that stood in that was changed.",
     ),
     case(
         audit.list_events, name="list_events", method="GET", path="/ledger/events", action=Action.ledger_list,

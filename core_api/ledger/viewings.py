@@ -87,7 +87,7 @@ class Views:
             known.times += 1
             return
         if len(self._waiting) >= self._waiting_max:
-            raise OverloadedError("Views cannot be recorded at the moment.", retry_after_s=2)
+            raise OverloadedError("Looks cannot be recorded now, so nothing is shown.", retry_after_s=2)
         if len(self._merged) >= self._waiting_max:
             self._settle(next(iter(self._merged.values())).until)
         personal = {"query": Personal(query, actor.user_id)} if query else {}

@@ -147,7 +147,7 @@ async def delete(conn: Connection, actor: Actor, group_id: UUID, *, now: datetim
             left = _of_each(members, actor, Kind.group_member_removed, group_id, now)
             await ledger.record(conn, *left, ledger.by(actor, Kind.group_deleted, group_id, now=now))
     except asyncpg.ForeignKeyViolationError as error:
-        raise ConflictError("The group is still in use.") from error
+        raise ConflictError("An exam was assigned to the group, so it cannot be deleted.") from error
 
 
 async def list_members(conn: Connection, actor: Actor, group_id: UUID, query: ListPage) -> Members:
@@ -174,8 +174,8 @@ async def add_members(
         unknown = [n for n, user_id in enumerate(command.user_ids) if user_id not in known]
         if unknown:
             raise InvalidInputError(
-                "Some are nobody of the organisation.",
-                errors=[{"path": f"user_ids[{n}]", "message": "unknown user"} for n in unknown[:100]],
+                "Somebody is not of your organisation; nobody was added.",
+                errors=[{"path": f"user_ids[{n}]", "message": "no such person"} for n in unknown[:100]],
             )
         added = await conn.fetch(QUERIES["add_members"], group_id, sorted(known), now)
         await ledger.record(conn, *_of_each(added, actor, Kind.group_member_added, group_id, now))

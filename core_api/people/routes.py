@@ -59,14 +59,14 @@ ROUTES: Final = (
         action=Action.user_lock, tag="Admins", shows=Shows("user", "user_id", "user_id"),
         given={"active": False}, also_bare=True,
         says="""
-        Lock a person out: their tokens are refused in every process at once. The last active admin stays.
+        Lock a person out: all their sign-ins end within a second. The last active admin stays.
         """,
     ),
     case(
         users.set_active, name="unlock_user", method="POST", path="/admin/users/{user_id}/unlock",
         action=Action.user_lock, tag="Admins", shows=Shows("user", "user_id", "user_id"),
         given={"active": True}, also_bare=True,
-        says="Let a person sign in again, or approve a registration. Tokens from before stay refused.",
+        says="Let a person sign in again, or approve a registration. Sign-ins from before stay ended.",
     ),
     case(
         users.set_role, name="set_role", method="PUT", path="/admin/users/{user_id}/role",

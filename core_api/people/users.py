@@ -189,7 +189,7 @@ def own_username(text: str, email: str) -> str:
     if "@" not in username:
         return username
     if username.lower() != email.lower():
-        raise invalid("username", "no @, unless it is your own e-mail address")
+        raise invalid("username", "only your own e-mail address may have an @")
     return email  # Unicode and the database write some letters small in different ways
 
 
@@ -254,7 +254,9 @@ async def set_role(
             if Role.service in {role, command.role}:
                 raise InvalidInputError(
                     "A value is not allowed.",
-                    errors=[{"path": "role", "message": "a service stays one, and nobody becomes one"}],
+                    errors=[
+                        {"path": "role", "message": "no account becomes a service, none ceases to be one"}
+                    ],
                 )
             if held["is_active"]:
                 await _keep_an_admin(conn, actor, user_id, role)
@@ -291,7 +293,7 @@ async def _keep_an_admin(conn: Connection, actor: Actor, user_id: UUID, role: Ro
     if role is Role.admin and not await conn.fetchval(
         QUERIES["count_other_admins"], actor.organisation_id, user_id
     ):
-        raise ConflictError("They are the organisation's last active admin.")
+        raise ConflictError("Make somebody else an admin first: this is the last active one.")
 
 
 async def organisation(conn: Connection, actor: Actor) -> Organisation:

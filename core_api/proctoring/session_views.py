@@ -198,7 +198,7 @@ async def list_visible(
         )
     number, size, sort = query.page or 1, query.size or query.limit, query.sort or "-id"
     if query.cursor is not None:
-        raise _invalid("cursor", "not together with page, size or sort")
+        raise _invalid("cursor", "cannot be given together with page, size or sort")
     if (number - 1) * size > OFFSET_MAX:
         raise _invalid("page", f"only the first {OFFSET_MAX} rows are numbered; use cursor")
     visible = (*actor.reach, *filters)

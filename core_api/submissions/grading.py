@@ -142,7 +142,7 @@ async def grade(
     async with conn.transaction():
         held = await _hold(conn, actor, submission_id)
         if not held["can_edit"]:
-            raise ForbiddenError("You may look at this exam and not grade it.")
+            raise ForbiddenError("You may look at this exam, but not grade it.")
         before = await _shown(conn, held)
         totals = scoring.totals(
             (await published.key_of(conn, held["evaluation_version_id"])).items,
@@ -180,7 +180,7 @@ def _graded(before: GradedSubmission, command: Grade) -> dict[int, Decimal]:
     for n, each in enumerate(command.grades):
         item = by_position.get(each.position)
         if item is None or not item.awaits:
-            raise invalid(f"grades[{n}].position", "no item that awaits a grader")
+            raise invalid(f"grades[{n}].position", "this question is not waiting for a grader")
         if each.points > item.max_points:
             raise invalid(f"grades[{n}].points", f"at most {item.max_points:g}")
         graded[each.position] = Decimal(repr(each.points))

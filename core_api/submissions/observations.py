@@ -184,7 +184,7 @@ async def _check_subjects(conn: Connection, actor: Actor, subject_ids: Sequence[
         raise invalid("subject_ids", "a subject stands twice")
     known = await conn.fetchval(QUERIES["count_subjects"], actor.organisation_id, subject_ids)
     if known != len(subject_ids):
-        raise invalid("subject_ids", "a candidate of the organisation, each")
+        raise invalid("subject_ids", "somebody is no candidate of your organisation")
 
 
 def _checked(asked: Mapping[UUID, Item], observed: Sequence[Observed]) -> dict[UUID, Response]:

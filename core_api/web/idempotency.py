@@ -122,7 +122,7 @@ class _Claim:
         if row["request"] != self._asked:
             raise IdempotencyKeyReusedError("The Idempotency-Key was used for another request.")
         if row["status"] is None:
-            raise ConflictError("It was done under this Idempotency-Key; its reply is not kept.")
+            raise ConflictError("This was done already; its reply is no longer kept.")
         return web.Response(body=row["reply"], status=row["status"], content_type="application/json")
 
     async def hold(self) -> Connection:
@@ -143,7 +143,7 @@ class _Claim:
             if first is not None:
                 raise _AnsweredError(first)
             raise RateLimitedError(
-                "The account has too many Idempotency-Keys at once.", retry_after_s=RETRY_S
+                "Too many requests with an Idempotency-Key; nothing was done.", retry_after_s=RETRY_S
             )
         self._conn = conn
         return conn

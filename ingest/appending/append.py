@@ -151,7 +151,7 @@ class Appender:
             DomainError: refused; nothing was written. OutcomeUnknownError: the reply was lost.
         """
         if self._inflight >= self._settings.inflight_appends_max:
-            raise OverloadedError("Too many appends are under way; nothing was stored.", retry_after_s=1)
+            raise OverloadedError("Too many events arrive at once; nothing was stored.", retry_after_s=1)
         if admitted.ranges:
             key = None  # sequence numbers say more than a key does, and for longer
         self._inflight += 1
@@ -198,16 +198,14 @@ class Appender:
                     raise self._refusal(reply)
                 case _:
                     raise self._refusal(reply)
-        raise UnavailableError("The session could not be read.", retry_after_s=1)
+        raise UnavailableError("The session could not be read; nothing was stored.", retry_after_s=1)
 
     def _refusal(self, reply: list[Any]) -> DomainError:
         """Return the error for a reply that says: nothing was written, and why."""
         match reply[0]:
             case b"stale":
                 self._epochs.doubt()
-                return UnavailableError(
-                    "The stream is being reconciled; nothing was stored.", retry_after_s=1
-                )
+                return UnavailableError("Events are not taken yet; nothing was stored.", retry_after_s=1)
             case b"rate":
                 return RateLimitedError(
                     "The session sends faster than it may; nothing was stored.",
@@ -283,11 +281,9 @@ class Appender:
         log.warning("append_refused_by_redis", error=text.partition(" ")[0])
         if text.startswith("OOM"):
             raise OverloadedError(
-                "The stream's memory is full; nothing was stored.", retry_after_s=10
+                "Too many events wait to be stored; nothing was stored.", retry_after_s=10
             ) from error
-        raise UnavailableError(
-            "The stream does not take writes; nothing was stored.", retry_after_s=2
-        ) from error
+        raise UnavailableError("Events cannot be kept now; nothing was stored.", retry_after_s=2) from error
 
 
 def _accepted(reply: list[Any], whole: Admitted, part: Admitted, known: Positions) -> Appended:

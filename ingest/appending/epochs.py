@@ -51,7 +51,7 @@ class Epochs:
         epoch = self._open.get(shard)
         if epoch is None:
             self._doubt.set()
-            raise UnavailableError("The stream is being reconciled; nothing was stored.", retry_after_s=1)
+            raise UnavailableError("Events are not taken yet; nothing was stored.", retry_after_s=1)
         return epoch
 
     def doubt(self) -> None:

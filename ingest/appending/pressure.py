@@ -76,10 +76,13 @@ class Pressure:
         """
         if self.memory_share >= HARD_MEMORY_SHARE:
             raise OverloadedError(
-                "The stream's memory is full; nothing was stored.", retry_after_s=2 * RETRY_AFTER_S
+                "Too many events wait to be stored; nothing was stored.", retry_after_s=2 * RETRY_AFTER_S
             )
         if self.loads[shard] >= LOAD_MAX and not heartbeat and severity_max < VIOLATION_SEVERITY_MIN:
-            raise OverloadedError("The system sheds load; nothing was stored.", retry_after_s=RETRY_AFTER_S)
+            raise OverloadedError(
+                "Only heartbeats and violations are taken now; nothing was stored.",
+                retry_after_s=RETRY_AFTER_S,
+            )
 
     async def watch(self) -> None:
         """Look once a second, for ever."""

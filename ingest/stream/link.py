@@ -57,7 +57,7 @@ class _Connection(asyncio.Protocol):
             if not future.done():
                 future.set_exception(
                     OutcomeUnknownError(
-                        "The connection to the stream was lost; the same request again tells what is stored.",
+                        "The events may be stored or not: send the same request again to learn which.",
                         retry_after_s=1,
                     )
                 )
@@ -80,7 +80,7 @@ class _Connection(asyncio.Protocol):
     def call(self, packed: bytes) -> "asyncio.Future[Any]":
         """Write one command, together with whatever else this turn of the loop writes."""
         if self._transport is None:
-            raise UnavailableError("The stream cannot be reached; nothing was stored.", retry_after_s=1)
+            raise UnavailableError("Events cannot be kept now; nothing was stored.", retry_after_s=1)
         future: asyncio.Future[Any] = self._loop.create_future()
         if not self.pending:
             self.busy_since = self._loop.time()
@@ -144,9 +144,7 @@ class RedisLink:
             if best is None or len(connection.pending) < len(best.pending):
                 best = connection
         if best is None:
-            raise UnavailableError(
-                "The stream is not open at the moment; nothing was stored.", retry_after_s=1
-            )
+            raise UnavailableError("Events are not taken at the moment; nothing was stored.", retry_after_s=1)
         return best.call(_pack(*command))
 
     def _lost(self, connection: _Connection) -> None:

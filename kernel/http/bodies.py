@@ -59,7 +59,7 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
     if encoding not in _DECOMPRESSORS:
         raise UnsupportedMediaError("This Content-Encoding is not read here; send gzip, zstd or none.")
     if is_public and _DECOMPRESSORS[encoding] is not _identity:
-        raise UnsupportedMediaError("This route reads plain bodies only; send no Content-Encoding.")
+        raise UnsupportedMediaError("This address reads plain bodies only; send no Content-Encoding.")
     try:
         # Bounded by client_max_size, which `new_app` and `public` set. A body that is here needs no timer.
         if request.content.is_eof():

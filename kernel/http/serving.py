@@ -33,9 +33,7 @@ log = structlog.get_logger(__name__)
 
 def _refusal() -> bytes:
     """Return the whole answer: a problem document like any other, written without a request."""
-    error = OverloadedError(
-        "This process serves as many connections as it may; nothing was done.", retry_after_s=RETRY_AFTER_S
-    )
+    error = OverloadedError("Too many people are connected; nothing was done.", retry_after_s=RETRY_AFTER_S)
     body = orjson.dumps(problem_document(error))
     head = (
         f"HTTP/1.1 {error.status} {error.title}\r\nContent-Type: application/problem+json\r\n"

@@ -194,7 +194,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception:
         log.exception("request_failed", request_id=request_id, method=request.method)
         response = problem(
-            DomainError("Something failed on our side; the request id finds it in the log."), request_id
+            DomainError("Something failed on our side; the request id tells us what."), request_id
         )
     if not response.prepared:
         response.headers["X-Request-Id"] = request_id
@@ -213,7 +213,7 @@ def _check_query(request: web.Request) -> None:
 def _certain(error: DomainError, method: str) -> DomainError:
     """Return the error; where its outcome is unknown and nothing can have been done, the one that says so."""
     if isinstance(error, OutcomeUnknownError) and method in _SAFE:
-        return UnavailableError("What is asked for is away at the moment.", retry_after_s=error.retry_after_s)
+        return UnavailableError("It cannot be read now; try again soon.", retry_after_s=error.retry_after_s)
     return error
 
 
@@ -226,7 +226,7 @@ def _from_aiohttp(error: web.HTTPException) -> DomainError:
         case 404:
             return NotFoundError("There is no such address.")
         case 405:
-            return MethodNotAllowedError("The address exists, with other methods.")
+            return MethodNotAllowedError("This address takes other methods than this one.")
         case 413:
             return TooLargeError("The request body is too large.")
         case _:
@@ -257,7 +257,7 @@ def decode_query(request: web.Request, query: type[T]) -> T:
     """Return the query string as a struct; unknown and repeated names are refused."""
     raw = dict(request.query)
     if len(raw) != len(request.query):
-        raise InvalidInputError("A query parameter stands twice.", errors=[])
+        raise InvalidInputError("A query parameter is given more than once.", errors=[])
     try:
         return msgspec.convert(raw, query, strict=False)
     except msgspec.ValidationError as error:

@@ -150,7 +150,7 @@ async def test_links_reach_only_whom_the_exam_reaches_when_made_and_when_used_a7
         reached = await launch(api, await link_for(api))
 
         assert (made.status, used.status, reached.status) == (422, 404, 200)
-        assert made.body["errors"] == [{"path": "student_ids[1]", "message": "the exam does not reach them"}]
+        assert made.body["errors"] == [{"path": "student_ids[1]", "message": "the exam is not theirs"}]
 
 
 async def barred(api: Api, name: str, how: str) -> None:
