@@ -1,6 +1,9 @@
 """
-The core API: people, exams, attempts, proctor sessions, and what teachers ask.
+The core API: people, exams, attempts, proctor sessions, hand-ins, the ledger, and what teachers ask.
 
-One use-case module per noun, its statements in sql/queries/<noun>.sql, its handlers in the routes file of its
-audience. Imports kernel and sql (and warehouse, for archived events only).
+A package a noun: use cases, and `routes` that name them (`cases` makes a route from a use case's signature);
+the statements are in sql/queries/core_api/<package>/<noun>.sql. Beside the packages stands the shell: `app`
+composes them, `actors` says who asks, `database` lends connections, `wire` reads bodies and writes replies,
+`seeding` makes schools, people and a demo. Imports kernel and sql (and warehouse, for archived events only);
+which package may import which stands in pyproject.toml.
 """

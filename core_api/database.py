@@ -42,8 +42,8 @@ TICK: Final = timedelta(microseconds=1)
 READY_S: Final = 2.0
 
 
-class View(StrEnum):
-    """What row security shows an asker; the migration says which rows that is."""
+class Asker(StrEnum):
+    """Who asks, as row security tells them apart: `asker_view()` in the migrations, with the rows of each."""
 
     candidate = "candidate"
     staff = "staff"
@@ -53,19 +53,19 @@ class View(StrEnum):
     system = "system"
 
 
-_VIEWS: Final = {
-    Role.student: View.candidate,
-    Role.teacher: View.staff,
-    Role.reviewer: View.staff,
-    Role.observer: View.observer,
+_ASKERS: Final = {
+    Role.student: Asker.candidate,
+    Role.teacher: Asker.staff,
+    Role.reviewer: Asker.staff,
+    Role.observer: Asker.observer,
 }
 
 
-def view_of(actor: Actor) -> View:
-    """Return the view that an actor's role has, within the scope of the action that they do."""
+def asker_of(actor: Actor) -> Asker:
+    """Return as whom an actor asks, by their role and the scope of the action that they do."""
     if actor.scope is Scope.organisation and actor.role is not Role.student:
-        return View.organisation
-    return _VIEWS.get(actor.role, View.person)
+        return Asker.organisation
+    return _ASKERS.get(actor.role, Asker.person)
 
 
 _LENDER: "Final[ContextVar[Callable[[], Awaitable[Connection]] | None]]" = ContextVar("lender", default=None)
@@ -86,7 +86,14 @@ def lent_by(lender: Callable[[], Awaitable[Connection]]) -> Iterator[None]:
 
 @asynccontextmanager
 async def connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
-    """Lend a connection that sees what the actor may see; raises what `_borrowed` raises."""
+    """
+    Lend a connection that sees what the actor may see.
+
+    Raises:
+        UnavailableError: none was free in time, or PostgreSQL went away or cancelled what was under way; an
+            OutcomeUnknownError where that may have been done (a GET does nothing).
+        InvalidInputError: a text holds what PostgreSQL cannot store (a NUL, half of a surrogate pair).
+    """
     lender = _LENDER.get()
     if lender is not None:
         yield await lender()
@@ -104,15 +111,13 @@ async def own_connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
     """
     async with _borrowed(pool) as conn:
         bound = "" if actor.exam_id is None else str(actor.exam_id)
-        await _ask_as(conn, view_of(actor), str(actor.user_id), str(actor.organisation_id), bound)
+        await _ask_as(conn, asker_of(actor), str(actor.user_id), str(actor.organisation_id), bound)
         yield conn
 
 
 @asynccontextmanager
 async def system_connection(pool: Pool) -> AsyncIterator[Connection]:
-    """
-    Lend a connection that sees every row, for what runs without a person; raises what `_borrowed` raises.
-    """
+    """Lend a connection that sees every row, for what runs without a person; raises as `connection` does."""
     async with _borrowed(pool) as conn:
         await ask_as_system(conn)
         yield conn
@@ -120,11 +125,11 @@ async def system_connection(pool: Pool) -> AsyncIterator[Connection]:
 
 async def ask_as_system(conn: Connection) -> None:
     """Let a connection that is nobody's see every row, until it is closed or given back."""
-    await _ask_as(conn, View.system, "", "", "")
+    await _ask_as(conn, Asker.system, "", "", "")
 
 
-async def _ask_as(conn: Connection, view: View, user_id: str, organisation_id: str, exam_id: str) -> None:
-    await conn.execute(ASKING["ask_as"], view, user_id, organisation_id, exam_id)
+async def _ask_as(conn: Connection, asker: Asker, user_id: str, organisation_id: str, exam_id: str) -> None:
+    await conn.execute(ASKING["ask_as"], asker, user_id, organisation_id, exam_id)
 
 
 async def fetch_one(conn: Connection, what: str, statement: str, *values: object) -> asyncpg.Record:
@@ -160,14 +165,7 @@ def page_of(found: list[T], limit: int) -> tuple[list[T], T | None]:
 
 @asynccontextmanager
 async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
-    """
-    Lend a connection that sees nothing yet.
-
-    Raises:
-        UnavailableError: none was free in time, or PostgreSQL went away or cancelled what was under way; an
-            OutcomeUnknownError where that may have been done (a GET does nothing).
-        InvalidInputError: a text holds what PostgreSQL cannot store (a NUL, half of a surrogate pair).
-    """
+    """Lend a connection that sees nothing yet; raises UnavailableError, InvalidInputError."""
     borrowed = False
     try:
         async with pool.acquire(timeout=ACQUIRE_S) as conn:

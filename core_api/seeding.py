@@ -20,7 +20,7 @@ import psycopg
 from psycopg.errors import CardinalityViolation
 from uuid_utils.compat import uuid7
 
-from core_api.database import ASKING, View
+from core_api.database import ASKING, Asker
 from core_api.exams.policy import Defaults, effective
 from core_api.identity.accounts import username_of
 from core_api.identity.passwords import hash_password
@@ -68,7 +68,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 def connect(database_url: str) -> Connection:
     """Connect for what follows: every row is seen, each statement committed, parameters are `$n`."""
     conn: Connection = psycopg.connect(database_url, autocommit=True, cursor_factory=psycopg.RawCursor)
-    conn.execute(ASKING["ask_as"].encode(), (View.system.value, "", "", ""))
+    conn.execute(ASKING["ask_as"].encode(), (Asker.system.value, "", "", ""))
     return conn
 
 

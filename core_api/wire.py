@@ -166,8 +166,8 @@ def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     Return a body as the decoder's type: nothing in it is a text that PostgreSQL cannot store.
 
     Raises:
-        DomainError: what `kernel.http.web.decode` raises.
-        InvalidInputError: a string or a name holds a NUL; its path is named.
+        MalformedError: it is no JSON, or not UTF-8.
+        InvalidInputError: a value is missing or not allowed, or a text holds a NUL; the path is named.
     """
     decoded = decode(body, decoder)
     try:
@@ -182,8 +182,11 @@ def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
 async def read_bytes(request: web.Request) -> bytes:
     """
     Return the body, decompressed once however often it is asked for, and counted for its sender's account: a
-    few kilobytes may unpack to megabytes, which take everybody's time. Raises what `read_body` raises, and
-    RateLimitedError.
+    few kilobytes may unpack to megabytes, which take everybody's time.
+
+    Raises:
+        DomainError: it cannot be read, as `kernel.http.bodies.read_body` says.
+        RateLimitedError: the account has sent too much.
     """
     body = request.get(_BODY)
     if body is None:
@@ -199,7 +202,7 @@ async def read_bytes(request: web.Request) -> bytes:
 
 
 async def read_json(request: web.Request, kind: type[T]) -> T:
-    """Return the body as `kind`; raises what `read_bytes` and `decode_body` raise."""
+    """Return the body as `kind`; raises as `read_bytes` and `decode_body` do."""
     return decode_body(await read_bytes(request), msgspec.json.Decoder(kind))
 
 

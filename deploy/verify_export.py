@@ -395,7 +395,7 @@ def moment(text: str) -> float:
 
 
 def same(what: str, **values: tuple[object, object]) -> None:
-    """Return when all pairs are equal; name the first that are not."""
+    """Check that all pairs are equal; raises WrongError, which names the first that are not."""
     for name, (stated, found) in values.items():
         if stated != found:
             raise WrongError(f"{name} of the receipt is not that of {what}")

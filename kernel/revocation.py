@@ -1,10 +1,11 @@
 """
-What was taken back before its time: known in every process within moments, asked without a round trip.
+What was taken back before its time, the asking side: known in every process within moments, looked up without
+a round trip. `core_api.identity.revoking` is the writing side.
 
 Redis holds one sorted set of revocations, scored by the second at which the tokens they concern expire
 anyway, and announces each new one. A process reads the set whole when it connects, then listens; `check`
-looks into a dict of its own. PostgreSQL has the truth and tells a Redis that forgot
-(core_api/identity/revoking.py). Source: spec.md A-2.
+looks into a dict of its own. PostgreSQL has the truth, and a Redis that forgot is told again. Source:
+spec.md A-2.
 """
 
 import asyncio
@@ -100,7 +101,7 @@ class Revocations:
 
     def check(self, claims: Claims) -> None:
         """
-        Return when the token still holds.
+        Check that the token still holds.
 
         Raises:
             NotAuthenticatedError: it was taken back.

@@ -218,10 +218,41 @@ def test_every_setting_is_described() -> None:
     assert [name for name, _, text in settings.described() if not text] == []
 
 
-def test_every_room_says_what_it_is_for() -> None:
+def test_every_package_says_what_it_is_for() -> None:
     assert [
-        room for room in ROOMS if not ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text()))
+        str(folder.relative_to(ROOT))
+        for folder in {path.parent for path in SOURCES}
+        if not (charter := folder / "__init__.py").exists()
+        or not ast.get_docstring(ast.parse(charter.read_text()))
     ] == []
+
+
+def docstrings() -> Iterator[tuple[str, ast.AST, str]]:
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield (
+                    f"{path.relative_to(ROOT)}: {getattr(node, 'name', '')}",
+                    node,
+                    ast.get_docstring(node) or "",
+                )
+
+
+def test_docstrings_name_their_errors_and_a_check_returns_nothing() -> None:
+    unnamed = [
+        where for where, _, text in docstrings() if re.search(r"what\s+`[^`]*`( and `\w+`)?\s+raises?", text)
+    ]
+    returned = [
+        where
+        for where, node, text in docstrings()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and isinstance(node.returns, ast.Constant)
+        and node.returns.value is None
+        and text.startswith("Return")
+    ]
+
+    assert unnamed == []
+    assert returned == []
 
 
 PROGRAMS_WITHOUT_FILES = {

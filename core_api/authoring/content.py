@@ -129,7 +129,7 @@ async def create_term(
 
 
 async def require_terms(conn: Connection, actor: Actor, ids: list[UUID], *, path: str) -> None:
-    """Return when all of these are terms of the caller's organisation; raises InvalidInputError otherwise."""
+    """Check that these are terms of the caller's organisation; raises InvalidInputError when one is not."""
     found = await conn.fetchval(QUERIES["count_terms"], actor.organisation_id, ids)
     if found != len(set(ids)):
         raise invalid(path, "no such term or skill in your organisation")
@@ -147,7 +147,9 @@ async def save_passage(
     """
     Make a passage, or a new version of one of the caller's unless it is as its newest.
 
-    Raises what `_hold_passage` raises.
+    Raises:
+        NotFoundError: it is not theirs.
+        ConflictError: it is archived.
     """
     async with conn.transaction():
         if passage_id is None:

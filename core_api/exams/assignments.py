@@ -159,7 +159,7 @@ async def assign(
 
 
 def check_window(opens_at: datetime | None, closes_at: datetime | None) -> None:
-    """Return when a window may stand so; raises InvalidInputError when it ends before it begins."""
+    """Check that a window does not end before it begins; raises InvalidInputError when it does."""
     if opens_at is not None and closes_at is not None and closes_at <= opens_at:
         raise invalid("closes_at", "must be later than opens_at")
 
@@ -179,7 +179,7 @@ async def _require_targets(
 
 
 async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPage) -> Assignments:
-    """Return a page of an exam's assignments; raises what `exams.require_editable` raises."""
+    """Return a page of an exam's assignments; raises NotFoundError, ForbiddenError when it is not theirs."""
     await exams.require_editable(conn, actor, exam_id)
     page, following = await fetch_page(conn, query, QUERIES["list_assignments"], exam_id)
     return Assignments([Assignment(**row) for row in page], next_cursor=following)
@@ -188,7 +188,7 @@ async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: Lis
 async def revoke(
     conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, *, now: datetime
 ) -> Assignment:
-    """Take an assignment back; attempts that run go on. Raises what `_hold` raises."""
+    """Take an assignment back; attempts that run go on. Raises NotFoundError, ForbiddenError."""
     async with conn.transaction():
         held = await _hold(conn, actor, exam_id, assignment_id)
         if held.revoked_at is not None:
@@ -214,7 +214,8 @@ async def set_override(
 
     Raises:
         InvalidInputError: the assignment does not reach them, or the resulting window ends before it begins.
-        ConflictError: the assignment was revoked; and what `_hold` raises.
+        ConflictError: the assignment was revoked.
+        NotFoundError, ForbiddenError: the exam is not theirs to edit, or has no such assignment.
     """
     async with conn.transaction():
         held = await _hold(conn, actor, exam_id, assignment_id)
@@ -245,7 +246,7 @@ async def set_override(
 async def remove_override(
     conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, user_id: UUID, *, now: datetime
 ) -> None:
-    """Take an exception back; raises NotFoundError when there is none, and what `_hold` raises."""
+    """Take an exception back; raises NotFoundError when there is none, and ForbiddenError."""
     async with conn.transaction():
         await _hold(conn, actor, exam_id, assignment_id)
         await fetch_one(conn, "override", QUERIES["delete_override"], assignment_id, user_id)
@@ -261,7 +262,7 @@ def _about(actor: Actor, kind: str, assignment_id: UUID, user_id: UUID, now: dat
 async def list_overrides(
     conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, query: ListPage
 ) -> Overrides:
-    """Return a page of an assignment's overrides; raises what `_hold` raises."""
+    """Return a page of an assignment's overrides; raises NotFoundError, ForbiddenError."""
     async with conn.transaction():
         await _hold(conn, actor, exam_id, assignment_id)
         page, following = await fetch_page(
@@ -271,6 +272,7 @@ async def list_overrides(
 
 
 async def _hold(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID) -> Assignment:
+    """Hold an assignment of an exam that the caller may edit; raises NotFoundError, ForbiddenError."""
     await exams.require_editable(conn, actor, exam_id)
     row = await fetch_one(conn, "assignment", QUERIES["hold_assignment"], assignment_id, exam_id)
     return Assignment(**row)

@@ -201,7 +201,9 @@ async def set_published(
     Open an exam to candidates, or close it to new attempts; doing so twice changes nothing.
 
     Raises:
-        ConflictError: it is archived; and what `require_editable` raises.
+        NotFoundError: it is not visible to the caller.
+        ForbiddenError: it is, and they may only look at it.
+        ConflictError: it is archived.
     """
     async with conn.transaction():
         before = await _hold(conn, actor, exam_id)
@@ -219,7 +221,7 @@ async def set_published(
 
 
 async def archive(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetime) -> Exam:
-    """Close an exam for good; attempts that run go on. Raises what `require_editable` raises."""
+    """Close an exam for good; attempts that run go on. Raises NotFoundError, ForbiddenError."""
     async with conn.transaction():
         before = await _hold(conn, actor, exam_id)
         if before.archived_at is not None:
@@ -238,13 +240,13 @@ async def _hold(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
 
 
 def check_scale(passing_score: float, max_score: float) -> None:
-    """Return when the passing score is on the exam's scale; raises InvalidInputError otherwise."""
+    """Check that the passing score is on the exam's scale; raises InvalidInputError when it is above."""
     if passing_score > max_score:
         raise invalid("passing_score", f"at most max_score ({max_score:g})")
 
 
 async def require_version(conn: Connection, actor: Actor, evaluation_version_id: UUID) -> None:
-    """Return when the version is published and the caller's to use; raises InvalidInputError otherwise."""
+    """Check that the version is published and the caller may use it; raises InvalidInputError if not."""
     wanted = (evaluation_version_id, *actor.reach)
     if await conn.fetchval(EVALUATIONS["find_usable_version"], *wanted) is None:
         raise invalid("evaluation_version_id", "no published evaluation that you may use")
@@ -268,7 +270,7 @@ async def require_visible(conn: Connection, actor: Actor, exam_id: UUID) -> asyn
 
 async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> None:
     """
-    Return when the caller may edit the exam.
+    Check that the caller may edit the exam.
 
     Raises:
         NotFoundError: it is not visible to them.

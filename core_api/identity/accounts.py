@@ -1,5 +1,6 @@
 """
-Sign-in by password, registration, a new password (spec.md A-1, A-3).
+Who proves by e-mail and password who they are: registration, the password check of a sign-in, a new password
+(spec.md A-1, A-3). What follows a sign-in that succeeded is in `logins`.
 """
 
 from datetime import datetime

@@ -1,6 +1,6 @@
 """
-A sign-in and what follows from it: an access token, and a family of refresh tokens, each good for one
-exchange (spec.md A-1, A-2).
+A sign-in after somebody has proven who they are (`accounts`, or a launch link): its row, its access token, a
+family of refresh tokens, each good for one exchange, and its end (spec.md A-1, A-2).
 
 Only the SHA-256 of a refresh token is stored. A spent one that comes again means that two hold it: the whole
 family falls. Within a short grace it is taken for two tabs that refreshed at once: one wins, the other is

@@ -1,5 +1,6 @@
 """
-Taking tokens back: written with the change itself, then told to every process (spec.md A-2).
+Taking tokens back, the writing side: a row with the change itself, then the word to every process, which
+`kernel.revocation` takes in and asks (spec.md A-2).
 
 PostgreSQL is the truth. What a crash or a Redis that was away kept from being told is told by the sweep: what
 was written lately, or everything that may still matter after a new connection, for that Redis may have

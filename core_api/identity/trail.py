@@ -1,6 +1,6 @@
 """
-What sign-ins leave on the ledger: `auth.…` events of the person, and alerts of a network (spec.md A-3, L-1;
-decision 14).
+What sign-ins, begun (`accounts`) or under way (`logins`), leave on the ledger: `auth.…` events of the person,
+and alerts of a network (spec.md A-3, L-1; decision 14).
 
 Where somebody came from is personal: the address and the browser stand beside the ledger, erasable, and only
 their commitments in it.

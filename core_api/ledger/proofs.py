@@ -29,8 +29,11 @@ NOT_SEALED_RETRY_S: Final = 2
 Size = Annotated[int, Meta(ge=1, le=SIZE_MAX)]
 
 
-class HeadView(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed head. `root` is base64; `note` is the signed text itself, and the rest is read from it."""
+class SignedHead(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The ledger at one moment: how many events it held, and the root over all of them, base64. `note` is the
+    signed text itself; the rest is read from it.
+    """
 
     origin: str
     size: int
@@ -51,7 +54,7 @@ class InclusionProof(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     body: str
     hashes: list[str]
-    head: HeadView
+    head: SignedHead
 
 
 class ConsistencyProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +63,7 @@ class ConsistencyProof(msgspec.Struct, frozen=True, kw_only=True):
     first: int
     second: int
     hashes: list[str]
-    head: HeadView
+    head: SignedHead
 
 
 class ConsistencyQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -82,18 +85,18 @@ class ProofQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ] = 1
 
 
-async def newest_head(conn: Connection) -> HeadView:
+async def newest_head(conn: Connection) -> SignedHead:
     """Return the newest signed head; raises NotFoundError before the first."""
     return await _head(conn, None)
 
 
-async def _head(conn: Connection, size: int | None) -> HeadView:
+async def _head(conn: Connection, size: int | None) -> SignedHead:
     """Return the smallest signed head of at least `size`, the newest for None; raises NotFoundError."""
     note: str | None = await conn.fetchval(QUERIES["find_head"], size)
     if note is None:
-        raise NotFoundError("The ledger was never signed at that size.")
+        raise NotFoundError("The ledger has no such signed head yet.")
     head = parse_head(note)
-    return HeadView(
+    return SignedHead(
         origin=head.origin, size=head.size, root=_text(head.root), signed_at=head.signed_at, note=note
     )
 
@@ -104,7 +107,7 @@ def _text(hashed: bytes) -> str:
 
 async def inclusion(conn: Connection, actor: Actor, event_id: UUID, query: ProofQuery) -> InclusionProof:
     """
-    Return the proof of one event that the actor may see.
+    Prove that one event, which the actor may see, is under a signed head.
 
     Raises:
         NotFoundError: no such event, or not visible to the actor.
@@ -118,7 +121,7 @@ async def inclusion(conn: Connection, actor: Actor, event_id: UUID, query: Proof
 async def proof_of(
     conn: Connection, event_id: UUID, body: bytes, position: int | None, size_min: int = 1
 ) -> InclusionProof:
-    """Return the proof of an event that the caller has found visible; raises NotSealedError."""
+    """Prove an event that the caller has found visible; raises NotSealedError until a head covers it."""
     if position is None:
         raise _not_sealed()
     try:
@@ -135,11 +138,11 @@ def _not_sealed() -> NotSealedError:
 
 async def consistency(conn: Connection, query: ConsistencyQuery) -> ConsistencyProof:
     """
-    Return the proof between two sizes.
+    Prove that the ledger of a signed head, the newest by default, extends the one of its first events.
 
     Raises:
         NotFoundError: nothing is signed yet, or no head of at least the newer size.
-        InvalidInputError: the older size is over the newer one, or that is no signed head's.
+        InvalidInputError: the older size is over the newer one, or no head was signed at the newer one.
     """
     head = await _head(conn, query.second)
     if query.second not in {None, head.size}:

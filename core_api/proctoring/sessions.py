@@ -192,10 +192,14 @@ def _started(row: asyncpg.Record) -> SessionStarted:
 
 async def end(conn: Connection, actor: Actor, session_id: int, *, now: datetime) -> SessionState:
     """
-    Complete the session; one that was completed before is returned as it is. Raises what `_close` raises.
+    Complete the session; one that was completed before is returned as it is.
 
     It belongs to the attempt: while that runs, a candidate's request leaves the session active and becomes an
     event of severity 3. Staff end it at any time: the attempt then goes on unwatched, by their decision.
+
+    Raises:
+        NotFoundError: unknown, or not the caller's.
+        ConflictError: it was cancelled before.
     """
     async with conn.transaction():
         row = await _hold(conn, actor, session_id)
@@ -209,7 +213,13 @@ async def end(conn: Connection, actor: Actor, session_id: int, *, now: datetime)
 
 
 async def cancel(conn: Connection, actor: Actor, session_id: int, *, now: datetime) -> SessionState:
-    """Cancel the session; one that was cancelled before is returned as it is. Raises what `_close` raises."""
+    """
+    Cancel the session; one that was cancelled before is returned as it is.
+
+    Raises:
+        NotFoundError: unknown, or not the caller's.
+        ConflictError: it was completed before.
+    """
     return await _close(conn, actor, session_id, SessionStatus.Cancelled, now=now)
 
 

@@ -1,9 +1,9 @@
 """
 Observations: an observer finalises what they found about candidates, once (spec.md S-1; E, sections 3.1, 4).
 
-The same boundary as a hand-in has: one transaction with the fact, the submission and its exact bytes, items,
-first score and subjects. There is no attempt that could be handed in twice, so the Idempotency-Key is asked
-for: it is what a retry is known by.
+The same boundary as a hand-in has: one transaction with the ledger's event, the submission and its exact
+bytes, items, first score and subjects. There is no attempt that could be handed in twice, so the
+Idempotency-Key is asked for: it is what a retry is known by.
 """
 
 import hashlib

@@ -16,7 +16,7 @@ from msgspec import UNSET, UnsetType
 from core_api.actors import Actor
 from core_api.database import Connection, fetch_one
 from core_api.ledger import proofs
-from core_api.ledger.proofs import HeadView
+from core_api.ledger.proofs import SignedHead
 from core_api.submissions.submissions import Finalised, Receipt
 from kernel.errors import NotSealedError
 from kernel.ledger.merkle import leaf_hash
@@ -39,7 +39,7 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     event: str | UnsetType = UNSET
     leaf_hash: str | UnsetType = UNSET
     hashes: list[str] | UnsetType = UNSET
-    head: HeadView | UnsetType = UNSET
+    head: SignedHead | UnsetType = UNSET
 
 
 class Submitted(Receipt, frozen=True, kw_only=True):

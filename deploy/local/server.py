@@ -108,7 +108,7 @@ class Server:
 
     def wait(self) -> None:
         """
-        Return when the server answers, or has ended.
+        Wait until the server answers, or has ended.
 
         Raises:
             ServerError: neither within START_S_MAX seconds.

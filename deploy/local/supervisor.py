@@ -92,7 +92,7 @@ class Child:
 
     async def wait_ready(self) -> None:
         """
-        Return when the tier says that it is ready.
+        Wait until the tier says that it is ready.
 
         Raises:
             StackError: it keeps ending, or is not ready within READY_S_MAX seconds.

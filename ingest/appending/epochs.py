@@ -34,7 +34,7 @@ class Epochs:
     """The open epochs by shard, kept fresh by a task."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", shards: int) -> None:
-        """Remember the pool; `watch` keeps the view fresh."""
+        """Remember the pool; `watch` reads it anew."""
         self._pool = pool
         self._shards = shards
         self._open: dict[int, Epoch] = {}
@@ -55,7 +55,7 @@ class Epochs:
         return epoch
 
     def doubt(self) -> None:
-        """Have the view refreshed now: Redis or a connection said that an epoch is stale."""
+        """Have them read anew now: Redis or a connection said that an epoch is stale."""
         self._doubt.set()
 
     def closed(self, now: Incarnation | None) -> list[int]:

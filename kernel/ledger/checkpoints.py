@@ -47,7 +47,11 @@ class CheckpointError(Exception):
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """How large the tree was, and its root; `signed_at` as the note says, None where it says nothing."""
+    """
+    The ledger at one moment, in three lines: it held `size` events, and `root` is the 32-byte Merkle root
+    over all of them, so that no other content or order of theirs has the same head. `signed_at` is when it
+    was signed, None where the note does not say.
+    """
 
     origin: str
     size: int

@@ -166,7 +166,7 @@ def _fold(hashes: bytes) -> bytes:
 
 
 def root_at(size: int, tiles: Tiles) -> bytes:
-    """Return the root at `size`, from `tiles_under([(0, size)])`; raises what `hashes_of` raises."""
+    """Return the root at `size`, from `tiles_under([(0, size)])`; raises as `hashes_of` does."""
     return hashes_of([(0, size)], tiles)[0]
 
 

@@ -116,7 +116,7 @@ def count_left(core: Core, exam_id: str) -> dict[str, int]:
 
 
 def check_left(core: Core, exam_id: str, questions: Questions, attempts: int) -> None:
-    """Return when each attempt left one row of each thing and its items; raises BenchError otherwise."""
+    """Check that each attempt left one row of each thing and its items; raises BenchError if not."""
     counts = count_left(core, exam_id)
     items = attempts * len(questions.question_ids)
     if any(counts[name] != attempts for name in LEFT) or counts["items"] != items:

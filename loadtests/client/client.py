@@ -150,7 +150,7 @@ class Client:
         self._online.set()
 
     async def progress(self) -> None:
-        """Return after the next 202, or after a refusal that ends something."""
+        """Wait for the next 202, or for a refusal that ends something."""
         await self._answered.wait()
 
     async def drain(self, within_s: float) -> bool:

@@ -176,7 +176,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait_until_answers(url: str, running: Sequence[Program], log: Path) -> None:
-    """Return when the URL answers 200; raises BenchError when a program has ended or READY_S have passed."""
+    """Wait until the URL answers 200; raises BenchError when a program has ended or READY_S have passed."""
     deadline = time.monotonic() + READY_S
     while not _answers(url):
         for program in running:
