@@ -1,4 +1,5 @@
 """
-The composition root: the command line (commands), which imports anything and which nobody imports; the local
-stack (local), which load tests start too; images; and verify_export, which shares nothing with all this.
+The composition root: the command line (`commands`), which imports anything and which nobody imports; the
+`local` stack, which load tests start too; images, set-up, the one origin that serves everything; and
+verify_export, which shares nothing with all this.
 """

@@ -1,6 +1,7 @@
 """
-The pipeline: dirty rows in, projections out.
+The pipeline: dirty rows in, projections out; committed ledger events in, signed heads out.
 
-dramatiq actors driven by watermarks recompute touched partitions with pure functions and load reporting.* and
-the warehouse from the same frames. Imports kernel, sql and warehouse.
+`scheduler` sends what is dirty to dramatiq `actors`; `projections` recompute touched attempts with the pure
+functions of `features` and load reporting.*, `archive` and `publications` the warehouse. `outbox` hands over
+what the core API recorded; `ledger` seals, verifies and exports. Imports kernel, sql and warehouse.
 """
