@@ -324,6 +324,18 @@ def test_the_printed_access_table_is_the_one_in_force() -> None:
     assert printed == access.table()
 
 
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "docs/redis-keys.md"])
+def test_every_path_that_a_page_names_exists(page: str) -> None:
+    """A bare file name may be anywhere below a room."""
+    text = (ROOT / page).read_text()
+    paths = set(re.findall(r"`([\w./-]+(?:\.(?:py|lua|sql|md|toml|yaml)|/))`", text))
+    missing = {path for path in paths if not path.startswith((".", "build/")) and not (ROOT / path).exists()}
+    bare = {path for path in missing if "/" not in path.rstrip("/") and any(ROOT.glob(f"[a-z]*/**/{path}"))}
+
+    assert paths, "the search must find paths"
+    assert missing - bare == set()
+
+
 @pytest.mark.parametrize("word", ["/" + "work/", "py" + "pi.org", "deb" + "ian.org", "npm" + "js"])
 def test_the_project_names_no_machine_and_no_registry(word: str) -> None:
     ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
