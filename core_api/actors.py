@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
-from ipaddress import IPv4Address, IPv6Address
 from time import monotonic
 from typing import Final
 from uuid import UUID
@@ -21,11 +20,11 @@ from aiohttp import web
 from kernel.access import Action, Scope, scope_of
 from kernel.errors import NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
-from kernel.http.networks import client_address
+from kernel.http.networks import Address, client_address
 from kernel.http.web import TRUSTED_PROXIES, Route
 from kernel.meter import Meter
 from kernel.revocation import REVOCATIONS
-from kernel.running.runtime import ACCOUNTS_THROTTLED
+from kernel.running.runtime import ACCOUNTS_THROTTLED, FORWARDED_UNBELIEVED
 from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring
 
@@ -120,17 +119,30 @@ _ACTOR: Final = web.RequestKey("actor", Actor)
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """Where a request came from; None where that is not known."""
 
-    address: IPv4Address | IPv6Address | None = None
-    user_agent: str | None = None
+    address: Address | None = None
+    user_agent: str | None = None  # as it was sent
+
+    def told(self) -> dict[str, str]:
+        """Return what is known of it as texts to keep: an agent is cut to AGENT_CHARS_MAX characters."""
+        address = {} if self.address is None else {"address": str(self.address)}
+        agent = (self.user_agent or "").encode(errors="replace").decode()[:AGENT_CHARS_MAX]
+        return {**address, "user_agent": agent} if agent else address
 
 
-def origin_of(request: web.Request) -> str:
-    """Return where a request came from as JSON, its address as far as our own proxies tell."""
+UNKNOWN: Final = Origin()
+
+
+def address_of(request: web.Request) -> Address | None:
+    """Return the client's address, as far as our own proxies tell (`trusted_proxies`); None if unknown."""
     forwarded = request.headers.getall("X-Forwarded-For", ())
-    address = client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])
-    agent = request.headers.get("User-Agent", "").encode(errors="replace").decode()[:AGENT_CHARS_MAX]
-    said = {"address": None if address is None else str(address), "user_agent": agent or None}
-    return msgspec.json.encode({name: each for name, each in said.items() if each is not None}).decode()
+    if forwarded and not request.app[TRUSTED_PROXIES]:
+        FORWARDED_UNBELIEVED.inc()
+    return client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])
+
+
+def origin_of(request: web.Request) -> Origin:
+    """Return where a request came from."""
+    return Origin(address=address_of(request), user_agent=request.headers.get("User-Agent"))
 
 
 def actor_for(claims: Claims, action: Action, origin: str = "") -> Actor:
@@ -186,7 +198,8 @@ def guarded(route: Route) -> Route:
     async def checked(request: web.Request) -> web.StreamResponse:
         claims = _claims_of(request)
         request.app[ALLOWANCES].spend(claims)
-        request[_ACTOR] = actor_for(claims, action, origin_of(request))
+        origin = msgspec.json.encode(origin_of(request).told()).decode()
+        request[_ACTOR] = actor_for(claims, action, origin)
         return await handler(request)
 
     return msgspec.structs.replace(route, handler=checked)

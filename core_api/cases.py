@@ -25,13 +25,12 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from core_api.actors import KEYRING, LAUNCH_KEYRING, Origin, actor_of
+from core_api.actors import KEYRING, LAUNCH_KEYRING, actor_of, address_of, origin_of
 from core_api.database import POOL, connection
 from core_api.wire import (
     Envelope,
     Paging,
     about,
-    address_of,
     decode_body,
     read_bytes,
     session_id_in_path,
@@ -40,12 +39,6 @@ from core_api.wire import (
 from kernel.access import Action
 from kernel.http.web import SETTINGS, Route, Shows, decode_query, send_json
 from kernel.revocation import REVOCATIONS
-
-
-def origin_in(request: web.Request) -> Origin:
-    """Return where a request came from."""
-    return Origin(address=address_of(request), user_agent=request.headers.get("User-Agent"))
-
 
 UseCase = Callable[..., Awaitable[Any]]
 Part = Callable[[web.Request], Any]
@@ -59,7 +52,7 @@ PROVIDED: Final[Mapping[str, Part]] = {
     "keyring": lambda request: request.app[KEYRING],
     "launch_keyring": lambda request: request.app[LAUNCH_KEYRING],
     "address": address_of,
-    "origin": origin_in,
+    "origin": origin_of,
 }
 _ENVELOPE: Final[Any] = Envelope  # of a type that is known when it runs
 _SEGMENT: Final = re.compile(r"\{(\w+)\}")

@@ -19,9 +19,7 @@ from core_api.actors import weigh
 from kernel.errors import InvalidInputError, MalformedError, NotFoundError, TooLargeError
 from kernel.events import SESSION_ID_MAX
 from kernel.http.bodies import read_body
-from kernel.http.networks import Address, client_address
-from kernel.http.web import SETTINGS, TRUSTED_PROXIES, decode
-from kernel.running.runtime import FORWARDED_UNBELIEVED
+from kernel.http.web import SETTINGS, decode
 from kernel.values import DEPTH_MAX, holds_nul, path_of_nul, wrong_document
 
 T = TypeVar("T")
@@ -228,14 +226,6 @@ def session_id_in_path(request: web.Request) -> int:
     ):
         return int(text)
     raise NotFoundError("There is no such proctor session.")
-
-
-def address_of(request: web.Request) -> Address | None:
-    """Return the client's address, as far as our own proxies tell (`trusted_proxies`); None if unknown."""
-    forwarded = request.headers.getall("X-Forwarded-For", ())
-    if forwarded and not request.app[TRUSTED_PROXIES]:
-        FORWARDED_UNBELIEVED.inc()
-    return client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])
 
 
 def about(request: web.Request, subject_id: UUID) -> None:

@@ -5,9 +5,9 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api.actors import KEYRING, LAUNCH_KEYRING
+from core_api.actors import KEYRING, LAUNCH_KEYRING, origin_of
 from core_api.attempts import answers, attempts, availability, dashboard, launches
-from core_api.cases import case, origin_in
+from core_api.cases import case
 from core_api.database import POOL, system_connection
 from core_api.wire import read_json
 from kernel.access import Action
@@ -30,7 +30,7 @@ async def launch(request: web.Request) -> web.Response:
             launch_keyring=app[LAUNCH_KEYRING],
             keyring=app[KEYRING],
             settings=app[SETTINGS],
-            origin=origin_in(request),
+            origin=origin_of(request),
             now=datetime.now(UTC),
         )
     return send_json(launched)

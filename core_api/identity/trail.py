@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 from uuid import UUID
 
-from core_api.actors import AGENT_CHARS_MAX, Origin
+from core_api.actors import UNKNOWN, Origin
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry, Personal
@@ -47,13 +47,10 @@ async def record(
     person: Person,
     *,
     now: datetime,
-    origin: Origin | None = None,
+    origin: Origin = UNKNOWN,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Append in the caller's transaction what somebody did about their own account."""
-    origin = origin or Origin()
-    agent = (origin.user_agent or "").encode(errors="replace").decode()[:AGENT_CHARS_MAX]
-    said = {"address": None if origin.address is None else str(origin.address), "user_agent": agent or None}
     await ledger.record(
         conn,
         Entry(
@@ -65,7 +62,7 @@ async def record(
             actor_role=Role(person.role).value,
             subject_id=person.id,
             detail=detail or {},
-            personal={name: Personal(each, person.id) for name, each in said.items() if each is not None},
+            personal={name: Personal(each, person.id) for name, each in origin.told().items()},
         ),
     )
 

@@ -5,14 +5,14 @@ from typing import Final
 
 from aiohttp import web
 
-from core_api.actors import actor_of
+from core_api.actors import actor_of, address_of
 from core_api.cases import case
 from core_api.database import POOL
 from core_api.identity import throttle
 from core_api.identity.passwords import CHECKER
 from core_api.identity.throttle import LIMITS
 from core_api.people import groups, profiles, users
-from core_api.wire import address_of, read_json
+from core_api.wire import read_json
 from kernel.access import Action
 from kernel.http.web import NOBODY, OWN, Route, Shows, send_json
 
