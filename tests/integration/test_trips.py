@@ -26,6 +26,7 @@ from tests.kits.ingest.station import station
 from tests.kits.ingest.waiting import until
 
 ROOT = Path(tests.__file__).parents[1]
+WITHIN_S = 60.0  # every call is looked at
 ROOMS = ("kernel", "sql", "warehouse", "ingest", "core_api", "pipeline")
 PAGE = (ROOT / "ARCHITECTURE.md").read_text()
 EVERYWHERE = PAGE[PAGE.index("\n## Three trips") : PAGE.index("\n### An event")]
@@ -68,7 +69,7 @@ async def compare(title: str, passed: Passed, *in_order: str) -> None:
     """Hold a trip to what is passed, once all of it is; what begins with `in_order` to the order, too."""
     wanted, by_the_way = trip(title), set(named_in(EVERYWHERE))
     with suppress(AssertionError):  # the comparison says more
-        await until(lambda: set(wanted) <= set(passed.modules), title)
+        await until(lambda: set(wanted) <= set(passed.modules), title, WITHIN_S)
     found = list(passed.modules)
 
     assert [each for each in wanted if each not in found] == [], "named, and not passed"
@@ -90,7 +91,7 @@ async def running_pipeline(
     stop = asyncio.Event()
     task = asyncio.create_task(main(stop, settings))
     try:
-        await until((folder / "catalogue.duckdb").exists, "the warehouse")
+        await until((folder / "catalogue.duckdb").exists, "the warehouse", WITHIN_S)
         yield
     finally:
         stop.set()
@@ -115,7 +116,9 @@ async def test_an_event(
                 assert (await api.tab(seat, [2, 3])).ack["duplicates"] == 1
                 await api.stored(seat, 3)
                 built = tmp_path / "attempt_activity" / "groups"
-                await until(lambda: any(built.glob("*.00000002/*.parquet")), "the exam's next build")
+                await until(
+                    lambda: any(built.glob("*.00000002/*.parquet")), "the exam's next build", WITHIN_S
+                )
                 path = f"{core.url}/api/teacher/attempts/{seat.attempt_id}/monitoring"
                 async with api.http.get(path, headers={"Authorization": f"Bearer {admin}"}) as looked:
                     assert looked.status == 200
