@@ -15,16 +15,15 @@ from ingest.appending.pressure import Pressure
 from ingest.appending.sessions import Sessions
 from ingest.stream.protocol import client_key, shard_of
 from kernel.access import Action, scope_of
-from kernel.errors import InvalidInputError, MalformedError, NotAuthenticatedError, TooLargeError
+from kernel.errors import MalformedError, NotAuthenticatedError, TooLargeError
 from kernel.events import Role
 from kernel.http.bodies import read_body
-from kernel.http.web import SETTINGS
+from kernel.http.web import KEY_HEADER, SETTINGS, allowed_key
 from kernel.meter import Meter
 from kernel.revocation import Revocations
 from kernel.tokens import Audience, Claims, Keyring
 
 TOKENS_REMEMBERED_MAX: Final = 100_000
-KEY_LENGTH_MAX: Final = 200
 
 
 class Tier(Struct, frozen=True):
@@ -96,13 +95,7 @@ async def receive(request: web.Request) -> tuple[Sender, bytes]:
 
 def key_of(request: web.Request) -> str | None:
     """Return the Idempotency-Key, None where none was sent; raises InvalidInputError: it is not allowed."""
-    key = request.headers.get("Idempotency-Key")
-    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
-        message = f"Expected 1 to {KEY_LENGTH_MAX} printable ASCII characters"
-        raise InvalidInputError(
-            "The Idempotency-Key is not allowed.", errors=[{"path": "Idempotency-Key", "message": message}]
-        )
-    return key
+    return allowed_key(request.headers.get(KEY_HEADER))
 
 
 def shed(request: web.Request, session_id: int, admitted: Admitted, *, heartbeat: bool = False) -> None:

@@ -31,15 +31,15 @@ from core_api.ledger.entries import Entry
 from core_api.submissions import scoring
 from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.wire import as_json
-from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError
+from kernel.errors import ConflictError, IdempotencyKeyReusedError
 from kernel.events import AttemptStatus, Role
+from kernel.http.web import allowed_key
 from kernel.ledger.event import SYSTEM, event_id_at
 from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("submissions")
 KEYS: Final = named("idempotency")
-KEY_LENGTH_MAX: Final = 200
 KEYS_MAX: Final = 1000  # of one candidate; further ones are not bound, and get the first receipt
 
 SubmittedBy = Literal["candidate", "expiry"]
@@ -90,14 +90,9 @@ def request_of(key: str | None, body: bytes) -> Request:
     Return what identifies a hand-in.
 
     Raises:
-        InvalidInputError: the Idempotency-Key is empty or too long.
+        InvalidInputError: see `allowed_key`.
     """
-    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isprintable()):
-        raise InvalidInputError(
-            "The Idempotency-Key is not allowed.",
-            errors=[{"path": "Idempotency-Key", "message": f"1 to {KEY_LENGTH_MAX} printable characters"}],
-        )
-    return Request(idempotency_key=key, body_sha256=hashlib.sha256(body).digest())
+    return Request(idempotency_key=allowed_key(key), body_sha256=hashlib.sha256(body).digest())
 
 
 async def submit(

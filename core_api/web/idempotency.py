@@ -21,13 +21,11 @@ from aiohttp import web
 from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Connection, lent_by, own_connection
 from core_api.wire import read_bytes
-from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError, RateLimitedError
-from kernel.http.web import SETTINGS, Route
+from kernel.errors import ConflictError, IdempotencyKeyReusedError, RateLimitedError
+from kernel.http.web import KEY_HEADER, SETTINGS, Route, allowed_key
 from sql import named
 
 QUERIES: Final = named("idempotency")
-HEADER: Final = "Idempotency-Key"
-KEY_LENGTH_MAX: Final = 200
 REPLY_BYTES_MAX: Final = 262_144
 RETRY_S: Final = 60
 # The reply holds what signs somebody in: it is never kept, and a retry is told that it was done.
@@ -53,14 +51,9 @@ def repeatable(route: Route) -> Route:
 
     @wraps(handler)
     async def once(request: web.Request) -> web.StreamResponse:
-        key = request.headers.get(HEADER)
+        key = allowed_key(request.headers.get(KEY_HEADER))
         if key is None:
             return await handler(request)
-        if not (0 < len(key) <= KEY_LENGTH_MAX and key.isprintable()):
-            message = f"1 to {KEY_LENGTH_MAX} printable characters"
-            raise InvalidInputError(
-                "The Idempotency-Key is not allowed.", errors=[{"path": HEADER, "message": message}]
-            )
         claim = _Claim(request.app, actor_of(request), key, await _hash_of(request))
         async with own_connection(request.app[POOL], claim.actor) as conn:
             first = await claim.look(conn)

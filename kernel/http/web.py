@@ -48,6 +48,8 @@ SPOKEN: Final = web.AppKey("spoken", set[object])  # open connections on which a
 TRUSTED_PROXIES: "Final[web.AppKey[Networks]]" = web.AppKey("trusted_proxies", tuple)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 API_PREFIX: Final = "/api"
+KEY_HEADER: Final = "Idempotency-Key"
+KEY_LENGTH_MAX: Final = 200
 _REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -266,6 +268,21 @@ def decode_query(request: web.Request, query: type[T]) -> T:
         raise InvalidInputError(
             "A query parameter is not allowed.", errors=[{"path": where, "message": text}]
         ) from error
+
+
+def allowed_key(key: str | None) -> str | None:
+    """
+    Return an Idempotency-Key as it was sent; None where none was.
+
+    Raises:
+        InvalidInputError: it is empty, too long, or not of printable ASCII (what proxies pass on).
+    """
+    if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
+        message = f"Expected 1 to {KEY_LENGTH_MAX} printable ASCII characters"
+        raise InvalidInputError(
+            "The Idempotency-Key is not allowed.", errors=[{"path": KEY_HEADER, "message": message}]
+        )
+    return key
 
 
 ReadyCheck = Callable[[], Awaitable[str | None]]

@@ -7,6 +7,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import asyncpg
+import pytest
 
 from core_api.identity import revoking
 from core_api.web.idempotency import APART, SECRET
@@ -53,8 +54,16 @@ async def test_what_was_refused_holds_no_key_and_another_account_has_keys_of_its
 
         assert (wrong.status, made.status, theirs.status) == (422, 201, 201)
         assert made.body["id"] != theirs.body["id"]
-        none = {"Idempotency-Key": ""}
-        assert (await api.post("/api/teacher/exams", "teacher", json=right, headers=none)).status == 422
+
+
+@pytest.mark.parametrize("key", ["", "x" * 201, "schlüssel", "a\tb"])
+async def test_a_key_is_short_and_printable_wherever_it_is_sent_i2(core: Core, key: str) -> None:
+    async with core.school() as api:
+        attempt = f"/api/student/attempts/{await api.start_attempt()}/submit"
+        for at, person in (("/api/teacher/exams", "teacher"), (attempt, "student")):
+            refused = await api.post(at, person, json={}, headers={"Idempotency-Key": key})
+
+            assert (refused.status, refused.body["errors"][0]["path"]) == (422, "Idempotency-Key"), at
 
 
 async def test_a_key_that_is_first_seen_on_a_retry_of_a_hand_in_is_bound_to_its_body_i2(core: Core) -> None:
