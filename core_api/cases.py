@@ -3,8 +3,8 @@ Routes of use cases: what comes in and goes out is read from the use case's own 
 is said once.
 
     case(
-        exams.list_visible, name="list_exams", method="GET", path="/teacher/exams", action=Action.exam_read,
-        tag="Teachers", shows=NOBODY, says="List the exams that the caller made or was granted.",
+        "GET /teacher/exams", exams.list_visible, Action.exam_read, name="list_exams", shows=NOBODY,
+        says="List the exams that the caller made or was granted.",
     )
 
 A parameter is known by its name. `conn` is borrowed for the caller, `pool` is where to borrow; `actor` is the
@@ -55,19 +55,29 @@ PROVIDED: Final[Mapping[str, Part]] = {
     "origin": origin_of,
 }
 _ENVELOPE: Final[Any] = Envelope  # of a type that is known when it runs
+# Under which the document lists a path, by whom the path is for.
+_TAGS: Final[Mapping[str, str]] = {
+    "admin": "Admins",
+    "auth": "Authentication",
+    "ledger": "Ledger",
+    "me": "Authentication",
+    "observer": "Observers",
+    "proctor": "Proctoring",
+    "student": "Candidates",
+    "teacher": "Teachers",
+}
 _SEGMENT: Final = re.compile(r"\{(\w+)\}")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def case(
+    endpoint: str,
     use_case: UseCase,
-    *,
-    name: str,
-    method: str,
-    path: str,
     action: Action | None,
-    tag: str,
+    *,
     says: str,
+    name: str | None = None,
+    tag: str | None = None,
     status: int = 200,
     given: Mapping[str, Any] | None = None,
     parts: Mapping[str, Part] | None = None,
@@ -76,19 +86,20 @@ def case(
     message: str | None = None,
     person: Callable[[Any], UUID] | None = None,
     also_bare: bool = False,
+    bodiless: bool = False,
     shows: Shows | None = None,
 ) -> Route:
     """
     Return the route of a use case.
 
     Args:
+        endpoint: method and path below /api; `{exam_id}` or `{examId}` is the parameter `exam_id`, `{id}` is
+            `session_id`.
         use_case: see above for its parameters and what it returns.
-        name: of the operation, which clients that are made from the document call.
-        method: of HTTP.
-        path: below /api; `{exam_id}` or `{examId}` is the parameter `exam_id`, `{id}` is `session_id`.
         action: of the access table; None where no token is needed.
-        tag: under which the document lists it.
         says: what it does, for who calls it.
+        name: of the operation, which clients that are made from the document call; the use case's own here.
+        tag: under which the document lists it, where the path's beginning does not say.
         status: of success, where the use case does not decide that.
         given: further parameters' values.
         parts: what reads further parameters from a request, by name.
@@ -97,8 +108,10 @@ def case(
         message: beside the data.
         person: whom the reply is about, where the path does not say.
         also_bare: whether the path is served without /api, too.
+        bodiless: whether no body at all is taken for `{}`.
         shows: whose data it shows, an act too that answers with it.
     """
+    method, _, path = endpoint.partition(" ")
     hints, taken = get_annotations(use_case), signature(use_case).parameters
     constants = given or {}
     asked = _asked(path, hints)
@@ -112,7 +125,8 @@ def case(
     async def handle(request: web.Request) -> web.StreamResponse:
         values = {each: part(request) for each, part in read.items()}
         if decoder is not None:
-            values["command"] = decode_body(await read_bytes(request), decoder)
+            body = await read_bytes(request)
+            values["command"] = decode_body(body or b"{}" if bodiless else body, decoder)
         if "conn" in taken:
             async with connection(request.app[POOL], actor_of(request)) as conn:
                 result = await use_case(conn=conn, **values, **_as_of_now(had, request), **constants)
@@ -122,13 +136,13 @@ def case(
             about(request, person(result))
         return answer.response(result)
 
-    handle.__name__, handle.__doc__ = name, says
+    handle.__name__, handle.__doc__ = name or use_case.__name__, says
     return Route(
         method=method,
         path=path,
         handler=handle,
         action=action,
-        tag=tag,
+        tag=tag or _TAGS[path.split("/")[1]],
         reply=answer.reply,
         body=hints.get("command"),
         query=hints.get("query"),
@@ -137,6 +151,9 @@ def case(
         also_bare=also_bare,
         shows=shows,
     )
+
+
+bare: Final = partial(case, also_bare=True)  # a route that is served without /api, too
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):

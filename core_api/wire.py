@@ -199,9 +199,9 @@ async def read_bytes(request: web.Request) -> bytes:
     return body
 
 
-async def read_json(request: web.Request, kind: type[T]) -> T:
-    """Return the body as `kind`; raises as `read_bytes` and `decode_body` do."""
-    return decode_body(await read_bytes(request), msgspec.json.Decoder(kind))
+def body_of(request: web.Request) -> bytes:
+    """Return the body that `read_bytes` has read."""
+    return request[_BODY]
 
 
 def uuid_in_path(request: web.Request, name: str) -> UUID:

@@ -19,7 +19,7 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor, Origin
 from core_api.attempts import attempts
 from core_api.attempts.attempts import Attempt
-from core_api.database import Connection, Pool, connection
+from core_api.database import Connection, Pool, connection, system_connection
 from core_api.exams import exams
 from core_api.identity import trail
 from core_api.identity.accounts import Email
@@ -112,7 +112,7 @@ def _link_of(claims: Claims) -> _Link:
 
 
 async def launch(
-    conn: Connection,
+    pool: Pool,
     command: Launch,
     *,
     launch_keyring: Keyring,
@@ -135,7 +135,7 @@ async def launch(
         NotFoundError: the exam is not open to the candidate; the link stays unused.
     """
     link = _link_of(launch_keyring.verify(command.token, audience=Audience.launch, now=now))
-    async with conn.transaction():
+    async with system_connection(pool) as conn, conn.transaction():
         row = await conn.fetchrow(
             QUERIES["hold_link"],
             link.student_id,

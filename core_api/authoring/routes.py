@@ -1,5 +1,6 @@
 """For who writes exams: terms, passages, questions, evaluations."""
 
+from functools import partial
 from typing import Final
 
 from core_api.authoring import content, evaluations, questions
@@ -7,90 +8,86 @@ from core_api.cases import case
 from kernel.access import Action
 from kernel.http.web import NOBODY
 
+authored = partial(case, tag="Authoring")
+
 ROUTES: Final = (
-    case(
-        content.create_term, name="create_term", method="POST", path="/teacher/terms",
-        action=Action.content_write, tag="Authoring",
+    authored(
+        "POST /teacher/terms", content.create_term, Action.content_write,
         says="Make a term or a skill: 201, or 200 with the one of that name.",
     ),
-    case(
-        content.list_terms, name="list_terms", method="GET", path="/teacher/terms",
-        action=Action.content_read, tag="Authoring", shows=NOBODY,
+    authored(
+        "GET /teacher/terms", content.list_terms, Action.content_read, shows=NOBODY,
         says="List the organisation's terms and skills, newest first.",
     ),
-    case(
-        content.save_passage, name="create_passage", method="POST", path="/teacher/passages",
-        action=Action.content_write, tag="Authoring", status=201, given={"passage_id": None},
+    authored(
+        "POST /teacher/passages", content.save_passage, Action.content_write, name="create_passage",
+        status=201, given={"passage_id": None},
         says="Make a passage.",
     ),
-    case(
-        content.list_passages, name="list_passages", method="GET", path="/teacher/passages",
-        action=Action.content_read, tag="Authoring", shows=NOBODY,
+    authored(
+        "GET /teacher/passages", content.list_passages, Action.content_read, shows=NOBODY,
         says="List passages, newest first.",
     ),
-    case(
-        content.fetch_passage, name="passage", method="GET", path="/teacher/passages/{passage_id}",
-        action=Action.content_read, tag="Authoring", shows=NOBODY,
+    authored(
+        "GET /teacher/passages/{passage_id}", content.fetch_passage, Action.content_read, name="passage",
+        shows=NOBODY,
         says="Return a passage, or an older version of it.",
     ),
-    case(
-        content.save_passage, name="update_passage", method="PUT", path="/teacher/passages/{passage_id}",
-        action=Action.content_write, tag="Authoring",
+    authored(
+        "PUT /teacher/passages/{passage_id}", content.save_passage, Action.content_write,
+        name="update_passage",
         says="Save a passage as a new version.",
     ),
-    case(
-        content.archive_passage, name="archive_passage", method="POST",
-        path="/teacher/passages/{passage_id}/archive", action=Action.content_write, tag="Authoring",
+    authored(
+        "POST /teacher/passages/{passage_id}/archive", content.archive_passage, Action.content_write,
         says="Take a passage out of use; what was published keeps it.",
     ),
-    case(
-        questions.save, name="create_question", method="POST", path="/teacher/questions",
-        action=Action.content_write, tag="Authoring", status=201, given={"question_id": None},
+    authored(
+        "POST /teacher/questions", questions.save, Action.content_write, name="create_question", status=201,
+        given={"question_id": None},
         says="Make a question.",
     ),
-    case(
-        questions.list_own, name="list_questions", method="GET", path="/teacher/questions",
-        action=Action.content_read, tag="Authoring", shows=NOBODY,
+    authored(
+        "GET /teacher/questions", questions.list_own, Action.content_read, name="list_questions",
+        shows=NOBODY,
         says="List questions, newest first.",
     ),
-    case(
-        questions.fetch, name="question", method="GET", path="/teacher/questions/{question_id}",
-        action=Action.content_read, tag="Authoring", shows=NOBODY,
+    authored(
+        "GET /teacher/questions/{question_id}", questions.fetch, Action.content_read, name="question",
+        shows=NOBODY,
         says="Return a question with its answer key, or an older version of it.",
     ),
-    case(
-        questions.save, name="update_question", method="PUT", path="/teacher/questions/{question_id}",
-        action=Action.content_write, tag="Authoring",
+    authored(
+        "PUT /teacher/questions/{question_id}", questions.save, Action.content_write, name="update_question",
         says="Save a question as a new version; what was published keeps the old one.",
     ),
-    case(
-        questions.archive, name="archive_question", method="POST",
-        path="/teacher/questions/{question_id}/archive", action=Action.content_write, tag="Authoring",
+    authored(
+        "POST /teacher/questions/{question_id}/archive", questions.archive, Action.content_write,
+        name="archive_question",
         says="Take a question out of use; what was published keeps it.",
     ),
-    case(
-        evaluations.save_draft, name="create_evaluation", method="POST", path="/teacher/evaluations",
-        action=Action.content_write, tag="Authoring", status=201, given={"evaluation_id": None},
+    authored(
+        "POST /teacher/evaluations", evaluations.save_draft, Action.content_write, name="create_evaluation",
+        status=201, given={"evaluation_id": None},
         says="Make an evaluation with its first draft.",
     ),
-    case(
-        evaluations.list_own, name="list_evaluations", method="GET", path="/teacher/evaluations",
-        action=Action.content_read, tag="Authoring", shows=NOBODY,
+    authored(
+        "GET /teacher/evaluations", evaluations.list_own, Action.content_read, name="list_evaluations",
+        shows=NOBODY,
         says="List evaluations by their newest version, newest first.",
     ),
-    case(
-        evaluations.fetch, name="evaluation", method="GET", path="/teacher/evaluations/{evaluation_id}",
-        action=Action.content_read, tag="Authoring", shows=NOBODY,
+    authored(
+        "GET /teacher/evaluations/{evaluation_id}", evaluations.fetch, Action.content_read, name="evaluation",
+        shows=NOBODY,
         says="Return an evaluation's newest version, or an older one, with its questions and answer keys.",
     ),
-    case(
-        evaluations.save_draft, name="save_draft", method="PUT",
-        path="/teacher/evaluations/{evaluation_id}/draft", action=Action.content_write, tag="Authoring",
+    authored(
+        "PUT /teacher/evaluations/{evaluation_id}/draft", evaluations.save_draft, Action.content_write,
         says="Replace the draft of an evaluation; after a publication this begins the next version.",
     ),
-    case(
-        evaluations.publish, name="publish_evaluation", method="POST",
-        path="/teacher/evaluations/{evaluation_id}/publish", action=Action.content_write, tag="Authoring",
+    authored(
+        "POST /teacher/evaluations/{evaluation_id}/publish", evaluations.publish, Action.content_write,
+        name="publish_evaluation",
         says="Freeze the draft for ever. Publishing again without a draft changes nothing.",
     ),
 )  # fmt: skip

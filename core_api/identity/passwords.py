@@ -21,7 +21,8 @@ from typing import Final
 import bcrypt
 from aiohttp import web
 
-from core_api.identity.throttle import Source
+from core_api.cases import Part
+from core_api.identity.throttle import LIMITS, Source
 from kernel import spelling
 from kernel.errors import RateLimitedError
 from kernel.running.runtime import LOGINS_THROTTLED
@@ -140,3 +141,8 @@ class PasswordChecker:
 
 
 CHECKER: Final = web.AppKey("checker", PasswordChecker)
+# What of a request goes to a use case that hashes a password, by the names of its parameters.
+HASHING: Final[dict[str, Part]] = {
+    "checker": lambda request: request.app[CHECKER],
+    "limits": lambda request: request.app[LIMITS],
+}

@@ -27,13 +27,14 @@ from core_api.identity.accounts import (
 )
 from core_api.identity.passwords import PasswordChecker
 from core_api.identity.revoking import end_launched_by, sign_out_everywhere
-from core_api.identity.throttle import Source
+from core_api.identity.throttle import Limits, source_of
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Personal
 from core_api.wire import NO_NUL, ListPage, Page, Text200, invalid, spelled
 from kernel import spelling
 from kernel.errors import ConflictError, InvalidInputError
 from kernel.events import Role
+from kernel.http.networks import Address
 from kernel.ledger.kinds import Kind
 from kernel.revocation import Revocation, Revocations
 from kernel.settings import Settings
@@ -127,10 +128,17 @@ async def fetch(conn: Connection, actor: Actor, user_id: UUID) -> ManagedUser:
 
 
 async def create(
-    pool: Pool, actor: Actor, command: NewUser, *, checker: PasswordChecker, source: Source, now: datetime
+    pool: Pool,
+    actor: Actor,
+    command: NewUser,
+    *,
+    checker: PasswordChecker,
+    limits: Limits,
+    address: Address | None,
+    now: datetime,
 ) -> ManagedUser:
     """
-    Create a person in the admin's organisation; `source` is whose places hashing takes.
+    Create a person in the admin's organisation; hashing takes places of this address and the new account.
 
     Raises:
         ConflictError: the e-mail address or the username is taken.
@@ -144,7 +152,7 @@ async def create(
     hashed = None
     if command.password is not None:
         password = new_password(command.password, "password")
-        with checker.place(source):
+        with checker.place(source_of(address, command.email, limits)):
             hashed = await checker.hash(password)
     user_id, active, verified = uuid7(), True, True
     async with connection(pool, actor) as conn, conn.transaction():

@@ -8,23 +8,10 @@ from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL, connection
 from core_api.proctoring import session_events, session_views, sessions
-from core_api.wire import Envelope, about, session_id_in_path, uuid_in_path
+from core_api.wire import Envelope, about, session_id_in_path
 from kernel.access import Action
 from kernel.events import EventType
-from kernel.http.web import OWN, SETTINGS, Route, Shows, decode_query, send_json
-
-
-async def session_of_attempt(request: web.Request) -> web.Response:
-    """Return the proctor session of an attempt. Candidates see theirs, without events, violations or risk."""
-    attempt_id = uuid_in_path(request, "attemptId")
-    query = decode_query(request, session_views.OfAttempt)
-    show_numbers = request.app[SETTINGS].show_numbers_to_candidates
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        session = await session_views.fetch_of_attempt(
-            conn, actor_of(request), attempt_id, query.mode, show_numbers=show_numbers
-        )
-    about(request, session.candidate_id)
-    return send_json(Envelope(data=session))
+from kernel.http.web import OWN, Route, Shows, decode_query, send_json
 
 
 async def list_events(request: web.Request) -> web.Response:
@@ -50,51 +37,49 @@ async def _list_events(request: web.Request, event_type: EventType | None) -> we
 
 ROUTES: Final = (
     case(
-        sessions.cancel, name="cancel_session", method="POST", path="/proctor/session/{id}/cancel",
-        action=Action.session_cancel, tag="Proctoring", shows=Shows("session", "id"), envelope=True,
-        message="Proctor session cancelled",
+        "POST /proctor/session/{id}/cancel", sessions.cancel, Action.session_cancel, name="cancel_session",
+        shows=Shows("session", "id"), envelope=True, message="Proctor session cancelled",
         says="Cancel a proctor session. Cancelling it again changes nothing; a completed one is a 409.",
     ),
     case(
-        sessions.create, name="create_session", method="POST", path="/proctor/session",
-        action=Action.session_create, tag="Proctoring", shows=OWN, envelope=True,
+        "POST /proctor/session", sessions.create, Action.session_create, name="create_session", shows=OWN,
+        envelope=True,
         says="""
         Take up the proctor session of an attempt: 201 the first time, 200 after; 409 once it has ended.
 
         The session is opened with the attempt. Whatever is still unknown of the client is filled in.
         """,
     ),
-    Route(
-        method="GET", path="/proctor/session/attempt/{attemptId}", shows=Shows("session", "attemptId"),
-        handler=session_of_attempt,
-        action=Action.session_read_by_attempt, tag="Proctoring", query=session_views.OfAttempt,
-        reply=Envelope[session_views.SessionDetail],
+    case(
+        "GET /proctor/session/attempt/{attemptId}", session_views.fetch_of_attempt,
+        Action.session_read_by_attempt, name="session_of_attempt", shows=Shows("session", "attemptId"),
+        envelope=True, person=lambda found: found.candidate_id,
+        says="""
+        Return the proctor session of an attempt. Candidates see theirs, without events, violations or risk.
+        """,
     ),
     case(
-        sessions.end, name="end_session", method="POST", path="/proctor/session/{id}/end",
-        action=Action.session_end, tag="Proctoring", shows=Shows("session", "id"), envelope=True,
-        message="Proctor session ended",
+        "POST /proctor/session/{id}/end", sessions.end, Action.session_end, name="end_session",
+        shows=Shows("session", "id"), envelope=True, message="Proctor session ended",
         says="""
         End proctoring. While the attempt runs, a candidate's session stays active until the attempt ends, and
         the request is recorded. Ending a completed session again changes nothing; a cancelled one is a 409.
         """,
     ),
     case(
-        session_views.fetch, name="session", method="GET", path="/proctor/session/{id}",
-        action=Action.session_read, tag="Proctoring", shows=Shows("session", "id"), envelope=True,
-        person=lambda found: found.candidate_id,
+        "GET /proctor/session/{id}", session_views.fetch, Action.session_read, name="session",
+        shows=Shows("session", "id"), envelope=True, person=lambda found: found.candidate_id,
         says="Return a proctor session with its latest events.",
     ),
     case(
-        session_views.list_all, name="list_sessions", method="GET", path="/proctor/sessions",
-        action=Action.session_list, tag="Proctoring", shows=Shows("sessions"),
+        "GET /proctor/sessions", session_views.list_all, Action.session_list, name="list_sessions",
+        shows=Shows("sessions"),
         says="List the proctor sessions that the caller may see, by cursor (newest first) or in numbered, "
         "sorted pages.",
     ),
     case(
-        session_views.list_visible, name="list_exam_sessions", method="GET",
-        path="/proctor/sessions/exam/{examId}", action=Action.session_list, tag="Proctoring",
-        shows=Shows("exam_sessions", "examId"),
+        "GET /proctor/sessions/exam/{examId}", session_views.list_visible, Action.session_list,
+        name="list_exam_sessions", shows=Shows("exam_sessions", "examId"),
         says="List an exam's proctor sessions, by cursor (newest first) or in numbered, sorted pages.",
     ),
     Route(

@@ -18,6 +18,7 @@ from core_api.proctoring.session_events import RecentEvent, recent
 from core_api.wire import LIMIT_DEFAULT, LIMIT_MAX, Limit, Paging
 from kernel.errors import InvalidInputError, NotFoundError
 from kernel.events import SESSION_ID_MAX, Mode, Role, SessionStatus
+from kernel.settings import Settings
 from sql import named
 
 QUERIES: Final = named("sessions")
@@ -111,7 +112,7 @@ async def fetch(conn: Connection, actor: Actor, session_id: int) -> SessionDetai
 
 
 async def fetch_of_attempt(
-    conn: Connection, actor: Actor, attempt_id: UUID, mode: Mode | None, *, show_numbers: bool
+    conn: Connection, actor: Actor, attempt_id: UUID, query: OfAttempt, *, settings: Settings
 ) -> SessionDetail:
     """
     Return an attempt's session, the later one unless a mode is asked for.
@@ -120,19 +121,19 @@ async def fetch_of_attempt(
         conn: a connection.
         actor: staff, or the candidate, who sees no events and no numbers made of them (spec.md, decision 6).
         attempt_id: of the attempt.
-        mode: which session.
-        show_numbers: the deployment lets candidates see their violation count.
+        query: which session.
+        settings: say whether this deployment lets candidates see their violation count.
 
     Raises:
         NotFoundError: none, or none that the caller may see.
     """
-    row = await conn.fetchrow(QUERIES["fetch_session_of_attempt"], attempt_id, *actor.reach, mode)
+    row = await conn.fetchrow(QUERIES["fetch_session_of_attempt"], attempt_id, *actor.reach, query.mode)
     if row is None:
         raise NotFoundError("There is no proctor session for this attempt.")
     if actor.role is not Role.student:
         return SessionDetail(**_columns(row), recent_events=await recent(conn, row))
     columns = _columns(row)
-    if not show_numbers:
+    if not settings.show_numbers_to_candidates:
         columns |= {"total_violations": None, "risk_score": None, "risk_level": None}
     columns["quarantined_until"] = None
     return SessionDetail(**columns, recent_events=[])

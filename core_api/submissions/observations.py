@@ -62,13 +62,6 @@ class ObservationReceipt(msgspec.Struct, frozen=True, kw_only=True):
     event_id: UUID
 
 
-class FinalisedObservation(msgspec.Struct, frozen=True, kw_only=True):
-    """A receipt, and whether this call made the submission."""
-
-    receipt: ObservationReceipt
-    created: bool
-
-
 class StoredObservation(msgspec.Struct, frozen=True, kw_only=True):
     """A receipt with the very text that was hashed (UTF-8)."""
 
@@ -78,9 +71,10 @@ class StoredObservation(msgspec.Struct, frozen=True, kw_only=True):
 
 async def finalise(
     conn: Connection, actor: Actor, exam_id: UUID, command: Observation, request: Request, *, now: datetime
-) -> FinalisedObservation:
+) -> tuple[ObservationReceipt, bool]:
     """
-    Make an observation durable; the first receipt comes back to whoever asks again with the same key.
+    Make an observation durable, and tell whether this call did; the first receipt comes back to whoever asks
+    again with the same key.
 
     Raises:
         NotFoundError: the exam was not granted to the observer.
@@ -93,24 +87,25 @@ async def finalise(
     try:
         async with conn.transaction():
             first = await _first(conn, actor, exam_id, request)
-            return first or await _finalise(conn, actor, exam_id, command, request, now=now)
+            if first is None:
+                return await _finalise(conn, actor, exam_id, command, request, now=now), True
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "submissions_key":
             raise
         first = await _first(conn, actor, exam_id, request)
         assert first is not None, "whoever met the key waited for the other one's commit"
-        return first
+    return first, False
 
 
 async def _first(
     conn: Connection, actor: Actor, exam_id: UUID, request: Request
-) -> FinalisedObservation | None:
+) -> ObservationReceipt | None:
     row = await conn.fetchrow(QUERIES["find_by_key"], actor.user_id, request.idempotency_key)
     if row is None:
         return None
     if (row["exam_id"], row["body_sha256"]) != (exam_id, request.body_sha256):
         raise IdempotencyKeyReusedError("The Idempotency-Key was used for another observation.")
-    return FinalisedObservation(receipt=_receipt(row), created=False)
+    return _receipt(row)
 
 
 def _receipt(row: asyncpg.Record) -> ObservationReceipt:
@@ -119,7 +114,7 @@ def _receipt(row: asyncpg.Record) -> ObservationReceipt:
 
 async def _finalise(
     conn: Connection, actor: Actor, exam_id: UUID, command: Observation, request: Request, *, now: datetime
-) -> FinalisedObservation:
+) -> ObservationReceipt:
     who = (actor.organisation_id, actor.user_id)
     exam = await fetch_one(conn, "exam", QUERIES["hold_observable"], exam_id, *who)
     if not exam["is_published"] or exam["evaluation_version_id"] is None:
@@ -169,14 +164,13 @@ async def _finalise(
         detail={"exam_id": str(exam_id), "content_sha256": digest.hex()},
     )
     await ledger.record(conn, msgspec.structs.replace(entry, event_id=event_id))
-    receipt = ObservationReceipt(
+    return ObservationReceipt(
         submission_id=submission_id,
         exam_id=exam_id,
         finalised_at=now,
         content_sha256=digest.hex(),
         event_id=event_id,
     )
-    return FinalisedObservation(receipt=receipt, created=True)
 
 
 async def _check_subjects(conn: Connection, actor: Actor, subject_ids: Sequence[UUID]) -> None:

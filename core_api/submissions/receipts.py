@@ -7,6 +7,7 @@ them, its position, the path to a root, and the head that was signed over it. `d
 `veritas ledger receipt` check it; whoever keeps it needs neither.
 """
 
+from datetime import datetime
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -17,7 +18,8 @@ from core_api.actors import Actor
 from core_api.database import Connection, fetch_one
 from core_api.ledger import proofs
 from core_api.ledger.proofs import SignedHead
-from core_api.submissions.submissions import Finalised, Receipt
+from core_api.submissions import submissions
+from core_api.submissions.submissions import Receipt, Request, Submit
 from kernel.errors import NotSealedError
 from kernel.ledger.merkle import leaf_hash
 from sql import named
@@ -60,13 +62,19 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 PENDING: Final = Place(status="pending")
 
 
-async def submitted(conn: Connection, finalised: Finalised) -> Submitted:
-    """Return what a hand-in is answered with; a retry after the sealing is told the position."""
+async def submit(
+    conn: Connection, actor: Actor, attempt_id: UUID, command: Submit, request: Request, *, now: datetime
+) -> tuple[Submitted, bool]:
+    """
+    Hand an attempt in, as `submissions.submit` does and raises; return what that is answered with, and
+    whether it was this call. A retry after the sealing is told the position.
+    """
+    finalised = await submissions.submit(conn, actor, attempt_id, command, request, now=now)
     place = PENDING
     if not finalised.created:
         position = await conn.fetchval(QUERIES["find_position"], finalised.receipt.event_id)
         place = PENDING if position is None else Place(status="sealed", position=position)
-    return Submitted(**msgspec.structs.asdict(finalised.receipt), ledger=place)
+    return Submitted(**msgspec.structs.asdict(finalised.receipt), ledger=place), finalised.created
 
 
 async def fetch(conn: Connection, actor: Actor, attempt_id: UUID) -> Document:

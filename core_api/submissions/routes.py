@@ -1,39 +1,21 @@
 """What is handed in, by candidates and observers, and its grading."""
 
-from datetime import UTC, datetime
 from typing import Final
 
-import msgspec
 from aiohttp import web
 
 from core_api.actors import actor_of
-from core_api.cases import case
+from core_api.cases import bare, case
 from core_api.database import POOL, connection
 from core_api.submissions import grading, observations, receipts, submissions
-from core_api.wire import decode_body, read_bytes, uuid_in_path
+from core_api.wire import body_of, uuid_in_path
 from kernel.access import Action
 from kernel.http.web import OWN, Route, Shows, send_json
 
-_SUBMIT: Final = msgspec.json.Decoder(submissions.Submit)
-_OBSERVATION: Final = msgspec.json.Decoder(observations.Observation)
 
-
-async def submit(request: web.Request) -> web.Response:
-    """
-    Hand in an attempt: 201 with the receipt the first time, 200 with the same receipt ever after.
-
-    With an `Idempotency-Key`, a retry with another body is a 409.
-    """
-    attempt_id = uuid_in_path(request, "attempt_id")
-    body = await read_bytes(request) or b"{}"
-    command = decode_body(body, _SUBMIT)
-    asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        finalised = await submissions.submit(
-            conn, actor_of(request), attempt_id, command, asked, now=datetime.now(UTC)
-        )
-        receipt = await receipts.submitted(conn, finalised)
-    return send_json(receipt, status=201 if finalised.created else 200)
+def asked_in(request: web.Request) -> submissions.Request:
+    """Return what identifies a hand-in whose body was read; raises InvalidInputError: a key that is none."""
+    return submissions.request_of(request.headers.get("Idempotency-Key"), body_of(request) or b"{}")
 
 
 async def receipt(request: web.Request) -> web.Response:
@@ -49,38 +31,22 @@ async def receipt(request: web.Request) -> web.Response:
     return send_json(document, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
-async def finalise_observation(request: web.Request) -> web.Response:
-    """
-    Finalise an observation of candidates: 201 with the receipt the first time, 200 with the same one after.
-
-    The `Idempotency-Key` is asked for; a retry with another body is a 409.
-    """
-    exam_id = uuid_in_path(request, "exam_id")
-    body = await read_bytes(request)
-    command = decode_body(body, _OBSERVATION)
-    asked = submissions.request_of(request.headers.get("Idempotency-Key"), body)
-    async with connection(request.app[POOL], actor_of(request)) as conn:
-        finalised = await observations.finalise(
-            conn, actor_of(request), exam_id, command, asked, now=datetime.now(UTC)
-        )
-    return send_json(finalised.receipt, status=201 if finalised.created else 200)
-
-
 ROUTES: Final = (
-    Route(
-        method="POST", path="/student/attempts/{attempt_id}/submit", shows=OWN, handler=submit,
-        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
-        status=201, also_status=(200,), also_bare=True,
+    *(
+        bare(
+            f"POST /student/{path}/{{attempt_id}}/submit", receipts.submit, Action.attempt_submit, shows=OWN,
+            parts={"request": asked_in}, bodiless=True,
+            says="""
+            Hand in an attempt: 201 with the receipt the first time, 200 with the same receipt ever after.
+
+            With an `Idempotency-Key`, a retry with another body is a 409.
+            """,
+        )
+        for path in ("attempts", "exams")
     ),
-    Route(
-        method="POST", path="/student/exams/{attempt_id}/submit", shows=OWN, handler=submit,
-        action=Action.attempt_submit, tag="Candidates", body=submissions.Submit, reply=receipts.Submitted,
-        status=201, also_status=(200,), also_bare=True,
-    ),
-    case(
-        submissions.fetch_own, name="submission", method="GET",
-        path="/student/attempts/{attempt_id}/submission", action=Action.attempt_read, tag="Candidates",
-        shows=Shows("submission", "attempt_id", of_oneself=True), also_bare=True,
+    bare(
+        "GET /student/attempts/{attempt_id}/submission", submissions.fetch_own, Action.attempt_read,
+        name="submission", shows=Shows("submission", "attempt_id", of_oneself=True),
         says="Return the receipt of an attempt, with the very bytes that its hash is of.",
     ),
     Route(
@@ -90,32 +56,32 @@ ROUTES: Final = (
         action=Action.attempt_read, tag="Candidates", reply=receipts.Document, also_bare=True,
     ),
     case(
-        grading.list_of_exam, name="list_submissions", method="GET",
-        path="/teacher/exams/{exam_id}/submissions", action=Action.submission_read, tag="Teachers",
-        shows=Shows("exam_submissions", "exam_id"),
+        "GET /teacher/exams/{exam_id}/submissions", grading.list_of_exam, Action.submission_read,
+        name="list_submissions", shows=Shows("exam_submissions", "exam_id"),
         says="List an exam's submissions with their scores, newest first.",
     ),
     case(
-        grading.fetch, name="submission", method="GET", path="/teacher/submissions/{submission_id}",
-        action=Action.submission_read, tag="Teachers", shows=Shows("submission", "submission_id"),
-        person=lambda found: found.author_id,
+        "GET /teacher/submissions/{submission_id}", grading.fetch, Action.submission_read, name="submission",
+        shows=Shows("submission", "submission_id"), person=lambda found: found.author_id,
         says="Return a submission with its answers and scores; the view is recorded.",
     ),
     case(
-        grading.grade, name="grade", method="POST", path="/teacher/submissions/{submission_id}/grades",
-        action=Action.submission_grade, tag="Teachers", shows=Shows("submission", "submission_id"),
-        status=201, person=lambda found: found.author_id,
+        "POST /teacher/submissions/{submission_id}/grades", grading.grade, Action.submission_grade,
+        shows=Shows("submission", "submission_id"), status=201, person=lambda found: found.author_id,
         says="Give points to what no machine scores: a new revision of the score, the old ones stay.",
     ),
-    Route(
-        method="POST", path="/observer/exams/{exam_id}/observations", shows=OWN, handler=finalise_observation,
-        action=Action.observation_finalise, tag="Observers", body=observations.Observation,
-        reply=observations.ObservationReceipt, status=201, also_status=(200,),
+    case(
+        "POST /observer/exams/{exam_id}/observations", observations.finalise, Action.observation_finalise,
+        name="finalise_observation", shows=OWN, parts={"request": asked_in},
+        says="""
+    Finalise an observation of candidates: 201 with the receipt the first time, 200 with the same one after.
+
+    The `Idempotency-Key` is asked for; a retry with another body is a 409.
+    """,
     ),
     case(
-        observations.fetch_own, name="observation", method="GET",
-        path="/observer/observations/{submission_id}", action=Action.observation_read, tag="Observers",
-        shows=Shows("submission", "submission_id", of_oneself=True),
+        "GET /observer/observations/{submission_id}", observations.fetch_own, Action.observation_read,
+        name="observation", shows=Shows("submission", "submission_id", of_oneself=True),
         says="Return one of the observer's own observations, with the very bytes that its hash is of.",
     ),
 )  # fmt: skip
