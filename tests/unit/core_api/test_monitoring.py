@@ -23,4 +23,4 @@ def test_a_width_asked_for_is_kept_or_refused_with_the_finest_that_goes() -> Non
     assert bucket_width(60, 60.0 * BUCKETS_MAX) == 60
     with pytest.raises(InvalidInputError) as refusal:
         bucket_width(60, 60.0 * BUCKETS_MAX + 1)
-    assert refusal.value.errors == [{"path": "bucket_s", "message": "at least 61 for this attempt"}]
+    assert refusal.value.errors == [{"path": "bucket_s", "message": "at least 61 seconds for this attempt"}]
