@@ -10,7 +10,7 @@ from typing import Final
 
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, Servers, Tiers, statement
-from loadtests.bench.sending.loads import Outcome, Plan, run_load
+from loadtests.bench.sending.loads import Events, Outcome, Plan, run_load
 from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
 
 DRAIN_S: Final = 120.0
@@ -46,9 +46,7 @@ class Chain:
         """Run one load, as a client instance named like it, and count what was acknowledged."""
         plan = Plan(
             port=self.tiers.port,
-            shape=shape,
-            instance=title.replace(" ", "-"),
-            targets=self.targets,
+            work=Events(shape=shape, instance=title.replace(" ", "-"), targets=self.targets),
             connections=connections,
             seconds=seconds,
             rate_per_s=requests_per_s,

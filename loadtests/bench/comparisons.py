@@ -21,7 +21,7 @@ from loadtests.bench.measuring.stack import (
     statement,
     wait_until_answers,
 )
-from loadtests.bench.sending.loads import Plan, run_load
+from loadtests.bench.sending.loads import Events, Plan, run_load
 from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
 from sql.migrate import migrate
 
@@ -80,9 +80,7 @@ async def seed_design_ready(
         wait_until_answers(f"http://127.0.0.1:{port}/openapi.json", running, log)
         plan = Plan(
             port=port,
-            shape=Shape.seed,
-            instance="",
-            targets=targets,
+            work=Events(shape=Shape.seed, instance="", targets=targets),
             connections=SEED_CONNECTIONS,
             seconds=warm_up_s,
         )
@@ -96,7 +94,6 @@ async def run_seed_load(plan: Plan, title: str, screen: Screen) -> float:
     with screen.step(title, plan.seconds) as show:
         outcome = await run_load(
             plan,
-            on_start=lambda _: None,
             on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted:,} events"),
         )
     screen.say(f"{title}: {outcome.requests_per_s:,.0f} events/s, p50 {outcome.latency_ms['p50']:.0f} ms")
@@ -125,37 +122,37 @@ async def simple_durable_ready(
     migrate(url)
     plan = Plan(
         port=free_port(),
-        shape=Shape.bulk,
-        instance="simple",
-        targets=list(targets),
+        work=Events(shape=Shape.bulk, instance="simple", targets=list(targets)),
         connections=connections,
         seconds=warm_up_s,
     )
     command = [("simple durable", ["-m", "loadtests.baselines.simple_durable"])]
+    sessions = [int(target.key) for target in targets]
     with (
         psycopg.connect(url, autocommit=True) as owner,
         programs(command, {"database_url": url, "http_port": plan.port}, log) as running,
     ):
         wait_until_answers(f"http://127.0.0.1:{plan.port}/livez", running, log)
-        await run_simple_load(owner, plan, "simple durable, warm-up", screen)
+        await run_simple_load(owner, sessions, plan, "simple durable, warm-up", screen)
         one_pass = msgspec.structs.replace(plan, seconds=seconds)
-        yield lambda number: run_simple_load(owner, one_pass, f"simple durable {number}", screen)
+        yield lambda number: run_simple_load(owner, sessions, one_pass, f"simple durable {number}", screen)
     servers.owner.execute(statement("drop_simple_database"))
 
 
-async def run_simple_load(owner: psycopg.Connection[Any], plan: Plan, title: str, screen: Screen) -> float:
+async def run_simple_load(
+    owner: psycopg.Connection[Any], sessions: list[int], plan: Plan, title: str, screen: Screen
+) -> float:
     """
-    Run one load on the simple durable design, from empty tables, and return events a second.
+    Run one load of bulks on the simple durable design, from empty tables, and return events a second.
 
     Raises:
         BenchError: the table does not hold what was acknowledged.
     """
-    simple_durable.empty(owner, [int(target.key) for target in plan.targets])
-    events = EVENTS_PER_REQUEST[plan.shape]
+    simple_durable.empty(owner, sessions)
+    events = EVENTS_PER_REQUEST[Shape.bulk]
     with screen.step(title, plan.seconds) as show:
         outcome = await run_load(
             plan,
-            on_start=lambda _: None,
             on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted * events:,} events"),
         )
     acknowledged = outcome.requests * events

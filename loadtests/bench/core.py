@@ -29,6 +29,7 @@ from loadtests.bench.ingest import describe
 from loadtests.bench.measuring import machine
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder, settle
+from loadtests.bench.sending.loads import Outcome
 from pipeline.ledger.verify import verify
 
 SEAL_S: Final = 60.0
@@ -146,6 +147,11 @@ def _unsealed(core: Core) -> int:
     return int(row[0])
 
 
+def _ends(done: Outcome) -> dict[str, float]:
+    """Return the median and the 99th percentile of a load's latency."""
+    return {name: done.latency_ms[name] for name in ("p50", "p99")}
+
+
 async def measure(sizes: Sizes, screen: Screen, log: Path) -> CoreReport:
     """
     Run the whole benchmark on servers of its own; what the programs say goes to `log`.
@@ -189,9 +195,9 @@ async def measure(sizes: Sizes, screen: Screen, log: Path) -> CoreReport:
         ratio_to_pgbench=over_http / by_pgbench,
         ledger_appends_per_s=appends,
         seal_lag_s=lags,
-        start_ms=started.latency_ms,
-        save_ms=saved.latency_ms,
-        submit_ms=submitted.latency_ms,
+        start_ms=_ends(started),
+        save_ms=_ends(saved),
+        submit_ms=_ends(submitted),
         login_storm=stormed,
         machine=about,
     )

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+import msgspec
 import orjson
 from psycopg.rows import dict_row
 
@@ -14,11 +15,11 @@ from loadtests.baselines import pgbench_finalise
 from loadtests.bench.core_world import PASSWORD, Core, Questions, id_of, query
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError
-from loadtests.bench.sending.errands import Done, Errands, run_errands
-from loadtests.bench.sending.loader import RETRY_STATUSES
+from loadtests.bench.sending.loads import Errands, Outcome, Plan, run_load
 
 NONE: Final = "none"  # what finalise.sql takes for null: pgbench has no empty variables
 OTHERS: Final = ("attempts/{attempt_id}", "exams/available")
+PATIENCE_S: Final = 600.0
 # Every table that finalising writes, and how many rows for one attempt; see `count_outcome`.
 LEFT: Final = ("completed", "submissions", "scores", "subjects", "ledger_events")
 
@@ -36,31 +37,45 @@ def head(method: str, path: str, token: str | None, body: bytes = b"", *more: st
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-async def send(title: str, plan: Errands, screen: Screen) -> Done:
+async def send(title: str, plan: Plan, screen: Screen) -> Outcome:
     """
-    Run errands and say what came of them.
+    Run a load and say what came of it.
 
     Raises:
-        BenchError: not every request got the reply that was expected, at once or, where the plan has retries,
-            after refusals; a cut connection counts as a reply too.
+        LoadError: a reply that was not expected.
+        BenchError: a connection was cut.
     """
-    with screen.step(title, plan.spread_s):
-        done = await run_errands(plan)
-    refused = {status: count for status, count in done.statuses.items() if status != plan.status}
+    with screen.step(title, plan.seconds or None) as show:
+        done = await run_load(plan, on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted:,}"))
+    refused = {status: count for status, count in done.statuses.items() if status != plan.work.status}
     screen.say(
-        f"{title}: {done.statuses.get(plan.status, 0):,} in {done.seconds:.1f} s, "
-        f"p50 {done.latency_ms.get('p50', 0):.1f} p99 {done.latency_ms.get('p99', 0):.1f} ms"
-        + (f", others {refused}" if refused else "")
+        f"{title}: {done.requests:,} in {done.seconds:.1f} s, "
+        f"p50 {done.latency_ms['p50']:.1f} p99 {done.latency_ms['p99']:.1f} ms"
+        + (f", refused and sent again: {refused}" if refused else "")
     )
-    allowed = RETRY_STATUSES if plan.retries else frozenset[int]()
-    if done.statuses.get(plan.status, 0) != len(plan.heads) or refused.keys() - allowed:
-        raise BenchError(f"{title}: replies {done.statuses}, such as {done.unexpected[:1]}")
+    if cut := done.resent - sum(refused.values()):
+        raise BenchError(f"{title}: {cut} requests were cut off")
     return done
+
+
+def once_each(
+    core: Core, heads: list[bytes], body: bytes, status: int, *, connections: int, seconds: float = 0.0
+) -> Plan:
+    """Return the plan to send each head once with the body: over so many seconds, or as fast as it goes."""
+    return Plan(
+        port=core.port,
+        work=Errands(heads=heads, body=body, status=status),
+        connections=connections,
+        seconds=seconds,
+        rate_per_s=len(heads) / seconds if seconds else None,
+        retry_spread_s=None,
+        patience_s=PATIENCE_S,
+    )
 
 
 async def run_minutes(
     core: Core, exam_id: str, questions: Questions, *, minute_s: float, connections: int, screen: Screen
-) -> tuple[Done, Done, Done]:
+) -> tuple[Outcome, Outcome, Outcome]:
     """Let every candidate start, then save all answers, then submit, each spread over a minute."""
     tokens = core.tokens(core.candidates)
     answers = [
@@ -68,15 +83,8 @@ async def run_minutes(
         for question_id, response in zip(questions.question_ids, questions.responses, strict=True)
     ]
 
-    async def minute(title: str, status: int, heads: list[bytes], body: bytes) -> Done:
-        plan = Errands(
-            port=core.port,
-            heads=heads,
-            body=body,
-            status=status,
-            connections=connections,
-            spread_s=minute_s,
-        )
+    async def minute(title: str, status: int, heads: list[bytes], body: bytes) -> Outcome:
+        plan = once_each(core, heads, body, status, connections=connections, seconds=minute_s)
         return await send(title, plan, screen)
 
     started = await minute(
@@ -126,13 +134,7 @@ def check_left(core: Core, exam_id: str, questions: Questions, attempts: int) ->
 async def finalise_http(core: Core, count: int, *, before: int, connections: int, screen: Screen) -> float:
     """Submit prepared attempts in a closed loop; return the seconds it took."""
     attempts = [str(id_of(before + number)) for number in range(1, count + 1)]
-    plan = Errands(
-        port=core.port,
-        heads=submits(attempts, core.tokens(count)),
-        body=b"{}",
-        status=201,
-        connections=connections,
-    )
+    plan = once_each(core, submits(attempts, core.tokens(count)), b"{}", 201, connections=connections)
     return (await send("finalise over HTTP", plan, screen)).seconds
 
 
@@ -185,26 +187,21 @@ async def storm(
     }
 
 
-def _probe(core: Core, exam_id: str, seconds: float, per_s: float) -> Errands:
+def _probe(core: Core, exam_id: str, seconds: float, per_s: float) -> Plan:
     attempts, tokens = attempts_of(core, exam_id), core.tokens(core.candidates)
     heads = []
     for number in range(int(seconds * per_s)):
         candidate = number % core.candidates
         path = OTHERS[number % len(OTHERS)].format(attempt_id=attempts[candidate])
         heads.append(head("GET", f"/student/{path}", tokens[candidate]))
-    return Errands(port=core.port, heads=heads, body=b"", status=200, connections=64, spread_s=seconds)
+    return once_each(core, heads, b"", 200, connections=64, seconds=seconds)
 
 
-def _sign_ins(core: Core, logins: int) -> Errands:
+def _sign_ins(core: Core, logins: int) -> Plan:
     bodies = [
         orjson.dumps({"email": f"candidate-{number}@bench.invalid", "password": PASSWORD})
         for number in range(1, logins + 1)
     ]
-    return Errands(
-        port=core.port,
-        heads=[head("POST", "/auth/login", None, body) + body for body in bodies],
-        body=b"",
-        status=200,
-        connections=logins,
-        retries=True,
-    )
+    heads = [head("POST", "/auth/login", None, body) + body for body in bodies]
+    plan = once_each(core, heads, b"", 200, connections=logins)
+    return msgspec.structs.replace(plan, retry_spread_s=1.0)

@@ -4,11 +4,12 @@ The load: one process with raw keep-alive connections that sends pre-encoded req
 Closed loop: each connection sends as soon as its reply is there; that finds saturation. Open loop: requests
 fall due at random moments (Poisson, as from many independent clients) whether or not earlier ones were
 answered, and latency counts from the due moment, so that a stall is seen by every request it delays. A
-refusal with `Retry-After` is sent again after it, a cut connection is opened again and its request repeated;
-any other reply ends the run.
+refusal with `Retry-After` is sent again after it, a cut connection is opened again and its request repeated.
+Any other reply fails the load: events end with it, of errands the rest is sent and counted still.
 
-Runs as `python -m loadtests.bench.sending.loader PLAN.json`: progress and, last, the outcome go to standard
-output as JSON lines. What it costs per request is measured in its test, `test_bench_loader.py`.
+Runs as `python -m loadtests.bench.sending.loader PLAN.msgpack`: progress and, last, the outcome go to
+standard output as JSON lines. What it costs per request is measured in
+tests/integration/loadtests/test_bench_loader.py.
 """
 
 import asyncio
@@ -19,10 +20,12 @@ import sys
 import time
 from array import array
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import count, islice
+from math import inf
 from pathlib import Path
-from typing import Final, Protocol, cast
+from typing import Final, TypeAlias, cast
 
 import msgspec
 import uvloop
@@ -30,41 +33,27 @@ import uvloop
 from kernel.running.process import prepare_process
 from kernel.running.turns import take_short_turns
 from loadtests.bench.sending.alarm import Alarm
-from loadtests.bench.sending.loads import LoadError, Outcome, Plan, Progress, percentiles
-from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, NUMBER_WIDTH, STATUS_ACCEPTED, starts, tails
+from loadtests.bench.sending.loads import Errands, Events, Outcome, Plan, Progress, percentiles
+from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, NUMBER_WIDTH, starts, tails
 
 PROGRESS_S: Final = 0.5
 REFRESH_S: Final = 1.0  # how often the client timestamps in the events are renewed
-DRAIN_S: Final = 30.0  # how long outstanding requests may take after the last one fell due
 RECONNECT_S: Final = 0.2
 RETRY_STATUSES: Final = frozenset({429, 503})
+REPLY_BYTES_KEPT: Final = 2000
 
-
-class Work(Protocol):
-    """What gives connections their requests and takes the replies; `target` is the work's own number."""
-
-    def pieces(self, target: int, number: int) -> Sequence[bytes]:
-        """Return the bytes of one request."""
-
-    def give_work(self, connection: "Connection") -> None:
-        """Start an idle connection's next request, now or later."""
-
-    def take_reply(self, connection: "Connection", status: int, data: bytes) -> None:
-        """Take the whole reply to the outstanding request."""
-
-    def reopen(self, connection: "Connection") -> None:
-        """Open a connection again that was cut."""
+Request: TypeAlias = tuple[int, Sequence[bytes]]  # the target's index, the pieces of its bytes
 
 
 class Connection(asyncio.Protocol):
     """One keep-alive connection with at most one request outstanding."""
 
-    def __init__(self, load: Work) -> None:
+    def __init__(self, load: "Load") -> None:
         """Belong to the load, which gives out the work."""
         self.load = load
         self.transport: asyncio.WriteTransport | None = None
         self.target = -1  # index of the outstanding request's target; -1 is idle
-        self.number = 0
+        self.pieces: Sequence[bytes] = ()
         self.due = 0.0
         self.buffer = b""
 
@@ -86,7 +75,7 @@ class Connection(asyncio.Protocol):
     def send(self) -> None:
         """Send the outstanding request; without a transport it goes out on reconnect."""
         if self.transport is not None:
-            self.transport.writelines(self.load.pieces(self.target, self.number))
+            self.transport.writelines(self.pieces)
 
     def data_received(self, data: bytes) -> None:
         """Take status and, on a refusal, Retry-After; wait until head and body are whole."""
@@ -109,79 +98,87 @@ class Load:
     """A running load: gives work to connections, takes their replies, knows when all is done."""
 
     def __init__(self, plan: Plan) -> None:
-        """Encode every request of the plan."""
+        """Encode the plan's requests."""
         self.plan = plan
         self.loop = asyncio.get_running_loop()
         self.finished: asyncio.Future[None] = self.loop.create_future()
-        self.tails = tails(plan.shape, datetime.now(UTC))
-        self.starts = starts(plan.shape, plan.targets, instance=plan.instance, tail_bytes=len(self.tails[0]))
-        self.numbers = [1] * len(plan.targets)  # the next clientSequence of each target
-        self.events_per_request = EVENTS_PER_REQUEST[plan.shape]
-        self.accepted_status = STATUS_ACCEPTED[plan.shape]
-        self.accepted = [0] * len(plan.targets)
+        self.unexpected: str | None = None
+        self.endings: list[bytes] = []
+        self.requests = self._events(plan.work) if isinstance(plan.work, Events) else _errands(plan.work)
+        self.accepted = [0] * plan.work.count
+        self.accepted_status = plan.work.status
         self.statuses: Counter[int] = Counter()
         self.latencies = array("d")
         self.resent = 0
         self.opening: set[asyncio.Task[None]] = set()
         self.outstanding = 0
-        self.cursor = 0
         self.is_released = False  # nothing more will fall due
         self.idle: deque[Connection] = deque()
-        self.due: deque[float] = deque()
+        self.due: deque[float] = deque()  # moments that have come, for which no connection was idle
+        self.dues: Iterator[float] = iter(())
+        self.next_due: float | None = None
         self.dice = random.Random(1)
         self.alarm = Alarm(self.release_due)
-        self.started_at = self.deadline = self.next_due = 0.0
+        self.started_at = self.deadline = -inf
+
+    # -- requests
+
+    def _events(self, work: Events) -> Iterator[Request]:
+        """Return events of the targets in turn, the clientSequence dense for each."""
+        self.refresh(work)
+        beginnings = starts(work.shape, work.targets, instance=work.instance, tail_bytes=len(self.endings[0]))
+        return (
+            (target, (beginning, middle, self.endings[number % len(self.endings)]))
+            for number in count(1, EVENTS_PER_REQUEST[work.shape])
+            for middle in [str(number).ljust(NUMBER_WIDTH).encode()]
+            for target, beginning in enumerate(beginnings)
+        )
+
+    def refresh(self, work: Events) -> None:
+        """Renew the client timestamps in the events, now and then again."""
+        self.endings = tails(work.shape, datetime.now(UTC))
+        self.loop.call_later(REFRESH_S, self.refresh, work)
+
+    def moments(self, rate_per_s: float) -> Iterator[float]:
+        """Yield when requests fall due (open loop)."""
+        due = self.started_at
+        while due < self.deadline:
+            yield due
+            due += self.dice.expovariate(rate_per_s)
 
     # -- work
 
-    def pieces(self, target: int, number: int) -> tuple[bytes, bytes, bytes]:
-        """Return the bytes of one request."""
-        return (
-            self.starts[target],
-            str(number).ljust(NUMBER_WIDTH).encode(),
-            self.tails[number % len(self.tails)],
-        )
-
     def give_work(self, connection: Connection) -> None:
-        """Start a connection's next request: at once in closed loop, when one is due in open loop."""
-        now = time.monotonic()
-        if self.plan.rate_per_s is not None:
-            if self.due:
-                self._start(connection, self.due.popleft())
-            else:
-                self.idle.append(connection)
-                self._finish_when_done()
-        elif now < self.deadline:
-            self._start(connection, now)
+        """Start a connection's next request: at once in closed loop, when one has fallen due in open loop."""
+        if self.plan.rate_per_s is None:
+            due = time.monotonic()
+            request = next(self.requests, None) if due < self.deadline else None
+        elif self.due:
+            due, request = self.due.popleft(), next(self.requests)
         else:
-            self.is_released = True
+            due, request = 0.0, None
+        if request is None:
+            self.idle.append(connection)
             self._finish_when_done()
-
-    def _start(self, connection: Connection, due: float) -> None:
-        target = self.cursor
-        self.cursor = target + 1 if target + 1 < len(self.starts) else 0
-        connection.target, connection.due = target, due
-        connection.number = self.numbers[target]
-        self.numbers[target] += self.events_per_request
+            return
+        connection.target, connection.pieces = request
+        connection.due = due
         self.outstanding += 1
         connection.send()
 
     def release_due(self) -> None:
         """Hand out what has fallen due, and come back when the next request does (open loop)."""
         now = time.monotonic()
-        rate = self.plan.rate_per_s
-        assert rate is not None, "only the open loop schedules"
-        while self.next_due <= now and self.next_due < self.deadline:
+        while self.next_due is not None and self.next_due <= now:
+            self.due.append(self.next_due)
+            self.next_due = next(self.dues, None)
             if self.idle:
-                self._start(self.idle.popleft(), self.next_due)
-            else:
-                self.due.append(self.next_due)
-            self.next_due += self.dice.expovariate(rate)
-        if self.next_due < self.deadline:
-            self.alarm.set(self.next_due)
-        else:
+                self.give_work(self.idle.popleft())
+        if self.next_due is None:
             self.is_released = True
             self._finish_when_done()
+        else:
+            self.alarm.set(self.next_due)
 
     # -- replies
 
@@ -191,14 +188,28 @@ class Load:
         if status == self.accepted_status:
             self.latencies.append(time.monotonic() - connection.due)
             self.accepted[connection.target] += 1
-            connection.target = -1
-            self.outstanding -= 1
-            self.give_work(connection)
-        elif status in RETRY_STATUSES and (wait_s := retry_after_s(data)) is not None:
+            self._settle(connection)
+        elif (wait_s := self.wait_s(status, data)) is not None:
             self.resent += 1
             self.loop.call_later(wait_s, connection.send)
-        elif not self.finished.done():
-            self.finished.set_exception(LoadError(data.decode(errors="replace")))
+        else:
+            self.unexpected = self.unexpected or data[:REPLY_BYTES_KEPT].decode(errors="replace")
+            if isinstance(self.plan.work, Errands):
+                self._settle(connection)
+            elif not self.finished.done():
+                self.finished.set_result(None)
+
+    def _settle(self, connection: Connection) -> None:
+        connection.target = -1
+        self.outstanding -= 1
+        self.give_work(connection)
+
+    def wait_s(self, status: int, data: bytes) -> float | None:
+        """Return after how many seconds a refusal is sent again; None where the plan takes none."""
+        spread_s, after_s = self.plan.retry_spread_s, retry_after_s(data)
+        if status not in RETRY_STATUSES or spread_s is None or after_s is None:
+            return None
+        return after_s + spread_s * self.dice.random()
 
     def reopen(self, connection: Connection) -> None:
         """Connect again; a request that was outstanding is repeated."""
@@ -228,11 +239,6 @@ class Load:
 
     # -- the whole
 
-    def refresh(self) -> None:
-        """Renew the client timestamps in the events."""
-        self.tails = tails(self.plan.shape, datetime.now(UTC))
-        self.loop.call_later(REFRESH_S, self.refresh)
-
     def report(self) -> None:
         """Write a line of progress."""
         if self.finished.done():
@@ -240,18 +246,29 @@ class Load:
         _write(Progress(time.monotonic() - self.started_at, self.statuses[self.accepted_status]))
         self.loop.call_later(PROGRESS_S, self.report)
 
-    async def run(self) -> Outcome:
-        """Run the plan to its end; raises LoadError on a reply that no client should get."""
-        cpu_before_s = cpu_s()
-        self.started_at = self.next_due = time.monotonic()
-        self.deadline = self.started_at + self.plan.seconds
-        self.refresh()
+    def start(self) -> None:
+        """Begin to give out work."""
+        plan, work = self.plan, self.plan.work
+        self.started_at = time.monotonic()
+        self.deadline = self.started_at + plan.seconds if isinstance(work, Events) else inf
         self.report()
-        for _ in range(self.plan.connections):
-            self.open_soon(Connection(self))
-        if self.plan.rate_per_s is not None:
+        if plan.rate_per_s is not None:
+            moments = self.moments(plan.rate_per_s)
+            self.dues = moments if isinstance(work, Events) else islice(moments, work.count)
+            self.next_due = next(self.dues, None)
             self.release_due()
-        async with asyncio.timeout(self.plan.seconds + DRAIN_S):
+            return
+        self.is_released = True
+        for _ in range(len(self.idle)):
+            self.give_work(self.idle.popleft())
+
+    async def run(self) -> Outcome:
+        """Open the connections, then run the plan to its end; raises TimeoutError past its patience."""
+        cpu_before_s = cpu_s()
+        for _ in range(self.plan.connections):
+            await self.open(Connection(self))
+        self.start()
+        async with asyncio.timeout(self.plan.seconds + self.plan.patience_s):
             await self.finished
         self.alarm.close()
         return Outcome(
@@ -262,7 +279,13 @@ class Load:
             resent=self.resent,
             latency_ms={name: value * 1000 for name, value in percentiles(self.latencies).items()},
             cpu_s=cpu_s() - cpu_before_s,
+            unexpected=self.unexpected,
         )
+
+
+def _errands(work: Errands) -> Iterator[Request]:
+    """Yield each errand once."""
+    return ((target, (head, work.body)) for target, head in enumerate(work.heads))
 
 
 def retry_after_s(data: bytes) -> float | None:
@@ -292,4 +315,4 @@ async def _main(plan: Plan) -> None:
 if __name__ == "__main__":
     prepare_process()
     take_short_turns()  # clients have machines of their own: how late this one is woken is not the product's
-    uvloop.run(_main(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Plan)))
+    uvloop.run(_main(msgspec.msgpack.decode(Path(sys.argv[1]).read_bytes(), type=Plan)))
