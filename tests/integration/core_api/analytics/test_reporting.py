@@ -8,7 +8,7 @@ import orjson
 
 from kernel.events import EventType
 from kernel.settings import load
-from tests.kits.core import Api, Core, store_events
+from tests.kits.core import Api, Core, grant, store_events
 
 BEGIN = datetime(2026, 3, 1, 10, 0, tzinfo=UTC)
 
@@ -293,11 +293,7 @@ async def test_students_are_paged_without_loss_and_those_not_yet_projected_are_t
 
 async def test_analytics_need_their_own_permission_a4(core: Core) -> None:
     async with core.school() as api:
-        await api.owner.execute(
-            "INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view) VALUES ($1, $2, true)",
-            api.people["colleague"].id,
-            api.exam_id,
-        )
+        await grant(api, api.exam_id, can_edit=False)
         statuses = {
             name: (await analytics(api, by=name)).status
             for name in ("teacher", "admin", "colleague", "rival", "boss", "reviewer", "student")

@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from kernel.tokens import Audience
-from tests.kits.core import PASSWORD, Answer, Api, Core
+from tests.kits.core import PASSWORD, Answer, Api, Core, grant
 
 
 async def links_for(api: Api, body: dict[str, Any], by: str = "teacher") -> Answer:
@@ -294,11 +294,7 @@ async def test_whoever_can_sign_in_by_an_address_is_found_by_it_a7(core: Core, o
 async def test_who_may_not_edit_the_exam_makes_no_links_a4(core: Core) -> None:
     async with core.school() as api:
         body = {"emails": [api.people["student"].email]}
-        await api.owner.execute(
-            "INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view) VALUES ($1, $2, true)",
-            api.people["colleague"].id,
-            api.exam_id,
-        )
+        await grant(api, api.exam_id, can_edit=False)
 
         assert (await links_for(api, body, by="colleague")).status == 403
         assert (await links_for(api, body, by="rival")).status == 404

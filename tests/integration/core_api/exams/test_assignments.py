@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import orjson
 
+from core_api import seeding
 from tests.kits.authoring import Made, make_exam, save_all_right, start, submit
 from tests.kits.core import Answer, Api, Core
 
@@ -25,19 +26,12 @@ async def assign(api: Api, made: Made, *names: str, by: str = "teacher", **terms
     )
 
 
-async def make_group(api: Api, *names: str) -> str:
-    group_id, organisation_id = uuid4(), api.people["teacher"].organisation_id
-    await api.owner.execute(
-        "INSERT INTO groups (id, organisation_id, name) VALUES ($1, $2, $3)",
-        group_id,
-        organisation_id,
-        f"Group {group_id}",
-    )
-    for name in names:
-        await api.owner.execute(
-            "INSERT INTO group_members (group_id, user_id) VALUES ($1, $2)", group_id, api.people[name].id
+def make_group(api: Api, *names: str) -> str:
+    organisation_id, members = api.people["teacher"].organisation_id, [api.people[name].id for name in names]
+    with seeding.connect(api.database) as conn:
+        return str(
+            seeding.create_group(conn, organisation_id, f"Group {uuid4()}", members, now=datetime.now(UTC))
         )
-    return str(group_id)
 
 
 async def override(api: Api, made: Made, assignment_id: str, name: str, **terms: Any) -> Answer:
@@ -83,7 +77,7 @@ async def test_thousands_are_assigned_at_once_and_each_is_on_the_ledger_l1(core:
 async def test_a_group_reaches_its_members_and_a_revoked_assignment_nobody_e3(core: Core) -> None:
     async with core.school() as api:
         made = await make_exam(api)
-        group = await make_group(api, "other_student")
+        group = make_group(api, "other_student")
         assigned = await assign(api, made, group_ids=[group], duration_minutes=45)
         begun = await try_start(api, made, "other_student")
         assert begun.status == 201
@@ -100,7 +94,7 @@ async def test_a_group_reaches_its_members_and_a_revoked_assignment_nobody_e3(co
 async def test_a_group_that_keeps_an_exam_closed_is_not_deleted_e3(core: Core) -> None:
     async with core.school() as api:
         made = await make_exam(api)
-        group = await make_group(api, "other_student")
+        group = make_group(api, "other_student")
         await assign(api, made, group_ids=[group])
 
         assert (await api.call("DELETE", f"/api/admin/groups/{group}", "admin")).status == 409
@@ -125,7 +119,7 @@ async def test_a_window_that_is_not_open_is_shown_and_not_started_e3(core: Core)
 async def test_an_override_is_one_candidates_alone_and_is_stored_with_the_attempt_e3(core: Core) -> None:
     async with core.school() as api:
         made = await make_exam(api)
-        group = await make_group(api, "student", "other_student")
+        group = make_group(api, "student", "other_student")
         closes_at = moment(HOUR / 4)
         assigned = await assign(api, made, group_ids=[group], closes_at=closes_at, rule_exemptions=[3])
         assignment_id = assigned.body["assignments"][0]["id"]
