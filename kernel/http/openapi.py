@@ -9,6 +9,7 @@ Schemas come from the msgspec types of the routes, descriptions from the handler
 import inspect
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain, count
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
@@ -107,7 +108,7 @@ def _name(schema: Json) -> str:
 def _operation_id(route: Route, taken: set[str]) -> str:
     """Return the handler's name, with a number behind it where that is taken."""
     name = getattr(route.handler, "__name__", "operation")
-    choice = next(each for each in (name, *(f"{name}_{n}" for n in range(2, 1000))) if each not in taken)
+    choice = next(each for each in chain([name], (f"{name}_{n}" for n in count(2))) if each not in taken)
     taken.add(choice)
     return choice
 
