@@ -116,12 +116,13 @@ def test_order_and_partitions_change_nothing(world: tuple[list[Session], list[Ev
 
     assert columnar(shuffled_sessions, shuffled_events).equals(whole)
     for partitions in (1, 4, 16):
+        taken = {hash(session.attempt_id) % partitions for session in sessions}
         pieces = [
             columnar(
                 [s for s in sessions if hash(s.attempt_id) % partitions == piece],
                 [e for e in events if hash(f"attempt-{(e.session_id - 1) // 2}") % partitions == piece],
             )
-            for piece in range(partitions)
+            for piece in (*taken, partitions)  # the last stands for all that are empty
         ]
         assert pl.concat(pieces).sort("exam_id", "attempt_id").equals(whole)
 
