@@ -4,7 +4,6 @@ import asyncio
 import random
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import aiohttp
 import pytest
@@ -14,15 +13,18 @@ from loadtests.check.figures import figures
 from loadtests.check.history import check, rows_of
 from loadtests.client.client import Client, Pace
 from loadtests.client.log import Log
+from tests.conftest import make_server_folder
 from tests.faults.harness import Rig, losses, rig, seats, under_load, verdict
 
 PACE = Pace(linger_s=0.02, heartbeat_s=0.5, backoff_s=0.05, deadline_s=5.0)
 
 
-@pytest.fixture
-def path(server_folder: Path) -> Iterator[Rig]:
-    with rig(server_folder) as running:
+@pytest.fixture(scope="module")
+def path() -> Iterator[Rig]:
+    folder = make_server_folder()
+    with rig(folder) as running:
         yield running
+    shutil.rmtree(folder)
 
 
 async def test_lost_replies_and_disconnects_leave_every_event_stored_once_and_in_order(path: Rig) -> None:

@@ -7,6 +7,7 @@ the blocks that it touched are compared: not times, which a busy machine spoils.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +28,7 @@ LONG_AGO: Final = NOW - timedelta(days=300)
 GROWTH_MAX: Final = 2.0  # from ten times the size to a hundred: an index may grow by a level
 SLACK_BLOCKS: Final = 20  # a few rows, each found through an index where the small table was read whole
 LIMIT: Final = 20
+ROLES: Final = ("veritas_pipeline", "veritas_ingest", "veritas_core")
 DatabaseAs = Callable[[str], str]
 # Statements of these files are run by hand.
 BY_HAND: Final = {"bench", "bench_core", "checker", "deploy", "ledger_audit", "migrations"}
@@ -205,12 +207,12 @@ def asker_of(world: World, case: Case) -> UUID:
     )
 
 
-def blocks_of(url: str, world: World, case: Case) -> int:
+def blocks_of(conn: "psycopg.Connection[Any]", world: World, case: Case) -> int:
     """Run a statement, take it back, and return the blocks that it touched."""
     statement = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {named(case.noun)[case.name]}"
     asking = (case.view, str(asker_of(world, case)), str(world.school), "")
     row = None
-    with psycopg.connect(url) as conn, psycopg.RawCursor(conn) as cursor:
+    with psycopg.RawCursor(conn) as cursor:
         for _ in range(2):  # the first run reads the catalogues
             if case.role == "veritas_core":
                 cursor.execute(named("asking")["ask_as"].encode(), asking)
@@ -235,8 +237,13 @@ def test_what_runs_every_few_seconds_or_per_page_costs_what_is_new(
             lay(conn, "renew", sessions=world.sessions, exam=str(world.exam), school=world.school,
                 teacher=world.teacher, size=size, now=NOW)  # fmt: skip
             conn.execute("VACUUM ANALYZE")
-            for case in cases(world):
-                costs.setdefault(case.title, []).append(blocks_of(database_as(case.role), world, case))
+            with ExitStack() as opened:
+                as_role = {
+                    role: opened.enter_context(psycopg.connect(database_as(role), prepare_threshold=None))
+                    for role in ROLES
+                }
+                for case in cases(world):
+                    costs.setdefault(case.title, []).append(blocks_of(as_role[case.role], world, case))
     grown = {
         title: blocks
         for title, blocks in costs.items()

@@ -1,7 +1,9 @@
 """Sealing beside long, prepared and aborted transactions (spec.md L-1, L-2; design.md, the ledger)."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from uuid import UUID
 
@@ -9,19 +11,22 @@ import psycopg
 import pytest
 
 from core_api.ledger.entries import record
-from deploy.local.postgres import Postgres, start_postgres
-from deploy.local.roles import give_passwords
+from deploy.local.postgres import DATABASE, Postgres, start_postgres
+from deploy.local.roles import give_passwords, on_database
 from pipeline.ledger.sealer import seal
 from sql.migrate import migrate
+from tests.conftest import make_server_folder
 from tests.kits.ledger import Log, check_whole, entry, make_log
 
 PREPARED_MAX = 8
+numbers = count(1)
 
 
-@pytest.fixture
-def server(server_folder: Path) -> Iterator[Postgres]:
-    """A migrated PostgreSQL of the test's own that takes prepared transactions; ours does not by default."""
-    server = start_postgres(server_folder / "postgres")
+@pytest.fixture(scope="module")
+def server() -> Iterator[Postgres]:
+    """A migrated PostgreSQL of this module that takes prepared transactions; ours does not by default."""
+    folder = make_server_folder()
+    server = start_postgres(folder / "postgres")
     with psycopg.connect(server.url, autocommit=True) as owner:
         owner.execute(f"ALTER SYSTEM SET max_prepared_transactions = {PREPARED_MAX}".encode())
     server.stop()
@@ -29,12 +34,16 @@ def server(server_folder: Path) -> Iterator[Postgres]:
     migrate(server.url)
     yield server
     server.close()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
 def log(server: Postgres, tmp_path: Path) -> Log:
-    logins = give_passwords(server.url)
-    return make_log(server.url, logins.__getitem__, tmp_path)
+    name = f"log_{next(numbers)}"
+    with psycopg.connect(on_database(server.url, "postgres"), autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}".encode())
+    url = on_database(server.url, name)
+    return make_log(url, give_passwords(url).__getitem__, tmp_path)
 
 
 async def prepare(log: Log, name: str) -> UUID:

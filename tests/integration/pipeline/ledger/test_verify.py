@@ -3,11 +3,13 @@ Whatever is changed in a sealed ledger is found and named, by `veritas ledger ve
 verifier (spec.md L-2).
 """
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,27 +21,40 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from core_api.ledger.entries import Personal, erase_person
 from deploy import verify_export
+from deploy.local.postgres import Postgres
 from kernel.ledger.checkpoints import Head, new_key_pem, read_keys, sign_head, verifier_keys
 from kernel.ledger.event import body_of, read_body
 from pipeline.ledger.export import export
 from pipeline.ledger.sealer import seal, sign, take_up
 from pipeline.ledger.verify import verify
+from tests.conftest import logins_on, new_database
 from tests.kits.core import DatabaseAs
 from tests.kits.ledger import Log, make_log
 
 EVENTS = 600  # three tiles of leaves and one above them
 
 
-@pytest.fixture
-async def log(database: str, database_as: DatabaseAs, tmp_path: Path) -> Log:
+@pytest.fixture(scope="module")
+def sealed(
+    postgres: Postgres, template: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Log]:
     """A ledger of 600 events under three heads, with a personal value in each event of the last hundred."""
-    log = make_log(database, database_as, tmp_path)
-    for count in (5, 495):
-        await log.append(count)
+    with new_database(postgres) as url:
+        log = make_log(url, logins_on(url, template, ""), tmp_path_factory.mktemp("sealed"))
+        for count in (5, 495):
+            asyncio.run(log.append(count))
+            log.seal()
+        asyncio.run(log.append(100, personal={"email": Personal("someone@example.org", uuid4())}))
         log.seal()
-    await log.append(100, personal={"email": Personal("someone@example.org", uuid4())})
-    log.seal()
-    return log
+        yield log
+
+
+@pytest.fixture
+def log(sealed: Log, postgres: Postgres, template: dict[str, str], tmp_path: Path) -> Iterator[Log]:
+    """A copy of `sealed` for a test to change."""
+    with new_database(postgres, of=sealed.owner_url.rpartition("/")[2]) as url:
+        shutil.copytree(sealed.witness.parent, tmp_path, dirs_exist_ok=True)
+        yield make_log(url, logins_on(url, template, ""), tmp_path)
 
 
 def findings(log: Log, **more: Any) -> list[str]:
