@@ -22,6 +22,7 @@ from loadtests.bench.core_loads import (
     finalise_http,
     finalise_pgbench,
     head,
+    once_each,
     run_minutes,
     send,
     values_of,
@@ -38,7 +39,7 @@ from loadtests.bench.core_world import (
 )
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder
-from loadtests.bench.sending.errands import Errands, run_errands
+from loadtests.bench.sending.loads import LoadError
 from pipeline.ledger.verify import verify
 
 SCREEN = Screen(Console(quiet=True))
@@ -242,12 +243,9 @@ async def test_every_candidate_starts_saves_and_submits_and_all_of_it_is_counted
 async def test_a_refused_request_fails_the_run_and_is_shown(world: World) -> None:
     (token,) = world.core.tokens(1)
     heads = [head("POST", f"/student/attempts/{id_of(99)}/submit", token, b"{}")]
-    plan = Errands(port=world.core.port, heads=heads, body=b"{}", status=201, connections=1)
+    plan = once_each(world.core, heads, b"{}", 201, connections=1)
 
-    done = await run_errands(plan)
-    assert (done.statuses, done.latency_ms) == ({404: 1}, {})
-    assert "There is no such attempt." in done.unexpected[0]
-    with pytest.raises(BenchError, match="404"):
+    with pytest.raises(LoadError, match=r"(?s)\{404: 1\}.*There is no such attempt\."):
         await send("submit", plan, SCREEN)
 
 

@@ -4,12 +4,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import orjson
 import pytest
 from aiohttp import web
 
-from loadtests.bench.sending.loads import LoadError, Outcome, Plan, run_load
+from loadtests.bench.sending.loads import Errands, Events, LoadError, Outcome, Plan, run_load
 from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
 
 CPU_US_MAX = 90.0  # 13 to 20 on an idle machine; a busy one makes every cycle dearer
@@ -57,16 +58,9 @@ async def load(
     sessions: int = 5,
     rate: float | None = None,
 ) -> Outcome:
-    plan = Plan(
-        port=port,
-        shape=shape,
-        instance="bench",
-        targets=[Target(str(number), f"token-{number}") for number in range(1, sessions + 1)],
-        connections=4,
-        seconds=seconds,
-        rate_per_s=rate,
-    )
-    return await run_load(plan, on_progress=lambda _: None, on_start=lambda _: None)
+    targets = [Target(str(number), f"token-{number}") for number in range(1, sessions + 1)]
+    work = Events(shape=shape, instance="bench", targets=targets)
+    return await run_load(Plan(port=port, work=work, connections=4, seconds=seconds, rate_per_s=rate))
 
 
 @pytest.mark.parametrize("shape", [Shape.bulk, Shape.single])
@@ -126,8 +120,43 @@ async def test_a_reply_that_no_client_should_get_ends_the_run() -> None:
         return web.Response(status=422, text="not allowed")
 
     async with server(refuse) as port:
-        with pytest.raises(LoadError):
+        with pytest.raises(LoadError, match="not allowed"):
             await load(port)
+
+
+def errands(port: int, count: int, **more: Any) -> Plan:
+    heads = [f"POST /{n} HTTP/1.1\r\nHost: bench\r\nContent-Length: 2\r\n\r\n".encode() for n in range(count)]
+    work = Errands(heads=heads, body=b"{}", status=202)
+    return Plan(port=port, work=work, connections=4, **more)
+
+
+@pytest.mark.parametrize("rate", [None, 200.0], ids=["as fast as it goes", "as they fall due"])
+async def test_each_errand_is_sent_once_and_its_reply_is_counted(rate: float | None) -> None:
+    sent: list[str] = []
+
+    async def take(request: web.Request) -> web.StreamResponse:
+        sent.append(request.path)
+        return accepted() if await request.read() == b"{}" else web.Response(status=400)
+
+    async with server(take) as port:
+        outcome = await run_load(errands(port, 60, rate_per_s=rate))
+
+    assert sorted(sent) == sorted(f"/{n}" for n in range(60))
+    assert (outcome.accepted, outcome.statuses, outcome.resent) == ([1] * 60, {202: 60}, 0)
+    assert rate is None or outcome.seconds > 0.1
+
+
+async def test_refusals_that_the_plan_does_not_take_are_counted_and_fail_the_run() -> None:
+    async def refuse_some(request: web.Request) -> web.StreamResponse:
+        if request.path in {"/1", "/3"}:
+            return web.Response(status=503, headers={"Retry-After": "0"}, text="too many")
+        return accepted()
+
+    async with server(refuse_some) as port:
+        with pytest.raises(LoadError, match=r"(?s)202: 3.*too many") as failure:
+            await run_load(errands(port, 5, retry_spread_s=None))
+
+    assert "503: 2" in str(failure.value)
 
 
 async def test_in_open_loop_a_stall_is_seen_by_every_request_it_delays() -> None:
