@@ -26,6 +26,9 @@ from kernel.running.process import prepare_process
 from sql.migrate import migrate
 
 TEMPLATE = "veritas_template"
+DISK, MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108  each server has a new folder of its own there
+MEMORY_BYTES_MIN = 6 << 30  # for the servers of eight workers
+WAL_MB_MAX = 512
 # Lines as the processes write them: structlog's own picture of an error keeps an application's loop for long.
 structlog.configure(
     processors=[structlog.processors.add_log_level, tell_exception, structlog.processors.KeyValueRenderer()]
@@ -48,17 +51,18 @@ prepare_process()  # a test that opens 500 connections holds both ends of them
 numbers = count(1)
 
 
-def make_server_folder() -> Path:
+def make_server_folder(place: Path = DISK) -> Path:
     """Return a new folder with a short path that the servers' own account can reach."""
-    folder = Path(tempfile.mkdtemp(prefix="veritas-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="veritas-", dir=place))
     folder.chmod(0o755)
     return folder
 
 
 @pytest.fixture(scope="session")
 def run_folder() -> Iterator[Path]:
-    """The folder of this worker's shared servers."""
-    folder = make_server_folder()
+    """The folder of this worker's shared servers: in memory where there is room, as nothing kills them."""
+    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN
+    folder = make_server_folder(MEMORY if has_room else DISK)
     yield folder
     shutil.rmtree(folder)
 
@@ -75,6 +79,9 @@ def server_folder() -> Iterator[Path]:
 def postgres(run_folder: Path) -> Iterator[Postgres]:
     """The worker's PostgreSQL. Tests that harm a server start one of their own."""
     server = start_postgres(run_folder / "postgres")
+    with psycopg.connect(server.url, autocommit=True) as conn:
+        conn.execute(f"ALTER SYSTEM SET max_wal_size = '{WAL_MB_MAX}MB'".encode())
+        conn.execute("SELECT pg_reload_conf()")
     yield server
     server.close()
 
@@ -98,11 +105,11 @@ def template(postgres: Postgres) -> dict[str, str]:
 
 
 @contextmanager
-def new_database(postgres: Postgres) -> Iterator[str]:
-    """Give the owner's address of a new copy of the template database, which must be migrated."""
+def new_database(postgres: Postgres, *, of: str = TEMPLATE) -> Iterator[str]:
+    """Give the owner's address of a new copy of a database, by default of the migrated template."""
     name = f"veritas_test_{next(numbers)}"
     with psycopg.connect(postgres.url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}".encode())
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {of}".encode())
         try:
             yield on_database(postgres.url, name)
         finally:
