@@ -37,7 +37,7 @@ from core_api.wire import (
     uuid_in_path,
 )
 from kernel.access import Action
-from kernel.http.web import SETTINGS, Route, Shows, decode_query, send_json
+from kernel.http.web import SETTINGS, Retry, Route, Shows, decode_query, send_json
 from kernel.revocation import REVOCATIONS
 
 UseCase = Callable[..., Awaitable[Any]]
@@ -88,6 +88,7 @@ def case(
     also_bare: bool = False,
     bodiless: bool = False,
     shows: Shows | None = None,
+    retry: Retry = Retry.first_reply,
 ) -> Route:
     """
     Return the route of a use case.
@@ -110,6 +111,7 @@ def case(
         also_bare: whether the path is served without /api, too.
         bodiless: whether no body at all is taken for `{}`.
         shows: whose data it shows, an act too that answers with it.
+        retry: what one under an Idempotency-Key gets.
     """
     method, _, path = endpoint.partition(" ")
     hints, taken = get_annotations(use_case), signature(use_case).parameters
@@ -150,6 +152,7 @@ def case(
         also_status=(200,) if answer.creates else (),
         also_bare=also_bare,
         shows=shows,
+        retry=retry,
     )
 
 

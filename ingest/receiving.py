@@ -18,7 +18,7 @@ from kernel.access import Action, scope_of
 from kernel.errors import MalformedError, NotAuthenticatedError, TooLargeError
 from kernel.events import Role
 from kernel.http.bodies import read_body
-from kernel.http.web import KEY_HEADER, SETTINGS, allowed_key
+from kernel.http.web import SETTINGS
 from kernel.meter import Meter
 from kernel.revocation import Revocations
 from kernel.tokens import Audience, Claims, Keyring
@@ -91,11 +91,6 @@ async def receive(request: web.Request) -> tuple[Sender, bytes]:
         raise
     meter.charge(sender.account, max(0, len(body) - least), monotonic())
     return sender, body
-
-
-def key_of(request: web.Request) -> str | None:
-    """Return the Idempotency-Key, None where none was sent; raises InvalidInputError: it is not allowed."""
-    return allowed_key(request.headers.get(KEY_HEADER))
 
 
 def shed(request: web.Request, session_id: int, admitted: Admitted, *, heartbeat: bool = False) -> None:

@@ -15,7 +15,7 @@ from ingest.admission.batches import BulkIn, EventIn, HeartbeatIn, MonitorIn, Si
 from ingest.admission.numbering import settle
 from ingest.admission.reading import read_bulk, read_each, refuse_large_events
 from ingest.appending.append import Appended, Sender
-from ingest.receiving import TIER, client_of, key_of, receive, shed
+from ingest.receiving import TIER, client_of, receive, shed
 from kernel.access import Action
 from kernel.errors import (
     DomainError,
@@ -26,7 +26,7 @@ from kernel.errors import (
     TooLargeError,
 )
 from kernel.events import EventType, event_id
-from kernel.http.web import SETTINGS, Route, decode, decode_query
+from kernel.http.web import SETTINGS, Route, decode, decode_query, idempotency_key
 from kernel.running.runtime import EVENTS_REFUSED
 
 
@@ -62,7 +62,7 @@ async def post_event(request: web.Request) -> web.Response:
     )
     shed(request, event.proctor_session_id, admitted)
     appended = await tier.appender.append(
-        event.proctor_session_id, admitted, sender, key=key_of(request), body=body
+        event.proctor_session_id, admitted, sender, key=idempotency_key(request), body=body
     )
     return _reply(replies.single(event.proctor_session_id, event, admitted.batch, appended))
 
@@ -89,7 +89,7 @@ async def post_bulk(request: web.Request) -> web.Response:
     )
     shed(request, batch.proctor_session_id, admitted)
     appended = await tier.appender.append(
-        batch.proctor_session_id, admitted, sender, key=key_of(request), body=body
+        batch.proctor_session_id, admitted, sender, key=idempotency_key(request), body=body
     )
     return _reply(replies.bulk(admitted.events, appended))
 
@@ -119,7 +119,7 @@ async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Res
     assert admitted is not None, "an event is valid, or a number is settled"
     shed(request, header.proctor_session_id, admitted)
     appended = await tier.appender.append(
-        header.proctor_session_id, admitted, sender, key=key_of(request), body=body
+        header.proctor_session_id, admitted, sender, key=idempotency_key(request), body=body
     )
     results: list[dict[str, Any]] = [
         {"index": index, "status": "accepted", "sequenceNumber": seq}
@@ -151,7 +151,7 @@ async def post_heartbeat(request: web.Request) -> web.Response:
         beat.proctor_session_id,
         admitted,
         sender,
-        key=key_of(request),
+        key=idempotency_key(request),
         body=body,
     )
     language = replies.language_of(request.headers.get("Accept-Language", "en"))
@@ -170,7 +170,9 @@ async def post_monitor_events(request: web.Request) -> web.Response:
     refuse_large_events(body, settings)
     posted = decode(body, _MONITOR)
     if isinstance(posted, MonitorIn):
-        appended, session_id = await _monitor(request, [posted], sender, key=key_of(request), body=body)
+        appended, session_id = await _monitor(
+            request, [posted], sender, key=idempotency_key(request), body=body
+        )
         ident = str(event_id(session_id, appended.positions[0][0]))
         return _reply(
             replies.MonitorOut(attempt_id=posted.attempt_id, status="recorded", id=ident, ack=appended.ack)
@@ -204,7 +206,9 @@ async def _monitor_result(
     found: dict[UUID, int],
 ) -> replies.MonitorOut:
     try:
-        appended, session_id = await _monitor(request, events, sender, key=key_of(request), found=found)
+        appended, session_id = await _monitor(
+            request, events, sender, key=idempotency_key(request), found=found
+        )
     except DomainError as error:
         EVENTS_REFUSED.labels(error.code).inc()
         return replies.MonitorOut(

@@ -2,8 +2,10 @@
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 
 import psycopg
@@ -190,6 +192,18 @@ def test_no_loop_runs_unwatched() -> None:
     assert found == {"kernel/running/tasks.py", "ingest/appending/sessions.py"}
 
 
+def test_every_route_that_a_package_has_is_served_under_a_name_of_its_own() -> None:
+    """Access table, audit, public document and walls all follow from `routes()`: nothing stands beside it."""
+    files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "core_api").rglob("routes.py")]
+    written = [route for file in files for route in import_module(".".join(file.parts)).ROUTES]
+    served = {(route.method, route.path) for route in routes()}
+    names = Counter(route.handler.__name__ for route in [*routes(), *ROUTES])
+
+    assert len(files) > 5
+    assert {(route.method, route.path) for route in written} <= served
+    assert [name for name, times in names.items() if times > 1] == []
+
+
 def test_every_route_is_in_the_openapi_document() -> None:
     served = [*routes(), *ROUTES]
     paths = document(served, title="Veritas", version="1")["paths"]
@@ -203,14 +217,14 @@ def test_every_route_is_in_the_openapi_document() -> None:
 
 def test_only_these_routes_need_no_token() -> None:
     """A-4: whoever adds one writes it down here."""
-    assert {route.path for route in [*routes(), *ROUTES] if route.action is None} == {
-        "/auth/register",
-        "/auth/login",
-        "/auth/refresh",
-        "/auth/launch",
-        "/openapi.json",
-        "/docs",
-        "/docs/{file}",
+    assert {f"{route.method} {route.path}" for route in [*routes(), *ROUTES] if route.action is None} == {
+        "POST /auth/register",
+        "POST /auth/login",
+        "POST /auth/refresh",
+        "POST /auth/launch",
+        "GET /openapi.json",
+        "GET /docs",
+        "GET /docs/{file}",
     }
 
 

@@ -5,7 +5,7 @@ from typing import Final
 from core_api.attempts import answers, attempts, availability, dashboard, launches
 from core_api.cases import bare
 from kernel.access import Action
-from kernel.http.web import OWN
+from kernel.http.web import OWN, Retry
 
 ROUTES: Final = (
     bare(
@@ -28,6 +28,7 @@ ROUTES: Final = (
     ),
     bare(
         "PUT /student/attempts/{attempt_id}/answers", answers.save, Action.answer_save, name="save_answers",
+        retry=Retry.own_way,
         says="""
         Save answers, all or none; one that is older than what is stored, or repeated, changes nothing.
         """,
@@ -56,7 +57,7 @@ ROUTES: Final = (
     ),
     bare(
         "POST /teacher/exams/{exam_id}/launch-links", launches.create_links, Action.launch_link_create,
-        status=201,
+        status=201, retry=Retry.told,
         says="Make single-use launch links for up to 10,000 candidates of an exam that the caller may edit.",
     ),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from core_api.cases import bare
 from core_api.identity import accounts, logins
 from core_api.identity.passwords import HASHING
 from kernel.access import Action
+from kernel.http.web import Retry
 
 ROUTES: Final = (
     bare(
@@ -26,11 +27,12 @@ ROUTES: Final = (
         """,
     ),
     bare(
-        "POST /auth/logout", logins.sign_out, Action.login_end, name="logout",
+        "POST /auth/logout", logins.sign_out, Action.login_end, name="logout", retry=Retry.own_way,
         says="Sign out, here or everywhere; it holds within a second.",
     ),
     bare(
         "PUT /me/password", accounts.change_password, Action.password_change, parts=HASHING,
+        retry=Retry.own_way,
         says="Change the caller's password. All their sign-ins end: sign in again.",
     ),
 )  # fmt: skip

@@ -26,7 +26,8 @@ ROUTES: Final = (
         says="Prove that a signed ledger extends an older one: nothing that stood in that was changed.",
     ),
     case(
-        "GET /ledger/events", audit.list_events, Action.ledger_list, shows=Shows("ledger_events"),
+        "GET /ledger/events", audit.list_events, Action.ledger_list, name="list_ledger_events",
+        shows=Shows("ledger_events"),
         says="List the organisation's ledger events, newest first, with filters.",
     ),
     bare(

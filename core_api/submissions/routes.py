@@ -1,5 +1,6 @@
 """What is handed in, by candidates and observers, and its grading."""
 
+from hashlib import sha256
 from typing import Final
 
 from aiohttp import web
@@ -10,12 +11,13 @@ from core_api.database import POOL, connection
 from core_api.submissions import grading, observations, receipts, submissions
 from core_api.wire import body_of, uuid_in_path
 from kernel.access import Action
-from kernel.http.web import OWN, Route, Shows, send_json
+from kernel.http.web import OWN, Retry, Route, Shows, idempotency_key, send_json
 
 
 def asked_in(request: web.Request) -> submissions.Request:
     """Return what identifies a hand-in whose body was read; raises InvalidInputError: a key that is none."""
-    return submissions.request_of(request.headers.get("Idempotency-Key"), body_of(request) or b"{}")
+    body = body_of(request) or b"{}"
+    return submissions.Request(idempotency_key=idempotency_key(request), body_sha256=sha256(body).digest())
 
 
 async def receipt(request: web.Request) -> web.Response:
@@ -35,14 +37,14 @@ ROUTES: Final = (
     *(
         bare(
             f"POST /student/{path}/{{attempt_id}}/submit", receipts.submit, Action.attempt_submit, shows=OWN,
-            parts={"request": asked_in}, bodiless=True,
+            name=name, parts={"request": asked_in}, bodiless=True, retry=Retry.own_way,
             says="""
             Hand in an attempt: 201 with the receipt the first time, 200 with the same receipt ever after.
 
             With an `Idempotency-Key`, a retry with another body is a 409.
             """,
         )
-        for path in ("attempts", "exams")
+        for path, name in (("attempts", "submit"), ("exams", "submit_exam"))
     ),
     bare(
         "GET /student/attempts/{attempt_id}/submission", submissions.fetch_own, Action.attempt_read,
@@ -61,8 +63,9 @@ ROUTES: Final = (
         says="List an exam's submissions with their scores, newest first.",
     ),
     case(
-        "GET /teacher/submissions/{submission_id}", grading.fetch, Action.submission_read, name="submission",
-        shows=Shows("submission", "submission_id"), person=lambda found: found.author_id,
+        "GET /teacher/submissions/{submission_id}", grading.fetch, Action.submission_read,
+        name="submission_to_grade", shows=Shows("submission", "submission_id"),
+        person=lambda found: found.author_id,
         says="Return a submission with its answers and scores; the view is recorded.",
     ),
     case(
@@ -72,12 +75,9 @@ ROUTES: Final = (
     ),
     case(
         "POST /observer/exams/{exam_id}/observations", observations.finalise, Action.observation_finalise,
-        name="finalise_observation", shows=OWN, parts={"request": asked_in},
-        says="""
-    Finalise an observation of candidates: 201 with the receipt the first time, 200 with the same one after.
-
-    The `Idempotency-Key` is asked for; a retry with another body is a 409.
-    """,
+        name="finalise_observation", shows=OWN, parts={"request": asked_in}, retry=Retry.own_way,
+        says="Finalise an observation of candidates: 201 with the receipt the first time, 200 with the same "
+        "one after.\n\nThe `Idempotency-Key` is asked for; a retry with another body is a 409.",
     ),
     case(
         "GET /observer/observations/{submission_id}", observations.fetch_own, Action.observation_read,

@@ -33,7 +33,6 @@ from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.wire import as_json
 from kernel.errors import ConflictError, IdempotencyKeyReusedError
 from kernel.events import AttemptStatus, Role
-from kernel.http.web import allowed_key
 from kernel.ledger.event import SYSTEM, event_id_at
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -83,16 +82,6 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     receipt: Receipt
     content: str
-
-
-def request_of(key: str | None, body: bytes) -> Request:
-    """
-    Return what identifies a hand-in.
-
-    Raises:
-        InvalidInputError: see `allowed_key`.
-    """
-    return Request(idempotency_key=allowed_key(key), body_sha256=hashlib.sha256(body).digest())
 
 
 async def submit(

@@ -22,36 +22,23 @@ from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Connection, lent_by, own_connection
 from core_api.wire import read_bytes
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, RateLimitedError
-from kernel.http.web import KEY_HEADER, SETTINGS, Route, allowed_key
+from kernel.http.web import SETTINGS, Retry, Route, idempotency_key
 from sql import named
 
 QUERIES: Final = named("idempotency")
 REPLY_BYTES_MAX: Final = 262_144
 RETRY_S: Final = 60
-# The reply holds what signs somebody in: it is never kept, and a retry is told that it was done.
-SECRET: Final = frozenset({"/teacher/exams/{exam_id}/launch-links"})
-# They have a way of their own; or a retry comes with a token that the first one took back.
-APART: Final = frozenset(
-    {
-        "/auth/logout",
-        "/me/password",
-        "/student/attempts/{attempt_id}/answers",
-        "/student/attempts/{attempt_id}/submit",
-        "/student/exams/{attempt_id}/submit",
-        "/observer/exams/{exam_id}/observations",
-    }
-)
 
 
 def repeatable(route: Route) -> Route:
     """Return the route with the mechanism in front of its handler; routes that only read as they are."""
     handler = route.handler
-    if route.method == "GET" or route.action is None or route.path in APART:
+    if route.method == "GET" or route.action is None or route.retry is Retry.own_way:
         return route
 
     @wraps(handler)
     async def once(request: web.Request) -> web.StreamResponse:
-        key = allowed_key(request.headers.get(KEY_HEADER))
+        key = idempotency_key(request)
         if key is None:
             return await handler(request)
         claim = _Claim(request.app, actor_of(request), key, await _hash_of(request))
@@ -65,7 +52,7 @@ def repeatable(route: Route) -> Route:
                 with lent_by(claim.hold):
                     response = await handler(request)
                 await claim.hold()
-                if route.path not in SECRET and isinstance(response, web.Response):
+                if route.retry is Retry.first_reply and isinstance(response, web.Response):
                     await claim.keep(response)
         except _AnsweredError as answered:
             return answered.response

@@ -9,7 +9,6 @@ Schemas come from the msgspec types of the routes, descriptions from the handler
 import inspect
 import re
 from collections.abc import Iterable, Sequence
-from itertools import chain, count
 from types import UnionType
 from typing import Any, Final, Union, get_args, get_origin
 
@@ -63,12 +62,12 @@ def document(routes: Sequence[Route], *, title: str, version: str) -> Json:
     by_variant = dict(zip(variants, found, strict=True))
     schemas = {kind: _any_of([by_variant[variant] for variant in _variants(kind)]) for kind in kinds}
     paths: dict[str, Json] = {}
-    taken: set[str] = set()
     for route in routes:
         operation = _operation(route, schemas, components)
-        served = [(API_PREFIX + route.path, route.tag), *([(route.path, BARE)] if route.also_bare else [])]
-        for path, tag in served:
-            entry = operation | {"tags": [tag], "operationId": _operation_id(route, taken)}
+        name = getattr(route.handler, "__name__", route.path)
+        bare = [(route.path, BARE, f"{name}_2")] if route.also_bare else []
+        for path, tag, operation_id in [(API_PREFIX + route.path, route.tag, name), *bare]:
+            entry = operation | {"tags": [tag], "operationId": operation_id}
             paths.setdefault(path, {})[route.method.lower()] = entry
     for name in {_name(schemas[route.query]) for route in routes if route.query is not None}:
         del components[name]  # each of its fields is a parameter
@@ -103,14 +102,6 @@ def _any_of(schemas: Sequence[Json]) -> Json:
 def _name(schema: Json) -> str:
     name: str = schema["$ref"].removeprefix(_REF)
     return name
-
-
-def _operation_id(route: Route, taken: set[str]) -> str:
-    """Return the handler's name, with a number behind it where that is taken."""
-    name = getattr(route.handler, "__name__", "operation")
-    choice = next(each for each in chain([name], (f"{name}_{n}" for n in count(2))) if each not in taken)
-    taken.add(choice)
-    return choice
 
 
 def _operation(route: Route, schemas: dict[Any, Json], components: Json) -> Json:

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from enum import Enum, auto
 from functools import cache
 from time import perf_counter
 from typing import Any, Final, TypeVar
@@ -67,6 +68,14 @@ class Shows(msgspec.Struct, frozen=True):
     of_oneself: bool = False
 
 
+class Retry(Enum):
+    """What somebody gets who sends an act again under its Idempotency-Key."""
+
+    first_reply = auto()
+    told = auto()  # that it was done: the reply holds what signs somebody in, and is never kept
+    own_way = auto()  # what the act has for it; or the retry comes with a token that the first one took back
+
+
 OWN: Final = Shows("own")  # whoever asks, their own alone
 NOBODY: Final = Shows("nobody")  # no person's data
 
@@ -78,7 +87,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are
     the msgspec types of what comes and goes; `also_status` are further successes with the same reply;
     `also_bare` serves the path without the /api prefix too (spec.md, decision 3). `shows` says whose data a
-    reply shows. The docstring of the handler is the operation's description.
+    reply shows; `retry` what one gets, where the route changes something. The docstring of the handler is the
+    operation's description.
     """
 
     method: str
@@ -93,6 +103,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     also_status: tuple[int, ...] = ()
     also_bare: bool = False
     shows: Shows | None = None
+    retry: Retry = Retry.first_reply
 
 
 def mount(app: web.Application, routes: Iterable[Route]) -> None:
@@ -270,13 +281,14 @@ def decode_query(request: web.Request, query: type[T]) -> T:
         ) from error
 
 
-def allowed_key(key: str | None) -> str | None:
+def idempotency_key(request: web.Request) -> str | None:
     """
-    Return an Idempotency-Key as it was sent; None where none was.
+    Return the Idempotency-Key of a request; None where none was sent.
 
     Raises:
         InvalidInputError: it is empty, too long, or not of printable ASCII (what proxies pass on).
     """
+    key = request.headers.get(KEY_HEADER)
     if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
         message = f"Expected 1 to {KEY_LENGTH_MAX} printable ASCII characters"
         raise InvalidInputError(

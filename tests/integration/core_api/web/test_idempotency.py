@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 import asyncpg
 import pytest
 
+from core_api.app import routes
 from core_api.identity import revoking
-from core_api.web.idempotency import APART, SECRET
+from kernel.http.web import Retry
 from tests.kits.access_matrix import MATRIX
 from tests.kits.access_matrix_world import furnish
 from tests.kits.acts import act, acts
 from tests.kits.authoring import answer
 from tests.kits.core import PASSWORD, Core, DatabaseAs, core_api, settings_of
+
+RETRIES = {(route.method, route.path): route.retry for route in routes()}
 
 
 async def test_a_request_repeated_under_its_key_is_done_once_and_another_one_is_refused_i2(
@@ -23,7 +26,7 @@ async def test_a_request_repeated_under_its_key_is_done_once_and_another_one_is_
 ) -> None:
     async with core.school() as api:
         world, done = await furnish(api), 0
-        keyed = [at for at in acts() if at[1] not in APART]
+        keyed = [at for at in acts() if RETRIES[at] is not Retry.own_way]
         for n, at in enumerate(keyed):
             key, body = {"Idempotency-Key": f"key {n}"}, MATRIX[at].body(world)
             first = await act(world, at, body, key)
@@ -36,7 +39,7 @@ async def test_a_request_repeated_under_its_key_is_done_once_and_another_one_is_
             again = await act(world, at, body, key)
             other = await act(world, at, {"other": 1}, key)
             assert await api.owner.fetchval(count) == before, at
-            if at[1] in SECRET:
+            if RETRIES[at] is Retry.told:
                 assert (again.status, again.body["code"]) == (409, "conflict"), at
             else:
                 assert (again.status, again.body) == (first.status, first.body), at
