@@ -42,7 +42,11 @@ Urls = dict[str, str]
 
 @pytest.fixture(scope="module")
 def running(postgres: Postgres, template: Urls, redis_server: Redis) -> Iterator[Station]:
-    fast = {"session_events_per_s": 100_000, "session_burst_events": 100_000, "sender_burst_bytes": 1 << 40}
+    fast: dict[str, Any] = {
+        "session_events_per_s": 100_000,
+        "session_burst_events": 100_000,
+        "sender_burst_bytes": 1 << 40,
+    }
     with station(postgres, template, redis_server.url, sweeps=False, **fast) as at:
         yield at
 
@@ -156,7 +160,7 @@ async def read_back(doors: Doors, accepted: dict[int, str]) -> None:
 async def keep_as_metadata(doors: Doors, texts: list[str]) -> None:
     """Put the texts where people keep JSON in the core API, and read every page that shows them."""
     exam = f"/api/teacher/exams/{doors.exam_id}"
-    writers = (
+    writers: tuple[tuple[str, str, bytes, list[str]], ...] = (
         ("PATCH", exam, b'{"metadata":%s}', [exam, "/api/teacher/exams"]),
         ("PUT", "/api/me", b'{"metadata":%s}', ["/api/me"]),
         ("POST", "/api/teacher/exams", b'{"title":"E","duration_minutes":5,"metadata":%s}', []),

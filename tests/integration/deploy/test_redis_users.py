@@ -140,7 +140,7 @@ async def test_ingest_and_the_writer_do_all_their_work_with_their_own_logins(
     finally:
         writer.stop()
 
-    assert [entry["object"] for entry in operator.acl_log() if entry["username"] in RULES] == []  # type: ignore[union-attr]
+    assert [entry["object"] for entry in operator.acl_log() if entry["username"] in RULES] == []
 
 
 async def work(api: Api) -> None:
@@ -180,7 +180,7 @@ async def test_the_pipeline_sends_and_works_with_its_own_login(
     operator.acl_log_reset()
     broker = open_broker(load({}, redis_url=url_of("veritas_pipeline", redis_server.url)))
     done: list[int] = []
-    actor = dramatiq.actor(done.append, actor_name="tried", broker=broker, queue_name="tried")
+    actor = dramatiq.actor(actor_name="tried", broker=broker, queue_name="tried")(done.append)
     worker = dramatiq.Worker(broker, worker_threads=1, worker_timeout=100)
     worker.start()
     try:
@@ -191,7 +191,7 @@ async def test_the_pipeline_sends_and_works_with_its_own_login(
         worker.stop()
         broker.close()
 
-    assert [entry["object"] for entry in operator.acl_log() if entry["username"] in RULES] == []  # type: ignore[union-attr]
+    assert [entry["object"] for entry in operator.acl_log() if entry["username"] in RULES] == []
 
 
 def test_the_compose_file_has_the_same_users() -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiohttp import web
@@ -36,7 +36,7 @@ async def break_off_each(app: web.Application) -> list[str]:
             before_that = waiter
             await asyncio.sleep(0.05)
             waiter = loop.task._fut_waiter
-        waiter.set_exception(RuntimeError("nobody expects it"))
+        cast("asyncio.Future[Any]", waiter).set_exception(RuntimeError("nobody expects it"))
         await until(lambda name=name, before=before: ends(name) > before, f"the end of {name}")  # type: ignore[misc]
     assert all(not loop.task.done() for loop in loops_of(app).values())
     return list(loops_of(app))

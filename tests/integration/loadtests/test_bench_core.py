@@ -288,4 +288,4 @@ async def test_the_report_has_exactly_these_keys(tmp_path: Path) -> None:
     assert report["ratio_to_pgbench"] == pytest.approx(
         report["finalises_per_s"] / report["pgbench_finalises_per_s"]
     )
-    assert msgspec.convert(report, CoreReport)
+    msgspec.convert(report, CoreReport)

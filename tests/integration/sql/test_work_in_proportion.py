@@ -109,6 +109,7 @@ def cases(world: World) -> Iterator[Case]:
 def periodic(world: World) -> Iterator[Case]:
     """Yield what the scheduler, the sealer, the sweeps and readiness run without being asked."""
     since, before = NOW, NOW + timedelta(days=1)
+    arguments: list[Any]
     for noun, name, *arguments in (
         ("watermarks", "has_unarchived"),
         ("watermarks", "is_marked", "attempt_activity"),
@@ -256,7 +257,10 @@ def test_what_runs_every_few_seconds_or_per_page_costs_what_is_new(
 def test_every_look_at_a_table_is_measured_or_says_what_bounds_it() -> None:
     """Whoever adds a list or a sweep adds it to `periodic` or `pages`, or to LEFT_OUT with its bound."""
     nobody = UUID(int=0)
-    world = World(*[nobody] * 8, sessions=[0])
+    world = World(
+        school=nobody, old=nobody, teacher=nobody, admin=nobody, student=nobody,
+        exam=nobody, attempt=nobody, group=nobody, sessions=[0],
+    )  # fmt: skip
     measured = {f"{case.noun}.{case.name}" for case in cases(world)}
     named_ones = {name for names in LEFT_OUT.values() for name in names.split()}
     looks = {

@@ -52,7 +52,7 @@ def append(client: "redis.Redis", batch: Batch, session: int, **more: Any) -> li
         **{**DEFAULTS, **more},
     )
     keys = append_keys(shard, session, None if key is None else client_names(shard, session))
-    reply: list[Any] = client.execute_command(
+    reply: list[Any] = client.execute_command(  # type: ignore[no-untyped-call]
         "FCALL", function("append"), len(keys), *keys, *arguments.values()
     )
     return reply
@@ -71,3 +71,10 @@ def batch_of(
         client_us=array("q", [NO_TIME] * len(payloads)).tobytes(),
         payloads=list(payloads),
     )
+
+
+def held(client: "redis.Redis", key: bytes, field: str) -> bytes:
+    """Return a field of a hash that has it."""
+    value = client.hget(key, field)
+    assert isinstance(value, bytes), f"{key!r} has no {field}"
+    return value

@@ -14,6 +14,7 @@ import pytest
 
 from core_api import database as borrowing
 from kernel.access import Scope
+from sql import named
 from tests.kits.core import DatabaseAs
 from tests.kits.row_security import SCOPES, Wall, wall
 
@@ -349,7 +350,7 @@ async def test_a_handler_that_names_nobody_finds_nothing_and_not_everything(
     database: str, database_as: DatabaseAs
 ) -> None:
     async with wall(database, database_as) as at, at.pool.acquire() as conn:
-        statement = borrowing.named("attempts")["fetch_own_attempt"]
+        statement = named("attempts")["fetch_own_attempt"]
         student = at.world.api.people["student"].id
         nobody = await conn.fetch(statement, at.world.parameters["attempt_id"], student)
         await borrowing.ask_as_system(conn)

@@ -157,7 +157,7 @@ async def barred(api: Api, name: str, how: str) -> None:
     """Lock somebody for a moment, or give them another role for a moment."""
     user = f"/api/admin/users/{api.people[name].id}"
     if how == "lock":
-        steps = [("POST", f"{user}/lock", None), ("POST", f"{user}/unlock", None)]
+        steps: list[tuple[str, str, Any]] = [("POST", f"{user}/lock", None), ("POST", f"{user}/unlock", None)]
     else:
         role = api.people[name].role.value
         steps = [("PUT", f"{user}/role", {"role": each}) for each in ("reviewer", role)]

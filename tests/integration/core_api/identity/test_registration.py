@@ -42,8 +42,9 @@ async def test_somebody_registers_as_a_student_whatever_else_they_say_a1(
 ) -> None:
     async with core_api(database, database_as, registration="open") as api:
         await open_registration(api)
-        body = registration(api, "new@x.example") | {"role": "admin", "is_verified": True}
-        answer = await api.post("/auth/register", json=body)
+        body = registration(api, "new@x.example")
+        more = {"role": "admin", "is_verified": True}
+        answer = await api.post("/auth/register", json=body | more)
         kept = await api.owner.fetchrow("SELECT * FROM users WHERE email = 'new@x.example'")
 
         assert (answer.status, answer.body) == (202, {"status": "accepted"})

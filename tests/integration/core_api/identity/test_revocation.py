@@ -187,7 +187,7 @@ async def test_a_redis_that_hangs_without_closing_anything_counts_as_away_a2(
     async with core_api(database, database_as) as api:
         assert await status(api, "admin") == 200
         with redis.Redis.from_url(database_as("redis")) as client:
-            client.execute_command("CLIENT", "PAUSE", 6000, "ALL")  # type: ignore[no-untyped-call]
+            client.execute_command("CLIENT", "PAUSE", 6000, "ALL")
 
         await until(lambda: status(api, "admin"), 503, within_s=5)
         assert await status(api, "student") == 200

@@ -278,11 +278,11 @@ async def test_a_submission_is_never_changed_not_even_by_the_owner_s1(core: Core
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await api.owner.execute(statement)
-        core = await asyncpg.connect(core.database_as("veritas_core"))
+        role = await asyncpg.connect(core.database_as("veritas_core"))
         for statement in ("DELETE FROM submissions", "DELETE FROM submission_scores", "SELECT FROM outbox"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await core.execute(statement)
-        await core.close()
+                await role.execute(statement)
+        await role.close()
 
 
 async def test_the_dashboard_shows_a_candidates_own_history_in_pages_d1(core: Core) -> None:

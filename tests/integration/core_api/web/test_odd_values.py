@@ -66,7 +66,7 @@ async def test_no_page_fails_on_stored_json_that_it_cannot_show(
     async with core_api(database, database_as) as api:
         world = await furnish(api)
         await store_events(api, int(world.parameters["id"]), [(EventType.TabSwitched, 2)] * 3)
-        found = {}
+        found: dict[tuple[str, ...], Any] = {}
         for name, text in ODD.items():
             columns = await spoil(world, text)
             assert {"exams.metadata", "users.metadata", "events.payload"} <= set(columns)

@@ -135,7 +135,7 @@ async def test_a_refused_event_is_settled_so_that_a_client_can_end(api: Api, num
     """I-2: it counts as received, and a retry gets the same refusal."""
     seat = api.world.seat()
     events = [keystroke(), REFUSED, keystroke(), REFUSED]
-    members = PARTIAL | {"clientSequence": 1}
+    members: dict[str, Any] = PARTIAL | {"clientSequence": 1}
     if numbered == "events":
         events, members = [{**each, "clientSequence": n} for n, each in enumerate(events, 1)], PARTIAL
 

@@ -36,7 +36,7 @@ async def test_a_flood_of_retries_is_refused_and_a_whole_buffer_sent_again_is_no
     postgres: Postgres, template: dict[str, str], redis_server: Redis
 ) -> None:
     """I-4: what is received again costs a tenth, and a request one event at least."""
-    slow = {"session_events_per_s": 1, "session_burst_events": 50}
+    slow: dict[str, Any] = {"session_events_per_s": 1, "session_burst_events": 50}
     with station(postgres, template, redis_server.url, **slow) as at:
         async with api_of(at) as api:
             honest, flood, keyed = (api.world.seat() for _ in range(3))

@@ -13,6 +13,7 @@ from ingest.stream.protocol import client_key, session_key
 from kernel.events import EventType, Role
 from tests.kits.ingest.api import Api, answered, keystroke, stamp
 from tests.kits.ingest.station import Station, station
+from tests.kits.ingest.stream import held
 from tests.kits.ingest.waiting import until
 from tests.kits.ingest.world import Seat
 
@@ -260,7 +261,7 @@ async def test_a_services_heartbeat_does_not_shift_the_candidates_clock(api: Api
 
     assert 48e6 < offset < 54e6
     key = session_key(seat.session_id % api.at.settings.shards, seat.session_id)
-    assert 48e6 < int(api.at.redis.hget(key, "kc").split()[0]) < 54e6
+    assert 48e6 < int(held(api.at.redis, key, "kc").split()[0]) < 54e6
 
 
 async def test_late_is_said_for_each_row_of_a_partly_duplicate_batch(api: Api) -> None:

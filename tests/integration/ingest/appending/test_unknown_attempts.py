@@ -24,7 +24,7 @@ BURST = 600
 
 @pytest.fixture(scope="module")
 def running(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Station]:
-    bounds = {"unknown_attempts_burst": BURST, "unknown_attempts_per_s": 0.1}
+    bounds: dict[str, Any] = {"unknown_attempts_burst": BURST, "unknown_attempts_per_s": 0.1}
     with station(postgres, template, redis_server.url, **bounds) as at:
         yield at
 

@@ -13,6 +13,7 @@ from ingest.stream.protocol import session_key
 from kernel.events import EventType, Role
 from tests.kits.ingest.api import Api, keystroke, stamp
 from tests.kits.ingest.station import Station, station
+from tests.kits.ingest.stream import held
 from tests.kits.ingest.waiting import until
 from tests.kits.ingest.world import Seat
 
@@ -101,7 +102,7 @@ async def test_a_module_that_watches_neither_ends_nor_fills_a_candidates_gap(api
     """Whatever it sends, its heartbeats too: it is not the candidate's client."""
     seat, service = await away(api), api.world.token(Role.service)
     told = {"clientTimestamp": stamp(), "buffered": True}
-    kept = {"proctorSessionId": seat.session_id, "events": buffered(10, buffered=True)}
+    kept: dict[str, Any] = {"proctorSessionId": seat.session_id, "events": buffered(10, buffered=True)}
     by_attempt = {"attempt_id": str(seat.attempt_id), "event_type": "Heartbeat"}
     for path, body in (
         ("/api/proctor/heartbeat", {"proctorSessionId": seat.session_id, "clientTimestamp": stamp()}),
@@ -226,7 +227,7 @@ async def test_a_clock_that_steps_disconnects_nobody_and_is_recorded(api: Api, c
         await api.heartbeat(seat, clientTimestamp=stamp(s=step))
         await api.event(seat, clientTimestamp=stamp(s=step))
         await api.stored(seat, 2)
-        packed = api.at.redis.hget(key, "kc").split()
+        packed = held(api.at.redis, key, "kc").split()
         if packed[2] != b"-":  # let the time pass that a second sample must be apart
             packed[2] = b"%d" % (int(packed[2]) - 15_000_000)
             api.at.redis.hset(key, "kc", b" ".join(packed))
