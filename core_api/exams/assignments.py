@@ -185,6 +185,13 @@ async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: Lis
     return Assignments([Assignment(**row) for row in page], next_cursor=following)
 
 
+async def fetch(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID) -> Assignment:
+    """Return one of an exam's assignments, a revoked one too; raises as `exams.require_editable` does."""
+    await exams.require_editable(conn, actor, exam_id)
+    row = await fetch_one(conn, "assignment", QUERIES["fetch_assignment"], assignment_id, exam_id)
+    return Assignment(**row)
+
+
 async def revoke(
     conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID, *, now: datetime
 ) -> Assignment:

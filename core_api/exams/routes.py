@@ -53,6 +53,11 @@ ROUTES: Final = (
         says="List an exam's assignments, revoked ones too, newest first.",
     ),
     case(
+        "GET /teacher/exams/{exam_id}/assignments/{assignment_id}", assignments.fetch, Action.assignment_read,
+        name="assignment", shows=Shows("assignment", "assignment_id"),
+        says="Return one of an exam's assignments, a revoked one too.",
+    ),
+    case(
         "POST /teacher/exams/{exam_id}/assignments/{assignment_id}/revoke", assignments.revoke,
         Action.assignment_write, name="revoke_assignment", shows=Shows("exam_assignments", "exam_id"),
         says="Take an assignment back; attempts that run go on. Revoking twice changes nothing.",

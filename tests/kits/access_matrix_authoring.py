@@ -83,6 +83,7 @@ AUTHORING: dict[tuple[str, str], Row] = {
         body=lambda world: {"user_ids": [world.parameters["user_id"]]},
     ),
     ("GET", "/teacher/exams/{exam_id}/assignments"): Row(expected=EDITED),
+    ("GET", ASSIGNMENT): Row(expected=EDITED),
     ("POST", f"{ASSIGNMENT}/revoke"): Row(expected=EDITED),
     ("GET", f"{ASSIGNMENT}/overrides"): Row(expected=EDITED),
     ("PUT", f"{ASSIGNMENT}/overrides/{{user_id}}"): Row(

@@ -53,6 +53,13 @@ WHERE exam_id = $1 AND ($2::uuid IS NULL OR id < $2)
 ORDER BY id DESC
 LIMIT $3;
 
+-- name: fetch_assignment
+-- $1 id, $2 exam_id. The caller has checked that the exam is theirs; a revoked one comes back too.
+SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
+       monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
+FROM assignments
+WHERE id = $1 AND exam_id = $2;
+
 -- name: hold_assignment
 -- $1 id, $2 exam_id. Locks it until the end of the transaction.
 SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,

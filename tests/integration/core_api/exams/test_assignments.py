@@ -91,6 +91,19 @@ async def test_a_group_reaches_its_members_and_a_revoked_assignment_nobody_e3(co
         assert await titles(api, "student") == ["Algebra"]
 
 
+async def test_one_assignment_is_read_as_it_stands_and_only_below_its_exam_e3(core: Core) -> None:
+    async with core.school() as api:
+        made, other = await make_exam(api), await make_exam(api)
+        assigned = (await assign(api, made, "student", extra_minutes=15)).body["assignments"][0]
+        path = f"/api/teacher/exams/{made.exam_id}/assignments/{assigned['id']}"
+        revoked = await api.post(f"{path}/revoke", "teacher")
+        elsewhere = path.replace(str(made.exam_id), str(other.exam_id))
+
+        assert assigned["extra_minutes"] == 15
+        assert (await api.get(path, "teacher")).body == revoked.body
+        assert (await api.get(elsewhere, "teacher")).status == 404
+
+
 async def test_a_group_that_keeps_an_exam_closed_is_not_deleted_e3(core: Core) -> None:
     async with core.school() as api:
         made = await make_exam(api)
