@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -108,9 +108,13 @@ class Actor(msgspec.Struct, frozen=True, kw_only=True):
         return self.scope is Scope.organisation
 
     @property
-    def reach(self) -> tuple[UUID, UUID, bool]:
+    def reach(self) -> dict[str, Any]:
         """Return what statements ask for to find only what the actor may see: whose, who, whether of all."""
-        return self.organisation_id, self.user_id, self.sees_organisation
+        return {
+            "organisation": self.organisation_id,
+            "user_id": self.user_id,
+            "sees_organisation": self.sees_organisation,
+        }
 
 
 _ACTOR: Final = web.RequestKey("actor", Actor)

@@ -26,7 +26,7 @@ from kernel.access import Scope
 from kernel.errors import InvalidInputError, NotFoundError
 from kernel.events import Role
 from kernel.postgres import ACQUIRE_S, AWAY, nothing_done, unknown
-from sql import named
+from sql import Statements, named
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ async def fetch_one(conn: Connection, what: str, statement: str, *values: object
 
 
 async def fetch_page(
-    conn: Connection, query: ListPage, statement: str, *values: object, key: str = "id"
+    conn: Connection, query: ListPage, statements: Statements, name: str, *, key: str = "id", **given: object
 ) -> tuple[list[asyncpg.Record], UUID | None]:
     """
     Return the page that a query asks for, and the cursor of the next one; None after the last.
@@ -149,11 +149,12 @@ async def fetch_page(
     Args:
         conn: a connection.
         query: how many rows, after which.
-        statement: takes `values`, the cursor and a limit; its rows are in the order of their `key`.
-        values: of the statement.
+        statements: with the list's.
+        name: of that; it takes what is given, a `cursor` and a `limit`; its rows are in the order of `key`.
         key: the column that the cursor is of.
+        given: its other arguments.
     """
-    rows = await conn.fetch(statement, *values, query.cursor, query.limit + 1)
+    rows = await conn.fetch(*statements.bind(name, **given, cursor=query.cursor, limit=query.limit + 1))
     page, last = page_of(rows, query.limit)
     return page, None if last is None else last[key]
 

@@ -12,11 +12,10 @@ whoever holds the database's address, never for a route; psycopg's connections n
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 import msgspec
-import psycopg
 from psycopg.errors import CardinalityViolation
 from uuid_utils.compat import uuid7
 
@@ -27,9 +26,8 @@ from core_api.identity.passwords import hash_password
 from core_api.wire import as_json
 from kernel import spelling
 from kernel.events import Mode, Role
-from sql import named
-
-Connection: TypeAlias = "psycopg.Connection[Any]"
+from sql import named, running
+from sql.running import Connection, one, run
 
 QUERIES: Final = named("seeding")
 ROUNDS: Final = 12  # the cost of bcrypt, as the setting has it where nobody sets it
@@ -66,20 +64,15 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def connect(database_url: str) -> Connection:
-    """Connect for what follows: every row is seen, each statement committed, parameters are `$n`."""
-    conn: Connection = psycopg.connect(database_url, autocommit=True, cursor_factory=psycopg.RawCursor)
-    conn.execute(ASKING["ask_as"].encode(), (Asker.system.value, "", "", ""))
+    """Connect for what follows: every row is seen, each statement committed."""
+    conn = running.connect(database_url)
+    run(conn, ASKING["ask_as"], Asker.system.value, "", "", "")
     return conn
-
-
-def _column(conn: Connection, statement: str, *values: object) -> list[Any]:
-    """Return a statement's first column."""
-    return [row[0] for row in conn.execute(statement.encode(), values).fetchall()]
 
 
 def create_organisation(conn: Connection, name: str, *, now: datetime) -> UUID:
     """Return the id of the organisation of that name, made if there is none."""
-    found: UUID = _column(conn, QUERIES["make_organisation"], uuid7(), name, now)[0]
+    found: UUID = one(conn, QUERIES["make_organisation"], uuid7(), name, now)
     return found
 
 
@@ -109,19 +102,21 @@ def create_users(
         if password is not None
     }
     ids = [user.id or uuid7() for user in users]
-    values = (
-        organisation_id,
-        ids,
-        [user.email for user in users],
-        [user.username or username_of(user.email, each) for user, each in zip(users, ids, strict=True)],
-        [user.full_name for user in users],
-        [user.role.value for user in users],
-        [hashes[user.password] for user in users],
-        now,
+    names = [user.username or username_of(user.email, each) for user, each in zip(users, ids, strict=True)]
+    upsert = QUERIES.bind(
+        "upsert_users",
+        organisation=organisation_id,
+        ids=ids,
+        emails=[user.email for user in users],
+        usernames=names,
+        full_names=[user.full_name for user in users],
+        roles=[user.role.value for user in users],
+        password_hashes=[hashes[user.password] for user in users],
+        created_at=now,
     )
     with conn.transaction():
         try:
-            found = conn.execute(QUERIES["upsert_users"].encode(), values).fetchall()
+            found = run(conn, *upsert).fetchall()
         except CardinalityViolation as error:
             message = "an e-mail address stands twice"
             raise ValueError(message) from error
@@ -148,7 +143,8 @@ def create_group(
 ) -> UUID:
     """Create a group of these people and return its id."""
     group_id = uuid7()
-    conn.execute(QUERIES["insert_group"].encode(), (group_id, organisation_id, name, list(member_ids), now))
+    group = {"id": group_id, "organisation": organisation_id, "name": name}
+    run(conn, *QUERIES.bind("insert_group", **group, members=list(member_ids), at=now))
     return group_id
 
 
@@ -166,14 +162,22 @@ def create_exams(
     published, monitored, their questions asked elsewhere.
     """
     ids = [uuid7() for _ in titles]
-    return _column(
-        conn, QUERIES["make_exams"], organisation_id, creator_id, ids, list(titles), duration_minutes, now
+    made = QUERIES.bind(
+        "make_exams",
+        organisation=organisation_id,
+        creator_id=creator_id,
+        ids=ids,
+        titles=list(titles),
+        duration_minutes=duration_minutes,
+        at=now,
     )
+    return [exam_id for (exam_id,) in run(conn, *made)]
 
 
 def grant_exam(conn: Connection, exam_id: UUID, staff_id: UUID, *, can_edit: bool = False) -> None:
     """Let a teacher or reviewer reach an exam they did not create; a second grant replaces the first."""
-    conn.execute(named("accounts")["grant_exam"].encode(), (staff_id, exam_id, True, can_edit, True))
+    allowed = {"can_view": True, "can_edit": can_edit, "can_view_analytics": True}
+    run(conn, *named("accounts").bind("grant_exam", teacher_id=staff_id, exam_id=exam_id, **allowed))
 
 
 def begin_attempts(
@@ -195,10 +199,18 @@ def begin_attempts(
         ids: the attempts'; new ones by default.
     """
     attempt_ids = [uuid7() for _ in student_ids] if ids is None else list(ids)
-    (minutes,) = _column(conn, QUERIES["read_duration"], exam_id)
+    minutes = one(conn, QUERIES["read_duration"], exam_id)
     policy = effective(Defaults(duration_minutes=minutes, monitoring_mode=int(Mode.Soft)), [], now=now)
-    values = (exam_id, attempt_ids, list(student_ids), now, policy.expires_at(now), as_json(policy))
-    conn.execute(QUERIES["insert_attempts"].encode(), values)
+    insert = QUERIES.bind(
+        "insert_attempts",
+        exam_id=exam_id,
+        ids=attempt_ids,
+        students=list(student_ids),
+        started_at=now,
+        expires_at=policy.expires_at(now),
+        policy=as_json(policy),
+    )
+    run(conn, *insert)
     return attempt_ids
 
 
@@ -206,7 +218,9 @@ def open_sessions(
     conn: Connection, attempt_ids: Sequence[UUID], *, now: datetime, mode: Mode = Mode.Soft
 ) -> list[int]:
     """Open a proctor session of each attempt; return the sessions' ids, which ascend in the order given."""
-    return _column(conn, QUERIES["insert_sessions"], list(attempt_ids), int(mode), now)
+    return [
+        session for (session,) in run(conn, QUERIES["insert_sessions"], list(attempt_ids), int(mode), now)
+    ]
 
 
 def save_answers(
@@ -218,8 +232,8 @@ def save_answers(
     now: datetime,
 ) -> None:
     """Save the same responses, one to each question, in every attempt."""
-    values = (list(attempt_ids), list(question_ids), [as_json(each) for each in responses], now)
-    conn.execute(QUERIES["insert_answers"].encode(), values)
+    shown = [as_json(each) for each in responses]
+    run(conn, QUERIES["insert_answers"], list(attempt_ids), list(question_ids), shown, now)
 
 
 def create_school(

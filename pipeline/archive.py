@@ -20,13 +20,16 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from kernel.settings import Settings
-from pipeline.extract import Cursor, Snapshot, as_frame, as_table, connect, one, run, snapshot
+from pipeline.extract import Snapshot, as_frame, as_table, snapshot
 from pipeline.features.activity import TYPE_NAMES
+from sql import named
+from sql.running import Connection, connect, one, run
 from warehouse import files
 from warehouse.builds import Part, read_manifest
 from warehouse.layout import EVENTS, PART_BYTES_MAX, PART_ROWS_MAX, assert_file
 from warehouse.publish import Draft, Step, add, begin, commit, no_step, previous_parts
 
+WATERMARKS: Final = named("watermarks")
 LOCK: Final = 3  # of this dataset, in watermarks.sql
 BY_SESSION_MAX: Final = 200_000  # sequences; above it a pass over the day is cheaper than the index
 PARTS_MAX: Final = 32  # of one day, before the small ones are put together
@@ -60,36 +63,36 @@ def archive_events(settings: Settings, step: Step = no_step) -> int | None:
         ArchiveMismatchError: the manifest holds neither this batch nor the one before it.
     """
     root = files.open_root(settings.warehouse)
-    with connect(settings.database_url) as cursor:
-        if not one(cursor, "watermarks", "try_publish", LOCK):
+    with connect(settings.database_url) as conn:
+        if not one(conn, WATERMARKS["try_publish"], LOCK):
             return None
-        batch = open_batch(cursor) or plan(cursor)
+        batch = open_batch(conn) or plan(conn)
         if batch is None:
             return None
         step("planned")
-        return finish(cursor, settings, root, batch, step)
+        return finish(conn, settings, root, batch, step)
 
 
-def open_batch(cursor: Cursor) -> Batch | None:
+def open_batch(conn: Connection) -> Batch | None:
     """Return the batch that was planned and not confirmed, if there is one."""
-    row = run(cursor, "watermarks", "read_open_batch").fetchone()
+    row = run(conn, WATERMARKS["read_open_batch"]).fetchone()
     return Batch(*row) if row else None
 
 
-def plan(cursor: Cursor) -> Batch | None:
+def plan(conn: Connection) -> Batch | None:
     """Plan the next batch of what is new; None, and nothing planned, when nothing is."""
-    if not one(cursor, "watermarks", "has_unarchived"):
+    if not one(conn, WATERMARKS["has_unarchived"]):
         return None
-    with cursor.connection.transaction():
-        number = int(one(cursor, "watermarks", "read_last_confirmed")) + 1
-        planned_at = one(cursor, "watermarks", "insert_batch", number, "append")
-        run(cursor, "watermarks", "insert_ranges", number)
-        run(cursor, "watermarks", "move_archived", number)
+    with conn.transaction():
+        number = int(one(conn, WATERMARKS["read_last_confirmed"])) + 1
+        planned_at = one(conn, WATERMARKS["insert_batch"], number, "append")
+        run(conn, WATERMARKS["insert_ranges"], number)
+        run(conn, WATERMARKS["move_archived"], number)
     return Batch(number, "append", planned_at)
 
 
 def finish(
-    cursor: Cursor,
+    conn: Connection,
     settings: Settings,
     root: Path,
     batch: Batch,
@@ -102,16 +105,16 @@ def finish(
     manifest = read_manifest(root, EVENTS)
     published = manifest.watermark if manifest else 0
     if published != batch.id:
-        before = int(one(cursor, "watermarks", "read_last_confirmed"))
+        before = int(one(conn, WATERMARKS["read_last_confirmed"]))
         if batch.kind == "append" and published != before:
             raise ArchiveMismatchError(
                 f"the archive holds batch {published}, the database expects {before}: rebuild"
             )
         rows = _publish(settings, root, batch, step)
     step("published")
-    with cursor.connection.transaction():
-        run(cursor, "watermarks", "confirm_batch", batch.id)
-        run(cursor, "watermarks", "delete_ranges", batch.id)
+    with conn.transaction():
+        run(conn, WATERMARKS["confirm_batch"], batch.id)
+        run(conn, WATERMARKS["delete_ranges"], batch.id)
     step("confirmed")
     return rows
 
@@ -119,7 +122,7 @@ def finish(
 def _publish(settings: Settings, root: Path, batch: Batch, step: Step) -> int:
     with begin(root, EVENTS) as draft:
         with snapshot(settings.database_url) as reader:
-            owners = reader.frame("watermarks", "list_owners", batch.id)
+            owners = reader.frame(WATERMARKS["list_owners"], batch.id)
             for rows in _slices(reader, batch):
                 _add_days(draft, rows, owners)
         fresh = list(draft.parts)
@@ -138,18 +141,18 @@ def _publish(settings: Settings, root: Path, batch: Batch, step: Step) -> int:
 
 def _slices(reader: Snapshot, batch: Batch) -> Iterator[pa.Table]:
     """Yield the batch's rows in tables of at most about PART_ROWS_MAX rows or PART_BYTES_MAX bytes."""
-    extent = reader.frame("watermarks", "read_extent", batch.id).row(0, named=True)
+    extent = reader.frame(WATERMARKS["read_extent"], batch.id).row(0, named=True)
     if not extent["sequences"]:
         return
     if extent["sequences"] <= BY_SESSION_MAX:
         yield reader.table(
-            "watermarks", "list_batch_by_session", batch.id, extent["after_at"], extent["through_at"]
+            WATERMARKS["list_batch_by_session"], batch.id, extent["after_at"], extent["through_at"]
         )
         return
     day = extent["after_at"].replace(hour=0, minute=0, second=0, microsecond=0)
     while day <= extent["through_at"]:
-        reader.table("watermarks", "choose_day", str(batch.id), day.isoformat(), (day + DAY).isoformat())
-        yield from _gather(reader.batches("watermarks", "list_batch_by_day"))
+        reader.table(WATERMARKS["choose_day"], str(batch.id), day.isoformat(), (day + DAY).isoformat())
+        yield from _gather(reader.batches(WATERMARKS["list_batch_by_day"]))
         day += DAY
 
 

@@ -4,7 +4,7 @@ Read PostgreSQL as Arrow, everything of one moment; turn rows into what the feat
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import adbc_driver_postgresql.dbapi as adbc  # type: ignore[import-untyped]  # ships no types
 import polars as pl
@@ -12,11 +12,12 @@ import psycopg
 import pyarrow as pa
 
 from sql import named
+from sql.running import Connection, run
 from warehouse.layout import Dataset
 
 WAITS_MAX: Final = 24  # of the role's lock timeout
 DATABASE_AWAY: Final = (psycopg.OperationalError, adbc.OperationalError)
-Cursor = psycopg.RawCursor[tuple[Any, ...]]  # `$n` parameters, as everywhere
+PROJECTIONS: Final = named("projections")
 
 
 class Snapshot:
@@ -25,20 +26,20 @@ class Snapshot:
     def __init__(self, conn: "adbc.Connection") -> None:
         """Begin on an open ADBC connection."""
         self._cursor = conn.cursor()
-        self._cursor.execute(named("projections")["read_one_snapshot"])
+        self._cursor.execute(PROJECTIONS["read_one_snapshot"])
 
-    def table(self, noun: str, name: str, *parameters: object) -> pa.Table:
-        """Return the named statement's rows."""
-        self._cursor.execute(named(noun)[name], parameters=parameters or None)
+    def table(self, statement: str, *arguments: object) -> pa.Table:
+        """Return a statement's rows."""
+        self._cursor.execute(statement, parameters=arguments or None)
         return self._cursor.fetch_arrow_table()
 
-    def frame(self, noun: str, name: str, *parameters: object) -> pl.DataFrame:
-        """Return the named statement's rows as a Polars frame."""
-        return as_frame(self.table(noun, name, *parameters))
+    def frame(self, statement: str, *arguments: object) -> pl.DataFrame:
+        """Return a statement's rows as a Polars frame."""
+        return as_frame(self.table(statement, *arguments))
 
-    def batches(self, noun: str, name: str) -> Iterator[pa.RecordBatch]:
-        """Stream the rows of a named statement without parameters; memory stays at a few batches."""
-        self._cursor.execute(named(noun)[name])
+    def batches(self, statement: str) -> Iterator[pa.RecordBatch]:
+        """Stream the rows of a statement without parameters; memory stays at a few batches."""
+        self._cursor.execute(statement)
         yield from self._cursor.fetch_record_batch()
 
     def close(self) -> None:
@@ -57,29 +58,11 @@ def snapshot(url: str) -> Iterator[Snapshot]:
             reader.close()
 
 
-@contextmanager
-def connect(url: str) -> Iterator[Cursor]:
-    """Open a connection for writing; statements commit at once outside `cursor.connection.transaction()`."""
-    with psycopg.connect(url, autocommit=True) as conn, psycopg.RawCursor(conn) as cursor:
-        yield cursor
-
-
-def one(cursor: Cursor, noun: str, name: str, *parameters: object) -> Any:  # noqa: ANN401  a decode boundary
-    """Return the first column of the named statement's only row, or None without a row."""
-    row = run(cursor, noun, name, *parameters).fetchone()
-    return None if row is None else row[0]
-
-
-def run(cursor: Cursor, noun: str, name: str, *parameters: object) -> Cursor:
-    """Execute the named statement."""
-    return cursor.execute(named(noun)[name].encode(), parameters)
-
-
-def wait_for(cursor: Cursor, noun: str, name: str, *parameters: object) -> None:
-    """Take a lock of the named statement, for as long as WAITS_MAX of the role's lock timeouts."""
+def wait_for(conn: Connection, statement: str, *arguments: object) -> None:
+    """Take a lock of the statement, for as long as WAITS_MAX of the role's lock timeouts."""
     for attempt in range(WAITS_MAX):
         try:
-            run(cursor, noun, name, *parameters)
+            run(conn, statement, *arguments)
         except psycopg.errors.LockNotAvailable:
             if attempt + 1 == WAITS_MAX:
                 raise

@@ -19,13 +19,16 @@ from msgspec import Struct
 
 from kernel.ledger.event import EPOCH, MILLISECOND
 from kernel.settings import Settings
-from pipeline.extract import DATABASE_AWAY, Cursor, connect, run
+from pipeline.extract import DATABASE_AWAY
 from pipeline.publications import make_room
+from sql import named
+from sql.running import Connection, connect, run
 from warehouse.builds import read_manifest
 from warehouse.layout import EVENTS
 
 log = structlog.get_logger(__name__, process="pipeline")
 
+JOBS: Final = named("jobs")
 COUNTED_MAX: Final = 10_000  # rows of a backlog; beyond it "at least" is said
 EVENT_BYTES: Final = 100  # of an event in Parquet, while the archive has none to measure
 REASON_LENGTH_MAX: Final = 300
@@ -82,23 +85,23 @@ def run_job(settings: Settings, job: str, work: Callable[[], None]) -> None:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"[:REASON_LENGTH_MAX]
         log.exception("job_failed", job=job)
-        with connect(settings.database_url) as cursor:
-            run(cursor, "jobs", "note_failure", job, reason, settings.warehouse_retry_s_max)
+        with connect(settings.database_url) as conn:
+            run(conn, JOBS["note_failure"], job, reason, settings.warehouse_retry_s_max)
         with suppress(OSError):
             make_room(settings)
     else:
-        with connect(settings.database_url) as cursor:
-            run(cursor, "jobs", "note_success", job)
+        with connect(settings.database_url) as conn:
+            run(conn, JOBS["note_success"], job)
 
 
-def failing_jobs(cursor: Cursor) -> list[Failing]:
+def failing_jobs(conn: Connection) -> list[Failing]:
     """Return the jobs whose last try failed."""
-    return [Failing(*row) for row in run(cursor, "jobs", "list_failing").fetchall()]
+    return [Failing(*row) for row in run(conn, JOBS["list_failing"]).fetchall()]
 
 
-def read_lags(cursor: Cursor) -> Lags:
+def read_lags(conn: Connection) -> Lags:
     """Return what waits, as of now."""
-    row = run(cursor, "jobs", "read_lags", COUNTED_MAX).fetchone()
+    row = run(conn, JOBS["read_lags"], COUNTED_MAX).fetchone()
     assert row is not None, "aggregates have a row"
     dirty, since, unarchived, pending, oldest, told, told_since = row
     return Lags(
@@ -156,12 +159,12 @@ def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, a
     return said
 
 
-def behind(cursor: Cursor, settings: Settings) -> list[str]:
+def behind(conn: Connection, settings: Settings) -> list[str]:
     """Look, and say what is behind in words."""
-    lags = read_lags(cursor)
+    lags = read_lags(conn)
     after = timedelta(seconds=settings.behind_after_s)
     disk = look_at_disk(settings, lags)
-    return in_words(failing_jobs(cursor), lags, disk, now=datetime.now(UTC), after=after)
+    return in_words(failing_jobs(conn), lags, disk, now=datetime.now(UTC), after=after)
 
 
 def _count(rows: int) -> str:

@@ -18,11 +18,13 @@ import structlog
 from kernel.ledger.kinds import Kind
 from kernel.running.runtime import OUTBOX_LAG, OUTBOX_READ
 from kernel.settings import Settings
-from pipeline.extract import Cursor, connect, run
+from sql import named
+from sql.running import Connection, connect, run
 from warehouse.publish import Step, no_step
 
 log = structlog.get_logger(__name__, process="pipeline")
 
+OUTBOX: Final = named("outbox")
 BACK_OFF_S: Final = 1.0
 # The statement that marks what a kind's records have changed, given their ids. It may run twice. None:
 # nothing that is projected rests on such records; what asks about them reads them as they are.
@@ -43,31 +45,31 @@ WAKES: Final[Mapping[str, str | None]] = {
 }
 
 
-def read_outbox(cursor: Cursor, rows_max: int, step: Step = no_step) -> int:
+def read_outbox(conn: Connection, rows_max: int, step: Step = no_step) -> int:
     """
     Hand over one batch in one transaction; return how many rows it had.
 
     Args:
-        cursor: outside a transaction.
+        conn: outside a transaction.
         rows_max: rows of a batch.
         step: called with a name after each step that a crash could follow.
     """
-    with cursor.connection.transaction():
-        facts = run(cursor, "outbox", "claim_facts", rows_max).fetchall()
+    with conn.transaction():
+        facts = run(conn, OUTBOX["claim_facts"], rows_max).fetchall()
         if not facts:
             OUTBOX_LAG.set(0)
             return 0
         step("claimed")
-        _hand_over(cursor, facts)
+        _hand_over(conn, facts)
         step("handed_over")
-        run(cursor, "outbox", "delete_facts", [row[0] for row in facts])
+        run(conn, OUTBOX["delete_facts"], [row[0] for row in facts])
         step("deleted")
     OUTBOX_READ.inc(len(facts))
     OUTBOX_LAG.set(max(0.0, (datetime.now(UTC) - min(row[3] for row in facts)).total_seconds()))
     return len(facts)
 
 
-def _hand_over(cursor: Cursor, facts: list[tuple[Any, ...]]) -> None:
+def _hand_over(conn: Connection, facts: list[tuple[Any, ...]]) -> None:
     """Run each statement once, with all the records whose kind names it."""
     woken: dict[str, set[str]] = {}
     for _, kind, resource_id, _ in facts:
@@ -76,7 +78,7 @@ def _hand_over(cursor: Cursor, facts: list[tuple[Any, ...]]) -> None:
         if (statement := WAKES.get(kind)) is not None:
             woken.setdefault(statement, set()).add(resource_id)
     for statement, resource_ids in woken.items():
-        run(cursor, "outbox", statement, sorted(resource_ids))
+        run(conn, OUTBOX[statement], sorted(resource_ids))
 
 
 def read_forever(settings: Settings, stop: threading.Event, read: Callable[..., int] = read_outbox) -> None:
@@ -87,10 +89,10 @@ def read_forever(settings: Settings, stop: threading.Event, read: Callable[..., 
     """
     while not stop.is_set():
         try:
-            with connect(settings.database_url) as cursor:
+            with connect(settings.database_url) as conn:
                 while not stop.is_set():
                     started = monotonic()
-                    while read(cursor, settings.outbox_batch_rows) == settings.outbox_batch_rows:
+                    while read(conn, settings.outbox_batch_rows) == settings.outbox_batch_rows:
                         if stop.is_set():
                             return
                     stop.wait(max(0.01, settings.projection_debounce_ms / 1000 - (monotonic() - started)))

@@ -10,18 +10,23 @@ dirty row, which stays.
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 import orjson
 import polars as pl
 
 from kernel.running.runtime import PROJECTED_ATTEMPTS
 from kernel.settings import Settings
-from pipeline.extract import Cursor, as_events, as_sessions, connect, run, snapshot
+from pipeline.extract import as_events, as_sessions, snapshot
 from pipeline.features.activity import attempt_activity_frame
+from sql import named
+from sql.running import Connection, connect, run
 from warehouse.layout import ATTEMPT_ACTIVITY
 from warehouse.publish import Step, no_step
 
-JSON_COLUMNS = ("by_type", "by_severity", "reasons")
+PROJECTIONS: Final = named("projections")
+WATERMARKS: Final = named("watermarks")
+JSON_COLUMNS: Final = ("by_type", "by_severity", "reasons")
 
 
 class DirtyRowsTakenError(Exception):
@@ -42,8 +47,8 @@ def project_attempts(settings: Settings, attempt_ids: Sequence[str], step: Step 
     Raises:
         DirtyRowsTakenError: nothing was changed.
     """
-    with connect(settings.database_url) as cursor, cursor.connection.transaction():
-        run(cursor, "projections", "share_projections")
+    with connect(settings.database_url) as conn, conn.transaction():
+        run(conn, PROJECTIONS["share_projections"])
         sessions, events = _read(settings.database_url, attempt_ids)
         dirty = sessions.filter(pl.col("dirty_ids").list.len() > 0)
         if dirty.is_empty():
@@ -53,9 +58,9 @@ def project_attempts(settings: Settings, attempt_ids: Sequence[str], step: Step 
         own = sessions.filter(pl.col("attempt_id").is_in(wanted))
         frame = attempt_activity_frame(as_sessions(own.lazy()), as_events(events.lazy())).collect()
         step("computed")
-        store(cursor, frame, wanted)
+        store(conn, frame, wanted)
         taken = dirty["dirty_ids"].explode().to_list()
-        if run(cursor, "projections", "delete_dirty", taken).rowcount != len(taken):
+        if run(conn, PROJECTIONS["delete_dirty"], taken).rowcount != len(taken):
             raise DirtyRowsTakenError
         step("stored")
     step("committed")
@@ -68,29 +73,29 @@ def _read(url: str, attempt_ids: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFr
     moment.
     """
     with snapshot(url) as reader:
-        sessions = reader.frame("projections", "list_sessions", list(attempt_ids))
+        sessions = reader.frame(PROJECTIONS["list_sessions"], list(attempt_ids))
         bounds = sessions["first_event_at"].min(), sessions["last_event_at"].max()
         events = reader.frame(
-            "projections", "list_activity_events", sessions["session_id"].to_list() or [0], *bounds
+            PROJECTIONS["list_activity_events"], sessions["session_id"].to_list() or [0], *bounds
         )
     return sessions, events
 
 
-def store(cursor: Cursor, frame: pl.DataFrame, attempt_ids: Sequence[str]) -> None:
+def store(conn: Connection, frame: pl.DataFrame, attempt_ids: Sequence[str]) -> None:
     """
     Put the rows in and mark their exams for publication; the caller's transaction commits both.
 
     Args:
-        cursor: inside a transaction.
+        conn: inside a transaction.
         frame: rows of `attempt_activity`.
         attempt_ids: what was asked for; those without a row lose the one they had.
     """
     absent = sorted(set(attempt_ids) - set(frame["attempt_id"]))
     exams = set(frame["exam_id"])
     if absent:
-        exams |= {exam for (exam,) in run(cursor, "projections", "delete_activity", absent).fetchall()}
-    run(cursor, "projections", "upsert_activity", as_json(frame))
-    run(cursor, "watermarks", "insert_marks", ATTEMPT_ACTIVITY.name, sorted(exams))
+        exams |= {exam for (exam,) in run(conn, PROJECTIONS["delete_activity"], absent).fetchall()}
+    run(conn, PROJECTIONS["upsert_activity"], as_json(frame))
+    run(conn, WATERMARKS["insert_marks"], ATTEMPT_ACTIVITY.name, sorted(exams))
 
 
 def as_json(frame: pl.DataFrame) -> str:
@@ -102,6 +107,6 @@ def as_json(frame: pl.DataFrame) -> str:
     return orjson.dumps(rows).decode()
 
 
-def oldest_dirty(cursor: Cursor, limit: int) -> list[tuple[int, str]]:
+def oldest_dirty(conn: Connection, limit: int) -> list[tuple[int, str]]:
     """Return (dirty id, attempt) of the oldest dirty rows."""
-    return [(row[0], row[1]) for row in run(cursor, "projections", "list_dirty", limit).fetchall()]
+    return [(row[0], row[1]) for row in run(conn, PROJECTIONS["list_dirty"], limit).fetchall()]

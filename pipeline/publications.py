@@ -15,12 +15,16 @@ from typing import Final
 import pyarrow as pa
 
 from kernel.settings import Settings
-from pipeline.extract import as_frame, as_table, connect, one, run, snapshot, wait_for
+from pipeline.extract import as_frame, as_table, snapshot, wait_for
+from sql import named
+from sql.running import connect, one, run
 from warehouse import catalogue, files
 from warehouse.builds import Part
 from warehouse.layout import ATTEMPT_ACTIVITY, DATASETS, PART_ROWS_MAX
 from warehouse.publish import Draft, Step, add, begin, collect, commit, ensure, no_step, previous_parts
 
+PROJECTIONS: Final = named("projections")
+WATERMARKS: Final = named("watermarks")
 LOCK: Final = 4  # of this dataset, in watermarks.sql
 
 
@@ -36,26 +40,26 @@ def publish_activity(settings: Settings, step: Step = no_step, *, whole: bool = 
     Otherwise nothing happens while another process publishes this dataset, or when nothing is marked.
     """
     root = files.open_root(settings.warehouse)
-    with connect(settings.database_url) as cursor:
+    with connect(settings.database_url) as conn:
         if whole:
-            wait_for(cursor, "watermarks", "wait_to_publish", LOCK)
-        elif not one(cursor, "watermarks", "try_publish", LOCK):
+            wait_for(conn, WATERMARKS["wait_to_publish"], LOCK)
+        elif not one(conn, WATERMARKS["try_publish"], LOCK):
             return 0
         with begin(root, ATTEMPT_ACTIVITY) as draft:
             with snapshot(settings.database_url) as reader:
-                marks = reader.frame("watermarks", "list_marks", ATTEMPT_ACTIVITY.name)
+                marks = reader.frame(WATERMARKS["list_marks"], ATTEMPT_ACTIVITY.name)
                 if marks.is_empty() and not whole:
                     return 0
-                as_of = reader.frame("watermarks", "read_moment").item()
+                as_of = reader.frame(WATERMARKS["read_moment"]).item()
                 exams = marks["partition"].unique().to_list()
-                rows = reader.table("projections", "list_activity", None if whole else exams)
+                rows = reader.table(PROJECTIONS["list_activity"], None if whole else exams)
             step("read")
             changed = _replace(draft, rows, None if whole else set(exams))
             watermark = max([*marks["id"], draft.previous.watermark if draft.previous else 0])
             now = datetime.now(UTC)
             commit(draft, replaced=changed, watermark=watermark, as_of=as_of, now=now, step=step)
             partitions = len({part.partition for part in draft.parts})
-        run(cursor, "watermarks", "delete_marks", marks["id"].to_list())
+        run(conn, WATERMARKS["delete_marks"], marks["id"].to_list())
         step("unmarked")
     return partitions
 

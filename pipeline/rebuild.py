@@ -17,13 +17,17 @@ from msgspec import Struct
 
 from kernel.settings import Settings
 from pipeline import archive, publications
-from pipeline.extract import Cursor, as_events, as_sessions, connect, one, run, snapshot, wait_for
+from pipeline.extract import as_events, as_sessions, snapshot, wait_for
 from pipeline.features.activity import attempt_activity_frame
 from pipeline.projections import store
+from sql import named
+from sql.running import Connection, connect, one, run
 from warehouse.builds import part_paths, read_manifest
 from warehouse.layout import EVENTS
 from warehouse.publish import Step, no_step
 
+PROJECTIONS: Final = named("projections")
+WATERMARKS: Final = named("watermarks")
 Progress = Callable[[str, int, int], None]
 PARTITION_ROWS: Final = 1_500_000  # events computed at once: about half a gigabyte while it runs
 ROWS_MAX: Final = 2_000  # in one statement
@@ -54,15 +58,15 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
         psycopg.errors.LockNotAvailable: projections or publishers did not let go for two minutes.
     """
     root = publications.open_warehouse(settings)
-    with connect(settings.database_url) as cursor:
-        wait_for(cursor, "projections", "hold_projections")
-        wait_for(cursor, "watermarks", "wait_to_publish", archive.LOCK)
-        batch, dirty = _plan_whole(cursor, root)
+    with connect(settings.database_url) as conn:
+        wait_for(conn, PROJECTIONS["hold_projections"])
+        wait_for(conn, WATERMARKS["wait_to_publish"], archive.LOCK)
+        batch, dirty = _plan_whole(conn, root)
         step("planned")
         progress("archive", 0, 1)
-        archive.finish(cursor, settings, root, batch, step)
+        archive.finish(conn, settings, root, batch, step)
         progress("archive", 1, 1)
-        attempts = _replace_activity(cursor, settings, root, dirty, progress)
+        attempts = _replace_activity(conn, settings, root, dirty, progress)
         step("stored")
     progress("publish", 0, 1)
     partitions = publications.publish_activity(settings, step, whole=True)
@@ -72,45 +76,45 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
     return Rebuilt(manifest.rows if manifest else 0, attempts, partitions)
 
 
-def _plan_whole(cursor: Cursor, root: Path) -> tuple[archive.Batch, list[int]]:
+def _plan_whole(conn: Connection, root: Path) -> tuple[archive.Batch, list[int]]:
     """Plan a batch of everything there is, and name the dirty rows that it covers, as of one moment."""
     manifest = read_manifest(root, EVENTS)
-    cursor.connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    with cursor.connection.transaction():
-        last = max(int(one(cursor, "watermarks", "read_last_batch")), manifest.watermark if manifest else 0)
-        dirty = [row[0] for row in run(cursor, "projections", "list_dirty_ids").fetchall()]
-        run(cursor, "watermarks", "abandon_open_batch")
-        run(cursor, "watermarks", "forget_archived")
-        planned_at = one(cursor, "watermarks", "insert_batch", last + 1, "whole")
-        run(cursor, "watermarks", "insert_all_ranges", last + 1)
-        run(cursor, "watermarks", "move_archived", last + 1)
-    cursor.connection.isolation_level = None
+    conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    with conn.transaction():
+        last = max(int(one(conn, WATERMARKS["read_last_batch"])), manifest.watermark if manifest else 0)
+        dirty = [row[0] for row in run(conn, PROJECTIONS["list_dirty_ids"]).fetchall()]
+        run(conn, WATERMARKS["abandon_open_batch"])
+        run(conn, WATERMARKS["forget_archived"])
+        planned_at = one(conn, WATERMARKS["insert_batch"], last + 1, "whole")
+        run(conn, WATERMARKS["insert_all_ranges"], last + 1)
+        run(conn, WATERMARKS["move_archived"], last + 1)
+    conn.isolation_level = None
     return archive.Batch(last + 1, "whole", planned_at), dirty
 
 
 def _replace_activity(
-    cursor: Cursor,
+    conn: Connection,
     settings: Settings,
     root: Path,
     dirty: list[int],
     progress: Progress,
 ) -> int:
     with snapshot(settings.database_url) as reader:
-        sessions = reader.frame("projections", "list_all_sessions")
+        sessions = reader.frame(PROJECTIONS["list_all_sessions"])
     manifest = read_manifest(root, EVENTS)
     assert manifest is not None, "the archive was just published"
     events = pl.scan_parquet(part_paths(root, EVENTS, manifest))
     partitions = max(1, -(-manifest.rows // PARTITION_ROWS))
     attempts = 0
-    with cursor.connection.transaction():
-        run(cursor, "projections", "delete_all_activity")
+    with conn.transaction():
+        run(conn, PROJECTIONS["delete_all_activity"])
         for partition in range(partitions):
             progress("attempts", partition, partitions)
             frame = activity_of(sessions, events, partition, partitions)
             for rows in frame.iter_slices(ROWS_MAX):
-                store(cursor, rows, [])
+                store(conn, rows, [])
             attempts += frame.height
-        run(cursor, "projections", "delete_dirty", dirty)
+        run(conn, PROJECTIONS["delete_dirty"], dirty)
     progress("attempts", partitions, partitions)
     return attempts
 

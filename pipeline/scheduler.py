@@ -21,12 +21,15 @@ from redis.exceptions import RedisError
 from kernel.running.runtime import PROJECTION_LAG
 from kernel.settings import Settings
 from pipeline.actors import Actors
-from pipeline.extract import Cursor, connect, one, run
 from pipeline.jobs import behind, failing_jobs
+from sql import named
+from sql.running import Connection, connect, one, run
 from warehouse.layout import ATTEMPT_ACTIVITY
 
 log = structlog.get_logger(__name__, process="pipeline")
 
+PROJECTIONS: Final = named("projections")
+WATERMARKS: Final = named("watermarks")
 DIRTY_ROWS_MAX: Final = 20_000  # looked at in one turn
 ATTEMPTS_MAX: Final = 100  # in one message
 RESEND_S: Final = 60.0  # a row still dirty so long after it was sent is sent again
@@ -72,12 +75,12 @@ def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: P
     """Lead, or wait to, until `stop` is set. Errors of PostgreSQL and Redis are logged and waited out."""
     while not stop.is_set():
         try:
-            with connect(settings.database_url) as cursor:
-                while not stop.is_set() and not one(cursor, "watermarks", "try_lead"):
+            with connect(settings.database_url) as conn:
+                while not stop.is_set() and not one(conn, WATERMARKS["try_lead"]):
                     pulse.turned_at, pulse.wrong, pulse.behind = monotonic(), None, []  # the leader says it
                     stop.wait(BACK_OFF_S)
                 log.info("scheduler_leads")
-                _lead(cursor, settings, actors, stop, pulse)
+                _lead(conn, settings, actors, stop, pulse)
         except (psycopg.Error, RedisError, DramatiqError) as error:
             pulse.wrong = f"The scheduler cannot work: {type(error).__name__}."
             log.warning("scheduler_waits", error=error)
@@ -85,7 +88,7 @@ def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: P
 
 
 def _lead(
-    cursor: Cursor,
+    conn: Connection,
     settings: Settings,
     actors: Actors,
     stop: threading.Event,
@@ -96,7 +99,7 @@ def _lead(
     publish_at = monotonic()
     while not stop.is_set():
         started = monotonic()
-        dirty = run(cursor, "projections", "list_dirty", DIRTY_ROWS_MAX).fetchall()
+        dirty = run(conn, PROJECTIONS["list_dirty"], DIRTY_ROWS_MAX).fetchall()
         PROJECTION_LAG.set(max(0.0, time() - dirty[0][2].timestamp()) if dirty else 0.0)
         messages, after = group([(row[0], row[1]) for row in dirty], sent, started)
         for attempts in messages:
@@ -104,24 +107,24 @@ def _lead(
         sent = after
         if started >= publish_at:
             publish_at = started + settings.publish_debounce_s
-            for actor in _due(cursor, actors, is_first=is_first):
+            for actor in _due(conn, actors, is_first=is_first):
                 actor.send()
             is_first = False
-            pulse.behind = behind(cursor, settings)
+            pulse.behind = behind(conn, settings)
         pulse.turned_at, pulse.wrong = monotonic(), None
         stop.wait(max(0.01, settings.projection_debounce_ms / 1000 - (monotonic() - started)))
 
 
-def _due(cursor: Cursor, actors: Actors, *, is_first: bool) -> "Iterator[dramatiq.Actor[..., Any]]":
+def _due(conn: Connection, actors: Actors, *, is_first: bool) -> "Iterator[dramatiq.Actor[..., Any]]":
     """
     Yield the warehouse's jobs that there is work for. One that fails is left alone until it may be tried
     again.
     """
-    failing = {each.job: each.is_due for each in failing_jobs(cursor)}
+    failing = {each.job: each.is_due for each in failing_jobs(conn)}
     for actor, is_wanted in (
         (actors.open, lambda: is_first or "open" in failing),
-        (actors.archive, lambda: one(cursor, "watermarks", "has_unarchived")),
-        (actors.publish, lambda: one(cursor, "watermarks", "is_marked", ATTEMPT_ACTIVITY.name)),
+        (actors.archive, lambda: one(conn, WATERMARKS["has_unarchived"])),
+        (actors.publish, lambda: one(conn, WATERMARKS["is_marked"], ATTEMPT_ACTIVITY.name)),
     ):
         if failing.get(actor.actor_name, True) and is_wanted():
             yield actor

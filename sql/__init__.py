@@ -1,40 +1,91 @@
 """
-Every SQL text of the system, and the loader that hands it out by name.
+Every SQL text of the system, the loader that hands it out by name, and how it runs on psycopg.
 
 `migrations/NNNN_noun.sql` build the schema. `queries/**/noun.sql` hold named statements
-(`-- name: verb_noun`), each noun once, whichever folder it is in, with `$n` parameters for asyncpg and for
-psycopg's raw cursors alike. Imports `kernel` only.
+(`-- name: verb_noun`), each noun once, whichever folder it is in. A few parameters are written `$n`, as the
+drivers take them; more of them by name, `:name`. Imports `kernel` only.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
+
+from sql.parameters import numbered
 
 _HEADER: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
 
-@cache
-def named(noun: str) -> MappingProxyType[str, str]:
+class Statements:
     """
-    Return the statements of the query file of that name, in whichever folder it is, by their names.
+    The statements of one query file, as asyncpg takes them, and `sql.running`.
+
+    Attributes:
+        texts: every statement by its name, with `$n`.
+        parameters: the names of each one's parameters in the order of `$n`; none where it has no names.
+    """
+
+    def __init__(self, noun: str, bodies: Mapping[str, str]) -> None:
+        """Number the parameters, once; raises ValueError where a statement cannot be read."""
+        self._noun = noun
+        read = {name: numbered(body) for name, body in bodies.items()}
+        self.texts = MappingProxyType({name: text for name, (text, _) in read.items()})
+        self.parameters = MappingProxyType({name: names for name, (_, names) in read.items()})
+
+    def __getitem__(self, name: str) -> str:
+        """
+        Return a statement that takes its arguments in the order of `$n`.
+
+        Raises:
+            KeyError: there is none of that name.
+            TypeError: it takes them by name: see `bind`.
+        """
+        if self.parameters[name]:
+            message = f"{self._noun}.{name} takes its arguments by name"
+            raise TypeError(message)
+        return self.texts[name]
+
+    def bind(self, name: str, /, **given: object) -> tuple[Any, ...]:
+        """
+        Return a statement that is written with names, and its arguments in the order of `$n`.
+
+            await conn.execute(*QUERIES.bind("insert_draft", id=version_id, title=title, …))
+
+        Raises:
+            KeyError: there is none of that name.
+            TypeError: a parameter is left out, or there is none of a name that is given.
+        """
+        names = self.parameters[name]
+        if len(given) == len(names):
+            try:
+                return self.texts[name], *[given[each] for each in names]
+            except KeyError:
+                pass
+        message = f"{self._noun}.{name} takes {', '.join(names)}; {', '.join(given)} were given"
+        raise TypeError(message)
+
+
+@cache
+def named(noun: str) -> Statements:
+    """
+    Return the statements of the query file of that name, in whichever folder it is.
 
     Raises:
         KeyError: there is no such file.
-        ValueError: a name stands twice.
+        ValueError: a name stands twice, or a statement's parameters cannot be read.
     """
     text = _files()[noun].read_text(encoding="utf-8")
     pieces = _HEADER.split(text)[1:]
-    statements: dict[str, str] = {}
+    bodies: dict[str, str] = {}
     for name, body in zip(pieces[::2], pieces[1::2], strict=True):
-        if name in statements:
+        if name in bodies:
             message = f"{noun}.sql: {name} stands twice"
             raise ValueError(message)
-        statements[name] = body.strip().rstrip(";")
-    return MappingProxyType(statements)
+        bodies[name] = body.strip().rstrip(";")
+    return Statements(noun, bodies)
 
 
 def nouns() -> list[str]:

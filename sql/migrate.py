@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Final
 
-import psycopg
-
 from sql import named
+from sql.running import Connection, connect, run
 
+MIGRATIONS: Final = named("migrations")
 LOCK_KEY: Final = 0x7665726974617300  # "veritas\0"
 
 
@@ -36,14 +36,13 @@ def checksum(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def pending(conn: psycopg.Connection, optional: Sequence[str] = ()) -> dict[str, str]:
+def pending(conn: Connection, optional: Sequence[str] = ()) -> dict[str, str]:
     """
     Return the migrations still to apply, in order.
 
     Raises:
         MigrationError: an applied one has changed since, or an optional one is unknown.
     """
-    statements = named("migrations")
     wanted = available()
     extras = available("optional")
     for name in optional:
@@ -51,8 +50,8 @@ def pending(conn: psycopg.Connection, optional: Sequence[str] = ()) -> dict[str,
             message = f"no optional migration {name!r}; there are {', '.join(extras) or 'none'}"
             raise MigrationError(message)
         wanted[name] = extras[name]
-    conn.execute(statements["create_ledger"].encode())
-    applied: dict[str, str] = dict(conn.execute(statements["list_applied"].encode()).fetchall())
+    run(conn, MIGRATIONS["create_ledger"])
+    applied: dict[str, str] = dict(run(conn, MIGRATIONS["list_applied"]).fetchall())
     for name, text in wanted.items():
         if name in applied and applied[name] != checksum(text):
             message = f"migration {name} was changed after it was applied"
@@ -72,17 +71,14 @@ def migrate(
         MigrationError: see `pending`.
         psycopg.OperationalError: the database is away, or a lock is held for longer than one waits.
     """
-    statements = named("migrations")
-    with psycopg.connect(url, autocommit=True) as conn:
-        conn.execute(statements["lock"].encode(), {"key": LOCK_KEY})
+    with connect(url) as conn:
+        run(conn, MIGRATIONS["lock"], LOCK_KEY)
         done = []
         for name, text in pending(conn, optional).items():
             with conn.transaction():
-                conn.execute(statements["bound_waits"].encode())
+                run(conn, MIGRATIONS["bound_waits"])
                 conn.execute(text.encode(), prepare=False)
-                conn.execute(
-                    statements["record_applied"].encode(), {"name": name, "checksum": checksum(text)}
-                )
+                run(conn, MIGRATIONS["record_applied"], name, checksum(text))
             report(name)
             done.append(name)
         return done

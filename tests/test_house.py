@@ -52,22 +52,19 @@ def test_python_holds_no_sql() -> None:
 
 
 def statements() -> list[tuple[str, str]]:
-    return [(noun, name) for noun in sql.nouns() for name in sql.named(noun)]
+    return [(noun, name) for noun in sql.nouns() for name in sql.named(noun).texts]
 
 
-def numbered(text: str) -> str:
-    """Return a statement with psycopg's named parameters as $n, on one line and without comments."""
-    line = re.sub(r"(--[^\n]*\n|\s)+", " ", text).strip()
-    for number, name in enumerate(dict.fromkeys(re.findall(r"%\((\w+)\)s", line)), 1):
-        line = line.replace(f"%({name})s", f"${number}")
-    return line
+def on_one_line(text: str) -> str:
+    """Return a statement without its comments."""
+    return re.sub(r"(--[^\n]*\n|\s)+", " ", text).strip()
 
 
 def test_every_named_query_prepares_on_the_migrated_database(database: str) -> None:
     wrong: dict[str, str] = {}
     with psycopg.connect(database, autocommit=True) as conn:
         for noun, name in statements():
-            text = numbered(sql.named(noun)[name])
+            text = on_one_line(sql.named(noun).texts[name])
             if UTILITY.match(text):
                 continue
             try:
@@ -90,8 +87,25 @@ def file_of(node: ast.expr, bound: dict[str, str]) -> str | None:
             return None
 
 
-def asked_for(path: Path) -> list[tuple[str, str]]:
-    """Return (noun, name) of every query that a module asks for, directly or by a constant of its own."""
+Asked = tuple[
+    str, str, frozenset[str] | None, bool
+]  # noun, name, names that are given, whether those are all
+
+
+def named_call(
+    noun: str | None, name: str, given: list[ast.keyword], more: frozenset[str]
+) -> Iterator[Asked]:
+    """Yield a query that is asked for with arguments by name, and `more` that its caller adds."""
+    if noun:
+        names = frozenset(each.arg for each in given if each.arg is not None)
+        yield noun, name, names | more, len(names) == len(given)
+
+
+def asked_for(path: Path) -> list[Asked]:
+    """
+    Return every query that a module asks for, directly or by a constant of its own. None is given where it
+    takes its arguments by their order.
+    """
     tree = ast.parse(path.read_text())
     bound: dict[str, str] = {}
     for node in ast.walk(tree):
@@ -100,25 +114,64 @@ def asked_for(path: Path) -> list[tuple[str, str]]:
                 bound[name] = file_of(value, {}) or ""
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 bound[name] = file_of(value, {}) or ""
-    return [
-        (noun, node.slice.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Subscript)
-        and isinstance(node.slice, ast.Constant)
-        and isinstance(node.slice.value, str)
-        and (noun := file_of(node.value, bound))
-    ]
+    asked: list[Asked] = []
+    for node in ast.walk(tree):
+        match node:
+            case ast.Subscript(value=value, slice=ast.Constant(value=str(name))):
+                if noun := file_of(value, bound):
+                    asked.append((noun, name, None, True))
+            case ast.Call(
+                func=ast.Attribute(value=value, attr="bind"),
+                args=[ast.Constant(value=str(name))],
+                keywords=given,
+            ):
+                asked += named_call(file_of(value, bound), name, given, frozenset())
+            case ast.Call(
+                func=ast.Name(id="fetch_page"),
+                args=[_, _, value, ast.Constant(value=str(name))],
+                keywords=given,
+            ):
+                rest = [each for each in given if each.arg != "key"]
+                asked += named_call(file_of(value, bound), name, rest, frozenset({"cursor", "limit"}))
+    return asked
 
 
-def test_every_query_that_is_asked_for_exists() -> None:
-    asked = {(path, *which) for path in SOURCES for which in asked_for(path)}
+def fault_of(asked: Asked) -> str | None:
+    """Say what is wrong with the way in which a query is asked for."""
+    noun, name, given, is_all = asked
+    wanted = sql.named(noun).parameters.get(name)
+    if wanted is None:
+        return "is not there"
+    if given is None:
+        return "takes its arguments by name" if wanted else None
+    unknown, missing = given - {*wanted}, {*wanted} - given if is_all else frozenset()
+    return f"has no {sorted(unknown)}, and lacks {sorted(missing)}" if unknown or missing else None
 
-    assert len(asked) > 50, "the search must find what the modules ask for"
+
+def test_every_query_that_is_asked_for_exists_and_gets_the_arguments_that_it_names() -> None:
+    asked = {(path, which) for path in SOURCES for which in asked_for(path)}
+
+    assert len(asked) > 250, "the search must find what the modules ask for"
+    assert len([given for _, (_, _, given, _) in asked if given]) > 50
     assert [
-        f"{path.relative_to(ROOT)}: {noun}.{name}"
-        for path, noun, name in asked
-        if name not in sql.named(noun)
+        f"{path.relative_to(ROOT)}: {which[0]}.{which[1]} {fault}"
+        for path, which in asked
+        if (fault := fault_of(which))
     ] == []
+
+
+POSITIONAL_MAX = 4  # more of them nobody counts right
+
+
+def test_many_parameters_have_names() -> None:
+    highest = {
+        f"{noun}.{name}": max(map(int, re.findall(r"\$(\d+)", on_one_line(text))), default=0)
+        for noun in sql.nouns()
+        for name, text in sql.named(noun).texts.items()
+        if not sql.named(noun).parameters[name]
+    }
+
+    assert {name: number for name, number in highest.items() if number > POSITIONAL_MAX} == {}
 
 
 def test_every_named_query_is_used() -> None:

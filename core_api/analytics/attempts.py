@@ -195,7 +195,7 @@ async def fetch(
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         attempt = await fetch_one(
-            conn, "attempt", ATTEMPTS["fetch_attempt_for_staff"], attempt_id, *actor.reach
+            conn, "attempt", *ATTEMPTS.bind("fetch_attempt_for_staff", id=attempt_id, **actor.reach)
         )
         sessions = await conn.fetch(SESSIONS["list_sessions_of_attempt"], attempt_id)
         ids = [row["id"] for row in sessions]
@@ -240,12 +240,14 @@ async def _next_events(
     for row in sessions:  # in the order of their ids
         if row["id"] >= after_session and len(events) < limit:
             events += await conn.fetch(
-                QUERIES["list_monitoring_events"],
-                row["id"],
-                row["first_event_at"],
-                row["last_event_at"] + TICK,
-                after_seq if row["id"] == after_session else 0,
-                limit - len(events),
+                *QUERIES.bind(
+                    "list_monitoring_events",
+                    session_id=row["id"],
+                    since=row["first_event_at"],
+                    before=row["last_event_at"] + TICK,
+                    after=after_seq if row["id"] == after_session else 0,
+                    limit=limit - len(events),
+                )
             )
     return events
 

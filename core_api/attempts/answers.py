@@ -121,12 +121,14 @@ async def store(
     _check_all(asked, answers, sequence_max=sequence_max(attempt["started_at"], now))
     ids = list(newest)
     rows = await conn.fetch(
-        QUERIES["save_answers"],
-        attempt["id"],
-        ids,
-        [each.client_seq for each in newest.values()],
-        [as_json(each.response) for each in newest.values()],
-        now,
+        *QUERIES.bind(
+            "save_answers",
+            attempt_id=attempt["id"],
+            question_ids=ids,
+            client_seqs=[each.client_seq for each in newest.values()],
+            responses=[as_json(each.response) for each in newest.values()],
+            saved_at=now,
+        )
     )
     accepted = {row["question_id"] for row in rows}
     essays = [each for each in accepted if isinstance(asked[each], Essay)]
@@ -162,8 +164,8 @@ def _check_all(asked: Mapping[UUID, Item], answers: Sequence[Answer], *, sequenc
 
 async def list_own(conn: Connection, actor: Actor, attempt_id: UUID, query: ListPage) -> Answers:
     """Return a page of what is stored; raises NotFoundError when the attempt is not the caller's."""
-    own = (attempt_id, actor.user_id)
-    await fetch_one(conn, "attempt", ATTEMPTS["fetch_own_attempt"], *own)
-    page, following = await fetch_page(conn, query, QUERIES["list_answers"], *own, key="question_id")
+    await fetch_one(conn, "attempt", ATTEMPTS["fetch_own_attempt"], attempt_id, actor.user_id)
+    own = {"attempt_id": attempt_id, "student": actor.user_id}
+    page, following = await fetch_page(conn, query, QUERIES, "list_answers", **own, key="question_id")
     shown = [SavedAnswer(**{**row, "response": shown_as(row["response"], Response)}) for row in page]
     return Answers(shown, next_cursor=following)

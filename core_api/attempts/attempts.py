@@ -103,15 +103,17 @@ async def _insert(
 ) -> UUID | None:
     async with conn.transaction():
         created: UUID | None = await conn.fetchval(
-            QUERIES["insert_attempt"],
-            uuid7(),
-            exam_id,
-            actor.user_id,
-            now,
-            policy.expires_at(now),
-            policy.attempts_allowed,
-            as_json(policy),
-            policy.monitoring_mode,
+            *QUERIES.bind(
+                "insert_attempt",
+                id=uuid7(),
+                exam_id=exam_id,
+                student=actor.user_id,
+                started_at=now,
+                expires_at=policy.expires_at(now),
+                attempts_allowed=policy.attempts_allowed,
+                policy=as_json(policy),
+                mode=policy.monitoring_mode,
+            )
         )
         if created is not None:
             detail = {"exam_id": str(exam_id)}

@@ -63,8 +63,9 @@ def policy_of(exam: asyncpg.Record, grants: list[Grant], *, now: datetime) -> Po
 
 async def list_available(conn: Connection, actor: Actor, query: ListPage, *, now: datetime) -> Available:
     """Return a page of the exams that the caller may take, now or later."""
-    who = (actor.organisation_id, actor.user_id)
-    page, following = await fetch_page(conn, query, QUERIES["list_available"], *who)
+    page, following = await fetch_page(
+        conn, query, QUERIES, "list_available", organisation=actor.organisation_id, student=actor.user_id
+    )
     grants = await assignments.grants_of(conn, [row["id"] for row in page], actor.user_id)
     shown = [_available(row, policy_of(row, grants.get(row["id"], []), now=now), now) for row in page]
     return Available(

@@ -79,7 +79,7 @@ async def fetch(conn: Connection, actor: Actor, query: DashboardQuery, *, now: d
     totals = await conn.fetchrow(QUERIES["sum_own_attempts"], actor.user_id)
     assert totals is not None, "an aggregate without groups has one row"
     page, following = await fetch_page(
-        conn, query, QUERIES["list_own_attempts"], actor.user_id, key="attempt_id"
+        conn, query, QUERIES, "list_own_attempts", student=actor.user_id, key="attempt_id"
     )
     return Dashboard(
         profile=CandidateProfile(

@@ -110,14 +110,16 @@ async def create_term(
         await require_terms(conn, actor, [command.parent_id], path="parent_id")
     async with conn.transaction():
         row = await conn.fetchrow(
-            QUERIES["insert_term"],
-            uuid7(),
-            actor.organisation_id,
-            command.kind,
-            command.name,
-            command.parent_id,
-            actor.user_id,
-            now,
+            *QUERIES.bind(
+                "insert_term",
+                id=uuid7(),
+                organisation=actor.organisation_id,
+                kind=command.kind,
+                name=command.name,
+                parent_id=command.parent_id,
+                created_by=actor.user_id,
+                created_at=now,
+            )
         )
         created = row is not None
         if row is not None:
@@ -137,7 +139,9 @@ async def require_terms(conn: Connection, actor: Actor, ids: list[UUID], *, path
 
 async def list_terms(conn: Connection, actor: Actor, query: ListTerms) -> Terms:
     """Return a page of the organisation's terms."""
-    page, following = await fetch_page(conn, query, QUERIES["list_terms"], actor.organisation_id, query.kind)
+    page, following = await fetch_page(
+        conn, query, QUERIES, "list_terms", organisation=actor.organisation_id, kind=query.kind
+    )
     return Terms([Term(**row) for row in page], next_cursor=following)
 
 
@@ -160,13 +164,15 @@ async def save_passage(
         else:
             await _hold_passage(conn, actor, passage_id)
         made = await conn.fetchval(
-            QUERIES["insert_passage_version"],
-            uuid7(),
-            passage_id,
-            command.title,
-            command.body,
-            actor.user_id,
-            now,
+            *QUERIES.bind(
+                "insert_passage_version",
+                id=uuid7(),
+                passage_id=passage_id,
+                title=command.title,
+                body=command.body,
+                created_by=actor.user_id,
+                created_at=now,
+            )
         )
         if made is not None:
             await ledger.record(conn, ledger.by(actor, Kind.passage_saved, passage_id, now=now))
@@ -186,7 +192,7 @@ async def _hold_passage(
     conn: Connection, actor: Actor, passage_id: UUID, *, archived_too: bool = False
 ) -> bool:
     """Hold one of the caller's and tell whether it is archived; raises NotFoundError, ConflictError."""
-    row = await fetch_one(conn, "passage", QUERIES["hold_passage"], passage_id, *actor.reach)
+    row = await fetch_one(conn, "passage", *QUERIES.bind("hold_passage", id=passage_id, **actor.reach))
     if row["archived_at"] is not None and not archived_too:
         raise ConflictError("The passage is archived and cannot be changed.")
     return row["archived_at"] is not None
@@ -196,11 +202,12 @@ async def fetch_passage(
     conn: Connection, actor: Actor, passage_id: UUID, query: WhichVersion = NEWEST
 ) -> Passage:
     """Return a version of a passage, the newest by default; raises NotFoundError when it is not theirs."""
-    row = await fetch_one(conn, "passage", QUERIES["fetch_passage"], passage_id, *actor.reach, query.version)
+    wanted = QUERIES.bind("fetch_passage", id=passage_id, version=query.version, **actor.reach)
+    row = await fetch_one(conn, "passage", *wanted)
     return Passage(**row)
 
 
 async def list_passages(conn: Connection, actor: Actor, query: ListPassages) -> Passages:
     """Return a page of the passages that the caller may use."""
-    page, following = await fetch_page(conn, query, QUERIES["list_passages"], *actor.reach, key="passage_id")
+    page, following = await fetch_page(conn, query, QUERIES, "list_passages", **actor.reach, key="passage_id")
     return Passages([Passage(**row) for row in page], next_cursor=following)

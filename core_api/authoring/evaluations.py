@@ -115,7 +115,7 @@ async def save_draft(
     ids = [item.question_id for item in command.items]
     if len(set(ids)) != len(ids):
         raise invalid("items", "a question stands twice")
-    usable = await conn.fetchval(QUERIES["count_usable_questions"], *actor.reach, ids)
+    usable = await conn.fetchval(*QUERIES.bind("count_usable_questions", ids=ids, **actor.reach))
     if usable != len(ids):
         raise invalid("items", "a question is unknown or archived")
     async with conn.transaction():
@@ -143,12 +143,21 @@ async def _draft_of(
         await conn.execute(QUERIES["rename_draft"], found, title)
         return found
     version_id = uuid7()
-    await conn.execute(QUERIES["insert_draft"], version_id, evaluation_id, title, actor.user_id, now)
+    await conn.execute(
+        *QUERIES.bind(
+            "insert_draft",
+            id=version_id,
+            evaluation_id=evaluation_id,
+            title=title,
+            created_by=actor.user_id,
+            created_at=now,
+        )
+    )
     return version_id
 
 
 async def _hold(conn: Connection, actor: Actor, evaluation_id: UUID) -> None:
-    await fetch_one(conn, "evaluation", QUERIES["hold_evaluation"], evaluation_id, *actor.reach)
+    await fetch_one(conn, "evaluation", *QUERIES.bind("hold_evaluation", id=evaluation_id, **actor.reach))
 
 
 async def publish(conn: Connection, actor: Actor, evaluation_id: UUID, *, now: datetime) -> WholeVersion:
@@ -188,7 +197,17 @@ async def _freeze(conn: Connection, actor: Actor, draft: asyncpg.Record, *, now:
         [row["question_version_id"] for row in rows],
     )
     points = sum((Decimal(row["points"]) for row in rows), Decimal(0))
-    await conn.execute(QUERIES["publish_version"], draft["id"], paper, key, str(points), digest, now)
+    await conn.execute(
+        *QUERIES.bind(
+            "publish_version",
+            id=draft["id"],
+            paper=paper,
+            key=key,
+            max_points=str(points),
+            snapshot_sha256=digest,
+            published_at=now,
+        )
+    )
     await ledger.record(
         conn,
         ledger.by(
@@ -236,9 +255,8 @@ async def fetch(
     conn: Connection, actor: Actor, evaluation_id: UUID, query: WhichVersion = NEWEST
 ) -> WholeVersion:
     """Return a version, the newest by default; raises NotFoundError when it is not visible to the caller."""
-    row = await fetch_one(
-        conn, "evaluation", QUERIES["fetch_version"], evaluation_id, *actor.reach, query.version
-    )
+    wanted = QUERIES.bind("fetch_version", id=evaluation_id, version=query.version, **actor.reach)
+    row = await fetch_one(conn, "evaluation", *wanted)
     items = await conn.fetch(QUERIES["list_items"], row["evaluation_version_id"])
     kept = [DraftItem(question_id=each["question_id"], points=each["points"]) for each in items]
     paper, key = shown_as(row["paper"], Paper | None), shown_as(row["key"], list[KeyedItem] | None)
@@ -248,6 +266,6 @@ async def fetch(
 async def list_own(conn: Connection, actor: Actor, query: ListPage) -> Versions:
     """Return a page of the evaluations that the caller may use."""
     page, following = await fetch_page(
-        conn, query, QUERIES["list_evaluations"], *actor.reach, key="evaluation_id"
+        conn, query, QUERIES, "list_evaluations", **actor.reach, key="evaluation_id"
     )
     return Versions([Version(**row) for row in page], next_cursor=following)

@@ -86,16 +86,18 @@ async def save(
         else:
             await _hold(conn, actor, question_id)
         made = await conn.fetchval(
-            QUERIES["insert_question_version"],
-            uuid7(),
-            question_id,
-            kind_of(command.item),
-            as_json(command.item.content),
-            as_json(command.item.key),
-            command.points,
-            command.passage_id,
-            actor.user_id,
-            now,
+            *QUERIES.bind(
+                "insert_question_version",
+                id=uuid7(),
+                question_id=question_id,
+                kind=kind_of(command.item),
+                content=as_json(command.item.content),
+                key=as_json(command.item.key),
+                points=command.points,
+                passage_id=command.passage_id,
+                created_by=actor.user_id,
+                created_at=now,
+            )
         )
         terms = await conn.fetch(QUERIES["clear_terms"], question_id, command.term_ids)
         terms += await conn.fetch(QUERIES["insert_terms"], question_id, command.term_ids)
@@ -140,7 +142,7 @@ async def archive(conn: Connection, actor: Actor, question_id: UUID, *, now: dat
 
 async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_too: bool = False) -> bool:
     """Hold one of the caller's and tell whether it is archived; raises NotFoundError, ConflictError."""
-    row = await fetch_one(conn, "question", QUERIES["hold_question"], question_id, *actor.reach)
+    row = await fetch_one(conn, "question", *QUERIES.bind("hold_question", id=question_id, **actor.reach))
     if row["archived_at"] is not None and not archived_too:
         raise ConflictError("The question is archived and cannot be changed.")
     return row["archived_at"] is not None
@@ -148,15 +150,14 @@ async def _hold(conn: Connection, actor: Actor, question_id: UUID, *, archived_t
 
 async def fetch(conn: Connection, actor: Actor, question_id: UUID, query: WhichVersion = NEWEST) -> Question:
     """Return a version of a question, the newest by default; raises NotFoundError when it is not theirs."""
-    return _question(
-        await fetch_one(conn, "question", QUERIES["fetch_question"], question_id, *actor.reach, query.version)
-    )
+    wanted = QUERIES.bind("fetch_question", id=question_id, version=query.version, **actor.reach)
+    return _question(await fetch_one(conn, "question", *wanted))
 
 
 async def list_own(conn: Connection, actor: Actor, query: ListQuestions) -> Questions:
     """Return a page of the questions that the caller may use."""
-    values = (*actor.reach, query.kind, query.term_id)
-    page, following = await fetch_page(conn, query, QUERIES["list_questions"], *values, key="question_id")
+    wanted = {**actor.reach, "kind": query.kind, "term_id": query.term_id}
+    page, following = await fetch_page(conn, query, QUERIES, "list_questions", **wanted, key="question_id")
     return Questions([_question(row) for row in page], next_cursor=following)
 
 

@@ -148,7 +148,15 @@ async def assign(
         ):
             ids = [uuid7() for _ in targets]
             changed += await conn.fetch(
-                QUERIES[statement], exam_id, ids, targets, *_values(command), actor.user_id, now
+                *QUERIES.bind(
+                    statement,
+                    exam_id=exam_id,
+                    ids=ids,
+                    targets=targets,
+                    **_columns(command),
+                    created_by=actor.user_id,
+                    created_at=now,
+                )
             )
         rows = await conn.fetch(QUERIES["fetch_assigned"], exam_id, users, groups)
         for first in range(0, len(changed), RECORDED_MAX):
@@ -164,8 +172,8 @@ def check_window(opens_at: datetime | None, closes_at: datetime | None) -> None:
         raise invalid("closes_at", "must be later than opens_at")
 
 
-def _values(terms: AssignmentTerms) -> list[Any]:
-    return [getattr(terms, name) for name in AssignmentTerms.__struct_fields__]
+def _columns(terms: AssignmentTerms) -> dict[str, Any]:
+    return {name: getattr(terms, name) for name in AssignmentTerms.__struct_fields__}
 
 
 async def _require_targets(
@@ -181,7 +189,7 @@ async def _require_targets(
 async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPage) -> Assignments:
     """Return a page of an exam's assignments; raises NotFoundError, ForbiddenError when it is not theirs."""
     await exams.require_editable(conn, actor, exam_id)
-    page, following = await fetch_page(conn, query, QUERIES["list_assignments"], exam_id)
+    page, following = await fetch_page(conn, query, QUERIES, "list_assignments", exam_id=exam_id)
     return Assignments([Assignment(**row) for row in page], next_cursor=following)
 
 
@@ -232,13 +240,15 @@ async def set_override(
             raise invalid("user_id", "this assignment does not include this person")
         check_window(command.opens_at or held.opens_at, command.closes_at or held.closes_at)
         row = await conn.fetchrow(
-            QUERIES["upsert_override"],
-            assignment_id,
-            user_id,
-            *_values(command),
-            command.reason,
-            actor.user_id,
-            now,
+            *QUERIES.bind(
+                "upsert_override",
+                assignment_id=assignment_id,
+                user_id=user_id,
+                **_columns(command),
+                reason=command.reason,
+                created_by=actor.user_id,
+                created_at=now,
+            )
         )
         if row is None:  # it stands with these very values
             row = await conn.fetchrow(QUERIES["fetch_override"], assignment_id, user_id)
@@ -273,7 +283,7 @@ async def list_overrides(
     async with conn.transaction():
         await _hold(conn, actor, exam_id, assignment_id)
         page, following = await fetch_page(
-            conn, query, QUERIES["list_overrides"], assignment_id, key="user_id"
+            conn, query, QUERIES, "list_overrides", assignment_id=assignment_id, key="user_id"
         )
     return Overrides([StoredOverride(**row) for row in page], next_cursor=following)
 

@@ -123,22 +123,14 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
         await require_version(conn, actor, command.evaluation_version_id)
     async with conn.transaction():
         row = await conn.fetchrow(
-            QUERIES["insert_exam"],
-            uuid7(),
-            actor.organisation_id,
-            actor.user_id,
-            command.title,
-            command.description,
-            command.subject,
-            command.topic,
-            command.max_score,
-            command.duration_minutes,
-            passing,
-            command.enable_monitoring,
-            command.enable_integrity_analysis,
-            metadata,
-            now,
-            command.evaluation_version_id,
+            *QUERIES.bind(
+                "insert_exam",
+                **msgspec.structs.asdict(command) | {"passing_score": passing, "metadata": metadata},
+                id=uuid7(),
+                organisation=actor.organisation_id,
+                creator_id=actor.user_id,
+                created_at=now,
+            )
         )
         assert row is not None, "an insert without a conflict clause returns its row"
         await ledger.record(conn, ledger.by(actor, Kind.exam_created, row["id"], now=now))
@@ -173,19 +165,12 @@ async def update(
             assert after.evaluation_version_id is not None, "excluded above"
             await require_version(conn, actor, after.evaluation_version_id)
         row = await conn.fetchrow(
-            QUERIES["update_exam"],
-            exam_id,
-            after.title,
-            after.description,
-            after.subject,
-            after.topic,
-            after.max_score,
-            after.duration_minutes,
-            after.passing_score,
-            after.enable_monitoring,
-            after.enable_integrity_analysis,
-            metadata,
-            after.evaluation_version_id,
+            *QUERIES.bind(
+                "update_exam",
+                id=exam_id,
+                **{name: getattr(after, name) for name in given if name != "metadata"},
+                metadata=metadata,
+            )
         )
         assert row is not None, "the exam is held"
         if Exam(**row) != before:
@@ -247,25 +232,27 @@ def check_scale(passing_score: float, max_score: float) -> None:
 
 async def require_version(conn: Connection, actor: Actor, evaluation_version_id: UUID) -> None:
     """Check that the version is published and the caller may use it; raises InvalidInputError if not."""
-    wanted = (evaluation_version_id, *actor.reach)
-    if await conn.fetchval(EVALUATIONS["find_usable_version"], *wanted) is None:
+    wanted = EVALUATIONS.bind("find_usable_version", id=evaluation_version_id, **actor.reach)
+    if await conn.fetchval(*wanted) is None:
         raise invalid("evaluation_version_id", "no published evaluation that you may use")
 
 
 async def fetch(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
     """Return an exam; raises NotFoundError when the caller may not see it."""
-    return Exam(**await fetch_one(conn, "exam", QUERIES["fetch_exam"], exam_id, *actor.reach))
+    return Exam(**await fetch_one(conn, "exam", *QUERIES.bind("fetch_exam", id=exam_id, **actor.reach)))
 
 
 async def list_visible(conn: Connection, actor: Actor, query: ListExams) -> Exams:
     """Return a page of the exams that the caller may see."""
-    page, following = await fetch_page(conn, query, QUERIES["list_exams"], *actor.reach, query.archived)
+    page, following = await fetch_page(
+        conn, query, QUERIES, "list_exams", **actor.reach, archived=query.archived
+    )
     return Exams([Exam(**row) for row in page], next_cursor=following)
 
 
 async def require_visible(conn: Connection, actor: Actor, exam_id: UUID) -> asyncpg.Record:
     """Return an exam's row with what the caller may do; raises NotFoundError when they may not see it."""
-    return await fetch_one(conn, "exam", QUERIES["fetch_exam_for_staff"], exam_id, *actor.reach)
+    return await fetch_one(conn, "exam", *QUERIES.bind("fetch_exam_for_staff", id=exam_id, **actor.reach))
 
 
 async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> None:

@@ -52,7 +52,9 @@ class Permissions(Page, frozen=True):
 async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPage) -> Permissions:
     """Return a page of who was granted an exam of the organisation; raises NotFoundError."""
     await _require_exam(conn, actor, exam_id)
-    page, following = await fetch_page(conn, query, QUERIES["list_permissions"], exam_id, key="user_id")
+    page, following = await fetch_page(
+        conn, query, QUERIES, "list_permissions", exam_id=exam_id, key="user_id"
+    )
     return Permissions([Permission(**row) for row in page], next_cursor=following)
 
 
@@ -73,16 +75,11 @@ async def grant(
         if await conn.fetchval(QUERIES["find_grantee"], command.user_id, actor.organisation_id) is None:
             raise invalid("user_id", "no teacher, reviewer or observer of your organisation")
         before = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
+        detail = {name: getattr(command, name) for name in ("can_view", "can_edit", "can_view_analytics")}
         await conn.execute(
-            ACCOUNTS["grant_exam"],
-            command.user_id,
-            exam_id,
-            command.can_view,
-            command.can_edit,
-            command.can_view_analytics,
+            *ACCOUNTS.bind("grant_exam", teacher_id=command.user_id, exam_id=exam_id, **detail)
         )
         row = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
-        detail = {name: getattr(command, name) for name in ("can_view", "can_edit", "can_view_analytics")}
         if before is None or any(before[name] != value for name, value in detail.items()):
             whom, kind = command.user_id, Kind.permission_granted
             await ledger.record(

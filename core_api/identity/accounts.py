@@ -166,20 +166,22 @@ async def register(
             if not await conn.fetchval(USERS["fetch_registration"], command.organisation_id):
                 raise _closed()
         hashed = await checker.hash(password)
-    user_id, verified, active = uuid7(), False, settings.registration == "open"
+    user_id = uuid7()
     async with system_connection(pool) as conn, conn.transaction():
         made = await conn.fetchrow(
-            USERS["insert_user"],
-            user_id,
-            command.organisation_id,
-            email,
-            username_of(email, user_id),
-            full_name,
-            Role.student,
-            hashed,
-            active,
-            verified,
-            now,
+            *USERS.bind(
+                "insert_user",
+                id=user_id,
+                organisation=command.organisation_id,
+                email=email,
+                username=username_of(email, user_id),
+                full_name=full_name,
+                role=Role.student,
+                password_hash=hashed,
+                is_active=settings.registration == "open",
+                is_verified=False,
+                created_at=now,
+            )
         )
         if made is not None:
             await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)

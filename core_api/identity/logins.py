@@ -139,7 +139,17 @@ async def begin(
     login_id = uuid7()
     expires_at = now + timedelta(seconds=settings.refresh_token_s)
     await conn.execute(QUERIES["delete_old_logins"], user.id, now, settings.logins_max - 1)
-    await conn.execute(QUERIES["insert_login"], login_id, user.id, now, expires_at, None, None)
+    await conn.execute(
+        *QUERIES.bind(
+            "insert_login",
+            id=login_id,
+            user_id=user.id,
+            created_at=now,
+            expires_at=expires_at,
+            exam_id=None,
+            issuer_id=None,
+        )
+    )
     token = await _add_token(conn, login_id, None, now, expires_at)
     return SignedIn(
         **signed(user, keyring, settings, now, generation=generation, login_id=login_id),
@@ -153,7 +163,15 @@ async def _add_token(
 ) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     await conn.execute(
-        QUERIES["insert_refresh_token"], uuid7(), login_id, parent_id, _digest(token), now, expires_at
+        *QUERIES.bind(
+            "insert_refresh_token",
+            id=uuid7(),
+            login_id=login_id,
+            parent_id=parent_id,
+            sha256=_digest(token),
+            created_at=now,
+            expires_at=expires_at,
+        )
     )
     return token
 

@@ -96,12 +96,32 @@ async def begin(conn: Connection, source: Source, limits: Limits, *, now: dateti
         )
         if since is not None:
             raise _refused("address", since + limits.window - now)
+    await _count(conn, source, source.account, "account", limits.attempts_max, limits, now=now)
+
+
+async def _count(
+    conn: Connection,
+    source: Source,
+    account: bytes,
+    reason: str,
+    attempts_max: int,
+    limits: Limits,
+    *,
+    now: datetime,
+) -> None:
     counted = await conn.fetchval(
-        QUERIES["begin_attempt"], source.network, source.account, now, opened, limits.attempts_max
+        *QUERIES.bind(
+            "begin_attempt",
+            network=source.network,
+            account=account,
+            now=now,
+            window_from=now - limits.window,
+            attempts_max=attempts_max,
+        )
     )
     if counted is None:
-        began = await conn.fetchval(QUERIES["fetch_window"], source.network, source.account)
-        raise _refused("account", (began or now) + limits.window - now)
+        began = await conn.fetchval(QUERIES["fetch_window"], source.network, account)
+        raise _refused(reason, (began or now) + limits.window - now)
 
 
 def _refused(reason: str, wait: timedelta) -> RateLimitedError:
@@ -116,13 +136,9 @@ async def begin_registration(conn: Connection, source: Source, limits: Limits, *
     Raises:
         RateLimitedError: too many from here.
     """
-    if source.exempt:
-        return
-    opened, most = now - limits.window, limits.registrations_max
-    counted = await conn.fetchval(QUERIES["begin_attempt"], source.network, _REGISTRATIONS, now, opened, most)
-    if counted is None:
-        began = await conn.fetchval(QUERIES["fetch_window"], source.network, _REGISTRATIONS)
-        raise _refused("registrations", (began or now) + limits.window - now)
+    if not source.exempt:
+        most = limits.registrations_max
+        await _count(conn, source, _REGISTRATIONS, "registrations", most, limits, now=now)
 
 
 async def fail(

@@ -11,7 +11,7 @@ The change, its event and, where a worker acts on the kind, its row of the outbo
 What may not stay for ever (an address, a name, a text) goes into `personal`, never into `detail`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -118,9 +118,10 @@ async def record(conn: Connection, *entries: Entry) -> list[UUID]:
         row, salts = _row_of(entry)
         rows.append(row)
         salted += salts
-    personal: list[Sequence[Any]] = list(zip(*salted, strict=True)) if salted else [[] for _ in range(5)]
-    await conn.execute(QUERIES["append_events"], *zip(*rows, strict=True), *personal)
-    ids = [row[0] for row in rows]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    opening = dict(zip(OPENING, zip(*salted, strict=True) if salted else [()] * len(OPENING), strict=True))
+    await conn.execute(*QUERIES.bind("append_events", **columns, **opening))
+    ids = columns["ids"]
     if (told := _APPENDED.get()) is not None:
         told += ids
     return ids
@@ -137,11 +138,13 @@ def appended() -> Iterator[list[UUID]]:
         _APPENDED.reset(token)
 
 
+# The columns of `append_events` that open commitments, and a row of them.
+OPENING: Final = ("personal_events", "personal_names", "persons", "personal_salts", "personal_values")
 Salt = tuple[UUID, str, UUID | None, bytes, str]
 
 
-def _row_of(entry: Entry) -> tuple[tuple[Any, ...], list[Salt]]:
-    """Return an event's columns of `append_events`, its id first, and the rows that open its commitments."""
+def _row_of(entry: Entry) -> tuple[dict[str, Any], list[Salt]]:
+    """Return an event's values by the columns of `append_events`, and the rows that open its commitments."""
     event, salts = _seal_off(entry)
     known, place = about(entry.kind), None
     covered = known.record
@@ -152,12 +155,23 @@ def _row_of(entry: Entry) -> tuple[tuple[Any, ...], list[Salt]]:
     if covered is not None:
         named_so = f'"{RECORD}{covered}":"'.encode()
         place = body.index(named_so) + len(named_so) + 1  # from 1, as SQL counts
-    row = (
-        event.event_id, event.organisation_id, event.occurred_at, event.kind, event.aggregate_type,
-        event.aggregate_id, event.actor_id, event.actor_role, event.subject_id, body, covered,
-        event.subject_id if covered in PAIRS else None, None if covered is None else new_salt(), place,
-        as_json(entry.detail) if known.is_told else None,
-    )  # fmt: skip
+    row = {
+        "ids": event.event_id,
+        "organisations": event.organisation_id,
+        "times": event.occurred_at,
+        "kinds": event.kind,
+        "aggregate_types": event.aggregate_type,
+        "aggregate_ids": event.aggregate_id,
+        "actors": event.actor_id,
+        "actor_roles": event.actor_role,
+        "subjects": event.subject_id,
+        "bodies": body,
+        "records": covered,
+        "keyed_by": event.subject_id if covered in PAIRS else None,
+        "salts": None if covered is None else new_salt(),
+        "places": place,
+        "payloads": as_json(entry.detail) if known.is_told else None,
+    }
     return row, salts
 
 

@@ -113,8 +113,11 @@ async def inclusion(conn: Connection, actor: Actor, event_id: UUID, query: Proof
         NotFoundError: no such event, or not visible to the actor.
         NotSealedError: it waits for the sealer, or for the next head.
     """
-    values = (event_id, *actor.reach, PROVABLE, actor.role is Role.student)
-    row = await fetch_one(conn, "event", QUERIES["fetch_leaf"], *values)
+    is_candidate = actor.role is Role.student
+    wanted = QUERIES.bind(
+        "fetch_leaf", id=event_id, **actor.reach, provable=PROVABLE, is_candidate=is_candidate
+    )
+    row = await fetch_one(conn, "event", *wanted)
     return await proof_of(conn, event_id, row["body"], row["position"], query.size)
 
 

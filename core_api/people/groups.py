@@ -90,7 +90,14 @@ async def create(conn: Connection, actor: Actor, command: NewGroup, *, now: date
     """Create a group; raises ConflictError when the organisation has one of that name."""
     async with conn.transaction():
         group_id = await conn.fetchval(
-            QUERIES["insert_group"], uuid7(), actor.organisation_id, command.name, command.description, now
+            *QUERIES.bind(
+                "insert_group",
+                id=uuid7(),
+                organisation=actor.organisation_id,
+                name=command.name,
+                description=command.description,
+                created_at=now,
+            )
         )
         if group_id is None:
             raise _taken()
@@ -105,7 +112,9 @@ async def fetch(conn: Connection, actor: Actor, group_id: UUID) -> Group:
 
 async def list_of_organisation(conn: Connection, actor: Actor, query: ListPage) -> Groups:
     """Return a page of the organisation's groups."""
-    page, following = await fetch_page(conn, query, QUERIES["list_groups"], actor.organisation_id)
+    page, following = await fetch_page(
+        conn, query, QUERIES, "list_groups", organisation=actor.organisation_id
+    )
     return Groups([Group(**row) for row in page], next_cursor=following)
 
 
@@ -153,7 +162,7 @@ async def delete(conn: Connection, actor: Actor, group_id: UUID, *, now: datetim
 async def list_members(conn: Connection, actor: Actor, group_id: UUID, query: ListPage) -> Members:
     """Return a page of a group's members; raises NotFoundError."""
     await fetch(conn, actor, group_id)
-    page, following = await fetch_page(conn, query, QUERIES["list_members"], group_id)
+    page, following = await fetch_page(conn, query, QUERIES, "list_members", group_id=group_id)
     return Members([Member(**row) for row in page], next_cursor=following)
 
 

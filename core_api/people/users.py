@@ -116,8 +116,17 @@ class UpdateOrganisation(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_of_organisation(conn: Connection, actor: Actor, query: ListUsers) -> Users:
     """Return a page of the organisation's people."""
-    values = (actor.organisation_id, query.role, query.is_active, query.group, query.q)
-    page, following = await fetch_page(conn, query, QUERIES["list_users"], *values)
+    page, following = await fetch_page(
+        conn,
+        query,
+        QUERIES,
+        "list_users",
+        organisation=actor.organisation_id,
+        role=query.role,
+        is_active=query.is_active,
+        group_id=query.group,
+        text=query.q,
+    )
     return Users([ManagedUser(**row) for row in page], next_cursor=following)
 
 
@@ -154,20 +163,22 @@ async def create(
         password = new_password(command.password, "password")
         with checker.place(source_of(address, command.email, limits)):
             hashed = await checker.hash(password)
-    user_id, active, verified = uuid7(), True, True
+    user_id = uuid7()
     async with connection(pool, actor) as conn, conn.transaction():
         row = await conn.fetchrow(
-            QUERIES["insert_user"],
-            user_id,
-            actor.organisation_id,
-            email,
-            username or username_of(email, user_id),
-            full_name,
-            command.role,
-            hashed,
-            active,
-            verified,
-            now,
+            *QUERIES.bind(
+                "insert_user",
+                id=user_id,
+                organisation=actor.organisation_id,
+                email=email,
+                username=username or username_of(email, user_id),
+                full_name=full_name,
+                role=command.role,
+                password_hash=hashed,
+                is_active=True,
+                is_verified=True,
+                created_at=now,
+            )
         )
         if row is None:
             raise ConflictError("The e-mail address or the username is taken.")

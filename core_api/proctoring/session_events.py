@@ -106,16 +106,18 @@ async def list_of_session(
     if first is None:
         return [], Paging(limit=query.limit, next_after=None)
     rows = await conn.fetch(
-        QUERIES["list_events"],
-        session["id"],
-        max(first, query.since or first),
-        min(last + TICK, query.before or last + TICK),
-        query.after,
-        event_type,
-        query.severity,
-        query.severity_min,
-        query.violation,
-        query.limit + 1,
+        *QUERIES.bind(
+            "list_events",
+            session_id=session["id"],
+            since=max(first, query.since or first),
+            before=min(last + TICK, query.before or last + TICK),
+            after=query.after,
+            event_type=event_type,
+            severity=query.severity,
+            severity_min=query.severity_min,
+            is_violation=query.violation,
+            limit=query.limit + 1,
+        )
     )
     page, last = page_of(rows, query.limit)
     paging = Paging(limit=query.limit, next_after=None if last is None else last["seq"])

@@ -102,7 +102,9 @@ class ListSessions(ListExamSessions, frozen=True, kw_only=True, rename="camel", 
 
 async def require_visible(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Record:
     """Return the session's row of `session_overview`; raises NotFoundError when the caller may not see it."""
-    return await fetch_one(conn, "proctor session", QUERIES["fetch_session"], session_id, *actor.reach)
+    return await fetch_one(
+        conn, "proctor session", *QUERIES.bind("fetch_session", id=session_id, **actor.reach)
+    )
 
 
 async def fetch(conn: Connection, actor: Actor, session_id: int) -> SessionDetail:
@@ -127,7 +129,8 @@ async def fetch_of_attempt(
     Raises:
         NotFoundError: none, or none that the caller may see.
     """
-    row = await conn.fetchrow(QUERIES["fetch_session_of_attempt"], attempt_id, *actor.reach, query.mode)
+    wanted = QUERIES.bind("fetch_session_of_attempt", attempt_id=attempt_id, mode=query.mode, **actor.reach)
+    row = await conn.fetchrow(*wanted)
     if row is None:
         raise NotFoundError("There is no proctor session for this attempt.")
     if actor.role is not Role.student:
@@ -186,13 +189,19 @@ async def list_visible(
     """
     if exam_id is not None:
         await exams.require_visible(conn, actor, exam_id)
-    filters = (exam_id, query.candidate_id, query.status, query.mode)
+    filters = {
+        "exam_id": exam_id,
+        "candidate_id": query.candidate_id,
+        "status": query.status,
+        "mode": query.mode,
+    }
     if query.page is None and query.size is None and query.sort is None:
-        bounds = (actor.organisation_id, *filters, query.cursor, query.limit + 1)
+        wanted = {**filters, "cursor": query.cursor, "limit": query.limit + 1}
+        wanted["organisation"] = actor.organisation_id
         if actor.sees_organisation:
-            rows = await conn.fetch(QUERIES["list_sessions"], *bounds)
+            rows = await conn.fetch(*QUERIES.bind("list_sessions", **wanted))
         else:
-            rows = await conn.fetch(QUERIES["list_granted_sessions"], *bounds, actor.user_id)
+            rows = await conn.fetch(*QUERIES.bind("list_granted_sessions", **wanted, user_id=actor.user_id))
         page, last = page_of(rows, query.limit)
         return _sessions(page), Paging(
             limit=query.limit, next_cursor=None if last is None else str(last["id"])
@@ -202,15 +211,17 @@ async def list_visible(
         raise _invalid("cursor", "cannot be given together with page, size or sort")
     if (number - 1) * size > OFFSET_MAX:
         raise _invalid("page", f"only the first {OFFSET_MAX} rows are numbered; use cursor")
-    visible = (*actor.reach, *filters)
-    total = await conn.fetchval(QUERIES["count_sessions"], *visible)
+    total = await conn.fetchval(*QUERIES.bind("count_sessions", **filters, **actor.reach))
     rows = await conn.fetch(
-        QUERIES["list_sessions_sorted"],
-        *visible,
-        sort.removeprefix("-"),
-        sort.startswith("-"),
-        (number - 1) * size,
-        size,
+        *QUERIES.bind(
+            "list_sessions_sorted",
+            **filters,
+            **actor.reach,
+            sort=sort.removeprefix("-"),
+            descending=sort.startswith("-"),
+            offset=(number - 1) * size,
+            limit=size,
+        )
     )
     return _sessions(rows), Paging(limit=size, page=number, total=total)
 

@@ -107,14 +107,17 @@ async def create(
         wanted = (command.attempt_id, mode)
         row = await conn.fetchrow(QUERIES["hold_session_to_take_up"], *wanted)
         if row is None:
-            who = (attempt["exam_id"], actor.user_id, actor.organisation_id)
             row = await conn.fetchrow(
-                QUERIES["insert_session"],
-                command.attempt_id,
-                *who,
-                mode,
-                now,
-                *msgspec.structs.astuple(client),
+                *QUERIES.bind(
+                    "insert_session",
+                    attempt_id=command.attempt_id,
+                    exam_id=attempt["exam_id"],
+                    candidate_id=actor.user_id,
+                    organisation=actor.organisation_id,
+                    mode=mode,
+                    started_at=now,
+                    **msgspec.structs.asdict(client),
+                )
             )
             if row is not None:
                 await _note_client(conn, actor, row, client.known(), Kind.session_started, now=now)
@@ -129,7 +132,7 @@ async def create(
             await conn.execute(QUERIES["make_session_stricter"], row["id"], mode)
         if is_first or filled:
             row = await conn.fetchrow(
-                QUERIES["take_up_session"], row["id"], now, *msgspec.structs.astuple(client)
+                *QUERIES.bind("take_up_session", id=row["id"], at=now, **msgspec.structs.asdict(client))
             )
             assert row is not None, "the lock keeps it there"
             kind = Kind.session_started if is_first else Kind.session_updated
@@ -138,7 +141,7 @@ async def create(
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client says about itself, in the order of the statements' parameters; None is unknown."""
+    """What a client says about itself, by the names of the statements' parameters; None is unknown."""
 
     device_fingerprint: str | None
     user_agent: str | None
@@ -249,7 +252,9 @@ async def _close(
 
 async def _hold(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Record:
     """Lock a session and return its row with its attempt's; raises NotFoundError when it is not theirs."""
-    return await fetch_one(conn, "proctor session", QUERIES["hold_session"], session_id, *actor.reach)
+    return await fetch_one(
+        conn, "proctor session", *QUERIES.bind("hold_session", id=session_id, **actor.reach)
+    )
 
 
 def _state(row: asyncpg.Record) -> SessionState:

@@ -116,8 +116,10 @@ class ListSubmissions(ListPage, frozen=True):
 async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListSubmissions) -> Submissions:
     """Return a page of an exam's submissions; raises NotFoundError when the caller may not see the exam."""
     await exams.require_visible(conn, actor, exam_id)
-    values = (exam_id, query.awaiting)
-    page, following = await fetch_page(conn, query, QUERIES["list_submissions"], *values, key="submission_id")
+    wanted = {"exam_id": exam_id, "awaiting": query.awaiting}
+    page, following = await fetch_page(
+        conn, query, QUERIES, "list_submissions", **wanted, key="submission_id"
+    )
     return Submissions([ListedSubmission(**row) for row in page], next_cursor=following)
 
 
@@ -151,10 +153,18 @@ async def grade(
             passing_score=Decimal(held["passing_score"]),
             graded=_graded(before, command),
         )
-        await submissions.append_score(
-            conn, submission_id, totals, reason=command.reason, scored_by=actor.user_id, now=now
+        await conn.execute(
+            *QUERIES.bind(
+                "insert_score",
+                submission_id=submission_id,
+                **submissions.score_columns(totals),
+                reason=command.reason,
+                scored_by=actor.user_id,
+                scored_at=now,
+            )
         )
-        await conn.execute(QUERIES["set_outcome"], held["attempt_id"], *submissions.outcome_of(totals))
+        outcome = submissions.outcome_of(totals)
+        await conn.execute(*QUERIES.bind("set_outcome", id=held["attempt_id"], **outcome))
         scored, author_id = Kind.submission_scored, held["author_id"]
         await ledger.record(conn, ledger.by(actor, scored, submission_id, now=now, subject_id=author_id))
         return await _shown(conn, held)
@@ -162,7 +172,7 @@ async def grade(
 
 async def _hold(conn: Connection, actor: Actor, submission_id: UUID) -> asyncpg.Record:
     """Return a visible submission; its attempt is locked for whoever may grade it: revisions are numbered."""
-    row = await fetch_one(conn, "submission", QUERIES["find_graded"], submission_id, *actor.reach)
+    row = await fetch_one(conn, "submission", *QUERIES.bind("find_graded", id=submission_id, **actor.reach))
     if row["can_edit"]:  # who may only look sees no row that they could change
         await conn.execute(QUERIES["lock_graded"], row["attempt_id"])
     return row

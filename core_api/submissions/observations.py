@@ -21,11 +21,11 @@ from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
 from core_api.authoring.items import Item, KeyedItem, Response, fault_of_response
-from core_api.authoring.published import Key, key_of
+from core_api.authoring.published import key_of
 from core_api.database import Connection, fetch_one
 from core_api.ledger import entries as ledger
 from core_api.submissions import scoring, submissions
-from core_api.submissions.scoring import SCORING_VERSION, Totals
+from core_api.submissions.scoring import SCORING_VERSION
 from core_api.submissions.submissions import Request
 from core_api.wire import as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError
@@ -134,26 +134,34 @@ async def _finalise(
     digest = hashlib.sha256(content).digest()
     event_id = event_id_at(now)
     await conn.execute(
-        QUERIES["insert_observation"],
-        submission_id,
-        actor.organisation_id,
-        exam_id,
-        actor.user_id,
-        request.idempotency_key,
-        request.body_sha256,
-        as_json(snapshot),
-        content,
-        digest,
-        event_id,
-        now,
+        *QUERIES.bind(
+            "insert_observation",
+            id=submission_id,
+            organisation=actor.organisation_id,
+            exam_id=exam_id,
+            observer_id=actor.user_id,
+            idempotency_key=request.idempotency_key,
+            body_sha256=request.body_sha256,
+            version_snapshot=as_json(snapshot),
+            content=content,
+            content_sha256=digest,
+            event_id=event_id,
+            finalised_at=now,
+        )
     )
+    items = submissions.item_columns(key, totals)
     await conn.execute(
-        QUERIES["insert_parts"],
-        submission_id,
-        now,
-        command.subject_ids,
-        *_item_columns(key, found, totals),
-        *submissions.score_columns(totals),
+        *QUERIES.bind(
+            "insert_parts",
+            submission_id=submission_id,
+            finalised_at=now,
+            subject_ids=command.subject_ids,
+            **items,
+            responses=[
+                None if (each := found.get(one)) is None else as_json(each) for one in items["question_ids"]
+            ],
+            **submissions.score_columns(totals),
+        )
     )
     entry = ledger.by(
         actor,
@@ -231,13 +239,6 @@ def _content(
         default=str,  # the driver's UUIDs are a subclass
         option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
     )
-
-
-def _item_columns(key: Key, found: Mapping[UUID, Response], totals: Totals) -> list[list[Any]]:
-    """Return the items' columns of `insert_parts`."""
-    positions, questions, versions, kinds, points, maxima = submissions.item_columns(key, totals)
-    responses = [None if (each := found.get(one)) is None else as_json(each) for one in questions]
-    return [positions, questions, versions, kinds, responses, points, maxima]
 
 
 async def fetch_own(conn: Connection, actor: Actor, submission_id: UUID) -> StoredObservation:

@@ -138,9 +138,10 @@ async def _check_key(
     if known is not None and (known["attempt_id"], known["body_sha256"]) != (attempt_id, request.body_sha256):
         raise _reused()
     if known is None:
-        key, asked = request.idempotency_key, hashlib.sha256(attempt_id.bytes + request.body_sha256).digest()
-        await conn.execute(KEYS["claim_key"], actor.user_id, key, actor.exam_id, asked, now, KEYS_MAX)
-        bound = await conn.fetchrow(KEYS["fetch_key"], actor.user_id, key, actor.exam_id)
+        asked = hashlib.sha256(attempt_id.bytes + request.body_sha256).digest()
+        key = {"user_id": actor.user_id, "key": request.idempotency_key, "exam_id": actor.exam_id}
+        await conn.execute(*KEYS.bind("claim_key", **key, request=asked, now=now, keys_max=KEYS_MAX))
+        bound = await conn.fetchrow(*KEYS.bind("fetch_key", **key))
         if bound is not None and bound["request"] != asked:
             raise _reused()
 
@@ -203,33 +204,43 @@ async def finalise(
         payload["by_link"] = True
     event_id = event_id_at(now)
     await conn.execute(
-        QUERIES["insert_submission"],
-        submission_id,
-        attempt["organisation_id"],
-        attempt["exam_id"],
-        attempt["id"],
-        attempt["student_id"],
-        submitted_by,
-        None if request is None else request.idempotency_key,
-        None if request is None else request.body_sha256,
-        as_json(snapshot),
-        content,
-        digest,
-        event_id,
-        now,
+        *QUERIES.bind(
+            "insert_submission",
+            id=submission_id,
+            organisation=attempt["organisation_id"],
+            exam_id=attempt["exam_id"],
+            attempt_id=attempt["id"],
+            author_id=attempt["student_id"],
+            submitted_by=submitted_by,
+            idempotency_key=None if request is None else request.idempotency_key,
+            body_sha256=None if request is None else request.body_sha256,
+            version_snapshot=as_json(snapshot),
+            content=content,
+            content_sha256=digest,
+            event_id=event_id,
+            finalised_at=now,
+        )
     )
     await conn.execute(
-        QUERIES["insert_parts"],
-        submission_id,
-        attempt["id"],
-        attempt["student_id"],
-        now,
-        *item_columns(key, totals),
-        *score_columns(totals),
+        *QUERIES.bind(
+            "insert_parts",
+            submission_id=submission_id,
+            attempt_id=attempt["id"],
+            author_id=attempt["student_id"],
+            finalised_at=now,
+            **item_columns(key, totals),
+            **score_columns(totals),
+        )
     )
-    data = as_json({"submission_id": submission_id})
     ended = await conn.fetch(
-        QUERIES["complete_attempt"], attempt["id"], submitted_by, now, *outcome_of(totals), data
+        *QUERIES.bind(
+            "complete_attempt",
+            id=attempt["id"],
+            submitted_by=submitted_by,
+            at=now,
+            **outcome_of(totals),
+            submission_data=as_json({"submission_id": submission_id}),
+        )
     )
     entry = _entry(attempt, Kind.submission_finalised, submission_id, actor_id, now=now, detail=payload)
     came_from = {} if actor is None else ledger.origin_of(actor)
@@ -280,59 +291,39 @@ def _content(
     )
 
 
-def item_columns(key: Key, totals: Totals) -> list[list[Any]]:
+def item_columns(key: Key, totals: Totals) -> dict[str, list[Any]]:
     """Return the items' columns of `insert_parts`; their answers are copied where they lie."""
     points = [totals.item_points[each.position] for each in key.items]
-    return [
-        [each.position for each in key.items],
-        [each.question_id for each in key.items],
-        [each.question_version_id for each in key.items],
-        [kind_of(each.item) for each in key.items],
-        [None if each is None else str(each) for each in points],
-        [str(each.points) for each in key.items],
-    ]
+    return {
+        "positions": [each.position for each in key.items],
+        "question_ids": [each.question_id for each in key.items],
+        "question_version_ids": [each.question_version_id for each in key.items],
+        "kinds": [kind_of(each.item) for each in key.items],
+        "item_points": [None if each is None else str(each) for each in points],
+        "item_max_points": [str(each.points) for each in key.items],
+    }
 
 
-async def append_score(
-    conn: Connection,
-    submission_id: UUID,
-    totals: Totals,
-    *,
-    reason: str,
-    scored_by: UUID | None,
-    now: datetime,
-) -> None:
-    """Append the next revision of a submission's score; the caller holds the attempt."""
-    await conn.execute(
-        QUERIES["insert_score"],
-        submission_id,
-        *score_columns(totals),
-        reason,
-        scored_by,
-        now,
-    )
+def score_columns(totals: Totals) -> dict[str, Any]:
+    """Return a score's columns as the statements name them."""
+    return {
+        "scoring_version": SCORING_VERSION,
+        "points_by_item": as_json({str(position): each for position, each in totals.item_points.items()}),
+        "points": str(totals.points),
+        "max_points": str(totals.max_points),
+        "ungraded": totals.ungraded,
+        **outcome_of(totals),
+    }
 
 
-def score_columns(totals: Totals) -> tuple[Any, ...]:
-    """Return a score's columns from scoring_version to passed."""
-    return (
-        SCORING_VERSION,
-        as_json({str(position): each for position, each in totals.item_points.items()}),
-        str(totals.points),
-        str(totals.max_points),
-        totals.ungraded,
-        *outcome_of(totals),
-    )
-
-
-def outcome_of(totals: Totals) -> tuple[str | None, str | None, bool | None]:
+def outcome_of(totals: Totals) -> dict[str, str | bool | None]:
     """Return score, percentage and passed as the statements take them."""
     score, percentage = totals.score, totals.percentage
-    return (
-        None if score is None else str(score),
-        None if percentage is None else str(percentage),
-        totals.passed,
-    )
+    return {
+        "score": None if score is None else str(score),
+        "percentage": None if percentage is None else str(percentage),
+        "passed": totals.passed,
+    }
 
 
 async def _record(

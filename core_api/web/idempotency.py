@@ -83,7 +83,7 @@ class _Claim:
         self.held = AsyncExitStack()
         self._app = app
         self._asked = asked
-        self._named = (actor.user_id, key, actor.exam_id)
+        self._named = {"user_id": actor.user_id, "key": key, "exam_id": actor.exam_id}
         self._conn: Connection | None = None
 
     async def look(self, conn: Connection) -> web.Response | None:
@@ -96,7 +96,7 @@ class _Claim:
         """
         before = datetime.now(UTC) - timedelta(seconds=self._app[SETTINGS].idempotency_window_s)
         await conn.execute(QUERIES["forget_keys"], self.actor.user_id, before)
-        row = await conn.fetchrow(QUERIES["fetch_key"], *self._named)
+        row = await conn.fetchrow(*QUERIES.bind("fetch_key", **self._named))
         if row is None:
             return None
         if row["request"] != self._asked:
@@ -118,7 +118,8 @@ class _Claim:
         conn = await self.held.enter_async_context(own_connection(self._app[POOL], self.actor))
         await self.held.enter_async_context(conn.transaction())
         most, now = self._app[SETTINGS].account_idempotency_keys_max, datetime.now(UTC)
-        if await conn.fetchval(QUERIES["claim_key"], *self._named, self._asked, now, most) is None:
+        claim = QUERIES.bind("claim_key", **self._named, request=self._asked, now=now, keys_max=most)
+        if await conn.fetchval(*claim) is None:
             first = await self.look(conn)
             if first is not None:
                 raise _AnsweredError(first)
@@ -132,4 +133,5 @@ class _Claim:
         """Write the reply into the key's row, unless it is too long."""
         body = response.body if isinstance(response.body, bytes) else b""
         if len(body) <= REPLY_BYTES_MAX:
-            await (await self.hold()).execute(QUERIES["keep_reply"], *self._named, response.status, body)
+            reply = QUERIES.bind("keep_reply", **self._named, status=response.status, reply=body)
+            await (await self.hold()).execute(*reply)

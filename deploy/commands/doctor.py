@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import psycopg
@@ -29,7 +29,9 @@ from deploy.local.stack import INGEST_PORT, Local, running
 from kernel.settings import Settings
 from sql import named
 from sql.migrate import MigrationError, pending
+from sql.running import Connection, connect, one, run
 
+DEPLOY: Final = named("deploy")
 PYTHON_MIN: Final = (3, 11)
 DISK_BYTES_MIN: Final = 5 << 30
 FDATASYNC_MS_MAX: Final = 10.0
@@ -182,16 +184,15 @@ def _proxies(settings: Settings, local: Local | None) -> Iterator[Finding]:
 def _database(settings: Settings, url: str) -> Iterator[Finding]:
     if not url:
         return
-    statements = named("deploy")
     try:
-        with psycopg.connect(url, connect_timeout=CONNECT_S) as conn, psycopg.RawCursor(conn) as cursor:
+        with connect(url, connect_timeout=CONNECT_S) as conn:
             version = conn.info.server_version // 10_000
-            cursor.execute(statements["read_server_settings"].encode(), (list(POSTGRES_PROMISES),))
-            found: dict[str, str] = dict(cursor.fetchall())
-            extension = cursor.execute(statements["read_extension"].encode(), ("timescaledb",)).fetchone()
-            edition = cursor.execute(statements["read_timescaledb_license"].encode()).fetchone()
+            settled = run(conn, DEPLOY["read_server_settings"], list(POSTGRES_PROMISES)).fetchall()
+            found: dict[str, str] = dict(settled)
+            extension = run(conn, DEPLOY["read_extension"], "timescaledb").fetchone()
+            edition = one(conn, DEPLOY["read_timescaledb_license"])
             waiting = pending(conn)
-            path = [] if waiting else list(_event_path(cursor))
+            path = [] if waiting else list(_event_path(conn))
     except (psycopg.OperationalError, MigrationError) as error:
         yield Finding(
             check="PostgreSQL server", ok=False, found=str(error).strip(), mend="start it, or mend its URL"
@@ -206,9 +207,7 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
     yield Finding(
         check="TimescaleDB server",
         ok=extension is not None,
-        found=f"{extension[1] or extension[0]}, {edition[0] if edition else None} edition"
-        if extension
-        else "none",
+        found=f"{extension[1] or extension[0]}, {edition} edition" if extension else "none",
         mend="install TimescaleDB there and add it to shared_preload_libraries",
     )
     yield from promises("PostgreSQL", found, POSTGRES_PROMISES)
@@ -223,10 +222,9 @@ def _database(settings: Settings, url: str) -> Iterator[Finding]:
         yield from pipeline_findings(settings, url)
 
 
-def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:
+def _event_path(conn: Connection) -> Iterator[Finding]:
     """Tell of shards that have stopped, of time that nothing was taken in, of sessions set aside."""
-    statements = named("deploy")
-    stopped = cursor.execute(statements["list_stopped_shards"].encode()).fetchall()
+    stopped = run(conn, DEPLOY["list_stopped_shards"]).fetchall()
     yield Finding(
         check="shards",
         ok=not stopped,
@@ -234,9 +232,7 @@ def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:
         or "none has stopped",
         mend="the writer's log says what PostgreSQL refuses; what was accepted waits in the stream",
     )
-    outages = cursor.execute(
-        statements["list_late_outages"].encode(), (OUTAGES_WITHIN_H, OUTAGES_SHOWN)
-    ).fetchall()
+    outages = run(conn, DEPLOY["list_late_outages"], OUTAGES_WITHIN_H, OUTAGES_SHOWN).fetchall()
     yield Finding(
         check="ingest outages",
         ok=not outages,
@@ -248,7 +244,7 @@ def _event_path(cursor: psycopg.RawCursor[Any]) -> Iterator[Finding]:
         mend="no candidate is blamed for it; the logs of ingest and Redis of that time say why",
         required=False,
     )
-    aside = cursor.execute(statements["list_quarantined"].encode(), (QUARANTINED_SHOWN,)).fetchall()
+    aside = run(conn, DEPLOY["list_quarantined"], QUARANTINED_SHOWN).fetchall()
     yield Finding(
         check="quarantine",
         ok=not aside,

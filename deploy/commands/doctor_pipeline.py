@@ -7,15 +7,15 @@ import psycopg
 from deploy.commands.findings import Finding
 from kernel.settings import Settings
 from pipeline import jobs
-from pipeline.extract import connect
+from sql.running import connect
 
 
 def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
     """Say what the pipeline is behind with, and what its disk has."""
     try:
-        with connect(url) as cursor:
-            lags = jobs.read_lags(cursor)
-            said = jobs.behind(cursor, settings)
+        with connect(url) as conn:
+            lags = jobs.read_lags(conn)
+            said = jobs.behind(conn, settings)
     except psycopg.Error as error:
         yield Finding(
             check="pipeline",

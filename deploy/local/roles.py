@@ -6,10 +6,10 @@ import secrets
 from typing import Final
 from urllib.parse import urlsplit
 
-import psycopg
-
 from sql import named
+from sql.running import connect, one, run
 
+DEPLOY: Final = named("deploy")
 ROLES: Final = ("veritas_ingest", "veritas_core", "veritas_pipeline", "veritas_analyst")
 
 
@@ -20,14 +20,11 @@ def give_passwords(owner_url: str) -> dict[str, str]:
     Args:
         owner_url: of a superuser, on a database that is migrated.
     """
-    compose = named("deploy")["compose_password_change"].encode()
     urls = {}
-    with psycopg.connect(owner_url, autocommit=True) as conn, psycopg.RawCursor(conn) as cursor:
+    with connect(owner_url) as conn:
         for role in ROLES:
             password = secrets.token_urlsafe(24)
-            row = cursor.execute(compose, (role, password)).fetchone()
-            assert row is not None, "a select without a table gives one row"
-            cursor.execute(row[0].encode())
+            run(conn, one(conn, DEPLOY["compose_password_change"], role, password))
             urls[role] = as_role(owner_url, role, password)
     return urls
 

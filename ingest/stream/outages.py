@@ -10,16 +10,15 @@ nobody could have said to us, nobody is said to have left out.
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, cast
+from typing import Final, cast
 
-import psycopg
 import redis
 import structlog
-from psycopg.rows import dict_row
 
 from ingest.stream.protocol import function, parse_ranges, shard_key
 from kernel.running.runtime import INGEST_OUTAGES
 from sql import named
+from sql.running import Connection, rows, run
 
 log = structlog.get_logger(__name__)
 OUTAGES: Final = named("outages")
@@ -31,7 +30,7 @@ OUTAGES_WAITING_MAX: Final = 256
 Span = tuple[datetime, datetime]
 
 
-def carry(conn: psycopg.Connection[Any], client: "redis.Redis", shards: Iterable[int]) -> dict[int, datetime]:
+def carry(conn: Connection, client: "redis.Redis", owned: Iterable[int]) -> dict[int, datetime]:
     """
     Bring outages that wait in Redis into PostgreSQL; return until when each shard was taken for.
 
@@ -43,7 +42,7 @@ def carry(conn: psycopg.Connection[Any], client: "redis.Redis", shards: Iterable
     """
     taken: dict[int, datetime] = {}
     queued: dict[int, bytes] = {}
-    for shard in shards:
+    for shard in owned:
         at, waiting = cast("list[bytes | None]", client.hmget(shard_key(shard), ["taken", "outages"]))
         if at is not None:
             taken[shard] = _moment(int(at))
@@ -51,15 +50,14 @@ def carry(conn: psycopg.Connection[Any], client: "redis.Redis", shards: Iterable
     if not taken:
         return taken
     spans = [(shard, *span) for shard, waiting in queued.items() for span in parse_ranges(waiting)]
-    with conn.transaction(), psycopg.RawCursor(conn, row_factory=dict_row) as cursor:
+    with conn.transaction():
         found = []
         if spans:
             starts = [_moment(at) if at else None for _, at, _ in spans]
             ends = [_moment(at) for _, _, at in spans]
-            found = cursor.execute(
-                OUTAGES["insert_outages"], ([shard for shard, _, _ in spans], starts, ends, OUTAGE_S)
-            ).fetchall()
-        cursor.execute(OUTAGES["remember_taken"], (list(taken), list(taken.values())))
+            shards = [shard for shard, _, _ in spans]
+            found = rows(conn, OUTAGES["insert_outages"], shards, starts, ends, OUTAGE_S)
+        run(conn, OUTAGES["remember_taken"], list(taken), list(taken.values()))
     for shard, waiting in queued.items():
         if waiting:
             client.fcall(function("told").decode(), 1, shard_key(shard), waiting)

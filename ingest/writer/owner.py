@@ -7,7 +7,7 @@ A writer keeps no state that matters: whatever happens to it, the offset in Post
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from time import monotonic, time
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import psycopg
@@ -16,11 +16,11 @@ import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+import sql
 from ingest.stream.protocol import HEADER, Incarnation
 from ingest.writer.reconcile import skip_gap, take_up
 from ingest.writer.refusals import FloodError, Streak
 from ingest.writer.shard import GapError, Stream
-from ingest.writer.statements import statement
 from ingest.writer.store import Chunk, FencedError, store
 from ingest.writer.sweeps import Sweeper, utc_now
 from kernel.running.logs import named
@@ -34,8 +34,10 @@ from kernel.running.runtime import (
     UNWRITTEN_AGE,
 )
 from kernel.settings import Settings
+from sql import running
 
 log = structlog.get_logger(__name__)
+WRITER: Final = sql.named("writer")
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 CAUGHT_UP_S: Final = 2.0
 CHECK_S: Final = 1.0
@@ -103,15 +105,15 @@ class Owner:
 
     def _own(self) -> None:
         with (
-            psycopg.connect(self._settings.database_url, autocommit=True) as conn,
+            running.connect(self._settings.database_url) as conn,
             connect_redis(self._settings) as client,
         ):
             # The promise rests on this: an acknowledged event may leave the stream only when it is on disk
             # here.
-            _row(conn, "make_commits_durable")
-            _row(conn, "limit_silence", f"{self._settings.writer_silence_s}s")
+            running.run(conn, WRITER["make_commits_durable"])
+            running.run(conn, WRITER["limit_silence"], f"{self._settings.writer_silence_s}s")
             while not self._stop.is_set():
-                if _row(conn, "try_own_shard", self.shard) == (True,):
+                if running.one(conn, WRITER["try_own_shard"], self.shard):
                     break
                 self.wrong = None  # another process owns it: that is a healthy place to be
                 self._stop.wait(self._settings.writer_lock_s)
@@ -130,11 +132,11 @@ class Owner:
                 SHARD_OWNED.labels(self.shard).set(1)
                 self._write(conn, stream, life, epoch, counter)
             except FloodError as error:
-                _row(conn, "stop_shard", self.shard, str(error))
+                running.run(conn, WRITER["stop_shard"], self.shard, str(error))
                 raise
 
     def _write(
-        self, conn: psycopg.Connection[Any], stream: Stream, life: Incarnation, epoch: int, counter: int
+        self, conn: running.Connection, stream: Stream, life: Incarnation, epoch: int, counter: int
     ) -> None:
         """
         Write what comes until told to stop, or until the stream is no longer the one that was taken up.
@@ -170,7 +172,7 @@ class Owner:
                 if stream.epoch() != epoch or stream.incarnation() != life:
                     log.error("epoch_gone", shard=self.shard, epoch=epoch)
                     return
-                if _row(conn, "read_offset", self.shard) != (epoch, counter):
+                if running.run(conn, WRITER["read_offset"], self.shard).fetchone() != (epoch, counter):
                     message = f"shard {self.shard}: the offset is no longer {epoch}-{counter}"
                     raise FencedError(message)
 
@@ -191,11 +193,11 @@ def sweep(owners: list[Owner], settings: Settings, stop: threading.Event) -> Non
     while not stop.is_set():
         try:
             with (
-                psycopg.connect(settings.database_url, autocommit=True) as conn,
-                psycopg.connect(settings.database_url, autocommit=True) as ears,
+                running.connect(settings.database_url) as conn,
+                running.connect(settings.database_url) as ears,
                 connect_redis(settings) as client,
             ):
-                ears.execute(statement("hear_session_ends"))
+                running.run(ears, WRITER["hear_session_ends"])
                 _sweep_on(Sweeper(conn, client, settings), ears, owners, settings, stop)
             failures = 0
         except (psycopg.Error, redis.RedisError, OSError) as error:
@@ -206,7 +208,7 @@ def sweep(owners: list[Owner], settings: Settings, stop: threading.Event) -> Non
 
 def _sweep_on(
     sweeper: Sweeper,
-    ears: psycopg.Connection[Any],
+    ears: running.Connection,
     owners: list[Owner],
     settings: Settings,
     stop: threading.Event,
@@ -228,8 +230,3 @@ def _sweep_on(
             silence_due = monotonic() + settings.heartbeat_sweep_s
         for _ in ears.notifies(timeout=CHECK_S, stop_after=1):
             pass
-
-
-def _row(conn: psycopg.Connection[Any], name: str, *arguments: object) -> tuple[Any, ...] | None:
-    with psycopg.RawCursor(conn) as cursor:
-        return cursor.execute(statement(name), arguments).fetchone()

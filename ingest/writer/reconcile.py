@@ -7,26 +7,25 @@ allots the epoch and Redis opens it with one synced write. Sessions of earlier e
 then on and are read through.
 """
 
-from typing import Any, Final
+from typing import Final
 
-import psycopg
 import structlog
 
 from ingest.stream.protocol import HEADER
 from ingest.writer.refusals import Streak
 from ingest.writer.shard import GapError, Stream
-from ingest.writer.statements import statement
 from ingest.writer.store import Chunk, FencedError, renumber, store
 from kernel.running.runtime import STREAM_LOSSES
 from kernel.settings import Settings
+from sql import named
+from sql.running import Connection, run
 
 log = structlog.get_logger(__name__)
+WRITER: Final = named("writer")
 NOTHING: Final = (0, 0)
 
 
-def take_up(
-    conn: psycopg.Connection[Any], stream: Stream, settings: Settings, streak: Streak
-) -> tuple[int, int]:
+def take_up(conn: Connection, stream: Stream, settings: Settings, streak: Streak) -> tuple[int, int]:
     """
     Make the shard ready for writing and return its (epoch, stored counter).
 
@@ -37,8 +36,8 @@ def take_up(
     """
     shard = stream.shard
     now = stream.incarnation()
-    latest = _row(conn, "read_latest_epoch", shard)
-    epoch, counter = _row(conn, "read_offset", shard) or NOTHING
+    latest = run(conn, WRITER["read_latest_epoch"], shard).fetchone()
+    epoch, counter = run(conn, WRITER["read_offset"], shard).fetchone() or NOTHING
     if (
         latest is not None
         and latest == (epoch, now.run_id, now.replication_id, True)
@@ -53,19 +52,19 @@ def take_up(
     seen = stream.last_id()
     fresh = max(epoch, 0 if latest is None else latest[0], 0 if seen is None else seen[0]) + 1
     with conn.transaction():
-        _execute(conn, "allot_epoch", shard, fresh, now.run_id, now.replication_id)
-        if _row(conn, "start_offset", shard, fresh, epoch, counter) is None:
+        run(conn, WRITER["allot_epoch"], shard, fresh, now.run_id, now.replication_id)
+        if run(conn, WRITER["start_offset"], shard, fresh, epoch, counter).fetchone() is None:
             message = f"shard {shard}: the offset has moved from {epoch}-{counter}"
             raise FencedError(message)
     stream.load_functions()
     stream.open(fresh)
-    _execute(conn, "open_epoch", shard, fresh)
+    run(conn, WRITER["open_epoch"], shard, fresh)
     log.info("shard_open", shard=shard, epoch=fresh)
     return fresh, 0
 
 
 def _drain(
-    conn: psycopg.Connection[Any],
+    conn: Connection,
     stream: Stream,
     epoch: int,
     counter: int,
@@ -102,11 +101,10 @@ def _drain(
         counter = chunk.last
 
 
-def _continued(conn: psycopg.Connection[Any], chunk: Chunk) -> tuple[Chunk, bool]:
+def _continued(conn: Connection, chunk: Chunk) -> tuple[Chunk, bool]:
     """Renumber requests whose sequences are stored already: a rolled-back Redis has given them out again."""
     sessions = sorted({session_of(request.header) for request in chunk.requests})
-    with psycopg.RawCursor(conn) as cursor:
-        through = dict(cursor.execute(statement("read_through"), (sessions,)).fetchall())
+    through: dict[int, int] = dict(run(conn, WRITER["read_through"], sessions).fetchall())
     requests, moved = renumber(chunk.requests, through)
     return Chunk(requests, chunk.finals, chunk.last), moved
 
@@ -117,32 +115,22 @@ def session_of(header: bytes) -> int:
     return int.from_bytes(header[offset : offset + 8], "little", signed=True)
 
 
-def skip_gap(conn: psycopg.Connection[Any], stream: Stream, epoch: int, counter: int, gap: GapError) -> int:
+def skip_gap(conn: Connection, stream: Stream, epoch: int, counter: int, gap: GapError) -> int:
     """Name the loss, and go on with the entry that was found."""
     assert gap.found is not None, "a gap is found by the entry behind it"
     name_loss(conn, stream.shard, epoch, "gap", gap.expected, gap.found)
-    with psycopg.RawCursor(conn) as cursor:
-        cursor.execute(statement("advance_offset"), (stream.shard, epoch, counter, gap.found - 1))
-        if cursor.fetchone() is None:
-            message = f"shard {stream.shard}: the offset has moved from {epoch}-{counter}"
-            raise FencedError(message)
+    moved = run(conn, WRITER["advance_offset"], stream.shard, epoch, counter, gap.found - 1).fetchone()
+    if moved is None:
+        message = f"shard {stream.shard}: the offset has moved from {epoch}-{counter}"
+        raise FencedError(message)
     return gap.found - 1
 
 
-def name_loss(
-    conn: psycopg.Connection[Any], shard: int, epoch: int, kind: str, expected: int, found: int | None
-) -> None:
+def name_loss(conn: Connection, shard: int, epoch: int, kind: str, expected: int, found: int | None) -> None:
     """Record a loss of acknowledged entries where nobody can miss it."""
     log.error("stream_loss", shard=shard, epoch=epoch, kind=kind, expected=expected, found=found)
     STREAM_LOSSES.labels(shard, kind).inc()
-    _execute(conn, "insert_loss", shard, epoch, kind, expected, found)
-
-
-def _row(conn: psycopg.Connection[Any], name: str, *arguments: object) -> tuple[Any, ...] | None:
-    with psycopg.RawCursor(conn) as cursor:
-        return cursor.execute(statement(name), arguments).fetchone()
-
-
-def _execute(conn: psycopg.Connection[Any], name: str, *arguments: object) -> None:
-    with psycopg.RawCursor(conn) as cursor:
-        cursor.execute(statement(name), arguments)
+    run(
+        conn,
+        *WRITER.bind("insert_loss", shard=shard, epoch=epoch, kind=kind, expected=expected, found=found),
+    )

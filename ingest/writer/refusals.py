@@ -15,10 +15,12 @@ import pyarrow as pa
 import structlog
 
 from ingest.writer.encoding import SCHEMA, copy_bytes
-from ingest.writer.statements import statement
 from kernel.settings import Settings
+from sql import named
+from sql.running import Connection, one
 
 log = structlog.get_logger(__name__)
+WRITER: Final = named("writer")
 # What a row's content can cause: data exceptions, integrity violations, limits of nesting and size.
 REFUSED: Final = (
     psycopg.errors.DataError,
@@ -56,15 +58,14 @@ class Sifted(msgspec.Struct, frozen=True):
     quarantined: dict[int, Letter]
 
 
-def copy(cursor: psycopg.RawCursor[Any], table: pa.RecordBatch) -> None:
+def copy(conn: Connection, table: pa.RecordBatch) -> None:
     """COPY the rows."""
-    with cursor.copy(statement("copy_events")) as sink:
+    with conn.cursor().copy(WRITER["copy_events"].encode()) as sink:
         sink.write(copy_bytes(table))
 
 
 def sift(
-    conn: psycopg.Connection[Any],
-    cursor: psycopg.RawCursor[Any],
+    conn: Connection,
     table: pa.RecordBatch,
     quarantined: list[int],
     streak: Streak,
@@ -75,7 +76,6 @@ def sift(
 
     Args:
         conn: in a transaction.
-        cursor: of that connection.
         table: rows sorted by session.
         quarantined: sessions whose rows are not tried.
         streak: of the shard.
@@ -100,7 +100,7 @@ def sift(
             continue
         try:
             with conn.transaction():
-                copy(cursor, table.slice(start, stop - start))
+                copy(conn, table.slice(start, stop - start))
             streak.rows = 0
         except REFUSED as error:
             if stop - start > 1:
@@ -109,7 +109,7 @@ def sift(
                 continue
             letter = Letter(start, error.sqlstate or "22000", str(error)[:REASON_LENGTH_MAX])
             letters.append(letter)
-            if not _is_taken_bare(conn, cursor, table.slice(start, 1)):
+            if not _is_taken_bare(conn, table.slice(start, 1)):
                 streak.rows += 1
                 if streak.rows > settings.dead_letters_in_a_row_max:
                     message = f"{streak.rows} rows in a row were refused, the last with {letter.sqlstate}"
@@ -118,7 +118,7 @@ def sift(
             streak.rows = 0
             session = int(sessions[start])
             if session not in refusals:
-                refusals[session] = _count(cursor, session, settings)
+                refusals[session] = int(one(conn, WRITER["count_letters"], session, settings.quarantine_s))
             refusals[session] += 1
             if refusals[session] >= settings.quarantine_letters_max:
                 aside.add(session)
@@ -132,9 +132,7 @@ def _runs(keep: "np.ndarray[Any, np.dtype[np.bool_]]", offset: int) -> list[tupl
     return [(int(low) + offset, int(high) + offset) for low, high in edges.reshape(-1, 2)]
 
 
-def _is_taken_bare(
-    conn: psycopg.Connection[Any], cursor: psycopg.RawCursor[Any], row: pa.RecordBatch
-) -> bool:
+def _is_taken_bare(conn: Connection, row: pa.RecordBatch) -> bool:
     """Tell whether PostgreSQL takes the row without what its client wrote; nothing is kept of the trial."""
     bare = pa.RecordBatch.from_arrays(
         [
@@ -145,13 +143,7 @@ def _is_taken_bare(
     )
     try:
         with conn.transaction(force_rollback=True):
-            copy(cursor, bare)
+            copy(conn, bare)
     except REFUSED:
         return False
     return True
-
-
-def _count(cursor: psycopg.RawCursor[Any], session: int, settings: Settings) -> int:
-    row = cursor.execute(statement("count_letters"), (session, settings.quarantine_s)).fetchone()
-    assert row is not None, "an aggregate has a row"
-    return int(row[0])

@@ -6,23 +6,24 @@ exactly-once. Rows that PostgreSQL refuses are found (`refusals.py`) and go to t
 their neighbours' commit, and so do the rows of sessions in quarantine.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
-import psycopg
 import structlog
 
 from ingest.stream.protocol import HEADER, OFFSET_UNKNOWN
 from ingest.writer.encoding import Request, Rows, event_json, marks_of, progress_of, rows_of
 from ingest.writer.received import Piece, pieces_of, received_of
 from ingest.writer.refusals import REFUSED, Sifted, Streak, copy, sift
-from ingest.writer.statements import statement
 from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S
 from kernel.running.runtime import CLOCK_STEPS, DEAD_LETTERS, SESSIONS_QUARANTINED
 from kernel.settings import Settings
+from sql import named
+from sql.running import Connection, run
 
 log = structlog.get_logger(__name__)
+WRITER: Final = named("writer")
 # Heartbeats so far apart may have a gap between them: the sweep's clock may be a little ahead of theirs.
 GAP_S_MIN: Final = HEARTBEAT_MISSED_AFTER_S - HEARTBEAT_INTERVAL_S
 
@@ -62,7 +63,7 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 def store(
-    conn: psycopg.Connection[Any],
+    conn: Connection,
     shard: int,
     epoch: int,
     before: int,
@@ -94,13 +95,13 @@ def store(
         return _transact(conn, batch, settings, is_careful=True)
 
 
-def _transact(conn: psycopg.Connection[Any], batch: Batch, settings: Settings, *, is_careful: bool) -> int:
+def _transact(conn: Connection, batch: Batch, settings: Settings, *, is_careful: bool) -> int:
     """Store a batch: at one go, or `is_careful`, looking for what PostgreSQL refuses."""
     shard, chunk, rows = batch.shard, batch.chunk, batch.rows
     sifted = Sifted([], {})
-    with conn.transaction(), psycopg.RawCursor(conn) as cursor:
-        cursor.execute(statement("advance_offset"), (shard, batch.epoch, batch.before, chunk.last))
-        if (row := cursor.fetchone()) is None:
+    with conn.transaction():
+        moved = run(conn, WRITER["advance_offset"], shard, batch.epoch, batch.before, chunk.last)
+        if (row := moved.fetchone()) is None:
             message = f"shard {shard}: offset is no longer {batch.epoch}-{batch.before}"
             raise FencedError(message)
         if rows is not None:
@@ -108,19 +109,17 @@ def _transact(conn: psycopg.Connection[Any], batch: Batch, settings: Settings, *
             if not is_careful and (
                 not quarantined or not np.isin(rows.headers["session"], quarantined).any()
             ):
-                copy(cursor, rows.table)
+                copy(conn, rows.table)
                 batch.streak.rows = 0
             else:
-                sifted = sift(conn, cursor, rows.table, quarantined, batch.streak, settings)
-                _set_aside(cursor, batch, sifted, settings)
-            _advance(cursor, rows, [letter.index for letter in sifted.letters], settings.backfill_grace_s)
+                sifted = sift(conn, rows.table, quarantined, batch.streak, settings)
+                _set_aside(conn, batch, sifted, settings)
+            _advance(conn, rows, [letter.index for letter in sifted.letters], settings.backfill_grace_s)
         if batch.pieces:
-            _receive(cursor, batch.pieces)
+            _receive(conn, batch.pieces)
         if chunk.finals:
             sessions, finals = map(list, zip(*chunk.finals, strict=True))
-            cursor.execute(
-                statement("finish_sessions"), (sessions, finals, GAP_S_MIN, settings.backfill_grace_s)
-            )
+            run(conn, WRITER["finish_sessions"], sessions, finals, GAP_S_MIN, settings.backfill_grace_s)
     for letter in sifted.letters:
         DEAD_LETTERS.labels(shard, letter.sqlstate).inc()
     for session, letter in sifted.quarantined.items():
@@ -129,72 +128,58 @@ def _transact(conn: psycopg.Connection[Any], batch: Batch, settings: Settings, *
     return 0 if rows is None else rows.table.num_rows - len(sifted.letters)
 
 
-def _set_aside(cursor: psycopg.RawCursor[Any], batch: Batch, sifted: Sifted, settings: Settings) -> None:
+def _set_aside(conn: Connection, batch: Batch, sifted: Sifted, settings: Settings) -> None:
     """Write the letters, and the quarantine of the sessions that had too many."""
     if batch.rows is None or not sifted.letters:
         return
     found = batch.rows.table.take([letter.index for letter in sifted.letters]).to_pylist()
-    cursor.execute(
-        statement("insert_dead_letters"),
-        (
-            [row["session_id"] for row in found],
-            [row["seq"] for row in found],
-            batch.shard,
-            batch.epoch,
-            batch.chunk.last,
-            [row["occurred_at"] for row in found],
-            [letter.sqlstate for letter in sifted.letters],
-            [letter.reason for letter in sifted.letters],
-            [event_json(row) for row in found],
+    run(
+        conn,
+        *WRITER.bind(
+            "insert_dead_letters",
+            sessions=[row["session_id"] for row in found],
+            sequences=[row["seq"] for row in found],
+            shard=batch.shard,
+            epoch=batch.epoch,
+            counter=batch.chunk.last,
+            times=[row["occurred_at"] for row in found],
+            sqlstates=[letter.sqlstate for letter in sifted.letters],
+            reasons=[letter.reason for letter in sifted.letters],
+            events=[event_json(row) for row in found],
         ),
     )
     if sifted.quarantined:
         worst = sifted.quarantined.values()
-        cursor.execute(
-            statement("quarantine_sessions"),
-            (
-                list(sifted.quarantined),
-                settings.quarantine_s,
-                [letter.sqlstate for letter in worst],
-                [letter.reason for letter in worst],
-            ),
+        run(
+            conn,
+            WRITER["quarantine_sessions"],
+            list(sifted.quarantined),
+            settings.quarantine_s,
+            [letter.sqlstate for letter in worst],
+            [letter.reason for letter in worst],
         )
 
 
-def _advance(cursor: psycopg.RawCursor[Any], rows: Rows, refused: list[int], grace_s: float) -> None:
+def _advance(conn: Connection, rows: Rows, refused: list[int], grace_s: float) -> None:
     progress = progress_of(rows, refused)
-    cursor.execute(
-        statement("advance_sessions"),
-        (
-            progress.sessions,
-            progress.through,
-            progress.events,
-            progress.violations,
-            progress.first_us,
-            progress.last_us,
-            progress.heartbeat_us,
-            progress.offset_us,
-            progress.first_heartbeat_us,
-            GAP_S_MIN,
-            grace_s,
-        ),
-    )
+    columns = msgspec.structs.asdict(progress)
+    run(conn, *WRITER.bind("advance_sessions", **columns, gap_s=GAP_S_MIN, grace_s=grace_s))
     marks = marks_of(rows, GAP_S_MIN * 1_000_000)
     if marks.sessions:
-        cursor.execute(statement("mark_gaps"), (*msgspec.structs.astuple(marks), grace_s))
+        run(conn, *WRITER.bind("mark_gaps", **msgspec.structs.asdict(marks), grace_s=grace_s))
     steps = [
         (session, at, before, now) for session, at, now, before in rows.clocks if before != OFFSET_UNKNOWN
     ]
     if steps:
-        cursor.execute(statement("insert_clock_steps"), tuple(map(list, zip(*steps, strict=True))))
+        run(conn, WRITER["insert_clock_steps"], *map(list, zip(*steps, strict=True)))
         CLOCK_STEPS.inc(len(steps))
 
 
-def _receive(cursor: psycopg.RawCursor[Any], pieces: list[Piece]) -> None:
+def _receive(conn: Connection, pieces: list[Piece]) -> None:
     """Remember which numbers of which client were received, and where they are."""
-    cursor.execute(statement("advance_clients"), received_of(pieces))
-    columns = zip(*(msgspec.structs.astuple(piece) for piece in pieces), strict=True)
-    cursor.execute(statement("advance_pieces"), tuple(map(list, columns)))
+    run(conn, WRITER["advance_clients"], *received_of(pieces))
+    columns = {name: [getattr(piece, name) for piece in pieces] for name in Piece.__struct_fields__}
+    run(conn, *WRITER.bind("advance_pieces", **columns))
 
 
 def renumber(requests: list[Request], through: dict[int, int]) -> tuple[list[Request], bool]:

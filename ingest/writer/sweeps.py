@@ -11,10 +11,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
-import psycopg
 import redis
 import structlog
-from psycopg.rows import dict_row
 
 from ingest.appending.sessions import ENDED_KEPT_S, restore_arguments
 from ingest.stream.outages import carry, proven_at
@@ -33,7 +31,6 @@ from ingest.stream.protocol import (
     shard_of,
     stream_key,
 )
-from ingest.writer.statements import statement
 from kernel.events import (
     HEARTBEAT_INTERVAL_S,
     HEARTBEAT_MISSED_AFTER_S,
@@ -43,10 +40,13 @@ from kernel.events import (
 from kernel.running.runtime import HEARTBEATS_MISSED, SYSTEM_APPENDS_REUSED
 from kernel.settings import Settings
 from sql import named
+from sql.running import Connection, one, rows, run
 
 log = structlog.get_logger(__name__)
 GAPS: Final = named("gaps")
+INGEST: Final = named("ingest")
 OUTAGES: Final = named("outages")
+WRITER: Final = named("writer")
 SWEEP_ROWS_MAX: Final = 500
 KEY_WINDOW_S: Final = 86_400
 NAMES_MAX: Final = 128  # events of our own that a session remembers
@@ -56,7 +56,7 @@ UNBOUNDED_US: Final = 10**15  # what we record ourselves is not held to the clie
 class Sweeper:
     """The sweeps over the shards that this process owns; `epochs` maps each to its open epoch."""
 
-    def __init__(self, conn: psycopg.Connection[Any], client: "redis.Redis", settings: Settings) -> None:
+    def __init__(self, conn: Connection, client: "redis.Redis", settings: Settings) -> None:
         """Remember what to sweep with; connections are the caller's to close."""
         self._conn = conn
         self._client = client
@@ -66,12 +66,11 @@ class Sweeper:
         """
         Write the end entry of every session that has ended in PostgreSQL; return how many were looked at.
         """
-        with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
-            arguments = (self._settings.shards, list(epochs), SWEEP_ROWS_MAX)
-            rows = cursor.execute(statement("list_closing"), arguments).fetchall()
-        for row in rows:
-            self._finish(row["id"], epochs)
-        return len(rows)
+        shards = self._settings.shards
+        closing = run(self._conn, WRITER["list_closing"], shards, list(epochs), SWEEP_ROWS_MAX).fetchall()
+        for (session_id,) in closing:
+            self._finish(session_id, epochs)
+        return len(closing)
 
     def note_silence(self, epochs: dict[int, int], now: datetime) -> None:
         """
@@ -84,11 +83,12 @@ class Sweeper:
         taken = carry(self._conn, self._client, epochs)
         if not taken:
             return
-        where = (self._settings.shards, list(taken), list(taken.values()))
-        for row in self._rows("list_silent", *where, HEARTBEAT_MISSED_AFTER_S, SWEEP_ROWS_MAX):
+        where = {"shards": self._settings.shards, "owned": list(taken), "taken": list(taken.values())}
+        silent = GAPS.bind("list_silent", **where, silence_s=HEARTBEAT_MISSED_AFTER_S, limit=SWEEP_ROWS_MAX)
+        for row in rows(self._conn, *silent):
             missed_at = row["silent_since"] + timedelta(seconds=HEARTBEAT_MISSED_AFTER_S)
             self._open(row, row["started_at"], missed_at, epochs, lasts=True)
-        for row in self._rows("list_due", *where, now, SWEEP_ROWS_MAX):
+        for row in rows(self._conn, *GAPS.bind("list_due", **where, now=now, limit=SWEEP_ROWS_MAX)):
             self._judge(row, epochs, now, taken)
 
     def _open(
@@ -104,7 +104,7 @@ class Sweeper:
         kind = EventType.NetworkDisconnected
         if not self._append(row, _name(kind, since), kind, Severity.High, missed_at, epochs):
             return False
-        self._execute("open_gap", row["session_id"], since, lasts)
+        run(self._conn, GAPS["open_gap"], row["session_id"], since, lasts)
         HEARTBEATS_MISSED.inc()
         return True
 
@@ -118,7 +118,7 @@ class Sweeper:
         """
         session_id = row["session_id"]
         shard = shard_of(session_id, self._settings.shards)
-        marks = self._rows("list_marks", session_id, now, taken[shard])
+        marks = rows(self._conn, GAPS["list_marks"], session_id, now, taken[shard])
         over = [mark for mark in marks if mark["kind"] != "filled"]
         fills = [mark for mark in marks if mark["kind"] == "filled"]
         if not all(mark["is_due"] for mark in over):
@@ -126,7 +126,7 @@ class Sweeper:
         gaps = set()
         for mark in over:
             since, ended = mark["started_at"], mark["ended_at"]
-            if not self._rows("has_gap", session_id, since):
+            if not one(self._conn, GAPS["has_gap"], session_id, since):
                 missed_at = self._missed_at(shard, since, ended)
                 if missed_at is None:
                     continue
@@ -140,41 +140,40 @@ class Sweeper:
             gaps.add((since, ended))
         if fills:
             first, last = min(m["started_at"] for m in fills), max(m["ended_at"] for m in fills)
-            filled = self._rows("list_filled", session_id, first, last)
-            gaps |= {(gap["started_at"], gap["ended_at"]) for gap in filled}
+            gaps |= {*run(self._conn, GAPS["list_filled"], session_id, first, last)}
         waiting = [mark["id"] for mark in fills if row["lasts"] and mark["ended_at"] > row["heard_at"]]
         with self._conn.transaction():
             for since, ended in sorted(gaps):
                 self._judge_gap(session_id, since, ended, fills)
-            self._execute("park_marks", waiting)
-            self._execute("delete_marks", [mark["id"] for mark in marks if mark["id"] not in waiting])
+            run(self._conn, GAPS["park_marks"], waiting)
+            run(self._conn, GAPS["delete_marks"], [each["id"] for each in marks if each["id"] not in waiting])
 
     def _missed_at(self, shard: int, since: datetime, ended: datetime) -> datetime | None:
         """Return when a silence that has ended was one of those that are recorded; None: it never was."""
-        with psycopg.RawCursor(self._conn) as cursor:
-            outages = cursor.execute(OUTAGES["list_outages"], (shard, since, ended)).fetchall()
+        outages = run(self._conn, OUTAGES["list_outages"], shard, since, ended).fetchall()
         return proven_at(since, ended, outages, HEARTBEAT_MISSED_AFTER_S)
 
     def _judge_gap(
         self, session_id: int, since: datetime, ended: datetime, fills: list[dict[str, Any]]
     ) -> None:
-        judged = self._rows(
+        judged = GAPS.bind(
             "judge_gap",
-            session_id,
-            since,
-            ended,
-            [mark["from_seq"] for mark in fills],
-            [mark["through_seq"] for mark in fills],
-            HEARTBEAT_INTERVAL_S,
-            self._settings.gap_covered_share_min,
-            shard_of(session_id, self._settings.shards),
+            session_id=session_id,
+            since=since,
+            until=ended,
+            lows=[mark["from_seq"] for mark in fills],
+            highs=[mark["through_seq"] for mark in fills],
+            interval_s=HEARTBEAT_INTERVAL_S,
+            share_min=self._settings.gap_covered_share_min,
+            shard=shard_of(session_id, self._settings.shards),
         )
-        for row in judged:
-            self._execute("note_judgement", session_id, since, row["missed"] if row["revision"] == 1 else 0)
+        for revision, missed in run(self._conn, *judged).fetchall():
+            run(self._conn, GAPS["note_judgement"], session_id, since, missed if revision == 1 else 0)
 
     def carry_notices(self, epochs: dict[int, int]) -> None:
         """Put into the stream what the core API has noted about sessions."""
-        for row in self._rows("list_notices", self._settings.shards, list(epochs), SWEEP_ROWS_MAX):
+        shards = self._settings.shards
+        for row in rows(self._conn, GAPS["list_notices"], shards, list(epochs), SWEEP_ROWS_MAX):
             event_name, minute = row["event_name"], row["minute"]
             if self._append(
                 row,
@@ -185,7 +184,7 @@ class Sweeper:
                 epochs,
                 event_name=event_name,
             ):
-                self._execute("settle_notice", row["session_id"], event_name, minute)
+                run(self._conn, GAPS["settle_notice"], row["session_id"], event_name, minute)
 
     def _append(
         self,
@@ -270,19 +269,10 @@ class Sweeper:
             )
 
     def _session(self, session_id: int) -> dict[str, Any] | None:
-        with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
-            return cursor.execute(named("ingest")["read_sessions"].encode(), ([session_id],)).fetchone()
+        return next(iter(rows(self._conn, INGEST["read_sessions"], [session_id])), None)
 
     def _fcall(self, name: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> list[Any]:
         return cast("list[Any]", self._client.fcall(function(name).decode(), len(keys), *keys, *arguments))
-
-    def _rows(self, name: str, *arguments: object) -> list[dict[str, Any]]:
-        with psycopg.RawCursor(self._conn, row_factory=dict_row) as cursor:
-            return cursor.execute(GAPS[name], arguments).fetchall()
-
-    def _execute(self, name: str, *arguments: object) -> None:
-        with psycopg.RawCursor(self._conn) as cursor:
-            cursor.execute(GAPS[name], arguments)
 
 
 def _name(kind: EventType, since: datetime) -> str:

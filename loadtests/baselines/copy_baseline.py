@@ -15,16 +15,17 @@ from pathlib import Path
 from typing import Any, Final
 
 import pgpq
-import psycopg
 import pyarrow as pa
 from pgpq import encoders, schema
 
 from kernel.events import is_violation
 from loadtests.sample import BULK, client_times, sample_bulk
 from sql import named
+from sql.running import Connection, run
 
 ROWS: Final = 2_000_000
 FILE_NAME: Final = "copy_baseline.bin"  # sql/queries/loadtests/bench.sql names it too, from the data folder
+BENCH: Final = named("bench")
 BULKS_PER_BATCH: Final = 2_000
 ARRIVAL_GAP: Final = timedelta(microseconds=400)  # between two bulks: 125,000 events/s
 CLIENT: Final = 0x62656E6368  # a client instance's hash, as the product stores one
@@ -105,7 +106,7 @@ def _batches(session_ids: Sequence[int], bulks: int, started_at: datetime) -> It
         yield pa.RecordBatch.from_pydict(columns, schema=_SCHEMA)
 
 
-def copy_rows_per_s(owner: psycopg.Connection[Any], rows: int) -> float:
+def copy_rows_per_s(owner: Connection, rows: int) -> float:
     """
     Return the rate of one pass, rows a second, of a file that `write_file` has put into the data folder.
 
@@ -114,14 +115,13 @@ def copy_rows_per_s(owner: psycopg.Connection[Any], rows: int) -> float:
         after.
         rows: how many the file holds; the pass counts them back.
     """
-    statements = {name: text.encode() for name, text in named("bench").items()}
-    owner.execute(statements["empty_events"])
-    owner.execute(statements["checkpoint"])
+    run(owner, BENCH["empty_events"])
+    run(owner, BENCH["checkpoint"])
     started = time.perf_counter()
-    cursor = owner.execute(statements["copy_file"])
+    copied = run(owner, BENCH["copy_file"])
     seconds = time.perf_counter() - started
-    assert cursor.rowcount == rows, "COPY counts what it has stored"
-    owner.execute(statements["empty_events"])
+    assert copied.rowcount == rows, "COPY counts what it has stored"
+    run(owner, BENCH["empty_events"])
     return rows / seconds
 
 

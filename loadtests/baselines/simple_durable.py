@@ -13,17 +13,17 @@ from typing import Final
 
 import asyncpg
 import msgspec
-import psycopg
 import uvloop
 from aiohttp import web
 
 from kernel.events import is_violation
 from kernel.settings import load
 from sql import named
+from sql.running import Connection, run
 
 POOL_CONNECTIONS: Final = 16
 CLIENT: Final = 0x62656E6368  # a client instance's hash, as the product stores one
-STORE: Final = named("bench")["store_bulk"]
+QUERIES: Final = named("bench")
 POOL: "Final[web.AppKey[asyncpg.Pool[asyncpg.Record]]]" = web.AppKey("pool", asyncpg.Pool)
 
 
@@ -60,15 +60,17 @@ async def store(request: web.Request) -> web.Response:
     events = bulk.events
     async with request.app[POOL].acquire() as conn:
         before: int | None = await conn.fetchval(
-            STORE,
-            bulk.proctor_session_id,
-            CLIENT,
-            bulk.client_sequence,
-            [event.client_timestamp for event in events],
-            [event.event_type for event in events],
-            [event.severity for event in events],
-            [is_violation(event.event_type, event.severity) for event in events],
-            [event.metadata_json for event in events],
+            *QUERIES.bind(
+                "store_bulk",
+                session_id=bulk.proctor_session_id,
+                client=CLIENT,
+                first=bulk.client_sequence,
+                times=[event.client_timestamp for event in events],
+                types=[event.event_type for event in events],
+                severities=[event.severity for event in events],
+                violations=[is_violation(event.event_type, event.severity) for event in events],
+                payloads=[event.metadata_json for event in events],
+            )
         )
     if before is None:
         raise web.HTTPNotFound
@@ -97,12 +99,10 @@ def create_app() -> web.Application:
     return app
 
 
-def empty(owner: psycopg.Connection, sessions: list[int]) -> None:
+def empty(owner: Connection, sessions: list[int]) -> None:
     """Begin anew: no events, and each session's row at sequence 0. `owner` is an autocommit connection."""
-    statements = {name: text.encode() for name, text in named("bench").items()}
-    owner.execute(statements["empty_events"])
-    with psycopg.RawCursor(owner) as cursor:
-        cursor.execute(statements["reset_progress"], (sessions,))
+    run(owner, QUERIES["empty_events"])
+    run(owner, QUERIES["reset_progress"], sessions)
 
 
 if __name__ == "__main__":

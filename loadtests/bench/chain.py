@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from loadtests.bench.measuring.screen import Screen
-from loadtests.bench.measuring.stack import BenchError, Servers, Tiers, statement
+from loadtests.bench.measuring.stack import BenchError, Servers, Tiers
 from loadtests.bench.sending.loads import Events, Outcome, Plan, run_load
 from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
+from sql import named
+from sql.running import run
 
+BENCH: Final = named("bench")
 DRAIN_S: Final = 120.0
 LOOK_EVERY_S: Final = 0.05
 
@@ -89,7 +92,7 @@ class Chain:
         return time.monotonic()
 
     def _received(self) -> int:
-        row = self.servers.owner.execute(statement("received_total")).fetchone()
+        row = run(self.servers.owner, BENCH["received_total"]).fetchone()
         assert row is not None, "an aggregate has a row"
         return int(row[0])
 
@@ -100,9 +103,7 @@ class Chain:
         Raises:
             BenchError: an acknowledged event is missing or there twice, or a session's sequence has a hole.
         """
-        found = {
-            row[0]: row[1:] for row in self.servers.owner.execute(statement("count_by_session")).fetchall()
-        }
+        found = {row[0]: row[1:] for row in run(self.servers.owner, BENCH["count_by_session"]).fetchall()}
         for session, acknowledged in self.acknowledged.items():
             sent, different, rows, highest = found.get(session, (0, 0, 0, 0))
             if not (sent == different == acknowledged and rows == highest):

@@ -5,10 +5,9 @@ The baselines, measured on the same servers and cores as the product.
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-import psycopg
 
 from deploy.local.roles import on_database
 from loadtests.baselines import copy_baseline, seed_design, simple_durable
@@ -18,13 +17,15 @@ from loadtests.bench.measuring.stack import (
     Servers,
     free_port,
     programs,
-    statement,
     wait_until_answers,
 )
 from loadtests.bench.sending.loads import Events, Plan, run_load
 from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
+from sql import named
 from sql.migrate import migrate
+from sql.running import Connection, connect, one, run
 
+BENCH: Final = named("bench")
 COPY_DATABASE: Final = "copy_baseline"
 SEED_DATABASE: Final = "seed_design"
 SIMPLE_DATABASE: Final = "simple_durable"
@@ -44,19 +45,17 @@ def copy_baseline_ready(
     Yields:
         One pass: rows a second of server-side COPY into that database's empty events table.
     """
-    row = servers.owner.execute(statement("data_folder")).fetchone()
-    assert row is not None, "the setting is always there"
-    path = Path(row[0]) / copy_baseline.FILE_NAME
-    servers.owner.execute(statement("create_copy_database"))
+    path = Path(one(servers.owner, BENCH["data_folder"])) / copy_baseline.FILE_NAME
+    run(servers.owner, BENCH["create_copy_database"])
     url = on_database(servers.postgres.url, COPY_DATABASE)
     migrate(url)
     copy_baseline.write_file(path, sessions, rows, copy_baseline.arrival_start())
     try:
-        with psycopg.connect(url, autocommit=True) as owner:
+        with connect(url) as owner:
             yield lambda: copy_baseline.copy_rows_per_s(owner, rows)
     finally:
         path.unlink()
-        servers.owner.execute(statement("drop_copy_database"))
+        run(servers.owner, BENCH["drop_copy_database"])
 
 
 @asynccontextmanager
@@ -69,7 +68,7 @@ async def seed_design_ready(
     Yields:
         One pass, given its number: events a second over HTTP, one event a request.
     """
-    servers.owner.execute(statement("create_seed_database"))
+    run(servers.owner, BENCH["create_seed_database"])
     url = on_database(servers.postgres.url, SEED_DATABASE)
     targets = [Target(attempt, "unused") for attempt in seed_design.create_schema(url, attempts)]
     port = free_port()
@@ -117,7 +116,7 @@ async def simple_durable_ready(
     Yields:
         One pass into an empty table, given its number: events a second of the product's own bulks, counted.
     """
-    servers.owner.execute(statement("create_simple_database"))
+    run(servers.owner, BENCH["create_simple_database"])
     url = on_database(servers.postgres.url, SIMPLE_DATABASE)
     migrate(url)
     plan = Plan(
@@ -129,18 +128,18 @@ async def simple_durable_ready(
     command = [("simple durable", ["-m", "loadtests.baselines.simple_durable"])]
     sessions = [int(target.key) for target in targets]
     with (
-        psycopg.connect(url, autocommit=True) as owner,
+        connect(url) as owner,
         programs(command, {"database_url": url, "http_port": plan.port}, log) as running,
     ):
         wait_until_answers(f"http://127.0.0.1:{plan.port}/livez", running, log)
         await run_simple_load(owner, sessions, plan, "simple durable, warm-up", screen)
         one_pass = msgspec.structs.replace(plan, seconds=seconds)
         yield lambda number: run_simple_load(owner, sessions, one_pass, f"simple durable {number}", screen)
-    servers.owner.execute(statement("drop_simple_database"))
+    run(servers.owner, BENCH["drop_simple_database"])
 
 
 async def run_simple_load(
-    owner: psycopg.Connection[Any], sessions: list[int], plan: Plan, title: str, screen: Screen
+    owner: Connection, sessions: list[int], plan: Plan, title: str, screen: Screen
 ) -> float:
     """
     Run one load of bulks on the simple durable design, from empty tables, and return events a second.
@@ -156,7 +155,7 @@ async def run_simple_load(
             on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted * events:,} events"),
         )
     acknowledged = outcome.requests * events
-    found = owner.execute(statement("count_stored")).fetchone()
+    found = run(owner, BENCH["count_stored"]).fetchone()
     if found != (acknowledged,) * 3:
         raise BenchError(f"{title}: {acknowledged} events were acknowledged, in the table are {found}")
     rate = acknowledged / (outcome.last_reply_at - outcome.first_send_at)

@@ -24,14 +24,17 @@ from loadtests.bench.core_loads import (
     storm,
     values_of,
 )
-from loadtests.bench.core_world import Author, Core, Questions, authoring, make_running, query, running_core
+from loadtests.bench.core_world import Author, Core, Questions, authoring, make_running, running_core
 from loadtests.bench.ingest import describe
 from loadtests.bench.measuring import machine
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder, settle
 from loadtests.bench.sending.loads import Outcome
 from pipeline.ledger.verify import verify
+from sql import named
+from sql.running import run
 
+CORE: Final = named("bench_core")
 SEAL_S: Final = 60.0
 LOOK_EVERY_S: Final = 0.2
 ATTEMPTS_APART: Final = 1_000_000  # between the numbers of two passes' attempts
@@ -142,7 +145,7 @@ async def check_ledger(core: Core, screen: Screen) -> dict[str, float]:
 
 
 def _unsealed(core: Core) -> int:
-    row = core.servers.owner.execute(query("count_unsealed")).fetchone()
+    row = run(core.servers.owner, CORE["count_unsealed"]).fetchone()
     assert row is not None, "a count has a row"
     return int(row[0])
 

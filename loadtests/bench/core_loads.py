@@ -4,19 +4,21 @@ The loads of the core's benchmark: an exam's three minutes, finalisation at satu
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import orjson
-from psycopg.rows import dict_row
 
 from core_api.wire import as_json
 from loadtests.baselines import pgbench_finalise
-from loadtests.bench.core_world import PASSWORD, Core, Questions, id_of, query
+from loadtests.bench.core_world import PASSWORD, Core, Questions, id_of
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError
 from loadtests.bench.sending.loads import Errands, Outcome, Plan, run_load
+from sql import named
+from sql.running import one, rows, run
 
+CORE: Final = named("bench_core")
 NONE: Final = "none"  # what finalise.sql takes for null: pgbench has no empty variables
 OTHERS: Final = ("attempts/{attempt_id}", "exams/available")
 PATIENCE_S: Final = 600.0
@@ -104,7 +106,7 @@ async def run_minutes(
 
 def attempts_of(core: Core, exam_id: str) -> list[str]:
     """Return the exam's attempts in order of the candidates' numbers."""
-    return [row[0] for row in core.servers.owner.execute(query("list_running"), (exam_id,)).fetchall()]
+    return [row[0] for row in run(core.servers.owner, CORE["list_running"], exam_id).fetchall()]
 
 
 def submits(attempts: Sequence[str], tokens: Sequence[str]) -> list[bytes]:
@@ -117,9 +119,7 @@ def submits(attempts: Sequence[str], tokens: Sequence[str]) -> list[bytes]:
 
 def count_left(core: Core, exam_id: str) -> dict[str, int]:
     """Return how many rows an exam's finalisations left, by table."""
-    row = core.servers.owner.execute(query("count_outcome"), (exam_id,)).fetchone()
-    assert row is not None, "counts are always there"
-    counts: dict[str, int] = row[0]
+    counts: dict[str, int] = one(core.servers.owner, CORE["count_outcome"], exam_id)
     return counts
 
 
@@ -157,9 +157,7 @@ async def finalise_pgbench(
 
 def values_of(core: Core, finalised_exam: str, exam_id: str) -> dict[str, str]:
     """Return finalise.sql's variables for an exam, from a finalisation of another with the same questions."""
-    with core.servers.owner.cursor(row_factory=dict_row) as cursor:
-        row: dict[str, Any] | None = cursor.execute(query("fetch_finalised"), (finalised_exam,)).fetchone()
-    assert row is not None, "something was finalised before"
+    (row,) = rows(core.servers.owner, CORE["fetch_finalised"], finalised_exam)
     return {name: NONE if value is None else str(value) for name, value in row.items()} | {"exam": exam_id}
 
 

@@ -30,7 +30,9 @@ from loadtests.bench.measuring.stack import (
 )
 from loadtests.client.stack import call, open_exam, write_paper
 from sql import named
+from sql.running import run
 
+CORE: Final = named("bench_core")
 PASSWORD: Final = "correct horse battery staple"  # noqa: S105  of accounts that live as long as the run
 BCRYPT_ROUNDS: Final = 12
 MINUTES: Final = 60
@@ -47,11 +49,6 @@ _ITEMS: Final[tuple[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], i
     ("short_text", _TEXT, {"accepted": ["photosynthesis"]}, {"text": "Photosynthesis"}, 1),
     ("essay", _TEXT, {"rubric": "Clarity."}, {"text": "It depends on light, and on what is grown. " * 8}, 1),
 )
-
-
-def query(name: str) -> bytes:
-    """Return a statement of sql/queries/loadtests/bench_core.sql."""
-    return named("bench_core")[name].encode()
 
 
 class Core(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,7 +154,7 @@ def make_people(servers: Servers, candidates: int) -> tuple[School, UUID]:
     ]
     ids = seeding.create_users(owner, school.organisation_id, students, now=now, rounds=BCRYPT_ROUNDS)
     group = seeding.create_group(owner, school.organisation_id, "Candidates", ids, now=now)
-    owner.execute(query("analyse_people"))
+    run(owner, CORE["analyse_people"])
     return school, group
 
 
@@ -203,4 +200,4 @@ def make_running(core: Core, exam_id: str, questions: Questions, *, before: int,
     seeding.begin_attempts(owner, UUID(exam_id), students, now=now, ids=ids)
     seeding.save_answers(owner, ids, questions.question_ids, questions.responses, now=now)
     seeding.open_sessions(owner, ids, now=now)
-    owner.execute(query("analyse_attempts"))
+    run(owner, CORE["analyse_attempts"])

@@ -34,12 +34,14 @@ from loadtests.bench.measuring.stack import (
     private_folder,
     processes,
     settle,
-    statement,
     tiers,
 )
 from loadtests.bench.sending.loads import percentiles
 from loadtests.bench.sending.wire import EVENTS_PER_REQUEST, Shape, Target
+from sql import named
+from sql.running import run
 
+BENCH = named("bench")
 PROBE_SESSIONS = 8  # they spread over the shards
 
 
@@ -251,7 +253,7 @@ def medians(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def describe(servers: Servers) -> dict[str, str | int | float]:
     """Return what machine and which servers the figures are of."""
-    row = servers.owner.execute(statement("server_versions")).fetchone()
+    row = run(servers.owner, BENCH["server_versions"]).fetchone()
     program = find_redis()
     assert row is not None, "settings are always there"
     assert program is not None, "it is running"

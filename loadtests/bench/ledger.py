@@ -31,11 +31,11 @@ from kernel.ledger.checkpoints import Keys, new_key_pem, open_head
 from kernel.ledger.kinds import Kind
 from kernel.postgres import open_pool
 from kernel.settings import Settings, load
-from pipeline.extract import connect
-from pipeline.ledger.report import open_snapshot, stream
+from pipeline.ledger.report import QUERIES, open_snapshot
 from pipeline.ledger.sealer import Sealer, new_sealer, take_up, turn
 from pipeline.ledger.verify import verify
 from sql.migrate import migrate
+from sql.running import connect, stream
 
 SECONDS: Final = 6.0
 CONNECTIONS: Final = 8
@@ -78,11 +78,11 @@ def _sealing(settings: Settings) -> Iterator[None]:
 
     def work() -> None:
         sealer = new_sealer(settings)
-        with connect(settings.database_url) as cursor:
-            take_up(sealer, cursor)
+        with connect(settings.database_url) as conn:
+            take_up(sealer, conn)
             while not stop.wait(settings.ledger_seal_ms / 1000):
-                turn(sealer, cursor)
-            turn(sealer, cursor)
+                turn(sealer, conn)
+            turn(sealer, conn)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -149,19 +149,19 @@ async def _fill(url: str) -> None:
 
 
 def _seal_backlog(settings: Settings, sealer: Sealer) -> float:
-    with connect(settings.database_url) as cursor:
-        take_up(sealer, cursor)
+    with connect(settings.database_url) as conn:
+        take_up(sealer, conn)
         started = perf_counter()
-        return turn(sealer, cursor) / (perf_counter() - started)
+        return turn(sealer, conn) / (perf_counter() - started)
 
 
 def seal_lags(url: str, keys: Keys) -> dict[str, float]:
     """Return p50 and p99, in seconds, from an event's time to the head that covers it."""
     with open_snapshot(url) as conn:
-        heads = [open_head(note, keys) for _, note in stream(conn, "stream_heads")]
+        heads = [open_head(note, keys) for _, note in stream(conn, QUERIES["stream_heads"])]
         sizes = [head.size for head in heads]
         lags = []
-        for position, _, _, _, _, occurred_at, *_ in stream(conn, "stream_leaves"):
+        for position, _, _, _, _, occurred_at, *_ in stream(conn, QUERIES["stream_leaves"]):
             signed_at = heads[bisect_right(sizes, position)].signed_at
             assert signed_at is not None, "our heads carry their time"
             lags.append((signed_at - occurred_at).total_seconds())

@@ -12,8 +12,9 @@ from uuid import UUID
 
 from kernel.ledger.event import RECORD
 from kernel.ledger.kinds import PAIRS, RECORDS
-from pipeline.ledger.report import Connection, Report, lines_of, stream
+from pipeline.ledger.report import Report, lines_of
 from sql import named
+from sql.running import Connection, run, stream
 
 QUERIES: Final = named("ledger_audit")
 NUMBER_DIGITS: Final = 16  # in front of a commitment to a record: which is the newest
@@ -24,7 +25,7 @@ def check_records(conn: Connection, report: Report) -> None:
     kinds = {kind: RECORD + name for kind, name in RECORDS.items() if name is not None}
     pairs = [RECORD + name for name in PAIRS]
     uncompared = 0
-    for committed, *row in stream(conn, "stream_records", list(kinds), list(kinds.values()), pairs):
+    for committed, *row in stream(conn, QUERIES["stream_records"], list(kinds), list(kinds.values()), pairs):
         if committed is None:
             uncompared += 1
         else:
@@ -32,11 +33,11 @@ def check_records(conn: Connection, report: Report) -> None:
             _check_record(report, *row)
     if uncompared:
         report.remarks.append(f"{uncompared} records are not compared: their events record no rows")
-    for (name,) in conn.execute(QUERIES["list_misnumbered"].encode()):
+    for (name,) in run(conn, QUERIES["list_misnumbered"]):
         report.find(name)
-    for (name,) in conn.execute(QUERIES["list_unrecorded"].encode()):
+    for (name,) in run(conn, QUERIES["list_unrecorded"]):
         report.find(f"{name}: no event speaks of it")
-    for relation, count, first in conn.execute(QUERIES["count_unspoken"].encode()):
+    for relation, count, first in run(conn, QUERIES["count_unspoken"]):
         report.remarks.append(f"{count} rows of {relation} that no event speaks of, {first} is the first")
 
 

@@ -4,18 +4,16 @@ What a check of the ledger found, and the one snapshot that it looks at.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import psycopg
 
 from sql import named
+from sql.running import Connection, one, run
 
 QUERIES: Final = named("ledger_audit")
 FINDINGS_MAX: Final = 1000
-FETCH_ROWS: Final = 2048
-
-Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 class TooManyFindingsError(Exception):
@@ -51,22 +49,14 @@ def open_snapshot(url: str) -> Iterator[Connection]:
     with psycopg.connect(url) as conn:
         conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         conn.read_only = True
-        conn.execute(QUERIES["look_at_tables"].encode())
+        run(conn, QUERIES["look_at_tables"])
         yield conn
 
 
 def read_size(conn: Connection) -> int:
     """Return the size of the stored tree."""
-    row = conn.execute(QUERIES["read_size"].encode()).fetchone()
-    return row[0] if row else 0
-
-
-def stream(conn: Connection, name: str, *parameters: object) -> Iterator[tuple[Any, ...]]:
-    """Yield a statement's rows, a few at a time in memory."""
-    with psycopg.RawServerCursor(conn, name) as cursor:
-        cursor.itersize = FETCH_ROWS
-        cursor.execute(QUERIES[name].encode(), parameters or None)
-        yield from cursor
+    size: int = one(conn, QUERIES["read_size"])
+    return size
 
 
 def lines_of(hashes: str) -> dict[str, str]:

@@ -11,9 +11,10 @@ from typing import Final
 
 import msgspec
 
-from pipeline.ledger.report import Connection, Report
+from pipeline.ledger.report import Report
 from sql import named
 from sql.migrate import available
+from sql.running import Connection, run
 
 QUERIES: Final = named("ledger_audit")
 _TRIGGER: Final = re.compile(
@@ -164,7 +165,7 @@ def check_schema(conn: Connection, report: Report) -> None:
 
 def _triggers(conn: Connection, wanted: dict[tuple[str, str], Trigger]) -> Iterator[str]:
     there, tables = {}, expected_tables()
-    for table, name, enabled, definition in conn.execute(QUERIES["list_triggers"].encode()):
+    for table, name, enabled, definition in run(conn, QUERIES["list_triggers"]):
         read = _TRIGGER.search(definition)
         there[table, name] = (enabled, _read(read, is_always=enabled == "A") if read else None)
     for (table, name), trigger in sorted(wanted.items()):
@@ -185,7 +186,7 @@ def _triggers(conn: Connection, wanted: dict[tuple[str, str], Trigger]) -> Itera
 
 def _tables(conn: Connection) -> Iterator[str]:
     """Yield what stands where a table belongs, and rules, which do something else than what was asked."""
-    there = {name: (kind, rules) for name, kind, rules in conn.execute(QUERIES["list_tables"].encode())}
+    there = {name: (kind, rules) for name, kind, rules in run(conn, QUERIES["list_tables"])}
     for table in sorted(expected_tables()):
         kind, rules = there.get(table, ("", []))
         if kind not in TABLE_KINDS:
@@ -197,9 +198,7 @@ def _tables(conn: Connection) -> Iterator[str]:
 def _functions(conn: Connection) -> Iterator[str]:
     wanted = expected_functions()
     there, lent = {}, set()
-    for name, source, language, is_definers, kept, is_lent in conn.execute(
-        QUERIES["list_functions"].encode()
-    ):
+    for name, source, language, is_definers, kept, is_lent in run(conn, QUERIES["list_functions"]):
         settings = frozenset(
             f"{each.partition('=')[0].lower()}={each.partition('=')[2].strip(QUOTE)}" for each in kept
         )
@@ -227,6 +226,6 @@ def _privileges(conn: Connection, wanted: dict[tuple[str, str], Trigger]) -> Ite
     for (table, _), trigger in wanted.items():
         if trigger.function == REFUSES and " when " not in trigger.how and trigger.is_always:
             refused.setdefault(table, {"TRIGGER"}).update(trigger.events)
-    for table, privilege, grantee in conn.execute(QUERIES["list_privileges"].encode()):
+    for table, privilege, grantee in run(conn, QUERIES["list_privileges"]):
         if privilege in refused.get(table, ()):
             yield f"{grantee} holds {privilege} on {table}"

@@ -28,11 +28,14 @@ from kernel.ledger.merkle import EMPTY_ROOT, TileId, extend, root_at, tiles_unde
 from kernel.ledger.witness import append_note, last_note, post_note
 from kernel.running.runtime import LEDGER_SEAL_LAG, LEDGER_SEALED, LEDGER_WITNESS_LAG
 from kernel.settings import Settings
-from pipeline.extract import Cursor, connect, one, run
 from pipeline.scheduler import Pulse
+from sql import named
+from sql.running import Connection, connect, one, run
 
 log = structlog.get_logger(__name__, process="pipeline")
 
+LEDGER: Final = named("ledger")
+SEALER: Final = named("sealer")
 BACK_OFF_S: Final = 1.0
 Step = Callable[[str], None]
 Clock = Callable[[], datetime]
@@ -79,7 +82,7 @@ def new_sealer(settings: Settings) -> Sealer:
     )
 
 
-def take_up(sealer: Sealer, cursor: Cursor) -> None:
+def take_up(sealer: Sealer, conn: Connection) -> None:
     """
     Learn the tree as stored, and hold it against the newest heads: our own, the database's, the witness's.
 
@@ -87,14 +90,14 @@ def take_up(sealer: Sealer, cursor: Cursor) -> None:
         ForkError: it does not extend one of them.
         CheckpointError: the database's newest head is not signed by a known key.
     """
-    size: int = one(cursor, "sealer", "read_size")
-    note: str | None = one(cursor, "sealer", "read_last_head")
+    size: int = one(conn, SEALER["read_size"])
+    note: str | None = one(conn, SEALER["read_last_head"])
     stored = None if note is None else open_head(note, sealer.keys)
     witnessed = _last_witnessed(sealer)
     for who, head in (("this process", sealer.tree), ("the database", stored), ("the witness", witnessed)):
         if head is not None:
-            _check_extends(cursor, size, head, who)
-    sealer.tree = Head(origin=sealer.keys.origin, size=size, root=_edge(cursor, size)[1])
+            _check_extends(conn, size, head, who)
+    sealer.tree = Head(origin=sealer.keys.origin, size=size, root=_edge(conn, size)[1])
     sealer.signed, sealer.note = (0, "") if stored is None or note is None else (stored.size, note)
     sealer.witnessed = witnessed.size if witnessed is not None else 0
     if stored is not None and witnessed is None and sealer.witness_file is not None:
@@ -108,18 +111,18 @@ def _last_witnessed(sealer: Sealer) -> Head | None:
     return None if note is None else open_head(note, sealer.keys)
 
 
-def _check_extends(cursor: Cursor, size: int, head: Head, who: str) -> None:
+def _check_extends(conn: Connection, size: int, head: Head, who: str) -> None:
     if head.size > size:
         raise ForkError(f"{who} knows a head of {head.size} events, the database holds {size}")
-    if _edge(cursor, head.size)[1] != head.root:
+    if _edge(conn, head.size)[1] != head.root:
         raise ForkError(f"the first {head.size} events are not those of the head that {who} knows")
 
 
-def _edge(cursor: Cursor, size: int) -> tuple[dict[TileId, bytes], bytes]:
+def _edge(conn: Connection, size: int) -> tuple[dict[TileId, bytes], bytes]:
     """Return the tiles that the root of the first `size` leaves is made of, and that root."""
     wanted = list(tiles_under([(0, size)]))
     levels, indexes = [level for level, _ in wanted], [index for _, index in wanted]
-    rows = run(cursor, "ledger", "list_tiles", levels, indexes).fetchall()
+    rows = run(conn, LEDGER["list_tiles"], levels, indexes).fetchall()
     tiles = {(level, index): hashes for level, index, hashes in rows}
     try:
         return tiles, root_at(size, tiles)
@@ -127,7 +130,7 @@ def _edge(cursor: Cursor, size: int) -> tuple[dict[TileId, bytes], bytes]:
         raise ForkError(f"the tiles of the first {size} events are not whole: {error}") from error
 
 
-def seal(sealer: Sealer, cursor: Cursor) -> int:
+def seal(sealer: Sealer, conn: Connection) -> int:
     """
     Give waiting events the next positions, in one transaction with the tiles; return how many.
 
@@ -136,16 +139,16 @@ def seal(sealer: Sealer, cursor: Cursor) -> int:
         psycopg.errors.UniqueViolation: another sealer has been at work.
     """
     before = sealer.tree
-    with cursor.connection.transaction():
-        rows = run(cursor, "sealer", "seal_pending", before.size, sealer.batch_events).fetchall()
+    with conn.transaction():
+        rows = run(conn, SEALER["seal_pending"], before.size, sealer.batch_events).fetchall()
         if not rows:
             return 0
-        edge, root = _edge(cursor, before.size)
+        edge, root = _edge(conn, before.size)
         if root != before.root:
             raise ForkError(f"the tree of {before.size} events has changed since it was stored")
         changed = extend(edge, before.size, [row[2] for row in rows])
         levels, indexes = zip(*changed, strict=True)
-        run(cursor, "sealer", "store_tiles", list(levels), list(indexes), list(changed.values()))
+        run(conn, SEALER["store_tiles"], list(levels), list(indexes), list(changed.values()))
     size = before.size + len(rows)
     sealer.tree = Head(origin=before.origin, size=size, root=root_at(size, edge | changed))
     first = min(EPOCH + MILLISECOND * (row[1].int >> 80) for row in rows)
@@ -154,12 +157,12 @@ def seal(sealer: Sealer, cursor: Cursor) -> int:
     return len(rows)
 
 
-def sign(sealer: Sealer, cursor: Cursor, now: datetime) -> None:
+def sign(sealer: Sealer, conn: Connection, now: datetime) -> None:
     """Sign and store a head of the stored tree, unless it has one."""
     if sealer.tree.size > sealer.signed:
         head = msgspec.structs.replace(sealer.tree, signed_at=now)
         note = sign_head(head, sealer.keys)
-        run(cursor, "sealer", "insert_head", head.size, note)
+        run(conn, SEALER["insert_head"], head.size, note)
         sealer.signed, sealer.note = head.size, note
 
 
@@ -175,23 +178,23 @@ def publish(sealer: Sealer) -> None:
     LEDGER_WITNESS_LAG.set(0)
 
 
-def turn(sealer: Sealer, cursor: Cursor, clock: Clock = now_utc, step: Step = no_step) -> int:
+def turn(sealer: Sealer, conn: Connection, clock: Clock = now_utc, step: Step = no_step) -> int:
     """
     Seal all that waits, sign one head, publish it; return how many events were sealed.
 
     Args:
         sealer: has taken up the log.
-        cursor: of the connection that holds the sealer's lock.
+        conn: the connection that holds the sealer's lock.
         clock: the time for heads.
         step: called with a name after each step that a crash could follow.
     """
     sealed = 0
-    while count := seal(sealer, cursor):
+    while count := seal(sealer, conn):
         sealed += count
         step("sealed")
         if count < sealer.batch_events:
             break
-    sign(sealer, cursor, clock())
+    sign(sealer, conn, clock())
     step("signed")
     publish(sealer)
     step("published")
@@ -204,11 +207,11 @@ def seal_forever(settings: Settings, sealer: Sealer, stop: threading.Event, puls
     """Lead, or wait to, until `stop` is set. A fork is told in readiness, and looked at again each second."""
     while not stop.is_set():
         try:
-            with connect(settings.database_url) as cursor:
-                while not stop.is_set() and not one(cursor, "sealer", "try_seal"):
+            with connect(settings.database_url) as conn:
+                while not stop.is_set() and not one(conn, SEALER["try_seal"]):
                     pulse.turned_at, pulse.wrong = monotonic(), None
                     stop.wait(BACK_OFF_S)
-                _lead(settings, sealer, cursor, stop, pulse)
+                _lead(settings, sealer, conn, stop, pulse)
         except (psycopg.Error, OSError, CheckpointError, ForkError) as error:
             pulse.wrong = f"The ledger is not sealed: {error if _is_ours(error) else type(error).__name__}."
             log.warning("sealer_waits", error=error, why=pulse.wrong)
@@ -219,11 +222,11 @@ def _is_ours(error: Exception) -> bool:
     return isinstance(error, CheckpointError | ForkError)
 
 
-def _lead(settings: Settings, sealer: Sealer, cursor: Cursor, stop: threading.Event, pulse: Pulse) -> None:
-    take_up(sealer, cursor)
+def _lead(settings: Settings, sealer: Sealer, conn: Connection, stop: threading.Event, pulse: Pulse) -> None:
+    take_up(sealer, conn)
     log.info("sealer_leads", size=sealer.tree.size)
     while not stop.is_set():
         started = monotonic()
-        turn(sealer, cursor)
+        turn(sealer, conn)
         pulse.turned_at, pulse.wrong = monotonic(), None
         stop.wait(max(0.01, settings.ledger_seal_ms / 1000 - (monotonic() - started)))

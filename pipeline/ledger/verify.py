@@ -26,17 +26,10 @@ from kernel.ledger.event import RECORD, LedgerEvent, commitment, read_body
 from kernel.ledger.merkle import HASH_BYTES, TILE_HASHES, Frontier, extend, leaf_hash, root_of
 from kernel.ledger.witness import read_notes
 from pipeline.ledger.records import NUMBER_DIGITS, check_records
-from pipeline.ledger.report import (
-    FETCH_ROWS,
-    Connection,
-    Report,
-    TooManyFindingsError,
-    open_snapshot,
-    read_size,
-    stream,
-)
+from pipeline.ledger.report import Report, TooManyFindingsError, open_snapshot, read_size
 from pipeline.ledger.schema import check_schema
 from sql import named
+from sql.running import STREAMED_ROWS, Connection, run, stream
 
 QUERIES: Final = named("ledger_audit")
 COLUMNS: Final = (
@@ -110,7 +103,7 @@ def _check_proof(conn: Connection, report: Report, covered: int, seen: int, witn
     elif covered < report.size:
         first, last = covered, report.size - 1
         report.unproven.append(f"positions {first} to {last}: no signed head covers them")
-    for waiting, oldest in stream(conn, "count_waiting", WAITING_S):
+    for waiting, oldest in stream(conn, QUERIES["count_waiting"], WAITING_S):
         if waiting:
             report.unproven.append(f"{waiting} events wait for a position, the oldest since {oldest}")
     if witness is not None and seen < covered:
@@ -127,7 +120,7 @@ def _open(note: str, keys: Keys, who: str, report: Report) -> Head | None:
 
 
 def _stored_heads(conn: Connection, keys: Keys, report: Report) -> Iterator[Known]:
-    for size, note in stream(conn, "stream_heads"):
+    for size, note in stream(conn, QUERIES["stream_heads"]):
         who = f"the stored head of {size} events"
         head = _open(note, keys, who, report)
         if head is not None and head.size != size:
@@ -182,7 +175,7 @@ class _Walk:
         self._frontier = Frontier()
         self._row: list[bytes] = []
         self._upper: list[bytes] = []
-        self._tiles = stream(conn, "stream_leaf_tiles")
+        self._tiles = stream(conn, QUERIES["stream_leaf_tiles"])
         self._tile = next(self._tiles, None)
         self.whole = True
         self.covered = 0  # size of the largest head that held
@@ -250,7 +243,7 @@ class _Walk:
         for _, who, _, _ in self.heads_left():
             self.report.find(f"{who}: the database holds {self.size}; it was restored or cut (a fork)")
         expected = {(level + 1, index): row for (level, index), row in extend({}, 0, self._upper).items()}
-        for level, index, hashes in conn.execute(QUERIES["list_upper_tiles"].encode()):
+        for level, index, hashes in run(conn, QUERIES["list_upper_tiles"]):
             if expected.pop((level, index), None) != hashes and self.whole:
                 self.report.find(f"tile {level}/{index} is not made of the leaves below it")
         for level, index in expected:
@@ -262,14 +255,14 @@ def _check_tree(
 ) -> tuple[int, int]:
     """Check all leaves in order; return the sizes of the largest head that held, and that is kept outside."""
     walk = _Walk(conn, report, heads)
-    for position, event_id, leaf, *event in stream(conn, "stream_leaves"):
+    for position, event_id, leaf, *event in stream(conn, QUERIES["stream_leaves"]):
         if position != walk.size and walk.whole:
             report.find(f"position {walk.size} is missing; the next one there is {position}")
             walk.whole = False
         _check_event(report, f"position {position}, event {event_id}", event_id, leaf, event)
         if walk.whole:
             walk.append(leaf)
-        if position % FETCH_ROWS == 0:
+        if position % STREAMED_ROWS == 0:
             progress(position, report.size)
     if walk.whole:
         walk.finish(conn)
@@ -304,14 +297,14 @@ def _said(event: LedgerEvent) -> tuple[Any, ...]:
 
 
 def _check_queue(conn: Connection, report: Report) -> None:
-    for (event_id,) in conn.execute(QUERIES["list_unqueued"].encode()):
+    for (event_id,) in run(conn, QUERIES["list_unqueued"]):
         report.find(f"event {event_id}: it has no position and waits for none")
-    for (event_id,) in conn.execute(QUERIES["list_misqueued"].encode()):
+    for (event_id,) in run(conn, QUERIES["list_misqueued"]):
         report.find(f"event {event_id}: it waits for a position, and is not there or has one")
 
 
 def _check_salts(conn: Connection, report: Report) -> None:
-    for event_id, name, salt, value, body in stream(conn, "stream_salts"):
+    for event_id, name, salt, value, body in stream(conn, QUERIES["stream_salts"]):
         try:
             committed = None if body is None else read_body(body).commitments.get(name)
         except (msgspec.DecodeError, UnicodeDecodeError):

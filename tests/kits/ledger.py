@@ -1,7 +1,6 @@
 """What the ledger's tests begin with: keys, a sealer on the test's database, events from anybody."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from kernel.ledger.checkpoints import Head, Keys, new_key_pem, open_head, read_k
 from kernel.ledger.merkle import leaf_hash, root_of
 from kernel.ledger.witness import read_notes
 from kernel.settings import Settings, load
-from pipeline.extract import Cursor, connect
 from pipeline.ledger.schema import expected_triggers
 from pipeline.ledger.sealer import Sealer, new_sealer, take_up, turn
+from sql.running import Connection, connect
 
 ORGANISATION = uuid4()
 ORIGIN = "veritas/test"
@@ -37,17 +36,16 @@ class Log(msgspec.Struct, frozen=True, kw_only=True):
     def sealer(self) -> Sealer:
         return new_sealer(self.settings)
 
-    @contextmanager
-    def cursor(self) -> Iterator[Cursor]:
-        with connect(self.settings.database_url) as cursor:
-            yield cursor
+    def connect(self) -> Connection:
+        """Open a connection as the sealer has it."""
+        return connect(self.settings.database_url)
 
     def seal(self) -> int:
         """Let a fresh sealer do one turn, as after a restart."""
         sealer = self.sealer()
-        with self.cursor() as cursor:
-            take_up(sealer, cursor)
-            return turn(sealer, cursor)
+        with self.connect() as conn:
+            take_up(sealer, conn)
+            return turn(sealer, conn)
 
     def witnessed(self) -> list[Head]:
         notes = [note for _, note in read_notes(self.witness)]

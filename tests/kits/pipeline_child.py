@@ -12,11 +12,11 @@ import pyarrow as pa
 
 from kernel.settings import Settings
 from pipeline.archive import archive_events
-from pipeline.extract import connect
 from pipeline.outbox import read_outbox
 from pipeline.projections import project_attempts
 from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
+from sql.running import connect
 from tests.kits.pipeline_world import rows_of
 from warehouse import publish
 from warehouse.builds import Manifest
@@ -42,8 +42,8 @@ def dirty_attempts(settings: Settings) -> list[str]:
 
 def drain_outbox(settings: Settings, step: publish.Step) -> None:
     """Read the outbox until it is empty."""
-    with connect(settings.database_url) as cursor:
-        while read_outbox(cursor, settings.outbox_batch_rows, step):
+    with connect(settings.database_url) as conn:
+        while read_outbox(conn, settings.outbox_batch_rows, step):
             pass
 
 

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from core_api import seeding
 from kernel.events import HEARTBEAT_MISSED_AFTER_S, EventType, is_violation
 from sql import named
+from sql.running import run
 
 START = datetime(2026, 9, 1, 9, 0, tzinfo=UTC)
 COLUMNS = (
@@ -103,23 +104,23 @@ def store(conn: "psycopg.Connection[Any]", sitting: Sitting, events: Sequence[di
         int((row["occurred_at"] - datetime.fromtimestamp(0, UTC)) / timedelta(microseconds=1))
         for row in events
     ]
-    with psycopg.RawCursor(conn) as cursor:
-        violations = sum(row["is_violation"] for row in events)
-        values = (
-            sitting.session_id,
-            sitting.through_seq,
-            len(events),
-            violations,
-            min(times),
-            max(times),
-            None,
-            None,
-            None,
-        )
-        arrays = [[value] for value in values]
-        cursor.execute(
-            named("writer")["advance_sessions"].encode(), [*arrays, HEARTBEAT_MISSED_AFTER_S, 10.0]
-        )
+    run(
+        conn,
+        *named("writer").bind(
+            "advance_sessions",
+            sessions=[sitting.session_id],
+            through=[sitting.through_seq],
+            events=[len(events)],
+            violations=[sum(row["is_violation"] for row in events)],
+            first_us=[min(times)],
+            last_us=[max(times)],
+            heartbeat_us=[None],
+            offset_us=[None],
+            first_heartbeat_us=[None],
+            gap_s=HEARTBEAT_MISSED_AFTER_S,
+            grace_s=10.0,
+        ),
+    )
 
 
 def store_now(url: str, sitting: Sitting, events: Sequence[dict[str, Any]]) -> None:

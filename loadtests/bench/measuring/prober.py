@@ -8,12 +8,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
-import psycopg
+import asyncpg
 
-from loadtests.bench.measuring.stack import BenchError, statement
+from loadtests.bench.measuring.stack import BenchError
 from loadtests.bench.sending.wire import Target
 from loadtests.sample import BULK, wire_events
+from sql import named
 
+BENCH: Final = named("bench")
 SEND_EVERY_S: Final = 0.1
 LOOK_EVERY_S: Final = 0.01  # more often, and the looking itself is load
 
@@ -39,11 +41,11 @@ class Prober:
 
     async def run(self, database_url: str, seconds: float) -> None:
         """Probe for so long, then until the last event was found; raises BenchError when one is refused."""
-        connection = await psycopg.AsyncConnection.connect(
-            database_url, autocommit=True, cursor_factory=psycopg.AsyncRawCursor
-        )
-        async with connection, aiohttp.ClientSession() as http:
-            looking = asyncio.create_task(self._look(connection))
+        async with (
+            asyncpg.create_pool(database_url, min_size=1, max_size=1) as pool,
+            aiohttp.ClientSession() as http,
+        ):
+            looking = asyncio.create_task(self._look(pool))
             started = time.monotonic()
             for number in range(int(seconds / SEND_EVERY_S)):
                 await asyncio.sleep(started + number * SEND_EVERY_S - time.monotonic())
@@ -67,12 +69,11 @@ class Prober:
         self.accepted[session] += 1
         self._outstanding[session, reply["data"]["sequenceNumber"]] = time.monotonic()
 
-    async def _look(self, connection: psycopg.AsyncConnection[tuple[int, int]]) -> None:
+    async def _look(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
         while self._is_sending or self._outstanding:
             if self._outstanding:
                 sessions, sequences = zip(*self._outstanding, strict=True)
-                cursor = await connection.execute(statement("find_events"), (list(sessions), list(sequences)))
-                found = await cursor.fetchall()
+                found = await pool.fetch(BENCH["find_events"], sessions, sequences)
                 now = time.monotonic()
-                self.delays_ms += [(now - self._outstanding.pop(key)) * 1000 for key in found]
+                self.delays_ms += [(now - self._outstanding.pop(tuple(key))) * 1000 for key in found]
             await asyncio.sleep(LOOK_EVERY_S)

@@ -18,11 +18,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, LiteralString
+from typing import Final
 from uuid import UUID
 
 import msgspec
-import psycopg
 
 from core_api import seeding
 from deploy.local.postgres import start_postgres
@@ -35,7 +34,9 @@ from loadtests.bench.measuring.machine import postgres_processes
 from loadtests.bench.sending.wire import Target
 from sql import named
 from sql.migrate import migrate
+from sql.running import Connection, connect, run
 
+BENCH: Final = named("bench")
 ROOT: Final = Path(__file__).parents[3]
 READY_S: Final = 60.0
 STOP_S: Final = 30.0
@@ -47,17 +48,12 @@ class BenchError(Exception):
     """The benchmark cannot be run, or something that was acknowledged is not there."""
 
 
-def statement(name: str) -> LiteralString:
-    """Return a statement of sql/queries/loadtests/bench.sql."""
-    return named("bench")[name]
-
-
 class Servers(msgspec.Struct, frozen=True):
-    """The two servers, and the owner's autocommit connection to the migrated database (`$n` parameters)."""
+    """The two servers, and the owner's connection to the migrated database; statements commit at once."""
 
     postgres: Server
     redis: Server
-    owner: psycopg.Connection[Any]
+    owner: Connection
 
 
 @contextmanager
@@ -77,7 +73,7 @@ def open_servers(folder: Path) -> Iterator[Servers]:
         redis = start_redis(folder / "redis")
         try:
             migrate(postgres.url)
-            with psycopg.connect(postgres.url, autocommit=True, cursor_factory=psycopg.RawCursor) as owner:
+            with connect(postgres.url) as owner:
                 yield Servers(postgres, redis, owner)
         finally:
             redis.close()
@@ -85,9 +81,7 @@ def open_servers(folder: Path) -> Iterator[Servers]:
         postgres.close()
 
 
-def make_sessions(
-    owner: psycopg.Connection[Any], keyring: Keyring, count: int, now: datetime
-) -> list[Target]:
+def make_sessions(owner: Connection, keyring: Keyring, count: int, now: datetime) -> list[Target]:
     """
     Make so many candidates with a running attempt and an active proctor session each.
 
@@ -229,5 +223,5 @@ def processes(servers: Servers, running: Tiers) -> dict[int, str]:
 
 async def settle(servers: Servers, seconds: float = 2.0) -> None:
     """Write a checkpoint and let the disk come to rest, so that one step does not pay for the one before."""
-    await asyncio.to_thread(servers.owner.execute, statement("checkpoint"))
+    await asyncio.to_thread(run, servers.owner, BENCH["checkpoint"])
     await asyncio.sleep(seconds)

@@ -9,9 +9,8 @@ SELECT 1;
 SELECT ARRAY(SELECT lower(email) FROM unnest($1::text[]) WITH ORDINALITY AS given (email, n) ORDER BY n);
 
 -- name: grant_exam
--- $1 teacher_id uuid, $2 exam_id uuid, $3 can_view, $4 can_edit, $5 can_view_analytics
 INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view, can_edit, can_view_analytics)
-VALUES ($1, $2, $3, $4, $5)
+VALUES (:teacher_id, :exam_id, :can_view, :can_edit, :can_view_analytics)
 ON CONFLICT (teacher_id, exam_id) DO UPDATE
 SET can_view = excluded.can_view, can_edit = excluded.can_edit, can_view_analytics = excluded.can_view_analytics;
 

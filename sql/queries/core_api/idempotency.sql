@@ -15,19 +15,19 @@ WITH gone AS (
 SELECT count(*) FROM gone;
 
 -- name: claim_key
--- $1 user, $2 key, $3 exam, $4 hash of the request, $5 now, $6 keys at most
--- No row comes back when the key is known, or the account has as many as it may; a sign-in that is bound to an exam uses up none
--- of the person's own. Whoever claims the same key meanwhile waits.
+-- `request` is its hash. No row comes back when the key is known, or the account has as many as it may; a sign-in that is
+-- bound to an exam uses up none of the person's own. Whoever claims the same key meanwhile waits.
 INSERT INTO idempotency_keys (user_id, key, exam_id, request, claimed_at)
-SELECT $1::uuid, $2::text, $3::uuid, $4::bytea, $5::timestamptz
-WHERE (SELECT count(*) FROM idempotency_keys WHERE user_id = $1 AND exam_id IS NOT DISTINCT FROM $3) < $6::integer
+SELECT :user_id::uuid, :key::text, :exam_id::uuid, :request::bytea, :now::timestamptz
+WHERE (SELECT count(*) FROM idempotency_keys
+       WHERE user_id = :user_id AND exam_id IS NOT DISTINCT FROM :exam_id) < :keys_max::integer
 ON CONFLICT (user_id, key, exam_id) DO NOTHING
 RETURNING key;
 
 -- name: fetch_key
--- $1 user, $2 key, $3 exam
-SELECT request, status, reply FROM idempotency_keys WHERE user_id = $1 AND key = $2 AND exam_id IS NOT DISTINCT FROM $3;
+SELECT request, status, reply FROM idempotency_keys
+WHERE user_id = :user_id AND key = :key AND exam_id IS NOT DISTINCT FROM :exam_id;
 
 -- name: keep_reply
--- $1 user, $2 key, $3 exam, $4 status, $5 reply bytea
-UPDATE idempotency_keys SET status = $4, reply = $5 WHERE user_id = $1 AND key = $2 AND exam_id IS NOT DISTINCT FROM $3;
+UPDATE idempotency_keys SET status = :status, reply = :reply
+WHERE user_id = :user_id AND key = :key AND exam_id IS NOT DISTINCT FROM :exam_id;

@@ -11,16 +11,15 @@ WITH found AS (
 SELECT id FROM found UNION ALL SELECT id FROM made;
 
 -- name: upsert_users
--- $1 organisation uuid, $2 ids uuid[], $3 emails text[], $4 usernames text[], $5 full_names text[], $6 roles text[],
--- $7 password_hashes text[] (null: no password), $8 created_at timestamptz
--- A row for each, in the order given. Somebody who is there already keeps id, role and organisation, and takes a new password
--- when one is given; a row of another organisation is left alone, and its id is null.
+-- `password_hashes`, null: no password. A row for each, in the order given. Somebody who is there already keeps id, role and
+-- organisation, and takes a new password when one is given; a row of another organisation is left alone, and its id is null.
 WITH given AS (
-    SELECT * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+    SELECT * FROM unnest(:ids::uuid[], :emails::text[], :usernames::text[], :full_names::text[], :roles::text[],
+                         :password_hashes::text[])
         WITH ORDINALITY AS given (id, email, username, full_name, role, password_hash, n)
 ), made AS (
     INSERT INTO users (organisation_id, id, email, username, full_name, role, password_hash, is_verified, created_at)
-    SELECT $1, id, email, username, full_name, role, password_hash, true, $8 FROM given
+    SELECT :organisation, id, email, username, full_name, role, password_hash, true, :created_at FROM given
     ON CONFLICT (lower(email)) DO UPDATE
     SET password_hash = coalesce(excluded.password_hash, users.password_hash)
     WHERE users.organisation_id = excluded.organisation_id
@@ -29,22 +28,21 @@ WITH given AS (
 SELECT made.id, made.role FROM given LEFT JOIN made ON made.folded = lower(given.email) ORDER BY given.n;
 
 -- name: insert_group
--- $1 id uuid, $2 organisation uuid, $3 name text, $4 members uuid[], $5 at timestamptz
-WITH made AS (INSERT INTO groups (id, organisation_id, name, created_at) VALUES ($1, $2, $3, $5))
-INSERT INTO group_members (group_id, user_id, added_at) SELECT $1, unnest($4::uuid[]), $5;
+WITH made AS (INSERT INTO groups (id, organisation_id, name, created_at) VALUES (:id, :organisation, :name, :at))
+INSERT INTO group_members (group_id, user_id, added_at) SELECT :id, unnest(:members::uuid[]), :at;
 
 -- name: make_exams
--- $1 organisation uuid, $2 creator uuid, $3 ids uuid[], $4 titles text[], $5 duration_minutes int, $6 at timestamptz
 -- An id for each title, in the order given: of the oldest exam of that title, or of one that is made and published.
 WITH given AS (
-    SELECT * FROM unnest($3::uuid[], $4::text[]) WITH ORDINALITY AS given (id, title, n)
+    SELECT * FROM unnest(:ids::uuid[], :titles::text[]) WITH ORDINALITY AS given (id, title, n)
 ), found AS (
     SELECT DISTINCT ON (title) title, id FROM exams
-    WHERE organisation_id = $1 AND title = ANY ($4::text[])
+    WHERE organisation_id = :organisation AND title = ANY (:titles::text[])
     ORDER BY title, created_at, id
 ), made AS (
     INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes, is_published, published_at, created_at)
-    SELECT id, $1, $2, title, $5, true, $6, $6 FROM given WHERE NOT EXISTS (SELECT FROM found WHERE found.title = given.title)
+    SELECT id, :organisation, :creator_id, title, :duration_minutes, true, :at, :at FROM given
+    WHERE NOT EXISTS (SELECT FROM found WHERE found.title = given.title)
 )
 SELECT coalesce(found.id, given.id) FROM given LEFT JOIN found USING (title) ORDER BY given.n;
 
@@ -53,16 +51,16 @@ SELECT coalesce(found.id, given.id) FROM given LEFT JOIN found USING (title) ORD
 SELECT duration_minutes FROM exams WHERE id = $1;
 
 -- name: insert_attempts
--- $1 exam uuid, $2 ids uuid[], $3 students uuid[], pairwise, $4 started_at timestamptz, $5 expires_at timestamptz,
--- $6 policy as JSON text. As attempts.insert_attempt leaves one.
+-- `ids` and `students` are pairwise. As attempts.insert_attempt leaves one.
 INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at, max_score, evaluation_version_id, attempt_number, policy)
-SELECT given.id, e.id, given.student_id, $4, $5, e.max_score, e.evaluation_version_id, before.taken + 1, $6::text::jsonb
+SELECT given.id, e.id, given.student_id, :started_at, :expires_at, e.max_score, e.evaluation_version_id, before.taken + 1,
+       :policy::text::jsonb
 FROM exams e
-CROSS JOIN unnest($2::uuid[], $3::uuid[]) AS given (id, student_id)
+CROSS JOIN unnest(:ids::uuid[], :students::uuid[]) AS given (id, student_id)
 CROSS JOIN LATERAL (
     SELECT count(*)::integer AS taken FROM exam_attempts x WHERE x.exam_id = e.id AND x.student_id = given.student_id
 ) before
-WHERE e.id = $1;
+WHERE e.id = :exam_id;
 
 -- name: insert_sessions
 -- $1 attempts uuid[], $2 mode smallint, $3 started_at timestamptz. Their ids, in the order given.

@@ -2,21 +2,22 @@
 -- Nothing reads a session again before something has happened in it.
 
 -- name: list_silent
--- $1 shards in all, $2 owned shards, $3 until when each was taken for, $4 seconds of silence, $5 how many. Active sessions without
--- a heartbeat for that long since the last outage, and without an open gap; the gap starts at the last heartbeat, or at the
--- session's start. `silent_since`: since then we would have heard of them.
+-- `owned` shards of `shards` in all, `taken`: until when each was taken for. Active sessions without a heartbeat for
+-- `silence_s` since the last outage, and without an open gap; the gap starts at the last heartbeat, or at the session's
+-- start. `silent_since`: since then we would have heard of them.
 WITH owned AS MATERIALIZED (
     SELECT t.shard, t.taken_at, (SELECT max(o.ended_at) FROM ingest_outages o WHERE o.shard = t.shard) AS outage_ended_at
-    FROM unnest($2::int[], $3::timestamptz[]) t (shard, taken_at)
+    FROM unnest(:owned::int[], :taken::timestamptz[]) t (shard, taken_at)
 )
 SELECT s.id AS session_id, s.organisation_id, coalesce(p.last_heartbeat_at, s.started_at) AS started_at,
        greatest(coalesce(p.last_heartbeat_at, s.started_at), t.outage_ended_at) AS silent_since
 FROM proctor_sessions s
-JOIN owned t ON t.shard = s.id % $1::int
+JOIN owned t ON t.shard = s.id % :shards::int
 LEFT JOIN session_progress p ON p.session_id = s.id
 WHERE s.status = 1 AND s.silent_since IS NULL
-  AND greatest(coalesce(p.last_heartbeat_at, s.started_at), t.outage_ended_at) < t.taken_at - $4::float8 * interval '1 second'
-ORDER BY s.id LIMIT $5;
+  AND greatest(coalesce(p.last_heartbeat_at, s.started_at),
+               t.outage_ended_at) < t.taken_at - :silence_s::float8 * interval '1 second'
+ORDER BY s.id LIMIT :limit;
 
 -- name: open_gap
 -- $1 session, $2 start, $3 whether it lasts
@@ -30,16 +31,16 @@ UPDATE proctor_sessions SET silent_since = $2 WHERE id = $1 AND status = 1 AND $
 SELECT true FROM heartbeat_gaps WHERE session_id = $1 AND started_at = $2 LIMIT 1;
 
 -- name: list_due
--- $1 shards in all, $2 owned shards, $3 until when each was taken for, $4 now, $5 how many. Sessions in which a gap is to be
--- judged; `heard_at` is their last heartbeat, or their start. What ended later than the shard was taken for waits: an outage
--- that nobody has told yet may lie in it.
+-- `owned` shards of `shards` in all, `taken`: until when each was taken for. Sessions in which a gap is to be judged;
+-- `heard_at` is their last heartbeat, or their start. What ended later than the shard was taken for waits: an outage that
+-- nobody has told yet may lie in it.
 SELECT DISTINCT m.session_id, s.organisation_id, s.final_seq IS NULL AS lasts, coalesce(p.last_heartbeat_at, s.started_at) AS heard_at
 FROM gap_marks m
-JOIN unnest($2::int[], $3::timestamptz[]) t (shard, taken_at) ON t.shard = m.session_id % $1::int
+JOIN unnest(:owned::int[], :taken::timestamptz[]) t (shard, taken_at) ON t.shard = m.session_id % :shards::int
 JOIN proctor_sessions s ON s.id = m.session_id
 LEFT JOIN session_progress p ON p.session_id = m.session_id
-WHERE m.due_at <= $4::timestamptz AND m.ended_at <= t.taken_at
-LIMIT $5;
+WHERE m.due_at <= :now::timestamptz AND m.ended_at <= t.taken_at
+LIMIT :limit;
 
 -- name: list_marks
 -- $1 session, $2 now, $3 until when its shard was taken for
@@ -55,39 +56,41 @@ WHERE session_id = $1 AND revision > 0 AND started_at <= $3 AND ended_at > $2
 ORDER BY started_at;
 
 -- name: judge_gap
--- $1 session, $2 start, $3 end, $4 first sequences and $5 last ones of the rows that were filled since, $6 seconds of an
--- interval, $7 share of the whole intervals that makes it `network`, $8 shard. A new revision where something is new; no row
--- else. Intervals that an outage touches are ours: they are neither missed nor covered.
+-- `lows` and `highs`: first and last sequences of the rows that were filled since; `share_min`: of the whole intervals, what
+-- makes it `network`. A new revision where something is new; no row else. Intervals that an outage touches are ours: they
+-- are neither missed nor covered.
 WITH before AS (
     SELECT revision, coalesce(covered, '{}') AS covered
-    FROM heartbeat_gaps WHERE session_id = $1 AND started_at = $2 ORDER BY revision DESC LIMIT 1
+    FROM heartbeat_gaps WHERE session_id = :session_id AND started_at = :since ORDER BY revision DESC LIMIT 1
 ), outages AS (
-    SELECT unnest(range_agg(tstzrange(greatest(started_at, $2), least(ended_at, $3)))) AS span
-    FROM ingest_outages WHERE shard = $8::int AND ended_at > $2 AND started_at < $3
+    SELECT unnest(range_agg(tstzrange(greatest(started_at, :since), least(ended_at, :until)))) AS span
+    FROM ingest_outages WHERE shard = :shard::int AND ended_at > :since AND started_at < :until
 ), ours AS (
-    SELECT coalesce(range_agg(int4range(floor(extract(epoch FROM lower(span) - $2) / $6::int)::int,
-                                        ceil(extract(epoch FROM upper(span) - $2) / $6::int)::int)), '{}') AS places,
+    SELECT coalesce(range_agg(int4range(floor(extract(epoch FROM lower(span) - :since) / :interval_s::int)::int,
+                                        ceil(extract(epoch FROM upper(span) - :since) / :interval_s::int)::int)), '{}') AS places,
            coalesce(sum(extract(epoch FROM upper(span) - lower(span))), 0)::float8 AS outage_s
     FROM outages
 ), whole AS (
-    SELECT int4multirange(int4range(0, greatest(floor(extract(epoch FROM $3::timestamptz - $2::timestamptz) / $6::int)::int, 1)))
+    SELECT int4multirange(int4range(0, greatest(
+               floor(extract(epoch FROM :until::timestamptz - :since::timestamptz) / :interval_s::int)::int, 1)))
            - places AS places, outage_s
     FROM ours
 ), due AS (
     SELECT greatest((SELECT sum(upper(r) - lower(r)) FROM unnest(places) r), 1)::int AS missed, places, outage_s FROM whole
 ), filled AS (
-    SELECT floor(extract(epoch FROM e.effective_at - $2::timestamptz) / $6::int)::int AS place
-    FROM unnest($4::int[], $5::int[]) AS r (low, high)
-    JOIN events e ON e.session_id = $1 AND e.seq BETWEEN r.low AND r.high
-    WHERE e.occurred_at >= $2 AND e.effective_at >= $2 AND e.effective_at < $3 AND e.client_at IS NOT NULL
+    SELECT floor(extract(epoch FROM e.effective_at - :since::timestamptz) / :interval_s::int)::int AS place
+    FROM unnest(:lows::int[], :highs::int[]) AS r (low, high)
+    JOIN events e ON e.session_id = :session_id AND e.seq BETWEEN r.low AND r.high
+    WHERE e.occurred_at >= :since AND e.effective_at >= :since AND e.effective_at < :until
+      AND e.client_at IS NOT NULL
 ), fresh AS (
     SELECT coalesce(range_agg(int4range(place, place + 1)), '{}') AS covered FROM filled, due WHERE places @> place
 ), judged AS (
     SELECT b.revision, b.covered AS was, b.covered + f.covered AS covered FROM before b, fresh f
 )
 INSERT INTO heartbeat_gaps (session_id, started_at, revision, state, ended_at, class, missed, covered, outage_s)
-SELECT $1, $2, j.revision + 1, 'closed', $3,
-       CASE WHEN (SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(j.covered) r) >= $7::float8 * d.missed
+SELECT :session_id, :since, j.revision + 1, 'closed', :until,
+       CASE WHEN (SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(j.covered) r) >= :share_min::float8 * d.missed
             THEN 'network' ELSE 'unexplained' END, d.missed, j.covered, d.outage_s
 FROM judged j, due d
 WHERE j.revision = 0 OR j.covered <> j.was

@@ -26,13 +26,13 @@ COPY events (session_id, seq, occurred_at, effective_at, client_at, client, clie
 FROM STDIN (FORMAT binary);
 
 -- name: advance_sessions
--- $1 sessions, $2 through sequences, $3 events, $4 violations, $5 first us, $6 last us, $7 heartbeat us, $8 offset us, $9 first
--- heartbeat us: arrays of one place a session; $10 seconds between heartbeats that may be a gap, $11 seconds until one is
--- judged. Also leaves a dirty row and one for the archive for each, so that nothing derived can vanish in a crash.
+-- Arrays of one place a session; `gap_s` between heartbeats that may be a gap, `grace_s` until one is judged. Also leaves a
+-- dirty row and one for the archive for each, so that nothing derived can vanish in a crash.
 WITH touched AS (
     SELECT *
-    FROM unnest($1::bigint[], $2::int[], $3::int[], $4::int[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],
-                $9::bigint[])
+    FROM unnest(:sessions::bigint[], :through::int[], :events::int[], :violations::int[], :first_us::bigint[], :last_us::bigint[],
+                :heartbeat_us::bigint[], :offset_us::bigint[],
+                :first_heartbeat_us::bigint[])
          AS t (session_id, through_seq, events, violations, first_us, last_us, heartbeat_us, offset_us, first_heartbeat_us)
 ), heard AS (
     SELECT t.session_id, timestamptz 'epoch' + t.first_heartbeat_us * interval '1 microsecond' AS heard_at,
@@ -42,9 +42,9 @@ WITH touched AS (
     WHERE t.first_heartbeat_us IS NOT NULL
 ), returned AS (
     INSERT INTO gap_marks (session_id, kind, started_at, ended_at, due_at)
-    SELECT session_id, 'returned', before, heard_at, now() + $11::float8 * interval '1 second'
+    SELECT session_id, 'returned', before, heard_at, now() + :grace_s::float8 * interval '1 second'
     FROM heard
-    WHERE heard_at > before + $10::float8 * interval '1 second'
+    WHERE heard_at > before + :gap_s::float8 * interval '1 second'
 ), marked AS (
     INSERT INTO dirty_sessions (session_id) SELECT session_id FROM touched
 ), queued AS (
@@ -72,12 +72,13 @@ FROM unnest($1::bigint[], $2::bigint[], $3::text[]) AS t (session_id, client, re
 ON CONFLICT (session_id, client) DO UPDATE SET received = c.received + excluded.received;
 
 -- name: advance_pieces
--- $1 sessions, $2 clients, $3 first and $4 last clientSequence, $5 first sequence or null, $6 first and $7 last us: one place
--- a piece. A piece that continues the one before it, in the client's numbers and in the session's, only lengthens it.
+-- One place a piece; `seq` is null of what was refused. A piece that continues the one before it, in the client's numbers
+-- and in the session's, only lengthens it.
 WITH given AS (
     SELECT session_id, client, first, through, seq, timestamptz 'epoch' + first_us * interval '1 microsecond' AS first_at,
            timestamptz 'epoch' + last_us * interval '1 microsecond' AS last_at
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[])
+    FROM unnest(:session::bigint[], :client::bigint[], :first::bigint[], :through::bigint[], :seq::bigint[], :first_us::bigint[],
+                :last_us::bigint[])
          AS t (session_id, client, first, through, seq, first_us, last_us)
 ), longer AS (
     UPDATE received_pieces r SET through = g.through, last_at = g.last_at
@@ -97,11 +98,13 @@ WHERE NOT EXISTS (SELECT FROM longer l WHERE (l.session_id, l.client, l.first) =
 ON CONFLICT DO NOTHING;
 
 -- name: mark_gaps
--- $1 sessions, $2 kinds, $3 from us, $4 through us, $5 first sequences and $6 last ones or null, $7 seconds until they are due
+-- One place a mark; `grace_s` until they are due.
 INSERT INTO gap_marks (session_id, kind, started_at, ended_at, from_seq, through_seq, due_at)
 SELECT session_id, kind, timestamptz 'epoch' + from_us * interval '1 microsecond',
-       timestamptz 'epoch' + through_us * interval '1 microsecond', from_seq, through_seq, now() + $7::float8 * interval '1 second'
-FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::int[], $6::int[])
+       timestamptz 'epoch' + through_us * interval '1 microsecond', from_seq, through_seq,
+       now() + :grace_s::float8 * interval '1 second'
+FROM unnest(:sessions::bigint[], :kinds::text[], :from_us::bigint[], :through_us::bigint[], :from_seqs::int[],
+            :through_seqs::int[])
      AS t (session_id, kind, from_us, through_us, from_seq, through_seq);
 
 -- name: insert_clock_steps
@@ -112,10 +115,9 @@ FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS t (sessio
 ON CONFLICT DO NOTHING;
 
 -- name: insert_dead_letters
--- $1 sessions, $2 sequences, $3 shard, $4 epoch, $5 counter of the batch, $6 server times, $7 sqlstates, $8 reasons, $9 events
 INSERT INTO dead_letters (session_id, seq, shard, epoch, counter, occurred_at, sqlstate, reason, event)
-SELECT session_id, seq, $3, $4, $5, occurred_at, sqlstate, reason, event
-FROM unnest($1::bigint[], $2::int[], $6::timestamptz[], $7::text[], $8::text[], $9::bytea[])
+SELECT session_id, seq, :shard, :epoch, :counter, occurred_at, sqlstate, reason, event
+FROM unnest(:sessions::bigint[], :sequences::int[], :times::timestamptz[], :sqlstates::text[], :reasons::text[], :events::bytea[])
      AS t (session_id, seq, occurred_at, sqlstate, reason, event);
 
 -- name: count_letters
@@ -169,8 +171,7 @@ RETURNING epoch;
 UPDATE stream_epochs SET opened_at = now() WHERE shard = $1 AND epoch = $2;
 
 -- name: insert_loss
--- $1 shard, $2 epoch, $3 kind, $4 expected counter, $5 found counter or null
-INSERT INTO stream_losses (shard, epoch, kind, expected_counter, found_counter) VALUES ($1, $2, $3, $4, $5);
+INSERT INTO stream_losses (shard, epoch, kind, expected_counter, found_counter) VALUES (:shard, :epoch, :kind, :expected, :found);
 
 -- name: list_closing
 -- $1 shards in all, $2 owned shards, $3 how many. Ended in PostgreSQL, and the stream has not said so yet.

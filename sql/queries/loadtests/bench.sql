@@ -61,18 +61,18 @@ SELECT session_id, 0, 0, 0, now(), now() FROM unnest($1::bigint[]) AS given (ses
 ON CONFLICT (session_id) DO UPDATE SET through_seq = 0;
 
 -- name: store_bulk
--- $1 session_id bigint, $2 client bigint, $3 first clientSequence bigint, $4 client times timestamptz[], $5 types smallint[],
--- $6 severities smallint[], $7 are violations boolean[], $8 payloads as JSON text[]
 -- The whole of the simple durable design: sequence numbers from the session's row, and the rows, in one statement.
 WITH session AS (
-    UPDATE session_progress SET through_seq = through_seq + cardinality($5::smallint[])
-    WHERE session_id = $1
-    RETURNING through_seq - cardinality($5::smallint[]) AS before
+    UPDATE session_progress SET through_seq = through_seq + cardinality(:types::smallint[])
+    WHERE session_id = :session_id
+    RETURNING through_seq - cardinality(:types::smallint[]) AS before
 ), stored AS (
     INSERT INTO events (session_id, seq, occurred_at, client_at, client, client_seq, event_type, severity, is_violation, is_late, payload)
-    SELECT $1, session.before + e.number, now(), e.client_at, $2, $3 + e.number - 1, e.event_type, e.severity, e.is_violation, false,
+    SELECT :session_id, session.before + e.number, now(), e.client_at, :client, :first + e.number - 1, e.event_type, e.severity,
+           e.is_violation, false,
            e.payload::jsonb
-    FROM session, unnest($4::timestamptz[], $5::smallint[], $6::smallint[], $7::boolean[], $8::text[])
+    FROM session, unnest(:times::timestamptz[], :types::smallint[], :severities::smallint[], :violations::boolean[],
+                         :payloads::text[])
          WITH ORDINALITY AS e (client_at, event_type, severity, is_violation, payload, number)
 )
 SELECT before FROM session;

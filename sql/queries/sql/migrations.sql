@@ -1,8 +1,8 @@
--- Statements of the migrator. psycopg's named parameters: it runs before anything else exists.
+-- Statements of the migrator.
 
 -- name: lock
--- Held until the connection closes.
-SELECT pg_advisory_lock(%(key)s);
+-- $1 key. Held until the connection closes.
+SELECT pg_advisory_lock($1);
 
 -- name: create_ledger
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -19,4 +19,5 @@ SELECT name, checksum FROM schema_migrations;
 SET LOCAL lock_timeout = '5s';
 
 -- name: record_applied
-INSERT INTO schema_migrations (name, checksum) VALUES (%(name)s, %(checksum)s);
+-- $1 name, $2 checksum
+INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2);

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import orjson
@@ -37,12 +37,14 @@ from loadtests.bench.measuring.stack import (
     make_sessions,
     new_jwt_keys,
     programs,
-    statement,
     wait_until_answers,
 )
 from loadtests.bench.sending.wire import Target
 from loadtests.sample import BULK, client_times, sample_bulk
+from sql import named
+from sql.running import connect, one, run
 
+BENCH: Final = named("bench")
 SESSIONS = 3
 ROWS = 10 * BULK
 EARLY = datetime(2026, 1, 2, 3, tzinfo=UTC)
@@ -50,16 +52,15 @@ EARLY = datetime(2026, 1, 2, 3, tzinfo=UTC)
 
 @pytest.fixture
 def servers(postgres: Postgres, redis_server: Redis, database: str) -> Any:
-    with psycopg.connect(database, autocommit=True, cursor_factory=psycopg.RawCursor) as owner:
+    with connect(database) as owner:
         yield Servers(postgres, redis_server, owner)
 
 
 def fill(servers: Servers, rows: int = ROWS) -> None:
     """Put the baseline's rows into the table."""
-    folder = Path(servers.owner.execute(statement("data_folder")).fetchone()[0])  # type: ignore[index]
-    path = folder / copy_baseline.FILE_NAME
+    path = Path(one(servers.owner, BENCH["data_folder"])) / copy_baseline.FILE_NAME
     copy_baseline.write_file(path, range(1, SESSIONS + 1), rows, EARLY)
-    servers.owner.execute(statement("copy_file"))
+    run(servers.owner, BENCH["copy_file"])
     path.unlink()
 
 
@@ -150,7 +151,7 @@ def test_sessions_for_a_benchmark_are_plain_rows_with_their_candidates_tokens(se
 async def test_the_naive_design_commits_each_event_before_it_answers(
     servers: Servers, tmp_path: Path
 ) -> None:
-    servers.owner.execute(statement("create_seed_database"))
+    run(servers.owner, BENCH["create_seed_database"])
     url = on_database(servers.postgres.url, "seed_design")
     [attempt] = seed_design.create_schema(url, 1)
     port = free_port()

@@ -34,13 +34,13 @@ from loadtests.bench.core_world import (
     authoring,
     id_of,
     make_running,
-    query,
     running_core,
 )
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder
 from loadtests.bench.sending.loads import LoadError
 from pipeline.ledger.verify import verify
+from sql import named
 
 SCREEN = Screen(Console(quiet=True))
 CANDIDATES = 8
@@ -266,7 +266,7 @@ async def test_the_benchmark_s_counts_of_unsealed_events_and_its_verifier_agree(
 
     assert report.findings == []
     assert report.size == world.rows("SELECT count(*) FROM ledger_events")[0][0]
-    assert world.rows(query("count_unsealed").decode()) == [(0,)]
+    assert world.rows(named("bench_core")["count_unsealed"]) == [(0,)]
     assert 0 < lags["p50"] <= lags["p99"]
 
 

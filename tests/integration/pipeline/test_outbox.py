@@ -12,10 +12,10 @@ import pytest
 
 from kernel.events import EventType
 from kernel.settings import Settings
-from pipeline.extract import connect
 from pipeline.jobs import read_lags
 from pipeline.outbox import WAKES, read_forever, read_outbox
 from pipeline.projections import project_attempts
+from sql.running import connect
 from tests.kits.authoring import answer, make_exam, save, start, submit
 from tests.kits.core import Core, store_events
 from tests.kits.pipeline_child import drain_outbox, kill_at
@@ -74,8 +74,8 @@ def test_two_readers_hand_each_row_over_once(settings: Settings, database: str) 
                 while count := read_outbox(second, 4):
                     others.append(count)
 
-    with connect(settings.database_url) as cursor:
-        assert read_outbox(cursor, 4, overtake) == 4
+    with connect(settings.database_url) as conn:
+        assert read_outbox(conn, 4, overtake) == 4
     assert others == [4, 2]
     assert rows_of(database, WAITING) == [(0,)]
     assert rows_of(database, DIRTY) == sessions_of(sittings)
@@ -102,8 +102,8 @@ def test_rows_of_every_kind_are_trimmed_and_those_of_no_known_one_too(
     kinds = [*WAKES, "exam.renamed", *["exam.updated"] * 50]
     tell(database, kinds, [str(uuid4()) for _ in kinds])
 
-    with connect(settings.database_url) as cursor:
-        assert read_lags(cursor).outbox_rows == len(kinds)
+    with connect(settings.database_url) as conn:
+        assert read_lags(conn).outbox_rows == len(kinds)
     drain_outbox(settings, no_step)
     assert rows_of(database, WAITING) == [(0,)]
     assert rows_of(database, DIRTY) == []

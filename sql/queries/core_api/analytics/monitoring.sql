@@ -15,13 +15,14 @@ ORDER BY 1, 2, 3;
 SELECT by_type, by_severity FROM reporting.attempt_activity WHERE attempt_id = $1;
 
 -- name: list_monitoring_events
--- $1 session_id bigint, $2 from timestamptz, $3 before timestamptz, $4 after seq integer, $5 limit. By sequence.
+-- By sequence.
 SELECT m.id, m.proctor_session_id, m.sequence_number, m.event_type, m.event_name, m.severity, m.is_violation, m.is_late,
        m.data_payload::json AS data_payload, m.is_anomaly, m.anomaly_score, m.description, m.client_timestamp, m.server_timestamp, m.effective_at
 FROM seen_monitoring_events m
-WHERE m.proctor_session_id = $1 AND m.server_timestamp >= $2 AND m.server_timestamp < $3 AND m.sequence_number > $4
+WHERE m.proctor_session_id = :session_id AND m.server_timestamp >= :since AND m.server_timestamp < :before
+  AND m.sequence_number > :after
 ORDER BY m.sequence_number
-LIMIT $5;
+LIMIT :limit;
 
 -- name: list_session_outages
 -- $1 session_ids bigint[], $2 shards in all, $3 limit. Times in which nothing was taken for a session that ran.

@@ -1,12 +1,11 @@
 -- Answers of a running attempt, and how its essays grew.
 
 -- name: save_answers
--- $1 attempt_id, $2 question_ids uuid[], each once, $3 client_seqs bigint[], $4 responses as JSON text[], $5 saved_at
--- A row comes back for each answer that is newer than what is stored. In order of the question, so that two saves of one
--- attempt at the same moment wait for one another and never in a circle.
+-- `question_ids`: each once; `responses` as JSON. A row comes back for each answer that is newer than what is stored. In
+-- order of the question, so that two saves of one attempt at the same moment wait for one another and never in a circle.
 INSERT INTO attempt_answers (attempt_id, question_id, client_seq, response, saved_at)
-SELECT $1, given.question_id, given.client_seq, given.response::jsonb, $5
-FROM unnest($2::uuid[], $3::bigint[], $4::text[]) AS given (question_id, client_seq, response)
+SELECT :attempt_id, given.question_id, given.client_seq, given.response::jsonb, :saved_at
+FROM unnest(:question_ids::uuid[], :client_seqs::bigint[], :responses::text[]) AS given (question_id, client_seq, response)
 ORDER BY given.question_id
 ON CONFLICT (attempt_id, question_id) DO UPDATE
 SET client_seq = excluded.client_seq, response = excluded.response, saved_at = excluded.saved_at
@@ -18,13 +17,12 @@ RETURNING question_id;
 SELECT question_id, client_seq, saved_at FROM attempt_answers WHERE attempt_id = $1 AND question_id = ANY ($2::uuid[]);
 
 -- name: list_answers
--- $1 attempt_id, $2 student, $3 after question_id or null, $4 limit
 SELECT w.question_id, w.client_seq, w.response, w.saved_at
 FROM attempt_answers w
 JOIN exam_attempts a ON a.id = w.attempt_id
-WHERE w.attempt_id = $1 AND a.student_id = $2 AND ($3::uuid IS NULL OR w.question_id > $3)
+WHERE w.attempt_id = :attempt_id AND a.student_id = :student AND (:cursor::uuid IS NULL OR w.question_id > :cursor)
 ORDER BY w.question_id
-LIMIT $4;
+LIMIT :limit;
 
 -- name: keep_drafts
 -- $1 attempt_id, $2 question_ids uuid[] of essays just saved, $3 not before timestamptz

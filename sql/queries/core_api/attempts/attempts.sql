@@ -15,27 +15,28 @@ LEFT JOIN LATERAL (
 WHERE e.id = $1 AND e.organisation_id = $2;
 
 -- name: insert_attempt
--- $1 id uuid, $2 exam_id uuid, $3 student uuid, $4 started_at timestamptz, $5 expires_at timestamptz, $6 attempts_allowed int,
--- $7 policy as JSON text, $8 monitoring mode that it demands, 0 for none: the proctor session of that mode is opened with it
--- No row comes back when the exam was closed meanwhile, or when the student has as many attempts as they may, or one that
--- runs: the unique indexes settle starts that come at the same moment. The lock keeps what scores rest on from changing
--- between this statement's look at it and the commit.
+-- `mode`: monitoring that the policy demands, 0 for none; the proctor session of that mode is opened with the attempt. No
+-- row comes back when the exam was closed meanwhile, or when the student has as many attempts as they may, or one that runs:
+-- the unique indexes settle starts that come at the same moment. The lock keeps what scores rest on from changing between
+-- this statement's look at it and the commit.
 WITH begun AS (
     INSERT INTO exam_attempts (id, exam_id, student_id, started_at, expires_at, max_score, evaluation_version_id, attempt_number,
                                policy)
-    SELECT $1, e.id, $3, $4::timestamptz, $5::timestamptz, e.max_score, e.evaluation_version_id, a.taken + 1, $7::text::jsonb
+    SELECT :id, e.id, :student, :started_at::timestamptz, :expires_at::timestamptz, e.max_score, e.evaluation_version_id,
+           a.taken + 1, :policy::text::jsonb
     FROM exams e
-    CROSS JOIN LATERAL (SELECT count(*)::integer AS taken FROM exam_attempts x WHERE x.exam_id = e.id AND x.student_id = $3) a
-    WHERE e.id = $2 AND e.is_published AND a.taken < $6
+    CROSS JOIN LATERAL (SELECT count(*)::integer AS taken FROM exam_attempts x
+                        WHERE x.exam_id = e.id AND x.student_id = :student) a
+    WHERE e.id = :exam_id AND e.is_published AND a.taken < :attempts_allowed
     FOR KEY SHARE OF e
     ON CONFLICT DO NOTHING
     RETURNING id, exam_id, student_id, started_at
 ), opened AS (
     INSERT INTO proctor_sessions (attempt_id, exam_id, candidate_id, organisation_id, mode, started_at)
-    SELECT b.id, b.exam_id, b.student_id, e.organisation_id, $8::smallint, b.started_at
+    SELECT b.id, b.exam_id, b.student_id, e.organisation_id, :mode::smallint, b.started_at
     FROM begun b
     JOIN exams e ON e.id = b.exam_id
-    WHERE $8::smallint > 0
+    WHERE :mode::smallint > 0
 )
 SELECT id FROM begun;
 
@@ -54,15 +55,14 @@ JOIN exams e ON e.id = a.exam_id
 WHERE a.id = $1 AND a.student_id = $2;
 
 -- name: fetch_attempt_for_staff
--- $1 attempt_id uuid, $2 organisation uuid, $3 user_id uuid, $4 whole_organisation boolean
 -- No row when the attempt's exam is not visible to the caller.
 SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, a.student_id, u.full_name AS student_name, a.status, a.started_at,
        a.expires_at, a.completed_at
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
 JOIN users u ON u.id = a.student_id
-WHERE a.id = $1 AND e.organisation_id = $2
-  AND ($4 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = a.exam_id AND v.user_id = $3));
+WHERE a.id = :id AND e.organisation_id = :organisation
+  AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = a.exam_id AND v.user_id = :user_id));
 
 -- name: hold_own_attempt
 -- $1 attempt_id uuid, $2 student uuid. Shares a lock on the row: it cannot be finalised while a session is made for it.
@@ -77,14 +77,14 @@ LEFT JOIN evaluation_versions v ON v.id = a.evaluation_version_id
 WHERE a.id = $1 AND a.student_id = $2;
 
 -- name: list_own_attempts
--- $1 student uuid, $2 before id or null, $3 limit. Newest first.
+-- Newest first.
 SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, e.subject, a.status, a.started_at, a.expires_at, a.completed_at,
        a.score::float8 AS score, a.max_score::float8 AS max_score, a.percentage::float8 AS percentage, a.passed
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
-WHERE a.student_id = $1 AND ($2::uuid IS NULL OR a.id < $2)
+WHERE a.student_id = :student AND (:cursor::uuid IS NULL OR a.id < :cursor)
 ORDER BY a.id DESC
-LIMIT $3;
+LIMIT :limit;
 
 -- name: sum_own_attempts
 -- $1 student uuid

@@ -20,14 +20,14 @@ WHERE u.organisation_id = $1 AND u.role = 'student' AND u.is_active
 SELECT standing FROM users WHERE id = $1;
 
 -- name: hold_link
--- $1 student uuid, $2 their standing then, $3 organisation uuid, $4 exam uuid, $5 issuer uuid, $6 the issuer's standing then
--- The student of a link that is still worth something: both are active and stand as they did when it was made, and the
--- issuer may still edit the exam. Held, so that a lock waits for the sign-in that it has to end.
+-- The standings are those of then. The student of a link that is still worth something: both are active and stand as they
+-- did when it was made, and the issuer may still edit the exam. Held, so that a lock waits for the sign-in that it has to
+-- end.
 SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.token_generation
 FROM users u
-JOIN users i ON i.id = $5 AND i.organisation_id = $3 AND i.is_active AND i.standing = $6
-JOIN exams e ON e.id = $4 AND e.organisation_id = $3
-WHERE u.id = $1 AND u.organisation_id = $3 AND u.is_active AND u.role = 'student' AND u.standing = $2
+JOIN users i ON i.id = :issuer_id AND i.organisation_id = :organisation AND i.is_active AND i.standing = :issuer_standing
+JOIN exams e ON e.id = :exam_id AND e.organisation_id = :organisation
+WHERE u.id = :student_id AND u.organisation_id = :organisation AND u.is_active AND u.role = 'student' AND u.standing = :standing
   AND (i.role = 'admin'
        OR i.role = 'teacher' AND (e.creator_id = i.id
                                   OR EXISTS (SELECT FROM teacher_exam_permissions p
@@ -35,21 +35,19 @@ WHERE u.id = $1 AND u.organisation_id = $3 AND u.is_active AND u.role = 'student
 FOR SHARE OF u, i;
 
 -- name: use_link
--- $1 jti uuid, $2 user_id uuid, $3 exam_id uuid, $4 used_at timestamptz, $5 expires_at timestamptz, $6 login_id uuid, $7 address
--- inet or null, $8 sha256 of the user agent bytea
--- No row comes back when the link was used before; a second use at the same moment waits for the first to commit.
+-- `agent`: SHA-256 of the user agent. No row comes back when the link was used before; a second use at the same moment waits
+-- for the first to commit.
 INSERT INTO launch_uses (jti, user_id, exam_id, used_at, expires_at, login_id, address, agent_sha256)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+VALUES (:jti, :user_id, :exam_id, :used_at, :expires_at, :login_id, :address, :agent)
 ON CONFLICT (jti) DO NOTHING
 RETURNING jti;
 
 -- name: use_link_again
--- $1 jti uuid, $2 used after timestamptz, $3 address inet or null, $4 sha256 of the user agent bytea, $5 uses at most,
--- $6 now timestamptz
 -- The sign-in of the first use, where its reply may have got lost: a moment ago, the same place, and nobody has ended it.
 UPDATE launch_uses SET uses = uses + 1
-WHERE jti = $1 AND used_at > $2 AND address IS NOT DISTINCT FROM $3 AND agent_sha256 = $4 AND uses < $5
-  AND EXISTS (SELECT FROM logins l WHERE l.id = login_id AND l.revoked_at IS NULL AND l.expires_at > $6)
+WHERE jti = :jti AND used_at > :used_after AND address IS NOT DISTINCT FROM :address AND agent_sha256 = :agent
+  AND uses < :uses_max
+  AND EXISTS (SELECT FROM logins l WHERE l.id = login_id AND l.revoked_at IS NULL AND l.expires_at > :now)
 RETURNING login_id;
 
 -- name: note_replay

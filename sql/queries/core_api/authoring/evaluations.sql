@@ -5,11 +5,10 @@
 INSERT INTO evaluations (id, organisation_id, creator_id, created_at) VALUES ($1, $2, $3, $4);
 
 -- name: hold_evaluation
--- $1 id, $2 organisation, $3 user_id, $4 whole_organisation
 -- Serialises who saves and publishes it: a lock on the row of its newest version would miss the one about to be made.
 SELECT pg_advisory_xact_lock(hashtextextended('evaluation ' || id::text, 0)), id
 FROM evaluations
-WHERE id = $1 AND organisation_id = $2 AND ($4 OR creator_id = $3);
+WHERE id = :id AND organisation_id = :organisation AND (:sees_organisation OR creator_id = :user_id);
 
 -- name: find_draft
 -- $1 evaluation_id
@@ -26,9 +25,10 @@ CROSS JOIN LATERAL (
 WHERE v.evaluation_id = $1 AND v.status = 'draft';
 
 -- name: insert_draft
--- $1 id, $2 evaluation_id, $3 title, $4 created_by, $5 created_at. The caller holds the evaluation.
+-- The caller holds the evaluation.
 INSERT INTO evaluation_versions (id, evaluation_id, version, title, created_by, created_at)
-SELECT $1, $2::uuid, coalesce(max(version), 0) + 1, $3, $4, $5 FROM evaluation_versions WHERE evaluation_id = $2;
+SELECT :id, :evaluation_id::uuid, coalesce(max(version), 0) + 1, :title, :created_by, :created_at FROM evaluation_versions
+WHERE evaluation_id = :evaluation_id;
 
 -- name: rename_draft
 -- $1 evaluation_version_id, $2 title
@@ -45,9 +45,9 @@ SELECT $1, given.position, given.question_id, given.points
 FROM unnest($2::uuid[], $3::float8[]) WITH ORDINALITY AS given (question_id, points, position);
 
 -- name: count_usable_questions
--- $1 organisation, $2 user_id, $3 whole_organisation, $4 ids uuid[]
 SELECT count(*) FROM questions
-WHERE id = ANY ($4::uuid[]) AND organisation_id = $1 AND ($3 OR creator_id = $2) AND archived_at IS NULL;
+WHERE id = ANY (:ids::uuid[]) AND organisation_id = :organisation AND (:sees_organisation OR creator_id = :user_id)
+  AND archived_at IS NULL;
 
 -- name: list_draft_items
 -- $1 evaluation_version_id. With each question its newest version: what publishing would freeze.
@@ -75,34 +75,34 @@ FROM unnest($2::uuid[], $3::uuid[]) AS given (question_id, question_version_id)
 WHERE i.evaluation_version_id = $1 AND i.question_id = given.question_id;
 
 -- name: publish_version
--- $1 evaluation_version_id, $2 paper as JSON text, $3 key as JSON text, $4 max_points as text, $5 snapshot_sha256, $6 published_at
+-- `id` is the draft's.
 UPDATE evaluation_versions
-SET status = 'published', paper = $2::text::jsonb, key = $3::text::jsonb, max_points = $4::text::numeric, snapshot_sha256 = $5,
-    published_at = $6
-WHERE id = $1 AND status = 'draft';
+SET status = 'published', paper = :paper::text::jsonb, key = :key::text::jsonb, max_points = :max_points::text::numeric,
+    snapshot_sha256 = :snapshot_sha256, published_at = :published_at
+WHERE id = :id AND status = 'draft';
 
 -- name: list_evaluations
--- $1 organisation, $2 user_id, $3 whole_organisation, $4 before id or null, $5 limit. The newest version of each.
+-- The newest version of each.
 SELECT e.id AS evaluation_id, e.creator_id, v.id AS evaluation_version_id, v.version, v.title, v.status,
        v.max_points::float8 AS max_points, v.published_at
 FROM evaluations e
 CROSS JOIN LATERAL (SELECT * FROM evaluation_versions WHERE evaluation_id = e.id ORDER BY version DESC LIMIT 1) v
-WHERE e.organisation_id = $1 AND ($3 OR e.creator_id = $2) AND ($4::uuid IS NULL OR e.id < $4)
+WHERE e.organisation_id = :organisation AND (:sees_organisation OR e.creator_id = :user_id)
+  AND (:cursor::uuid IS NULL OR e.id < :cursor)
 ORDER BY e.id DESC
-LIMIT $5;
+LIMIT :limit;
 
 -- name: fetch_version
--- $1 evaluation_id, $2 organisation, $3 user_id, $4 whole_organisation, $5 version or null for the newest
--- Whoever may edit an exam that points at the version sees it too.
+-- `version`: null for the newest. Whoever may edit an exam that points at the version sees it too.
 SELECT e.id AS evaluation_id, e.creator_id, v.id AS evaluation_version_id, v.version, v.title, v.status,
        v.max_points::float8 AS max_points, v.published_at, v.paper, v.key, encode(v.snapshot_sha256, 'hex') AS snapshot_sha256
 FROM evaluations e
 JOIN evaluation_versions v ON v.evaluation_id = e.id
-WHERE e.id = $1 AND e.organisation_id = $2 AND ($5::integer IS NULL OR v.version = $5)
-  AND ($4 OR e.creator_id = $3
+WHERE e.id = :id AND e.organisation_id = :organisation AND (:version::integer IS NULL OR v.version = :version)
+  AND (:sees_organisation OR e.creator_id = :user_id
        OR EXISTS (SELECT FROM exams x
-                  LEFT JOIN teacher_exam_permissions p ON p.exam_id = x.id AND p.teacher_id = $3
-                  WHERE x.evaluation_version_id = v.id AND (x.creator_id = $3 OR p.can_edit)))
+                  LEFT JOIN teacher_exam_permissions p ON p.exam_id = x.id AND p.teacher_id = :user_id
+                  WHERE x.evaluation_version_id = v.id AND (x.creator_id = :user_id OR p.can_edit)))
 ORDER BY v.version DESC
 LIMIT 1;
 
@@ -111,11 +111,12 @@ LIMIT 1;
 SELECT position, question_id, points::float8 AS points FROM evaluation_items WHERE evaluation_version_id = $1 ORDER BY position;
 
 -- name: find_usable_version
--- $1 evaluation_version_id, $2 organisation, $3 user_id, $4 whole_organisation. Published, and the caller's to use.
+-- Published, and the caller's to use.
 SELECT v.id
 FROM evaluation_versions v
 JOIN evaluations e ON e.id = v.evaluation_id
-WHERE v.id = $1 AND v.status = 'published' AND e.organisation_id = $2 AND ($4 OR e.creator_id = $3);
+WHERE v.id = :id AND v.status = 'published' AND e.organisation_id = :organisation
+  AND (:sees_organisation OR e.creator_id = :user_id);
 
 -- name: fetch_key
 -- $1 evaluation_version_id, published

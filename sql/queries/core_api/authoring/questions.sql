@@ -5,20 +5,22 @@
 INSERT INTO questions (id, organisation_id, creator_id, created_at) VALUES ($1, $2, $3, $4);
 
 -- name: hold_question
--- $1 id, $2 organisation, $3 user_id, $4 whole_organisation. Locks it, so that versions get one number each.
-SELECT id, archived_at FROM questions WHERE id = $1 AND organisation_id = $2 AND ($4 OR creator_id = $3) FOR UPDATE;
+-- Locks it, so that versions get one number each.
+SELECT id, archived_at FROM questions
+WHERE id = :id AND organisation_id = :organisation AND (:sees_organisation OR creator_id = :user_id) FOR UPDATE;
 
 -- name: insert_question_version
--- $1 id, $2 question_id, $3 kind, $4 content as JSON text, $5 key as JSON text, $6 points float8, $7 passage_id or null,
--- $8 created_by, $9 created_at. The caller holds the question. No row comes back where the newest version is just so.
+-- The caller holds the question. No row comes back where the newest version is just so.
 INSERT INTO question_versions (id, question_id, version, kind, content, key, points, passage_id, created_by, created_at)
-SELECT $1, $2::uuid, coalesce(max(version), 0) + 1, $3, $4::text::jsonb, $5::text::jsonb, $6::float8, $7, $8, $9
+SELECT :id, :question_id::uuid, coalesce(max(version), 0) + 1, :kind, :content::text::jsonb, :key::text::jsonb, :points::float8,
+       :passage_id, :created_by, :created_at
 FROM question_versions
-WHERE question_id = $2
+WHERE question_id = :question_id
 HAVING NOT EXISTS (
-    SELECT FROM (SELECT * FROM question_versions WHERE question_id = $2 ORDER BY version DESC LIMIT 1) newest
+    SELECT FROM (SELECT * FROM question_versions WHERE question_id = :question_id ORDER BY version DESC LIMIT 1) newest
     WHERE (newest.kind, newest.content, newest.key, newest.points, newest.passage_id)
-       IS NOT DISTINCT FROM ($3::text, $4::text::jsonb, $5::text::jsonb, $6::float8::numeric(8, 2), $7::uuid))
+       IS NOT DISTINCT FROM (:kind::text, :content::text::jsonb, :key::text::jsonb, :points::float8::numeric(8, 2),
+                             :passage_id::uuid))
 RETURNING id;
 
 -- name: clear_terms
@@ -35,27 +37,27 @@ RETURNING term_id;
 UPDATE questions SET archived_at = coalesce(archived_at, $2) WHERE id = $1;
 
 -- name: fetch_question
--- $1 id, $2 organisation, $3 user_id, $4 whole_organisation, $5 version or null for the newest
+-- `version`: null for the newest.
 SELECT q.id AS question_id, q.creator_id, v.version, v.id AS question_version_id, v.kind, v.content, v.key,
        v.points::float8 AS points, v.passage_id, q.archived_at, v.created_at AS saved_at,
        ARRAY(SELECT term_id FROM question_terms t WHERE t.question_id = q.id ORDER BY term_id) AS term_ids
 FROM questions q
 JOIN question_versions v ON v.question_id = q.id
-WHERE q.id = $1 AND q.organisation_id = $2 AND ($4 OR q.creator_id = $3) AND ($5::integer IS NULL OR v.version = $5)
+WHERE q.id = :id AND q.organisation_id = :organisation AND (:sees_organisation OR q.creator_id = :user_id)
+  AND (:version::integer IS NULL OR v.version = :version)
 ORDER BY v.version DESC
 LIMIT 1;
 
 -- name: list_questions
--- $1 organisation, $2 user_id, $3 whole_organisation, $4 kind or null, $5 term_id or null, $6 before id or null, $7 limit
 -- The newest version of each that is not archived.
 SELECT q.id AS question_id, q.creator_id, v.version, v.id AS question_version_id, v.kind, v.content, v.key,
        v.points::float8 AS points, v.passage_id, q.archived_at, v.created_at AS saved_at,
        ARRAY(SELECT term_id FROM question_terms t WHERE t.question_id = q.id ORDER BY term_id) AS term_ids
 FROM questions q
 CROSS JOIN LATERAL (SELECT * FROM question_versions WHERE question_id = q.id ORDER BY version DESC LIMIT 1) v
-WHERE q.organisation_id = $1 AND ($3 OR q.creator_id = $2) AND q.archived_at IS NULL
-  AND ($4::text IS NULL OR v.kind = $4)
-  AND ($5::uuid IS NULL OR EXISTS (SELECT FROM question_terms t WHERE t.question_id = q.id AND t.term_id = $5))
-  AND ($6::uuid IS NULL OR q.id < $6)
+WHERE q.organisation_id = :organisation AND (:sees_organisation OR q.creator_id = :user_id) AND q.archived_at IS NULL
+  AND (:kind::text IS NULL OR v.kind = :kind)
+  AND (:term_id::uuid IS NULL OR EXISTS (SELECT FROM question_terms t WHERE t.question_id = q.id AND t.term_id = :term_id))
+  AND (:cursor::uuid IS NULL OR q.id < :cursor)
 ORDER BY q.id DESC
-LIMIT $7;
+LIMIT :limit;

@@ -1,13 +1,12 @@
 -- Assignments of exams to users and groups, and one candidate's exceptions to them.
 
 -- name: upsert_users_assignments
--- $1 exam_id, $2 ids uuid[], $3 user_ids uuid[], $4 opens_at, $5 closes_at, $6 duration_minutes, $7 extra_minutes,
--- $8 attempts_allowed, $9 monitoring_mode, $10 rule_exemptions bigint[], $11 created_by, $12 created_at
--- Who has one already gets the new terms; who has it with these very terms gives no row.
+-- `targets` are users. Who has one already gets the new terms; who has it with these very terms gives no row.
 INSERT INTO assignments (exam_id, id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
                          monitoring_mode, rule_exemptions, created_by, created_at)
-SELECT $1, given.id, given.user_id, $4, $5, $6, $7, $8, $9, $10::bigint[], $11, $12
-FROM unnest($2::uuid[], $3::uuid[]) AS given (id, user_id)
+SELECT :exam_id, given.id, given.user_id, :opens_at, :closes_at, :duration_minutes, :extra_minutes, :attempts_allowed,
+       :monitoring_mode, :rule_exemptions::bigint[], :created_by, :created_at
+FROM unnest(:ids::uuid[], :targets::uuid[]) AS given (id, user_id)
 ORDER BY given.user_id
 ON CONFLICT (exam_id, user_id) WHERE revoked_at IS NULL DO UPDATE
 SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minutes = excluded.duration_minutes,
@@ -20,11 +19,12 @@ WHERE (assignments.opens_at, assignments.closes_at, assignments.duration_minutes
 RETURNING id;
 
 -- name: upsert_groups_assignments
--- As above, with $3 group_ids uuid[].
+-- As above; `targets` are groups.
 INSERT INTO assignments (exam_id, id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
                          monitoring_mode, rule_exemptions, created_by, created_at)
-SELECT $1, given.id, given.group_id, $4, $5, $6, $7, $8, $9, $10::bigint[], $11, $12
-FROM unnest($2::uuid[], $3::uuid[]) AS given (id, group_id)
+SELECT :exam_id, given.id, given.group_id, :opens_at, :closes_at, :duration_minutes, :extra_minutes, :attempts_allowed,
+       :monitoring_mode, :rule_exemptions::bigint[], :created_by, :created_at
+FROM unnest(:ids::uuid[], :targets::uuid[]) AS given (id, group_id)
 ORDER BY given.group_id
 ON CONFLICT (exam_id, group_id) WHERE revoked_at IS NULL DO UPDATE
 SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minutes = excluded.duration_minutes,
@@ -45,13 +45,13 @@ WHERE exam_id = $1 AND revoked_at IS NULL AND (user_id = ANY ($2::uuid[]) OR gro
 ORDER BY user_id, group_id;
 
 -- name: list_assignments
--- $1 exam_id, $2 before id or null, $3 limit. The caller has checked that the exam is theirs. Newest first.
+-- The caller has checked that the exam is theirs. Newest first.
 SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
        monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
 FROM assignments
-WHERE exam_id = $1 AND ($2::uuid IS NULL OR id < $2)
+WHERE exam_id = :exam_id AND (:cursor::uuid IS NULL OR id < :cursor)
 ORDER BY id DESC
-LIMIT $3;
+LIMIT :limit;
 
 -- name: fetch_assignment
 -- $1 id, $2 exam_id. The caller has checked that the exam is theirs; a revoked one comes back too.
@@ -86,12 +86,11 @@ SELECT EXISTS (
 SELECT count(*) FROM groups WHERE organisation_id = $1 AND id = ANY ($2::uuid[]);
 
 -- name: upsert_override
--- $1 assignment_id, $2 user_id, $3 opens_at, $4 closes_at, $5 duration_minutes, $6 extra_minutes, $7 attempts_allowed,
--- $8 monitoring_mode, $9 rule_exemptions bigint[], $10 reason, $11 created_by, $12 created_at. No row where it
--- stands with these very values.
+-- No row where it stands with these very values.
 INSERT INTO assignment_overrides (assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
                                   monitoring_mode, rule_exemptions, reason, created_by, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9::bigint[], $10, $11, $12)
+VALUES (:assignment_id, :user_id, :opens_at, :closes_at, :duration_minutes, :extra_minutes, :attempts_allowed, :monitoring_mode,
+        :rule_exemptions::bigint[], :reason, :created_by, :created_at)
 ON CONFLICT (assignment_id, user_id) DO UPDATE
 SET opens_at = excluded.opens_at, closes_at = excluded.closes_at, duration_minutes = excluded.duration_minutes,
     extra_minutes = excluded.extra_minutes, attempts_allowed = excluded.attempts_allowed,
@@ -113,13 +112,12 @@ FROM assignment_overrides
 WHERE assignment_id = $1 AND user_id = $2;
 
 -- name: list_overrides
--- $1 assignment_id, $2 after user_id or null, $3 limit
 SELECT assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed, monitoring_mode,
        rule_exemptions, reason, created_by, created_at
 FROM assignment_overrides
-WHERE assignment_id = $1 AND ($2::uuid IS NULL OR user_id > $2)
+WHERE assignment_id = :assignment_id AND (:cursor::uuid IS NULL OR user_id > :cursor)
 ORDER BY user_id
-LIMIT $3;
+LIMIT :limit;
 
 -- name: delete_override
 -- $1 assignment_id, $2 user_id

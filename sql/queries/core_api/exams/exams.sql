@@ -1,12 +1,11 @@
 -- Exams: authoring, publishing, what a candidate may start.
 
 -- name: insert_exam
--- $1 id uuid, $2 organisation uuid, $3 creator uuid, $4 title, $5 description, $6 subject, $7 topic, $8 max_score float8,
--- $9 duration_minutes int, $10 passing_score float8, $11 enable_monitoring, $12 enable_integrity_analysis,
--- $13 metadata as JSON text, $14 created_at timestamptz, $15 evaluation_version_id uuid or null
 INSERT INTO exams (id, organisation_id, creator_id, title, description, subject, topic, max_score, duration_minutes,
                    passing_score, enable_monitoring, enable_integrity_analysis, metadata, created_at, evaluation_version_id)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8::float8, $9, $10::float8, $11, $12, $13::text::jsonb, $14, $15)
+VALUES (:id, :organisation, :creator_id, :title, :description, :subject, :topic, :max_score::float8, :duration_minutes,
+        :passing_score::float8, :enable_monitoring, :enable_integrity_analysis, :metadata::text::jsonb, :created_at,
+        :evaluation_version_id)
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
           metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
@@ -34,14 +33,13 @@ FOR UPDATE;
 SELECT EXISTS (SELECT FROM exam_attempts WHERE exam_id = $1);
 
 -- name: update_exam
--- $1 exam_id uuid, $2 title, $3 description, $4 subject, $5 topic, $6 max_score float8, $7 duration_minutes,
--- $8 passing_score float8, $9 enable_monitoring, $10 enable_integrity_analysis, $11 metadata as JSON text or null: null leaves as it is,
--- $12 evaluation_version_id uuid or null
+-- `metadata`: null leaves as it is.
 UPDATE exams
-SET title = $2, description = $3, subject = $4, topic = $5, max_score = $6::float8, duration_minutes = $7,
-    passing_score = $8::float8, enable_monitoring = $9, enable_integrity_analysis = $10, metadata = coalesce($11::text::jsonb, metadata),
-    evaluation_version_id = $12
-WHERE id = $1
+SET title = :title, description = :description, subject = :subject, topic = :topic, max_score = :max_score::float8,
+    duration_minutes = :duration_minutes, passing_score = :passing_score::float8, enable_monitoring = :enable_monitoring,
+    enable_integrity_analysis = :enable_integrity_analysis, metadata = coalesce(:metadata::text::jsonb, metadata),
+    evaluation_version_id = :evaluation_version_id
+WHERE id = :id
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
           metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
@@ -56,38 +54,36 @@ RETURNING id, creator_id, title, description, subject, topic, max_score::float8 
           metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
 
 -- name: list_exams
--- $1 organisation uuid, $2 user_id uuid, $3 whole_organisation boolean, $4 archived too boolean, $5 before uuid or null, $6 limit
+-- `archived`: those too.
 SELECT e.id, e.creator_id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.is_published, e.published_at, e.enable_monitoring,
        e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at
 FROM exams e
-WHERE e.organisation_id = $1 AND ($3 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = $2))
-  AND ($4 OR e.archived_at IS NULL) AND ($5::uuid IS NULL OR e.id < $5)
+WHERE e.organisation_id = :organisation
+  AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = :user_id))
+  AND (:archived OR e.archived_at IS NULL) AND (:cursor::uuid IS NULL OR e.id < :cursor)
 ORDER BY e.id DESC
-LIMIT $6;
+LIMIT :limit;
 
 -- name: fetch_exam
--- $1 exam_id uuid, $2 organisation uuid, $3 user_id uuid, $4 whole_organisation boolean
 SELECT e.id, e.creator_id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.is_published, e.published_at, e.enable_monitoring,
        e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at
 FROM exams e
-WHERE e.id = $1 AND e.organisation_id = $2
-  AND ($4 OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = $3));
+WHERE e.id = :id AND e.organisation_id = :organisation
+  AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = :user_id));
 
 -- name: fetch_exam_for_staff
--- $1 exam_id uuid, $2 organisation uuid, $3 user_id uuid, $4 whole_organisation boolean
 -- What the caller may do with it, as booleans; no row when it is not visible to them.
 SELECT e.id, e.title, e.subject, e.topic, e.description, e.max_score::float8 AS max_score,
        e.passing_score::float8 AS passing_score, e.duration_minutes, e.is_published, e.published_at, e.created_at,
-       $4 OR e.creator_id = $3 OR coalesce(p.can_edit, false) AS can_edit,
-       $4 OR e.creator_id = $3 OR coalesce(p.can_view_analytics, false) AS can_view_analytics
+       :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_edit, false) AS can_edit,
+       :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_view_analytics, false) AS can_view_analytics
 FROM exams e
-LEFT JOIN teacher_exam_permissions p ON p.exam_id = e.id AND p.teacher_id = $3
-WHERE e.id = $1 AND e.organisation_id = $2 AND ($4 OR e.creator_id = $3 OR p.can_view);
+LEFT JOIN teacher_exam_permissions p ON p.exam_id = e.id AND p.teacher_id = :user_id
+WHERE e.id = :id AND e.organisation_id = :organisation AND (:sees_organisation OR e.creator_id = :user_id OR p.can_view);
 
 -- name: list_available
--- $1 organisation uuid, $2 student uuid, $3 before uuid or null, $4 limit
 -- Newest first; ids are UUIDv7, so their order is that of creation. With each the student's latest attempt, if any. An exam
 -- that was assigned to anybody is there for whom an assignment reaches.
 SELECT e.id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
@@ -96,13 +92,14 @@ SELECT e.id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS 
 FROM exams e
 LEFT JOIN LATERAL (
     SELECT id, status FROM exam_attempts
-    WHERE exam_id = e.id AND student_id = $2
+    WHERE exam_id = e.id AND student_id = :student
     ORDER BY started_at DESC, id DESC LIMIT 1
 ) a ON true
-WHERE e.organisation_id = $1 AND e.is_published AND ($3::uuid IS NULL OR e.id < $3)
+WHERE e.organisation_id = :organisation AND e.is_published AND (:cursor::uuid IS NULL OR e.id < :cursor)
   AND (NOT EXISTS (SELECT FROM restricted_exams s WHERE s.exam_id = e.id)
        OR EXISTS (SELECT FROM assignments s
                   WHERE s.exam_id = e.id AND s.revoked_at IS NULL
-                    AND (s.user_id = $2 OR s.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = $2))))
+                    AND (s.user_id = :student
+                         OR s.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = :student))))
 ORDER BY e.id DESC
-LIMIT $4;
+LIMIT :limit;

@@ -9,13 +9,13 @@ SELECT id FROM exams WHERE id = $1 AND organisation_id = $2;
 SELECT id FROM users WHERE id = $1 AND organisation_id = $2 AND role IN ('teacher', 'reviewer', 'observer');
 
 -- name: list_permissions
--- $1 exam_id uuid, $2 after user uuid or null, $3 limit. By user id.
+-- By user id.
 SELECT p.exam_id, p.teacher_id AS user_id, u.email, u.full_name, u.role, p.can_view, p.can_edit, p.can_view_analytics, p.granted_at
 FROM teacher_exam_permissions p
 JOIN users u ON u.id = p.teacher_id
-WHERE p.exam_id = $1 AND ($2::uuid IS NULL OR p.teacher_id > $2)
+WHERE p.exam_id = :exam_id AND (:cursor::uuid IS NULL OR p.teacher_id > :cursor)
 ORDER BY p.teacher_id
-LIMIT $3;
+LIMIT :limit;
 
 -- name: fetch_permission
 -- $1 exam_id uuid, $2 user_id uuid

@@ -16,13 +16,13 @@ WHERE user_id = $1
        OR id IN (SELECT id FROM logins WHERE user_id = $1 AND exam_id IS NULL ORDER BY created_at DESC, id DESC OFFSET $3));
 
 -- name: insert_login
--- $1 id uuid, $2 user_id uuid, $3 created_at timestamptz, $4 expires_at timestamptz, $5 exam that it is bound to and $6 who
--- issued its launch link, both null where it came from a password
-INSERT INTO logins (id, user_id, created_at, expires_at, exam_id, issuer_id) VALUES ($1, $2, $3, $4, $5, $6);
+-- `exam_id` that it is bound to and `issuer_id` of its launch link, both null where it came from a password.
+INSERT INTO logins (id, user_id, created_at, expires_at, exam_id, issuer_id)
+VALUES (:id, :user_id, :created_at, :expires_at, :exam_id, :issuer_id);
 
 -- name: insert_refresh_token
--- $1 id uuid, $2 login_id uuid, $3 parent_id uuid or null, $4 sha256 bytea, $5 created_at timestamptz, $6 expires_at timestamptz
-INSERT INTO refresh_tokens (id, login_id, parent_id, sha256, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO refresh_tokens (id, login_id, parent_id, sha256, created_at, expires_at)
+VALUES (:id, :login_id, :parent_id, :sha256, :created_at, :expires_at);
 
 -- name: hold_login_of_token
 -- $1 sha256 bytea. Holds the login: of two refreshes at once the second waits here.

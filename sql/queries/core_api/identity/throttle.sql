@@ -9,14 +9,13 @@ ORDER BY failed_at DESC
 OFFSET $3 - 1 LIMIT 1;
 
 -- name: begin_attempt
--- $1 network inet, $2 account bytea, $3 now timestamptz, $4 window begins timestamptz, $5 attempts int at most
--- Counted before the password is looked at, in one statement: a burst cannot pass between a check and a count.
--- No row comes back when the window is full.
-INSERT INTO login_attempts AS a (network, account, began_at, attempts) VALUES ($1, $2, $3, 1)
+-- Counted before the password is looked at, in one statement: a burst cannot pass between a check and a count. No row comes
+-- back when the window is full.
+INSERT INTO login_attempts AS a (network, account, began_at, attempts) VALUES (:network, :account, :now, 1)
 ON CONFLICT (network, account) DO UPDATE
-SET attempts = CASE WHEN a.began_at <= $4 THEN 1 ELSE a.attempts + 1 END,
-    began_at = CASE WHEN a.began_at <= $4 THEN $3 ELSE a.began_at END
-WHERE a.began_at <= $4 OR a.attempts < $5
+SET attempts = CASE WHEN a.began_at <= :window_from THEN 1 ELSE a.attempts + 1 END,
+    began_at = CASE WHEN a.began_at <= :window_from THEN :now ELSE a.began_at END
+WHERE a.began_at <= :window_from OR a.attempts < :attempts_max
 RETURNING a.attempts;
 
 -- name: fetch_window

@@ -1,22 +1,22 @@
 -- Statements of the core API on the ledger: appending in the caller's transaction, proofs, the audit log.
 
 -- name: append_events
--- $1 ids uuid[], $2 organisations uuid[], $3 occurred_at timestamptz[], $4 kinds text[], $5 aggregate types text[],
--- $6 aggregate ids text[], $7 actors uuid[], $8 actor roles text[], $9 subjects uuid[], $10 bodies bytea[];
--- $11 records text[], null: the event commits to none; $12 subjects that name the record too uuid[], $13 salts bytea[], $14 where
--- in the body the commitment goes int[]; $15 payloads of outbox rows as JSON text[], null: no worker acts on it;
--- personal values: $16 event ids uuid[], $17 names text[], $18 persons uuid[], $19 salts bytea[], $20 values text[]
--- One round trip. The records are read as this transaction has left them. A trigger queues the events for the sealer.
+-- One place an event: `records`, null: it commits to none; `keyed_by`: subjects that name the record too; `places`: where in
+-- the body the commitment goes; `payloads` of outbox rows as JSON, null: no worker acts on it. One place a personal value:
+-- the last five. One round trip. The records are read as this transaction has left them. A trigger queues the events for the
+-- sealer.
 WITH given AS MATERIALIZED (
     SELECT g.*, c.hashes, c.committed
-    FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::uuid[], $8::text[], $9::uuid[],
-                $10::bytea[], $11::text[], $12::uuid[], $13::bytea[], $14::integer[], $15::text[])
+    FROM unnest(:ids::uuid[], :organisations::uuid[], :times::timestamptz[], :kinds::text[], :aggregate_types::text[],
+                :aggregate_ids::text[], :actors::uuid[], :actor_roles::text[], :subjects::uuid[],
+                :bodies::bytea[], :records::text[], :keyed_by::uuid[], :salts::bytea[], :places::integer[], :payloads::text[])
         AS g (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id, body, record,
               keyed_by, salt, place, payload)
     CROSS JOIN LATERAL commit_to_record(g.record, g.aggregate_id, g.keyed_by, g.salt) c
 ), salted AS (
     INSERT INTO ledger_salts (event_id, name, person_id, salt, value)
-    SELECT * FROM unnest($16::uuid[], $17::text[], $18::uuid[], $19::bytea[], $20::text[])
+    SELECT * FROM unnest(:personal_events::uuid[], :personal_names::text[], :persons::uuid[], :personal_salts::bytea[],
+                         :personal_values::text[])
     UNION ALL
     SELECT id, 'record:' || record, NULL, salt, hashes FROM given WHERE record IS NOT NULL
 ), told AS (
@@ -38,14 +38,14 @@ DELETE FROM ledger_salts WHERE person_id = $1;
 DELETE FROM ledger_salts s USING ledger_events e WHERE e.aggregate_id = $1 AND s.event_id = e.id AND s.name = $2;
 
 -- name: fetch_leaf
--- $1 event uuid, $2 organisation, $3 user, $4 whole organisation boolean, $5 kinds that a candidate may fetch text[],
--- $6 is candidate boolean: they see those kinds about themselves; everybody else what they did.
--- position is null while the event waits for the sealer.
+-- A candidate sees `provable` kinds about themselves; everybody else what they did. position is null while the event waits
+-- for the sealer.
 SELECT e.body, l.position
 FROM ledger_events e
 LEFT JOIN ledger_leaves l ON l.event_id = e.id
-WHERE e.id = $1 AND e.organisation_id = $2
-  AND ($4 OR (NOT $6::boolean AND e.actor_id = $3) OR ($6 AND e.subject_id = $3 AND e.kind = ANY ($5::text[])));
+WHERE e.id = :id AND e.organisation_id = :organisation
+  AND (:sees_organisation OR (NOT :is_candidate::boolean AND e.actor_id = :user_id)
+       OR (:is_candidate AND e.subject_id = :user_id AND e.kind = ANY (:provable::text[])));
 
 -- name: find_head
 -- $1 size bigint or null. The smallest signed head of at least that size; without one the newest.
@@ -61,21 +61,21 @@ FROM unnest($1::int[], $2::bigint[]) AS wanted (level, index)
 JOIN ledger_tiles t ON t.level = wanted.level AND t.index = wanted.index;
 
 -- name: list_audit_log
--- $1 organisation, $2 kind or null, $3 actor or null, $4 aggregate type or null, $5 aggregate id or null,
--- $6 from timestamptz or null, $7 before timestamptz or null, $8 first id of $6, $9 first id after $7, $10 with what
--- candidates and the system do in exams boolean, $11 before id or null, $12 limit. Newest first. The ids bound what the
--- index has to walk; the times are exact.
+-- `routine`: with what candidates and the system do in exams. Newest first. The ids, of the first event at `since` and the
+-- first one after `before`, bound what the index has to walk; the times are exact.
 SELECT e.id, e.occurred_at, e.kind, e.aggregate_type, e.aggregate_id, e.actor_id, e.actor_role, e.subject_id, e.body,
        l.position, s.personal
 FROM ledger_events e
 LEFT JOIN ledger_leaves l ON l.event_id = e.id
 LEFT JOIN LATERAL (SELECT jsonb_object_agg(name, value) AS personal FROM ledger_salts WHERE event_id = e.id AND name NOT LIKE 'record:%') s ON true
-WHERE e.organisation_id = $1
-  AND ($2::text IS NULL OR e.kind = $2) AND ($3::uuid IS NULL OR e.actor_id = $3)
-  AND ($4::text IS NULL OR e.aggregate_type = $4) AND ($5::text IS NULL OR e.aggregate_id = $5)
-  AND ($6::timestamptz IS NULL OR e.occurred_at >= $6) AND ($7::timestamptz IS NULL OR e.occurred_at < $7)
-  AND ($8::uuid IS NULL OR e.id >= $8) AND ($9::uuid IS NULL OR e.id < $9)
-  AND ($11::uuid IS NULL OR e.id < $11)
-  AND ($10::boolean OR e.actor_role NOT IN ('student', 'system') OR e.aggregate_type NOT IN ('attempt', 'session', 'submission'))
+WHERE e.organisation_id = :organisation
+  AND (:kind::text IS NULL OR e.kind = :kind) AND (:actor_id::uuid IS NULL OR e.actor_id = :actor_id)
+  AND (:aggregate_type::text IS NULL OR e.aggregate_type = :aggregate_type)
+  AND (:aggregate_id::text IS NULL OR e.aggregate_id = :aggregate_id)
+  AND (:since::timestamptz IS NULL OR e.occurred_at >= :since) AND (:before::timestamptz IS NULL OR e.occurred_at < :before)
+  AND (:since_id::uuid IS NULL OR e.id >= :since_id) AND (:before_id::uuid IS NULL OR e.id < :before_id)
+  AND (:cursor::uuid IS NULL OR e.id < :cursor)
+  AND (:routine::boolean OR e.actor_role NOT IN ('student', 'system')
+       OR e.aggregate_type NOT IN ('attempt', 'session', 'submission'))
 ORDER BY e.id DESC
-LIMIT $12;
+LIMIT :limit;

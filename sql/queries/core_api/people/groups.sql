@@ -1,12 +1,12 @@
 -- Groups of people within one organisation.
 
 -- name: list_groups
--- $1 organisation uuid, $2 before uuid or null, $3 limit. Newest first.
+-- Newest first.
 SELECT g.id, g.name, g.description, g.created_at, (SELECT count(*) FROM group_members m WHERE m.group_id = g.id) AS members
 FROM groups g
-WHERE g.organisation_id = $1 AND ($2::uuid IS NULL OR g.id < $2)
+WHERE g.organisation_id = :organisation AND (:cursor::uuid IS NULL OR g.id < :cursor)
 ORDER BY g.id DESC
-LIMIT $3;
+LIMIT :limit;
 
 -- name: fetch_group
 -- $1 group_id uuid, $2 organisation uuid
@@ -19,8 +19,9 @@ WHERE g.id = $1 AND g.organisation_id = $2;
 SELECT id FROM groups WHERE id = $1 AND organisation_id = $2 FOR UPDATE;
 
 -- name: insert_group
--- $1 id uuid, $2 organisation uuid, $3 name, $4 description, $5 created_at timestamptz. No row when the name is taken.
-INSERT INTO groups (id, organisation_id, name, description, created_at) VALUES ($1, $2, $3, $4, $5)
+-- No row when the name is taken.
+INSERT INTO groups (id, organisation_id, name, description, created_at)
+VALUES (:id, :organisation, :name, :description, :created_at)
 ON CONFLICT (organisation_id, lower(name)) DO NOTHING
 RETURNING id;
 
@@ -37,13 +38,13 @@ DELETE FROM groups WHERE id = $1;
 DELETE FROM group_members WHERE group_id = $1 RETURNING user_id;
 
 -- name: list_members
--- $1 group_id uuid, $2 after user uuid or null, $3 limit. By user id. The page is chosen first, then its people are read.
+-- By user id. The page is chosen first, then its people are read.
 WITH page AS (
     SELECT m.user_id, m.added_at
     FROM group_members m
-    WHERE m.group_id = $1 AND ($2::uuid IS NULL OR m.user_id > $2)
+    WHERE m.group_id = :group_id AND (:cursor::uuid IS NULL OR m.user_id > :cursor)
     ORDER BY m.user_id
-    LIMIT $3
+    LIMIT :limit
 )
 SELECT u.id, u.email, u.username, u.full_name, u.role, u.is_active, page.added_at
 FROM page

@@ -1,18 +1,15 @@
 -- People as an admin sees them: of the admin's own organisation only.
 
 -- name: list_users
--- $1 organisation uuid, $2 role or null, $3 is_active or null, $4 group uuid or null, $5 text or null, found anywhere in
--- e-mail, username or name, any case, $6 before uuid or null, $7 limit
--- Newest first.
+-- `text`: found anywhere in e-mail, username or name, any case. Newest first.
 SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.is_active, u.is_verified, u.last_login, u.created_at
 FROM users u
-WHERE u.organisation_id = $1
-  AND ($2::text IS NULL OR u.role = $2) AND ($3::boolean IS NULL OR u.is_active = $3)
-  AND ($4::uuid IS NULL OR EXISTS (SELECT FROM group_members m WHERE m.group_id = $4 AND m.user_id = u.id))
-  AND ($5::text IS NULL OR strpos(lower(u.email || ' ' || u.username || ' ' || u.full_name), lower($5)) > 0)
-  AND ($6::uuid IS NULL OR u.id < $6)
+WHERE u.organisation_id = :organisation AND (:cursor::uuid IS NULL OR u.id < :cursor)
+  AND (:role::text IS NULL OR u.role = :role) AND (:is_active::boolean IS NULL OR u.is_active = :is_active)
+  AND (:group_id::uuid IS NULL OR EXISTS (SELECT FROM group_members m WHERE m.group_id = :group_id AND m.user_id = u.id))
+  AND (:text::text IS NULL OR strpos(lower(u.email || ' ' || u.username || ' ' || u.full_name), lower(:text)) > 0)
 ORDER BY u.id DESC
-LIMIT $7;
+LIMIT :limit;
 
 -- name: fetch_managed_user
 -- $1 user_id uuid, $2 organisation uuid. Locked people come back too.
@@ -41,11 +38,9 @@ UPDATE users SET is_active = $2, standing = standing + (NOT $2)::integer WHERE i
 UPDATE users SET role = $2, standing = standing + 1 WHERE id = $1;
 
 -- name: insert_user
--- $1 id uuid, $2 organisation uuid, $3 email, $4 username, $5 full_name, $6 role, $7 password_hash or null, $8 is_active,
--- $9 is_verified, $10 created_at timestamptz
 -- No row comes back when the e-mail, or the username within the organisation, is taken.
 INSERT INTO users (id, organisation_id, email, username, full_name, role, password_hash, is_active, is_verified, created_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+VALUES (:id, :organisation, :email, :username, :full_name, :role, :password_hash, :is_active, :is_verified, :created_at)
 ON CONFLICT DO NOTHING
 RETURNING id, organisation_id, email, username, full_name, role, is_active, is_verified, last_login, created_at;
 

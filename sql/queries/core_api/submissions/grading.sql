@@ -1,16 +1,15 @@
 -- Grading: what staff see of a submission, and the revisions of its score.
 
 -- name: find_graded
--- $1 submission_id, $2 organisation, $3 user_id, $4 whole_organisation
 -- No row when the submission's exam is not visible to the caller.
 SELECT s.id AS submission_id, s.exam_id, s.attempt_id, s.author_id, s.submitted_by, s.finalised_at, a.evaluation_version_id,
        coalesce(a.max_score, 100)::text AS max_score, e.passing_score::text AS passing_score,
-       $4 OR e.creator_id = $3 OR coalesce(p.can_edit, false) AS can_edit
+       :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_edit, false) AS can_edit
 FROM submissions s
 JOIN exam_attempts a ON a.id = s.attempt_id
 JOIN exams e ON e.id = s.exam_id
-LEFT JOIN teacher_exam_permissions p ON p.exam_id = s.exam_id AND p.teacher_id = $3
-WHERE s.id = $1 AND s.organisation_id = $2 AND ($4 OR e.creator_id = $3 OR p.can_view);
+LEFT JOIN teacher_exam_permissions p ON p.exam_id = s.exam_id AND p.teacher_id = :user_id
+WHERE s.id = :id AND s.organisation_id = :organisation AND (:sees_organisation OR e.creator_id = :user_id OR p.can_view);
 
 -- name: lock_graded
 -- $1 attempt_id. Revisions get one number each.
@@ -32,17 +31,27 @@ WHERE submission_id = $1
 ORDER BY revision DESC
 LIMIT $2;
 
+-- name: insert_score
+-- The next revision; the caller holds the attempt.
+INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
+                               percentage, passed, reason, scored_by, scored_at)
+SELECT :submission_id::uuid, coalesce(max(revision), 0) + 1, :scoring_version, :points_by_item::text::jsonb,
+       :points::text::numeric, :max_points::text::numeric, :ungraded,
+       :score::text::numeric, :percentage::text::numeric, :passed, :reason, :scored_by, :scored_at
+FROM submission_scores
+WHERE submission_id = :submission_id;
+
 -- name: set_outcome
--- $1 attempt_id, $2 score text or null, $3 percentage text or null, $4 passed or null
-UPDATE exam_attempts SET score = $2::text::numeric, percentage = $3::text::numeric, passed = $4 WHERE id = $1;
+UPDATE exam_attempts SET score = :score::text::numeric, percentage = :percentage::text::numeric, passed = :passed WHERE id = :id;
 
 -- name: list_submissions
--- $1 exam_id, which the caller may see; $2 awaiting a grader only; $3 before id or null; $4 limit. Newest first.
+-- `awaiting`: those that wait for a grader only. The caller may see the exam. Newest first.
 SELECT s.id AS submission_id, s.attempt_id, s.author_id, u.full_name AS author_name, s.submitted_by, s.finalised_at, c.revision,
        c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed
 FROM submissions s
 JOIN users u ON u.id = s.author_id
 CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
-WHERE s.exam_id = $1 AND s.kind = 'attempt' AND (NOT $2 OR c.ungraded > 0) AND ($3::uuid IS NULL OR s.id < $3)
+WHERE s.exam_id = :exam_id AND s.kind = 'attempt' AND (NOT :awaiting OR c.ungraded > 0)
+  AND (:cursor::uuid IS NULL OR s.id < :cursor)
 ORDER BY s.id DESC
-LIMIT $4;
+LIMIT :limit;

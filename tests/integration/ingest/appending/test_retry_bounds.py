@@ -1,15 +1,14 @@
 """What retries cost, and what is kept for them: both are bounded, whoever asks (spec.md I-2, I-4)."""
 
-import json
 from typing import Any
 
-import psycopg
 import pytest
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from ingest.stream.protocol import client_key, shard_of
 from sql import named
+from sql.running import Connection, connect, one, run
 from tests.kits.ingest.api import api_of, assert_problem, keystroke
 from tests.kits.ingest.station import station
 
@@ -85,31 +84,22 @@ def test_a_retry_costs_the_same_however_long_the_session_is(database: str, *, le
     """I-2, X-1: the blocks looked at do not grow with the session, nor with its dead letters."""
     cost: dict[int, int] = {}
     client = client_key(TAB)
-    with psycopg.connect(database, autocommit=True) as conn, psycopg.RawCursor(conn) as cursor:
+    statement = named("ingest")["locate_events"]
+    with connect(database) as conn:
         for session, size in ((1, 1_000), (2, 10_000), (3, 100_000)):
-            fill(cursor, session, client, size, letters=letters)
-        cursor.execute("ANALYZE events")
-        cursor.execute("ANALYZE dead_letters")
-        cursor.execute("ANALYZE received_pieces")
+            fill(conn, session, client, size, letters=letters)
+        run(conn, "ANALYZE events, dead_letters, received_pieces")
         for session in (1, 2, 3):
-            lows, highs = [400, 701], [449, 701]
-            rows = cursor.execute(
-                named("ingest")["locate_events"].encode(), (session, client, lows, highs)
-            ).fetchall()
-            assert sorted(row[0] for row in rows) == [*range(400, 450), 701]
-            explained = cursor.execute(
-                b"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) " + named("ingest")["locate_events"].encode(),
-                (session, client, lows, highs),
-            ).fetchone()
-            assert explained is not None
-            plan = explained[0] if isinstance(explained[0], list) else json.loads(explained[0])
-            top = plan[0]["Plan"]
+            asked = (session, client, [400, 701], [449, 701])
+            found = [row[0] for row in run(conn, statement, *asked)]
+            assert sorted(found) == [*range(400, 450), 701]
+            top = one(conn, f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", *asked)[0]["Plan"]
             cost[session] = top["Shared Hit Blocks"] + top["Shared Read Blocks"]
 
     assert cost[3] <= cost[1] + 20, cost
 
 
-def fill(cursor: Any, session: int, client: int, size: int, *, letters: bool) -> None:
+def fill(conn: Connection, session: int, client: int, size: int, *, letters: bool) -> None:
     """Store a session of which every tenth append is another sender's; each piece holds ten events."""
     place = "dead_letters" if letters else "events"
     columns, values = (
@@ -120,14 +110,16 @@ def fill(cursor: Any, session: int, client: int, size: int, *, letters: bool) ->
             f"{client}, n, 102, 0, false, false",
         )
     )
-    cursor.execute(
+    run(
+        conn,
         f"INSERT INTO {place} (session_id, seq, occurred_at, {columns})"
         f" SELECT {session}, n + (n - 1) / 10, timestamptz '2026-01-01' + n * interval '1 second', {values}"
-        f" FROM generate_series(1, {size}) AS n".encode()
+        f" FROM generate_series(1, {size}) AS n",
     )
-    cursor.execute(
+    run(
+        conn,
         "INSERT INTO received_pieces"
         f" SELECT {session}, {client}, n, n + 9, n + (n - 1) / 10, at, at + interval '9 seconds'"
         f" FROM (SELECT n, timestamptz '2026-01-01' + n * interval '1 second' AS at"
-        f" FROM generate_series(1, {size}, 10) AS n) t".encode()
+        f" FROM generate_series(1, {size}, 10) AS n) t",
     )

@@ -129,8 +129,8 @@ async def test_a_sealers_own_transaction_that_a_crash_cuts_off_gives_no_position
     prepared = await prepare(log, "beside")
     early = await log.append(4)
     sealer = log.sealer()
-    with suppress(psycopg.OperationalError), log.cursor() as cursor, cursor.connection.transaction():
-        assert seal(sealer, cursor) == 4
+    with suppress(psycopg.OperationalError), log.connect() as conn, conn.transaction():
+        assert seal(sealer, conn) == 4
         server.kill()
     server.start()
     assert sealed(log) == []

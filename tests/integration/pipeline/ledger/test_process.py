@@ -144,16 +144,16 @@ async def test_an_http_witness_gets_every_head_and_its_failure_is_made_up_for(
     address = f"http://127.0.0.1:{server.server_port}/"
     log = make_log(database, database_as, tmp_path, ledger_witness_url=address)
     sealer = log.sealer()
-    with log.cursor() as cursor:
-        take_up(sealer, cursor)
+    with log.connect() as conn:
+        take_up(sealer, conn)
         await log.append(2)
         with pytest.raises(urllib.error.HTTPError) as refused:
-            turn(sealer, cursor)
+            turn(sealer, conn)
         refused.value.close()
         refusing.clear()
-        turn(sealer, cursor)
+        turn(sealer, conn)
         await log.append(1)
-        turn(sealer, cursor)
+        turn(sealer, conn)
     server.shutdown()
     server.server_close()
     thread.join()

@@ -97,11 +97,11 @@ async def test_concurrent_appends_while_the_sealer_works_are_each_sealed_once(lo
     def seal_beside(stop: list[bool]) -> int:
         sealer = log.sealer()
         sealed = 0
-        with log.cursor() as cursor:
-            take_up(sealer, cursor)
+        with log.connect() as conn:
+            take_up(sealer, conn)
             while not stop:
-                sealed += turn(sealer, cursor)
-            return sealed + turn(sealer, cursor)
+                sealed += turn(sealer, conn)
+            return sealed + turn(sealer, conn)
 
     stop: list[bool] = []
     sealing = asyncio.create_task(asyncio.to_thread(seal_beside, stop))
@@ -149,10 +149,10 @@ async def test_a_sealer_that_dies_after_any_step_is_followed_by_one_that_finishe
 
     await log.append(5)
     sealer = log.sealer()
-    with log.cursor() as cursor:
-        take_up(sealer, cursor)
+    with log.connect() as conn:
+        take_up(sealer, conn)
         with pytest.raises(KilledError):
-            turn(sealer, cursor, step=die)
+            turn(sealer, conn, step=die)
     await log.append(2)
 
     assert log.seal() == 2
@@ -162,10 +162,10 @@ async def test_a_sealer_that_dies_after_any_step_is_followed_by_one_that_finishe
 async def test_a_sealer_that_dies_within_the_transaction_has_done_nothing(log: Log) -> None:
     await log.append(5)
     sealer = log.sealer()
-    with log.cursor() as cursor:
-        take_up(sealer, cursor)
-        with suppress(KilledError), cursor.connection.transaction():
-            assert seal(sealer, cursor) == 5
+    with log.connect() as conn:
+        take_up(sealer, conn)
+        with suppress(KilledError), conn.transaction():
+            assert seal(sealer, conn) == 5
             raise KilledError
 
     assert positions(log) == []
@@ -175,7 +175,7 @@ async def test_a_sealer_that_dies_within_the_transaction_has_done_nothing(log: L
 
 async def test_a_second_sealer_with_an_old_idea_of_the_tree_is_stopped(log: Log) -> None:
     await log.append(2)
-    with log.cursor() as first, log.cursor() as second:
+    with log.connect() as first, log.connect() as second:
         leader, straggler = log.sealer(), log.sealer()
         take_up(leader, first)
         take_up(straggler, second)
@@ -189,7 +189,7 @@ async def test_a_second_sealer_with_an_old_idea_of_the_tree_is_stopped(log: Log)
 
 
 async def test_only_one_connection_holds_the_sealers_lock(log: Log) -> None:
-    with log.cursor() as first, log.cursor() as second:
+    with log.connect() as first, log.connect() as second:
         statement = b"SELECT pg_try_advisory_lock(1986359925, 16)"
         assert first.execute(statement).fetchone() == (True,)
         assert second.execute(statement).fetchone() == (False,)

@@ -251,10 +251,10 @@ async def rewrite_after(log: Log, size: int, *, count: int) -> None:
         await log.append(count)
         sealer = log.sealer()
         sealer.witness_file = None
-        with log.cursor() as cursor:
-            take_up(sealer, cursor)
-            seal(sealer, cursor)
-            sign(sealer, cursor, datetime.now(UTC))
+        with log.connect() as conn:
+            take_up(sealer, conn)
+            seal(sealer, conn)
+            sign(sealer, conn, datetime.now(UTC))
 
 
 async def test_a_restored_database_is_called_a_fork_by_the_witness_alone(log: Log) -> None:

@@ -38,12 +38,12 @@ async def test_a_database_restored_from_before_the_witnesss_head_is_a_fork_and_i
     with pytest.raises(ForkError, match="the witness knows a head of 5 events, the database holds 3"):
         log.seal()
     await log.append(2)  # as many other events as were lost
-    with log.cursor() as cursor:
+    with log.connect() as conn:
         blind = log.sealer()
         blind.witness_file = None
-        take_up(blind, cursor)
-        seal(blind, cursor)
-        sign(blind, cursor, datetime.now(UTC))
+        take_up(blind, conn)
+        seal(blind, conn)
+        sign(blind, conn, datetime.now(UTC))
     with pytest.raises(
         ForkError, match="the first 5 events are not those of the head that the witness knows"
     ):
@@ -53,30 +53,30 @@ async def test_a_database_restored_from_before_the_witnesss_head_is_a_fork_and_i
 async def test_a_tile_rewritten_under_a_running_sealer_stops_it(log: Log) -> None:
     await log.append(3)
     sealer = log.sealer()
-    with log.cursor() as cursor:
-        take_up(sealer, cursor)
-        turn(sealer, cursor)
+    with log.connect() as conn:
+        take_up(sealer, conn)
+        turn(sealer, conn)
         log.tamper("UPDATE ledger_tiles SET hashes = overlay(hashes PLACING '\\x00' FROM 1)")
         await log.append(1)
         with pytest.raises(ForkError, match="has changed"):
-            turn(sealer, cursor)
+            turn(sealer, conn)
 
 
 async def test_a_witness_that_does_not_take_heads_gets_the_newest_when_it_does_again(log: Log) -> None:
     log.witness.mkdir()  # nothing can be appended to a folder
     sealer = log.sealer()
-    with log.cursor() as cursor:
+    with log.connect() as conn:
         with pytest.raises(OSError, match="director"):
-            take_up(sealer, cursor)
+            take_up(sealer, conn)
         sealer.witness_file = None
-        take_up(sealer, cursor)
+        take_up(sealer, conn)
         sealer.witness_file = log.witness
         await log.append(2)
         with pytest.raises(OSError, match="director"):
-            turn(sealer, cursor)
+            turn(sealer, conn)
         log.witness.rmdir()
         await log.append(1)
-        turn(sealer, cursor)
+        turn(sealer, conn)
 
     assert [head.size for head in log.witnessed()] == [3]
     check_whole(log, 3)
