@@ -56,14 +56,14 @@ def sender_of(request: web.Request) -> Sender:
     now = datetime.now(UTC)
     if claims is None:
         if not header.startswith("Bearer "):
-            raise NotAuthenticatedError("Send a bearer token.")
+            raise NotAuthenticatedError("Send a token as `Authorization: Bearer …`.")
         claims = tier.keyring.verify(header[7:], audience=Audience.access, now=now)
         if len(tier.verified) >= TOKENS_REMEMBERED_MAX:
             tier.verified.clear()
         tier.verified[header] = claims
     elif claims.exp <= now.timestamp():
         del tier.verified[header]
-        raise NotAuthenticatedError("The token has expired.")
+        raise NotAuthenticatedError("It has expired: sign in again, or ask for a new link.")
     tier.revocations.check(claims)
     scope_of(claims.role, Action.event_post, bound=claims.exam_id is not None)
     user = "" if claims.role is Role.service else claims.user_id

@@ -104,7 +104,7 @@ class Keyring:
         except (jwt.PyJWTError, KeyError, UnicodeError, msgspec.ValidationError) as error:
             raise NotAuthenticatedError("The token is not valid.") from error
         if claims.exp <= now.timestamp():
-            raise NotAuthenticatedError("The token has expired.")
+            raise NotAuthenticatedError("It has expired: sign in again, or ask for a new link.")
         return claims
 
 

@@ -188,7 +188,7 @@ async def _freeze(conn: Connection, actor: Actor, draft: asyncpg.Record, *, now:
     paper = as_json(_paper(draft["title"], rows, passages))
     key = as_json([_keyed(row) for row in rows])
     if len(paper) + len(key) > SNAPSHOT_BYTES_MAX:
-        raise invalid("items", f"at most {SNAPSHOT_BYTES_MAX} bytes in all")
+        raise invalid("items", f"too long: at most {SNAPSHOT_BYTES_MAX >> 20} MiB in all")
     digest = hashlib.sha256(f"{paper}\n{key}".encode()).digest()
     await conn.execute(
         QUERIES["freeze_items"],

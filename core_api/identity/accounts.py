@@ -218,7 +218,7 @@ def new_password(text: str, path: str) -> str:
     """
     password = spelled(path, spelling.password, text, length_max=PASSWORD_BYTES_MAX)
     if len(password.encode(errors="replace")) > PASSWORD_BYTES_MAX:
-        raise invalid(path, f"at most {PASSWORD_BYTES_MAX} bytes as UTF-8")
+        raise invalid(path, f"at most {PASSWORD_BYTES_MAX} letters, fewer where some have accents")
     return password
 
 

@@ -210,7 +210,7 @@ async def list_visible(
     if query.cursor is not None:
         raise _invalid("cursor", "cannot be given together with page, size or sort")
     if (number - 1) * size > OFFSET_MAX:
-        raise _invalid("page", f"only the first {OFFSET_MAX} rows are numbered; use cursor")
+        raise _invalid("page", f"only the first {OFFSET_MAX} are numbered; use cursor for the rest")
     total = await conn.fetchval(*QUERIES.bind("count_sessions", **filters, **actor.reach))
     rows = await conn.fetch(
         *QUERIES.bind(
