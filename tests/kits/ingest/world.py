@@ -34,9 +34,8 @@ class World:
         self.address = database
         self.owner = psycopg.connect(database, autocommit=True, row_factory=dict_row)
         self.keyring = Keyring.parse(JWT_KEYS)
-        self.seeds = seeding.connect(database)
         here, elsewhere = (
-            seeding.create_school(self.seeds, f"school {uuid7()}", now=datetime.now(UTC)) for _ in range(2)
+            seeding.create_school(self.owner, f"school {uuid7()}", now=datetime.now(UTC)) for _ in range(2)
         )
         self.org, self.elsewhere = here.organisation_id, elsewhere.organisation_id
         self.exams = {each.organisation_id: each.exam_ids[0] for each in (here, elsewhere)}
@@ -53,7 +52,7 @@ class World:
 
     def user(self, org: UUID, role: Role) -> UUID:
         who = NewUser(email=f"{uuid7()}@school.example", role=role)
-        return seeding.create_users(self.seeds, org, [who], now=datetime.now(UTC))[0]
+        return seeding.create_users(self.owner, org, [who], now=datetime.now(UTC))[0]
 
     def token(
         self,
@@ -82,7 +81,7 @@ class World:
         """Return a new attempt and its candidate."""
         org = org or self.org
         user = self.user(org, Role.student)
-        (attempt,) = seeding.begin_attempts(self.seeds, self.exams[org], [user], now=datetime.now(UTC))
+        (attempt,) = seeding.begin_attempts(self.owner, self.exams[org], [user], now=datetime.now(UTC))
         self.run("UPDATE exam_attempts SET status = %s WHERE id = %s", status, attempt)
         return attempt, user
 
@@ -105,12 +104,12 @@ class World:
 
     def session(self, attempt: UUID, *, mode: int = 1, started_s_ago: float = 0.0) -> int:
         began = datetime.now(UTC) - timedelta(seconds=started_s_ago)
-        return seeding.open_sessions(self.seeds, [attempt], now=began, mode=Mode(mode))[0]
+        return seeding.open_sessions(self.owner, [attempt], now=began, mode=Mode(mode))[0]
 
     def sessions(self, count: int, *, started_s_ago: float = 0.0) -> list[int]:
         """Return so many new sessions at once, each of its own candidate who began with it."""
         began = datetime.now(UTC) - timedelta(seconds=started_s_ago)
-        seated = seeding.seat_candidates(self.seeds, self.org, self.exams[self.org], count, now=began)
+        seated = seeding.seat_candidates(self.owner, self.org, self.exams[self.org], count, now=began)
         return [each.session_id for each in seated]
 
     def end(self, session: int, *, status: int = 2, at: datetime | None = None) -> None:
@@ -135,5 +134,4 @@ class World:
         return self.rows("SELECT * FROM stream_losses ORDER BY id")
 
     def close(self) -> None:
-        self.seeds.close()
         self.owner.close()
