@@ -19,15 +19,13 @@ from ingest.admission.numbering import progress, sequence_column, split
 from ingest.appending.epochs import Epochs
 from ingest.appending.first_replies import FirstReplies, Positions
 from ingest.appending.sessions import Sessions
+from ingest.stream.calls import Append
 from ingest.stream.link import RedisLink, RedisReplyError
 from ingest.stream.protocol import (
-    AppendArguments,
-    append_keys,
     client_names,
     digest,
     encode_batch,
     format_ranges,
-    function,
     library,
     parse_ranges,
     shard_of,
@@ -226,7 +224,7 @@ class Appender:
         shard = shard_of(session_id, self._settings.shards)
         epoch = self._epochs.of(shard)
         limits, batch = self._settings, encode_batch(part.batch)
-        arguments = AppendArguments(
+        append = Append(
             epoch=epoch.number,
             session=session_id,
             events=part.events,
@@ -258,10 +256,7 @@ class Appender:
             reply: list[Any] = await self._link.call(
                 epoch.incarnation,
                 b"FCALL",
-                function("append"),
-                5,
-                *append_keys(shard, session_id, names),
-                *arguments.values(),
+                *append.call(shard, names),
             )
         except UnavailableError:
             self._epochs.doubt()

@@ -16,15 +16,14 @@ import numpy as np
 import structlog
 
 from ingest.appending.epochs import Epochs
+from ingest.stream import calls
 from ingest.stream.link import RedisLink, RedisReplyError
 from ingest.stream.outages import OUTAGE_S, OUTAGES_WAITING_MAX, SAID_S
 from ingest.stream.protocol import (
     HEADER,
     Incarnation,
-    function,
     incarnation,
     parse_info,
-    shard_key,
     stream_key,
     wrong_durability,
 )
@@ -125,12 +124,12 @@ class Pressure:
 
     async def _say_taken(self, now: Incarnation) -> None:
         """Say that this process takes events for the shards that are open; all calls go out together."""
-        rules = (round(OUTAGE_S * 1e6), round(SAID_S * 1e6), OUTAGES_WAITING_MAX)
-        calls = [
-            self._link.call(now, b"FCALL", function("take"), 1, shard_key(shard), epoch, *rules)
+        said = [
+            calls.take(shard, epoch, outage_s=OUTAGE_S, said_s=SAID_S, waiting_max=OUTAGES_WAITING_MAX)
             for shard, epoch in self._epochs.open_for(now).items()
         ]
-        for reply in await asyncio.gather(*calls, return_exceptions=True):
+        sent = (self._link.call(now, b"FCALL", *call) for call in said)
+        for reply in await asyncio.gather(*sent, return_exceptions=True):
             # A Redis that cannot even hear this takes no event either; one without our functions gets them.
             if isinstance(reply, BaseException) and not isinstance(reply, RedisReplyError):
                 raise reply

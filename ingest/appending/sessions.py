@@ -8,9 +8,7 @@ as of that epoch, because it opened after the stream before it had been drained 
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
 from time import monotonic
-from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -19,50 +17,17 @@ import structlog
 
 from ingest.admission.contents import Content, content_of_letter, microseconds
 from ingest.appending.epochs import Epochs
+from ingest.stream import calls
 from ingest.stream.link import RedisLink
-from ingest.stream.protocol import function, session_key, shard_key, shard_of
+from ingest.stream.protocol import shard_of
 from kernel.errors import NotFoundError, RateLimitedError
 from kernel.meter import Meter
 from kernel.postgres import ACQUIRE_S, AWAY, nothing_done
 from sql import named
 
 log = structlog.get_logger(__name__)
-# Longer than any late window: an ended session's state in Redis goes by itself after that.
-ENDED_KEPT_S = 86_400
 ATTEMPTS_REMEMBERED_MAX = 200_000
 READ_AT_ONCE_MAX = 1_000  # sessions in one statement
-
-
-def _us(when: datetime | None) -> str:
-    return "" if when is None else str(round(when.timestamp() * 1_000_000))
-
-
-def restore_arguments(epoch: int, row: asyncpg.Record | dict[str, Any]) -> list[str | int]:
-    """Return the arguments of the `restore` function for a row of `read_sessions`."""
-    arguments: list[str | int] = [
-        epoch,
-        row["status"],
-        str(row["candidate_id"]),
-        str(row["organisation_id"]),
-        row["through_seq"],
-        _us(row["last_event_at"] or row["started_at"]),
-        row["total_violations"],
-        "" if row["clock_offset_us"] is None else row["clock_offset_us"],
-        _us(row["ended_at"]),
-        "1" if row["is_final"] else "",
-        ENDED_KEPT_S,
-        _us(row["last_heartbeat_at"] or row["started_at"]),
-        str(row["exam_id"]),
-    ]
-    for client, received in zip(row["clients"], row["received"], strict=True):
-        arguments += [client, ranges_of_multirange(received)]
-    return arguments
-
-
-def ranges_of_multirange(text: str) -> str:
-    """Return `1-50,71-90` from PostgreSQL's `{[1,51),[71,91)}`."""
-    pairs = (part.strip("[()]").split(",") for part in text.strip("{}").split("),") if part)
-    return ",".join(f"{low}-{int(high) - 1}" for low, high in pairs)
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -147,21 +112,12 @@ class Sessions:
 
     async def _restore(self, session_id: int) -> None:
         shard = shard_of(session_id, self._shards)
-        epoch = self._epochs.of(
-            shard
-        )  # before the read: rows are complete as of this epoch, not of a later one
+        # Before the read: rows are complete as of this epoch, not of a later one.
+        epoch = self._epochs.of(shard)
         row = await self.read(session_id)
         if row is None:
             raise NotFoundError("There is no such proctor session.")
-        await self._link.call(
-            epoch.incarnation,
-            b"FCALL",
-            function("restore"),
-            2,
-            session_key(shard, session_id),
-            shard_key(shard),
-            *restore_arguments(epoch.number, row),
-        )
+        await self._link.call(epoch.incarnation, b"FCALL", *calls.restore(shard, epoch.number, dict(row)))
 
     async def read(self, session_id: int) -> asyncpg.Record | None:
         """

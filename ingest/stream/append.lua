@@ -165,7 +165,7 @@ end
 --       18 client instances of a session at most  19 exam that the sender is bound to ('' for none)
 --       20 1 where an event is declared as buffered  21 those of 5 that were refused: received and settled, without an
 --       event  22 digest of the batch (8 bytes)  23 digest of the key (16)  24 keys that one hash holds
---       (protocol.py writes them: AppendArguments)
+--       (calls.py writes them)
 -- Reply {word, …}:
 --   ok      first sequence, server time us, violations, stored sequence, received ranges, late
 --   dup     pieces of the ranges, violations, stored sequence, received ranges   (clientSequence)

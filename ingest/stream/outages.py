@@ -15,7 +15,8 @@ from typing import Final, cast
 import redis
 import structlog
 
-from ingest.stream.protocol import function, parse_ranges, shard_key
+from ingest.stream import calls
+from ingest.stream.protocol import parse_ranges, shard_key
 from kernel.running.runtime import INGEST_OUTAGES
 from sql import named
 from sql.running import Connection, rows, run
@@ -60,7 +61,7 @@ def carry(conn: Connection, client: "redis.Redis", owned: Iterable[int]) -> dict
         run(conn, OUTAGES["remember_taken"], list(taken), list(taken.values()))
     for shard, waiting in queued.items():
         if waiting:
-            client.fcall(function("told").decode(), 1, shard_key(shard), waiting)
+            client.fcall(*calls.told(shard, waiting))
     for row in found:
         INGEST_OUTAGES.labels(row["shard"]).inc()
         log.warning(

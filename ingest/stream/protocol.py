@@ -115,50 +115,6 @@ def digest(content: bytes, size: int) -> bytes:
     return hashlib.sha256(content).digest()[:size]
 
 
-class AppendArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """
-    The arguments of the `append` function, in its order; None travels as an empty text. See append.lua.
-
-    With `event_us` 0 the event is our own: no sender's clock, silence or rate is looked at. `name` and `body`
-    are digests: of what the append is known by, and of what that is bound to.
-    """
-
-    epoch: int
-    session: int
-    events: int
-    client: int | None
-    ranges: str
-    candidate: str
-    organisation: str
-    violations: int
-    heartbeat_us: int | None
-    latest_us: int | None
-    event_us: int
-    burst_us: int
-    late_window_us: int
-    ranges_max: int
-    key_window_s: int | None
-    body: bytes
-    batch: bytes
-    clients_max: int
-    exam: str = ""  # that the sender is bound to
-    is_buffered: int = 0
-    settled: str = ""
-    batch_digest: bytes = b""
-    name: bytes = b""
-    names_max: int = 0
-
-    def values(self) -> list[int | str | bytes]:
-        """Return them as they are sent."""
-        return ["" if value is None else value for value in msgspec.structs.astuple(self)]
-
-
-def append_keys(shard: int, session_id: int, names: list[bytes] | None) -> list[bytes]:
-    """Return the keys of the `append` function; `names` remember the request, None where nothing does."""
-    own = session_key(shard, session_id)
-    return [own, stream_key(shard), shard_key(shard), *([own, own] if names is None else names)]
-
-
 def entry_id(epoch: int, counter: int) -> str:
     """Return a stream id."""
     return f"{epoch}-{counter}"
@@ -180,6 +136,7 @@ def library() -> tuple[str, str]:
     return version, text.replace("@VERSION@", version)
 
 
+@cache
 def function(name: str) -> bytes:
     """Return the versioned name of a function: append, restore, finish, open, stored, take or told."""
     return f"veritas_{name}_{library()[0]}".encode()

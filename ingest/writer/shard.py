@@ -8,11 +8,11 @@ from typing import Any, Final, cast
 import numpy as np
 import redis
 
+from ingest.stream import calls
 from ingest.stream.protocol import (
     HEADER,
     Incarnation,
     entry_id,
-    function,
     incarnation,
     library,
     parse_id,
@@ -99,14 +99,12 @@ class Stream:
 
     def open(self, epoch: int) -> None:
         """Open an epoch here, and let everything before it go: it is stored."""
-        self.client.fcall(function("open").decode(), 2, stream_key(self.shard), shard_key(self.shard), epoch)
+        self.client.fcall(*calls.open_epoch(self.shard, epoch))
         self.client.xtrim(stream_key(self.shard), minid=entry_id(epoch, 0), approximate=False)
 
     def forget_through(self, epoch: int, counter: int) -> None:
         """Say that everything up to the counter is stored: the entries go."""
-        self.client.fcall(
-            function("stored").decode(), 2, stream_key(self.shard), shard_key(self.shard), epoch, counter
-        )
+        self.client.fcall(*calls.stored(self.shard, epoch, counter))
 
     def wait(self, epoch: int, after: int) -> bool:
         """Wait a moment for an entry after the counter, then for more to gather; False when none has come."""

@@ -7,29 +7,23 @@ step can be repeated.
 """
 
 from array import array
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, cast
 
 import redis
 import structlog
 
-from ingest.appending.sessions import ENDED_KEPT_S, restore_arguments
+from ingest.stream import calls
+from ingest.stream.calls import Append
 from ingest.stream.outages import carry, proven_at
 from ingest.stream.protocol import (
     BATCH_VERSION,
     NO_TIME,
-    AppendArguments,
     Batch,
-    append_keys,
     digest,
     encode_batch,
-    function,
     own_names,
-    session_key,
-    shard_key,
     shard_of,
-    stream_key,
 )
 from kernel.events import (
     HEARTBEAT_INTERVAL_S,
@@ -211,7 +205,7 @@ class Sweeper:
             names=None if event_name is None else [event_name],
             effective_us=round(effective_at.timestamp() * 1_000_000),
         )
-        arguments = AppendArguments(
+        append = Append(
             epoch=epochs[shard],
             session=session_id,
             events=1,
@@ -233,12 +227,7 @@ class Sweeper:
             name=digest(name.encode(), 16),
             names_max=NAMES_MAX,
         )
-        keys = append_keys(shard, session_id, own_names(shard, session_id))
-        for _ in range(2):
-            reply = self._fcall("append", keys, arguments.values())
-            if reply[0] != b"absent":
-                break
-            self._restore(session_id, epochs[shard])
+        reply = self._call(append.call(shard, own_names(shard, session_id)), session_id, epochs)
         if reply[0] == b"reused":
             # Nobody else can choose the name: whatever wrote it, our event is not in the stream.
             SYSTEM_APPENDS_REUSED.inc()
@@ -250,29 +239,23 @@ class Sweeper:
         row = self._session(session_id)
         if row is None:
             return
-        ended_us = round(row["ended_at"].timestamp() * 1_000_000)
-        keys = [session_key(shard, session_id), stream_key(shard), shard_key(shard)]
-        for _ in range(2):
-            reply = self._fcall(
-                "finish", keys, [epochs[shard], session_id, row["status"], ended_us, ENDED_KEPT_S]
-            )
-            if reply[0] != b"absent":
-                break
-            self._restore(session_id, epochs[shard])
+        finish = calls.finish(shard, epochs[shard], session_id, row["status"], row["ended_at"])
+        self._call(finish, session_id, epochs)
 
-    def _restore(self, session_id: int, epoch: int) -> None:
-        row = self._session(session_id)
-        if row is not None:
+    def _call(self, call: calls.Call, session_id: int, epochs: dict[int, int]) -> list[Any]:
+        """Call a function, once more with the session restored where it is absent, and return the reply."""
+        reply = self._reply(call)
+        if reply[0] == b"absent" and (row := self._session(session_id)) is not None:
             shard = shard_of(session_id, self._settings.shards)
-            self._fcall(
-                "restore", [session_key(shard, session_id), shard_key(shard)], restore_arguments(epoch, row)
-            )
+            self._reply(calls.restore(shard, epochs[shard], row))
+            reply = self._reply(call)
+        return reply
+
+    def _reply(self, call: calls.Call) -> list[Any]:
+        return cast("list[Any]", self._client.fcall(*call))
 
     def _session(self, session_id: int) -> dict[str, Any] | None:
         return next(iter(rows(self._conn, INGEST["read_sessions"], [session_id])), None)
-
-    def _fcall(self, name: str, keys: Sequence[bytes], arguments: Sequence[Any]) -> list[Any]:
-        return cast("list[Any]", self._client.fcall(function(name).decode(), len(keys), *keys, *arguments))
 
 
 def _name(kind: EventType, since: datetime) -> str:

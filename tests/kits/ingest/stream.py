@@ -1,20 +1,18 @@
 """The append function itself, past admission and past the tier."""
 
 from array import array
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import redis
 
+from ingest.stream.calls import Append
 from ingest.stream.protocol import (
     BATCH_VERSION,
     NO_TIME,
-    AppendArguments,
     Batch,
-    append_keys,
     client_names,
     digest,
     encode_batch,
-    function,
     shard_of,
 )
 from kernel.events import EventType
@@ -35,11 +33,11 @@ def append(client: "redis.Redis", batch: Batch, session: int, **more: Any) -> li
         client: of Redis.
         batch: what goes into the stream, unchecked.
         session: whose.
-        more: fields of `AppendArguments`, and `org`, `key` and `shards`.
+        more: fields of `Append`, and `org`, `key` and `shards`.
     """
     shard = shard_of(session, more.pop("shards", SHARDS))
     key, org = more.pop("key", None), str(more.pop("org", ""))
-    arguments = AppendArguments(
+    call = Append(
         session=session,
         events=len(batch.types),
         client=batch.client,
@@ -51,11 +49,8 @@ def append(client: "redis.Redis", batch: Batch, session: int, **more: Any) -> li
         key_window_s=None if key is None else 3600,
         **{**DEFAULTS, **more},
     )
-    keys = append_keys(shard, session, None if key is None else client_names(shard, session))
-    reply: list[Any] = client.execute_command(  # type: ignore[no-untyped-call]
-        "FCALL", function("append"), len(keys), *keys, *arguments.values()
-    )
-    return reply
+    names = None if key is None else client_names(shard, session)
+    return cast("list[Any]", client.fcall(*call.call(shard, names)))
 
 
 def batch_of(

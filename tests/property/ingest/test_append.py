@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.admission.numbering import ranges_of
+from ingest.stream import calls
 from ingest.stream.protocol import (
     PIECE,
     format_ranges,
@@ -16,7 +17,6 @@ from ingest.stream.protocol import (
     session_key,
     shard_key,
     shard_of,
-    stream_key,
 )
 from tests.kits.ingest.stream import SHARDS, append, batch_of
 
@@ -33,7 +33,7 @@ class Model:
         self.next = 1
         self.given: dict[tuple[int, int], int] = {}
         shard = shard_of(session, SHARDS)
-        client.fcall(function("open").decode(), 2, stream_key(shard), shard_key(shard), 1)
+        client.fcall(*calls.open_epoch(shard, 1))
         rows = [1, 1, "", ORG, 0, 0, 0, "", "", "", 60, 0, ""]
         client.fcall(function("restore").decode(), 2, session_key(shard, session), shard_key(shard), *rows)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.local.server import Server
-from ingest.stream import clocks
+from ingest.stream import calls, clocks
 from ingest.stream.clocks import CONTACT_LOST_US, SECOND_US, TOLERANCE_US, Clock
 from ingest.stream.protocol import (
     BATCH_VERSION,
@@ -79,7 +79,7 @@ class Candidate:
         self.steps: list[tuple[int, int]] = []
         client.delete(stream_key(SHARD), shard_key(SHARD), session_key(SHARD, SESSION))
         client.set("now", BEGIN_US)
-        client.fcall(function("open").decode(), 2, stream_key(SHARD), shard_key(SHARD), 1)
+        client.fcall(*calls.open_epoch(SHARD, 1))
         row = [1, 1, CANDIDATE, "", 0, BEGIN_US, 0, "", "", "", 60, BEGIN_US, ""]
         keys = (session_key(SHARD, SESSION), shard_key(SHARD))
         client.fcall(function("restore").decode(), 2, *keys, *row)

@@ -8,7 +8,7 @@ import pytest
 
 from ingest.admission.batches import EventIn, admit
 from ingest.admission.numbering import progress, select
-from ingest.appending.sessions import ranges_of_multirange
+from ingest.stream.calls import ranges_of_multirange
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.events import EventType, Severity
 from kernel.settings import load

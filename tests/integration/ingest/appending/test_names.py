@@ -1,17 +1,13 @@
 """Names that we make live where clients cannot choose (spec.md decision 11, I-2)."""
 
-import re
 import struct
 from datetime import datetime
-from importlib.resources import files
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
 from ingest.stream.protocol import (
-    AppendArguments,
     client_names,
     digest,
     own_names,
@@ -89,13 +85,3 @@ async def test_a_system_append_that_finds_its_name_taken_is_an_alarm_and_is_trie
     rows = await api.stored(seat, 2)
 
     assert [row["event_type"] for row in rows] == [102, 9]
-
-
-def test_the_arguments_of_the_append_function_are_the_ones_that_its_file_names() -> None:
-    """One writer of the call: as many arguments as the file counts, and none that it does not read."""
-    text = (files("ingest.stream") / "append.lua").read_text()
-    body = text[text.index("local function append(") : text.index("\n-- Build a session's hash")]
-    read = {int(number) for number in re.findall(r"args\[(\d+)\]", body)}
-    fields: tuple[Any, ...] = AppendArguments.__struct_fields__
-
-    assert read == set(range(1, len(fields) + 1))

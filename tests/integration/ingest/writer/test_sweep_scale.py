@@ -9,7 +9,8 @@ import pytest
 import redis
 from psycopg.rows import dict_row
 
-from ingest.stream.protocol import function, library, shard_key, stream_key
+from ingest.stream import calls
+from ingest.stream.protocol import library
 from ingest.writer.sweeps import Sweeper
 from kernel.settings import load
 from tests.kits.ingest.world import World
@@ -54,8 +55,8 @@ class Idle:
         self.redis.flushall()
         if not self.redis.function_list(f"veritas_ingest_{library()[0]}"):
             self.redis.function_load(library()[1])
-        self.redis.fcall(function("open").decode(), 2, stream_key(0), shard_key(0), 1)
-        self.redis.fcall(function("take").decode(), 1, shard_key(0), 1, 10_000_000, 0, 1)
+        self.redis.fcall(*calls.open_epoch(0, 1))
+        self.redis.fcall(*calls.take(0, 1, outage_s=10.0, said_s=0.0, waiting_max=1))
         settings = load({}, database_url=database, redis_url=redis_url, shards=SHARDS)
         self.sweeper = Sweeper(sweeper, self.redis, settings)
 
