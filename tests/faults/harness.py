@@ -64,7 +64,7 @@ class Tier:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig=KILL", "--", sys.executable, "-m", self.module],
-                env=self._environment,
+                env={**self._environment, "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"]},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=Path(__file__).parents[2],
