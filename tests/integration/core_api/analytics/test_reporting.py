@@ -60,7 +60,9 @@ async def test_the_bucket_width_fits_the_attempt_unless_it_is_asked_for_w5(core:
         assert chosen.body["bucket_s"] == 30
         assert len(chosen.body["timeline"]) == 100
         assert too_fine.status == 422
-        assert too_fine.body["errors"] == [{"path": "bucket_s", "message": "at least 3 seconds for this attempt"}]
+        assert too_fine.body["errors"] == [
+            {"path": "bucket_s", "message": "at least 3 seconds for this attempt"}
+        ]
 
 
 async def test_back_filled_events_stand_where_they_happened_i6(core: Core) -> None:
