@@ -18,6 +18,7 @@ from typing import Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
+import msgspec
 from aiohttp import web
 
 from core_api.actors import Actor
@@ -29,6 +30,7 @@ from kernel.postgres import ACQUIRE_S, AWAY, nothing_done, unknown
 from sql import Statements, named
 
 T = TypeVar("T")
+S = TypeVar("S", bound=msgspec.Struct)
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = (
@@ -138,6 +140,11 @@ async def fetch_one(conn: Connection, what: str, statement: str, *values: object
     if row is None:
         raise NotFoundError(f"There is no such {what}.")
     return row
+
+
+def of_row(row: asyncpg.Record, kind: type[S], **further: object) -> S:
+    """Return a struct: its fields are the row's columns of their names, but for those that are given."""
+    return kind(**{each: row[each] for each in kind.__struct_fields__ if each not in further}, **further)
 
 
 async def fetch_page(

@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from core_api.actors import Actor
 from core_api.analytics.exams import Counts
-from core_api.database import TICK, Connection, fetch_one, page_of
+from core_api.database import TICK, Connection, fetch_one, of_row, page_of
 from core_api.wire import LIMIT_DEFAULT, Limit
 from kernel.errors import InvalidInputError
 from kernel.events import (
@@ -307,63 +307,38 @@ def _fold(rows: Iterable[asyncpg.Record]) -> dict[str, Any]:
 
 def _session(row: asyncpg.Record) -> MonitoredSession:
     offset_us: int | None = row["clock_offset_us"]
-    return MonitoredSession(
+    return of_row(
+        row,
+        MonitoredSession,
         session_id=row["id"],
-        mode=row["mode"],
         mode_name=Mode(row["mode"]).name,
-        status=row["status"],
         status_name=SessionStatus(row["status"]).name,
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
-        total_events=row["total_events"],
-        total_violations=row["total_violations"],
-        stored_through=row["stored_through"],
-        last_heartbeat_at=row["last_heartbeat_at"],
-        heartbeat_missed_count=row["heartbeat_missed_count"],
         clock_skew_ms=None if offset_us is None else -offset_us / 1000,  # stored as server minus client
-        quarantined_until=row["quarantined_until"],
     )
 
 
 def _gap(row: asyncpg.Record) -> Gap:
     ended_at: datetime | None = row["ended_at"]
-    return Gap(
-        session_id=row["session_id"],
-        started_at=row["started_at"],
-        ended_at=ended_at,
-        duration_s=None if ended_at is None else (ended_at - row["started_at"]).total_seconds(),
-        classification=row["class"],
-        missed=row["missed"],
-        covered=row["covered"],
-        outage_s=row["outage_s"],
-    )
+    duration_s = None if ended_at is None else (ended_at - row["started_at"]).total_seconds()
+    return of_row(row, Gap, duration_s=duration_s, classification=row["class"])
 
 
 def _clock_step(row: asyncpg.Record) -> ClockStep:
-    return ClockStep(
-        session_id=row["session_id"],
-        at=row["at"],
+    return of_row(
+        row,
+        ClockStep,
         old_skew_ms=-row["old_offset_us"] / 1000,  # stored as server minus client
         new_skew_ms=-row["new_offset_us"] / 1000,
     )
 
 
 def _event(row: asyncpg.Record) -> MonitoringEvent:
-    return MonitoringEvent(
+    return of_row(
+        row,
+        MonitoringEvent,
         id=event_id(row["proctor_session_id"], row["sequence_number"]),
         session_id=row["proctor_session_id"],
-        sequence_number=row["sequence_number"],
         event_type=type_name(row["event_type"], row["event_name"]),
         event_type_number=row["event_type"],
-        severity=row["severity"],
         severity_label=Severity(row["severity"]).name,
-        is_violation=row["is_violation"],
-        is_late=row["is_late"],
-        data_payload=row["data_payload"],
-        is_anomaly=row["is_anomaly"],
-        anomaly_score=row["anomaly_score"],
-        description=row["description"],
-        client_timestamp=row["client_timestamp"],
-        server_timestamp=row["server_timestamp"],
-        effective_at=row["effective_at"],
     )

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection, page_of
+from core_api.database import Connection, of_row, page_of
 from core_api.exams import exams
 from core_api.wire import ListPage
 from kernel.errors import ForbiddenError
@@ -174,7 +174,7 @@ async def exam_analytics(
     page, last = page_of(students, query.limit)
     analytics, as_of = totals or (None, max((row["as_of"] for row in rows if row["as_of"]), default=None))
     return ExamAnalytics(
-        exam=AnalysedExam(**{name: exam[name] for name in AnalysedExam.__struct_fields__}),
+        exam=of_row(exam, AnalysedExam),
         analytics=analytics,
         students=page,
         next_cursor=None if last is None else last.student_id,
@@ -218,8 +218,5 @@ def _student(rows: Sequence[asyncpg.Record]) -> StudentRow:
 
 
 def _student_attempt(row: asyncpg.Record) -> StudentAttempt:
-    projected = row["as_of"] is not None
-    return StudentAttempt(
-        **{name: row[name] for name in StudentAttempt.__struct_fields__ if name != "activity"},
-        activity=Activity(**{name: row[name] for name in Activity.__struct_fields__}) if projected else None,
-    )
+    activity = None if row["as_of"] is None else of_row(row, Activity)
+    return of_row(row, StudentAttempt, activity=activity)

@@ -20,7 +20,7 @@ from core_api.actors import Actor
 from core_api.authoring.content import NEWEST, Title, WhichVersion
 from core_api.authoring.items import ChoiceContent, ItemKind, KeyedItem, TextContent
 from core_api.authoring.questions import Points, item_of
-from core_api.database import Connection, fetch_one, fetch_page
+from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.ledger import entries as ledger
 from core_api.wire import ListPage, Page, as_json, invalid, shown_as
 from kernel.errors import ConflictError
@@ -223,12 +223,10 @@ async def _freeze(conn: Connection, actor: Actor, draft: asyncpg.Record, *, now:
 def _paper(title: str, rows: list[asyncpg.Record], passages: list[asyncpg.Record]) -> Paper:
     # Through the content's own structs: what they do not name cannot slip in.
     shown = [
-        PaperItem(
-            position=row["position"],
-            question_id=row["question_id"],
-            kind=ItemKind(row["kind"]),
+        of_row(
+            row,
+            PaperItem,
             points=float(row["points"]),
-            passage_id=row["passage_id"],
             content=msgspec.to_builtins(_content(row)),
         )
         for row in rows
@@ -241,14 +239,8 @@ def _content(row: asyncpg.Record) -> ChoiceContent | TextContent:
 
 
 def _keyed(row: asyncpg.Record) -> KeyedItem:
-    return KeyedItem(
-        position=row["position"],
-        question_id=row["question_id"],
-        question_version_id=row["question_version_id"],
-        points=Decimal(row["points"]),
-        item=item_of(row),
-        term_ids=tuple(row["term_ids"]),
-    )
+    points, term_ids = Decimal(row["points"]), tuple(row["term_ids"])
+    return of_row(row, KeyedItem, points=points, item=item_of(row), term_ids=term_ids)
 
 
 async def fetch(

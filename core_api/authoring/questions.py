@@ -15,7 +15,7 @@ from core_api.actors import Actor
 from core_api.authoring import content
 from core_api.authoring.content import NEWEST, WhichVersion
 from core_api.authoring.items import POINTS_MAX, Item, ItemKind, fault_of_item, kind_of
-from core_api.database import Connection, fetch_one, fetch_page
+from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.ledger import entries as ledger
 from core_api.wire import ListPage, Page, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
@@ -162,6 +162,4 @@ async def list_own(conn: Connection, actor: Actor, query: ListQuestions) -> Ques
 
 
 def _question(row: asyncpg.Record) -> Question:
-    plain = {name: row[name] for name in Question.__struct_fields__ if name != "item"}
-    item: Item = shown_as(_stored_item(row), Item)
-    return Question(item=item, **plain)
+    return of_row(row, Question, item=shown_as(_stored_item(row), Item))

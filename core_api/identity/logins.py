@@ -22,7 +22,7 @@ from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection, Pool, connection, system_connection
+from core_api.database import Connection, Pool, connection, of_row, system_connection
 from core_api.identity import trail
 from core_api.identity.revoking import record, sign_out_everywhere
 from core_api.ledger import entries as ledger
@@ -97,7 +97,7 @@ class Verdict(StrEnum):
 
 def user_of(row: asyncpg.Record) -> User:
     """Return the person of a row that has at least their columns."""
-    return User(**{name: row[name] for name in User.__struct_fields__})
+    return of_row(row, User)
 
 
 def signed(

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection, fetch_page
+from core_api.database import Connection, fetch_page, of_row
 from core_api.wire import NO_NUL, ListPage, Moment, Page, check_moments
 from kernel.ledger.event import MILLISECOND, ORIGIN, RECORD, first_id_at, read_body
 from kernel.ledger.merkle import leaf_hash
@@ -162,18 +162,12 @@ async def list_events(
 
 def _event(row: asyncpg.Record) -> AuditEvent:
     said = read_body(row["body"])
-    return AuditEvent(
+    return of_row(
+        row,
+        AuditEvent,
         event_id=row["id"],
-        occurred_at=row["occurred_at"],
-        kind=row["kind"],
-        aggregate_type=row["aggregate_type"],
-        aggregate_id=row["aggregate_id"],
-        actor_id=row["actor_id"],
-        actor_role=row["actor_role"],
-        subject_id=row["subject_id"],
         detail=said.detail,
         personal=_personal(said.commitments, row["personal"] or {}),
-        position=row["position"],
         leaf_hash=leaf_hash(row["body"]).hex(),
     )
 

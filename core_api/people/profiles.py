@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection, fetch_one
+from core_api.database import Connection, fetch_one, of_row
 from core_api.identity.accounts import NAME_MAX
 from core_api.identity.logins import User
 from core_api.ledger import entries as ledger
@@ -92,13 +92,11 @@ async def fetch(conn: Connection, actor: Actor) -> Profile:
     if row is None:
         raise NotFoundError("The account is closed.")
     role = Role(row["role"])
-    student = StudentDetails(enrollment_id=row["enrollment_id"], cohort=row["cohort"])
-    teacher = TeacherDetails(title=row["title"], department=row["department"])
-    own = {name: row[name] for name in Profile.__struct_fields__ if name not in {"student", "teacher"}}
-    return Profile(
-        **own,
-        student=student if role is Role.student else None,
-        teacher=teacher if role is Role.teacher else None,
+    return of_row(
+        row,
+        Profile,
+        student=of_row(row, StudentDetails) if role is Role.student else None,
+        teacher=of_row(row, TeacherDetails) if role is Role.teacher else None,
     )
 
 

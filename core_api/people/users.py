@@ -25,6 +25,7 @@ from core_api.identity.accounts import (
     new_password,
     username_of,
 )
+from core_api.identity.logins import User
 from core_api.identity.passwords import PasswordChecker
 from core_api.identity.revoking import end_launched_by, sign_out_everywhere
 from core_api.identity.throttle import Limits, source_of
@@ -46,15 +47,9 @@ PROFILES: Final = named("profiles")
 Username = Annotated[str, Meta(min_length=1, max_length=USERNAME_MAX, pattern=NO_NUL)]
 
 
-class ManagedUser(msgspec.Struct, frozen=True, kw_only=True):
+class ManagedUser(User, frozen=True, kw_only=True):
     """A person as an admin sees them; `is_active` is false while they are locked."""
 
-    id: UUID
-    organisation_id: UUID
-    email: str
-    username: str
-    full_name: str
-    role: Role
     is_active: bool
     is_verified: bool
     last_login: datetime | None

@@ -12,7 +12,7 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api.database import TICK, Connection, page_of
+from core_api.database import TICK, Connection, of_row, page_of
 from core_api.wire import LIMIT_DEFAULT, Limit, Moment, Paging, check_moments
 from kernel.errors import NotFoundError
 from kernel.events import SEQUENCE_MAX, TYPE_BY_NAME, EventOut, EventType, Severity, event_id, type_name
@@ -86,13 +86,11 @@ async def recent(conn: Connection, session: asyncpg.Record) -> list[RecentEvent]
         RECENT_EVENTS,
     )
     return [
-        RecentEvent(
+        of_row(
+            row,
+            RecentEvent,
             id=event_id(session["id"], row["seq"]),
-            event_type=row["event_type"],
             event_type_name=type_name(row["event_type"], row["event_name"]),
-            severity=row["severity"],
-            is_violation=row["is_violation"],
-            occurred_at=row["occurred_at"],
         )
         for row in rows
     ]
@@ -125,18 +123,14 @@ async def list_of_session(
 
 
 def _event(session_id: int, row: asyncpg.Record) -> ProctorEvent:
-    return ProctorEvent(
+    return of_row(
+        row,
+        ProctorEvent,
         id=event_id(session_id, row["seq"]),
         proctor_session_id=session_id,
-        event_type=row["event_type"],
         event_type_name=type_name(row["event_type"], row["event_name"]),
-        severity=row["severity"],
         severity_label=Severity(row["severity"]).name,
-        is_violation=row["is_violation"],
         metadata_json=row["payload"],
-        occurred_at=row["occurred_at"],
         sequence_number=row["seq"],
         client_timestamp=row["client_at"],
-        effective_at=row["effective_at"],
-        is_late=row["is_late"],
     )

@@ -4,7 +4,7 @@ Proctor sessions as they are read: one with its latest events, an attempt's, lis
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection, fetch_one, page_of
+from core_api.database import Connection, fetch_one, of_row, page_of
 from core_api.exams import exams
 from core_api.proctoring.session_events import RecentEvent, recent
 from core_api.wire import LIMIT_DEFAULT, LIMIT_MAX, Limit, Paging
@@ -21,6 +21,7 @@ from kernel.events import SESSION_ID_MAX, Mode, Role, SessionStatus
 from kernel.settings import Settings
 from sql import named
 
+S = TypeVar("S", bound="Session")
 QUERIES: Final = named("sessions")
 OFFSET_MAX: Final = 10_000
 
@@ -110,7 +111,7 @@ async def require_visible(conn: Connection, actor: Actor, session_id: int) -> as
 async def fetch(conn: Connection, actor: Actor, session_id: int) -> SessionDetail:
     """Return a session with its latest events; raises NotFoundError when the caller may not see it."""
     row = await require_visible(conn, actor, session_id)
-    return SessionDetail(**_columns(row), recent_events=await recent(conn, row))
+    return _shown(row, SessionDetail, recent_events=await recent(conn, row))
 
 
 async def fetch_of_attempt(
@@ -134,39 +135,22 @@ async def fetch_of_attempt(
     if row is None:
         raise NotFoundError("There is no proctor session for this attempt.")
     if actor.role is not Role.student:
-        return SessionDetail(**_columns(row), recent_events=await recent(conn, row))
-    columns = _columns(row)
-    if not settings.show_numbers_to_candidates:
-        columns |= {"total_violations": None, "risk_score": None, "risk_level": None}
-    columns["quarantined_until"] = None
-    return SessionDetail(**columns, recent_events=[])
+        return _shown(row, SessionDetail, recent_events=await recent(conn, row))
+    hidden = {} if settings.show_numbers_to_candidates else {"total_violations": None}
+    return _shown(row, SessionDetail, recent_events=[], quarantined_until=None, **hidden)
 
 
-def _columns(row: asyncpg.Record) -> dict[str, Any]:
-    mode, status = Mode(row["mode"]), SessionStatus(row["status"])
-    return {
-        "id": row["id"],
-        "attempt_id": row["attempt_id"],
-        "exam_id": row["exam_id"],
-        "exam_title_en": row["exam_title"],
-        "candidate_id": row["candidate_id"],
-        "candidate_name": row["candidate_name"],
-        "mode": mode,
-        "mode_name": mode.name,
-        "status": status,
-        "status_name": status.name,
-        "started_at": row["started_at"],
-        "ended_at": row["ended_at"],
-        "ip_address": None if row["ip_address"] is None else str(row["ip_address"]),
-        "browser_name": row["browser_name"],
-        "total_events": row["total_events"],
-        "total_violations": row["total_violations"],
-        "risk_score": None,
-        "risk_level": None,
-        "last_heartbeat_at": row["last_heartbeat_at"],
-        "decision": None,
-        "quarantined_until": row["quarantined_until"],
-    }
+def _shown(row: asyncpg.Record, kind: type[S], **further: object) -> S:
+    """Return a session of a row of `session_overview`, with more; nothing has scored or decided it."""
+    return of_row(
+        row,
+        kind,
+        exam_title_en=row["exam_title"],
+        mode_name=Mode(row["mode"]).name,
+        status_name=SessionStatus(row["status"]).name,
+        ip_address=None if row["ip_address"] is None else str(row["ip_address"]),
+        **{"risk_score": None, "risk_level": None, "decision": None} | further,
+    )
 
 
 async def list_all(conn: Connection, actor: Actor, query: ListSessions) -> tuple[list[Session], Paging]:
@@ -227,7 +211,7 @@ async def list_visible(
 
 
 def _sessions(rows: Iterable[asyncpg.Record]) -> list[Session]:
-    return [Session(**_columns(row)) for row in rows]
+    return [_shown(row, Session) for row in rows]
 
 
 def _invalid(path: str, message: str) -> InvalidInputError:

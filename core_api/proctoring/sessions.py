@@ -15,7 +15,7 @@ from msgspec import UNSET, UnsetType
 
 from core_api.actors import Actor
 from core_api.attempts import attempts
-from core_api.database import Connection, fetch_one
+from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
 from core_api.wire import Text200, Text1000
 from kernel.errors import ConflictError
@@ -183,11 +183,10 @@ def mode_of(asked: Mode | UnsetType, demanded: int | None) -> Mode:
 
 
 def _started(row: asyncpg.Record) -> SessionStarted:
-    return SessionStarted(
+    return of_row(
+        row,
+        SessionStarted,
         proctor_session_id=row["id"],
-        attempt_id=row["attempt_id"],
-        mode=Mode(row["mode"]),
-        started_at=row["started_at"],
         heartbeat_interval_seconds=HEARTBEAT_INTERVAL_S,
         message="Proctor session started successfully",
     )
@@ -258,13 +257,10 @@ async def _hold(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Reco
 
 
 def _state(row: asyncpg.Record) -> SessionState:
-    return SessionState(
+    return of_row(
+        row,
+        SessionState,
         proctor_session_id=row["id"],
-        attempt_id=row["attempt_id"],
-        mode=Mode(row["mode"]),
         mode_name=Mode(row["mode"]).name,
-        status=SessionStatus(row["status"]),
         status_name=SessionStatus(row["status"]).name,
-        started_at=row["started_at"],
-        ended_at=row["ended_at"],
     )

@@ -15,7 +15,7 @@ from core_api.actors import Actor
 from core_api.authoring import published
 from core_api.authoring.items import ItemKind, Response
 from core_api.authoring.questions import Points
-from core_api.database import Connection, fetch_one, fetch_page
+from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.exams import exams
 from core_api.ledger import entries as ledger
 from core_api.submissions import scoring, submissions
@@ -200,13 +200,9 @@ def _graded(before: GradedSubmission, command: Grade) -> dict[int, Decimal]:
 async def _shown(conn: Connection, held: asyncpg.Record) -> GradedSubmission:
     items = await conn.fetch(QUERIES["list_graded_items"], held["submission_id"])
     scores = await conn.fetch(QUERIES["list_scores"], held["submission_id"], REVISIONS_SHOWN)
-    return GradedSubmission(
-        submission_id=held["submission_id"],
-        exam_id=held["exam_id"],
-        attempt_id=held["attempt_id"],
-        author_id=held["author_id"],
-        submitted_by=held["submitted_by"],
-        finalised_at=held["finalised_at"],
+    return of_row(
+        held,
+        GradedSubmission,
         items=[
             GradedItem(**{**row, "response": shown_as(row["response"], Response | None)}) for row in items
         ],

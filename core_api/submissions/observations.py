@@ -22,7 +22,7 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor
 from core_api.authoring.items import Item, KeyedItem, Response, fault_of_response
 from core_api.authoring.published import key_of
-from core_api.database import Connection, fetch_one
+from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
 from core_api.submissions import scoring, submissions
 from core_api.submissions.scoring import SCORING_VERSION
@@ -109,7 +109,7 @@ async def _first(
 
 
 def _receipt(row: asyncpg.Record) -> ObservationReceipt:
-    return ObservationReceipt(**{name: row[name] for name in ObservationReceipt.__struct_fields__})
+    return of_row(row, ObservationReceipt)
 
 
 async def _finalise(

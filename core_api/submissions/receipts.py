@@ -8,14 +8,14 @@ them, its position, the path to a root, and the head that was signed over it. `d
 """
 
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from core_api.actors import Actor
-from core_api.database import Connection, fetch_one
+from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import proofs
 from core_api.ledger.proofs import SignedHead
 from core_api.submissions import submissions
@@ -80,10 +80,9 @@ async def submit(
 async def fetch(conn: Connection, actor: Actor, attempt_id: UUID) -> Document:
     """Return the receipt of the caller's attempt; raises NotFoundError when there is none of theirs."""
     row = await fetch_one(conn, "submission", QUERIES["fetch_document"], attempt_id, actor.user_id)
-    plain: dict[str, Any] = {name: row[name] for name in Receipt.__struct_fields__}
     return Document(
         veritas_receipt=DOCUMENT_VERSION,
-        receipt=msgspec.convert(plain, Receipt),
+        receipt=of_row(row, Receipt),
         content=row["content"],
         ledger=await _place(conn, row["event_id"], row["body"], row["position"]),
     )

@@ -25,7 +25,7 @@ from core_api.attempts import answers
 from core_api.attempts.answers import BATCH_MAX, Answer, SavedAnswer
 from core_api.authoring.items import KeyedItem, kind_of
 from core_api.authoring.published import Key, key_of
-from core_api.database import Connection, fetch_one
+from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
 from core_api.submissions import scoring
@@ -156,7 +156,7 @@ async def _first(conn: Connection, attempt_id: UUID) -> Finalised | None:
 
 
 def _receipt(row: asyncpg.Record) -> Receipt:
-    return msgspec.convert({name: row[name] for name in Receipt.__struct_fields__}, Receipt)
+    return of_row(row, Receipt)
 
 
 async def finalise(
