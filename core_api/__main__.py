@@ -2,32 +2,21 @@
 Serve the core API alone: `python -m core_api`, on `VERITAS_HTTP_PORT`.
 """
 
-import asyncio
+from functools import partial
 
-import structlog
+from aiohttp import web
 
-from core_api.app import build
-from kernel.http.serving import serve
-from kernel.running.logs import configure_logging
+from core_api import app
+from kernel.http.serving import serve_until
+from kernel.http.web import ReadyCheck
 from kernel.running.runtime import run
-from kernel.settings import load
+from kernel.settings import Settings
 
 
-async def main(stop: asyncio.Event) -> None:
-    """Serve until told to stop, then let what runs finish."""
-    settings = load()
-    configure_logging("core_api", settings.log_level)
-    log = structlog.get_logger("core_api")
-
-    async def stopping() -> str | None:
-        return "the process is stopping" if stop.is_set() else None
-
-    runner = await serve(await build(settings, checks=[stopping]), settings)
-    log.info("serving", host=settings.http_host, port=settings.http_port)
-    await stop.wait()
-    await runner.cleanup()
-    log.info("stopped")
+async def build(settings: Settings, stopping: ReadyCheck) -> web.Application:
+    """Return the core API, ready until it stops."""
+    return await app.build(settings, checks=[stopping])
 
 
 if __name__ == "__main__":
-    run(main)
+    run(partial(serve_until, name="core_api", build=build))

@@ -5,38 +5,26 @@ The one origin: the core API and ingest in one application, so that a browser ne
 same.
 """
 
-import asyncio
+from functools import partial
 
-import structlog
+from aiohttp import web
 
-from core_api.app import build
+from core_api import app
 from ingest.app import Part
 from ingest.routes import ROUTES
-from kernel.http.serving import serve
-from kernel.running.logs import configure_logging
+from kernel.http.serving import serve_until
+from kernel.http.web import ReadyCheck
 from kernel.running.runtime import run
-from kernel.settings import load
-
-log = structlog.get_logger(__name__)
+from kernel.settings import Settings
 
 
-async def main(stop: asyncio.Event) -> None:
-    """Serve until told to stop; then finish what is under way."""
-    settings = load()
-    configure_logging("origin", settings.log_level)
+async def build(settings: Settings, stopping: ReadyCheck) -> web.Application:
+    """Return the core API with ingest beside it, ready until it stops."""
     part = Part()
-
-    async def stopping() -> str | None:
-        return "the process is stopping" if stop.is_set() else None
-
-    app = await build(settings, beside=ROUTES, checks=[stopping, part.ready], level=part.level)
-    part.attach(app)
-    runner = await serve(app, settings)
-    log.info("origin_listening", host=settings.http_host, port=settings.http_port)
-    await stop.wait()
-    await runner.cleanup()
-    log.info("origin_stopped")
+    both = await app.build(settings, beside=ROUTES, checks=[stopping, part.ready], level=part.level)
+    part.attach(both)
+    return both
 
 
 if __name__ == "__main__":
-    run(main)
+    run(partial(serve_until, name="origin", build=build))

@@ -299,47 +299,21 @@ def _canonical(events: list[MonitorIn]) -> bytes:
     return msgspec.json.encode(events, order="deterministic")
 
 
+_posted = partial(Route, method="POST", action=Action.event_post, tag="ingest", status=202)
+
 ROUTES: Final = [
-    Route(
-        method="POST",
-        path="/proctor/event",
-        handler=post_event,
-        action=Action.event_post,
-        tag="ingest",
-        body=SingleIn,
-        reply=replies.SingleReply,
-        status=202,
+    _posted(path="/proctor/event", handler=post_event, body=SingleIn, reply=replies.SingleReply),
+    _posted(
+        path="/proctor/events/bulk", handler=post_bulk, body=BulkIn, query=BulkQuery, reply=replies.BulkReply
     ),
-    Route(
-        method="POST",
-        path="/proctor/events/bulk",
-        handler=post_bulk,
-        action=Action.event_post,
-        tag="ingest",
-        body=BulkIn,
-        query=BulkQuery,
-        reply=replies.BulkReply,
-        status=202,
+    _posted(
+        path="/proctor/heartbeat", handler=post_heartbeat, body=HeartbeatIn, reply=replies.HeartbeatReply
     ),
-    Route(
-        method="POST",
-        path="/proctor/heartbeat",
-        handler=post_heartbeat,
-        action=Action.event_post,
-        tag="ingest",
-        body=HeartbeatIn,
-        reply=replies.HeartbeatReply,
-        status=202,
-    ),
-    Route(
-        method="POST",
+    _posted(
         path="/monitor/events",
         handler=post_monitor_events,
-        action=Action.event_post,
-        tag="ingest",
         body=MonitorIn | list[MonitorIn],
         reply=replies.MonitorOut | replies.MonitorReply,
-        status=202,
         also_bare=True,
     ),
 ]

@@ -7,7 +7,7 @@ would wait, links to PostgreSQL and Redis could not be made again, and each try 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from time import perf_counter
 from typing import Any, Final, cast
 
@@ -16,12 +16,12 @@ import structlog
 from aiohttp import web
 
 from kernel.errors import OverloadedError
-from kernel.http.web import SPOKEN, problem_document
-from kernel.running.logs import constant_part, named
+from kernel.http.web import SPOKEN, ReadyCheck, problem_document
+from kernel.running.logs import configure_logging, constant_part, named
 from kernel.running.process import connections_allowed, files_needed, raise_file_limit
 from kernel.running.runtime import CONNECTIONS, CONNECTIONS_REFUSED
 from kernel.running.tasks import WATCH
-from kernel.settings import Settings
+from kernel.settings import Settings, load
 
 RETRY_AFTER_S: Final = 2
 REFUSAL_S: Final = 1.0  # how long a refused connection may take to ask
@@ -161,3 +161,27 @@ async def serve(app: web.Application, settings: Settings, *, port: int | None = 
     site = BoundedSite(runner, settings, settings.http_port if port is None else port, allowed)
     await site.start()
     return runner
+
+
+async def serve_until(
+    stop: asyncio.Event, name: str, build: Callable[[Settings, ReadyCheck], Awaitable[web.Application]]
+) -> None:
+    """
+    Serve until told to stop; then take no new connection, finish what is under way, and return.
+
+    Args:
+        stop: tells to.
+        name: of the process in its log.
+        build: makes the application, with a readiness check that fails while it stops.
+    """
+    settings = load()
+    configure_logging(name, settings.log_level)
+
+    async def stopping() -> str | None:
+        return "the process is stopping" if stop.is_set() else None
+
+    runner = await serve(await build(settings, stopping), settings)
+    log.info("listening", host=settings.http_host, port=settings.http_port)
+    await stop.wait()
+    await runner.cleanup()
+    log.info("stopped")

@@ -257,11 +257,7 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `")
-        where = path.rstrip("`").removeprefix("$").lstrip(".") or "body"
-        raise InvalidInputError(
-            "A value is not allowed.", errors=[{"path": where, "message": text}]
-        ) from error
+        raise _refused("A value is not allowed.", error, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MalformedError("The body is not valid JSON.") from error
 
@@ -274,11 +270,14 @@ def decode_query(request: web.Request, query: type[T]) -> T:
     try:
         return msgspec.convert(raw, query, strict=False)
     except msgspec.ValidationError as error:
-        text, _, path = str(error).partition(" - at `")
-        where = path.rstrip("`").removeprefix("$").lstrip(".") or "query"
-        raise InvalidInputError(
-            "A query parameter is not allowed.", errors=[{"path": where, "message": text}]
-        ) from error
+        raise _refused("A query parameter is not allowed.", error, "query") from error
+
+
+def _refused(sentence: str, error: msgspec.ValidationError, whole: str) -> InvalidInputError:
+    """Return the refusal of the value that an error is about, by its path; of the `whole` without one."""
+    text, _, path = str(error).partition(" - at `")
+    where = path.rstrip("`").removeprefix("$").lstrip(".") or whole
+    return InvalidInputError(sentence, errors=[{"path": where, "message": text}])
 
 
 def idempotency_key(request: web.Request) -> str | None:

@@ -274,7 +274,7 @@ async def test_the_logs_hold_no_token_no_payload_and_no_password(path: Rig, worl
 
     text = path.logs(lines=1_000_000)
 
-    assert "ingest_listening" in text
+    assert "listening" in text
     passwords = [urlsplit(url).password for url in (path.redis.url, path.database_url)]
     environment = path.ingest._environment
     passwords.append(urlsplit(environment["VERITAS_DATABASE_URL"]).password)
