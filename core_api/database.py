@@ -155,13 +155,14 @@ async def fetch_page(
 
     Args:
         conn: a connection.
-        query: how many rows, after which.
+        query: how many rows, after which; its other fields are filters, arguments of the same names.
         statements: with the list's.
         name: of that; it takes what is given, a `cursor` and a `limit`; its rows are in the order of `key`.
         key: the column that the cursor is of.
         given: its other arguments.
     """
-    rows = await conn.fetch(*statements.bind(name, **given, cursor=query.cursor, limit=query.limit + 1))
+    asked = msgspec.structs.asdict(query) | {"limit": query.limit + 1}
+    rows = await statements.run(conn.fetch, name, **asked, **given)
     page, last = page_of(rows, query.limit)
     return page, None if last is None else last[key]
 

@@ -7,14 +7,16 @@ drivers take them; more of them by name, `:name`. Imports `kernel` only.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sql.parameters import numbered
+
+T = TypeVar("T")
 
 _HEADER: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
@@ -52,7 +54,7 @@ class Statements:
         """
         Return a statement that is written with names, and its arguments in the order of `$n`.
 
-            await conn.execute(*QUERIES.bind("insert_draft", id=version_id, title=title, …))
+            run(conn, *QUERIES.bind("insert_loss", shard=shard, …))
 
         Raises:
             KeyError: there is none of that name.
@@ -66,6 +68,14 @@ class Statements:
                 pass
         message = f"{self._noun}.{name} takes {', '.join(names)}; {', '.join(given)} were given"
         raise TypeError(message)
+
+    def run(self, method: Callable[..., T], name: str, /, **given: object) -> T:
+        """
+        Run a statement that is written with names by a connection's method; raises as `bind` does, too.
+
+            await QUERIES.run(conn.execute, "insert_draft", id=version_id, title=title, …)
+        """
+        return method(*self.bind(name, **given))
 
 
 @cache

@@ -121,8 +121,8 @@ def asked_for(path: Path) -> list[Asked]:
                 if noun := file_of(value, bound):
                     asked.append((noun, name, None, True))
             case ast.Call(
-                func=ast.Attribute(value=value, attr="bind"),
-                args=[ast.Constant(value=str(name))],
+                func=ast.Attribute(value=value, attr="bind" | "run"),
+                args=[*_, ast.Constant(value=str(name))],
                 keywords=given,
             ):
                 asked += named_call(file_of(value, bound), name, given, frozenset())
@@ -131,7 +131,7 @@ def asked_for(path: Path) -> list[Asked]:
                 args=[_, _, value, ast.Constant(value=str(name))],
                 keywords=given,
             ):
-                rest = [each for each in given if each.arg != "key"]
+                rest = [*(each for each in given if each.arg != "key"), ast.keyword(value=value)]
                 asked += named_call(file_of(value, bound), name, rest, frozenset({"cursor", "limit"}))
     return asked
 

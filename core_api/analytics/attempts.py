@@ -239,15 +239,14 @@ async def _next_events(
     events: list[asyncpg.Record] = []
     for row in sessions:  # in the order of their ids
         if row["id"] >= after_session and len(events) < limit:
-            events += await conn.fetch(
-                *QUERIES.bind(
-                    "list_monitoring_events",
-                    session_id=row["id"],
-                    since=row["first_event_at"],
-                    before=row["last_event_at"] + TICK,
-                    after=after_seq if row["id"] == after_session else 0,
-                    limit=limit - len(events),
-                )
+            events += await QUERIES.run(
+                conn.fetch,
+                "list_monitoring_events",
+                session_id=row["id"],
+                since=row["first_event_at"],
+                before=row["last_event_at"] + TICK,
+                after=after_seq if row["id"] == after_session else 0,
+                limit=limit - len(events),
             )
     return events
 

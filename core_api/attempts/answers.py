@@ -120,15 +120,14 @@ async def store(
     asked = (await key_of(conn, attempt["evaluation_version_id"])).asked
     _check_all(asked, answers, sequence_max=sequence_max(attempt["started_at"], now))
     ids = list(newest)
-    rows = await conn.fetch(
-        *QUERIES.bind(
-            "save_answers",
-            attempt_id=attempt["id"],
-            question_ids=ids,
-            client_seqs=[each.client_seq for each in newest.values()],
-            responses=[as_json(each.response) for each in newest.values()],
-            saved_at=now,
-        )
+    rows = await QUERIES.run(
+        conn.fetch,
+        "save_answers",
+        attempt_id=attempt["id"],
+        question_ids=ids,
+        client_seqs=[each.client_seq for each in newest.values()],
+        responses=[as_json(each.response) for each in newest.values()],
+        saved_at=now,
     )
     accepted = {row["question_id"] for row in rows}
     essays = [each for each in accepted if isinstance(asked[each], Essay)]

@@ -102,18 +102,17 @@ async def _insert(
     conn: Connection, actor: Actor, exam_id: UUID, policy: Policy, *, now: datetime
 ) -> UUID | None:
     async with conn.transaction():
-        created: UUID | None = await conn.fetchval(
-            *QUERIES.bind(
-                "insert_attempt",
-                id=uuid7(),
-                exam_id=exam_id,
-                student=actor.user_id,
-                started_at=now,
-                expires_at=policy.expires_at(now),
-                attempts_allowed=policy.attempts_allowed,
-                policy=as_json(policy),
-                mode=policy.monitoring_mode,
-            )
+        created: UUID | None = await QUERIES.run(
+            conn.fetchval,
+            "insert_attempt",
+            id=uuid7(),
+            exam_id=exam_id,
+            student=actor.user_id,
+            started_at=now,
+            expires_at=policy.expires_at(now),
+            attempts_allowed=policy.attempts_allowed,
+            policy=as_json(policy),
+            mode=policy.monitoring_mode,
         )
         if created is not None:
             detail = {"exam_id": str(exam_id)}

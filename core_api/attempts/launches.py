@@ -136,16 +136,15 @@ async def launch(
     """
     link = _link_of(launch_keyring.verify(command.token, audience=Audience.launch, now=now))
     async with system_connection(pool) as conn, conn.transaction():
-        row = await conn.fetchrow(
-            *QUERIES.bind(
-                "hold_link",
-                student_id=link.student_id,
-                standing=link.standing,
-                organisation=link.organisation_id,
-                exam_id=link.exam_id,
-                issuer_id=link.issuer_id,
-                issuer_standing=link.issuer_standing,
-            )
+        row = await QUERIES.run(
+            conn.fetchrow,
+            "hold_link",
+            student_id=link.student_id,
+            standing=link.standing,
+            organisation=link.organisation_id,
+            exam_id=link.exam_id,
+            issuer_id=link.issuer_id,
+            issuer_standing=link.issuer_standing,
         )
         if row is None:
             raise NotAuthenticatedError("The launch link is not valid.")
@@ -181,42 +180,39 @@ async def _sign_in(
     """Return the sign-in that the link gives, and whether it gave it before; None where it gives none."""
     login_id, expires_at = uuid7(), now + timedelta(seconds=settings.access_token_s)
     agent = hashlib.sha256((origin.user_agent or "").encode(errors="replace")).digest()
-    first = await conn.fetchval(
-        *QUERIES.bind(
-            "use_link",
-            jti=link.jti,
-            user_id=link.student_id,
-            exam_id=link.exam_id,
-            used_at=now,
-            expires_at=link.expires_at,
-            login_id=login_id,
-            address=origin.address,
-            agent=agent,
-        )
+    first = await QUERIES.run(
+        conn.fetchval,
+        "use_link",
+        jti=link.jti,
+        user_id=link.student_id,
+        exam_id=link.exam_id,
+        used_at=now,
+        expires_at=link.expires_at,
+        login_id=login_id,
+        address=origin.address,
+        agent=agent,
     )
     if first is not None:
-        await conn.execute(
-            *LOGINS.bind(
-                "insert_login",
-                id=login_id,
-                user_id=link.student_id,
-                created_at=now,
-                expires_at=expires_at,
-                exam_id=link.exam_id,
-                issuer_id=link.issuer_id,
-            )
+        await LOGINS.run(
+            conn.execute,
+            "insert_login",
+            id=login_id,
+            user_id=link.student_id,
+            created_at=now,
+            expires_at=expires_at,
+            exam_id=link.exam_id,
+            issuer_id=link.issuer_id,
         )
         return login_id, False
-    again: UUID | None = await conn.fetchval(
-        *QUERIES.bind(
-            "use_link_again",
-            jti=link.jti,
-            used_after=now - timedelta(seconds=settings.launch_grace_s),
-            address=origin.address,
-            agent=agent,
-            uses_max=settings.launch_uses_max,
-            now=now,
-        )
+    again: UUID | None = await QUERIES.run(
+        conn.fetchval,
+        "use_link_again",
+        jti=link.jti,
+        used_after=now - timedelta(seconds=settings.launch_grace_s),
+        address=origin.address,
+        agent=agent,
+        uses_max=settings.launch_uses_max,
+        now=now,
     )
     return again, again is not None
 

@@ -109,17 +109,14 @@ async def create_term(
     if command.parent_id is not None:
         await require_terms(conn, actor, [command.parent_id], path="parent_id")
     async with conn.transaction():
-        row = await conn.fetchrow(
-            *QUERIES.bind(
-                "insert_term",
-                id=uuid7(),
-                organisation=actor.organisation_id,
-                kind=command.kind,
-                name=command.name,
-                parent_id=command.parent_id,
-                created_by=actor.user_id,
-                created_at=now,
-            )
+        row = await QUERIES.run(
+            conn.fetchrow,
+            "insert_term",
+            id=uuid7(),
+            organisation=actor.organisation_id,
+            **msgspec.structs.asdict(command),
+            created_by=actor.user_id,
+            created_at=now,
         )
         created = row is not None
         if row is not None:
@@ -139,9 +136,7 @@ async def require_terms(conn: Connection, actor: Actor, ids: list[UUID], *, path
 
 async def list_terms(conn: Connection, actor: Actor, query: ListTerms) -> Terms:
     """Return a page of the organisation's terms."""
-    page, following = await fetch_page(
-        conn, query, QUERIES, "list_terms", organisation=actor.organisation_id, kind=query.kind
-    )
+    page, following = await fetch_page(conn, query, QUERIES, "list_terms", organisation=actor.organisation_id)
     return Terms([Term(**row) for row in page], next_cursor=following)
 
 
@@ -163,16 +158,14 @@ async def save_passage(
             )
         else:
             await _hold_passage(conn, actor, passage_id)
-        made = await conn.fetchval(
-            *QUERIES.bind(
-                "insert_passage_version",
-                id=uuid7(),
-                passage_id=passage_id,
-                title=command.title,
-                body=command.body,
-                created_by=actor.user_id,
-                created_at=now,
-            )
+        made = await QUERIES.run(
+            conn.fetchval,
+            "insert_passage_version",
+            id=uuid7(),
+            passage_id=passage_id,
+            **msgspec.structs.asdict(command),
+            created_by=actor.user_id,
+            created_at=now,
         )
         if made is not None:
             await ledger.record(conn, ledger.by(actor, Kind.passage_saved, passage_id, now=now))

@@ -115,7 +115,7 @@ async def save_draft(
     ids = [item.question_id for item in command.items]
     if len(set(ids)) != len(ids):
         raise invalid("items", "a question stands twice")
-    usable = await conn.fetchval(*QUERIES.bind("count_usable_questions", ids=ids, **actor.reach))
+    usable = await QUERIES.run(conn.fetchval, "count_usable_questions", ids=ids, **actor.reach)
     if usable != len(ids):
         raise invalid("items", "a question is unknown or archived")
     async with conn.transaction():
@@ -143,15 +143,14 @@ async def _draft_of(
         await conn.execute(QUERIES["rename_draft"], found, title)
         return found
     version_id = uuid7()
-    await conn.execute(
-        *QUERIES.bind(
-            "insert_draft",
-            id=version_id,
-            evaluation_id=evaluation_id,
-            title=title,
-            created_by=actor.user_id,
-            created_at=now,
-        )
+    await QUERIES.run(
+        conn.execute,
+        "insert_draft",
+        id=version_id,
+        evaluation_id=evaluation_id,
+        title=title,
+        created_by=actor.user_id,
+        created_at=now,
     )
     return version_id
 
@@ -197,16 +196,15 @@ async def _freeze(conn: Connection, actor: Actor, draft: asyncpg.Record, *, now:
         [row["question_version_id"] for row in rows],
     )
     points = sum((Decimal(row["points"]) for row in rows), Decimal(0))
-    await conn.execute(
-        *QUERIES.bind(
-            "publish_version",
-            id=draft["id"],
-            paper=paper,
-            key=key,
-            max_points=str(points),
-            snapshot_sha256=digest,
-            published_at=now,
-        )
+    await QUERIES.run(
+        conn.execute,
+        "publish_version",
+        id=draft["id"],
+        paper=paper,
+        key=key,
+        max_points=str(points),
+        snapshot_sha256=digest,
+        published_at=now,
     )
     await ledger.record(
         conn,

@@ -85,19 +85,18 @@ async def save(
             )
         else:
             await _hold(conn, actor, question_id)
-        made = await conn.fetchval(
-            *QUERIES.bind(
-                "insert_question_version",
-                id=uuid7(),
-                question_id=question_id,
-                kind=kind_of(command.item),
-                content=as_json(command.item.content),
-                key=as_json(command.item.key),
-                points=command.points,
-                passage_id=command.passage_id,
-                created_by=actor.user_id,
-                created_at=now,
-            )
+        made = await QUERIES.run(
+            conn.fetchval,
+            "insert_question_version",
+            id=uuid7(),
+            question_id=question_id,
+            kind=kind_of(command.item),
+            content=as_json(command.item.content),
+            key=as_json(command.item.key),
+            points=command.points,
+            passage_id=command.passage_id,
+            created_by=actor.user_id,
+            created_at=now,
         )
         terms = await conn.fetch(QUERIES["clear_terms"], question_id, command.term_ids)
         terms += await conn.fetch(QUERIES["insert_terms"], question_id, command.term_ids)
@@ -156,8 +155,9 @@ async def fetch(conn: Connection, actor: Actor, question_id: UUID, query: WhichV
 
 async def list_own(conn: Connection, actor: Actor, query: ListQuestions) -> Questions:
     """Return a page of the questions that the caller may use."""
-    wanted = {**actor.reach, "kind": query.kind, "term_id": query.term_id}
-    page, following = await fetch_page(conn, query, QUERIES, "list_questions", **wanted, key="question_id")
+    page, following = await fetch_page(
+        conn, query, QUERIES, "list_questions", **actor.reach, key="question_id"
+    )
     return Questions([_question(row) for row in page], next_cursor=following)
 
 

@@ -147,16 +147,15 @@ async def assign(
             ("upsert_groups_assignments", groups),
         ):
             ids = [uuid7() for _ in targets]
-            changed += await conn.fetch(
-                *QUERIES.bind(
-                    statement,
-                    exam_id=exam_id,
-                    ids=ids,
-                    targets=targets,
-                    **_columns(command),
-                    created_by=actor.user_id,
-                    created_at=now,
-                )
+            changed += await QUERIES.run(
+                conn.fetch,
+                statement,
+                exam_id=exam_id,
+                ids=ids,
+                targets=targets,
+                **_columns(command),
+                created_by=actor.user_id,
+                created_at=now,
             )
         rows = await conn.fetch(QUERIES["fetch_assigned"], exam_id, users, groups)
         for first in range(0, len(changed), RECORDED_MAX):
@@ -239,16 +238,15 @@ async def set_override(
         if not await conn.fetchval(QUERIES["reaches"], assignment_id, user_id):
             raise invalid("user_id", "this assignment does not include this person")
         check_window(command.opens_at or held.opens_at, command.closes_at or held.closes_at)
-        row = await conn.fetchrow(
-            *QUERIES.bind(
-                "upsert_override",
-                assignment_id=assignment_id,
-                user_id=user_id,
-                **_columns(command),
-                reason=command.reason,
-                created_by=actor.user_id,
-                created_at=now,
-            )
+        row = await QUERIES.run(
+            conn.fetchrow,
+            "upsert_override",
+            assignment_id=assignment_id,
+            user_id=user_id,
+            **_columns(command),
+            reason=command.reason,
+            created_by=actor.user_id,
+            created_at=now,
         )
         if row is None:  # it stands with these very values
             row = await conn.fetchrow(QUERIES["fetch_override"], assignment_id, user_id)

@@ -122,15 +122,14 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
     if command.evaluation_version_id is not None:
         await require_version(conn, actor, command.evaluation_version_id)
     async with conn.transaction():
-        row = await conn.fetchrow(
-            *QUERIES.bind(
-                "insert_exam",
-                **msgspec.structs.asdict(command) | {"passing_score": passing, "metadata": metadata},
-                id=uuid7(),
-                organisation=actor.organisation_id,
-                creator_id=actor.user_id,
-                created_at=now,
-            )
+        row = await QUERIES.run(
+            conn.fetchrow,
+            "insert_exam",
+            **msgspec.structs.asdict(command) | {"passing_score": passing, "metadata": metadata},
+            id=uuid7(),
+            organisation=actor.organisation_id,
+            creator_id=actor.user_id,
+            created_at=now,
         )
         assert row is not None, "an insert without a conflict clause returns its row"
         await ledger.record(conn, ledger.by(actor, Kind.exam_created, row["id"], now=now))
@@ -164,13 +163,12 @@ async def update(
         if after.evaluation_version_id not in {None, before.evaluation_version_id}:
             assert after.evaluation_version_id is not None, "excluded above"
             await require_version(conn, actor, after.evaluation_version_id)
-        row = await conn.fetchrow(
-            *QUERIES.bind(
-                "update_exam",
-                id=exam_id,
-                **{name: getattr(after, name) for name in given if name != "metadata"},
-                metadata=metadata,
-            )
+        row = await QUERIES.run(
+            conn.fetchrow,
+            "update_exam",
+            id=exam_id,
+            **{name: getattr(after, name) for name in given if name != "metadata"},
+            metadata=metadata,
         )
         assert row is not None, "the exam is held"
         if Exam(**row) != before:
@@ -244,9 +242,7 @@ async def fetch(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
 
 async def list_visible(conn: Connection, actor: Actor, query: ListExams) -> Exams:
     """Return a page of the exams that the caller may see."""
-    page, following = await fetch_page(
-        conn, query, QUERIES, "list_exams", **actor.reach, archived=query.archived
-    )
+    page, following = await fetch_page(conn, query, QUERIES, "list_exams", **actor.reach)
     return Exams([Exam(**row) for row in page], next_cursor=following)
 
 

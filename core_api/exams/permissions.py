@@ -76,9 +76,7 @@ async def grant(
             raise invalid("user_id", "no teacher, reviewer or observer of your organisation")
         before = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         detail = {name: getattr(command, name) for name in ("can_view", "can_edit", "can_view_analytics")}
-        await conn.execute(
-            *ACCOUNTS.bind("grant_exam", teacher_id=command.user_id, exam_id=exam_id, **detail)
-        )
+        await ACCOUNTS.run(conn.execute, "grant_exam", teacher_id=command.user_id, exam_id=exam_id, **detail)
         row = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         if before is None or any(before[name] != value for name, value in detail.items()):
             whom, kind = command.user_id, Kind.permission_granted

@@ -168,20 +168,19 @@ async def register(
         hashed = await checker.hash(password)
     user_id = uuid7()
     async with system_connection(pool) as conn, conn.transaction():
-        made = await conn.fetchrow(
-            *USERS.bind(
-                "insert_user",
-                id=user_id,
-                organisation=command.organisation_id,
-                email=email,
-                username=username_of(email, user_id),
-                full_name=full_name,
-                role=Role.student,
-                password_hash=hashed,
-                is_active=settings.registration == "open",
-                is_verified=False,
-                created_at=now,
-            )
+        made = await USERS.run(
+            conn.fetchrow,
+            "insert_user",
+            id=user_id,
+            organisation=command.organisation_id,
+            email=email,
+            username=username_of(email, user_id),
+            full_name=full_name,
+            role=Role.student,
+            password_hash=hashed,
+            is_active=settings.registration == "open",
+            is_verified=False,
+            created_at=now,
         )
         if made is not None:
             await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)

@@ -139,16 +139,15 @@ async def begin(
     login_id = uuid7()
     expires_at = now + timedelta(seconds=settings.refresh_token_s)
     await conn.execute(QUERIES["delete_old_logins"], user.id, now, settings.logins_max - 1)
-    await conn.execute(
-        *QUERIES.bind(
-            "insert_login",
-            id=login_id,
-            user_id=user.id,
-            created_at=now,
-            expires_at=expires_at,
-            exam_id=None,
-            issuer_id=None,
-        )
+    await QUERIES.run(
+        conn.execute,
+        "insert_login",
+        id=login_id,
+        user_id=user.id,
+        created_at=now,
+        expires_at=expires_at,
+        exam_id=None,
+        issuer_id=None,
     )
     token = await _add_token(conn, login_id, None, now, expires_at)
     return SignedIn(
@@ -162,16 +161,15 @@ async def _add_token(
     conn: Connection, login_id: UUID, parent_id: UUID | None, now: datetime, expires_at: datetime
 ) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    await conn.execute(
-        *QUERIES.bind(
-            "insert_refresh_token",
-            id=uuid7(),
-            login_id=login_id,
-            parent_id=parent_id,
-            sha256=_digest(token),
-            created_at=now,
-            expires_at=expires_at,
-        )
+    await QUERIES.run(
+        conn.execute,
+        "insert_refresh_token",
+        id=uuid7(),
+        login_id=login_id,
+        parent_id=parent_id,
+        sha256=_digest(token),
+        created_at=now,
+        expires_at=expires_at,
     )
     return token
 

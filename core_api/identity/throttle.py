@@ -109,15 +109,14 @@ async def _count(
     *,
     now: datetime,
 ) -> None:
-    counted = await conn.fetchval(
-        *QUERIES.bind(
-            "begin_attempt",
-            network=source.network,
-            account=account,
-            now=now,
-            window_from=now - limits.window,
-            attempts_max=attempts_max,
-        )
+    counted = await QUERIES.run(
+        conn.fetchval,
+        "begin_attempt",
+        network=source.network,
+        account=account,
+        now=now,
+        window_from=now - limits.window,
+        attempts_max=attempts_max,
     )
     if counted is None:
         began = await conn.fetchval(QUERIES["fetch_window"], source.network, account)

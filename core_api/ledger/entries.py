@@ -120,7 +120,7 @@ async def record(conn: Connection, *entries: Entry) -> list[UUID]:
         salted += salts
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     opening = dict(zip(OPENING, zip(*salted, strict=True) if salted else [()] * len(OPENING), strict=True))
-    await conn.execute(*QUERIES.bind("append_events", **columns, **opening))
+    await QUERIES.run(conn.execute, "append_events", **columns, **opening)
     ids = columns["ids"]
     if (told := _APPENDED.get()) is not None:
         told += ids

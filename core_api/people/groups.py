@@ -89,15 +89,13 @@ class Added(msgspec.Struct, frozen=True, kw_only=True):
 async def create(conn: Connection, actor: Actor, command: NewGroup, *, now: datetime) -> Group:
     """Create a group; raises ConflictError when the organisation has one of that name."""
     async with conn.transaction():
-        group_id = await conn.fetchval(
-            *QUERIES.bind(
-                "insert_group",
-                id=uuid7(),
-                organisation=actor.organisation_id,
-                name=command.name,
-                description=command.description,
-                created_at=now,
-            )
+        group_id = await QUERIES.run(
+            conn.fetchval,
+            "insert_group",
+            id=uuid7(),
+            organisation=actor.organisation_id,
+            **msgspec.structs.asdict(command),
+            created_at=now,
         )
         if group_id is None:
             raise _taken()

@@ -111,17 +111,7 @@ class UpdateOrganisation(msgspec.Struct, frozen=True, kw_only=True):
 
 async def list_of_organisation(conn: Connection, actor: Actor, query: ListUsers) -> Users:
     """Return a page of the organisation's people."""
-    page, following = await fetch_page(
-        conn,
-        query,
-        QUERIES,
-        "list_users",
-        organisation=actor.organisation_id,
-        role=query.role,
-        is_active=query.is_active,
-        group_id=query.group,
-        text=query.q,
-    )
+    page, following = await fetch_page(conn, query, QUERIES, "list_users", organisation=actor.organisation_id)
     return Users([ManagedUser(**row) for row in page], next_cursor=following)
 
 
@@ -160,20 +150,19 @@ async def create(
             hashed = await checker.hash(password)
     user_id = uuid7()
     async with connection(pool, actor) as conn, conn.transaction():
-        row = await conn.fetchrow(
-            *QUERIES.bind(
-                "insert_user",
-                id=user_id,
-                organisation=actor.organisation_id,
-                email=email,
-                username=username or username_of(email, user_id),
-                full_name=full_name,
-                role=command.role,
-                password_hash=hashed,
-                is_active=True,
-                is_verified=True,
-                created_at=now,
-            )
+        row = await QUERIES.run(
+            conn.fetchrow,
+            "insert_user",
+            id=user_id,
+            organisation=actor.organisation_id,
+            email=email,
+            username=username or username_of(email, user_id),
+            full_name=full_name,
+            role=command.role,
+            password_hash=hashed,
+            is_active=True,
+            is_verified=True,
+            created_at=now,
         )
         if row is None:
             raise ConflictError("The e-mail address or the username is taken.")

@@ -103,19 +103,18 @@ async def list_of_session(
     first, last = session["first_event_at"], session["last_event_at"]
     if first is None:
         return [], Paging(limit=query.limit, next_after=None)
-    rows = await conn.fetch(
-        *QUERIES.bind(
-            "list_events",
-            session_id=session["id"],
-            since=max(first, query.since or first),
-            before=min(last + TICK, query.before or last + TICK),
-            after=query.after,
-            event_type=event_type,
-            severity=query.severity,
-            severity_min=query.severity_min,
-            is_violation=query.violation,
-            limit=query.limit + 1,
-        )
+    rows = await QUERIES.run(
+        conn.fetch,
+        "list_events",
+        session_id=session["id"],
+        since=max(first, query.since or first),
+        before=min(last + TICK, query.before or last + TICK),
+        after=query.after,
+        event_type=event_type,
+        severity=query.severity,
+        severity_min=query.severity_min,
+        is_violation=query.violation,
+        limit=query.limit + 1,
     )
     page, last = page_of(rows, query.limit)
     paging = Paging(limit=query.limit, next_after=None if last is None else last["seq"])

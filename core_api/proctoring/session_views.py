@@ -183,9 +183,9 @@ async def list_visible(
         wanted = {**filters, "cursor": query.cursor, "limit": query.limit + 1}
         wanted["organisation"] = actor.organisation_id
         if actor.sees_organisation:
-            rows = await conn.fetch(*QUERIES.bind("list_sessions", **wanted))
+            rows = await QUERIES.run(conn.fetch, "list_sessions", **wanted)
         else:
-            rows = await conn.fetch(*QUERIES.bind("list_granted_sessions", **wanted, user_id=actor.user_id))
+            rows = await QUERIES.run(conn.fetch, "list_granted_sessions", **wanted, user_id=actor.user_id)
         page, last = page_of(rows, query.limit)
         return _sessions(page), Paging(
             limit=query.limit, next_cursor=None if last is None else str(last["id"])
@@ -195,17 +195,16 @@ async def list_visible(
         raise _invalid("cursor", "cannot be given together with page, size or sort")
     if (number - 1) * size > OFFSET_MAX:
         raise _invalid("page", f"only the first {OFFSET_MAX} are numbered; use cursor for the rest")
-    total = await conn.fetchval(*QUERIES.bind("count_sessions", **filters, **actor.reach))
-    rows = await conn.fetch(
-        *QUERIES.bind(
-            "list_sessions_sorted",
-            **filters,
-            **actor.reach,
-            sort=sort.removeprefix("-"),
-            descending=sort.startswith("-"),
-            offset=(number - 1) * size,
-            limit=size,
-        )
+    total = await QUERIES.run(conn.fetchval, "count_sessions", **filters, **actor.reach)
+    rows = await QUERIES.run(
+        conn.fetch,
+        "list_sessions_sorted",
+        **filters,
+        **actor.reach,
+        sort=sort.removeprefix("-"),
+        descending=sort.startswith("-"),
+        offset=(number - 1) * size,
+        limit=size,
     )
     return _sessions(rows), Paging(limit=size, page=number, total=total)
 

@@ -107,17 +107,16 @@ async def create(
         wanted = (command.attempt_id, mode)
         row = await conn.fetchrow(QUERIES["hold_session_to_take_up"], *wanted)
         if row is None:
-            row = await conn.fetchrow(
-                *QUERIES.bind(
-                    "insert_session",
-                    attempt_id=command.attempt_id,
-                    exam_id=attempt["exam_id"],
-                    candidate_id=actor.user_id,
-                    organisation=actor.organisation_id,
-                    mode=mode,
-                    started_at=now,
-                    **msgspec.structs.asdict(client),
-                )
+            row = await QUERIES.run(
+                conn.fetchrow,
+                "insert_session",
+                attempt_id=command.attempt_id,
+                exam_id=attempt["exam_id"],
+                candidate_id=actor.user_id,
+                organisation=actor.organisation_id,
+                mode=mode,
+                started_at=now,
+                **msgspec.structs.asdict(client),
             )
             if row is not None:
                 await _note_client(conn, actor, row, client.known(), Kind.session_started, now=now)
@@ -131,8 +130,8 @@ async def create(
         if mode > row["mode"]:
             await conn.execute(QUERIES["make_session_stricter"], row["id"], mode)
         if is_first or filled:
-            row = await conn.fetchrow(
-                *QUERIES.bind("take_up_session", id=row["id"], at=now, **msgspec.structs.asdict(client))
+            row = await QUERIES.run(
+                conn.fetchrow, "take_up_session", id=row["id"], at=now, **msgspec.structs.asdict(client)
             )
             assert row is not None, "the lock keeps it there"
             kind = Kind.session_started if is_first else Kind.session_updated

@@ -116,9 +116,8 @@ class ListSubmissions(ListPage, frozen=True):
 async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListSubmissions) -> Submissions:
     """Return a page of an exam's submissions; raises NotFoundError when the caller may not see the exam."""
     await exams.require_visible(conn, actor, exam_id)
-    wanted = {"exam_id": exam_id, "awaiting": query.awaiting}
     page, following = await fetch_page(
-        conn, query, QUERIES, "list_submissions", **wanted, key="submission_id"
+        conn, query, QUERIES, "list_submissions", exam_id=exam_id, key="submission_id"
     )
     return Submissions([ListedSubmission(**row) for row in page], next_cursor=following)
 
@@ -153,18 +152,17 @@ async def grade(
             passing_score=Decimal(held["passing_score"]),
             graded=_graded(before, command),
         )
-        await conn.execute(
-            *QUERIES.bind(
-                "insert_score",
-                submission_id=submission_id,
-                **submissions.score_columns(totals),
-                reason=command.reason,
-                scored_by=actor.user_id,
-                scored_at=now,
-            )
+        await QUERIES.run(
+            conn.execute,
+            "insert_score",
+            submission_id=submission_id,
+            **submissions.score_columns(totals),
+            reason=command.reason,
+            scored_by=actor.user_id,
+            scored_at=now,
         )
         outcome = submissions.outcome_of(totals)
-        await conn.execute(*QUERIES.bind("set_outcome", id=held["attempt_id"], **outcome))
+        await QUERIES.run(conn.execute, "set_outcome", id=held["attempt_id"], **outcome)
         scored, author_id = Kind.submission_scored, held["author_id"]
         await ledger.record(conn, ledger.by(actor, scored, submission_id, now=now, subject_id=author_id))
         return await _shown(conn, held)

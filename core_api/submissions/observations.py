@@ -10,17 +10,16 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
-import orjson
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.authoring.items import Item, KeyedItem, Response, fault_of_response
+from core_api.authoring.items import Item, Response, fault_of_response
 from core_api.authoring.published import key_of
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
@@ -130,38 +129,46 @@ async def _finalise(
     )
     submission_id = uuid7()
     snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION}
-    content = _content(submission_id, actor, exam_id, command.subject_ids, snapshot, key.items, found, now)
+    head = {
+        "submission_id": submission_id,
+        "kind": "observation",
+        "exam_id": exam_id,
+        "observer_id": actor.user_id,
+        "subject_ids": command.subject_ids,
+        "submitted_by": "observer",
+        "finalised_at": now,
+        "version_snapshot": snapshot,
+    }
+    content = submissions.content_of(head, key.items, "response", found)
     digest = hashlib.sha256(content).digest()
     event_id = event_id_at(now)
-    await conn.execute(
-        *QUERIES.bind(
-            "insert_observation",
-            id=submission_id,
-            organisation=actor.organisation_id,
-            exam_id=exam_id,
-            observer_id=actor.user_id,
-            idempotency_key=request.idempotency_key,
-            body_sha256=request.body_sha256,
-            version_snapshot=as_json(snapshot),
-            content=content,
-            content_sha256=digest,
-            event_id=event_id,
-            finalised_at=now,
-        )
+    await QUERIES.run(
+        conn.execute,
+        "insert_observation",
+        id=submission_id,
+        organisation=actor.organisation_id,
+        exam_id=exam_id,
+        observer_id=actor.user_id,
+        idempotency_key=request.idempotency_key,
+        body_sha256=request.body_sha256,
+        version_snapshot=as_json(snapshot),
+        content=content,
+        content_sha256=digest,
+        event_id=event_id,
+        finalised_at=now,
     )
     items = submissions.item_columns(key, totals)
-    await conn.execute(
-        *QUERIES.bind(
-            "insert_parts",
-            submission_id=submission_id,
-            finalised_at=now,
-            subject_ids=command.subject_ids,
-            **items,
-            responses=[
-                None if (each := found.get(one)) is None else as_json(each) for one in items["question_ids"]
-            ],
-            **submissions.score_columns(totals),
-        )
+    await QUERIES.run(
+        conn.execute,
+        "insert_parts",
+        submission_id=submission_id,
+        finalised_at=now,
+        subject_ids=command.subject_ids,
+        **items,
+        responses=[
+            None if (each := found.get(one)) is None else as_json(each) for one in items["question_ids"]
+        ],
+        **submissions.score_columns(totals),
     )
     entry = ledger.by(
         actor,
@@ -203,42 +210,6 @@ def _checked(asked: Mapping[UUID, Item], observed: Sequence[Observed]) -> dict[U
     if faults:
         raise InvalidInputError("Some items cannot be stored; nothing was finalised.", errors=faults)
     return found
-
-
-def _content(
-    submission_id: UUID,
-    actor: Actor,
-    exam_id: UUID,
-    subject_ids: Sequence[UUID],
-    snapshot: dict[str, Any],
-    items: Sequence[KeyedItem],
-    found: dict[UUID, Response],
-    now: datetime,
-) -> bytes:
-    """Return the bytes that stand for the observation: JSON with sorted names and no spaces."""
-    return orjson.dumps(
-        {
-            "submission_id": submission_id,
-            "kind": "observation",
-            "exam_id": exam_id,
-            "observer_id": actor.user_id,
-            "subject_ids": subject_ids,
-            "submitted_by": "observer",
-            "finalised_at": now,
-            "version_snapshot": snapshot,
-            "items": [
-                {
-                    "position": each.position,
-                    "question_id": each.question_id,
-                    "question_version_id": each.question_version_id,
-                    "response": msgspec.to_builtins(found.get(each.question_id)),
-                }
-                for each in items
-            ],
-        },
-        default=str,  # the driver's UUIDs are a subclass
-        option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
-    )
 
 
 async def fetch_own(conn: Connection, actor: Actor, submission_id: UUID) -> StoredObservation:

@@ -140,8 +140,8 @@ async def _check_key(
     if known is None:
         asked = hashlib.sha256(attempt_id.bytes + request.body_sha256).digest()
         key = {"user_id": actor.user_id, "key": request.idempotency_key, "exam_id": actor.exam_id}
-        await conn.execute(*KEYS.bind("claim_key", **key, request=asked, now=now, keys_max=KEYS_MAX))
-        bound = await conn.fetchrow(*KEYS.bind("fetch_key", **key))
+        await KEYS.run(conn.execute, "claim_key", **key, request=asked, now=now, keys_max=KEYS_MAX)
+        bound = await KEYS.run(conn.fetchrow, "fetch_key", **key)
         if bound is not None and bound["request"] != asked:
             raise _reused()
 
@@ -196,51 +196,58 @@ async def finalise(
     )
     submission_id = uuid7()
     snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION, "policy": attempt["policy"]}
-    content = _content(submission_id, attempt, submitted_by, snapshot, key.items, saved, now)
+    head = {
+        "submission_id": submission_id,
+        "kind": "attempt",
+        "attempt_id": attempt["id"],
+        "exam_id": attempt["exam_id"],
+        "candidate_id": attempt["student_id"],
+        "submitted_by": submitted_by,
+        "finalised_at": now,
+        "version_snapshot": snapshot,
+    }
+    content = content_of(head, key.items, "answer", saved)
     digest = hashlib.sha256(content).digest()
     actor_id = attempt["student_id"] if submitted_by == "candidate" else None
     payload: dict[str, Any] = {"attempt_id": str(attempt["id"]), "content_sha256": digest.hex()}
     if actor is not None and actor.exam_id is not None:
         payload["by_link"] = True
     event_id = event_id_at(now)
-    await conn.execute(
-        *QUERIES.bind(
-            "insert_submission",
-            id=submission_id,
-            organisation=attempt["organisation_id"],
-            exam_id=attempt["exam_id"],
-            attempt_id=attempt["id"],
-            author_id=attempt["student_id"],
-            submitted_by=submitted_by,
-            idempotency_key=None if request is None else request.idempotency_key,
-            body_sha256=None if request is None else request.body_sha256,
-            version_snapshot=as_json(snapshot),
-            content=content,
-            content_sha256=digest,
-            event_id=event_id,
-            finalised_at=now,
-        )
+    await QUERIES.run(
+        conn.execute,
+        "insert_submission",
+        id=submission_id,
+        organisation=attempt["organisation_id"],
+        exam_id=attempt["exam_id"],
+        attempt_id=attempt["id"],
+        author_id=attempt["student_id"],
+        submitted_by=submitted_by,
+        idempotency_key=None if request is None else request.idempotency_key,
+        body_sha256=None if request is None else request.body_sha256,
+        version_snapshot=as_json(snapshot),
+        content=content,
+        content_sha256=digest,
+        event_id=event_id,
+        finalised_at=now,
     )
-    await conn.execute(
-        *QUERIES.bind(
-            "insert_parts",
-            submission_id=submission_id,
-            attempt_id=attempt["id"],
-            author_id=attempt["student_id"],
-            finalised_at=now,
-            **item_columns(key, totals),
-            **score_columns(totals),
-        )
+    await QUERIES.run(
+        conn.execute,
+        "insert_parts",
+        submission_id=submission_id,
+        attempt_id=attempt["id"],
+        author_id=attempt["student_id"],
+        finalised_at=now,
+        **item_columns(key, totals),
+        **score_columns(totals),
     )
-    ended = await conn.fetch(
-        *QUERIES.bind(
-            "complete_attempt",
-            id=attempt["id"],
-            submitted_by=submitted_by,
-            at=now,
-            **outcome_of(totals),
-            submission_data=as_json({"submission_id": submission_id}),
-        )
+    ended = await QUERIES.run(
+        conn.fetch,
+        "complete_attempt",
+        id=attempt["id"],
+        submitted_by=submitted_by,
+        at=now,
+        **outcome_of(totals),
+        submission_data=as_json({"submission_id": submission_id}),
     )
     entry = _entry(attempt, Kind.submission_finalised, submission_id, actor_id, now=now, detail=payload)
     came_from = {} if actor is None else ledger.origin_of(actor)
@@ -256,39 +263,29 @@ async def finalise(
     )
 
 
-def _content(
-    submission_id: UUID,
-    attempt: asyncpg.Record,
-    submitted_by: SubmittedBy,
-    snapshot: dict[str, Any],
-    items: Sequence[KeyedItem],
-    saved: dict[UUID, SavedAnswer],
-    now: datetime,
+def content_of(
+    head: Mapping[str, object], items: Sequence[KeyedItem], member: str, given: Mapping[UUID, object]
 ) -> bytes:
-    """Return the bytes that stand for the submission: JSON with sorted names and no spaces."""
-    return orjson.dumps(
+    """
+    Return the bytes that stand for a submission: JSON with sorted names and no spaces.
+
+    Args:
+        head: what it says beside its items.
+        items: every one that was asked.
+        member: of an item, under which it has what was given.
+        given: by question; null where nothing was.
+    """
+    told = [
         {
-            "submission_id": submission_id,
-            "kind": "attempt",
-            "attempt_id": attempt["id"],
-            "exam_id": attempt["exam_id"],
-            "candidate_id": attempt["student_id"],
-            "submitted_by": submitted_by,
-            "finalised_at": now,
-            "version_snapshot": snapshot,
-            "items": [
-                {
-                    "position": each.position,
-                    "question_id": each.question_id,
-                    "question_version_id": each.question_version_id,
-                    "answer": msgspec.to_builtins(saved.get(each.question_id)),
-                }
-                for each in items
-            ],
-        },
-        default=str,  # the driver's UUIDs are a subclass
-        option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z,
-    )
+            "position": each.position,
+            "question_id": each.question_id,
+            "question_version_id": each.question_version_id,
+            member: msgspec.to_builtins(given.get(each.question_id)),
+        }
+        for each in items
+    ]
+    # The driver's UUIDs are a subclass.
+    return orjson.dumps({**head, "items": told}, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
 
 
 def item_columns(key: Key, totals: Totals) -> dict[str, list[Any]]:

@@ -96,7 +96,7 @@ class _Claim:
         """
         before = datetime.now(UTC) - timedelta(seconds=self._app[SETTINGS].idempotency_window_s)
         await conn.execute(QUERIES["forget_keys"], self.actor.user_id, before)
-        row = await conn.fetchrow(*QUERIES.bind("fetch_key", **self._named))
+        row = await QUERIES.run(conn.fetchrow, "fetch_key", **self._named)
         if row is None:
             return None
         if row["request"] != self._asked:

@@ -59,18 +59,17 @@ async def store(request: web.Request) -> web.Response:
     bulk = _decoder.decode(await request.read())
     events = bulk.events
     async with request.app[POOL].acquire() as conn:
-        before: int | None = await conn.fetchval(
-            *QUERIES.bind(
-                "store_bulk",
-                session_id=bulk.proctor_session_id,
-                client=CLIENT,
-                first=bulk.client_sequence,
-                times=[event.client_timestamp for event in events],
-                types=[event.event_type for event in events],
-                severities=[event.severity for event in events],
-                violations=[is_violation(event.event_type, event.severity) for event in events],
-                payloads=[event.metadata_json for event in events],
-            )
+        before: int | None = await QUERIES.run(
+            conn.fetchval,
+            "store_bulk",
+            session_id=bulk.proctor_session_id,
+            client=CLIENT,
+            first=bulk.client_sequence,
+            times=[event.client_timestamp for event in events],
+            types=[event.event_type for event in events],
+            severities=[event.severity for event in events],
+            violations=[is_violation(event.event_type, event.severity) for event in events],
+            payloads=[event.metadata_json for event in events],
         )
     if before is None:
         raise web.HTTPNotFound

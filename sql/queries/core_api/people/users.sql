@@ -1,13 +1,13 @@
 -- People as an admin sees them: of the admin's own organisation only.
 
 -- name: list_users
--- `text`: found anywhere in e-mail, username or name, any case. Newest first.
+-- `q`: found anywhere in e-mail, username or name, any case. Newest first.
 SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.is_active, u.is_verified, u.last_login, u.created_at
 FROM users u
 WHERE u.organisation_id = :organisation AND (:cursor::uuid IS NULL OR u.id < :cursor)
   AND (:role::text IS NULL OR u.role = :role) AND (:is_active::boolean IS NULL OR u.is_active = :is_active)
-  AND (:group_id::uuid IS NULL OR EXISTS (SELECT FROM group_members m WHERE m.group_id = :group_id AND m.user_id = u.id))
-  AND (:text::text IS NULL OR strpos(lower(u.email || ' ' || u.username || ' ' || u.full_name), lower(:text)) > 0)
+  AND (:group::uuid IS NULL OR EXISTS (SELECT FROM group_members m WHERE m.group_id = :group AND m.user_id = u.id))
+  AND (:q::text IS NULL OR strpos(lower(u.email || ' ' || u.username || ' ' || u.full_name), lower(:q)) > 0)
 ORDER BY u.id DESC
 LIMIT :limit;
 
