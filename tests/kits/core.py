@@ -6,9 +6,7 @@ network that no other test has, so that one test's rows, limits and refusals are
 an application of the test's own, for other settings or for what would harm other tests.
 """
 
-import asyncio
 import base64
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -29,11 +27,11 @@ from kernel.http.serving import serve
 from kernel.settings import Settings, load
 from kernel.tokens import Audience, Keyring, new_claims
 from tests.kits.own_rows import show_own_rows
+from tests.kits.processes import loop_beside
 
 PASSWORD = "correct horse battery staple"
 JWT_KEYS = "test:" + base64.b64encode(b"a key that only the tests know, of 32 bytes or more").decode()
 DatabaseAs = Callable[[str], str]
-WITHIN_S = 30.0  # for an application's start and end
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -49,6 +47,28 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
 
 
+def signed_for(
+    keyring: Keyring,
+    person: Person,
+    *,
+    audience: Audience = Audience.access,
+    life_s: int = 3600,
+    **more: Any,
+) -> str:
+    """Return a token for somebody, as the API signs it."""
+    claims = new_claims(
+        user_id=str(person.id),
+        email=person.email,
+        role=person.role,
+        org=str(person.organisation_id),
+        now=datetime.now(UTC),
+        life_s=life_s,
+        audience=audience,
+        **more,
+    )
+    return keyring.sign(claims)
+
+
 class Api(msgspec.Struct, frozen=True, kw_only=True):
     """The running application, and who is in its database: `people` by short name."""
 
@@ -61,23 +81,9 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
     exam_id: UUID
     keyring: Keyring
 
-    def token(
-        self, name: str, *, audience: Audience = Audience.access, life_s: int = 3600, **more: Any
-    ) -> str:
-        """Return a token for somebody, as the API itself would sign it."""
-        person = self.people[name]
-        return self.keyring.sign(
-            new_claims(
-                user_id=str(person.id),
-                email=person.email,
-                role=person.role,
-                org=str(person.organisation_id),
-                now=datetime.now(UTC),
-                life_s=life_s,
-                audience=audience,
-                **more,
-            )
-        )
+    def token(self, name: str, **more: Any) -> str:
+        """Return a token for somebody, as `signed_for` does."""
+        return signed_for(self.keyring, self.people[name], **more)
 
     async def call(self, method: str, path: str, by: str | None = None, **more: Any) -> Answer:
         """Send a request as somebody and return what came back."""
@@ -145,26 +151,16 @@ class Core:
 def running_core(database: str, database_as: DatabaseAs, **overrides: Any) -> Iterator[Core]:
     """Serve the core API as `veritas_core` on a free port, from a thread, to the tests of a module."""
     settings = settings_of(database_as, **overrides)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-
-    def there(work: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(WITHIN_S)
 
     async def begin() -> web.AppRunner:
         return await serve(await build(settings), settings, port=0)
 
-    try:
+    with loop_beside() as there:
         runner = there(begin())
         try:
             yield Core(url_of(runner), database, database_as)
         finally:
             there(runner.cleanup())
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(WITHIN_S)
-        loop.close()
 
 
 @asynccontextmanager

@@ -4,11 +4,10 @@ import base64
 import hashlib
 import hmac
 import json
-from datetime import UTC, datetime
 from typing import Any
 
-from kernel.tokens import Audience, Keyring, new_claims
-from tests.kits.core import Person
+from kernel.tokens import Audience, Keyring
+from tests.kits.core import Person, signed_for
 
 KID = "test"
 SHORT = 3600
@@ -37,31 +36,9 @@ def signed(header: Any, claims: Any, key: bytes, digest: Any = hashlib.sha256) -
     return f"{text}.{part(hmac.new(key, text.encode(), digest).digest())}"
 
 
-def genuine(
-    keyring: Keyring,
-    person: Person,
-    *,
-    life_s: int = SHORT,
-    audience: Audience = Audience.access,
-    exam_id: str | None = None,
-) -> str:
-    """Return a token as the API signs it."""
-    claims = new_claims(
-        user_id=str(person.id),
-        email=person.email,
-        role=person.role,
-        org=str(person.organisation_id),
-        now=datetime.now(UTC),
-        life_s=life_s,
-        audience=audience,
-        exam_id=exam_id,
-    )
-    return keyring.sign(claims)
-
-
 def forgeries(keyring: Keyring, victim: Person, *, exam_id: str) -> dict[str, str]:
     """Return what to send as Authorization, by what is wrong with it; nothing of it may be believed."""
-    token = genuine(keyring, victim)
+    token, again = signed_for(keyring, victim), signed_for(keyring, victim)
     header, claims, signature = parts_of(token)
     other = b"a key that the attacker made up, 32 bytes"
     stranger, elsewhere = Keyring({KID: other}), Keyring({"elsewhere": other})
@@ -76,14 +53,14 @@ def forgeries(keyring: Keyring, victim: Person, *, exam_id: str) -> dict[str, st
         "nothing": "",
         "no token": "token",
         "dots": "..",
-        "another key under our kid": genuine(stranger, victim),
-        "an unknown kid": genuine(elsewhere, victim),
-        "expired": genuine(keyring, victim, life_s=-1),
-        "a launch link": genuine(keyring, victim, audience=Audience.launch, exam_id=exam_id),
+        "another key under our kid": signed_for(stranger, victim),
+        "an unknown kid": signed_for(elsewhere, victim),
+        "expired": signed_for(keyring, victim, life_s=-1),
+        "a launch link": signed_for(keyring, victim, audience=Audience.launch, exam_id=exam_id),
         "a refresh token": base64.urlsafe_b64encode(b"r" * 32).decode(),
         "no signature": f"{part(header)}.{body}.",
         "half a signature": token[:-20],
-        "another token's signature": f"{part(header)}.{body}.{genuine(keyring, victim).rpartition('.')[2]}x",
+        "another token's signature": f"{part(header)}.{body}.{again.rpartition('.')[2]}x",
         "five parts": f"{token}.{body}.{signature}",
         **{f"altered {name}": f"{part(header)}.{part(value)}.{signature}" for name, value in altered.items()},
         **{

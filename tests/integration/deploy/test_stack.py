@@ -22,21 +22,15 @@ UP_S = 90.0
 FAST = {"VERITAS_BCRYPT_ROUNDS": "4"}
 
 
+def veritas(*words: object) -> list[str]:
+    """Return a command of ours."""
+    return [sys.executable, "-m", "deploy.commands.cli", *map(str, words)]
+
+
 @contextmanager
 def running_stack(state: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Run `veritas up` and yield it with what local.json says; at the end see that it stops when asked."""
-    command = [
-        sys.executable,
-        "-m",
-        "deploy.commands.cli",
-        "up",
-        "--port",
-        "0",
-        "--ingest-port",
-        "0",
-        "--state",
-        str(state),
-    ]
+    command = veritas("up", "--port", "0", "--ingest-port", "0", "--state", state)
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | FAST) as process:
         local = state / "local.json"
         deadline = time.monotonic() + UP_S
@@ -72,7 +66,7 @@ def children_of(pid: int) -> dict[str, int]:
 
 def doctor(state: Path) -> dict[str, str]:
     """Return what doctor finds, by check."""
-    command = [sys.executable, "-m", "deploy.commands.cli", "doctor", "--json", "--state", str(state)]
+    command = veritas("doctor", "--json", "--state", state)
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     return {each["check"]: each["found"] for each in json.loads(done.stdout)}
 
@@ -120,16 +114,7 @@ def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Pa
 def test_a_taken_port_is_named_with_the_option_that_helps(server_folder: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        command = [
-            sys.executable,
-            "-m",
-            "deploy.commands.cli",
-            "up",
-            "--port",
-            str(port),
-            "--state",
-            str(server_folder),
-        ]
+        command = veritas("up", "--port", port, "--state", server_folder)
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
     assert done.returncode == 2
@@ -140,7 +125,7 @@ def test_a_taken_port_is_named_with_the_option_that_helps(server_folder: Path) -
 
 
 def test_doctor_finds_this_machine_fit_and_a_stopped_server_unfit(server_folder: Path) -> None:
-    command = [sys.executable, "-m", "deploy.commands.cli", "doctor", "--json", "--state", str(server_folder)]
+    command = veritas("doctor", "--json", "--state", server_folder)
     fit = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     gone = {"VERITAS_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none"}
     unfit = subprocess.run(
@@ -157,7 +142,7 @@ def test_doctor_finds_this_machine_fit_and_a_stopped_server_unfit(server_folder:
 def test_doctor_names_promises_that_the_servers_do_not_keep(
     database: str, redis_url: str, server_folder: Path
 ) -> None:
-    command = [sys.executable, "-m", "deploy.commands.cli", "doctor", "--json", "--state", str(server_folder)]
+    command = veritas("doctor", "--json", "--state", server_folder)
     servers = {
         "VERITAS_DATABASE_URL": database + "?options=-csynchronous_commit%3Doff",
         "VERITAS_REDIS_URL": redis_url,

@@ -86,16 +86,24 @@ def test_another_deployment_must_be_named_whole(tmp_path: Path, capsys: pytest.C
     assert "database URL" in " ".join(capsys.readouterr().out.split())
 
 
-def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_folder: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "deploy.commands.cli", "demo", "--candidates", "10", "--seconds", "5"],
-        env={"PATH": os.environ["PATH"], "VERITAS_STATE": str(server_folder / "state"), "COLUMNS": "120"},
+def program(module: str, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """Run a program of ours to its end, with what is given of an environment and a screen."""
+    return subprocess.run(
+        [sys.executable, "-m", module, *words],
+        env={"PATH": os.environ["PATH"], "COLUMNS": "120", **environment},
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=180,
         check=False,
     )
+
+
+def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_folder: Path) -> None:
+    done = program(
+        "deploy.commands.cli", "demo", "--candidates", "10", "--seconds", "5",
+        VERITAS_STATE=str(server_folder / "state"),
+    )  # fmt: skip
 
     assert done.returncode == 0, done.stdout + done.stderr
     for promise in ("lost", "What the teacher sees", "What an analyst asks", "Everything is stopped"):
@@ -107,15 +115,7 @@ def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_f
 
 
 def test_a_bounded_locust_run_passes_on_a_stack_of_its_own() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "loadtests.locust_run", "--users", "8", "--seconds", "6"],
-        env={"PATH": os.environ["PATH"], "COLUMNS": "120"},
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+    done = program("loadtests.locust_run", "--users", "8", "--seconds", "6")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nothing lost, doubled, out of order" in done.stdout

@@ -1,9 +1,6 @@
 import json
-import os
 import signal
 import socket
-import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -14,11 +11,11 @@ import duckdb
 import pytest
 
 from tests.kits.pipeline_world import make_sittings, rows_of, some_events, store_now
+from tests.kits.processes import Start, pipelines
 from warehouse.builds import verify
 from warehouse.layout import DATASETS
 
 PROJECTED = "SELECT coalesce(sum(events), 0)::int FROM reporting.attempt_activity"
-Start = Callable[[], "subprocess.Popen[bytes]"]
 
 
 def free_port() -> int:
@@ -34,31 +31,16 @@ def port() -> int:
 
 @pytest.fixture
 def start(database_as: Callable[[str], str], redis_url: str, tmp_path: Path, port: int) -> Iterator[Start]:
-    """Start the pipeline as the supervisor does; whatever still runs at the end is killed."""
-    running = []
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("VERITAS_")},
-        "VERITAS_DATABASE_URL": database_as("veritas_pipeline"),
-        "VERITAS_REDIS_URL": redis_url,
-        "VERITAS_WAREHOUSE": str(tmp_path / "warehouse"),
-        "VERITAS_METRICS_PORT": str(port),
-        "VERITAS_PUBLISH_DEBOUNCE_S": "0.3",
-        "VERITAS_PROJECTION_DEBOUNCE_MS": "100",
+    settings = {
+        "database_url": database_as("veritas_pipeline"),
+        "redis_url": redis_url,
+        "warehouse": str(tmp_path / "warehouse"),
+        "metrics_port": str(port),
+        "publish_debounce_s": "0.3",
+        "projection_debounce_ms": "100",
     }
-    log = (tmp_path / "log").open("ab")
-
-    def run() -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline"], env=environment, stdout=log, stderr=log
-        )
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.wait()
-    log.close()
+    with pipelines(tmp_path / "log", settings) as start:
+        yield start
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float = 30.0) -> float:

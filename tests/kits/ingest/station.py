@@ -1,8 +1,7 @@
 """The running tier: ingest's application on a real socket, the writer's threads, a database of their own."""
 
-import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,8 +18,7 @@ from tests.conftest import logins_on, new_database
 from tests.kits.ingest.stream import SHARDS
 from tests.kits.ingest.waiting import WITHIN_S, wait_until
 from tests.kits.ingest.world import JWT_KEYS, World
-
-There = Callable[[Coroutine[Any, Any, Any]], Any]
+from tests.kits.processes import There, loop_beside
 
 
 class Writer:
@@ -149,25 +147,15 @@ def _on(
 @contextmanager
 def listening(settings: Settings) -> Iterator[tuple[str, Part, There]]:
     """Serve ingest's application from a thread; give its address, its part, and the way onto its loop."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
     app, part = new_app(settings), Part()
     mount(app, ROUTES)
     part.attach(app)
     add_health(app, [part.ready], part.level)
 
-    def there(work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(WITHIN_S)
-
-    try:
+    with loop_beside() as there:
         runner = there(serve(app, settings, port=0))
         try:
             host, port = runner.addresses[0][:2]
             yield f"http://{host}:{port}", part, there
         finally:
             there(runner.cleanup())
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(WITHIN_S)
-        loop.close()

@@ -8,78 +8,57 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core_api.authoring.items import (
-    ChoiceContent,
-    Essay,
-    EssayKey,
-    Finding,
-    FindingKey,
-    Item,
-    KeyedItem,
-    MultipleChoice,
-    MultipleKey,
-    Numeric,
-    NumericKey,
-    Option,
-    Response,
-    ShortKey,
-    ShortText,
-    SingleChoice,
-    SingleKey,
-    TextContent,
-    fault_of_response,
-    is_blank,
-)
+from core_api.authoring import items as of
 from core_api.submissions.scoring import item_points, totals
 
-OPTIONS = ChoiceContent(stem="?", options=[Option(id=each, text=each) for each in "abcd"])
-TEXT = TextContent(stem="?")
+OPTIONS = of.ChoiceContent(stem="?", options=[of.Option(id=each, text=each) for each in "abcd"])
+TEXT = of.TextContent(stem="?")
 HUNDRED, FIFTY = Decimal(100), Decimal(50)
 
 ids = st.sampled_from("abcd")
 texts = st.text("aA\u00df\ufb01 1", max_size=9)
 numbers = st.decimals(-1000, 1000, places=2).map(float)
-items: st.SearchStrategy[Item] = st.one_of(
-    st.builds(SingleChoice, content=st.just(OPTIONS), key=st.builds(SingleKey, choice=ids)),
+items: st.SearchStrategy[of.Item] = st.one_of(
+    st.builds(of.SingleChoice, content=st.just(OPTIONS), key=st.builds(of.SingleKey, choice=ids)),
     st.builds(
-        MultipleChoice,
+        of.MultipleChoice,
         content=st.just(OPTIONS),
-        key=st.builds(MultipleKey, choices=st.lists(ids, min_size=1, unique=True), partial=st.booleans()),
+        key=st.builds(of.MultipleKey, choices=st.lists(ids, min_size=1, unique=True), partial=st.booleans()),
     ),
     st.builds(
-        Numeric,
+        of.Numeric,
         content=st.just(TEXT),
-        key=st.builds(NumericKey, number=numbers, tolerance=st.sampled_from([0.0, 0.1, 5.0])),
+        key=st.builds(of.NumericKey, number=numbers, tolerance=st.sampled_from([0.0, 0.1, 5.0])),
     ),
     st.builds(
-        ShortText,
+        of.ShortText,
         content=st.just(TEXT),
         key=st.builds(
-            ShortKey,
+            of.ShortKey,
             accepted=st.lists(texts.filter(bool), min_size=1, max_size=3),
             case_sensitive=st.booleans(),
         ),
     ),
-    st.builds(Essay, content=st.just(TEXT), key=st.builds(EssayKey)),
+    st.builds(of.Essay, content=st.just(TEXT), key=st.builds(of.EssayKey)),
     st.builds(
-        Finding,
+        of.Finding,
         content=st.just(OPTIONS),
-        key=st.builds(FindingKey, shares=st.fixed_dictionaries(dict.fromkeys("abcd", st.floats(0, 1)))),
+        key=st.builds(of.FindingKey, shares=st.fixed_dictionaries(dict.fromkeys("abcd", st.floats(0, 1)))),
     ),
 )
 responses = st.one_of(
-    st.builds(Response),
-    st.builds(Response, choice=ids),
-    st.builds(Response, choices=st.lists(ids, max_size=4)),
-    st.builds(Response, number=numbers),
-    st.builds(Response, text=texts),
+    st.builds(of.Response),
+    st.builds(of.Response, choice=ids),
+    st.builds(of.Response, choices=st.lists(ids, max_size=4)),
+    st.builds(of.Response, number=numbers),
+    st.builds(of.Response, text=texts),
 )
 
 
 @st.composite
-def papers(draw: st.DrawFn) -> list[KeyedItem]:
+def papers(draw: st.DrawFn) -> list[of.KeyedItem]:
     return [
-        KeyedItem(
+        of.KeyedItem(
             position=n,
             question_id=UUID(int=n),
             question_version_id=UUID(int=1000 + n),
@@ -93,25 +72,25 @@ def papers(draw: st.DrawFn) -> list[KeyedItem]:
 answers = st.dictionaries(st.integers(1, 8).map(lambda n: UUID(int=n)), responses)
 
 
-def right_answer(item: Item) -> Response:
+def right_answer(item: of.Item) -> of.Response:
     match item:
-        case SingleChoice(key=key):
-            return Response(choice=key.choice)
-        case MultipleChoice(key=key):
-            return Response(choices=list(reversed(key.choices)))
-        case Numeric(key=key):
-            return Response(number=key.number)
-        case ShortText(key=key):
-            return Response(text=f"  {key.accepted[-1]} ")
-        case Finding(key=key):
-            return Response(choice=max(key.shares, key=lambda each: key.shares[each]))
-        case Essay():
-            return Response(text="an essay")
+        case of.SingleChoice(key=key):
+            return of.Response(choice=key.choice)
+        case of.MultipleChoice(key=key):
+            return of.Response(choices=list(reversed(key.choices)))
+        case of.Numeric(key=key):
+            return of.Response(number=key.number)
+        case of.ShortText(key=key):
+            return of.Response(text=f"  {key.accepted[-1]} ")
+        case of.Finding(key=key):
+            return of.Response(choice=max(key.shares, key=lambda each: key.shares[each]))
+        case of.Essay():
+            return of.Response(text="an essay")
 
 
 @given(papers(), answers)
 def test_points_lie_between_nothing_and_the_items_own(
-    paper: list[KeyedItem], given_: dict[UUID, Response]
+    paper: list[of.KeyedItem], given_: dict[UUID, of.Response]
 ) -> None:
     result = totals(paper, given_, max_score=HUNDRED, passing_score=FIFTY)
 
@@ -125,7 +104,7 @@ def test_points_lie_between_nothing_and_the_items_own(
 
 @given(papers(), answers, st.integers())
 def test_the_order_of_items_and_answers_does_not_matter(
-    paper: list[KeyedItem], given_: dict[UUID, Response], seed: int
+    paper: list[of.KeyedItem], given_: dict[UUID, of.Response], seed: int
 ) -> None:
     shuffled, pairs = list(paper), list(given_.items())
     Random(seed).shuffle(shuffled)
@@ -137,7 +116,7 @@ def test_the_order_of_items_and_answers_does_not_matter(
 
 
 @given(papers())
-def test_who_answers_nothing_has_nothing_and_nothing_waits_for_a_grader(paper: list[KeyedItem]) -> None:
+def test_who_answers_nothing_has_nothing_and_nothing_waits_for_a_grader(paper: list[of.KeyedItem]) -> None:
     result = totals(paper, {}, max_score=HUNDRED, passing_score=FIFTY)
 
     assert result.points == 0
@@ -146,22 +125,22 @@ def test_who_answers_nothing_has_nothing_and_nothing_waits_for_a_grader(paper: l
 
 
 @given(papers())
-def test_the_keys_own_answers_earn_everything_that_a_machine_gives(paper: list[KeyedItem]) -> None:
+def test_the_keys_own_answers_earn_everything_that_a_machine_gives(paper: list[of.KeyedItem]) -> None:
     for keyed in paper:
         right = right_answer(keyed.item)
         points = item_points(keyed, right)
-        if isinstance(keyed.item, Essay):
+        if isinstance(keyed.item, of.Essay):
             assert points is None
-        elif isinstance(keyed.item, Finding):
+        elif isinstance(keyed.item, of.Finding):
             share = Decimal(repr(max(keyed.item.key.shares.values())))
             assert points == (keyed.points * share).quantize(Decimal("0.01"), "ROUND_HALF_UP")
-        elif not is_blank(right):
+        elif not of.is_blank(right):
             assert points == keyed.points
 
 
 @given(papers(), answers, st.dictionaries(st.integers(1, 6), st.decimals(-5, 60, places=2)))
 def test_a_graders_points_win_within_the_items_own_and_complete_the_score(
-    paper: list[KeyedItem], given_: dict[UUID, Response], graded: dict[int, Decimal]
+    paper: list[of.KeyedItem], given_: dict[UUID, of.Response], graded: dict[int, Decimal]
 ) -> None:
     result = totals(paper, given_, max_score=HUNDRED, passing_score=FIFTY, graded=graded)
 
@@ -172,30 +151,30 @@ def test_a_graders_points_win_within_the_items_own_and_complete_the_score(
     assert result.ungraded == sum(each is None for each in result.item_points.values())
 
 
-@given(st.builds(MultipleChoice, content=st.just(OPTIONS), key=st.builds(
-    MultipleKey, choices=st.lists(ids, min_size=1, unique=True), partial=st.just(value=True)
+@given(st.builds(of.MultipleChoice, content=st.just(OPTIONS), key=st.builds(
+    of.MultipleKey, choices=st.lists(ids, min_size=1, unique=True), partial=st.just(value=True)
 )), st.sets(ids), ids)  # fmt: skip
 def test_another_right_choice_never_costs_points_and_a_wrong_one_never_earns_any(
-    item: MultipleChoice, chosen: set[str], more: str
+    item: of.MultipleChoice, chosen: set[str], more: str
 ) -> None:
-    keyed = KeyedItem(
+    keyed = of.KeyedItem(
         position=1, question_id=UUID(int=1), question_version_id=UUID(int=2), points=Decimal(6), item=item
     )
-    before = item_points(keyed, Response(choices=sorted(chosen))) or Decimal(0)
-    after = item_points(keyed, Response(choices=sorted(chosen | {more}))) or Decimal(0)
+    before = item_points(keyed, of.Response(choices=sorted(chosen))) or Decimal(0)
+    after = item_points(keyed, of.Response(choices=sorted(chosen | {more}))) or Decimal(0)
 
     assert after >= before if more in item.key.choices else after <= before
 
 
 @given(items, responses)
-def test_an_answer_without_a_fault_names_one_member_at_most(item: Item, response: Response) -> None:
-    members = [name for name in Response.__struct_fields__ if getattr(response, name) is not None]
+def test_an_answer_without_a_fault_names_one_member_at_most(item: of.Item, response: of.Response) -> None:
+    members = [name for name in of.Response.__struct_fields__ if getattr(response, name) is not None]
 
-    if fault_of_response(item, response) is None:
+    if of.fault_of_response(item, response) is None:
         assert len(members) <= 1
-    assert fault_of_response(item, right_answer(item)) is None
+    assert of.fault_of_response(item, right_answer(item)) is None
 
 
 @given(papers())
-def test_a_key_is_read_back_from_its_json_as_it_was(paper: list[KeyedItem]) -> None:
-    assert msgspec.json.decode(msgspec.json.encode(paper), type=list[KeyedItem]) == paper
+def test_a_key_is_read_back_from_its_json_as_it_was(paper: list[of.KeyedItem]) -> None:
+    assert msgspec.json.decode(msgspec.json.encode(paper), type=list[of.KeyedItem]) == paper

@@ -12,8 +12,8 @@ from kernel.http.web import API_PREFIX, Route
 from tests.integration.core_api.access.test_access import GUARDED, snapshot
 from tests.kits.access_matrix import MATRIX
 from tests.kits.access_matrix_world import World, furnish
-from tests.kits.core import PASSWORD, Answer, Api, Core
-from tests.kits.forgeries import forgeries, genuine
+from tests.kits.core import PASSWORD, Answer, Api, Core, signed_for
+from tests.kits.forgeries import forgeries
 
 AT_ONCE = 16
 ANSWERED = "It depends."  # what the student wrote
@@ -143,7 +143,7 @@ async def test_a_genuine_token_of_somebody_else_gets_nothing_of_the_victims_on_a
     """A stolen one of a classmate's, and those of another organisation, admins among them."""
     async with core.school() as api:
         world = await furnish(api)
-        authorization = f"Bearer {genuine(api.keyring, api.people[thief])}"
+        authorization = f"Bearer {signed_for(api.keyring, api.people[thief])}"
         named = [key for key in GUARDED if names_somebody(world, key)]
         others = [key for key in GUARDED if key not in named and key[0] == "GET"]
         # Terms belong to the whole organisation.

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import threading
 import urllib.error
 import urllib.request
@@ -21,8 +18,7 @@ from pipeline.ledger.sealer import take_up, turn
 from pipeline.ledger.verify import verify
 from tests.integration.pipeline.test_process import free_port
 from tests.kits.ledger import Log, make_log
-
-Start = Callable[[], "subprocess.Popen[bytes]"]
+from tests.kits.processes import Start, pipelines
 
 
 @pytest.fixture
@@ -37,34 +33,19 @@ def port() -> int:
 
 @pytest.fixture
 def start(log: Log, redis_url: str, tmp_path: Path, port: int) -> Iterator[Start]:
-    """Start the pipeline as the supervisor does; whatever still runs at the end is killed."""
-    running = []
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("VERITAS_")},
-        "VERITAS_DATABASE_URL": log.settings.database_url,
-        "VERITAS_REDIS_URL": redis_url,
-        "VERITAS_WAREHOUSE": str(tmp_path / "warehouse"),
-        "VERITAS_METRICS_PORT": str(port),
-        "VERITAS_LEDGER_ORIGIN": log.keys.origin,
-        "VERITAS_LEDGER_KEY_FILES": log.settings.ledger_key_files,
-        "VERITAS_LEDGER_WITNESS_FILE": str(log.witness),
-        "VERITAS_LEDGER_SEAL_MS": "20",
-        "VERITAS_LEDGER_BATCH_EVENTS": "50",
+    settings = {
+        "database_url": log.settings.database_url,
+        "redis_url": redis_url,
+        "warehouse": str(tmp_path / "warehouse"),
+        "metrics_port": str(port),
+        "ledger_origin": log.keys.origin,
+        "ledger_key_files": log.settings.ledger_key_files,
+        "ledger_witness_file": str(log.witness),
+        "ledger_seal_ms": "20",
+        "ledger_batch_events": "50",
     }
-    output = (tmp_path / "output").open("ab")
-
-    def run() -> "subprocess.Popen[bytes]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline"], env=environment, stdout=output, stderr=output
-        )
-        running.append(process)
-        return process
-
-    yield run
-    for process in running:
-        process.kill()
-        process.wait()
-    output.close()
+    with pipelines(tmp_path / "output", settings) as start:
+        yield start
 
 
 def readiness(port: int) -> dict[str, Any]:

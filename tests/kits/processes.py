@@ -1,0 +1,48 @@
+"""Programs of ours beside a test: on a loop in a thread, or as processes of their own."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WITHIN_S = 30.0
+There = Callable[[Coroutine[Any, Any, Any]], Any]
+Start = Callable[[], "subprocess.Popen[bytes]"]
+
+
+@contextmanager
+def loop_beside() -> Iterator[There]:
+    """Run a loop in a thread; give the way onto it, which waits for what it was handed."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield lambda work: asyncio.run_coroutine_threadsafe(work, loop).result(WITHIN_S)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(WITHIN_S)
+        loop.close()
+
+
+@contextmanager
+def pipelines(log: Path, settings: Mapping[str, str]) -> Iterator[Start]:
+    """Give what starts the pipeline as the supervisor does; whatever still runs at the end is killed."""
+    running = []
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("VERITAS_")}
+    environment = inherited | {f"VERITAS_{name.upper()}": value for name, value in settings.items()}
+    with log.open("ab") as output:
+
+        def start() -> "subprocess.Popen[bytes]":
+            command = [sys.executable, "-m", "pipeline"]
+            running.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
+            return running[-1]
+
+        yield start
+        for process in running:
+            process.kill()
+            process.wait()
