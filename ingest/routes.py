@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingest import replies
-from ingest.admission.batches import BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
+from ingest.admission.batches import Admitted, BulkIn, EventIn, HeartbeatIn, MonitorIn, SingleIn, admit
 from ingest.admission.numbering import settle
 from ingest.admission.reading import read_bulk, read_each, refuse_large_events
 from ingest.appending.append import Appended, Sender
@@ -42,6 +42,21 @@ def _reply(payload: object) -> web.Response:
     return web.Response(body=replies.encode(payload), status=202, content_type="application/json")
 
 
+async def _append(
+    request: web.Request,
+    session_id: int,
+    admitted: Admitted,
+    sender: Sender,
+    body: bytes,
+    *,
+    heartbeat: bool = False,
+) -> Appended:
+    """Append what was admitted, once under the request's key, unless the load forbids it."""
+    shed(request, session_id, admitted, heartbeat=heartbeat)
+    appender = request.app[TIER].appender
+    return await appender.append(session_id, admitted, sender, key=idempotency_key(request), body=body)
+
+
 _SINGLE: Final = msgspec.json.Decoder(SingleIn)
 _HEARTBEAT: Final = msgspec.json.Decoder(HeartbeatIn)
 _MONITOR: Final = msgspec.json.Decoder(MonitorIn | list[MonitorIn])
@@ -53,17 +68,12 @@ async def post_event(request: web.Request) -> web.Response:
     duplicate; another event under either is 409. The newest 128 Idempotency-Keys of a session at least are
     remembered, for an hour. After a 503 `outcome_unknown` a retry tells what became of the event.
     """
-    settings, tier = request.app[SETTINGS], request.app[TIER]
+    settings = request.app[SETTINGS]
     sender, body = await receive(request)
     refuse_large_events(body, settings)
     event = decode(body, _SINGLE)
-    admitted = admit(
-        [event], client=client_of(sender, event.client_instance), first_sequence=None, settings=settings
-    )
-    shed(request, event.proctor_session_id, admitted)
-    appended = await tier.appender.append(
-        event.proctor_session_id, admitted, sender, key=idempotency_key(request), body=body
-    )
+    admitted = admit([event], client=client_of(sender, event.client_instance), settings=settings)
+    appended = await _append(request, event.proctor_session_id, admitted, sender, body)
     return _reply(replies.single(event.proctor_session_id, event, admitted.batch, appended))
 
 
@@ -75,7 +85,7 @@ async def post_bulk(request: web.Request) -> web.Response:
     Sent again, in any batch, it gets its first reply; with another event, 409 `client_sequence_reused`. With
     `partial=true`, numbers of refused events are settled: they count as received and are never `missing`.
     """
-    settings, tier = request.app[SETTINGS], request.app[TIER]
+    settings = request.app[SETTINGS]
     partial = bool(request.query_string) and decode_query(request, BulkQuery).partial
     sender, body = await receive(request)
     if partial:
@@ -87,10 +97,7 @@ async def post_bulk(request: web.Request) -> web.Response:
         first_sequence=batch.client_sequence,
         settings=settings,
     )
-    shed(request, batch.proctor_session_id, admitted)
-    appended = await tier.appender.append(
-        batch.proctor_session_id, admitted, sender, key=idempotency_key(request), body=body
-    )
+    appended = await _append(request, batch.proctor_session_id, admitted, sender, body)
     return _reply(replies.bulk(admitted.events, appended))
 
 
@@ -101,7 +108,7 @@ async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Res
     A refused event that has a clientSequence is settled: the number counts as received, so that nothing is
     `missing` that never can come.
     """
-    settings, tier = request.app[SETTINGS], request.app[TIER]
+    settings = request.app[SETTINGS]
     header, events, faults, refused = read_each(body, settings)
     client = client_of(sender, header.client_instance)
     settles = client is not None and bool(refused)
@@ -113,14 +120,11 @@ async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Res
     admitted = None
     if events:
         places, valid = zip(*events, strict=True)
-        admitted = admit(list(valid), client=client, first_sequence=None, settings=settings, places=places)
+        admitted = admit(list(valid), client=client, settings=settings, places=places)
     if client is not None and refused and (admitted is None or admitted.ranges):
         admitted = settle(admitted, client, refused)
     assert admitted is not None, "an event is valid, or a number is settled"
-    shed(request, header.proctor_session_id, admitted)
-    appended = await tier.appender.append(
-        header.proctor_session_id, admitted, sender, key=idempotency_key(request), body=body
-    )
+    appended = await _append(request, header.proctor_session_id, admitted, sender, body)
     results: list[dict[str, Any]] = [
         {"index": index, "status": "accepted", "sequenceNumber": seq}
         for (index, _), (seq, _) in zip(events, appended.positions, strict=True)
@@ -132,7 +136,7 @@ async def _partial(request: web.Request, body: bytes, sender: Sender) -> web.Res
 
 async def post_heartbeat(request: web.Request) -> web.Response:
     """Say that the client is there. Every 15 s; a silence of 45 s is recorded as a disconnection."""
-    settings, tier = request.app[SETTINGS], request.app[TIER]
+    settings = request.app[SETTINGS]
     sender, body = await receive(request)
     refuse_large_events(body, settings)
     beat = decode(body, _HEARTBEAT)
@@ -143,17 +147,8 @@ async def post_heartbeat(request: web.Request) -> web.Response:
         client_sequence=beat.client_sequence,
         buffered=beat.buffered,
     )
-    admitted = admit(
-        [event], client=client_of(sender, beat.client_instance), first_sequence=None, settings=settings
-    )
-    shed(request, beat.proctor_session_id, admitted, heartbeat=True)
-    appended = await tier.appender.append(
-        beat.proctor_session_id,
-        admitted,
-        sender,
-        key=idempotency_key(request),
-        body=body,
-    )
+    admitted = admit([event], client=client_of(sender, beat.client_instance), settings=settings)
+    appended = await _append(request, beat.proctor_session_id, admitted, sender, body, heartbeat=True)
     language = replies.language_of(request.headers.get("Accept-Language", "en"))
     return _reply(replies.heartbeat(appended, language, show_numbers=settings.show_numbers_to_candidates))
 
@@ -248,7 +243,6 @@ async def _monitor(
             for event in events
         ],
         client=client_of(sender, instances.pop()),
-        first_sequence=None,
         settings=settings,
     )
     attempt = _uuid(events[0].attempt_id)

@@ -133,8 +133,8 @@ def admit(
     events: list[EventIn],
     *,
     client: int | None,
-    first_sequence: int | None,
     settings: Settings,
+    first_sequence: int | None = None,
     places: Sequence[int] | None = None,
 ) -> Admitted:
     """
@@ -143,8 +143,8 @@ def admit(
     Args:
         events: one or more, in the client's order.
         client: key of the client instance, or None.
-        first_sequence: clientSequence of the first event, when the batch carries one for all.
         settings: the limits.
+        first_sequence: clientSequence of the first event, when the batch carries one for all.
         places: where each event stands in the request, when some that were checked one by one are left out.
 
     Raises:

@@ -131,7 +131,7 @@ def _read_one(raw: msgspec.Raw, settings: Settings) -> tuple[EventIn | None, lis
     try:
         event = decode(bytes(raw), _EVENT)
         alone = msgspec.structs.replace(event, client_sequence=None)
-        admit([alone], client=None, first_sequence=None, settings=settings)
+        admit([alone], client=None, settings=settings)
     except InvalidInputError as error:
         return None, error.errors or []
     return event, []

@@ -7,7 +7,9 @@ refilled by clients that kept their copy.
 
 import asyncio
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -137,15 +139,14 @@ async def test_a_tier_told_to_stop_under_load_loses_no_acknowledged_event(path: 
         posting.check()
 
 
-async def test_a_redis_emptied_under_way_is_named_and_refilled(path: Rig, world: World) -> None:
-    """Decision 7: FLUSHALL; admission stays closed until reconciled, careful clients lose nothing."""
+async def refilled_after(lose: Callable[[], None], path: Rig, world: World) -> list[dict[str, Any]]:
+    """Lose what Redis has, while nothing is written and more is posted; return the losses that are named."""
     async with crowd(world, path.url) as posting:
         await posting.more(150)
         path.writer.pause()  # so that acknowledged events are lost for sure
         try:
             await posting.more(100)
-            with redis.Redis.from_url(path.redis.url) as client:
-                client.flushall()
+            lose()
         finally:
             path.writer.wake()
         await path.wait_ready()
@@ -153,30 +154,34 @@ async def test_a_redis_emptied_under_way_is_named_and_refilled(path: Rig, world:
         await posting.settled()
 
         posting.check(lossless=False)
-        losses = world.losses()
-        assert {loss["kind"] for loss in losses} == {"emptied"}
-        assert sorted(loss["shard"] for loss in losses) == list(range(SHARDS))
+    return world.losses()
+
+
+async def test_a_redis_emptied_under_way_is_named_and_refilled(path: Rig, world: World) -> None:
+    """Decision 7: FLUSHALL; admission stays closed until reconciled, careful clients lose nothing."""
+
+    def empty() -> None:
+        with redis.Redis.from_url(path.redis.url) as client:
+            client.flushall()
+
+    losses = await refilled_after(empty, path, world)
+
+    assert {loss["kind"] for loss in losses} == {"emptied"}
+    assert sorted(loss["shard"] for loss in losses) == list(range(SHARDS))
 
 
 async def test_a_redis_that_lost_its_files_is_named_and_refilled(path: Rig, world: World) -> None:
     """Decision 7: the disk of the stream is gone; what clients kept comes back under dense sequences."""
-    async with crowd(world, path.url) as posting:
-        await posting.more(150)
-        path.writer.pause()
-        try:
-            await posting.more(100)
-            path.redis.kill()
-            for entry in append_only_folder(path).iterdir():
-                entry.unlink()
-            path.redis.start()
-        finally:
-            path.writer.wake()
-        await path.wait_ready()
-        await posting.more(100)
-        await posting.settled()
 
-        posting.check(lossless=False)
-        assert {loss["kind"] for loss in world.losses()} == {"emptied"}
+    def lose_files() -> None:
+        path.redis.kill()
+        for entry in append_only_folder(path).iterdir():
+            entry.unlink()
+        path.redis.start()
+
+    losses = await refilled_after(lose_files, path, world)
+
+    assert {loss["kind"] for loss in losses} == {"emptied"}
 
 
 def append_only_folder(path: Rig) -> Path:

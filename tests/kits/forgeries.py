@@ -10,7 +10,6 @@ from kernel.tokens import Audience, Keyring
 from tests.kits.core import Person, signed_for
 
 KID = "test"
-SHORT = 3600
 
 
 def part(value: Any) -> str:

@@ -32,22 +32,20 @@ def faults_of(*events: EventIn, client: int | None = None, first: int | None = N
 
 @pytest.mark.parametrize("given", [2, "TabSwitched", "tab_switched"])
 def test_a_type_is_accepted_by_number_and_by_either_name(given: int | str) -> None:
-    admitted = admit([event(event_type=given)], client=None, first_sequence=None, settings=SETTINGS)
+    admitted = admit([event(event_type=given)], client=None, settings=SETTINGS)
 
     assert list(admitted.batch.types) == [EventType.TabSwitched]
 
 
 @pytest.mark.parametrize(("given", "severity"), [("normal", 0), ("warning", 2), ("critical", 4), (3, 3)])
 def test_a_severity_is_accepted_by_number_and_by_name(given: int | str, severity: int) -> None:
-    admitted = admit([event(severity=given)], client=None, first_sequence=None, settings=SETTINGS)
+    admitted = admit([event(severity=given)], client=None, settings=SETTINGS)
 
     assert list(admitted.batch.severities) == [severity]
 
 
 def test_an_unknown_snake_case_name_is_kept_as_other() -> None:
-    admitted = admit(
-        [event(), event(event_type="pen_lifted")], client=None, first_sequence=None, settings=SETTINGS
-    )
+    admitted = admit([event(), event(event_type="pen_lifted")], client=None, settings=SETTINGS)
 
     assert list(admitted.batch.types) == [EventType.Keystroke, EventType.Other]
     assert admitted.batch.names == [None, "pen_lifted"]
@@ -72,10 +70,10 @@ def test_every_fault_is_named_with_its_index() -> None:
 
 
 def test_a_batch_is_bounded() -> None:
-    admit([event()] * 500, client=None, first_sequence=None, settings=SETTINGS)
+    admit([event()] * 500, client=None, settings=SETTINGS)
 
     with pytest.raises(TooLargeError):
-        admit([event()] * 501, client=None, first_sequence=None, settings=SETTINGS)
+        admit([event()] * 501, client=None, settings=SETTINGS)
 
 
 def nested(levels: int) -> str:
@@ -104,7 +102,7 @@ def test_metadata_is_json_within_its_bounds(text: str, message: str) -> None:
     "text", [nested(32), '{"a": "[[[[' + "[" * 40 + '"}', '{"a": {"b": [1, null, true]}}', "7"]
 )
 def test_brackets_in_strings_are_no_levels(text: str) -> None:
-    admitted = admit([event(metadata_json=text)], client=None, first_sequence=None, settings=SETTINGS)
+    admitted = admit([event(metadata_json=text)], client=None, settings=SETTINGS)
 
     assert admitted.batch.payloads == [text]
     assert not too_deep(text, 32)
@@ -120,25 +118,21 @@ def test_text_that_postgresql_cannot_hold_is_refused() -> None:
 
 
 def test_client_times_keep_their_microseconds() -> None:
-    admitted = admit([event(client_timestamp=AT)], client=None, first_sequence=None, settings=SETTINGS)
+    admitted = admit([event(client_timestamp=AT)], client=None, settings=SETTINGS)
 
     assert int.from_bytes(admitted.batch.client_us, "little") == round(AT.timestamp() * 1_000_000)
     assert admitted.latest_us == round(AT.timestamp() * 1_000_000)
 
 
 def test_a_batch_without_all_its_times_has_no_latest() -> None:
-    admitted = admit(
-        [event(client_timestamp=AT), event()], client=None, first_sequence=None, settings=SETTINGS
-    )
+    admitted = admit([event(client_timestamp=AT), event()], client=None, settings=SETTINGS)
 
     assert admitted.latest_us is None
 
 
 def test_sequences_stand_on_the_batch_or_on_its_events() -> None:
     whole = admit([event()] * 3, client=7, first_sequence=5, settings=SETTINGS)
-    single = admit(
-        [event(client_sequence=n) for n in (1, 2, 9)], client=7, first_sequence=None, settings=SETTINGS
-    )
+    single = admit([event(client_sequence=n) for n in (1, 2, 9)], client=7, settings=SETTINGS)
 
     assert (whole.batch.sequences, whole.ranges) == (5, [[5, 7]])
     assert (single.batch.sequences, single.ranges) == ([1, 2, 9], [[1, 2], [9, 9]])
