@@ -160,6 +160,26 @@ def test_every_query_that_is_asked_for_exists_and_gets_the_arguments_that_it_nam
     ] == []
 
 
+def test_one_place_says_how_a_statement_runs_on_psycopg() -> None:
+    """Migrations alone are run as they are: a file holds many statements, and none is prepared."""
+    cursors = {"AsyncRawCursor", "ClientCursor", "RawCursor", "RawServerCursor", "ServerCursor"}
+    found = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Attribute) and node.attr in cursors)
+        or (isinstance(node, ast.Name) and node.id == "LiteralString")
+        or (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr == "execute"
+            and any(isinstance(each, ast.Attribute) and each.attr == "encode" for each in ast.walk(node))
+        )
+    }
+
+    assert found == {"sql/running.py", "sql/migrate.py"}
+
+
 POSITIONAL_MAX = 4  # more of them nobody counts right
 
 

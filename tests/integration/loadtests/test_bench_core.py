@@ -41,6 +41,7 @@ from loadtests.bench.measuring.stack import BenchError, open_servers, private_fo
 from loadtests.bench.sending.loads import LoadError
 from pipeline.ledger.verify import verify
 from sql import named
+from sql.running import run
 
 SCREEN = Screen(Console(quiet=True))
 CANDIDATES = 8
@@ -101,7 +102,7 @@ class World(msgspec.Struct, frozen=True):
         return exam_id
 
     def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        return self.core.servers.owner.execute(statement.encode(), values).fetchall()
+        return run(self.core.servers.owner, statement, *values).fetchall()
 
 
 @pytest.fixture(scope="module")
