@@ -251,9 +251,8 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
             f"{PREFIX}REDIS_URL": redis_as(redis or role),
         }
         own = {field: secrets_of_all[field] for field in SECRETS[name.partition("-")[0]]}
+        own |= {"http_port": url.rpartition(":")[2]} if url else {"metrics_port": str(port)}
         environment |= {f"{PREFIX}{field.upper()}": value for field, value in (own | more).items() if value}
-        if not url:
-            environment[f"{PREFIX}METRICS_PORT"] = str(port)
         address = url or f"http://{_reachable(settings.http_host)}:{port}"
         return Tier(
             name=name,
@@ -263,31 +262,13 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
             stop_rank=rank,
         )
 
-    def port_of(url: str) -> str:
-        return url.rpartition(":")[2]
-
+    ingest = local.ingest_url
     return [
         tier("writer", "-m", "ingest.writer", role="veritas_ingest", redis="veritas_writer", rank=2),
         tier("pipeline", "-m", "pipeline", role="veritas_pipeline", rank=3, **_ledger(settings, state)),
-        tier(
-            "origin",
-            "-m",
-            "deploy.origin",
-            role="veritas_core",
-            rank=1,
-            url=local.url,
-            http_port=port_of(local.url),
-        ),
+        tier("origin", "-m", "deploy.origin", role="veritas_core", rank=1, url=local.url),
         *(
-            tier(
-                f"ingest-{number}",
-                "-m",
-                "ingest",
-                role="veritas_ingest",
-                rank=1,
-                url=local.ingest_url,
-                http_port=port_of(local.ingest_url),
-            )
+            tier(f"ingest-{number}", "-m", "ingest", role="veritas_ingest", rank=1, url=ingest)
             for number in range(1, settings.ingest_processes + 1)
         ),
     ]
