@@ -14,7 +14,7 @@ from loadtests.baselines import pgbench_finalise
 from loadtests.bench.core_world import PASSWORD, Core, Questions, id_of
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError
-from loadtests.bench.sending.loads import Errands, Outcome, Plan, run_load
+from loadtests.bench.sending.loads import Errands, LoadError, Outcome, Plan, run_load
 from sql import named
 from sql.running import one, rows, run
 
@@ -44,11 +44,15 @@ async def send(title: str, plan: Plan, screen: Screen) -> Outcome:
     Run a load and say what came of it.
 
     Raises:
-        LoadError: a reply that was not expected.
-        BenchError: a connection was cut.
+        BenchError: a reply was not expected, or a connection was cut.
     """
-    with screen.step(title, plan.seconds or None) as show:
-        done = await run_load(plan, on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted:,}"))
+    try:
+        with screen.step(title, plan.seconds or None) as show:
+            done = await run_load(
+                plan, on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted:,}")
+            )
+    except LoadError as error:
+        raise BenchError(f"{title}: {error}") from error
     refused = {status: count for status, count in done.statuses.items() if status != plan.work.status}
     screen.say(
         f"{title}: {done.requests:,} in {done.seconds:.1f} s, "

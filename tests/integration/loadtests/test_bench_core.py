@@ -38,7 +38,6 @@ from loadtests.bench.core_world import (
 )
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder
-from loadtests.bench.sending.loads import LoadError
 from pipeline.ledger.verify import verify
 from sql import named
 from sql.running import run
@@ -246,7 +245,7 @@ async def test_a_refused_request_fails_the_run_and_is_shown(world: World) -> Non
     heads = [head("POST", f"/student/attempts/{id_of(99)}/submit", token, b"{}")]
     plan = once_each(world.core, heads, b"{}", 201, connections=1)
 
-    with pytest.raises(LoadError, match=r"(?s)\{404: 1\}.*There is no such attempt\."):
+    with pytest.raises(BenchError, match=r"(?s)submit: .*\{404: 1\}.*There is no such attempt\."):
         await send("submit", plan, SCREEN)
 
 
