@@ -26,8 +26,8 @@ demo: setup ## show the whole chain at work for about a minute, then stop everyt
 run: setup ## start the whole stack and keep serving until Ctrl-C
 	@$(veritas) up
 
-test: lint ## lint, then all tests on real servers of their own, a worker for each core
-	$(python) -m pytest -n logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
+test: lint ## lint, then all tests on real servers of their own, three workers for two cores
+	$(python) -m pytest -n $$((($$(nproc) * 3 + 1) / 2)) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 faults: setup ## the long form of the fault tests: KILLS=100 random kills under load
 	$(python) -m pytest tests/faults --kills=$(KILLS)
