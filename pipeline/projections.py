@@ -105,8 +105,3 @@ def as_json(frame: pl.DataFrame) -> str:
         for name in JSON_COLUMNS:
             row[name] = orjson.Fragment(row[name])
     return orjson.dumps(rows).decode()
-
-
-def oldest_dirty(conn: Connection, limit: int) -> list[tuple[int, str]]:
-    """Return (dirty id, attempt) of the oldest dirty rows."""
-    return [(row[0], row[1]) for row in run(conn, PROJECTIONS["list_dirty"], limit).fetchall()]
