@@ -201,7 +201,7 @@ def pages(world: World) -> Iterator[Case]:
             ("ledger", "find_head", None),
         ):
             yield Case(str(noun), str(name), tuple(arguments), "veritas_core", view)
-    everybody = dict.fromkeys(("role", "is_active", "group_id", "text"))
+    everybody = dict.fromkeys(("role", "is_active", "group", "q"))
     bounds = (
         "actor_id",
         "aggregate_type",
