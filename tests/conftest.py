@@ -83,6 +83,14 @@ def server_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+@pytest.fixture(scope="module")
+def module_folder() -> Iterator[Path]:
+    """The same for a module whose tests share what they kill."""
+    folder = make_server_folder()
+    yield folder
+    shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
 def postgres(run_folder: Path) -> Iterator[Postgres]:
     """The worker's PostgreSQL. Tests that harm a server start one of their own."""

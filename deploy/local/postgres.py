@@ -18,10 +18,8 @@ from deploy.local.server import (
     ServerError,
     as_service_account,
     give_to_account,
-    home_for,
     machine_memory_bytes,
-    remembered_password,
-    remembered_port,
+    remembered,
 )
 
 OWNER: Final = "veritas"
@@ -49,9 +47,7 @@ def start_postgres(folder: Path, *, port: int | None = None) -> Postgres:
     programs = find_postgres()
     if programs is None or programs.timescaledb is None:
         raise ServerError("PostgreSQL >= 15 with TimescaleDB is not installed: run `make setup`")
-    home = home_for(folder)
-    password = remembered_password(home)
-    port = remembered_port(home, port)
+    home, password, port = remembered(folder, port)
     cluster = home / "data"
     server = Server(
         "postgres",

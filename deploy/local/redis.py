@@ -16,10 +16,8 @@ from deploy.local.server import (
     Server,
     ServerError,
     give_to_account,
-    home_for,
     machine_memory_bytes,
-    remembered_password,
-    remembered_port,
+    remembered,
 )
 
 MEMORY_SHARE: Final = 1 / 8
@@ -46,9 +44,7 @@ def start_redis(folder: Path, *, port: int | None = None) -> Redis:
     program = find_redis()
     if program is None:
         raise ServerError("Redis >= 7 is not installed: run `make setup`")
-    home = home_for(folder)
-    password = remembered_password(home)
-    port = remembered_port(home, port)
+    home, password, port = remembered(folder, port)
     conf = home / "redis.conf"
     server = Server(
         "redis",

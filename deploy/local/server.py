@@ -225,7 +225,13 @@ def as_service_account() -> list[str]:
     return ["setpriv", f"--reuid={SERVICE_ACCOUNT}", f"--regid={SERVICE_ACCOUNT}", "--init-groups", "--"]
 
 
-def remembered_port(home: Path, port: int | None) -> int:
+def remembered(folder: Path, port: int | None) -> tuple[Path, str, int]:
+    """Return a server's home (see `home_for`), its password and its port, as they were the last time."""
+    home = home_for(folder)
+    return home, _remembered_password(home), _remembered_port(home, port)
+
+
+def _remembered_port(home: Path, port: int | None) -> int:
     """Return `port`, else the one remembered in `home` while it is free, else a free one; and remember it."""
     note = home / "port"
     if port is None and note.exists():
@@ -236,7 +242,7 @@ def remembered_port(home: Path, port: int | None) -> int:
     return chosen
 
 
-def remembered_password(home: Path) -> str:
+def _remembered_password(home: Path) -> str:
     """Return the server's password, made at the first call and kept in `home`."""
     note = home / "password"
     if not note.exists():

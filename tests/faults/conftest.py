@@ -1,12 +1,11 @@
 """Options of the fault tests, a module's event path, and the tier that some share with the ingest tests."""
 
 import asyncio
-import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_server_folder
 from tests.faults.harness import Rig, rig
 from tests.integration.conftest import api, core, running
 from tests.kits.ingest.world import World
@@ -22,13 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="module")
-def path(request: pytest.FixtureRequest) -> Iterator[Rig]:
+def path(request: pytest.FixtureRequest, module_folder: Path) -> Iterator[Rig]:
     """One path, with the module's SETTINGS; what tests kill they start from the main thread, as it ends."""
-    folder = make_server_folder()
-    with rig(folder, **request.module.SETTINGS) as whole:
+    with rig(module_folder, **request.module.SETTINGS) as whole:
         asyncio.run(whole.wait_ready())
         yield whole
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

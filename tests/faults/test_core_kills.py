@@ -1,12 +1,11 @@
 """kill -9 of the core API or PostgreSQL between any two steps of finalisation (spec.md S-1, L-1, P-2)."""
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.conftest import make_server_folder
 from tests.faults.core_rig import (
     WAITS_IN_COMMIT,
     CoreRig,
@@ -39,12 +38,10 @@ WRITTEN = {
 
 
 @pytest.fixture(scope="module")
-def servers() -> Iterator[Servers]:
+def servers(module_folder: Path) -> Iterator[Servers]:
     """Servers for this module to kill."""
-    folder = make_server_folder()
-    with core_servers(folder) as started:
+    with core_servers(module_folder) as started:
         yield started
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,3 +47,17 @@ def pipelines(log: Path, settings: Mapping[str, str]) -> Iterator[Start]:
         for process in running:
             process.kill()
             process.wait()
+
+
+def kill_and_wait(program: str, argument: Path) -> bool:
+    """Run a program that prints the id of a process, kill it, and tell whether that process ends soon."""
+    command = [sys.executable, "-c", program, str(argument)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        process = Path(f"/proc/{int(owner.stdout.readline())}/cmdline")
+        time.sleep(0.5)  # what was started has begun: the kernel knows what to do when its owner dies
+        owner.kill()
+    deadline = time.monotonic() + 10
+    while process.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not process.exists()

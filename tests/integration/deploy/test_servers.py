@@ -1,9 +1,7 @@
 """The private servers of the local stack: what they keep through a crash, whom they run as, their folders."""
 
 import os
-import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -16,6 +14,7 @@ import redis
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.server import ServerError
+from tests.kits.processes import kill_and_wait
 
 
 def owner_of(pid: int) -> int:
@@ -74,16 +73,8 @@ def test_a_server_ends_with_the_process_that_started_it(server_folder: Path) -> 
         "import sys, time; from pathlib import Path; from deploy.local.redis import start_redis\n"
         "server = start_redis(Path(sys.argv[1])); print(server.pid, flush=True); time.sleep(60)"
     )
-    command = [sys.executable, "-c", program, str(server_folder / "redis")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
-        assert owner.stdout is not None
-        pid = int(owner.stdout.readline())
-        os.kill(owner.pid, signal.SIGKILL)
 
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/cmdline").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not Path(f"/proc/{pid}/cmdline").exists()
+    assert kill_and_wait(program, server_folder / "redis")
 
 
 def test_a_server_left_behind_is_stopped_and_its_data_used(server_folder: Path) -> None:

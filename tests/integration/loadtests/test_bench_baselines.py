@@ -1,8 +1,5 @@
 """The benchmark's baselines and its count, on the real database."""
 
-import subprocess
-import sys
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,6 +40,7 @@ from loadtests.bench.sending.wire import Target
 from loadtests.sample import BULK, client_times, sample_bulk
 from sql import named
 from sql.running import connect, one, run
+from tests.kits.processes import kill_and_wait
 
 BENCH: Final = named("bench")
 SESSIONS = 3
@@ -227,17 +225,8 @@ def test_programs_end_with_the_benchmark_that_started_them_however_it_ends(tmp_p
         "    print(a[0].process.pid, flush=True)\n"
         "    time.sleep(60)\n"
     )
-    command = [sys.executable, "-c", benchmark, str(tmp_path / "log")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        pid = int(process.stdout.readline())
-        time.sleep(0.5)  # the words before the program have run: the kernel knows what to do
-        process.kill()
-    deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
 
-    assert not Path(f"/proc/{pid}").exists()
+    assert kill_and_wait(benchmark, tmp_path / "log")
 
 
 def test_a_program_that_ends_early_is_named(tmp_path: Path) -> None:

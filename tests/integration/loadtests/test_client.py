@@ -4,27 +4,34 @@ import asyncio
 import random
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from kernel.events import EventType
 from loadtests.check.figures import figures
-from loadtests.check.history import check, rows_of
+from loadtests.check.history import Report, check, rows_of
 from loadtests.client.client import Client, Pace
 from loadtests.client.log import Log
-from tests.conftest import make_server_folder
 from tests.faults.harness import Rig, losses, rig, seats, under_load, verdict
 
 PACE = Pace(linger_s=0.02, heartbeat_s=0.5, backoff_s=0.05, deadline_s=5.0)
 
 
 @pytest.fixture(scope="module")
-def path() -> Iterator[Rig]:
-    folder = make_server_folder()
-    with rig(folder) as running:
+def path(module_folder: Path) -> Iterator[Rig]:
+    with rig(module_folder) as running:
         yield running
-    shutil.rmtree(folder)
+
+
+async def drained(path: Rig, client: Client, log: Log, within_s: float) -> Report:
+    """Let the client send what it has and close it; its log is held against the rows."""
+    assert await client.drain(within_s)
+    await client.close()
+    report = check(log, await rows_of(path.database_url, [client.seat.session_id]))
+    assert report.ok, report.text()
+    return report
 
 
 async def test_lost_replies_and_disconnects_leave_every_event_stored_once_and_in_order(path: Rig) -> None:
@@ -44,12 +51,8 @@ async def test_lost_replies_and_disconnects_leave_every_event_stored_once_and_in
                 await client.go_offline()
                 client.record(EventType.TabSwitched, 2)
                 client.go_online()
-        stored = await client.drain(20.0)
-        await client.close()
-    report = check(log, await rows_of(path.database_url, [seat.session_id]))
+        report = await drained(path, client, log, 20.0)
 
-    assert stored
-    assert report.ok, report.text()
     assert report.stored == report.created >= 120
     assert figures(log).duplicates > 0
 
@@ -63,12 +66,8 @@ async def test_a_client_over_its_rate_is_told_to_wait_and_gets_everything_in(pat
         for _ in range(700):
             client.record(EventType.MouseActivity)
         client.start()
-        stored = await client.drain(30.0)
-        await client.close()
-    report = check(log, await rows_of(path.database_url, [seat.session_id]))
+        await drained(path, client, log, 30.0)
 
-    assert stored
-    assert report.ok, report.text()
     assert figures(log).waits["rate_limited"] >= 1
 
 
@@ -82,12 +81,8 @@ async def test_a_refused_event_is_given_up_and_holds_nothing_back(path: Rig) -> 
         client.start()
         await client.progress()
         client.record(EventType.Keystroke)
-        stored = await client.drain(20.0)
-        await client.close()
-    report = check(log, await rows_of(path.database_url, [seat.session_id]))
+        report = await drained(path, client, log, 20.0)
 
-    assert stored
-    assert report.ok, report.text()
     assert (report.created - report.stored, figures(log).given_up) == (1, 1)
 
 

@@ -9,7 +9,17 @@ import pytest
 from kernel.events import EventType
 from kernel.settings import Settings
 from pipeline.projections import DirtyRowsTakenError, project_attempts
-from tests.kits.pipeline_world import START, end, event, make_sittings, rows_of, some_events, store, store_now
+from tests.kits.pipeline_world import (
+    START,
+    Sitting,
+    end,
+    event,
+    make_sittings,
+    rows_of,
+    some_events,
+    store,
+    store_now,
+)
 
 DIRTY = "SELECT count(*) FROM dirty_sessions"
 ROWS = """
@@ -21,6 +31,13 @@ FROM reporting.attempt_activity
 @pytest.fixture
 def settings(database_as: Callable[[str], str], tmp_path: Path) -> Settings:
     return Settings(database_url=database_as("veritas_pipeline"), warehouse=str(tmp_path / "warehouse"))
+
+
+def seen(database: str) -> Sitting:
+    """Return a candidate at work, with five events stored."""
+    [sitting] = make_sittings(database, attempts=1)
+    store_now(database, sitting, some_events(sitting, 5))
+    return sitting
 
 
 def test_a_dirty_attempt_gets_its_row_and_is_clean(settings: Settings, database: str) -> None:
@@ -45,8 +62,7 @@ def test_a_dirty_attempt_gets_its_row_and_is_clean(settings: Settings, database:
 
 def test_a_second_delivery_changes_nothing(settings: Settings, database: str) -> None:
     """design.md: every actor is idempotent."""
-    [sitting] = make_sittings(database, attempts=1)
-    store_now(database, sitting, some_events(sitting, 5))
+    sitting = seen(database)
     project_attempts(settings, [sitting.attempt_id])
     before = rows_of(database, "SELECT a.*, a.xmin::text FROM reporting.attempt_activity a")
 
@@ -56,8 +72,7 @@ def test_a_second_delivery_changes_nothing(settings: Settings, database: str) ->
 
 def test_a_session_touched_meanwhile_stays_dirty(settings: Settings, database: str) -> None:
     """design.md: dirty set and rows are read in one snapshot."""
-    [sitting] = make_sittings(database, attempts=1)
-    store_now(database, sitting, some_events(sitting, 5))
+    sitting = seen(database)
 
     def touch(step: str) -> None:
         if step == "read":
@@ -73,8 +88,7 @@ def test_a_session_touched_meanwhile_stays_dirty(settings: Settings, database: s
 
 def test_an_older_snapshot_never_lands_on_a_newer_row(settings: Settings, database: str) -> None:
     """design.md: a redelivered job cannot put an older snapshot over a newer one."""
-    [sitting] = make_sittings(database, attempts=1)
-    store_now(database, sitting, some_events(sitting, 5))
+    sitting = seen(database)
 
     def overtake(step: str) -> None:
         if step == "computed":
@@ -121,8 +135,7 @@ def test_the_analyst_reads_reporting_and_nothing_else(
     settings: Settings, database: str, database_as: Callable[[str], str]
 ) -> None:
     """design.md, "Durable core": roles of least privilege."""
-    [sitting] = make_sittings(database, attempts=1)
-    store_now(database, sitting, some_events(sitting, 5))
+    sitting = seen(database)
     project_attempts(settings, [sitting.attempt_id])
     analyst = database_as("veritas_analyst")
 

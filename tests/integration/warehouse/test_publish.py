@@ -1,6 +1,9 @@
 import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
 import duckdb
@@ -24,21 +27,21 @@ def root(tmp_path: Path) -> Path:
     return files.open_root(str(tmp_path / "warehouse"))
 
 
-def rows(mark: int, count: int = 10) -> pa.Table:
+def rows(mark: int, number: int = 10) -> pa.Table:
     """Rows whose event_type says which build they belong to."""
     given = {
-        "session_id": list(range(count, 0, -1)),
-        "seq": [1] * count,
-        "attempt_id": ["a"] * count,
-        "exam_id": ["e"] * count,
-        "occurred_at": [AT] * count,
-        "event_type": [mark] * count,
-        "event_type_name": ["Other"] * count,
-        "severity": [0] * count,
-        "is_violation": [False] * count,
-        "is_late": [False] * count,
+        "session_id": list(range(number, 0, -1)),
+        "seq": [1] * number,
+        "attempt_id": ["a"] * number,
+        "exam_id": ["e"] * number,
+        "occurred_at": [AT] * number,
+        "event_type": [mark] * number,
+        "event_type_name": ["Other"] * number,
+        "severity": [0] * number,
+        "is_violation": [False] * number,
+        "is_late": [False] * number,
     }
-    columns = [pa.array(given.get(field.name, [None] * count), field.type) for field in EVENTS.schema]
+    columns = [pa.array(given.get(field.name, [None] * number), field.type) for field in EVENTS.schema]
     return pa.table(columns, names=EVENTS.schema.names)
 
 
@@ -70,63 +73,52 @@ def test_a_publisher_killed_at_any_step_leaves_the_old_build_or_the_new(root: Pa
     assert [entry.name for entry in (root / "events" / builds.GROUPS).iterdir()] == [f"2026-09.{newest}"]
 
 
-def test_a_glob_beside_a_busy_publisher_never_mixes_builds(root: Path) -> None:
-    """spec.md W-4. A file that was replaced between listing and opening is an error to repeat, never a
-    mixture."""
-    put_in_force(root, rows(1))
+@contextmanager
+def busy(publish_next: Callable[[int], object]) -> Iterator[None]:
+    """Publish on and on beside what is tried: marks 2, 3, 4 …"""
     halt = threading.Event()
 
     def keep_publishing() -> None:
-        mark = 2
-        while not halt.is_set():
-            put_in_force(root, rows(mark, 10 + mark % 5))
-            mark += 1
+        for mark in count(2):
+            if halt.is_set():
+                return
+            publish_next(mark)
 
     publisher = threading.Thread(target=keep_publishing)
     publisher.start()
-    looks = 0
     try:
-        for _ in range(80):
-            try:
-                found = seen_by_glob(root)
-            except duckdb.IOException:
-                continue
-            [(mark, count)] = found
-            assert count == (10 if mark == 1 else 10 + mark % 5)
-            looks += 1
+        yield
     finally:
         halt.set()
         publisher.join()
-    assert looks > 0
+
+
+def looks(root: Path, times: int) -> Iterator[set[tuple[int, int]]]:
+    """Yield what each look shows; a file that vanished between listing and opening is an error to repeat."""
+    found = 0
+    for _ in range(times):
+        with suppress(duckdb.IOException):
+            yield seen_by_glob(root)
+            found += 1
+    assert found > 0
+
+
+def test_a_glob_beside_a_busy_publisher_never_mixes_builds(root: Path) -> None:
+    """spec.md W-4."""
+    put_in_force(root, rows(1))
+    with busy(lambda mark: put_in_force(root, rows(mark, 10 + mark % 5))):
+        for found in looks(root, 80):
+            [(mark, number)] = found
+            assert number == (10 if mark == 1 else 10 + mark % 5)
 
 
 def test_a_glob_never_shows_only_the_parts_that_two_builds_share(root: Path) -> None:
     """spec.md W-4. DuckDB leaves out what vanishes while it lists: a kept part needs a new name."""
     replace_one_of_many(root, 1, kept=20)
-    halt = threading.Event()
-
-    def keep_publishing() -> None:
-        mark = 2
-        while not halt.is_set():
-            replace_one_of_many(root, mark)
-            mark += 1
-
-    publisher = threading.Thread(target=keep_publishing)
-    publisher.start()
-    looks = 0
-    try:
-        for _ in range(200):
-            try:
-                found = seen_by_glob(root)
-            except duckdb.IOException:
-                continue
+    with busy(lambda mark: replace_one_of_many(root, mark)):
+        for found in looks(root, 200):
             assert len(found) == 2, found
             assert (0, 200) in found
-            looks += 1
-    finally:
-        halt.set()
-        publisher.join()
-    assert looks > 0
 
 
 def replace_one_of_many(root: Path, mark: int, *, kept: int = 0) -> None:
@@ -145,32 +137,23 @@ def test_the_catalogue_is_right_beside_a_busy_publisher(root: Path) -> None:
         publish.ensure(root, dataset, AT)
     put_in_force(root, rows(1))
     path = str(catalogue.refresh(root))
-    halt = threading.Event()
 
-    def keep_publishing() -> None:
-        mark = 2
-        while not halt.is_set():
-            put_in_force(root, rows(mark, 10 + mark % 5))
-            catalogue.refresh(root)
-            publish.collect(root, EVENTS, grace_s=60, now=datetime.now(UTC))
-            mark += 1
+    def publish_next(mark: int) -> None:
+        put_in_force(root, rows(mark, 10 + mark % 5))
+        catalogue.refresh(root)
+        publish.collect(root, EVENTS, grace_s=60, now=datetime.now(UTC))
 
-    publisher = threading.Thread(target=keep_publishing)
-    publisher.start()
     marks = []
-    try:
+    with busy(publish_next):
         for _ in range(60):
             with duckdb.connect(path, read_only=True) as conn:
                 first = conn.execute("SELECT event_type, count(*) FROM events GROUP BY 1").fetchall()
                 again = conn.execute("SELECT event_type, count(*) FROM events GROUP BY 1").fetchall()
                 stated = conn.execute("SELECT rows FROM datasets WHERE dataset = 'events'").fetchone()
-            [(mark, count)] = first
+            [(mark, number)] = first
             assert again == first
-            assert stated == (count,)
+            assert stated == (number,)
             marks.append(mark)
-    finally:
-        halt.set()
-        publisher.join()
     assert marks == sorted(marks)
     assert len(set(marks)) > 1
 

@@ -4,8 +4,8 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from time import monotonic
 
@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 import redis
 
-from deploy.local.redis import start_redis
+from deploy.local.redis import Redis, start_redis
 from deploy.local.server import free_port
 from kernel.errors import NotAuthenticatedError, UnavailableError
 from kernel.events import Role
@@ -129,31 +129,34 @@ async def test_a_redis_that_forgot_is_told_again_by_the_core_api_a2(
                 await asyncio.sleep(0.02)
 
 
+@pytest.fixture
+def own_redis(server_folder: Path) -> Iterator[Redis]:
+    """A Redis that a test may stop."""
+    with closing(start_redis(server_folder / "redis")) as server:
+        yield server
+
+
 async def test_without_redis_staff_are_refused_and_candidates_go_on_with_what_was_known_a2(
-    database: str, database_as: DatabaseAs, server_folder: Path
+    database: str, database_as: DatabaseAs, own_redis: Redis
 ) -> None:
-    server = start_redis(server_folder / "redis")
-    try:
-        async with core_api(database, database_as, redis_url=server.url) as api:
-            signed_out, going_on = await token_of(api, "student"), await token_of(api, "other_student")
-            await api.post("/api/auth/logout", headers={"Authorization": f"Bearer {signed_out}"})
-            assert (await api.get("/api/me", "admin")).status == 200
-            server.stop()
-            await until(lambda: status(api, "admin"), 503, within_s=5)
+    async with core_api(database, database_as, redis_url=own_redis.url) as api:
+        signed_out, going_on = await token_of(api, "student"), await token_of(api, "other_student")
+        await api.post("/api/auth/logout", headers={"Authorization": f"Bearer {signed_out}"})
+        assert (await api.get("/api/me", "admin")).status == 200
+        own_redis.stop()
+        await until(lambda: status(api, "admin"), 503, within_s=5)
 
-            statuses = {role.value: await status(api, role.value) for role in Role}
-            assert statuses == {role.value: 503 if role in PRIVILEGED else 200 for role in Role}
-            refused = await api.get("/api/me", "teacher")
-            assert int(refused.headers["Retry-After"]) > 0
-            assert await answers(api.http, f"{api.url}/api/me", going_on) == 200
-            assert await answers(api.http, f"{api.url}/api/me", signed_out) == 401
+        statuses = {role.value: await status(api, role.value) for role in Role}
+        assert statuses == {role.value: 503 if role in PRIVILEGED else 200 for role in Role}
+        refused = await api.get("/api/me", "teacher")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert await answers(api.http, f"{api.url}/api/me", going_on) == 200
+        assert await answers(api.http, f"{api.url}/api/me", signed_out) == 401
 
-            # Signing out still holds here at once, and everywhere as soon as Redis is back.
-            everywhere = {"Authorization": f"Bearer {going_on}"}
-            assert (await api.post("/api/auth/logout", headers=everywhere)).status == 200
-            assert await answers(api.http, f"{api.url}/api/me", going_on) == 401
-    finally:
-        server.close()
+        # Signing out still holds here at once, and everywhere as soon as Redis is back.
+        everywhere = {"Authorization": f"Bearer {going_on}"}
+        assert (await api.post("/api/auth/logout", headers=everywhere)).status == 200
+        assert await answers(api.http, f"{api.url}/api/me", going_on) == 401
 
 
 async def status(api: Api, name: str) -> int:
@@ -161,24 +164,20 @@ async def status(api: Api, name: str) -> int:
 
 
 async def test_what_was_taken_back_without_redis_is_told_when_it_is_back_a2(
-    database: str, database_as: DatabaseAs, server_folder: Path
+    database: str, database_as: DatabaseAs, own_redis: Redis
 ) -> None:
-    server = start_redis(server_folder / "redis")
-    try:
-        async with core_api(database, database_as, redis_url=server.url) as api:
-            token = await token_of(api, "student")
-            server.stop()
-            await until(lambda: status(api, "admin"), 503, within_s=5)
-            await api.post("/api/auth/logout", headers={"Authorization": f"Bearer {token}"})
-            server.start()
-            await until(lambda: status(api, "admin"), 200, within_s=5)
-            with redis.Redis.from_url(server.url) as client:
-                began = monotonic()
-                while client.zcard(KEY) == 0:
-                    assert monotonic() - began < 5
-                    await asyncio.sleep(0.02)
-    finally:
-        server.close()
+    async with core_api(database, database_as, redis_url=own_redis.url) as api:
+        token = await token_of(api, "student")
+        own_redis.stop()
+        await until(lambda: status(api, "admin"), 503, within_s=5)
+        await api.post("/api/auth/logout", headers={"Authorization": f"Bearer {token}"})
+        own_redis.start()
+        await until(lambda: status(api, "admin"), 200, within_s=5)
+        with redis.Redis.from_url(own_redis.url) as client:
+            began = monotonic()
+            while client.zcard(KEY) == 0:
+                assert monotonic() - began < 5
+                await asyncio.sleep(0.02)
 
 
 async def test_a_redis_that_hangs_without_closing_anything_counts_as_away_a2(

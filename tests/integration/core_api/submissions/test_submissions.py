@@ -181,11 +181,15 @@ async def test_one_key_for_two_attempts_at_the_same_moment_finalises_one_s1(core
         assert await count(api, "exam_attempts WHERE status = 'in_progress'") == 1
 
 
+async def begin(api: Api) -> tuple[str, str]:
+    """Return an attempt that was begun, and its one question, which asks for a number."""
+    made = await make_exam(api, "numeric")
+    return await start(api, made), made.questions["numeric"]
+
+
 async def test_the_last_answers_can_come_with_the_hand_in_s1(core: Core) -> None:
     async with core.school() as api:
-        made = await make_exam(api, "numeric")
-        attempt_id = await start(api, made)
-        question = made.questions["numeric"]
+        attempt_id, question = await begin(api)
         await save(api, attempt_id, answer(question, 3, number=9))
         wrong = await submit(api, attempt_id, answers=[answer(question, 4, text="?")])
         handed_in = await submit(api, attempt_id, answers=[answer(question, 4, number=0.3)])
@@ -197,9 +201,7 @@ async def test_the_last_answers_can_come_with_the_hand_in_s1(core: Core) -> None
 
 async def test_fifty_hand_ins_at_once_with_saves_between_make_one_submission_s1(core: Core) -> None:
     async with core.school() as api:
-        made = await make_exam(api, "numeric")
-        attempt_id = await start(api, made)
-        question = made.questions["numeric"]
+        attempt_id, question = await begin(api)
         await save(api, attempt_id, answer(question, 1, number=0))
         calls = [
             call

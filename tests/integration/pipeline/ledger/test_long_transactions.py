@@ -1,6 +1,5 @@
 """Sealing beside long, prepared and aborted transactions (spec.md L-1, L-2; design.md, the ledger)."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import count
@@ -15,7 +14,6 @@ from deploy.local.postgres import DATABASE, Postgres, start_postgres
 from deploy.local.roles import give_passwords, on_database
 from pipeline.ledger.sealer import seal
 from sql.migrate import migrate
-from tests.conftest import make_server_folder
 from tests.kits.ledger import Log, check_whole, entry, make_log
 
 PREPARED_MAX = 8
@@ -23,10 +21,9 @@ numbers = count(1)
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Postgres]:
+def server(module_folder: Path) -> Iterator[Postgres]:
     """A migrated PostgreSQL of this module that takes prepared transactions; ours does not by default."""
-    folder = make_server_folder()
-    server = start_postgres(folder / "postgres")
+    server = start_postgres(module_folder / "postgres")
     with psycopg.connect(server.url, autocommit=True) as owner:
         owner.execute(f"ALTER SYSTEM SET max_prepared_transactions = {PREPARED_MAX}".encode())
     server.stop()
@@ -34,7 +31,6 @@ def server() -> Iterator[Postgres]:
     migrate(server.url)
     yield server
     server.close()
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
