@@ -136,6 +136,7 @@ async def launch(
     """
     link = _link_of(launch_keyring.verify(command.token, audience=Audience.launch, now=now))
     async with system_connection(pool) as conn, conn.transaction():
+        now = datetime.now(UTC)  # whoever waited for a connection begins when they have it
         row = await QUERIES.run(
             conn.fetchrow,
             "hold_link",
