@@ -6,14 +6,19 @@ applied. Optional migrations (`sql/optional/`) are applied only when named.
 """
 
 import hashlib
+import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Final
+
+import psycopg
 
 from sql import named
 from sql.running import Connection, connect, run
 
 MIGRATIONS: Final = named("migrations")
+LOCK_TRIES: Final = 12  # of 5 s each (queries/sql/migrations.sql)
+PAUSE_S: Final = 1.0
 LOCK_KEY: Final = 0x7665726974617300  # "veritas\0"
 
 
@@ -60,25 +65,36 @@ def pending(conn: Connection, optional: Sequence[str] = ()) -> dict[str, str]:
 
 
 def migrate(
-    url: str, optional: Sequence[str] = (), report: Callable[[str], None] = lambda _: None
+    url: str,
+    optional: Sequence[str] = (),
+    report: Callable[[str], None] = lambda _: None,
+    tries: int = LOCK_TRIES,
 ) -> list[str]:
     """
     Bring the database at `url` up to date and return the names of what was applied.
 
-    Applying twice changes nothing. A failure leaves the database as the last whole migration left it.
+    Applying twice changes nothing. A failure leaves the database as the last whole migration left it. A
+    migration that does not get its locks soon lets those behind it through, and is tried again.
 
     Raises:
         MigrationError: see `pending`.
-        psycopg.OperationalError: the database is away, or a lock is held for longer than one waits.
+        psycopg.OperationalError: the database is away, or a lock is held through all tries.
     """
     with connect(url) as conn:
         run(conn, MIGRATIONS["lock"], LOCK_KEY)
         done = []
         for name, text in pending(conn, optional).items():
-            with conn.transaction():
-                run(conn, MIGRATIONS["bound_waits"])
-                conn.execute(text.encode(), prepare=False)
-                run(conn, MIGRATIONS["record_applied"], name, checksum(text))
+            for left in reversed(range(tries)):
+                try:
+                    with conn.transaction():
+                        run(conn, MIGRATIONS["bound_waits"])
+                        conn.execute(text.encode(), prepare=False)
+                        run(conn, MIGRATIONS["record_applied"], name, checksum(text))
+                    break
+                except psycopg.errors.LockNotAvailable:
+                    if not left:
+                        raise
+                    time.sleep(PAUSE_S)
             report(name)
             done.append(name)
         return done
