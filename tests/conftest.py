@@ -4,11 +4,13 @@ Real servers for the tests: a private PostgreSQL and Redis per worker, a databas
 A server that cannot start fails the run; nothing is skipped.
 """
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -30,6 +32,7 @@ TEMPLATE = "veritas_template"
 DISK, MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108  each server has a new folder of its own there
 MEMORY_BYTES_MIN = 6 << 30  # for the servers of eight workers
 WAL_MB_MAX = 512
+HELD, BEGUN_S = "held", 60  # a file that is locked while its folder is in use; in a moment after it was made
 # Lines as the processes write them: structlog's own picture of an error keeps an application's loop for long.
 structlog.configure(
     processors=[structlog.processors.add_log_level, tell_exception, structlog.processors.KeyValueRenderer()]
@@ -69,10 +72,25 @@ def make_server_folder(place: Path = DISK) -> Path:
 @pytest.fixture(scope="session")
 def run_folder() -> Iterator[Path]:
     """The folder of this worker's shared servers: in memory where there is room, as nothing kills them."""
-    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > MEMORY_BYTES_MIN
-    folder = make_server_folder(MEMORY if has_room else DISK)
-    yield folder
+    folder = make_server_folder(MEMORY if has_room() else DISK)
+    with (folder / HELD).open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield folder
     shutil.rmtree(folder)
+
+
+def has_room() -> bool:
+    """Tell whether memory has room for the servers, once what runs that were killed have left is gone."""
+    if not MEMORY.is_dir():
+        return False
+    for left in MEMORY.glob("veritas-*"):
+        with suppress(OSError), (left / HELD).open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - os.fstat(held.fileno()).st_mtime > BEGUN_S:
+                shutil.rmtree(left)
+    said = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    there = int(said["MemAvailable"].split()[0]) << 10  # a file system in memory may say it has all of it
+    return min(there, shutil.disk_usage(MEMORY).free) > MEMORY_BYTES_MIN
 
 
 @pytest.fixture

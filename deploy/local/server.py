@@ -5,6 +5,7 @@ Servers never run as root: when the caller is root they run as SERVICE_ACCOUNT. 
 started them, however that one ends, so that nothing is left behind. A folder serves one owner at a time.
 """
 
+import errno
 import fcntl
 import os
 import pwd
@@ -129,6 +130,8 @@ class Server:
             return
         with closing(Log(self.log)) as log:
             log.write(b"")  # the server itself never begins a new file
+            if log.stream is None:
+                raise OSError(errno.EIO, "its log cannot be rotated", str(self.log))
             self._process = subprocess.Popen(
                 [*as_service_account(), *with_parent(self._stop_signal), *self._command],
                 stdin=subprocess.DEVNULL,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import psycopg
 
 from deploy.local.logs import Log
 from deploy.local.postgres import start_postgres
@@ -24,7 +25,7 @@ from deploy.local.supervisor import Child, Report, StackError, Tier, stop_in_ord
 from deploy.seed import Account, demo_accounts, seed, write_private
 from kernel.ledger.checkpoints import new_key_pem
 from kernel.settings import PREFIX, Settings
-from sql.migrate import migrate
+from sql.migrate import MigrationError, migrate
 
 LOCAL_FILE: Final = "local.json"
 KEYS_FILE: Final = "jwt_keys"
@@ -103,8 +104,11 @@ async def open_stack(
     async with AsyncExitStack() as cleanup:
         say = _reporter(state, report, cleanup)
         servers = _start_servers(settings, state, say, cleanup)
-        for name in migrate(servers.owner_url):
-            say(f"migration {name} applied")
+        try:
+            for name in migrate(servers.owner_url):
+                say(f"migration {name} applied")
+        except (MigrationError, psycopg.OperationalError) as error:
+            raise ServerError(f"the schema could not be brought up to date: {str(error).strip()}") from error
         accounts = demo_accounts(state)
         local = Local(
             url=f"http://{_reachable(settings.http_host)}:{ports[0]}",

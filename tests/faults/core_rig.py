@@ -125,7 +125,7 @@ def core_servers(folder: Path) -> Iterator[Servers]:
 
 @asynccontextmanager
 async def core_rig(servers: Servers) -> AsyncIterator[CoreRig]:
-    """Start two processes on a database of their own with the people of `core_kit`; end them at the end."""
+    """Start two processes on a database of their own with people in it; end them at the end."""
     name, postgres, folder = f"kills_{next(numbers)}", servers.postgres, servers.folder
     maintenance = await asyncpg.connect(on_database(postgres.url, "postgres"))
     await maintenance.execute(f"CREATE DATABASE {name} TEMPLATE {DATABASE}")
