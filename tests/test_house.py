@@ -148,6 +148,40 @@ def fault_of(asked: Asked) -> str | None:
     return f"has no {sorted(unknown)}, and lacks {sorted(missing)}" if unknown or missing else None
 
 
+def by_order(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Yield the queries that a module runs with arguments by their order, and how many it gives."""
+    tree = ast.parse(path.read_text())
+    bound = {
+        node.target.id: noun
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None
+        if (noun := file_of(node.value, {}))
+    }
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        for n, each in enumerate(node.args):
+            match each:
+                case ast.Subscript(value=value, slice=ast.Constant(value=str(name))):
+                    rest = node.args[n + 1 :]
+                    noun = file_of(value, bound)
+                    if noun and not any(isinstance(other, ast.Starred) for other in rest):
+                        yield noun, name, len(rest)
+
+
+def test_a_query_by_order_gets_as_many_arguments_as_it_has() -> None:
+    """What is run at once; a text that is handed on is given its arguments elsewhere."""
+    asked = {(path, which) for path in SOURCES for which in by_order(path)}
+    wrong = {
+        (str(path.relative_to(ROOT)), noun, name, given)
+        for path, (noun, name, given) in asked
+        if given != max((int(n) for n in re.findall(r"\$(\d+)", sql.named(noun).texts[name])), default=0)
+    }
+
+    assert len(asked) > 100
+    assert wrong == set()
+
+
 def test_every_query_that_is_asked_for_exists_and_gets_the_arguments_that_it_names() -> None:
     asked = {(path, which) for path in SOURCES for which in asked_for(path)}
 

@@ -66,3 +66,16 @@ def test_a_restored_session_brings_what_each_client_sent() -> None:
 def test_none_travels_as_an_empty_text() -> None:
     assert None not in CALLS["append"]
     assert APPEND.call(0, [b"a", b"b"])[5:7] == [b"a", b"b"]
+
+
+def test_numbers_and_ids_stand_where_append_lua_reads_them() -> None:
+    """Two of one type in each other's places would pass for what they are not."""
+    _, keys, session, _, *given = calls.restore(0, 1, ROW)
+
+    assert (keys, [given[0], given[1], given[4]]) == (2, [1, 1, 5])
+    assert b"7" in session
+    assert given[2:4] == [str(UUID(int=1)), str(UUID(int=2))]
+    assert given[-1] == str(UUID(int=3))
+    assert calls.finish(0, 1, 7, 2, AT)[5:] == [1, 7, 2, "1788253200000000", calls.ENDED_KEPT_S]
+    assert calls.stored(0, 1, 9)[4:] == [1, 9]
+    assert calls.take(0, 1, outage_s=10.0, said_s=0.9, waiting_max=3)[3:] == [1, 10_000_000, 900_000, 3]
