@@ -4,6 +4,8 @@
 python := .venv/bin/python
 veritas := .venv/bin/veritas
 sources := kernel sql warehouse ingest core_api pipeline loadtests deploy tests
+compile := .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--no-header --quiet
 real_data := ../shared/data/epm/activity.csv.gz
 
 BENCH ?= all
@@ -12,13 +14,16 @@ USERS ?= 100
 SECONDS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test faults bench locust accept lint format lock doctor clean
+.PHONY: help setup tools demo run test faults bench locust accept lint format lock doctor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what is missing: Python packages, PostgreSQL with TimescaleDB, Redis
+setup: ## install what runs, where it is missing: Python packages, PostgreSQL with TimescaleDB, Redis
 	@bash deploy/setup/setup.sh
+
+tools: ## the same, and what only tests and measures: linters, generators of clients, Chromium
+	@bash deploy/setup/setup.sh tools
 
 demo: setup ## show the whole chain at work for about a minute, then stop everything
 	@$(veritas) demo
@@ -29,32 +34,32 @@ run: setup ## start the whole stack and keep serving until Ctrl-C
 test: lint ## lint, then all tests on real servers of their own, three workers for two cores
 	$(python) -m pytest -n $$((($$(nproc) * 3 + 1) / 2)) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
-faults: setup ## the long form of the fault tests: KILLS=100 random kills under load
+faults: tools ## the long form of the fault tests: KILLS=100 random kills under load
 	$(python) -m pytest tests/faults --kills=$(KILLS)
 
-bench: setup ## measure: BENCH=ingest, soak, core or ledger, all by default; figures in build/bench/
+bench: tools ## measure: BENCH=ingest, soak, core or ledger, all by default; figures in build/bench/
 	$(python) -m loadtests.bench $(BENCH)
 
-locust: setup ## a bounded, headless locust run against a stack of its own, then the checker: USERS=100 SECONDS=30
+locust: tools ## a bounded, headless locust run against a stack of its own, then the checker: USERS=100 SECONDS=30
 	$(python) -m loadtests.locust_run --users $(USERS) --seconds $(SECONDS)
 
 accept: setup ## replay real monitoring data through a stack of its own and count the events back
 	$(python) -m deploy.with_stack build/accept veritas replay $(real_data) --report build/accept.json
 
-lint: setup ## style, formatting, types, import contracts, migrations
+lint: tools ## style, formatting, types, import contracts, migrations
 	.venv/bin/ruff check $(sources)
 	.venv/bin/ruff format --check $(sources)
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/squawk sql/migrations/*.sql sql/optional/*.sql
 
-format: setup ## let ruff fix and format what it can
+format: tools ## let ruff fix and format what it can
 	.venv/bin/ruff check --fix $(sources)
 	.venv/bin/ruff format $(sources)
 
-lock: setup ## resolve pyproject.toml anew into requirements.lock, for every supported Python
-	.venv/bin/uv pip compile pyproject.toml --group dev --group bench --universal --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-header --quiet --output-file requirements.lock
+lock: tools ## resolve pyproject.toml anew into the locks: what runs, and all that tests too, for every supported Python
+	$(compile) --output-file requirements.lock
+	$(compile) --group dev --group bench --constraints requirements.lock --output-file requirements-dev.lock
 
 doctor: setup ## say what is there, what is not, and how to mend it
 	@$(veritas) doctor

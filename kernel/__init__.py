@@ -5,3 +5,7 @@ Pure: `access`, `errors`, `events`, `meter`, `spelling`, `values`, and of `ledge
 Plumbing: `settings`, `tokens`, `revocation`, `postgres`; `running` (a process) and `http` (what it serves).
 It imports no sibling room; everybody may import it. Small, and changed rarely.
 """
+
+from typing import Final
+
+VERSION: Final = "0.1.0"  # of Veritas, as pyproject.toml has it

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
@@ -14,7 +15,7 @@ import pytest
 import sql
 from core_api.app import routes
 from ingest.routes import ROUTES
-from kernel import access, errors, settings
+from kernel import VERSION, access, errors, settings
 from kernel.http.openapi import document
 
 ROOT = Path(__file__).parents[1]
@@ -484,3 +485,17 @@ def _files_below(folder: Path, left_out: list[str]) -> Iterator[Path]:
             yield from _files_below(path, left_out)
         else:
             yield path
+
+
+def pins(lock: str) -> set[str]:
+    """Return what a lock pins, as `name==version ; marker` lines without their hashes."""
+    return set(re.findall(r"^[\w.-]+==[^\\\n]+", (ROOT / lock).read_text(), re.MULTILINE))
+
+
+def test_what_runs_is_tested_in_the_very_versions_that_it_runs_with() -> None:
+    runs, tests = pins("requirements.lock"), pins("requirements-dev.lock")
+    named = {re.split(r"[ ;]", pin)[0] for pin in tests}
+
+    assert {re.split(r"[ ;]", pin)[0] for pin in runs} <= named
+    assert not {"pytest", "locust", "mypy", "fastapi"} & {pin.partition("==")[0] for pin in runs}
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION

@@ -1,13 +1,13 @@
 """The OpenAPI document and a page to browse it, served from local files alone (spec.md X-3)."""
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
+from kernel import VERSION
 from kernel.errors import NotFoundError
 from kernel.http.openapi import document
 from kernel.http.web import Route
@@ -33,7 +33,7 @@ FILES: Final = {
 
 def render(routes: Sequence[Route]) -> bytes:
     """Return the OpenAPI document of the routes as JSON bytes."""
-    return orjson.dumps(document(routes, title="Veritas", version=version("veritas")))
+    return orjson.dumps(document(routes, title="Veritas", version=VERSION))
 
 
 async def openapi(request: web.Request) -> web.Response:

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Install from Debian's packages what is missing of Python's venv, PostgreSQL, TimescaleDB and Redis. Runs as root.
-# Arguments: Debian's version (12 or 13), the python to use. Called by setup.sh.
+# Install from Debian's packages what is missing of Python's venv, PostgreSQL, TimescaleDB and Redis, and for the tests
+# Chromium. Runs as root. Arguments: Debian's version (12 or 13), the python to use, run or tools. Called by setup.sh.
 set -euo pipefail
 
 version=$1
 python=$2
+part=$3
 here=$(cd "$(dirname "$0")" && pwd)
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 case "$version" in
@@ -59,3 +60,4 @@ if is_missing timescaledb; then
         bash "$here/timescaledb.sh" "$postgres"
     fi
 fi
+if [ "$part" = tools ] && ! command -v chromium >/dev/null; then install_packages chromium; fi

