@@ -20,6 +20,7 @@ from aiohttp import web
 from kernel.access import Action, Scope, scope_of
 from kernel.errors import NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
+from kernel.http.headers import bearer
 from kernel.http.networks import Address, client_address
 from kernel.http.web import TRUSTED_PROXIES, Route
 from kernel.meter import Meter
@@ -210,9 +211,7 @@ def guarded(route: Route) -> Route:
 
 
 def _claims_of(request: web.Request) -> Claims:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
-        raise NotAuthenticatedError("Send a token as `Authorization: Bearer …`.")
-    claims = request.app[KEYRING].verify(token.strip(), audience=Audience.access, now=datetime.now(UTC))
+    token = bearer(request.headers.get("Authorization", ""))
+    claims = request.app[KEYRING].verify(token, audience=Audience.access, now=datetime.now(UTC))
     request.app[REVOCATIONS].check(claims)
     return claims

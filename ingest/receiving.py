@@ -18,6 +18,7 @@ from kernel.access import Action, scope_of
 from kernel.errors import MalformedError, NotAuthenticatedError, TooLargeError
 from kernel.events import Role
 from kernel.http.bodies import read_body
+from kernel.http.headers import bearer
 from kernel.http.web import SETTINGS
 from kernel.meter import Meter
 from kernel.revocation import Revocations
@@ -55,9 +56,7 @@ def sender_of(request: web.Request) -> Sender:
     claims = tier.verified.get(header)
     now = datetime.now(UTC)
     if claims is None:
-        if not header.startswith("Bearer "):
-            raise NotAuthenticatedError("Send a token as `Authorization: Bearer …`.")
-        claims = tier.keyring.verify(header[7:], audience=Audience.access, now=now)
+        claims = tier.keyring.verify(bearer(header), audience=Audience.access, now=now)
         if len(tier.verified) >= TOKENS_REMEMBERED_MAX:
             tier.verified.clear()
         tier.verified[header] = claims

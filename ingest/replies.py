@@ -117,13 +117,4 @@ def heartbeat(appended: Appended, language: str, *, show_numbers: bool) -> Heart
     return HeartbeatReply(success=True, data=out, ack=appended.ack)
 
 
-def language_of(accept_language: str) -> str:
-    """Return `ar` when Arabic stands before English in Accept-Language, else `en`."""
-    for choice in accept_language.lower().split(","):
-        tag = choice.strip()[:2]
-        if tag in {"ar", "en"}:
-            return tag
-    return "en"
-
-
 encode = msgspec.json.Encoder(uuid_format="canonical").encode

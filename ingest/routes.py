@@ -25,7 +25,8 @@ from kernel.errors import (
     SessionNotActiveError,
     TooLargeError,
 )
-from kernel.events import EventType, event_id
+from kernel.events import LANGUAGES, EventType, event_id
+from kernel.http.headers import language
 from kernel.http.web import SETTINGS, Route, decode, decode_query, idempotency_key
 from kernel.running.runtime import EVENTS_REFUSED
 
@@ -149,8 +150,8 @@ async def post_heartbeat(request: web.Request) -> web.Response:
     )
     admitted = admit([event], client=client_of(sender, beat.client_instance), settings=settings)
     appended = await _append(request, beat.proctor_session_id, admitted, sender, body, heartbeat=True)
-    language = replies.language_of(request.headers.get("Accept-Language", "en"))
-    return _reply(replies.heartbeat(appended, language, show_numbers=settings.show_numbers_to_candidates))
+    spoken = language(",".join(request.headers.getall("Accept-Language", ())), LANGUAGES)
+    return _reply(replies.heartbeat(appended, spoken, show_numbers=settings.show_numbers_to_candidates))
 
 
 async def post_monitor_events(request: web.Request) -> web.Response:

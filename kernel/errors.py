@@ -17,7 +17,12 @@ class DomainError(Exception):
     title: ClassVar[str] = "Internal error"
 
     def __init__(
-        self, detail: str, *, errors: list[dict[str, str]] | None = None, retry_after_s: int | None = None
+        self,
+        detail: str,
+        *,
+        errors: list[dict[str, str]] | None = None,
+        retry_after_s: int | None = None,
+        headers: dict[str, str] | None = None,
     ) -> None:
         """
         Describe the refusal.
@@ -26,8 +31,10 @@ class DomainError(Exception):
             detail: one sentence for the caller.
             errors: for invalid input, `{path, message}` for every fault found.
             retry_after_s: whole seconds until a retry makes sense; sent as `Retry-After`.
+            headers: what else the reply's header has to say, such as `Allow`.
         """
         super().__init__(detail)
+        self.headers = headers or {}
         self.detail = detail
         self.errors = errors
         self.retry_after_s = retry_after_s

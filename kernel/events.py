@@ -181,13 +181,16 @@ def type_name(event_type: int, event_name: str | None = None) -> str:
     return event_name if event_type == EventType.Other and event_name else EventType(event_type).name
 
 
+LANGUAGES: Final = ("en", "ar")  # that candidates are spoken to in; the first where they ask for none of them
+
+
 def warning_text(violations: int, language: str) -> str | None:
     """
     Return the text a candidate sees for so many violations, or None when none is due.
 
     Args:
         violations: total of the session so far.
-        language: `ar` for Arabic, anything else reads English.
+        language: of LANGUAGES.
 
     Source: spec.md P-3 (a warning above 5, a sterner one above 10).
     """

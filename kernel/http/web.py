@@ -107,11 +107,16 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def mount(app: web.Application, routes: Iterable[Route]) -> None:
-    """Add the routes to the application, under /api and, where asked, bare."""
+    """
+    Add the routes to the application, under /api and, where asked, bare. HEAD is GET without the body: the
+    same handler answers, and what it shows is as much a view.
+    """
     for route in routes:
         handler = public(route.handler, app[SETTINGS]) if route.action is None else route.handler
         for prefix in (API_PREFIX, "") if route.also_bare else (API_PREFIX,):
-            app.router.add_route(route.method, prefix + route.path, handler, expect_handler=_expected)
+            resource = app.router.add_resource(prefix + route.path)
+            for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
+                resource.add_route(method, handler, expect_handler=_expected)
 
 
 async def _expected(request: web.Request) -> None:
@@ -163,7 +168,9 @@ def problem_document(error: DomainError) -> dict[str, Any]:
 def problem(error: DomainError, request_id: str) -> web.Response:
     """Return the error as a reply to the request of that id."""
     document = {**problem_document(error), "requestId": request_id}
-    headers = {} if error.retry_after_s is None else {"Retry-After": str(error.retry_after_s)}
+    headers = dict(error.headers)
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     response = send_json(
@@ -200,6 +207,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
                 # its name alone: a message may quote what a person sent
                 cause=type(raised.__cause__).__name__ if raised.__cause__ else None,
             )
+    except web.HTTPMethodNotAllowed as error:
+        response = _other_methods(error, request_id)
     except web.HTTPException as error:
         response = problem(_from_aiohttp(error), request_id) if error.status >= 400 else error
     except (ConnectionResetError, asyncio.CancelledError):
@@ -234,12 +243,19 @@ _requests: Final = cache(HTTP_REQUESTS.labels)  # the look-up itself takes longe
 _seconds: Final = cache(HTTP_SECONDS.labels)
 
 
+def _other_methods(error: web.HTTPMethodNotAllowed, request_id: str) -> web.Response:
+    """Say which methods an address takes: to OPTIONS as an answer, to any other as a refusal."""
+    allow = {"Allow": ", ".join(sorted({*error.allowed_methods, "OPTIONS"}))}
+    if error.method == "OPTIONS":
+        return web.Response(status=204, headers=allow)
+    message = f"This address takes {allow['Allow']}."
+    return problem(MethodNotAllowedError(message, headers=allow), request_id)
+
+
 def _from_aiohttp(error: web.HTTPException) -> DomainError:
     match error.status:
         case 404:
             return NotFoundError("There is no such address.")
-        case 405:
-            return MethodNotAllowedError("This address takes other methods than this one.")
         case 413:
             return TooLargeError("The request body is too large.")
         case _:

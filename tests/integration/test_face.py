@@ -1,0 +1,114 @@
+"""
+What every address of every tier has in common, whoever asks: the methods that it says it takes, and the
+header of its replies (RFC 9110, spec.md X-1).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from time import monotonic
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from core_api.app import build, routes
+from ingest.app import Part
+from ingest.routes import ROUTES
+from kernel.access import ACCESS
+from kernel.http.web import API_PREFIX, add_health, mount, new_app
+from kernel.settings import load
+from tests.kits.access_matrix_world import furnish
+from tests.kits.core import JWT_KEYS, Core
+from tests.kits.ingest.station import Station
+
+ASKERS = ("admin", "student", "teacher", "observer")
+WITHIN_S = 20.0
+COUNTED = {"/metrics", "/readyz"}  # whose bodies tell of what came before
+
+
+class Tier:
+    """One that runs: where, which methods its addresses take, and who may ask them."""
+
+    def __init__(
+        self, app: web.Application, url: str, fill: Callable[[str], str], token: Callable[[str], str]
+    ) -> None:
+        self.url = url
+        self.methods: dict[str, set[str]] = defaultdict(set)
+        for route in app.router.routes():
+            assert route.resource is not None
+            self.methods[route.resource.canonical].add(route.method)
+        self.fill = fill
+        self.token = token
+
+    def header(self, path: str) -> dict[str, str]:
+        token = self.token(path)
+        return {"X-Request-Id": "told-by-us", **({"Authorization": f"Bearer {token}"} if token else {})}
+
+
+@pytest.fixture
+async def tiers(core: Core, running: Station) -> AsyncIterator[list[Tier]]:
+    settings = load({}, database_url="postgresql://nowhere", jwt_keys=JWT_KEYS)
+    alone, part = new_app(settings), Part()
+    mount(alone, ROUTES)
+    part.attach(alone)
+    add_health(alone, [part.ready], part.level)
+    seat = running.world.seat()
+    async with core.school() as api:
+        world = await furnish(api)
+        actions = {API_PREFIX + route.path: route.action for route in routes() if route.method == "GET"}
+
+        def fill(path: str) -> str:
+            return re.sub(r"\{(\w+)\}", lambda name: world.parameters.get(name[1], "docs.js"), path)
+
+        def token(path: str) -> str:
+            action = actions.get(path)
+            entitled = [] if action is None else [name for name in ASKERS if name in ACCESS[action]]
+            return api.token(entitled[0]) if entitled else ""
+
+        yield [
+            Tier(await build(settings), core.url, fill, token),
+            Tier(alone, running.url, fill, lambda _: seat.token),
+        ]
+
+
+async def test_head_is_get_without_the_body(tiers: list[Tier]) -> None:
+    seen = set()
+    async with aiohttp.ClientSession() as http:
+
+        async def ask(method: str) -> tuple[int, dict[str, str], bytes]:
+            async with http.request(method, tier.url + tier.fill(path), headers=tier.header(path)) as reply:
+                told = {name.lower(): value for name, value in reply.headers.items() if name != "Date"}
+                return reply.status, told, await reply.read()
+
+        for tier in tiers:
+            for path in [each for each, methods in tier.methods.items() if "GET" in methods]:
+                until = monotonic() + WITHIN_S  # a list may grow by who looks at it
+                while True:
+                    status, told, body = await ask("GET")
+                    again, same, nothing = await ask("HEAD")
+                    if told == same or path in COUNTED or monotonic() > until:
+                        break
+
+                seen.add(status)
+                assert (again, nothing, path) == (status, b"", path)
+                assert int(told["content-length"]) == len(body), path
+                assert same.keys() == told.keys(), path
+                if path not in COUNTED:
+                    assert same == told, path
+    assert 200 in seen
+
+
+async def test_an_address_says_which_methods_it_takes(tiers: list[Tier]) -> None:
+    async with aiohttp.ClientSession() as http:
+        for tier in tiers:
+            for path, taken in tier.methods.items():
+                others = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE"} - taken
+                for method in ["OPTIONS", *sorted(others)]:
+                    async with http.request(method, tier.url + tier.fill(path)) as reply:
+                        allowed = set(reply.headers["Allow"].split(", "))
+                        assert reply.status == (204 if method == "OPTIONS" else 405), (path, method)
+                        assert allowed >= {*taken, "OPTIONS"}, (path, method)
+                        assert method == "OPTIONS" or method not in allowed
+            async with http.options(tier.url + "/api/nowhere") as reply:
+                assert reply.status == 404
