@@ -20,7 +20,7 @@ from aiohttp import web
 from kernel.access import Action, Scope, scope_of
 from kernel.errors import NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
-from kernel.http.headers import bearer
+from kernel.http.fields import bearer
 from kernel.http.networks import Address, client_address
 from kernel.http.web import TRUSTED_PROXIES, Route
 from kernel.meter import Meter

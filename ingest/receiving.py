@@ -18,7 +18,7 @@ from kernel.access import Action, scope_of
 from kernel.errors import MalformedError, NotAuthenticatedError, TooLargeError
 from kernel.events import Role
 from kernel.http.bodies import read_body
-from kernel.http.headers import bearer
+from kernel.http.fields import bearer
 from kernel.http.web import SETTINGS
 from kernel.meter import Meter
 from kernel.revocation import Revocations

@@ -26,7 +26,7 @@ from kernel.errors import (
     TooLargeError,
 )
 from kernel.events import LANGUAGES, EventType, event_id
-from kernel.http.headers import language
+from kernel.http.fields import language
 from kernel.http.web import SETTINGS, Route, decode, decode_query, idempotency_key
 from kernel.running.runtime import EVENTS_REFUSED
 

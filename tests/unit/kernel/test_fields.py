@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.errors import NotAuthenticatedError
-from kernel.http.headers import bearer, choices, coding, language, wants_page
+from kernel.http.fields import bearer, choices, coding, language, wants_page
 
 FIELDS = st.text(st.sampled_from("enargzip-GB*;q=.,019 \tx/\x00é"), max_size=60)
 OFFERED = ("en", "ar")
