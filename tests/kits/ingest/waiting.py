@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-WITHIN_S: Final = 20.0
+WITHIN_S: Final = 40.0
 
 
 def wait_until(done: Callable[[], bool], what: str, within_s: float = WITHIN_S) -> None:

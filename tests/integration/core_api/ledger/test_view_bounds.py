@@ -11,6 +11,7 @@ from typing import Any
 from kernel.ledger.event import read_body
 from tests.kits.core import Api, DatabaseAs, core_api
 
+WINDOW_S = 6.0  # in which twenty requests are through, however busy the machine is
 SEEN = "SELECT kind, body FROM ledger_events WHERE actor_id = $1 AND kind LIKE '%.viewed'"
 
 
@@ -33,12 +34,12 @@ async def written(api: Api, person: str, count: int) -> list[Any]:
 async def test_seeing_the_same_again_within_the_window_is_one_event_with_a_count_a6(
     database: str, database_as: DatabaseAs
 ) -> None:
-    async with core_api(database, database_as, ledger_view_window_s=3.0) as api:
+    async with core_api(database, database_as, ledger_view_window_s=WINDOW_S) as api:
         session_id = await api.start_session()
         began = monotonic()
         for _ in range(20):
             assert (await api.get(f"/api/proctor/session/{session_id}", "reviewer")).status == 200
-        assert monotonic() - began < 3.0, "all of them within one window"
+        assert monotonic() - began < WINDOW_S, "all of them within one window"
 
         first, counted = await written(api, "reviewer", 2)
         assert "times" not in first
