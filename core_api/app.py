@@ -26,7 +26,6 @@ from core_api.proctoring import routes as proctoring_routes
 from core_api.submissions import expiry
 from core_api.submissions import routes as submissions_routes
 from core_api.web import documentation
-from core_api.web.documentation import DOCUMENT
 from core_api.web.idempotency import repeatable
 from kernel.http.web import SETTINGS, ReadyCheck, Route, add_health, mount, new_app
 from kernel.postgres import open_pool
@@ -81,7 +80,7 @@ async def build(
     app[KEYRING] = Keyring.parse(settings.jwt_keys)
     app[LAUNCH_KEYRING] = Keyring.parse(settings.launch_keys or settings.jwt_keys)
     served = [*routes(), *beside]
-    app[DOCUMENT] = documentation.render(served)
+    documentation.publish(app, served)
     mount(app, served)
     app[LIMITS] = limits_of(settings)
     app[ALLOWANCES] = allowances_of(settings)

@@ -10,7 +10,8 @@ is said once.
 A parameter is known by its name. `conn` is borrowed for the caller, `pool` is where to borrow; `actor` is the
 caller, `command` the body and `query` the query string, as their types; `now` is the time; `settings`,
 `revocations` and the like are the process's; `given` holds constants; any other one stands in the path. What
-comes back is the reply: None is a 204, `(reply, created)` a 201 or a 200, `(rows, paging)` an envelope.
+comes back is the reply: None is a 204, `(reply, created)` a 201 or a 200, `(rows, paging)` an envelope. What
+its docstring says that it raises stands in the document.
 """
 
 import re
@@ -18,7 +19,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from inspect import Parameter, get_annotations, signature
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, TypedDict, Unpack, get_args, get_origin
 from uuid import UUID
 
 import msgspec
@@ -37,6 +38,7 @@ from core_api.wire import (
     uuid_in_path,
 )
 from kernel.access import Action
+from kernel.http.refusals import raised
 from kernel.http.web import SETTINGS, Retry, Route, Shows, decode_query, send_json
 from kernel.revocation import REVOCATIONS
 
@@ -70,13 +72,22 @@ _SEGMENT: Final = re.compile(r"\{(\w+)\}")
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
+class Special(TypedDict, total=False):
+    """What a row of `kernel.http.web.Route` may say beside what follows from its use case."""
+
+    reads: tuple[str, ...]
+    requires: tuple[str, ...]
+    sends: tuple[str, ...]
+    deprecated: bool
+
+
 def case(
     endpoint: str,
     use_case: UseCase,
     action: Action | None,
     *,
+    name: str,
     says: str,
-    name: str | None = None,
     tag: str | None = None,
     status: int = 200,
     given: Mapping[str, Any] | None = None,
@@ -89,6 +100,7 @@ def case(
     bodiless: bool = False,
     shows: Shows | None = None,
     retry: Retry = Retry.first_reply,
+    **special: Unpack[Special],
 ) -> Route:
     """
     Return the route of a use case.
@@ -98,8 +110,8 @@ def case(
             `session_id`.
         use_case: see above for its parameters and what it returns.
         action: of the access table; None where no token is needed.
+        name: of the operation, which clients that are made from the document call: a verb first, for ever.
         says: what it does, for who calls it.
-        name: of the operation, which clients that are made from the document call; the use case's own here.
         tag: under which the document lists it, where the path's beginning does not say.
         status: of success, where the use case does not decide that.
         given: further parameters' values.
@@ -112,6 +124,7 @@ def case(
         bodiless: whether no body at all is taken for `{}`.
         shows: whose data it shows, an act too that answers with it.
         retry: what one under an Idempotency-Key gets.
+        special: what the document says of this route that does not follow from the above.
     """
     method, _, path = endpoint.partition(" ")
     hints, taken = get_annotations(use_case), signature(use_case).parameters
@@ -138,10 +151,11 @@ def case(
             about(request, person(result))
         return answer.response(result)
 
-    handle.__name__, handle.__doc__ = name or use_case.__name__, says
+    handle.__name__, handle.__doc__ = name, says
     return Route(
         method=method,
         path=path,
+        name=name,
         handler=handle,
         action=action,
         tag=tag or _TAGS[path.split("/")[1]],
@@ -151,8 +165,11 @@ def case(
         status=answer.status,
         also_status=(200,) if answer.creates else (),
         also_bare=also_bare,
+        bodiless=bodiless,
         shows=shows,
         retry=retry,
+        refuses=raised(use_case),
+        **special,
     )
 
 

@@ -18,15 +18,22 @@ from ingest.appending.append import Appended, Sender
 from ingest.receiving import TIER, client_of, receive, shed
 from kernel.access import Action
 from kernel.errors import (
+    ClientSequenceReusedError,
+    ConflictError,
     DomainError,
+    IdempotencyKeyReusedError,
     InvalidInputError,
     MalformedError,
     NotFoundError,
+    OverloadedError,
     SessionNotActiveError,
     TooLargeError,
+    TooManyClientsError,
+    TooManyHolesError,
 )
 from kernel.events import LANGUAGES, EventType, event_id
 from kernel.http.fields import language
+from kernel.http.headers import ACCEPT_LANGUAGE, IDEMPOTENCY_KEY, INGEST_LOAD
 from kernel.http.web import SETTINGS, Route, decode, decode_query, idempotency_key
 from kernel.running.runtime import EVENTS_REFUSED
 
@@ -294,18 +301,49 @@ def _canonical(events: list[MonitorIn]) -> bytes:
     return msgspec.json.encode(events, order="deterministic")
 
 
-_posted = partial(Route, method="POST", action=Action.event_post, tag="ingest", status=202)
+_posted = partial(
+    Route,
+    method="POST",
+    action=Action.event_post,
+    tag="Events",
+    status=202,
+    reads=(IDEMPOTENCY_KEY,),
+    sends=(INGEST_LOAD,),
+    refuses={
+        NotFoundError: "unknown, or not the caller's",
+        ConflictError: "the session holds as many events as it can",
+        SessionNotActiveError: "the session has ended or was cancelled",
+        IdempotencyKeyReusedError: "the key came with another body",
+        ClientSequenceReusedError: "the clientSequence came with another event",
+        TooManyHolesError: "too many numbers of the client instance are missing",
+        TooManyClientsError: "the session has had as many client instances as it may",
+        OverloadedError: "too much waits to be written; heartbeats and severities from 3 on are refused last",
+    },
+)
 
 ROUTES: Final = [
-    _posted(path="/proctor/event", handler=post_event, body=SingleIn, reply=replies.SingleReply),
     _posted(
-        path="/proctor/events/bulk", handler=post_bulk, body=BulkIn, query=BulkQuery, reply=replies.BulkReply
+        path="/proctor/event", name="log_event", handler=post_event, body=SingleIn, reply=replies.SingleReply
     ),
     _posted(
-        path="/proctor/heartbeat", handler=post_heartbeat, body=HeartbeatIn, reply=replies.HeartbeatReply
+        path="/proctor/events/bulk",
+        name="log_events",
+        handler=post_bulk,
+        body=BulkIn,
+        query=BulkQuery,
+        reply=replies.BulkReply,
+    ),
+    _posted(
+        path="/proctor/heartbeat",
+        name="send_heartbeat",
+        handler=post_heartbeat,
+        body=HeartbeatIn,
+        reply=replies.HeartbeatReply,
+        reads=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE),
     ),
     _posted(
         path="/monitor/events",
+        name="log_monitor_events",
         handler=post_monitor_events,
         body=MonitorIn | list[MonitorIn],
         reply=replies.MonitorOut | replies.MonitorReply,

@@ -3,18 +3,19 @@ The one tree of errors a caller can cause, or must be told about.
 
 Each class carries the HTTP status and the stable `code` that clients may switch on; `kernel.http.web` turns
 whatever escapes a handler into RFC 9457 `application/problem+json`. Text in an error is shown to the caller:
-no secrets.
+no secrets. The classes' docstrings are shown to everybody, in the public document.
 """
 
 from typing import ClassVar
 
 
 class DomainError(Exception):
-    """Base of the tree; `status` and `code` are the one table of how an error is answered."""
+    """Something failed on our side; the request id tells us what."""
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
+    says_when: ClassVar[bool] = False  # whether its reply may have a Retry-After
 
     def __init__(
         self,
@@ -135,6 +136,7 @@ class NotSealedError(ConflictError):
     """The event is on the ledger and has no position under a signed head yet."""
 
     code = "not_sealed"
+    says_when = True
     title = "Not sealed yet"
 
 
@@ -167,6 +169,7 @@ class RateLimitedError(DomainError):
 
     status = 429
     code = "rate_limited"
+    says_when = True
     title = "Too many requests"
 
 
@@ -175,6 +178,7 @@ class OverloadedError(DomainError):
 
     status = 503
     code = "overloaded"
+    says_when = True
     title = "Not available at the moment"
 
 

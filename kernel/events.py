@@ -7,9 +7,9 @@ Wire numbers live here once and are never renumbered (spec.md, "Event types"). P
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Annotated, Final
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 
 class EventType(IntEnum):
@@ -144,15 +144,35 @@ SEVERITY_BY_NAME: Final[dict[str, Severity]] = {
 }
 
 
+OTHER_NAME_FORM: Final = "[a-z][a-z0-9_]{0,63}"  # of an event that is `Other`
+
+# How the public document has types and severities; the enumerations of names stand in `kernel.http.schemas`.
+SCHEMAS: Final = "#/components/schemas/"
+
+
+def _like(*names: str) -> Meta:
+    """Say that a value is of one of these schemas of the document."""
+    references = [{"$ref": SCHEMAS + name} for name in names]
+    return Meta(extra_json_schema=references[0] if len(references) == 1 else {"anyOf": references})
+
+
+TypeNumber = Annotated[int, _like("EventType")]
+TypeName = Annotated[str, _like("EventTypeName", "OtherEventName")]
+GivenType = TypeNumber | TypeName
+SeverityNumber = Annotated[int, _like("Severity")]
+Label = Annotated[str, _like("SeverityLabel")]
+GivenSeverity = SeverityNumber | Annotated[str, _like("SeverityName")]
+
+
 class EventOut(Struct, frozen=True, rename="camel"):
     """A stored event; `id` is its global integer, below 2**53."""
 
     id: int
     proctor_session_id: int
-    event_type: int
-    event_type_name: str
-    severity: int
-    severity_label: str
+    event_type: TypeNumber
+    event_type_name: TypeName
+    severity: SeverityNumber
+    severity_label: Label
     is_violation: bool
     metadata_json: str | None
     occurred_at: datetime

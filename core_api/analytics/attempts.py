@@ -25,9 +25,13 @@ from kernel.events import (
     SEQUENCE_BITS,
     SEQUENCE_MAX,
     EventType,
+    Label,
     Mode,
     SessionStatus,
     Severity,
+    SeverityNumber,
+    TypeName,
+    TypeNumber,
     event_id,
     type_name,
 )
@@ -148,10 +152,10 @@ class MonitoringEvent(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     session_id: int
     sequence_number: int
-    event_type: str
-    event_type_number: int
-    severity: int
-    severity_label: str
+    event_type: TypeName
+    event_type_number: TypeNumber
+    severity: SeverityNumber
+    severity_label: Label
     is_violation: bool
     is_late: bool
     data_payload: Annotated[Any, Meta(description="The event's JSON, as it is stored.")]

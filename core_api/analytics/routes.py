@@ -10,12 +10,13 @@ from kernel.http.web import Shows
 ROUTES: Final = (
     bare(
         "GET /teacher/exams/{exam_id}/analytics", exams.exam_analytics, Action.exam_analytics,
+        name="get_exam_analytics",
         shows=Shows("exam_analytics", "exam_id"),
         says="Return an exam's attempts and monitoring in numbers, and a page of its students.",
     ),
     bare(
         "GET /teacher/attempts/{attempt_id}/monitoring", attempts.fetch, Action.attempt_monitoring,
-        name="attempt_monitoring", shows=Shows("attempt", "attempt_id"),
+        name="get_attempt_monitoring", shows=Shows("attempt", "attempt_id"),
         person=lambda found: found.attempt.student_id,
         says="Return an attempt's monitoring: sessions, timeline, heartbeat gaps, and a page of its events.",
     ),

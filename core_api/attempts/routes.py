@@ -9,7 +9,7 @@ from kernel.http.web import OWN, Retry
 
 ROUTES: Final = (
     bare(
-        "POST /auth/launch", launches.launch, None,
+        "POST /auth/launch", launches.launch, None, name="launch",
         says="""
     Open an attempt with a launch link's token, once. A second use is a 409, an expired or void link a 401.
 
@@ -18,11 +18,11 @@ ROUTES: Final = (
     """,
     ),
     bare(
-        "GET /student/dashboard", dashboard.fetch, Action.dashboard_read, name="own_dashboard", shows=OWN,
+        "GET /student/dashboard", dashboard.fetch, Action.dashboard_read, name="get_dashboard", shows=OWN,
         says="Return the candidate's profile, totals and history.",
     ),
     bare(
-        "GET /student/attempts/{attempt_id}/paper", attempts.open_paper, Action.paper_read, name="paper",
+        "GET /student/attempts/{attempt_id}/paper", attempts.open_paper, Action.paper_read, name="get_paper",
         reply=attempts.OpenPaper, shows=OWN,
         says="Return the questions of a running attempt, without their answer keys.",
     ),
@@ -40,23 +40,25 @@ ROUTES: Final = (
     ),
     bare(
         "GET /student/exams/available", availability.list_available, Action.exam_list_available,
-        name="available", shows=OWN,
+        name="list_available_exams", shows=OWN,
         says="""
         List the published exams that the candidate may take, newest first, with their own attempt at each.
         """,
     ),
     bare(
-        "POST /student/exams/{exam_id}/start", attempts.start, Action.attempt_start,
+        "POST /student/exams/{exam_id}/start", attempts.start, Action.attempt_start, name="start_attempt",
         says="""
         Start the attempt: 201 the first time, 200 with the same attempt while it runs, 409 once it is over.
         """,
     ),
     bare(
-        "GET /student/attempts/{attempt_id}", attempts.fetch, Action.attempt_read, name="attempt", shows=OWN,
+        "GET /student/attempts/{attempt_id}", attempts.fetch, Action.attempt_read,
+        name="get_attempt", shows=OWN,
         says="Return one of the candidate's own attempts, with the server's time and what is left of it.",
     ),
     bare(
         "POST /teacher/exams/{exam_id}/launch-links", launches.create_links, Action.launch_link_create,
+        name="create_launch_links",
         status=201, retry=Retry.told,
         says="Make single-use launch links for up to 10,000 candidates of an exam that the caller may edit.",
     ),

@@ -12,11 +12,11 @@ authored = partial(case, tag="Authoring")
 
 ROUTES: Final = (
     authored(
-        "POST /teacher/terms", content.create_term, Action.content_write,
+        "POST /teacher/terms", content.create_term, Action.content_write, name="create_term",
         says="Make a term or a skill: 201, or 200 with the one of that name.",
     ),
     authored(
-        "GET /teacher/terms", content.list_terms, Action.content_read, shows=NOBODY,
+        "GET /teacher/terms", content.list_terms, Action.content_read, name="list_terms", shows=NOBODY,
         says="List the organisation's terms and skills, newest first.",
     ),
     authored(
@@ -25,11 +25,12 @@ ROUTES: Final = (
         says="Make a passage.",
     ),
     authored(
-        "GET /teacher/passages", content.list_passages, Action.content_read, shows=NOBODY,
+        "GET /teacher/passages", content.list_passages, Action.content_read,
+        name="list_passages", shows=NOBODY,
         says="List passages, newest first.",
     ),
     authored(
-        "GET /teacher/passages/{passage_id}", content.fetch_passage, Action.content_read, name="passage",
+        "GET /teacher/passages/{passage_id}", content.fetch_passage, Action.content_read, name="get_passage",
         shows=NOBODY,
         says="Return a passage, or an older version of it.",
     ),
@@ -40,6 +41,7 @@ ROUTES: Final = (
     ),
     authored(
         "POST /teacher/passages/{passage_id}/archive", content.archive_passage, Action.content_write,
+        name="archive_passage",
         says="Take a passage out of use; what was published keeps it.",
     ),
     authored(
@@ -53,7 +55,7 @@ ROUTES: Final = (
         says="List questions, newest first.",
     ),
     authored(
-        "GET /teacher/questions/{question_id}", questions.fetch, Action.content_read, name="question",
+        "GET /teacher/questions/{question_id}", questions.fetch, Action.content_read, name="get_question",
         shows=NOBODY,
         says="Return a question with its answer key, or an older version of it.",
     ),
@@ -77,12 +79,14 @@ ROUTES: Final = (
         says="List evaluations by their newest version, newest first.",
     ),
     authored(
-        "GET /teacher/evaluations/{evaluation_id}", evaluations.fetch, Action.content_read, name="evaluation",
+        "GET /teacher/evaluations/{evaluation_id}", evaluations.fetch, Action.content_read,
+        name="get_evaluation",
         shows=NOBODY,
         says="Return an evaluation's newest version, or an older one, with its questions and answer keys.",
     ),
     authored(
         "PUT /teacher/evaluations/{evaluation_id}/draft", evaluations.save_draft, Action.content_write,
+        name="save_evaluation_draft",
         says="Replace the draft of an evaluation; after a publication this begins the next version.",
     ),
     authored(

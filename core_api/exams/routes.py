@@ -28,7 +28,7 @@ ROUTES: Final = (
         says="List the exams that the caller made or was granted, newest first.",
     ),
     bare(
-        "GET /teacher/exams/{exam_id}", exams.fetch, Action.exam_read, name="exam", shows=NOBODY,
+        "GET /teacher/exams/{exam_id}", exams.fetch, Action.exam_read, name="get_exam", shows=NOBODY,
         says="Return an exam.",
     ),
     bare(
@@ -42,6 +42,7 @@ ROUTES: Final = (
     ),
     case(
         "POST /teacher/exams/{exam_id}/assignments", assignments.assign, Action.assignment_write,
+        name="assign_exam",
         shows=Shows("exam_assignments", "exam_id"), status=201,
         says="""
         Assign an exam to up to 10,000 users and groups; who has an assignment already gets the new terms.
@@ -54,7 +55,7 @@ ROUTES: Final = (
     ),
     case(
         "GET /teacher/exams/{exam_id}/assignments/{assignment_id}", assignments.fetch, Action.assignment_read,
-        name="assignment", shows=Shows("assignment", "assignment_id"),
+        name="get_assignment", shows=Shows("assignment", "assignment_id"),
         says="Return one of an exam's assignments, a revoked one too.",
     ),
     case(
@@ -64,18 +65,18 @@ ROUTES: Final = (
     ),
     case(
         "GET /teacher/exams/{exam_id}/assignments/{assignment_id}/overrides", assignments.list_overrides,
-        Action.assignment_read, shows=Shows("assignment_overrides", "assignment_id"),
+        Action.assignment_read, name="list_overrides", shows=Shows("assignment_overrides", "assignment_id"),
         says="List the exceptions to an assignment, by user.",
     ),
     case(
         "PUT /teacher/exams/{exam_id}/assignments/{assignment_id}/overrides/{user_id}",
-        assignments.set_override, Action.assignment_write,
+        assignments.set_override, Action.assignment_write, name="set_override",
         shows=Shows("assignment_overrides", "assignment_id", "user_id"),
         says="Make or replace one candidate's exception to an assignment; attempts begun later go by it.",
     ),
     case(
         "DELETE /teacher/exams/{exam_id}/assignments/{assignment_id}/overrides/{user_id}",
-        assignments.remove_override, Action.assignment_write,
+        assignments.remove_override, Action.assignment_write, name="remove_override",
         says="Take an exception back.",
     ),
     bare(
@@ -83,12 +84,14 @@ ROUTES: Final = (
         says="Create an exam; candidates see it once it is published.",
     ),
     bare(
-        "POST /teacher/exams/{exam_id}/publish", exams.set_published, Action.exam_publish, name="publish",
+        "POST /teacher/exams/{exam_id}/publish", exams.set_published, Action.exam_publish,
+        name="publish_exam",
         given={"published": True},
         says="Open an exam to the candidates of the organisation. Publishing twice changes nothing.",
     ),
     bare(
-        "POST /teacher/exams/{exam_id}/unpublish", exams.set_published, Action.exam_publish, name="unpublish",
+        "POST /teacher/exams/{exam_id}/unpublish", exams.set_published, Action.exam_publish,
+        name="unpublish_exam",
         given={"published": False},
         says="Close an exam to new attempts; those that run go on.",
     ),

@@ -10,7 +10,7 @@ from kernel.http.web import Retry
 
 ROUTES: Final = (
     bare(
-        "POST /auth/register", accounts.register, None, status=202, parts=HASHING,
+        "POST /auth/register", accounts.register, None, name="register", status=202, parts=HASHING,
         says="Register as a student. The answer does not tell whether the e-mail address was known.",
     ),
     bare(
@@ -18,7 +18,7 @@ ROUTES: Final = (
         says="Sign in with e-mail and password. Whatever is wrong, the answer is the same 401.",
     ),
     bare(
-        "POST /auth/refresh", logins.refresh, None,
+        "POST /auth/refresh", logins.refresh, None, name="refresh",
         says="""
         Exchange a refresh token, once, for the next pair of tokens.
 
@@ -31,7 +31,8 @@ ROUTES: Final = (
         says="Sign out, here or everywhere; it holds within a second.",
     ),
     bare(
-        "PUT /me/password", accounts.change_password, Action.password_change, parts=HASHING,
+        "PUT /me/password", accounts.change_password, Action.password_change,
+        name="change_password", parts=HASHING,
         retry=Retry.own_way,
         says="Change the caller's password. All their sign-ins end: sign in again.",
     ),

@@ -182,7 +182,7 @@ def noted(route: Route) -> Route:
             )
         return response
 
-    return msgspec.structs.replace(route, handler=seen)
+    return msgspec.structs.replace(route, handler=seen, refuses={OverloadedError: "", **route.refuses})
 
 
 def _canonical(text: str) -> str:

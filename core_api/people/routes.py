@@ -10,7 +10,7 @@ from kernel.http.web import NOBODY, OWN, Shows
 
 ROUTES: Final = (
     bare(
-        "GET /me", profiles.fetch, Action.profile_read, name="me", shows=OWN,
+        "GET /me", profiles.fetch, Action.profile_read, name="get_me", shows=OWN,
         says="Return the caller's own account and profile.",
     ),
     bare(
@@ -45,7 +45,7 @@ ROUTES: Final = (
         says="Let a person sign in again, or approve a registration. Sign-ins from before stay ended.",
     ),
     bare(
-        "PUT /admin/users/{user_id}/role", users.set_role, Action.user_set_role,
+        "PUT /admin/users/{user_id}/role", users.set_role, Action.user_set_role, name="set_user_role",
         shows=Shows("user", "user_id", "user_id"),
         says="Give a person another role. They sign in again to use it; the last active admin stays one.",
     ),
@@ -66,6 +66,7 @@ ROUTES: Final = (
     ),
     bare(
         "PUT /admin/organisation", users.update_organisation, Action.organisation_manage,
+        name="update_organisation",
         says="Rename the organisation, or open it to registration where the installation allows that.",
     ),
     bare(
@@ -91,15 +92,18 @@ ROUTES: Final = (
     ),
     bare(
         "GET /admin/groups/{group_id}/members", groups.list_members, Action.group_manage,
+        name="list_group_members",
         shows=Shows("group_members", "group_id"),
         says="List a group's members.",
     ),
     bare(
         "POST /admin/groups/{group_id}/members", groups.add_members, Action.group_manage,
+        name="add_group_members",
         says="Add up to 10,000 people of the organisation to a group: all, or none and each fault is named.",
     ),
     bare(
         "DELETE /admin/groups/{group_id}/members/{user_id}", groups.remove_member, Action.group_manage,
+        name="remove_group_member",
         says="Take somebody out of a group.",
     ),
 )  # fmt: skip

@@ -52,7 +52,7 @@ ROUTES: Final = (
     ),
     case(
         "GET /proctor/session/attempt/{attemptId}", session_views.fetch_of_attempt,
-        Action.session_read_by_attempt, name="session_of_attempt", shows=Shows("session", "attemptId"),
+        Action.session_read_by_attempt, name="get_session_of_attempt", shows=Shows("session", "attemptId"),
         envelope=True, person=lambda found: found.candidate_id,
         says="""
         Return the proctor session of an attempt. Candidates see theirs, without events, violations or risk.
@@ -67,7 +67,7 @@ ROUTES: Final = (
         """,
     ),
     case(
-        "GET /proctor/session/{id}", session_views.fetch, Action.session_read, name="session",
+        "GET /proctor/session/{id}", session_views.fetch, Action.session_read, name="get_session",
         shows=Shows("session", "id"), envelope=True, person=lambda found: found.candidate_id,
         says="Return a proctor session with its latest events.",
     ),
@@ -83,12 +83,14 @@ ROUTES: Final = (
         says="List an exam's proctor sessions, by cursor (newest first) or in numbered, sorted pages.",
     ),
     Route(
-        method="GET", path="/proctor/session/{id}/events", shows=Shows("session_events", "id"),
+        method="GET", path="/proctor/session/{id}/events",
+        name="list_session_events", shows=Shows("session_events", "id"),
         handler=list_events, action=Action.event_read,
         tag="Proctoring", query=session_events.ListEvents, reply=Envelope[list[session_events.ProctorEvent]],
     ),
     Route(
-        method="GET", path="/proctor/session/{id}/events/{type}", shows=Shows("session_events", "id"),
+        method="GET", path="/proctor/session/{id}/events/{type}", name="list_session_events_of_type",
+        shows=Shows("session_events", "id"),
         handler=list_events_of_type,
         action=Action.event_read, tag="Proctoring", query=session_events.ListEvents,
         reply=Envelope[list[session_events.ProctorEvent]],

@@ -15,7 +15,18 @@ from msgspec import Meta
 from core_api.database import TICK, Connection, of_row, page_of
 from core_api.wire import LIMIT_DEFAULT, Limit, Moment, Paging, check_moments
 from kernel.errors import NotFoundError
-from kernel.events import SEQUENCE_MAX, TYPE_BY_NAME, EventOut, EventType, Severity, event_id, type_name
+from kernel.events import (
+    SEQUENCE_MAX,
+    TYPE_BY_NAME,
+    EventOut,
+    EventType,
+    Severity,
+    SeverityNumber,
+    TypeName,
+    TypeNumber,
+    event_id,
+    type_name,
+)
 from sql import named
 
 QUERIES: Final = named("sessions")
@@ -26,9 +37,9 @@ class RecentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One of a session's latest events."""
 
     id: int
-    event_type: int
-    event_type_name: str
-    severity: int
+    event_type: TypeNumber
+    event_type_name: TypeName
+    severity: SeverityNumber
     is_violation: bool
     occurred_at: datetime
 

@@ -66,8 +66,14 @@ async def submit(
     conn: Connection, actor: Actor, attempt_id: UUID, command: Submit, request: Request, *, now: datetime
 ) -> tuple[Submitted, bool]:
     """
-    Hand an attempt in, as `submissions.submit` does and raises; return what that is answered with, and
-    whether it was this call. A retry after the sealing is told the position.
+    Hand an attempt in, as `submissions.submit` does; return what that is answered with, and whether it was
+    this call. A retry after the sealing is told the position.
+
+    Raises:
+        NotFoundError: not the caller's attempt.
+        ConflictError: it was abandoned, or it ended without a saved answer.
+        IdempotencyKeyReusedError: the key came with another body, or for another attempt.
+        InvalidInputError: an answer cannot be saved; nothing was finalised.
     """
     finalised = await submissions.submit(conn, actor, attempt_id, command, request, now=now)
     place = PENDING

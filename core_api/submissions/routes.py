@@ -11,6 +11,7 @@ from core_api.database import POOL, connection
 from core_api.submissions import grading, observations, receipts, submissions
 from core_api.wire import body_of, uuid_in_path
 from kernel.access import Action
+from kernel.http.headers import CONTENT_DISPOSITION, IDEMPOTENCY_KEY
 from kernel.http.web import OWN, Retry, Route, Shows, idempotency_key, send_json
 
 
@@ -37,25 +38,30 @@ ROUTES: Final = (
     *(
         bare(
             f"POST /student/{path}/{{attempt_id}}/submit", receipts.submit, Action.attempt_submit, shows=OWN,
-            name=name, parts={"request": asked_in}, bodiless=True, retry=Retry.own_way,
-            says="""
+            name=name, parts={"request": asked_in}, bodiless=True, retry=Retry.own_way, deprecated=deprecated,
+            reads=(IDEMPOTENCY_KEY,),
+            says=f"""
             Hand in an attempt: 201 with the receipt the first time, 200 with the same receipt ever after.
 
-            With an `Idempotency-Key`, a retry with another body is a 409.
+            With an `Idempotency-Key`, a retry with another body is a 409.{further}
             """,
         )
-        for path, name in (("attempts", "submit"), ("exams", "submit_exam"))
+        for path, name, deprecated, further in (
+            ("attempts", "submit_attempt", False, ""),
+            ("exams", "submit_exam", True, " Call `submit_attempt` instead: it does the same."),
+        )
     ),
     bare(
         "GET /student/attempts/{attempt_id}/submission", submissions.fetch_own, Action.attempt_read,
-        name="submission", shows=Shows("submission", "attempt_id", of_oneself=True),
+        name="get_submission", shows=Shows("submission", "attempt_id", of_oneself=True),
         says="Return the receipt of an attempt, with the very bytes that its hash is of.",
     ),
     Route(
-        method="GET", path="/student/attempts/{attempt_id}/receipt",
+        method="GET", path="/student/attempts/{attempt_id}/receipt", name="get_receipt",
         shows=Shows("receipt", "attempt_id", of_oneself=True),
         handler=receipt,
         action=Action.attempt_read, tag="Candidates", reply=receipts.Document, also_bare=True,
+        sends=(CONTENT_DISPOSITION,),
     ),
     case(
         "GET /teacher/exams/{exam_id}/submissions", grading.list_of_exam, Action.submission_read,
@@ -64,24 +70,26 @@ ROUTES: Final = (
     ),
     case(
         "GET /teacher/submissions/{submission_id}", grading.fetch, Action.submission_read,
-        name="submission_to_grade", shows=Shows("submission", "submission_id"),
+        name="get_submission_to_grade", shows=Shows("submission", "submission_id"),
         person=lambda found: found.author_id,
         says="Return a submission with its answers and scores; the view is recorded.",
     ),
     case(
         "POST /teacher/submissions/{submission_id}/grades", grading.grade, Action.submission_grade,
+        name="grade_submission",
         shows=Shows("submission", "submission_id"), status=201, person=lambda found: found.author_id,
         says="Give points to what no machine scores: a new revision of the score, the old ones stay.",
     ),
     case(
         "POST /observer/exams/{exam_id}/observations", observations.finalise, Action.observation_finalise,
         name="finalise_observation", shows=OWN, parts={"request": asked_in}, retry=Retry.own_way,
+        requires=(IDEMPOTENCY_KEY,),
         says="Finalise an observation of candidates: 201 with the receipt the first time, 200 with the same "
         "one after.\n\nThe `Idempotency-Key` is asked for; a retry with another body is a 409.",
     ),
     case(
         "GET /observer/observations/{submission_id}", observations.fetch_own, Action.observation_read,
-        name="observation", shows=Shows("submission", "submission_id", of_oneself=True),
+        name="get_observation", shows=Shows("submission", "submission_id", of_oneself=True),
         says="Return one of the observer's own observations, with the very bytes that its hash is of.",
     ),
 )  # fmt: skip

@@ -1,6 +1,8 @@
 """The OpenAPI document and a page to browse it, served from local files alone (spec.md X-3)."""
 
 from collections.abc import Sequence
+from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,11 +11,28 @@ from aiohttp import web
 
 from kernel import VERSION
 from kernel.errors import NotFoundError
+from kernel.http.headers import ETAG, IF_NONE_MATCH
 from kernel.http.openapi import document
+from kernel.http.schemas import Json
 from kernel.http.web import Route
 
 DOCUMENT: Final = web.AppKey("document", bytes)
+VERSION_OF: Final = web.AppKey("version_of_document", str)
+FOLDER: Final = Path(__file__).parent / "document"
 STATIC: Final = Path(__file__).parent / "static"
+SUMMARY: Final = "Exams, their proctoring, and the record of both."
+TAGS: Final = {
+    "Authentication": "Registering, signing in and out, one's own account.",
+    "Candidates": "Exams to take, the attempt, its paper and answers, handing in, and the receipt.",
+    "Proctoring": "Proctor sessions, and their events as staff read them.",
+    "Events": "What proctor clients and monitors report: acknowledged once it cannot be lost any more.",
+    "Authoring": "Terms, passages, questions, and the evaluations that freeze them.",
+    "Teachers": "Exams, assignments, launch links, submissions and their grades, and everything in numbers.",
+    "Observers": "Observations of candidates.",
+    "Admins": "The organisation: people, groups, permissions, the audit log.",
+    "Ledger": "Signed heads and proofs that nothing was changed.",
+    "Documentation": "This document, and a page to browse it.",
+}
 _HEADERS: Final = {
     # Swagger UI draws its icons from data: URLs and sets style attributes; nothing else leaves this origin.
     "Content-Security-Policy": (
@@ -31,14 +50,32 @@ FILES: Final = {
 }
 
 
-def render(routes: Sequence[Route]) -> bytes:
-    """Return the OpenAPI document of the routes as JSON bytes."""
-    return orjson.dumps(document(routes, title="Veritas", version=VERSION))
+def publish(app: web.Application, routes: Sequence[Route]) -> None:
+    """Make the document of the routes, once, for everybody who will ask for it."""
+    app[DOCUMENT] = orjson.dumps(whole(routes))
+    app[VERSION_OF] = sha256(app[DOCUMENT]).hexdigest()[:32]
+
+
+def whole(routes: Sequence[Route]) -> Json:
+    """Return the OpenAPI document of the routes as JSON values."""
+    info = {
+        "title": "Veritas",
+        "version": VERSION,
+        "summary": SUMMARY,
+        "description": (FOLDER / "about.md").read_text(),
+    }
+    return document(routes, info, TAGS, {})
 
 
 async def openapi(request: web.Request) -> web.Response:
-    """Return this document."""
-    return web.Response(body=request.app[DOCUMENT], content_type="application/json")
+    """Return this document; a client that has its newest version is told so alone."""
+    version = request.app[VERSION_OF]
+    if any(each.value in {version, "*"} for each in request.if_none_match or ()):
+        response = web.Response(status=304)
+    else:
+        response = web.Response(body=request.app[DOCUMENT], content_type="application/json")
+    response.etag = version
+    return response
 
 
 async def docs_page(_: web.Request) -> web.FileResponse:
@@ -54,15 +91,21 @@ async def docs_file(request: web.Request) -> web.FileResponse:
     return web.FileResponse(path, headers=_HEADERS)
 
 
+_documented = partial(
+    Route,
+    method="GET",
+    action=None,
+    tag="Documentation",
+    also_status=(304,),
+    reads=(IF_NONE_MATCH,),
+    sends=(ETAG,),
+)
 ROUTES: Final = (
-    Route(
-        method="GET",
-        path="/openapi.json",
-        handler=openapi,
-        action=None,
-        tag="Documentation",
-        reply=dict[str, Any],
+    _documented(path="/openapi.json", name="get_openapi_document", handler=openapi, reply=dict[str, Any]),
+    _documented(
+        path="/docs", name="show_documentation", handler=docs_page, reply=str, media_type="text/html"
     ),
-    Route(method="GET", path="/docs", handler=docs_page, action=None, tag="Documentation"),
-    Route(method="GET", path="/docs/{file}", handler=docs_file, action=None, tag="Documentation"),
+    _documented(
+        path="/docs/{file}", name="get_documentation_file", handler=docs_file, reply=str, media_type="text/*"
+    ),
 )

@@ -22,6 +22,7 @@ from core_api.actors import Actor, actor_of
 from core_api.database import POOL, Connection, lent_by, own_connection
 from core_api.wire import read_bytes
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, RateLimitedError
+from kernel.http.headers import IDEMPOTENCY_KEY
 from kernel.http.web import SETTINGS, Retry, Route, idempotency_key
 from sql import named
 
@@ -58,7 +59,12 @@ def repeatable(route: Route) -> Route:
             return answered.response
         return response
 
-    return msgspec.structs.replace(route, handler=once)
+    return msgspec.structs.replace(
+        route,
+        handler=once,
+        reads=(*route.reads, IDEMPOTENCY_KEY),
+        refuses={ConflictError: "", IdempotencyKeyReusedError: "", RateLimitedError: "", **route.refuses},
+    )
 
 
 async def _hash_of(request: web.Request) -> bytes:

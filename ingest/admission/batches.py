@@ -24,7 +24,7 @@ from ingest.admission.columns import (
 )
 from ingest.stream.protocol import BATCH_VERSION, Batch
 from kernel.errors import InvalidInputError, TooLargeError
-from kernel.events import SEQUENCE_MAX
+from kernel.events import SEQUENCE_MAX, GivenSeverity, GivenType
 from kernel.settings import Settings
 
 SessionId = Annotated[int, Meta(ge=1, le=2**31 - 1, description="The proctor session.")]
@@ -61,8 +61,8 @@ NUMBERED_TWICE: Final = "Stands on the batch or on its events, not on both"
 class EventIn(Struct, frozen=True, rename="camel", gc=False, kw_only=True):
     """One event as proctor-module.txt has it; type and severity by number or by name."""
 
-    event_type: int | str
-    severity: int | str = 0
+    event_type: GivenType
+    severity: GivenSeverity = 0
     metadata_json: MetadataJson | None = None
     client_timestamp: ClientTime | None = None
     client_sequence: ClientSequence | None = None
@@ -102,8 +102,8 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
     attempt_id: Annotated[
         str, Meta(pattern=r"^[0-9a-fA-F-]{32,36}$(?!\n)", description="The attempt's UUID.")
     ]
-    event_type: int | str
-    severity: int | str = 0
+    event_type: GivenType
+    severity: GivenSeverity = 0
     data: msgspec.Raw | UnsetType = UNSET
     client_timestamp: ClientTime | None = None
     client_instance: Instance | None = None

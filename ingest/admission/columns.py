@@ -14,6 +14,7 @@ import numpy as np
 
 from ingest.stream.protocol import NO_TIME
 from kernel.events import (
+    OTHER_NAME_FORM,
     SEVERITY_BY_NAME,
     TYPE_BY_NAME,
     VIOLATION_SEVERITY_MIN,
@@ -46,7 +47,7 @@ _SEVERITIES: Final[dict[int | str, int]] = {
     **{member.name: member.value for member in Severity},
     **{name: member.value for name, member in SEVERITY_BY_NAME.items()},
 }
-_OTHER_NAME: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_OTHER_NAME: Final = re.compile(OTHER_NAME_FORM)
 _TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can show what is stored
 _VIOLATING: Final = bytes(number in VIOLATION_TYPES for number in range(256))
 

@@ -2,29 +2,46 @@
 The OpenAPI 3.1 document of a list of routes: the same list that the router and the access test read (spec.md
 X-3).
 
-Schemas come from the msgspec types of the routes, descriptions from the handlers' docstrings and the types'
-`Meta`, who may call from the access table.
+Schemas come from the msgspec types of the routes (`schemas`), refusals from their form and from what they say
+(`refusals`), descriptions from the handlers' docstrings and the types' `Meta`, who may call from the access
+table, examples from files. What is the same in many operations stands once, in the components.
 """
 
 import inspect
 import re
-from collections.abc import Iterable, Sequence
-from types import UnionType
-from typing import Any, Final, Union, get_args, get_origin
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
+from msgspec import Meta
 
 from kernel.access import ACCESS
+from kernel.errors import DomainError, InvalidInputError
+from kernel.events import SCHEMAS, EventType, Severity
+from kernel.http.headers import (
+    CONTENT_ENCODING,
+    IN_REPLIES,
+    IN_REQUESTS,
+    REQUEST_ID,
+    RETRY_AFTER,
+    WWW_AUTHENTICATE,
+    Header,
+)
+from kernel.http.refusals import Refusal, refusals
+from kernel.http.schemas import Json, Schemas, schemas_of
 from kernel.http.web import API_PREFIX, Route
 
-Json = dict[str, Any]
-
 SECURITY: Final = "bearerAuth"
-BARE: Final = "The same without /api"
 PROBLEM_TYPE: Final = "application/problem+json"
-_REF: Final = "#/components/schemas/"
+_ID: Final = "01929a3e-7c4b-7d2a-9f00-5c6f0a1b2c3d"  # in examples
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
-_MODULE: Final = re.compile(r"(?:[a-z_]+\.)+(?=[A-Z])")
+_DONE: Final = {
+    200: "It is done; this is the reply.",
+    201: "It was made; this is the reply.",
+    202: "It was taken; this is the reply.",
+    204: "It is done. There is no body.",
+    304: "The client's copy is the newest. There is no body.",
+}
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,90 +58,152 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     title: str
     status: int
     detail: str
-    success: bool
-    code: str
+    success: Literal[False]
+    code: Annotated[str, Meta(extra_json_schema={"$ref": SCHEMAS + "ErrorCode"})]
     request_id: str
     errors: list[Fault] | msgspec.UnsetType = msgspec.UNSET
 
 
-def document(routes: Sequence[Route], *, title: str, version: str) -> Json:
+class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One request and its reply: what stands in path, query and headers, the bodies, the status."""
+
+    summary: str = "An example."
+    path: dict[str, Any] = {}
+    query: dict[str, Any] = {}
+    headers: dict[str, str] = {}
+    request: Any = msgspec.UNSET
+    status: int = 200
+    reply: Any = msgspec.UNSET
+
+
+Examples = Mapping[str, Mapping[str, Example]]  # by the operation's name and a word that tells them apart
+
+
+def document(routes: Sequence[Route], info: Json, tags: Mapping[str, str], examples: Examples) -> Json:
     """
     Return the OpenAPI document of the routes, as JSON values.
 
     Args:
-        routes: every route that is mounted; those that answer without the prefix too appear under both paths.
-        title: of the API.
-        version: of the API.
+        routes: every route that is mounted. Addresses without the prefix answer too and stand in no document.
+        info: its title, version and description.
+        tags: what is said of each tag, in the order in which they are shown.
+        examples: of the operations.
     """
-    kinds = [*dict.fromkeys(kind for route in routes for kind in _types(route)), Problem]
-    variants = [*dict.fromkeys(variant for kind in kinds for variant in _variants(kind))]
-    found, components = msgspec.json.schema_components(variants, ref_template=_REF + "{name}")
-    by_variant = dict(zip(variants, found, strict=True))
-    schemas = {kind: _any_of([by_variant[variant] for variant in _variants(kind)]) for kind in kinds}
+    schemas = schemas_of(
+        asked=[kind for route in routes for kind in (route.body, route.query) if kind is not None],
+        told=[Problem, EventType, Severity, *(route.reply for route in routes if route.reply is not None)],
+    )
+    queries = {kind: schemas.fields_of(kind) for kind in {route.query for route in routes} - {None}}
     paths: dict[str, Json] = {}
     for route in routes:
-        operation = _operation(route, schemas, components)
-        name = getattr(route.handler, "__name__", route.path)
-        bare = [(route.path, BARE, f"{name}_2")] if route.also_bare else []
-        for path, tag, operation_id in [(API_PREFIX + route.path, route.tag, name), *bare]:
-            entry = operation | {"tags": [tag], "operationId": operation_id}
-            paths.setdefault(path, {})[route.method.lower()] = entry
-    for name in {_name(schemas[route.query]) for route in routes if route.query is not None}:
-        del components[name]  # each of its fields is a parameter
-    return _tidied(
-        {
-            "openapi": "3.1.0",
-            "info": {"title": title, "version": version},
-            "servers": [{"url": "/"}],
-            "tags": [{"name": tag} for tag in dict.fromkeys([*(route.tag for route in routes), BARE])],
-            "paths": paths,
-            "components": {
-                "schemas": components,
-                "securitySchemes": {SECURITY: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+        operation = _Operation(route, schemas, queries.get(route.query), examples.get(route.name, {}))
+        paths.setdefault(API_PREFIX + route.path, {})[route.method.lower()] = operation.whole()
+    together = {_joint(some): some for route in routes for some in refusals(route).values()}
+    whole = {
+        "openapi": "3.1.0",
+        "info": info,
+        "servers": [{"url": "/", "description": "Where this document comes from."}],
+        "tags": [{"name": name, "description": said} for name, said in tags.items()],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components,
+            "parameters": {name: _in_request(name, header) for name, header in IN_REQUESTS.items()},
+            "headers": {name: _in_reply(header) for name, header in IN_REPLIES.items()},
+            "responses": {name: _refused(some, schemas) for name, some in sorted(together.items())},
+            "securitySchemes": {
+                SECURITY: {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "The `access_token` that signing in, or a launch link, gives.",
+                }
             },
-        }
-    )
-
-
-def _types(route: Route) -> Iterable[Any]:
-    return (kind for kind in (route.body, route.query, route.reply) if kind is not None)
-
-
-def _variants(kind: object) -> tuple[Any, ...]:
-    """Return the members of a union: msgspec takes structs without a tag one by one only."""
-    return get_args(kind) if get_origin(kind) in {Union, UnionType} else (kind,)
-
-
-def _any_of(schemas: Sequence[Json]) -> Json:
-    return schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
-
-
-def _name(schema: Json) -> str:
-    name: str = schema["$ref"].removeprefix(_REF)
-    return name
-
-
-def _operation(route: Route, schemas: dict[Any, Json], components: Json) -> Json:
-    text = inspect.getdoc(route.handler) or route.path
-    operation: Json = {
-        "summary": re.split(r"(?<=[.:;])\s", text, maxsplit=1)[0].rstrip(".:;"),
-        "description": f"{text}\n\n{_who(route)}",
-        "parameters": [_path_parameter(name) for name in _PARAMETER.findall(route.path)],
-        "responses": {str(status): _reply(route, schemas) for status in (route.status, *route.also_status)},
+        },
     }
-    operation["responses"]["default"] = {
-        "description": "Any refusal or failure.",
-        "content": {PROBLEM_TYPE: {"schema": schemas[Problem]}},
-    }
-    if route.query is not None:
-        operation["parameters"] += _query_parameters(components[_name(schemas[route.query])])
-    if route.body is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schemas[route.body]}},
+    values: Json = msgspec.json.decode(msgspec.json.encode(whole))
+    return values
+
+
+class _Operation(msgspec.Struct, frozen=True):
+    """One operation on its way into the document."""
+
+    route: Route
+    schemas: Schemas
+    query: Json | None
+    examples: Mapping[str, Example]
+
+    def whole(self) -> Json:
+        route = self.route
+        text = inspect.getdoc(route.handler) or route.path
+        successes = {str(status): self._reply(status) for status in (route.status, *route.also_status)}
+        refused = {
+            str(status): {"$ref": f"#/components/responses/{_joint(some)}"}
+            for status, some in refusals(route).items()
         }
-    operation["security"] = [] if route.action is None else [{SECURITY: []}]
-    return operation
+        operation: Json = {
+            "operationId": route.name,
+            "tags": [route.tag],
+            "summary": re.split(r"(?<=[.:;])\s", text, maxsplit=1)[0].rstrip(".:;"),
+            "description": "\n\n".join([text, *_own_refusals(route), _who(route)]),
+            "parameters": [*self._in_path(), *self._in_query(), *_in_headers(route)],
+            "responses": dict(sorted((successes | refused).items())),
+            "security": [] if route.action is None else [{SECURITY: []}],
+        }
+        if route.body is not None:
+            bodies = {name: each.request for name, each in self.examples.items()}
+            content = self._content(route.body, "application/json", bodies)
+            operation["requestBody"] = {"required": not route.bodiless, "content": content}
+        if route.deprecated:
+            operation["deprecated"] = True
+        return operation
+
+    def _reply(self, status: int) -> Json:
+        route = self.route
+        reply: Json = {
+            "description": _DONE[status],
+            "headers": {name: _header(name) for name in (REQUEST_ID, *route.sends)},
+        }
+        if route.reply is not None and status not in {204, 304}:
+            told = {name: each.reply for name, each in self.examples.items() if each.status == status}
+            reply["content"] = self._content(route.reply, route.media_type, told)
+        return reply
+
+    def _content(self, kind: object, media_type: str, values: Mapping[str, Any]) -> Json:
+        shown = {
+            name: {"summary": self.examples[name].summary, "value": value}
+            for name, value in values.items()
+            if value is not msgspec.UNSET
+        }
+        return {media_type: {"schema": self.schemas.by_type[kind]} | ({"examples": shown} if shown else {})}
+
+    def _in_path(self) -> list[Json]:
+        return [
+            _path_parameter(name) | self._shown_for(name, "path")
+            for name in _PARAMETER.findall(self.route.path)
+        ]
+
+    def _in_query(self) -> list[Json]:
+        if self.query is None:
+            return []
+        required = self.query.get("required", [])
+        return [
+            {"name": name, "in": "query", "required": name in required}
+            | _described(schema)
+            | self._shown_for(name, "query")
+            for name, schema in self.query["properties"].items()
+        ]
+
+    def _shown_for(self, name: str, where: Literal["path", "query"]) -> Json:
+        given = [
+            getattr(each, where)[name] for each in self.examples.values() if name in getattr(each, where)
+        ]
+        return {"example": given[0]} if given else {}
+
+
+def _own_refusals(route: Route) -> Iterable[str]:
+    """Say when a route refuses what its form does not tell."""
+    told = [f"- {each.status} `{each.code}`: {when}" for each, when in route.refuses.items() if when]
+    return ["It refuses:\n\n" + "\n".join(told)] if told else []
 
 
 def _who(route: Route) -> str:
@@ -133,37 +212,23 @@ def _who(route: Route) -> str:
     return "For " + ", ".join(f"{role} ({scope})" for role, scope in ACCESS[route.action].items()) + "."
 
 
-def _reply(route: Route, schemas: dict[Any, Json]) -> Json:
-    reply: Json = {"description": "Done."}
-    if route.reply is not None:
-        reply["content"] = {"application/json": {"schema": schemas[route.reply]}}
-    return reply
-
-
 def _path_parameter(name: str) -> Json:
     """
-    Describe a path parameter by its name: `…_id` and `…Id` are UUIDs, `id` is a proctor session's number.
+    Describe a path parameter by its name: `…_id` and `…Id` are UUIDs, `id` is a proctor session's number,
+    `type` an event type.
     """
     if name.endswith(("_id", "Id")):
         schema: Json = {"type": "string", "format": "uuid"}
-        description = f"The {name.removesuffix('_id').removesuffix('Id')}'s UUID."
+        description = f"The {name.removesuffix('_id').removesuffix('Id').replace('_', ' ')}'s UUID."
     elif name == "id":
-        schema, description = {"type": "integer", "minimum": 1}, "The number that the object was given."
+        schema, description = {"type": "integer", "minimum": 1}, "The proctor session's number."
+    elif name == "type":
+        named = ("EventType", "EventTypeName", "OtherEventName")
+        schema = {"anyOf": [{"$ref": SCHEMAS + each} for each in named]}
+        description = "The event type, by its number or its name."
     else:
         schema, description = {"type": "string"}, f"The {name}."
     return {"name": name, "in": "path", "required": True, "schema": schema, "description": description}
-
-
-def _query_parameters(struct: Json) -> list[Json]:
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in struct.get("required", []),
-            **_described(schema),
-        }
-        for name, schema in struct["properties"].items()
-    ]
 
 
 def _described(schema: Json) -> Json:
@@ -171,25 +236,70 @@ def _described(schema: Json) -> Json:
     options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
     plain = dict(options[0] if len(options) == 1 else schema)
     description = plain.pop("description", None)
+    if plain.get("default", ...) is None:
+        del plain["default"]
     return {"schema": plain} | ({} if description is None else {"description": description})
 
 
-def _tidied(value: Json) -> Json:
-    """
-    Give the components of generic types readable names: `Envelope[list[core_api.x.Y]]` is
-    `EnvelopeOfListOfY`.
-    """
-    schemas = value["components"]["schemas"]
-    renamed = {
-        name: "Of".join(
-            part[:1].upper() + part[1:] for part in re.findall(r"\w+", _MODULE.sub("", schema["title"]))
-        )
-        for name, schema in schemas.items()
-        if "[" in schema.get("title", "")
+def _in_headers(route: Route) -> Iterable[Json]:
+    compressed = (CONTENT_ENCODING,) if route.body is not None and route.action is not None else ()
+    yield from (
+        {"$ref": f"#/components/parameters/{name}"} for name in (*route.reads, *compressed, REQUEST_ID)
+    )
+    yield from (_in_request(name, IN_REQUESTS[name]) | {"required": True} for name in route.requires)
+
+
+def _in_request(name: str, header: Header) -> Json:
+    return {"name": name, "in": "header", "required": False, **_in_reply(header)}
+
+
+def _in_reply(header: Header) -> Json:
+    return {"description": header.description, "schema": header.schema}
+
+
+def _header(name: str) -> Json:
+    return {"$ref": f"#/components/headers/{name}"}
+
+
+def _joint(some: Sequence[Refusal]) -> str:
+    """Return the name of the response that stands for these errors, which have one status."""
+    return "Or".join(_short(error) for error in some)
+
+
+def _short(error: Refusal) -> str:
+    return "Internal" if error is DomainError else error.__name__.removesuffix("Error")
+
+
+def _refused(some: Sequence[Refusal], schemas: Schemas) -> Json:
+    """Return the response of some errors of one status: what each code means, and how it looks."""
+    headers = {REQUEST_ID: _header(REQUEST_ID)}
+    if any(error.says_when for error in some):
+        headers[RETRY_AFTER] = _header(RETRY_AFTER)
+    if some[0].status == 401:
+        headers[WWW_AUTHENTICATE] = _header(WWW_AUTHENTICATE)
+    return {
+        "description": "\n\n".join(f"`{error.code}`: {inspect.getdoc(error)}" for error in some),
+        "headers": headers,
+        "content": {
+            PROBLEM_TYPE: {
+                "schema": schemas.by_type[Problem],
+                "examples": {error.code: _problem_of(error) for error in some},
+            }
+        },
     }
-    text = msgspec.json.encode(value).decode()
-    for name, better in renamed.items():
-        text = text.replace(f'"{_REF}{name}"', f'"{_REF}{better}"').replace(f'"{name}":', f'"{better}":')
-        text = text.replace(msgspec.json.encode(schemas[name]["title"]).decode(), f'"{better}"')
-    tidied: Json = msgspec.json.decode(text)
-    return tidied
+
+
+def _problem_of(error: Refusal) -> Json:
+    errors = [{"path": "events[0].severity", "message": "Expected 0 to 5, normal, warning or critical"}]
+    problem: Json = {
+        "type": "about:blank",
+        "title": error.title,
+        "status": error.status,
+        "detail": (inspect.getdoc(error) or "").split("\n\n", maxsplit=1)[0].replace("\n", " "),
+        "success": False,
+        "code": error.code,
+        "requestId": _ID,
+    }
+    if issubclass(error, InvalidInputError):
+        problem["errors"] = errors
+    return {"summary": error.title, "value": problem}

@@ -32,7 +32,9 @@ from kernel.errors import (
     TooLargeError,
     UnavailableError,
 )
+from kernel.http import headers
 from kernel.http.bodies import public
+from kernel.http.headers import IDEMPOTENCY_KEY, KEY_LENGTH_MAX
 from kernel.http.networks import Networks, networks_of
 from kernel.running.runtime import HTTP_REQUESTS, HTTP_SECONDS
 from kernel.running.tasks import WATCH, Watch
@@ -49,9 +51,7 @@ SPOKEN: Final = web.AppKey("spoken", set[object])  # open connections on which a
 TRUSTED_PROXIES: "Final[web.AppKey[Networks]]" = web.AppKey("trusted_proxies", tuple)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 API_PREFIX: Final = "/api"
-KEY_HEADER: Final = "Idempotency-Key"
-KEY_LENGTH_MAX: Final = 200
-_REQUEST_ID_FORM: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_REQUEST_ID_FORM: Final = re.compile(headers.REQUEST_ID_FORM)
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -84,15 +84,22 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """
     One operation: what the router, the access test and the OpenAPI document all read.
 
-    `path` is below /api. `action` is None for operations that need no token. `body`, `query` and `reply` are
-    the msgspec types of what comes and goes; `also_status` are further successes with the same reply;
-    `also_bare` serves the path without the /api prefix too (spec.md, decision 3). `shows` says whose data a
-    reply shows; `retry` what one gets, where the route changes something. The docstring of the handler is the
-    operation's description.
+    `path` is below /api. `name` is the operation's in the document, and with it the name of its function in
+    every client that was generated from it: a verb first, and never changed. `action` is None for operations
+    that need no token. `body`, `query` and `reply` are the msgspec types of what comes and goes; a request
+    that is `bodiless` may come without one, a reply is `media_type`; `also_status` are further successes with
+    the same reply; `also_bare` serves the path without the /api prefix too (spec.md, decision 3). `shows`
+    says whose data a reply shows; `retry` what one gets, where the route changes something. The docstring of
+    the handler is the operation's description.
+
+    What else the document says follows from this (`kernel.http.openapi`), but for what is special: `refuses`
+    are further errors, with when they come; `reads` and `requires` are headers of requests, `sends` of
+    replies (`kernel.http.headers`); `deprecated` says that another operation is to be called.
     """
 
     method: str
     path: str
+    name: str
     handler: Handler
     action: Action | None
     tag: str
@@ -104,6 +111,13 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     also_bare: bool = False
     shows: Shows | None = None
     retry: Retry = Retry.first_reply
+    media_type: str = "application/json"
+    bodiless: bool = False
+    refuses: dict[type[DomainError], str] = {}
+    reads: tuple[str, ...] = ()
+    requires: tuple[str, ...] = ()
+    sends: tuple[str, ...] = ()
+    deprecated: bool = False
 
 
 def mount(app: web.Application, routes: Iterable[Route]) -> None:
@@ -303,11 +317,11 @@ def idempotency_key(request: web.Request) -> str | None:
     Raises:
         InvalidInputError: it is empty, too long, or not of printable ASCII (what proxies pass on).
     """
-    key = request.headers.get(KEY_HEADER)
+    key = request.headers.get(IDEMPOTENCY_KEY)
     if key is not None and not (0 < len(key) <= KEY_LENGTH_MAX and key.isascii() and key.isprintable()):
         message = f"Expected 1 to {KEY_LENGTH_MAX} printable ASCII characters"
         raise InvalidInputError(
-            "The Idempotency-Key is not allowed.", errors=[{"path": KEY_HEADER, "message": message}]
+            "The Idempotency-Key is not allowed.", errors=[{"path": IDEMPOTENCY_KEY, "message": message}]
         )
     return key
 

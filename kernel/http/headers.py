@@ -1,0 +1,75 @@
+"""
+The headers that requests and replies have, as the public document describes them.
+
+A route names those that it alone reads or sends (`Route.reads`, `requires`, `sends`); the others follow from
+its form (`kernel.http.openapi`).
+"""
+
+from typing import Any, Final
+
+from msgspec import Struct
+
+from kernel.events import SCHEMAS
+
+ACCEPT_LANGUAGE: Final = "Accept-Language"
+ALLOW: Final = "Allow"
+CONTENT_DISPOSITION: Final = "Content-Disposition"
+CONTENT_ENCODING: Final = "Content-Encoding"
+ETAG: Final = "ETag"
+IDEMPOTENCY_KEY: Final = "Idempotency-Key"
+IF_NONE_MATCH: Final = "If-None-Match"
+INGEST_LOAD: Final = "X-Ingest-Load"
+REQUEST_ID: Final = "X-Request-Id"
+RETRY_AFTER: Final = "Retry-After"
+WWW_AUTHENTICATE: Final = "WWW-Authenticate"
+CODINGS: Final = ("gzip", "zstd", "identity")
+KEY_LENGTH_MAX: Final = 200
+REQUEST_ID_FORM: Final = "[A-Za-z0-9._-]{8,64}"
+
+
+class Header(Struct, frozen=True):
+    """What a header says, and the JSON schema of its value."""
+
+    description: str
+    schema: dict[str, Any]
+
+
+IN_REQUESTS: Final = {
+    ACCEPT_LANGUAGE: Header(
+        "In which language texts for the candidate come: `ar` or `en`, the one that is asked for first.",
+        {"type": "string", "default": "en", "examples": ["ar, en;q=0.8"]},
+    ),
+    CONTENT_ENCODING: Header(
+        "How the body is compressed; left out where it is not.",
+        {"$ref": SCHEMAS + "BodyEncoding"},
+    ),
+    IDEMPOTENCY_KEY: Header(
+        "A name that the client gives to this act, a UUID say. Sent again with the same key, the request is "
+        "done once and gets the first reply; another request under the key is a 409.",
+        {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX, "pattern": r"^[ -~]*$(?!\n)"},
+    ),
+    IF_NONE_MATCH: Header("The `ETag` of the copy that the client has.", {"type": "string"}),
+    REQUEST_ID: Header(
+        "The client's own id of the request, to find it in its logs and ours; one is made where none comes.",
+        {"type": "string", "pattern": f"^{REQUEST_ID_FORM}$"},
+    ),
+}
+IN_REPLIES: Final = {
+    ALLOW: Header("The methods that this address takes.", {"type": "string"}),
+    CONTENT_DISPOSITION: Header("The name of the file to keep.", {"type": "string"}),
+    ETAG: Header(
+        "Of this version; `If-None-Match` with it answers 304 while it is the newest.", {"type": "string"}
+    ),
+    INGEST_LOAD: Header(
+        "How loaded the receiving end is, from 0 to 10: send less often, and in larger batches, as it rises.",
+        {"type": "integer", "minimum": 0, "maximum": 10},
+    ),
+    REQUEST_ID: Header(
+        "The request's id, by which it is found in the logs.",
+        {"type": "string", "pattern": f"^{REQUEST_ID_FORM}$"},
+    ),
+    RETRY_AFTER: Header(
+        "After how many seconds the same request makes sense.", {"type": "integer", "minimum": 0}
+    ),
+    WWW_AUTHENTICATE: Header("How to authenticate.", {"type": "string", "examples": ["Bearer"]}),
+}

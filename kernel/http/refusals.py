@@ -1,0 +1,70 @@
+"""
+Which errors a route can answer with: what follows from its form, and what it says of itself.
+
+`Route.refuses` is for what a use case refuses by its own rules, as its docstring says; what stands in front
+of a handler (an account's allowance, a key's first reply) adds its errors where it wraps the route.
+"""
+
+import inspect
+import re
+from collections.abc import Callable
+from itertools import groupby
+from operator import attrgetter
+from typing import Final
+
+from kernel.errors import (
+    DomainError,
+    ForbiddenError,
+    InvalidInputError,
+    MalformedError,
+    NotAuthenticatedError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RateLimitedError,
+    ReadTimeoutError,
+    TooLargeError,
+    UnavailableError,
+    UnsupportedMediaError,
+)
+from kernel.http.web import Route
+
+Refusal = type[DomainError]
+
+_RAISED: Final = re.compile(r"^    (\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
+# What the parser, the query's text, a fault of ours and a part that is away answer, whatever is asked for.
+_ANYWHERE: Final[tuple[Refusal, ...]] = (MalformedError, InvalidInputError, DomainError, UnavailableError)
+_OF_A_BODY: Final = (ReadTimeoutError, TooLargeError, UnsupportedMediaError)
+_OF_A_TOKEN: Final = (NotAuthenticatedError, ForbiddenError, RateLimitedError)
+
+
+def refusals(route: Route) -> dict[int, tuple[Refusal, ...]]:
+    """Return the errors that a route can answer with, by status, both in order."""
+    found = {
+        *_ANYWHERE,
+        *(_OF_A_BODY if route.body is not None else ()),
+        *(_OF_A_TOKEN if route.action is not None else ()),
+        *((NotFoundError,) if "{" in route.path else ()),
+        *((OutcomeUnknownError,) if route.method != "GET" else ()),
+        *route.refuses,
+    }
+    by_status = attrgetter("status")
+    ordered = sorted(found, key=attrgetter("status", "code"))
+    return {status: tuple(some) for status, some in groupby(ordered, by_status)}
+
+
+def raised(function: Callable[..., object]) -> dict[Refusal, str]:
+    """Return the errors of ours that a function's docstring says that it raises, with when it does."""
+    _, _, said = (inspect.getdoc(function) or "").partition("\nRaises:\n")
+    kinds = {kind.__name__: kind for kind in tree()}
+    return {kinds[name]: " ".join(when.split()) for name, when in _RAISED.findall(said) if name in kinds}
+
+
+def tree() -> list[Refusal]:
+    """Return every error there is, by status and code."""
+
+    def below(kind: Refusal) -> set[Refusal]:
+        return {kind}.union(
+            *(below(each) for each in kind.__subclasses__() if each.__module__ == kind.__module__)
+        )
+
+    return sorted(below(DomainError), key=attrgetter("status", "code"))
