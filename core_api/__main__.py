@@ -7,8 +7,8 @@ from functools import partial
 from aiohttp import web
 
 from core_api import app
+from kernel.http.health import ReadyCheck
 from kernel.http.serving import serve_until
-from kernel.http.web import ReadyCheck
 from kernel.running.runtime import run
 from kernel.settings import Settings
 

@@ -27,7 +27,8 @@ from core_api.submissions import expiry
 from core_api.submissions import routes as submissions_routes
 from core_api.web import documentation
 from core_api.web.idempotency import repeatable
-from kernel.http.web import SETTINGS, ReadyCheck, Route, add_health, mount, new_app
+from kernel.http.health import ReadyCheck, add_health
+from kernel.http.web import SETTINGS, Route, mount, new_app
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
 from kernel.running.tasks import WATCH

@@ -12,8 +12,8 @@ from aiohttp import web
 from core_api import app
 from ingest.app import Part
 from ingest.routes import ROUTES
+from kernel.http.health import ReadyCheck
 from kernel.http.serving import serve_until
-from kernel.http.web import ReadyCheck
 from kernel.running.runtime import run
 from kernel.settings import Settings
 

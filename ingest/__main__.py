@@ -8,8 +8,9 @@ from aiohttp import web
 
 from ingest.app import Part
 from ingest.routes import ROUTES
+from kernel.http.health import ReadyCheck, add_health
 from kernel.http.serving import serve_until
-from kernel.http.web import ReadyCheck, add_health, mount, new_app
+from kernel.http.web import mount, new_app
 from kernel.running.runtime import run
 from kernel.running.turns import take_precedence
 from kernel.settings import Settings

@@ -164,6 +164,14 @@ class InvalidInputError(DomainError):
     title = "Invalid input"
 
 
+class HeaderTooLargeError(DomainError):
+    """The request line, or a field of the header, is longer than the server reads."""
+
+    status = 431
+    code = "header_too_large"
+    title = "Header too large"
+
+
 class RateLimitedError(DomainError):
     """The caller is over its own rate; the rest of the system is fine."""
 

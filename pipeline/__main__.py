@@ -11,8 +11,9 @@ import structlog
 from aiohttp import web
 from dramatiq import Worker
 
+from kernel.http.health import ReadyCheck, add_health
 from kernel.http.serving import serve
-from kernel.http.web import ReadyCheck, add_health, new_app
+from kernel.http.web import new_app
 from kernel.running.logs import configure_logging
 from kernel.running.runtime import run
 from kernel.running.tasks import WATCH, Watch

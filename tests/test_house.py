@@ -268,7 +268,7 @@ def test_every_503_says_whether_nothing_was_done_or_the_outcome_is_unknown() -> 
     }
 
     assert {kind.code for kind in away} == NOTHING_DONE | UNKNOWN
-    assert written == {"kernel/errors.py", "kernel/http/web.py"}
+    assert written == {"kernel/errors.py", "kernel/http/health.py"}
 
 
 def test_only_one_place_says_what_it_means_that_postgresql_is_away() -> None:

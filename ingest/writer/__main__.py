@@ -7,8 +7,9 @@ from collections.abc import Callable
 import structlog
 
 from ingest.writer.owner import Owner, sweep
+from kernel.http.health import add_health
 from kernel.http.serving import serve
-from kernel.http.web import add_health, new_app
+from kernel.http.web import new_app
 from kernel.running.logs import configure_logging
 from kernel.running.runtime import run, share_one_heap
 from kernel.running.tasks import WATCH

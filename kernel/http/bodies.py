@@ -12,6 +12,7 @@ from functools import wraps
 from typing import Final
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 from backports import zstd
 
 from kernel.errors import MalformedError, ReadTimeoutError, TooLargeError, UnsupportedMediaError
@@ -47,7 +48,7 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
             `public_body_bytes_max` on a public route.
         ReadTimeoutError: it did not arrive within `read_deadline_s`.
         UnsupportedMediaError: a content type that is not JSON, or an unknown encoding.
-        MalformedError: the compression is broken.
+        MalformedError: the compression or the framing (chunks, length) is broken.
     """
     if request.content_type not in _JSON_TYPES:
         raise UnsupportedMediaError("This Content-Type is not read here; send application/json.")
@@ -70,6 +71,8 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
     except TimeoutError as error:
         message = f"The body did not arrive within {settings.read_deadline_s:g} s."
         raise ReadTimeoutError(message) from error
+    except RequestPayloadError as error:
+        raise MalformedError("The body is not framed as its header says.") from error
     return _DECOMPRESSORS[encoding](body, most if is_public else settings.decoded_bytes_max)
 
 

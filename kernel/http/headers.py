@@ -36,7 +36,7 @@ class Header(Struct, frozen=True):
 
 IN_REQUESTS: Final = {
     ACCEPT_LANGUAGE: Header(
-        "In which language texts for the candidate come: `ar` or `en`, the one that is asked for first.",
+        "In which language texts for the candidate come: `ar` or `en`, the one of more weight (`q`).",
         {"type": "string", "default": "en", "examples": ["ar, en;q=0.8"]},
     ),
     CONTENT_ENCODING: Header(

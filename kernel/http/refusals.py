@@ -15,6 +15,7 @@ from typing import Final
 from kernel.errors import (
     DomainError,
     ForbiddenError,
+    HeaderTooLargeError,
     InvalidInputError,
     MalformedError,
     NotAuthenticatedError,
@@ -32,7 +33,13 @@ Refusal = type[DomainError]
 
 _RAISED: Final = re.compile(r"^    (\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 # What the parser, the query's text, a fault of ours and a part that is away answer, whatever is asked for.
-_ANYWHERE: Final[tuple[Refusal, ...]] = (MalformedError, InvalidInputError, DomainError, UnavailableError)
+_ANYWHERE: Final[tuple[Refusal, ...]] = (
+    MalformedError,
+    HeaderTooLargeError,
+    InvalidInputError,
+    DomainError,
+    UnavailableError,
+)
 _OF_A_BODY: Final = (ReadTimeoutError, TooLargeError, UnsupportedMediaError)
 _OF_A_TOKEN: Final = (NotAuthenticatedError, ForbiddenError, RateLimitedError)
 

@@ -13,10 +13,13 @@ from typing import Any, Final, cast
 
 import orjson
 import structlog
+import uuid_utils
 from aiohttp import web
 
 from kernel.errors import OverloadedError
-from kernel.http.web import SPOKEN, ReadyCheck, problem_document
+from kernel.http.connection import Connection
+from kernel.http.health import ReadyCheck
+from kernel.http.web import COMMON, SPOKEN, problem_document
 from kernel.running.logs import configure_logging, constant_part, named
 from kernel.running.process import connections_allowed, files_needed, raise_file_limit
 from kernel.running.runtime import CONNECTIONS, CONNECTIONS_REFUSED
@@ -26,6 +29,7 @@ from kernel.settings import Settings, load
 RETRY_AFTER_S: Final = 2
 REFUSAL_S: Final = 1.0  # how long a refused connection may take to ask
 REFUSALS_MAX: Final = 48  # refused connections that are waited for; more are answered unheard
+KEEP_ALIVE_S: Final = 75.0
 REPEAT_S: Final = 60.0  # a failure of the loop is told once in so long
 
 log = structlog.get_logger(__name__)
@@ -34,12 +38,18 @@ log = structlog.get_logger(__name__)
 def _refusal() -> bytes:
     """Return the whole answer: a problem document like any other, written without a request."""
     error = OverloadedError("Too many people are connected; nothing was done.", retry_after_s=RETRY_AFTER_S)
-    body = orjson.dumps(problem_document(error))
-    head = (
-        f"HTTP/1.1 {error.status} {error.title}\r\nContent-Type: application/problem+json\r\n"
-        f"Content-Length: {len(body)}\r\nRetry-After: {RETRY_AFTER_S}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode() + body
+    request_id = str(uuid_utils.uuid7())
+    body = orjson.dumps({**problem_document(error), "requestId": request_id})
+    headers = {
+        "Content-Type": "application/problem+json",
+        "Content-Length": str(len(body)),
+        "Retry-After": str(RETRY_AFTER_S),
+        "X-Request-Id": request_id,
+        "Connection": "close",
+        **COMMON,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {error.status} {error.title}\r\n{lines}\r\n".encode() + body
 
 
 class Refusal(asyncio.Protocol):
@@ -92,7 +102,13 @@ class BoundedSite(web.TCPSite):
         open_now = len(server.connections)
         CONNECTIONS.set(open_now)
         if open_now < self._connections_max:
-            return cast("asyncio.Protocol", server())
+            return Connection(
+                server,
+                loop=asyncio.get_running_loop(),
+                access_log=None,  # type: ignore[arg-type]  # declared too narrowly; no access log is written
+                auto_decompress=False,
+                keepalive_timeout=KEEP_ALIVE_S,
+            )
         CONNECTIONS_REFUSED.inc()
         return Refusal(self._refusing)
 
@@ -148,14 +164,7 @@ async def serve(app: web.Application, settings: Settings, *, port: int | None = 
     if limit < files_needed(settings):
         log.warning("files_too_few", limit=limit, needed=files_needed(settings), connections_allowed=allowed)
     asyncio.get_running_loop().set_exception_handler(bounded_reports())
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        auto_decompress=False,
-        handle_signals=False,
-        shutdown_timeout=settings.shutdown_s,
-        keepalive_timeout=75,
-    )
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=settings.shutdown_s)
     app.cleanup_ctx.append(lambda app: _watch_silent(app, runner, settings.read_deadline_s))
     await runner.setup()
     site = BoundedSite(runner, settings, settings.http_port if port is None else port, allowed)

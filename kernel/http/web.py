@@ -1,5 +1,5 @@
 """
-HTTP as every process speaks it: routes as data, bounded bodies, JSON replies, problems, health.
+HTTP as every process speaks it: routes as data, bounded bodies, JSON replies, problems.
 
 One middleware turns whatever escapes a handler into RFC 9457 `application/problem+json`; handlers never build
 an error reply. Compressed bodies are decompressed by `bodies`, within a bound, so the server must run with
@@ -7,9 +7,8 @@ an error reply. Compressed bodies are decompressed by `bodies`, within a bound, 
 """
 
 import asyncio
-import os
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from enum import Enum, auto
 from functools import cache
 from time import perf_counter
@@ -19,7 +18,7 @@ import msgspec
 import orjson
 import structlog
 import uuid_utils
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion10, HttpVersion11, web
 
 from kernel.access import Action
 from kernel.errors import (
@@ -52,6 +51,13 @@ TRUSTED_PROXIES: "Final[web.AppKey[Networks]]" = web.AppKey("trusted_proxies", t
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 API_PREFIX: Final = "/api"
 _REQUEST_ID_FORM: Final = re.compile(headers.REQUEST_ID_FORM)
+# What the header of every reply holds, unless it says something else itself. Nobody keeps what is somebody's.
+COMMON: Final = {
+    "Cache-Control": "no-store",
+    "Server": "Veritas",
+    "X-Content-Type-Options": "nosniff",
+}
+_VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -130,10 +136,10 @@ def mount(app: web.Application, routes: Iterable[Route]) -> None:
         for prefix in (API_PREFIX, "") if route.also_bare else (API_PREFIX,):
             resource = app.router.add_resource(prefix + route.path)
             for method in ("GET", "HEAD") if route.method == "GET" else (route.method,):
-                resource.add_route(method, handler, expect_handler=_expected)
+                resource.add_route(method, handler, expect_handler=expected)
 
 
-async def _expected(request: web.Request) -> None:
+async def expected(request: web.Request) -> None:
     """
     Tell a client that waits for it to send its body. What else somebody expects is passed over (RFC 9110,
     10.1.1): aiohttp would answer outside of `problems`, with what they sent in it, and fail on some of that.
@@ -162,6 +168,13 @@ def _builtins(value: object) -> object:
     if isinstance(value, bytes):
         return orjson.Fragment(value)
     return msgspec.to_builtins(value, builtin_types=(bytes,))
+
+
+def dress(response: web.StreamResponse, request_id: str) -> None:
+    """Put into a reply's header what every one of them holds."""
+    response.headers["X-Request-Id"] = request_id
+    for name, value in COMMON.items():
+        response.headers.setdefault(name, value)
 
 
 def problem_document(error: DomainError) -> dict[str, Any]:
@@ -207,8 +220,9 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     request[REQUEST_ID] = request_id
     request.app[SPOKEN].add(request.protocol)
     try:
+        _check_version(request)
         _check_query(request)
-        response = await handler(request)
+        response = _of_the_server(request) or await handler(request)
     except DomainError as raised:
         error = _certain(raised, request.method)
         response = problem(error, request_id)
@@ -233,12 +247,19 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             DomainError("Something failed on our side; the request id tells us what."), request_id
         )
     if not response.prepared:
-        response.headers["X-Request-Id"] = request_id
+        dress(response, request_id)
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unmatched"
     _requests(request.method if resource is not None else "any", route, response.status).inc()
     _seconds(route).observe(perf_counter() - started)
     return response
+
+
+def _check_version(request: web.Request) -> None:
+    if request.version not in _VERSIONS:
+        request._cache["version"] = HttpVersion11  # noqa: SLF001  the reply is in one that is spoken
+        request.protocol.close()
+        raise MalformedError("The request is in a version of HTTP that is not spoken here; use HTTP/1.1.")
 
 
 def _check_query(request: web.Request) -> None:
@@ -255,6 +276,12 @@ def _certain(error: DomainError, method: str) -> DomainError:
 
 _requests: Final = cache(HTTP_REQUESTS.labels)  # the look-up itself takes longer than the count
 _seconds: Final = cache(HTTP_SECONDS.labels)
+
+
+def _of_the_server(request: web.Request) -> web.Response | None:
+    """Answer `OPTIONS *`, which asks whether the server is there; None for any other request."""
+    asked = request.method == "OPTIONS" and request.raw_path == "*"
+    return web.Response(status=204) if asked else None
 
 
 def _other_methods(error: web.HTTPMethodNotAllowed, request_id: str) -> web.Response:
@@ -324,66 +351,6 @@ def idempotency_key(request: web.Request) -> str | None:
             "The Idempotency-Key is not allowed.", errors=[{"path": IDEMPOTENCY_KEY, "message": message}]
         )
     return key
-
-
-ReadyCheck = Callable[[], Awaitable[str | None]]
-HEALTH_S: Final = 0.1  # for so long an answer of /readyz or /metrics is everybody's
-
-
-def _for_all(answer: Callable[[], Awaitable[web.Response]]) -> Handler:
-    """
-    Return a handler that works the answer out once for all who ask within HEALTH_S.
-
-    Whoever reaches the port may ask, as often as they like, and each answer takes milliseconds of everybody's
-    loop, or a connection of the pool.
-    """
-    turn, kept, kept_at = asyncio.Lock(), web.Response(), -HEALTH_S
-
-    async def handler(_: web.Request) -> web.Response:
-        nonlocal kept, kept_at
-        async with turn:
-            if perf_counter() - kept_at >= HEALTH_S:
-                kept = await answer()
-                kept_at = perf_counter()
-        return web.Response(body=kept.body, status=kept.status, headers=kept.headers)
-
-    return handler
-
-
-def add_health(
-    app: web.Application, checks: Sequence[ReadyCheck], level: Callable[[], dict[str, Any]]
-) -> None:
-    """
-    Serve /livez, /readyz and /metrics.
-
-    Args:
-        app: the application.
-        checks: each returns None when fine, or a sentence that says what is wrong; /readyz is 503 with those.
-        level: what health says beside that, such as the durability level. Sentences under `degraded` say what
-            part does not work while the rest does: the status is "degraded" then, and still 200.
-    """
-    from prometheus_client import generate_latest  # noqa: PLC0415  spares short-lived commands the import
-
-    async def livez(_: web.Request) -> web.Response:
-        return send_json({"status": "ok"})
-
-    async def readyz() -> web.Response:
-        watch, said = app[WATCH], level()
-        wrong = [sentence for check in checks if (sentence := await check()) is not None] + watch.wrong()
-        if degraded := [*said.get("degraded", []), *watch.degraded()]:
-            said = {**said, "degraded": degraded}
-        status = "unavailable" if wrong else "degraded" if said.get("degraded") else "ok"
-        told = {"status": status, "wrong": wrong, "pid": os.getpid(), **said}
-        return send_json(told, status=503 if wrong else 200)
-
-    async def metrics() -> web.Response:
-        return web.Response(
-            body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        )
-
-    handlers = (("/livez", livez), ("/readyz", _for_all(readyz)), ("/metrics", _for_all(metrics)))
-    for path, handler in handlers:
-        app.router.add_get(path, handler, expect_handler=_expected)
 
 
 def new_app(settings: Settings) -> web.Application:

@@ -16,13 +16,15 @@ from core_api.app import build, routes
 from ingest.app import Part
 from ingest.routes import ROUTES
 from kernel.access import ACCESS
-from kernel.http.web import API_PREFIX, add_health, mount, new_app
+from kernel.http.health import add_health
+from kernel.http.web import API_PREFIX, mount, new_app
 from kernel.settings import load
 from tests.kits.access_matrix_world import furnish
 from tests.kits.core import JWT_KEYS, Core
 from tests.kits.ingest.station import Station
 
 ASKERS = ("admin", "student", "teacher", "observer")
+DOCUMENTATION = ("/api/docs", "/api/openapi.json")  # which may be kept
 WITHIN_S = 20.0
 COUNTED = {"/metrics", "/readyz"}  # whose bodies tell of what came before
 
@@ -112,3 +114,24 @@ async def test_an_address_says_which_methods_it_takes(tiers: list[Tier]) -> None
                         assert method == "OPTIONS" or method not in allowed
             async with http.options(tier.url + "/api/nowhere") as reply:
                 assert reply.status == 404
+
+
+async def test_every_reply_says_who_may_keep_it_and_is_what_its_type_says(tiers: list[Tier]) -> None:
+    """Whatever the method, with a token or without one: success, refusal and what has no body alike."""
+    async with aiohttp.ClientSession() as http:
+        for tier in tiers:
+            addresses = [(tier.fill(path), tier.header(path), path) for path in tier.methods]
+            for address, own, path in [*addresses, ("/api/nowhere", {}, "/api/nowhere")]:
+                for method in ("GET", "HEAD", "OPTIONS", "POST", "DELETE"):
+                    for header in [own, {}] if method in {"GET", "HEAD"} else [{}]:
+                        async with http.request(method, tier.url + address, headers=header) as reply:
+                            said, where = reply.headers, (method, path)
+                            assert said["Server"] == "Veritas", where
+                            assert said["X-Content-Type-Options"] == "nosniff", where
+                            assert re.fullmatch(r"[\w.-]{8,64}", said["X-Request-Id"]), where
+                            if not path.startswith(DOCUMENTATION) or reply.status >= 400:
+                                assert said["Cache-Control"] == "no-store", where
+                            if reply.content_type == "text/html":
+                                assert "frame-ancestors 'none'" in said["Content-Security-Policy"], where
+                                assert "default-src 'none'" in said["Content-Security-Policy"], where
+                                assert said["Referrer-Policy"] == "no-referrer", where

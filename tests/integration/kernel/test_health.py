@@ -7,8 +7,9 @@ from time import perf_counter
 import aiohttp
 import pytest
 
+from kernel.http.health import HEALTH_S, add_health
 from kernel.http.serving import serve
-from kernel.http.web import HEALTH_S, add_health, new_app
+from kernel.http.web import new_app
 from kernel.settings import load
 
 ASKED = 300

@@ -11,8 +11,9 @@ from prometheus_client import REGISTRY
 from core_api.app import build
 from ingest.app import Part
 from ingest.routes import ROUTES
+from kernel.http.health import add_health
 from kernel.http.serving import serve
-from kernel.http.web import add_health, mount, new_app
+from kernel.http.web import mount, new_app
 from kernel.running.tasks import WATCH, WRONG_AFTER, Watch
 from tests.kits.core import DatabaseAs, settings_of
 from tests.kits.ingest.api import Api, answered

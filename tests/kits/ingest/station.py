@@ -11,8 +11,9 @@ from deploy.local.postgres import Postgres
 from ingest.app import Part
 from ingest.routes import ROUTES
 from ingest.writer.owner import Owner, sweep
+from kernel.http.health import add_health
 from kernel.http.serving import serve
-from kernel.http.web import add_health, mount, new_app
+from kernel.http.web import mount, new_app
 from kernel.settings import Settings, load
 from tests.conftest import logins_on, new_database
 from tests.kits.ingest.stream import SHARDS
