@@ -41,6 +41,7 @@ from kernel.settings import Settings
 from kernel.values import wrong_text
 
 T = TypeVar("T")
+Query = TypeVar("Query", bound=msgspec.Struct)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = structlog.get_logger(__name__)
@@ -319,15 +320,23 @@ def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
         raise MalformedError("The body is not valid JSON.") from error
 
 
-def decode_query(request: web.Request, query: type[T]) -> T:
-    """Return the query string as a struct; unknown and repeated names are refused."""
+def decode_query(request: web.Request, query: type[Query]) -> Query:
+    """
+    Return the query string as a struct; unknown and repeated names are refused, and so is `null` for what is
+    no text: leaving a parameter out is how it has no value.
+    """
     raw = dict(request.query)
     if len(raw) != len(request.query):
         raise InvalidInputError("A query parameter is given more than once.", errors=[])
     try:
-        return msgspec.convert(raw, query, strict=False)
+        decoded = msgspec.convert(raw, query, strict=False)
     except msgspec.ValidationError as error:
         raise _refused("A query parameter is not allowed.", error, "query") from error
+    names = dict(zip(query.__struct_encode_fields__, query.__struct_fields__, strict=True))
+    if nulls := [name for name in raw if getattr(decoded, names[name]) is None]:
+        errors = [{"path": name, "message": "Expected a value, got null"} for name in nulls]
+        raise InvalidInputError("A query parameter is not allowed.", errors=errors)
+    return decoded
 
 
 def _refused(sentence: str, error: msgspec.ValidationError, whole: str) -> InvalidInputError:
