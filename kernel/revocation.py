@@ -38,7 +38,8 @@ CHANNEL: Final = "veritas:revoked"  # "<expiry> <user id> <mark>"
 # Whoever can see or change others' rows is refused while nobody can say whether their token still holds.
 PRIVILEGED: Final = frozenset({Role.teacher, Role.reviewer, Role.observer, Role.admin})
 BEAT_S: Final = 1.0
-SILENCE_S_MAX: Final = 3.0
+BEATS_UNHEARD_MAX: Final = 3  # of ours, so that a process that stood still itself has not heard silence
+SILENCE_S_MAX: Final = BEATS_UNHEARD_MAX * BEAT_S
 START_S: Final = 2.0
 RECONNECT_S: Final = 0.2
 PRUNE_S: Final = 60.0
@@ -181,18 +182,18 @@ class Revocations:
         self._loaded.set()
 
     async def _listen(self, channel: PubSub) -> None:
-        """Take in what is announced; raise TimeoutError when even a ping gets no answer."""
+        """Take in what is announced; raise TimeoutError when several pings in a row get no answer."""
         loop = asyncio.get_running_loop()
-        heard = asked = pruned = loop.time()
+        asked = pruned = loop.time()
+        unheard = 0
         while True:
             message = await channel.get_message(timeout=BEAT_S)
             now = loop.time()
-            if message is not None:
-                heard = now
-                if message["type"] == "message":
-                    expiry, user_id, mark = message["data"].split(" ")
-                    self._add([(user_id, mark, int(expiry))])
-            if now - heard > SILENCE_S_MAX:
+            unheard = unheard + 1 if message is None else 0
+            if message is not None and message["type"] == "message":
+                expiry, user_id, mark = message["data"].split(" ")
+                self._add([(user_id, mark, int(expiry))])
+            if unheard >= BEATS_UNHEARD_MAX:
                 raise TimeoutError("Redis is silent")
             if now - asked >= BEAT_S:
                 asked = now
