@@ -4,7 +4,7 @@ What a run shows in the terminal while it lasts, and its figures as a table.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -22,7 +22,7 @@ REFRESH_S: Final = 0.2
 
 @asynccontextmanager
 async def delivery(
-    clients: Sequence[Client], events: int | None, console: Console, caption: Callable[[], str] = str
+    clients: Collection[Client], events: int | None, console: Console, caption: Callable[[], str] = str
 ) -> AsyncIterator[None]:
     """
     Show while the block runs how many events the clients have made, had acknowledged, and know to be stored.
@@ -79,7 +79,7 @@ def figures_table(title: str, figures: Figures) -> Table:
         "requests with events": f"{figures.requests:,}",
         "… sent again": f"{figures.resent:,}",
         "… without a reply": f"{figures.unanswered:,}",
-        "… told to wait": _by_code(figures.waits),
+        "… to be sent again": _by_code(figures.waits),
         "… refused": _by_code(figures.refusals),
         "acknowledged events a second": f"{figures.acked_events_per_s:,.0f}",
     }

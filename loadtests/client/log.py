@@ -49,11 +49,15 @@ class Unanswered(Entry, frozen=True, gc=False):
 
 
 class Refused(Entry, frozen=True, gc=False):
-    """A reply other than 202; `final` when the client gives these events up."""
+    """
+    A reply other than 202, or what a 202 says of these events; `final` when the client gives them up, `why`
+    in the server's words.
+    """
 
     status: int = 0
     code: str = ""
     final: bool = False
+    why: str = ""
 
 
 class Reoffered(Entry, frozen=True, gc=False):

@@ -55,12 +55,18 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Held(msgspec.Struct):
-    """One event: client sequence, type, its JSON as it goes into a request, server sequence once known."""
+    """
+    One event: client sequence, type, its JSON as it goes into a request, server sequence once known.
+
+    `wrong`: the server has named it when it refused its batch. It goes along once more, so that its number is
+    settled and leaves no hole.
+    """
 
     seq: int
     event_type: int
     body: bytes
     sequence: int | None = None
+    wrong: bool = False
 
 
 class Outbox:
@@ -72,6 +78,7 @@ class Outbox:
         self._held: dict[int, Held] = {}
         self._offers: deque[int] = deque()
         self._acknowledged_max = 0
+        self._batch_max: int | None = None  # while an event that the server did not name is looked for
         self.created = 0
 
     def __len__(self) -> int:
@@ -105,6 +112,7 @@ class Outbox:
         A heartbeat that is the newest event leaves alone: its route tells the server this client's clock.
         """
         batch: list[Held] = []
+        events_max = min(events_max, self._batch_max or events_max)
         size = 0
         for seq in self._offers:
             held = self._held[seq]
@@ -144,9 +152,15 @@ class Outbox:
 
     def refuse(self, batch: list[Held]) -> None:
         """Give up events that the server will never take (a 4xx that no retry mends)."""
-        for held in batch:
-            self._held.pop(held.seq, None)
-        self._take_off_offer(batch)
+        given_up = {held.seq for held in batch}
+        for seq in given_up:
+            self._held.pop(seq, None)
+        self._offers = deque(seq for seq in self._offers if seq not in given_up)
+        self._batch_max = None
+
+    def halve(self, batch: list[Held]) -> None:
+        """Send half of a refused batch next: one of its events is wrong, and the server did not say which."""
+        self._batch_max = len(batch) // 2
 
     def _take_off_offer(self, batch: list[Held]) -> None:
         """Remove the batch, which heads the offers unless it was a probe."""

@@ -15,6 +15,7 @@ from uuid import UUID
 import aiohttp
 import msgspec
 import orjson
+import psycopg
 
 from core_api import seeding
 from core_api.seeding import NewUser
@@ -103,7 +104,7 @@ async def call(
         try:
             async with http.request(method, url, data=data, headers=headers) as response:
                 text, status = await response.read(), response.status
-        except aiohttp.ClientError as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise StackError(f"{method} {url}: {error}") from error
         if status < HTTPStatus.BAD_REQUEST:
             break
@@ -111,7 +112,10 @@ async def call(
         if not (tries_left and wait_s.isdigit() and _code(text) in NOTHING_DONE):
             raise StackError(f"{method} {url}: {status} {text.decode(errors='replace')[:500]}")
         await asyncio.sleep(int(wait_s))
-    reply: dict[str, Any] = orjson.loads(text)
+    try:
+        reply: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise StackError(f"{method} {url}: {status}, and no JSON") from error
     return reply
 
 
@@ -176,14 +180,22 @@ async def open_exam(
 
 
 async def make_candidates(database_url: str, organisation_id: UUID, emails: Sequence[str]) -> None:
-    """Make candidates without passwords; who is there already stays."""
+    """
+    Make candidates without passwords; who is there already stays.
+
+    Raises:
+        StackError: the database cannot be reached, or one of them is somebody else there.
+    """
     users = [NewUser(email=email, role=Role.student, full_name=email.partition("@")[0]) for email in emails]
 
     def make() -> None:
         with seeding.connect(database_url) as conn:
             seeding.create_users(conn, organisation_id, users, now=datetime.now(UTC))
 
-    await asyncio.to_thread(make)
+    try:
+        await asyncio.to_thread(make)
+    except (ValueError, psycopg.Error) as error:
+        raise StackError(f"candidates cannot be made: {error}") from error
 
 
 async def organisation_of(http: aiohttp.ClientSession, url: str, token: str) -> UUID:

@@ -5,7 +5,8 @@ the clock.
 The asyncio client and the locust user are the two shells around it.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any, Final
@@ -29,20 +30,39 @@ _ENDING: Final = frozenset(
 Clock = Callable[[], datetime]
 
 
+class Fault(msgspec.Struct):
+    """What is wrong with a member of a request."""
+
+    path: str = ""
+    message: str = ""
+
+
+class Result(msgspec.Struct):
+    """What became of one event of a batch that was taken in part."""
+
+    index: int
+    errors: list[Fault] = []
+
+
 class Reply(msgspec.Struct):
-    """What a client needs of any event reply."""
+    """What a client needs of any event reply; `results` where the batch was taken in part."""
 
     ack: Ack
+    results: list[Result] = []
 
 
 class Problem(msgspec.Struct):
     """What a client needs of a refusal."""
 
     code: str = ""
+    detail: str = ""
+    errors: list[Fault] | None = None
 
 
 _REPLY: Final = msgspec.json.Decoder(Reply)
 _PROBLEM: Final = msgspec.json.Decoder(Problem)
+_MEMBER: Final = r"\2"
+_PLACE: Final = re.compile(r"events\[([0-9]+)\]\.?(.*)", re.DOTALL)
 
 
 def right_time() -> datetime:
@@ -114,7 +134,8 @@ class Tab:
         }
         if len(batch) > 1:
             bodies = [orjson.Fragment(held.body) for held in batch]
-            return "/api/proctor/events/bulk", orjson.dumps({**envelope, "events": bodies})
+            path = "/api/proctor/events/bulk" + ("?partial=true" if any(each.wrong for each in batch) else "")
+            return path, orjson.dumps({**envelope, "events": bodies})
         event = orjson.loads(batch[0].body)
         if batch[0].event_type == EventType.Heartbeat:
             said = {name: event[name] for name in ("clientTimestamp", "metadataJson")}
@@ -133,35 +154,101 @@ class Tab:
 
     def accepted(self, batch: list[Held], reply: bytes) -> None:
         """
-        Take a 202 in; what the server has lost is on offer again.
+        Take a 202 in; what the server has lost is on offer again, what it has refused is given up.
 
         Raises:
             msgspec.ValidationError: the reply is not what the contract says.
             ValueError: it speaks of another number of events.
         """
-        ack = _REPLY.decode(reply).ack
-        numbers = tuple(ack.numbers(len(batch)))
-        self._log.add(Acked(*self._where(batch), numbers=numbers, duplicates=ack.duplicates))
-        for seq in self.outbox.acknowledge(batch, ack):
+        told = _REPLY.decode(reply)
+        whys = {batch[each.index].seq: _in_words(each.errors) for each in told.results if each.errors}
+        self._give_up(batch, whys, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input")
+        taken = [held for held in batch if held.seq not in whys]
+        if not taken:
+            return
+        numbers, duplicates = told.ack.numbers(len(taken)), told.ack.duplicates
+        for run in _runs(taken):
+            some, numbers = tuple(numbers[: len(run)]), numbers[len(run) :]
+            self._log.add(Acked(*self._where(run), numbers=some, duplicates=duplicates))
+            duplicates = 0
+        for seq in self.outbox.acknowledge(taken, told.ack):
             self._log.add(Reoffered(self.session_id, self.instance, seq, seq, now()))
 
     def refused(self, batch: list[Held], status: int, reply: bytes) -> bool:
-        """Take a refusal in; tell whether it is final, and the events given up."""
-        final = status not in _RETRIED
-        code = _code_of(reply)
-        self._log.add(Refused(*self._where(batch), status=status, code=code, final=final))
-        if final:
-            self.outbox.refuse(batch)
+        """
+        Take a refusal in; tell whether the client may go on at once.
+
+        A refusal that no retry mends is that of the events that the server names: its neighbours are sent
+        again without waiting. Where it names none, the batch is halved until the event that is wrong stands
+        alone.
+        """
+        problem = _problem_of(reply)
+        code, named = problem.code, _named(batch, problem.errors or [])
+        if status in _RETRIED:
+            self._log.add(Refused(*self._where(batch), status=status, code=code))
+            return False
         if status in _ENDING:
             self.stopped_by = code or str(status)
-        return final
+        elif len(batch) > 1 and len(named) < len(batch):
+            self._log.add(Refused(*self._where(batch), status=status, code=code))
+            self._set_aside(batch, named, status, code)
+            return True
+        whole = _in_words(problem.errors or []) or problem.detail or code or str(status)
+        self._give_up(batch, {held.seq: named.get(held.seq, whole) for held in batch}, status, code)
+        return True
+
+    def _set_aside(self, batch: list[Held], named: Mapping[int, str], status: int, code: str) -> None:
+        """Have the rest of a refused batch sent, with those named marked as wrong, or half of it."""
+        if not named:
+            self.outbox.halve(batch)
+        elif any(held.wrong for held in batch):  # they went along as such, and the server takes it in no part
+            self._give_up(batch, named, status, code)
+        else:
+            for held in batch:
+                held.wrong = held.seq in named
+
+    def _give_up(self, batch: list[Held], whys: Mapping[int, str], status: int, code: str) -> None:
+        """Give up the events of a batch that have a reason."""
+        given_up = [held for held in batch if held.seq in whys]
+        for held in given_up:
+            self._log.add(
+                Refused(*self._where([held]), status=status, code=code, final=True, why=whys[held.seq])
+            )
+        if given_up:
+            self.outbox.refuse(given_up)
 
     def _where(self, batch: list[Held]) -> tuple[int, str, int, int, float]:
         return (self.session_id, self.instance, batch[0].seq, batch[-1].seq, now())
 
 
-def _code_of(reply: bytes) -> str:
+def _problem_of(reply: bytes) -> Problem:
     try:
-        return _PROBLEM.decode(reply).code
+        return _PROBLEM.decode(reply)
     except msgspec.MsgspecError:
-        return ""
+        return Problem()
+
+
+def _named(batch: list[Held], faults: Iterable[Fault]) -> dict[int, str]:
+    """Return what the faults say of the batch's events, by client sequence."""
+    found: dict[int, list[Fault]] = {}
+    for fault in faults:
+        place = _PLACE.match(fault.path)
+        if place and int(place[1]) < len(batch):
+            found.setdefault(batch[int(place[1])].seq, []).append(fault)
+    return {seq: _in_words(some) for seq, some in found.items()}
+
+
+def _in_words(faults: Iterable[Fault]) -> str:
+    """Return faults as one sentence, each with the member of the event that it is about."""
+    return "; ".join(f"{_PLACE.sub(_MEMBER, fault.path)}: {fault.message}" for fault in faults)
+
+
+def _runs(batch: list[Held]) -> list[list[Held]]:
+    """Return a batch in pieces whose client sequences follow one by one."""
+    runs: list[list[Held]] = []
+    for held in batch:
+        if runs and held.seq == runs[-1][-1].seq + 1:
+            runs[-1].append(held)
+        else:
+            runs.append([held])
+    return runs
