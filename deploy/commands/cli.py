@@ -5,6 +5,7 @@
 import asyncio
 import signal
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -32,6 +33,13 @@ StateOption = Annotated[
     Path | None,
     typer.Option("--state", help="Folder of the local stack; VERITAS_STATE or .veritas by default."),
 ]
+
+
+class Fold(StrEnum):
+    """Which of two moments at which a clock showed the same."""
+
+    earlier = "earlier"
+    later = "later"
 
 
 @app.command()
@@ -121,11 +129,32 @@ def migrate(
 @app.command()
 def replay(
     file: Annotated[
-        Path, typer.Argument(exists=True, dir_okay=False, help="CSV, TSV or NDJSON, gzip or not.")
+        Path,
+        typer.Argument(
+            dir_okay=False,
+            help="CSV, TSV or NDJSON, packed with gzip or zstd or not; - reads standard input.",
+        ),
     ],
     mapping: Annotated[
         Path | None,
         typer.Option(help="TOML that says which columns are what; a shipped one that fits by default."),
+    ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(help="Of the text, as Python names it (cp1252 say); by its mark, else UTF-8."),
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Between two fields of a CSV file; the mapping's by default.")
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option(help="Zone of times without an offset (Europe/Rome say); the mapping's by default."),
+    ] = None,
+    fold: Annotated[
+        Fold | None,
+        typer.Option(
+            help="Which is meant of two moments at which clocks showed the same (put back in autumn)."
+        ),
     ] = None,
     speed: Annotated[
         float,
@@ -133,7 +162,16 @@ def replay(
     ] = 0.0,
     concurrency: Annotated[int, typer.Option(min=1, help="Sessions replayed at a time.")] = 128,
     limit: Annotated[int | None, typer.Option(min=1, help="Rows at most.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Where to write the outcome as JSON.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to write the outcome as JSON: all counts, and the first findings of a kind."
+        ),
+    ] = None,
+    findings: Annotated[
+        Path | None,
+        typer.Option(help="Where to write every row that is refused or doubtful: a line of JSON for each."),
+    ] = None,
     url: Annotated[
         str | None, typer.Option(help="The deployment; the running local stack by default.")
     ] = None,
@@ -151,8 +189,15 @@ def replay(
     """
     Send a file of real records through the API as good clients would, and count the events back.
 
-    Exits with 0 when every event is stored exactly once, 1 when not, 2 when there was nothing to replay with.
+    Every row of the file is stored, or named with its line, its column and why it is not. A row is refused
+    where nobody can say whose it is, when it happened or what it is: nothing is guessed, no encoding, no time
+    zone and no missing value. What only describes an event is sent as it stands, and the row called doubtful.
+
+    Exits with 0 when every row is stored, every event exactly once; 1 when what was sent is not; 2 when
+    nothing was done: no stack, a mapping with a mistake, a file that cannot be read; 3 when rows are refused,
+    and the others are stored; 4 when the file holds no rows.
     """
+    from loadtests.replay.planning import Options  # noqa: PLC0415
     from loadtests.replay.replay import run  # noqa: PLC0415
 
     code = run(
@@ -164,10 +209,17 @@ def replay(
         email=email,
         password=password,
         state=state or Path(_settings(None).state),
+        options=Options(
+            encoding=encoding,
+            delimiter=delimiter,
+            zone=timezone,
+            fold=fold.value if fold else None,
+            limit=limit,
+        ),
         speed=speed,
         concurrency=concurrency,
-        limit=limit,
         report=report,
+        findings=findings,
     )
     raise typer.Exit(code)
 

@@ -27,8 +27,9 @@ from kernel.running.process import prepare_process
 from kernel.settings import load
 from loadtests.check.counting import Counts, in_archive, in_postgres, in_projection
 from loadtests.client.stack import Stack, local_stack
-from loadtests.replay.mapping import Plan, plan
-from loadtests.replay.replay import Outcome, fitting_mapping, replay, show
+from loadtests.replay.outcome import Outcome, show
+from loadtests.replay.planning import Plan, plan
+from loadtests.replay.replay import replay
 
 CONCURRENCY: Final = 128
 ARCHIVED_WITHIN_S: Final = 120.0
@@ -81,8 +82,10 @@ async def accept(file: Path, state: Path, console: Console) -> tuple[Outcome, bo
     settings = load({}, state=str(state))
     async with open_stack(settings, lambda line: console.print(line, style="dim"), port=0, ingest_port=0):
         stack = local_stack(state)
-        the_plan = await asyncio.to_thread(plan, file, fitting_mapping(file))
-        outcome = await replay(file.name, the_plan, stack, speed=0, concurrency=CONCURRENCY, console=console)
+        the_plan = await asyncio.to_thread(plan, file)
+        outcome, _ = await replay(
+            file.name, the_plan, stack, speed=0, concurrency=CONCURRENCY, console=console
+        )
         show(outcome, console)
         wanted = counts_of(the_plan, outcome.exam_ids)
         with console.status("waiting for the projection and the archive"):
