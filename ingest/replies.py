@@ -3,15 +3,24 @@ Replies in the shapes of proctor-module.txt and veritas-architecture.txt, with t
 them.
 """
 
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from ingest.admission.batches import EventIn
+from ingest.admission.forms import BATCH, Fault, Ignored
 from ingest.appending.append import Ack, Appended
 from ingest.stream.protocol import Batch
+from kernel.errors import (
+    AllRefusedError,
+    DomainError,
+    InvalidInputError,
+    OutcomeUnknownError,
+    TooLargeError,
+)
 from kernel.events import EventOut, Severity, event_id, is_violation, type_name, warning_text
 
 
@@ -23,6 +32,19 @@ class SingleReply(Struct, frozen=True):
     ack: Ack
 
 
+class EventResult(Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """
+    What became of one event of a batch: `accepted`, with its sequence number, or `refused` for good, with
+    the code and the faults. `index` is where it stands in `events`.
+    """
+
+    index: int
+    status: Literal["accepted", "refused"]
+    sequence_number: int | None = None
+    code: str | None = None
+    errors: list[dict[str, str]] | None = None
+
+
 class BulkReply(Struct, frozen=True):
     """Reply of `POST /proctor/events/bulk`; `data` is how many events of the request are stored."""
 
@@ -30,7 +52,7 @@ class BulkReply(Struct, frozen=True):
     data: int
     message: str
     ack: Ack
-    results: list[dict[str, Any]] | UnsetType = UNSET
+    results: list[EventResult] | UnsetType = UNSET
 
 
 class HeartbeatOut(Struct, frozen=True, rename="camel"):
@@ -53,16 +75,20 @@ class HeartbeatReply(Struct, frozen=True):
 
 
 class MonitorOut(Struct, frozen=True, omit_defaults=True):
-    """One attempt's result of `POST /monitor/events`: recorded, with its ids, or refused, with the reason."""
+    """
+    One attempt's result of `POST /monitor/events`: `recorded`, with its ids, or `refused`, with the reason.
+    What was refused may be sent again as it is, after so many seconds, where `retry_after` says so.
+    """
 
     attempt_id: str
-    status: str
+    status: Literal["recorded", "refused"]
     id: str | None = None
     ids: list[str] = []
     ack: Ack | None = None
     code: str | None = None
     detail: str | None = None
     errors: list[dict[str, str]] | None = None
+    retry_after: int | None = None
 
 
 class MonitorReply(Struct, frozen=True):
@@ -77,7 +103,18 @@ def moment(us: int) -> datetime:
     return datetime.fromtimestamp(us / 1e6, UTC)
 
 
-def single(session_id: int, event: EventIn, batch: Batch, appended: Appended) -> SingleReply:
+def ignoring(ack: Ack, ignored: Ignored, places: Iterable[int] = ()) -> Ack:
+    """
+    Return the acknowledgement with the members that nobody knows: those of the events at these places; of the
+    whole request without any.
+    """
+    if not ignored.counts:
+        return ack
+    paths, more = ignored.at(places or ignored.counts)
+    return msgspec.structs.replace(ack, ignored=paths or UNSET, ignored_more=more or UNSET)
+
+
+def single(session_id: int, event: EventIn, batch: Batch, appended: Appended, ack: Ack) -> SingleReply:
     """Return the reply to one event."""
     seq, at_us = appended.positions[0]
     number, severity = batch.types[0], batch.severities[0]
@@ -94,16 +131,74 @@ def single(session_id: int, event: EventIn, batch: Batch, appended: Appended) ->
         occurred_at=moment(at_us),
         sequence_number=seq,
     )
-    return SingleReply(success=True, data=out, ack=appended.ack)
+    return SingleReply(success=True, data=out, ack=ack)
 
 
-def bulk(count: int, appended: Appended, results: list[dict[str, Any]] | UnsetType = UNSET) -> BulkReply:
+def bulk(count: int, ack: Ack, results: list[EventResult] | UnsetType = UNSET) -> BulkReply:
     """Return the reply to a batch of `count` stored events."""
     message = "1 event logged" if count == 1 else f"{count} events logged"
-    return BulkReply(success=True, data=count, message=message, ack=appended.ack, results=results)
+    return BulkReply(success=True, data=count, message=message, ack=ack, results=results)
 
 
-def heartbeat(appended: Appended, language: str, *, show_numbers: bool) -> HeartbeatReply:
+def event_results(accepted: Mapping[int, int], faults: Mapping[int, list[Fault]]) -> list[EventResult]:
+    """Return what became of each event, by its place: a sequence, or its faults."""
+    results = [EventResult(index, "accepted", sequence_number=seq) for index, seq in accepted.items()]
+    for index, some in faults.items():
+        error = BATCH.refusal(some)
+        results.append(EventResult(index, "refused", code=error.code, errors=error.errors))
+    return sorted(results, key=lambda result: result.index)
+
+
+def nothing_allowed(faults: Mapping[int, list[Fault]], ack: Ack | None) -> InvalidInputError | TooLargeError:
+    """
+    Return the refusal of a batch of which no event is allowed; `ack` tells of numbers that were settled.
+    """
+    error = BATCH.refusal([each for some in faults.values() for each in some])
+    error.beside = {"results": event_results({}, faults)} | ({} if ack is None else {"ack": ack})
+    return error
+
+
+def refused(attempt_id: str, error: DomainError) -> MonitorOut:
+    """Return the result of an attempt whose events were refused."""
+    return MonitorOut(
+        attempt_id=attempt_id,
+        status="refused",
+        code=error.code,
+        detail=error.detail,
+        errors=error.errors,
+        retry_after=error.retry_after_s,
+    )
+
+
+def all_refused(refusals: Sequence[DomainError], results: list[MonitorOut]) -> DomainError:
+    """
+    Return the one refusal of a request of which every part was refused.
+
+    Where a part may be sent again, so may the whole: whatever else there is would be refused again. The
+    longest wait counts, and that an outcome is not known. Otherwise it is what all refusals have in common,
+    be it the status alone, else `AllRefusedError`.
+    """
+    waiting = [each for each in refusals if each.retry_after_s is not None]
+    if waiting:
+        kind = type(max(waiting, key=lambda each: (isinstance(each, OutcomeUnknownError), each.status)))
+    else:
+        shared = (
+            kind for kind in type(refusals[0]).__mro__ if all(isinstance(each, kind) for each in refusals)
+        )
+        kind = next(shared)
+        if kind is DomainError:
+            kind = AllRefusedError
+    same = {each.detail for each in refusals}
+    error = kind(
+        same.pop() if len(same) == 1 else "Every attempt was refused; `results` says why.",
+        errors=[fault for each in refusals for fault in each.errors or []] or None,
+        retry_after_s=max((each.retry_after_s or 0 for each in waiting), default=None),
+    )
+    error.beside = {"results": results}
+    return error
+
+
+def heartbeat(appended: Appended, ack: Ack, language: str, *, show_numbers: bool) -> HeartbeatReply:
     """Return the reply to a heartbeat; see spec.md, decision 6 and P-3."""
     text = warning_text(appended.violations, language)
     out = HeartbeatOut(
@@ -114,7 +209,7 @@ def heartbeat(appended: Appended, language: str, *, show_numbers: bool) -> Heart
         has_warning=text is not None,
         warning_message=text,
     )
-    return HeartbeatReply(success=True, data=out, ack=appended.ack)
+    return HeartbeatReply(success=True, data=out, ack=ack)
 
 
 encode = msgspec.json.Encoder(uuid_format="canonical").encode

@@ -2,28 +2,27 @@
 Admission: what a request may say, checked before anything is written. Pure.
 
 Decoding is typed (msgspec); what types cannot say is checked by column (`columns.py`), and the columns are
-what goes on. Every fault of a batch is named with its index (spec.md I-3, I-4).
+what goes on. Every fault is named by its path in the request (`forms.py`; spec.md I-3, I-4).
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import compress
 from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingest.admission.columns import (
-    Fault,
     check_payloads,
     count_violations,
-    fault,
     latest_times,
     severity_column,
     time_column,
     type_column,
 )
+from ingest.admission.forms import BATCH, Fault, Form
 from ingest.stream.protocol import BATCH_VERSION, Batch
-from kernel.errors import InvalidInputError, TooLargeError
 from kernel.events import SEQUENCE_MAX, GivenSeverity, GivenType
 from kernel.settings import Settings
 
@@ -52,6 +51,13 @@ Buffered = Annotated[
     ),
 ]
 ClientTime = Annotated[datetime, Meta(tz=True, description="The client's clock, with its offset.")]
+AttemptId = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$(?!\n)",
+        description="The attempt's UUID.",
+    ),
+]
 MetadataJson = Annotated[str, Meta(description="A JSON document as text: at most 16 KiB, 32 levels.")]
 
 
@@ -99,9 +105,7 @@ class HeartbeatIn(Struct, frozen=True, rename="camel", kw_only=True):
 class MonitorIn(Struct, frozen=True, kw_only=True):
     """One event of `POST /monitor/events`, as veritas-architecture.txt has it."""
 
-    attempt_id: Annotated[
-        str, Meta(pattern=r"^[0-9a-fA-F-]{32,36}$(?!\n)", description="The attempt's UUID.")
-    ]
+    attempt_id: AttemptId
     event_type: GivenType
     severity: GivenSeverity = 0
     data: msgspec.Raw | UnsetType = UNSET
@@ -111,13 +115,25 @@ class MonitorIn(Struct, frozen=True, kw_only=True):
     buffered: Buffered = False
 
 
+def event_of(posted: MonitorIn) -> EventIn:
+    """Return what a monitoring module has posted as an event of ours."""
+    return EventIn(
+        event_type=posted.event_type,
+        severity=posted.severity,
+        metadata_json=None if posted.data is UNSET else bytes(posted.data).decode(),
+        client_timestamp=posted.client_timestamp,
+        client_sequence=posted.client_sequence,
+        buffered=posted.buffered,
+    )
+
+
 class Admitted(Struct, frozen=True):
     """
     A batch that passed every check, and what the append needs to know of it.
 
     `ranges` are the clientSequence ranges, settled ones too, sorted, touching ones joined; empty without a
     client. `heartbeat_us` and `latest_us` are as `latest_times` gives them. `severity_max` decides who is
-    shed last.
+    shed last. `places` are where the events stand in a request of this `form`.
     """
 
     batch: Batch
@@ -127,60 +143,81 @@ class Admitted(Struct, frozen=True):
     severity_max: int
     heartbeat_us: int | None
     latest_us: int | None
+    places: Sequence[int]
+    form: Form
 
 
-def admit(
-    events: list[EventIn],
-    *,
-    client: int | None,
-    settings: Settings,
-    first_sequence: int | None = None,
-    places: Sequence[int] | None = None,
-) -> Admitted:
-    """
-    Check a batch and return it by column.
+class Columns(Struct, frozen=True):
+    """The columns of a batch, as `Batch` has them, before its clientSequences."""
 
-    Args:
-        events: one or more, in the client's order.
-        client: key of the client instance, or None.
-        settings: the limits.
-        first_sequence: clientSequence of the first event, when the batch carries one for all.
-        places: where each event stands in the request, when some that were checked one by one are left out.
+    types: bytes
+    severities: bytes
+    client_us: bytes
+    payloads: list[str | None]
+    names: list[str | None] | None
 
-    Raises:
-        TooLargeError: more events than a batch may hold.
-        InvalidInputError: a value is not allowed; every fault is named with its index.
-    """
-    if len(events) > settings.batch_events_max:
-        message = f"A request holds at most {settings.batch_events_max} events, this one {len(events)}."
-        raise TooLargeError(message)
-    faults: list[Fault] = []
-    if not events:
-        faults.append({"path": "events", "message": "Expected at least one event"})
+
+def columns_of(events: Sequence[EventIn], settings: Settings, faults: list[Fault]) -> Columns:
+    """Return the events by column; what is wrong with one of them is added to the faults, with its index."""
     types, names = type_column([event.event_type for event in events], faults)
     severities = severity_column([event.severity for event in events], faults)
     client_us = time_column([event.client_timestamp for event in events], faults)
     payloads = [event.metadata_json for event in events]
     check_payloads(payloads, settings, faults)
-    sequences, ranges = _sequences(events, places or range(len(events)), client, first_sequence, faults)
-    if faults:
-        raise InvalidInputError("Some events are not allowed; nothing was stored.", errors=faults)
+    return Columns(types, severities, client_us, payloads, names)
+
+
+def admit(
+    events: Sequence[EventIn],
+    *,
+    client: int | None,
+    settings: Settings,
+    form: Form = BATCH,
+    first_sequence: int | None = None,
+    places: Sequence[int] | None = None,
+    faults: Sequence[Fault] = (),
+) -> Admitted:
+    """
+    Check a batch and return it by column.
+
+    Args:
+        events: those that could be read, in the client's order.
+        client: key of the client instance, or None.
+        settings: the limits.
+        form: how the request was written.
+        first_sequence: clientSequence of the first event, when the batch carries one for all.
+        places: where each event stands in the request, when these are not all of them.
+        faults: of those that could not be read, which refuse the others as well.
+
+    Raises:
+        InvalidInputError: a value is not allowed; every fault is named by its path.
+        TooLargeError: there are no other faults than events over their bound.
+    """
+    where: Sequence[int] = range(len(events)) if places is None else places
+    found: list[Fault] = []
+    columns = columns_of(events, settings, found)
+    found = [Fault(where[each.place or 0], each.member, each.message) for each in found]
+    if not events and not faults:
+        found.append(Fault(None, "events", "Expected at least one event"))
+    sequences, ranges = _sequences(events, where, client, first_sequence, form, found)
+    if found or faults:
+        raise form.refusal([*faults, *found])
     buffered = bytes([event.buffered for event in events])
     batch = Batch(
         version=BATCH_VERSION,
         client=client,
         sequences=sequences,
-        types=types,
-        severities=severities,
-        client_us=client_us,
-        payloads=payloads,
-        names=names,
+        types=columns.types,
+        severities=columns.severities,
+        client_us=columns.client_us,
+        payloads=columns.payloads,
+        names=columns.names,
         buffered=buffered if 1 in buffered else None,
     )
-    return admitted(batch, ranges)
+    return admitted(batch, ranges, where, form)
 
 
-def admitted(batch: Batch, ranges: list[list[int]]) -> Admitted:
+def admitted(batch: Batch, ranges: list[list[int]], places: Sequence[int], form: Form) -> Admitted:
     """Return what the append needs to know of a checked batch, or of a part of one."""
     heartbeat_us, latest_us = latest_times(batch.types, batch.client_us, batch.buffered)
     return Admitted(
@@ -191,30 +228,41 @@ def admitted(batch: Batch, ranges: list[list[int]]) -> Admitted:
         severity_max=max(batch.severities, default=0),
         heartbeat_us=heartbeat_us,
         latest_us=latest_us,
+        places=places,
+        form=form,
     )
 
 
 def _sequences(
-    events: list[EventIn], places: Sequence[int], client: int | None, first: int | None, faults: list[Fault]
+    events: Sequence[EventIn],
+    places: Sequence[int],
+    client: int | None,
+    first: int | None,
+    form: Form,
+    faults: list[Fault],
 ) -> tuple[int | list[int] | None, list[list[int]]]:
     """Return the batch's clientSequence column and its ranges."""
     own = [event.client_sequence for event in events]
-    if first is not None and any(number is not None for number in own):
-        faults.append({"path": "clientSequence", "message": NUMBERED_TWICE})
-    if first is None and own.count(None) == len(own):
+    is_numbered = own.count(None) < len(own)
+    if first is not None and is_numbered:
+        faults.append(Fault(None, "client_sequence", NUMBERED_TWICE))
+    if first is None and not is_numbered:
         return None, []
     if client is None:
-        faults.append({"path": "clientInstance", "message": "clientSequence needs a clientInstance"})
+        message = f"Needs a {form.spell('client_instance')} beside it"
+        at = None if first is not None else next(compress(places, (each is not None for each in own)))
+        faults.append(Fault(at, "client_sequence", message))
         return None, []
     if first is not None:
         return first, [[first, first + len(events) - 1]]
     numbers: list[int] = []
     ranges: list[list[int]] = []
-    for index, number in zip(places, own, strict=True):
+    for place, number in zip(places, own, strict=True):
         if number is None:
-            faults.append(fault(index, "clientSequence", "Every event of the batch needs one, or none"))
+            message = f"Expected a {form.spell('client_sequence')} with every event, or with none"
+            faults.append(Fault(place, "", message))
         elif numbers and number <= numbers[-1]:
-            faults.append(fault(index, "clientSequence", "Expected to rise within a batch"))
+            faults.append(Fault(place, "client_sequence", "Expected to rise within a batch"))
         else:
             numbers.append(number)
             if ranges and number == ranges[-1][1] + 1:

@@ -2,7 +2,8 @@
 The columns of a batch, each checked on its own. Pure.
 
 Every column has two ways: an ordinary one, whole lists at a time, and a thorough one that takes the events
-one by one and names every fault. The ordinary way accepts nothing that the thorough one would refuse.
+one by one and names every fault, by its index in the column. The ordinary way accepts nothing that the
+thorough one would refuse.
 """
 
 import re
@@ -12,6 +13,7 @@ from typing import Final, cast
 
 import numpy as np
 
+from ingest.admission.forms import Fault
 from ingest.stream.protocol import NO_TIME
 from kernel.events import (
     OTHER_NAME_FORM,
@@ -25,8 +27,6 @@ from kernel.events import (
 )
 from kernel.settings import Settings
 from kernel.values import are_plain, wrong_document
-
-Fault = dict[str, str]
 
 # What proctors and sweeps record is not a client's to send.
 STAFF_TYPES: Final = frozenset(
@@ -52,11 +52,6 @@ _TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can s
 _VIOLATING: Final = bytes(number in VIOLATION_TYPES for number in range(256))
 
 
-def fault(index: int, field: str, message: str) -> Fault:
-    """Return a fault of one event."""
-    return {"path": f"events[{index}].{field}", "message": message}
-
-
 def type_column(given: list[int | str], faults: list[Fault]) -> tuple[bytes, list[str | None] | None]:
     """Return wire numbers, one byte an event, and the names of those that are `Other`, if any."""
     numbers = list(map(_TYPES.get, given))
@@ -69,7 +64,7 @@ def type_column(given: list[int | str], faults: list[Fault]) -> tuple[bytes, lis
         known = name in STAFF_TYPES or name in TYPE_BY_NAME or name in SYSTEM_NAMES
         if known or not (isinstance(name, str) and _OTHER_NAME.fullmatch(name)):
             message = "This type is recorded by the system only" if known else "Unknown event type"
-            faults.append(fault(index, "eventType", message))
+            faults.append(Fault(index, "event_type", message))
         names[index] = str(name)
     return bytes(number or EventType.Other for number in numbers), names
 
@@ -80,7 +75,7 @@ def severity_column(given: list[int | str], faults: list[Fault]) -> bytes:
     if None not in numbers:
         return bytes(cast("list[int]", numbers))
     faults += [
-        fault(index, "severity", "Expected 0 to 5, normal, warning or critical")
+        Fault(index, "severity", "Expected 0 to 5, normal, warning or critical")
         for index, number in enumerate(numbers)
         if number is None
     ]
@@ -108,7 +103,7 @@ def time_column(given: list[datetime | None], faults: list[Fault]) -> bytes:
     for index, when in enumerate(given):
         value = NO_TIME if when is None else round(when.timestamp() * 1_000_000)
         if when is not None and not 0 <= value <= _TIME_MAX_US:
-            faults.append(fault(index, "clientTimestamp", "Expected a time from 1970 to 9999"))
+            faults.append(Fault(index, "client_timestamp", "Expected a time from 1970 to 9999"))
         packed.append(value)
     return packed.tobytes()
 
@@ -145,4 +140,4 @@ def check_payloads(given: list[str | None], settings: Settings, faults: list[Fau
         return
     for index, text in enumerate(given):
         if text is not None and (wrong := wrong_document(text, **bounds)) is not None:
-            faults.append(fault(index, "metadataJson", wrong))
+            faults.append(Fault(index, "metadata_json", wrong))

@@ -12,6 +12,7 @@ from itertools import pairwise
 from msgspec.structs import replace
 
 from ingest.admission.batches import Admitted, admitted
+from ingest.admission.forms import BATCH
 from ingest.stream.protocol import BATCH_VERSION, Batch
 
 
@@ -61,12 +62,15 @@ def settle(valid: Admitted | None, client: int, refused: Collection[int]) -> Adm
     """
     if valid is None:
         settled = ranges_of(refused)
-        return admitted(Batch(BATCH_VERSION, client, [], b"", b"", b"", [], settled=settled), settled)
+        return admitted(
+            Batch(BATCH_VERSION, client, [], b"", b"", b"", [], settled=settled), settled, (), BATCH
+        )
     kept = sequence_column(valid.batch, valid.events)
     left = set(refused) - set(kept)
     if not left:
         return valid
-    return admitted(replace(valid.batch, settled=ranges_of(left)), ranges_of({*kept, *left}))
+    batch = replace(valid.batch, settled=ranges_of(left))
+    return admitted(batch, ranges_of({*kept, *left}), valid.places, valid.form)
 
 
 def select(whole: Admitted, wanted: list[list[int]]) -> Admitted:
@@ -88,7 +92,7 @@ def select(whole: Admitted, wanted: list[list[int]]) -> Admitted:
         buffered=None if batch.buffered is None else bytes(batch.buffered[i] for i in keep),
         settled=ranges_of(chosen.intersection(numbers_in(batch.settled or []))) or None,
     )
-    return admitted(part, wanted)
+    return admitted(part, wanted, [whole.places[i] for i in keep], whole.form)
 
 
 def split(whole: Admitted, lacking: list[list[int]]) -> tuple[Admitted, Admitted]:

@@ -1,148 +1,286 @@
 """
-Decoding of batches: fast when everything fits, thorough when something does not.
+Reading of bodies: fast when everything fits, thorough when something does not.
 
-The whole body is decoded at once into types. Only when that fails, or when single events might be too large,
-are the events taken one by one, so that every fault is named.
+A whole body is decoded at once into types that know no other members than theirs. Only when that fails, or
+when single events might be too large, is it read member by member, so that every fault and every unknown
+member is named. Of a member that stands twice in an object, the last one counts in both ways.
 """
 
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from ingest.admission.batches import (
-    NUMBERED_TWICE,
     BulkIn,
     ClientSequence,
     EventIn,
+    HeartbeatIn,
     Instance,
+    MonitorIn,
     SessionId,
-    admit,
+    SingleIn,
+    columns_of,
 )
-from ingest.admission.columns import fault
-from kernel.errors import InvalidInputError, TooLargeError
+from ingest.admission.forms import (
+    ALONE,
+    BATCH,
+    MONITOR_ALONE,
+    MONITOR_LIST,
+    NOTHING_IGNORED,
+    Fault,
+    Form,
+    Gathering,
+    Ignored,
+)
+from ingest.admission.members import Reader
+from kernel.errors import InvalidInputError, MalformedError, TooLargeError
 from kernel.http.web import decode
 from kernel.settings import Settings
 
+T = TypeVar("T", bound=Struct)
+SPACE: Final = b" \t\r\n"  # JSON's white space: around an event it is no part of it
 
-class LooseBulk(Struct, frozen=True, rename="camel", kw_only=True):
-    """A batch whose events are still bytes."""
+
+# -- the types that know their own members only --------------------------------------------------------------
+
+
+class _OnlyEvent(EventIn, frozen=True, rename="camel", gc=False, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _OnlySingle(SingleIn, frozen=True, rename="camel", gc=False, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _OnlyHeartbeat(HeartbeatIn, frozen=True, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _OnlyMonitor(MonitorIn, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class _OnlyBulk(BulkIn, frozen=True, rename="camel", kw_only=True, forbid_unknown_fields=True):
+    events: list[_OnlyEvent]  # type: ignore[assignment]  # narrower, and nobody adds to it
+
+
+_SINGLE: Final = msgspec.json.Decoder(_OnlySingle)
+_HEARTBEAT: Final = msgspec.json.Decoder(_OnlyHeartbeat)
+_BULK: Final = msgspec.json.Decoder(_OnlyBulk)
+_MONITOR: Final = msgspec.json.Decoder(_OnlyMonitor | list[_OnlyMonitor])
+
+
+class _Head(Struct, frozen=True, rename="camel", kw_only=True):
+    """What stands beside the events of a batch, and the events as they came."""
 
     proctor_session_id: SessionId
-    events: list[msgspec.Raw]
+    events: list[Raw]
     client_instance: Instance | None = None
     client_sequence: ClientSequence | None = None
 
 
-class NumberedIn(Struct, frozen=True, rename="camel"):
-    """An event of which nothing but its number is of interest."""
-
-    client_sequence: ClientSequence | None = None
-
-
-_BULK: Final = msgspec.json.Decoder(BulkIn)
-_LOOSE: Final = msgspec.json.Decoder(LooseBulk)
-_EVENT: Final = msgspec.json.Decoder(EventIn)
-_NUMBERED: Final = msgspec.json.Decoder(NumberedIn)
-Faults = dict[int, list[dict[str, str]]]
+_LOOSE: Final = msgspec.json.Decoder(_Head)
+_LIST: Final = msgspec.json.Decoder(list[Raw])
+_READ_SINGLE: Final = Reader(SingleIn)
+_READ_HEARTBEAT: Final = Reader(HeartbeatIn)
+_READ_HEAD: Final = Reader(_Head)
+_READ_EVENT: Final = Reader(EventIn)
+_READ_MONITOR: Final = Reader(MonitorIn)
+_VALUES: Final = frozenset(EventIn.__struct_fields__)
 
 
-def refuse_large_events(body: bytes, settings: Settings) -> None:
-    """Refuse a body that is one event over its bound; for lists the bound of the body holds."""
-    if len(body) > settings.event_bytes_max and not body.lstrip().startswith(b"["):
-        message = f"An event is at most {settings.event_bytes_max} bytes."
-        raise TooLargeError(message)
+def _require_text(body: bytes) -> None:
+    """Raises MalformedError: the body is not UTF-8, be it where nobody looks."""
+    if body.isascii():
+        return
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        raise MalformedError("The body is not UTF-8.") from error
 
 
-def read_bulk(body: bytes, settings: Settings) -> BulkIn:
+def _too_large(place: int | None, settings: Settings) -> Fault:
+    return Fault(place, "", f"An event is at most {settings.event_bytes_max} bytes", is_size=True)
+
+
+def _is_large(event: bytes | Raw, settings: Settings) -> bool:
+    """Tell whether an event is over its bound: from its first brace to its last, as it was sent."""
+    return memoryview(event).nbytes > settings.event_bytes_max
+
+
+def _refuse_many(count: int, form: Form, settings: Settings) -> None:
+    most = settings.batch_events_max
+    if count > most:
+        message = f"A request holds at most {most} events, this one {count}."
+        path = form.path(None, "" if form is MONITOR_LIST else "events")
+        raise TooLargeError(message, errors=[{"path": path, "message": f"Expected at most {most} events"}])
+
+
+# -- the bodies of the routes --------------------------------------------------------------------------------
+
+
+class Posted(Struct, Generic[T], frozen=True):
     """
-    Decode a batch.
+    The events of a request as they were read.
+
+    `places` are where the `events` stand in it. Of the others there are the `faults`, and in `refused`, by
+    place, the members that could be read. `head` is what stands beside the events, in the batches of one
+    session.
+    """
+
+    head: Any
+    events: list[T]
+    places: Sequence[int]
+    faults: list[Fault]
+    refused: dict[int, dict[str, Any]]
+    ignored: Ignored
+    form: Form
+
+
+def read_single(body: bytes, settings: Settings) -> tuple[SingleIn, Ignored]:
+    """Return the event of a body; errors as of `_read_alone`."""
+    return _read_alone(body, _SINGLE, _READ_SINGLE, settings)
+
+
+def read_heartbeat(body: bytes, settings: Settings) -> tuple[HeartbeatIn, Ignored]:
+    """Return the heartbeat of a body; errors as of `_read_alone`."""
+    return _read_alone(body, _HEARTBEAT, _READ_HEARTBEAT, settings)
+
+
+def _read_alone(
+    body: bytes, decoder: "msgspec.json.Decoder[Any]", reader: Reader[Any], settings: Settings
+) -> tuple[Any, Ignored]:
+    """
+    Return what the body is, and what of it nobody knows.
 
     Raises:
-        MalformedError: not JSON.
-        TooLargeError: an event over its bound.
-        InvalidInputError: with every fault of every event.
+        MalformedError: it is not JSON.
+        TooLargeError: it is over the bound of an event.
+        InvalidInputError: with every fault.
+    """
+    _refuse_large_body(body, settings)
+    try:
+        return decode(body, decoder), NOTHING_IGNORED
+    except (InvalidInputError, MalformedError):
+        _require_text(body)
+        found = _read_thoroughly([body], reader, settings, ALONE)
+    if found.faults:
+        raise ALONE.refusal(found.faults)
+    return found.events[0], found.ignored
+
+
+def read_bulk(body: bytes, settings: Settings) -> Posted[EventIn]:
+    """
+    Return a batch of one session.
+
+    Raises:
+        MalformedError: it is not JSON. TooLargeError: more events than a batch may hold. InvalidInputError:
+        what stands beside the events is not allowed; all faults are named, the events' too.
     """
     try:
         batch = decode(body, _BULK)
-    except InvalidInputError:
-        faults = read_each(body, settings)[2]
-        if not faults:  # the fault is not in an event
-            raise
-        raise InvalidInputError(
-            "Some events are not allowed; nothing was stored.",
-            errors=[fault for some in faults.values() for fault in some],
-        ) from None
-    if len(body) > settings.event_bytes_max:
-        _refuse_large(decode(body, _LOOSE).events, settings)
-    return batch
+    except (InvalidInputError, MalformedError):
+        return _bulk_by_event(body, settings)
+    _refuse_many(len(batch.events), BATCH, settings)
+    if len(body) > settings.event_bytes_max and any(
+        _is_large(each, settings) for each in decode(body, _LOOSE).events
+    ):
+        return _bulk_by_event(body, settings)
+    return Posted(batch, list(batch.events), range(len(batch.events)), [], {}, NOTHING_IGNORED, BATCH)
 
 
-def read_each(
-    body: bytes, settings: Settings
-) -> tuple[LooseBulk, list[tuple[int, EventIn]], Faults, list[int]]:
+def _bulk_by_event(body: bytes, settings: Settings) -> Posted[EventIn]:
+    _require_text(body)
+    head = _READ_HEAD.read(body, None)
+    events: list[Raw] = head.right.get("events", [])
+    _refuse_many(len(events), BATCH, settings)
+    found = _read_thoroughly(events, _READ_EVENT, settings, BATCH, beside=head.unknown)
+    if head.whole is None:
+        raise BATCH.refusal([*head.faults, *found.faults])
+    return msgspec.structs.replace(found, head=head.whole)
+
+
+def read_monitor(body: bytes, settings: Settings) -> Posted[MonitorIn]:
     """
-    Decode and check a batch event by event.
+    Return what a monitoring module has posted: one event, or a list.
 
-    Returns:
-        The batch's own members, the valid events with their index, the faults by index, and the
-        clientSequences of the refused events that have one. Where the batch carries the first clientSequence,
-        every event gets its own from its index.
+    Raises:
+        MalformedError: it is not JSON. TooLargeError: more events than a request may hold, or a single one
+        over its bound. InvalidInputError: the list is empty, or of an event nobody can tell whose it is; or
+        a single one has faults.
     """
-    loose = decode(body, _LOOSE)
-    if len(loose.events) > settings.batch_events_max:
-        message = f"A request holds at most {settings.batch_events_max} events, this one {len(loose.events)}."
-        raise TooLargeError(message)
-    _refuse_large(loose.events, settings)
-    good: list[tuple[int, EventIn]] = []
-    faults: Faults = {}
-    refused: list[int] = []
-    for index, raw in enumerate(loose.events):
-        event, wrong = _read_one(raw, settings)
-        if event is None:
-            faults[index] = [
-                {"path": f"events[{index}]{_below(fault['path'])}", "message": fault["message"]}
-                for fault in wrong
-            ]
-            refused += _number_of(raw, index, loose.client_sequence)
-        elif loose.client_sequence is None:
-            good.append((index, event))
-        elif event.client_sequence is None:
-            good.append(
-                (index, msgspec.structs.replace(event, client_sequence=loose.client_sequence + index))
-            )
-        else:  # which of the two is its number nobody knows: neither is settled
-            faults[index] = [fault(index, "clientSequence", NUMBERED_TWICE)]
-    return loose, good, faults, refused
-
-
-def _number_of(raw: msgspec.Raw, index: int, first: int | None) -> list[int]:
-    """Return the clientSequence of an event that is refused for something else; nothing where it has none."""
-    if first is not None:
-        return [first + index]
+    is_list = body.lstrip(SPACE)[:1] == b"["
+    if not is_list:
+        _refuse_large_body(body, settings)
+    _require_text(body)  # for what is carried as it came
     try:
-        number = _NUMBERED.decode(raw).client_sequence
-    except msgspec.DecodeError:
-        return []
-    return [] if number is None else [number]
+        posted = decode(body, _MONITOR)
+    except (InvalidInputError, MalformedError):
+        return _monitor_by_event(body, settings, is_list=is_list)
+    if isinstance(posted, MonitorIn):
+        return Posted(None, [posted], range(1), [], {}, NOTHING_IGNORED, MONITOR_ALONE)
+    _refuse_many(len(posted), MONITOR_LIST, settings)
+    if not posted:
+        raise MONITOR_LIST.refusal([Fault(None, "", "Expected at least one event")])
+    if len(body) > settings.event_bytes_max and any(
+        _is_large(each, settings) for each in decode(body, _LIST)
+    ):
+        return _monitor_by_event(body, settings, is_list=True)
+    return Posted(None, list(posted), range(len(posted)), [], {}, NOTHING_IGNORED, MONITOR_LIST)
 
 
-def _read_one(raw: msgspec.Raw, settings: Settings) -> tuple[EventIn | None, list[dict[str, str]]]:
-    try:
-        event = decode(bytes(raw), _EVENT)
-        alone = msgspec.structs.replace(event, client_sequence=None)
-        admit([alone], client=None, settings=settings)
-    except InvalidInputError as error:
-        return None, error.errors or []
-    return event, []
+def _monitor_by_event(body: bytes, settings: Settings, *, is_list: bool) -> Posted[MonitorIn]:
+    form = MONITOR_LIST if is_list else MONITOR_ALONE
+    events: list[Raw] | list[bytes] = decode(body, _LIST) if is_list else [body]
+    _refuse_many(len(events), form, settings)
+    found = _read_thoroughly(events, _READ_MONITOR, settings, form)
+    if any("attempt_id" not in right for right in found.refused.values()) or (found.faults and not is_list):
+        raise form.refusal(found.faults)
+    return found
 
 
-def _below(path: str) -> str:
-    field = path.removeprefix("events[0].").removeprefix("body")
-    return f".{field}" if field else ""
+def _refuse_large_body(body: bytes, settings: Settings) -> None:
+    if len(body) > settings.event_bytes_max and _is_large(body.strip(SPACE), settings):
+        raise ALONE.refusal([_too_large(None, settings)])
 
 
-def _refuse_large(events: list[Any], settings: Settings) -> None:
-    if any(len(bytes(event)) > settings.event_bytes_max for event in events):
-        message = f"An event is at most {settings.event_bytes_max} bytes."
-        raise TooLargeError(message)
+def _read_thoroughly(
+    raws: Iterable[bytes | Raw],
+    reader: Reader[T],
+    settings: Settings,
+    form: Form,
+    beside: Sequence[str] = (),
+) -> Posted[T]:
+    """
+    Read events one by one; `beside` is what is unknown outside of them. Raises MalformedError: not JSON.
+    """
+    events: list[T] = []
+    places: list[int] = []
+    faults: list[Fault] = []
+    refused: dict[int, dict[str, Any]] = {}
+    unknown = Gathering(form, settings)
+    unknown.add(None, beside)
+    for place, raw in enumerate(raws):
+        found = reader.read(raw, place)
+        unknown.add(place, found.unknown)
+        wrong = [_too_large(place, settings)] if form.event and _is_large(raw, settings) else []
+        wrong += found.faults and [*found.faults, *_wrong_values(found.right, place, settings)]
+        if found.whole is None or wrong:
+            faults += wrong
+            refused[place] = found.right
+        else:
+            events.append(found.whole)
+            places.append(place)
+    return Posted(None, events, places, faults, refused, unknown.told(), form)
+
+
+def _wrong_values(right: dict[str, Any], place: int, settings: Settings) -> list[Fault]:
+    """Return what is wrong with the values of those members of an event that could be read."""
+    members = {name: value for name, value in right.items() if name in _VALUES}
+    if "data" in right:
+        members["metadata_json"] = bytes(right["data"]).decode()
+    faults: list[Fault] = []
+    columns_of([EventIn(**{"event_type": 0} | members)], settings, faults)
+    return [Fault(place, each.member, each.message) for each in faults]

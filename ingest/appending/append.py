@@ -70,6 +70,10 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
 
     An ack that no longer covers what an earlier one did tells of a loss: those events go out again before
     `storedThrough` is looked at, for their server sequences have been given out anew.
+
+    `ignored` names members of the request that nobody knows, such as `events[0].severty`: what they say is
+    not stored. It is there only where there are such, and names the first ones; `ignoredMore` is how many
+    there are beside them.
     """
 
     sequence_from: int
@@ -82,6 +86,8 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
     late: bool = False
     late_sequences: list[int] | UnsetType = UNSET
     sequences: list[int] | UnsetType = UNSET
+    ignored: list[str] | UnsetType = UNSET
+    ignored_more: int | UnsetType = UNSET
 
 
 class Appended(msgspec.Struct, frozen=True):

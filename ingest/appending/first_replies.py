@@ -30,8 +30,8 @@ from kernel.errors import ClientSequenceReusedError, UnavailableError
 
 # (server sequence, server time us) by clientSequence; the time is negative of what was late.
 Positions = dict[int, tuple[int, int]]
-REFUSED: Final = "This number belongs to an event that was refused: it is settled."
-OTHER: Final = "Another event was received under this number."
+REFUSED: Final = "Its clientSequence {} belongs to an event that was refused: it is settled"
+OTHER: Final = "Another event was received under its clientSequence {}"
 
 
 class _Retry:
@@ -108,10 +108,11 @@ class FirstReplies:
             if left := retry.left():
                 retry.compare(await self._sessions.locate(session_id, client, ranges_of(left)))
         if retry.wrong:
+            places = dict(zip(retry.wanted, known.places, strict=True))
             raise ClientSequenceReusedError(
                 "Some events are not those received under their clientSequence; nothing was stored.",
                 errors=[
-                    {"path": f"clientSequence {number}", "message": message}
+                    {"path": known.form.path(places[number]), "message": message.format(number)}
                     for number, message in sorted(retry.wrong.items())
                 ],
             )

@@ -153,7 +153,7 @@ async def test_a_list_of_many_attempts_is_all_or_nothing_for_each_of_them(api: A
         "refused",
         "invalid_input",
     )
-    assert [fault["path"] for fault in bad["errors"]] == ["events[1].eventType"]
+    assert [fault["path"] for fault in bad["errors"]] == ["[3].event_type"]
     assert (foreign["status"], foreign["code"]) == ("refused", "not_found")
     assert len(await api.stored(first, 2)) == 2
     assert api.world.sequences(second.session_id) == []

@@ -9,7 +9,7 @@ import pytest
 from ingest.admission.batches import EventIn, admit
 from ingest.admission.numbering import progress, select
 from ingest.stream.calls import ranges_of_multirange
-from kernel.errors import InvalidInputError, TooLargeError
+from kernel.errors import InvalidInputError
 from kernel.events import EventType, Severity
 from kernel.settings import load
 from kernel.values import too_deep
@@ -67,13 +67,6 @@ def test_every_fault_is_named_with_its_index() -> None:
         "events[3].eventType",
         "events[4].clientTimestamp",
     ]
-
-
-def test_a_batch_is_bounded() -> None:
-    admit([event()] * 500, client=None, settings=SETTINGS)
-
-    with pytest.raises(TooLargeError):
-        admit([event()] * 501, client=None, settings=SETTINGS)
 
 
 def nested(levels: int) -> str:

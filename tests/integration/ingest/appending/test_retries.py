@@ -82,7 +82,7 @@ async def test_a_number_stands_for_one_event_wherever_that_is_by_then(
     assert [(a.status, a.ack["sequenceFrom"]) for a in (alone, anew)] == [(202, 2), (202, 2)]
     for other in others:
         assert_problem(other, 409, "client_sequence_reused")
-        assert [fault["path"] for fault in other.body["errors"]] == ["clientSequence 2"]
+        assert [fault["path"] for fault in other.body["errors"]] == ["events[0]"]
 
 
 async def test_a_batch_with_another_event_among_received_ones_stores_nothing_of_itself(api: Api) -> None:
@@ -95,7 +95,7 @@ async def test_a_batch_with_another_event_among_received_ones_stores_nothing_of_
     mended = await api.bulk(seat, [event(n) for n in (1, 2, 3, 4)], clientInstance=TAB)
 
     assert_problem(refused, 409, "client_sequence_reused")
-    assert [fault["path"] for fault in refused.body["errors"]] == ["clientSequence 1", "clientSequence 3"]
+    assert [fault["path"] for fault in refused.body["errors"]] == ["events[0]", "events[2]"]
     assert (mended.status, mended.ack["duplicates"], mended.ack["sequenceThrough"]) == (202, 3, 4)
     assert len(await api.stored(seat, 4)) == 4
 
@@ -154,7 +154,7 @@ async def test_a_refused_event_is_settled_so_that_a_client_can_end(api: Api, num
 async def test_a_batch_of_refused_events_alone_is_settled_and_stays_so(
     api: Api, later: Callable[[Api, Seat], Awaitable[None]]
 ) -> None:
-    """I-2: nothing is stored, and the numbers are received, after a restart of Redis too."""
+    """I-2, I-3: a refusal, for nothing is stored; the numbers are received, after a restart of Redis too."""
     seat = api.world.seat()
     await api.tab(seat, [1, 2, 3])
     settled = await api.bulk(seat, [REFUSED, REFUSED], **PARTIAL, clientSequence=4)
@@ -166,13 +166,15 @@ async def test_a_batch_of_refused_events_alone_is_settled_and_stays_so(
     again = await api.bulk(seat, [REFUSED, REFUSED], **PARTIAL, clientSequence=4)
     mended = await api.tab(seat, [4, 5])
 
-    assert statuses(settled) == statuses(again) == ["refused", "refused"]
-    assert (settled.body["data"], settled.ack["sequenceFrom"], settled.ack["sequenceThrough"]) == (0, 4, 3)
+    for refused in (settled, again):
+        assert_problem(refused, 422, "invalid_input")
+        assert [result["status"] for result in refused.body["results"]] == ["refused", "refused"]
+    assert (settled.ack["sequenceFrom"], settled.ack["sequenceThrough"]) == (4, 3)
     assert (settled.ack["ackedThrough"], settled.ack["missing"]) == (5, [])
     assert again.ack["ackedThrough"] >= 6
     assert more.ack["sequenceFrom"] == 4
     assert_problem(mended, 409, "client_sequence_reused")
-    assert [fault["path"] for fault in mended.body["errors"]] == ["clientSequence 4", "clientSequence 5"]
+    assert [fault["path"] for fault in mended.body["errors"]] == ["events[0]", "events[1]"]
     assert "settled" in mended.body["errors"][0]["message"]
 
 

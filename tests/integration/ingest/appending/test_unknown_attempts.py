@@ -73,10 +73,10 @@ async def test_whoever_asks_for_more_than_a_share_is_refused_and_others_are_not(
     beside = await api.post(PATH, posted(uuid4()), other.token)
     known = await api.post(PATH, posted(seat.attempt_id), seat.token)
 
-    assert [answer.status for answer in answers] == [202, 202, 429]
+    assert [answer.status for answer in answers] == [404, 404, 429]
     assert_problem(answers[-1], 429, "rate_limited")
     assert int(answers[-1].headers["Retry-After"]) >= 1
-    assert (beside.status, known.status) == (202, 202)
+    assert (beside.status, known.status) == (404, 202)
 
 
 @pytest.mark.parametrize("kind", ["unknown", "somebody else's"])
