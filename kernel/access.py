@@ -46,6 +46,8 @@ class Action(StrEnum):
     login_end = "login.end"
     user_list = "user.list"
     user_create = "user.create"
+    user_import = "user.import"
+    user_invite = "user.invite"
     user_lock = "user.lock"
     user_set_role = "user.set_role"
     student_profile_manage = "student_profile.manage"
@@ -103,6 +105,8 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.login_end: _EVERYONE,
     Action.user_list: _ADMINS,
     Action.user_create: _ADMINS,
+    Action.user_import: _ADMINS,
+    Action.user_invite: _ADMINS,
     Action.user_lock: _ADMINS,
     Action.user_set_role: _ADMINS,
     Action.student_profile_manage: _ADMINS,

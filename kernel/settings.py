@@ -111,6 +111,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = 120.0
     launch_uses_max: Annotated[int, _about("Uses of one launch link within its grace.", ge=1, le=100)] = 20
+    invitation_s: Annotated[
+        int, _about("Life of an unused invitation to set a first password, seconds.", ge=60)
+    ] = 1_209_600
+    import_lines_max: Annotated[int, _about("Rows of one CSV file that is imported.", ge=1)] = 20_000
+    import_field_chars_max: Annotated[
+        int, _about("Characters of one field of a CSV file that is imported.", ge=64, le=100_000)
+    ] = 2_000
     bcrypt_rounds: Annotated[int, _about("Cost of a password hash.", ge=4, le=16)] = 12
     login_queue_max: Annotated[int, _about("Logins that may wait for a hashing thread.", ge=1)] = 64
     login_pair_places: Annotated[
@@ -181,12 +188,6 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     event_bytes_max: Annotated[int, _about("One event, as JSON.", ge=256)] = 64 << 10
     metadata_bytes_max: Annotated[int, _about("One event's metadata.", ge=64)] = 16 << 10
     metadata_depth_max: Annotated[int, _about("Nesting of one event's metadata.", ge=1, le=100)] = 32
-    ignored_members_max: Annotated[
-        int, _about("Members that nobody knows, named in one reply at most.", ge=1, le=1000)
-    ] = 32
-    ignored_name_characters_max: Annotated[
-        int, _about("Characters of such a member's name that are told.", ge=8, le=1000)
-    ] = 64
     session_events_per_s: Annotated[int, _about("Sustained events a second of one session.", ge=1)] = 50
     session_burst_events: Annotated[int, _about("Events that one session may send at once.", ge=1)] = 500
     sender_bytes_per_s: Annotated[int, _about("Decoded bytes a second of one candidate.", ge=1)] = 1 << 20

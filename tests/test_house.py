@@ -329,6 +329,7 @@ def test_only_these_routes_need_no_token() -> None:
         "POST /auth/register",
         "POST /auth/login",
         "POST /auth/refresh",
+        "POST /auth/invitation",
         "POST /auth/launch",
         "GET /openapi.json",
         "GET /docs",

@@ -3,7 +3,7 @@
 from typing import Final
 
 from core_api.cases import bare, case
-from core_api.exams import assignments, exams, permissions
+from core_api.exams import assignments, exams, importing, permissions
 from kernel.access import Action
 from kernel.http.web import NOBODY, Shows
 
@@ -26,6 +26,14 @@ ROUTES: Final = (
     bare(
         "GET /teacher/exams", exams.list_visible, Action.exam_read, name="list_exams", shows=NOBODY,
         says="List the exams that the caller made or was granted, newest first.",
+    ),
+    bare(
+        "POST /teacher/exams/import", importing.import_exams, Action.exam_create, name="import_exams",
+        says="""
+        Make, assign and publish up to 200 exams by a CSV file, an exam a row, known by its title. A fault is
+        named by line and column, and nothing is written; `partial` takes the good rows, `dry_run` none. The
+        same file again changes nothing.
+        """,
     ),
     bare(
         "GET /teacher/exams/{exam_id}", exams.fetch, Action.exam_read, name="get_exam", shows=NOBODY,

@@ -28,6 +28,7 @@ from sql import named
 QUERIES: Final = named("logins")
 LAUNCHES: Final = named("launches")
 THROTTLE: Final = named("throttle")
+INVITATIONS: Final = named("invitations")
 KEYS: Final = named("idempotency")
 SWEEP_S: Final = 30.0
 RETRY_S: Final = 1.0
@@ -87,14 +88,15 @@ async def tell(pool: Pool, revocations: Revocations, *, since: datetime, now: da
 
 async def sweep(pool: Pool, settings: Settings, *, now: datetime) -> None:
     """
-    Delete what no longer matters: revocations of dead tokens, uses of dead links, windows of failed sign-ins
-    that are over, replies that no retry asks for any more.
+    Delete what no longer matters: revocations of dead tokens, uses of dead links, dead invitations, windows
+    of failed sign-ins that are over, replies that no retry asks for any more.
     """
     window = timedelta(seconds=settings.login_window_s)
     forgotten = now - timedelta(seconds=settings.idempotency_window_s)
     async with system_connection(pool) as conn:
         await conn.execute(QUERIES["delete_expired_revocations"], now)
         await conn.execute(LAUNCHES["delete_expired_uses"], now)
+        await conn.execute(INVITATIONS["delete_expired_invitations"], now)
         await conn.execute(THROTTLE["delete_old_attempts"], now - window)
         await conn.execute(THROTTLE["delete_old_networks"], now - MINUTE)
         while await conn.fetchval(KEYS["delete_old_keys"], forgotten, KEYS_MAX) == KEYS_MAX:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from core_api.cases import bare
-from core_api.identity import accounts, logins
+from core_api.identity import accounts, invitations, logins
 from core_api.identity.passwords import HASHING
 from kernel.access import Action
 from kernel.http.web import Retry
@@ -16,6 +16,21 @@ ROUTES: Final = (
     bare(
         "POST /auth/login", accounts.sign_in, None, name="login", parts=HASHING,
         says="Sign in with e-mail and password. Whatever is wrong, the answer is the same 401.",
+    ),
+    bare(
+        "POST /auth/invitation", invitations.accept, None, name="accept_invitation", parts=HASHING,
+        says="""
+        Set a first password with an invitation's token, once, and sign in. Whatever is wrong with the token,
+        the answer is the same 401.
+        """,
+    ),
+    bare(
+        "POST /admin/users/invitations", invitations.invite, Action.user_invite, name="invite_people",
+        status=201, retry=Retry.told,
+        says="""
+        Invite up to 10,000 people who have no password to set one. The tokens are in this reply alone; an
+        earlier invitation of the same person ends.
+        """,
     ),
     bare(
         "POST /auth/refresh", logins.refresh, None, name="refresh",

@@ -1,1 +1,1 @@
-"""An organisation's people: accounts as admins manage them, profiles, groups."""
+"""An organisation's people: accounts as admins manage them or import them, profiles, groups."""

@@ -4,9 +4,9 @@ from typing import Final
 
 from core_api.cases import bare
 from core_api.identity.passwords import HASHING
-from core_api.people import groups, profiles, users
+from core_api.people import groups, importing, profiles, users
 from kernel.access import Action
-from kernel.http.web import NOBODY, OWN, Shows
+from kernel.http.web import NOBODY, OWN, Retry, Shows
 
 ROUTES: Final = (
     bare(
@@ -26,6 +26,15 @@ ROUTES: Final = (
         "POST /admin/users", users.create, Action.user_create, name="create_user", status=201,
         shows=Shows("users"), parts=HASHING,
         says="Create a person of any role in the organisation. A taken e-mail address or username is a 409.",
+    ),
+    bare(
+        "POST /admin/users/import", importing.import_people, Action.user_import, name="import_people",
+        retry=Retry.own_way,
+        says="""
+        Make and change people and groups by a school's CSV files: OneRoster's users, roles, classes and
+        enrollments, or others with `columns`. A fault is named by file, line and column, and nothing is
+        written; `partial` takes the good rows, `dry_run` none. The same files again change nothing.
+        """,
     ),
     bare(
         "GET /admin/users/{user_id}", users.fetch, Action.user_list, name="get_user",

@@ -43,8 +43,6 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
 }
 _SWAGGER_UI: Final = STATIC / "vendor" / "swagger-ui-dist"
-# Said here, as what Python's table of them says of scripts depends on its version and on the machine.
-_TYPES: Final = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 FILES: Final = {
     "docs.js": STATIC / "docs.js",
     "swagger-ui.css": _SWAGGER_UI / "swagger-ui.css",
@@ -90,7 +88,7 @@ async def docs_file(request: web.Request) -> web.FileResponse:
     path = FILES.get(request.match_info["file"])
     if path is None:
         raise NotFoundError("There is no such file.")
-    return web.FileResponse(path, headers={**_HEADERS, "Content-Type": _TYPES[path.suffix]})
+    return web.FileResponse(path, headers=_HEADERS)
 
 
 _documented = partial(

@@ -107,7 +107,7 @@ def _omits(info: mi.StructType) -> bool:
 
 
 def _may_be_unset(field: mi.Field) -> bool:
-    return field.default is msgspec.NODEFAULT and field.default_factory is msgspec.NODEFAULT
+    return field.default is msgspec.UNSET
 
 
 def _variants(kind: object) -> tuple[Any, ...]:

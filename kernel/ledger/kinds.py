@@ -24,6 +24,7 @@ class Kind(StrEnum):
     assignment_override_set = "assignment_override.set"
     attempt_abandoned = "attempt.abandoned"
     attempt_started = "attempt.started"
+    auth_invitation_accepted = "auth.invitation_accepted"
     auth_launch_refused = "auth.launch_refused"
     auth_launched = "auth.launched"
     auth_password_changed = "auth.password_changed"  # noqa: S105  a kind of event
@@ -42,6 +43,7 @@ class Kind(StrEnum):
     group_member_added = "group.member_added"
     group_member_removed = "group.member_removed"
     group_updated = "group.updated"
+    invitations_created = "invitations.created"
     launch_links_created = "launch_links.created"
     login_alert = "login.alert"
     observation_finalised = "observation.finalised"
@@ -95,6 +97,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.assignment_override_set: About("assignment_override", record="assignment", is_told=True),
     Kind.attempt_abandoned: About("attempt", record="attempt", is_provable=True, is_told=True),
     Kind.attempt_started: About("attempt", record="attempt", is_provable=True),
+    Kind.auth_invitation_accepted: About("user", record="user"),
     Kind.auth_launch_refused: About("user"),
     Kind.auth_launched: About("user"),
     Kind.auth_password_changed: About("user", record="user"),
@@ -113,6 +116,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.group_member_added: About("group", record="group_member"),
     Kind.group_member_removed: About("group", record="group_member"),
     Kind.group_updated: About("group", record="group"),
+    Kind.invitations_created: About("organisation"),
     Kind.launch_links_created: About("exam"),
     Kind.login_alert: About("organisation"),
     Kind.observation_finalised: About("submission", record="submission", is_told=True),

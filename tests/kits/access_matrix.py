@@ -63,6 +63,10 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/teacher/exams"): Row(
         expected=rows(201, *TEACHERS, *ADMINS), body=lambda _: {"title": "Mine", "duration_minutes": 60}
     ),
+    ("POST", "/teacher/exams/import"): Row(
+        expected=rows(200, *TEACHERS, *ADMINS),
+        body=lambda _: {"exams": f"title,durationMinutes,groups\n{uuid4()},60,*"},
+    ),
     ("POST", "/teacher/exams/{exam_id}/publish"): Row(expected=EDITED),
     ("POST", "/teacher/exams/{exam_id}/unpublish"): Row(expected=EDITED),
     ("POST", "/teacher/exams/{exam_id}/launch-links"): Row(
@@ -96,6 +100,13 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/admin/users"): Row(expected=rows(200, *ADMINS)),
     ("POST", "/admin/users"): Row(
         expected=rows(201, *ADMINS), body=lambda _: {"email": f"{uuid4()}@x.example", "role": "student"}
+    ),
+    ("POST", "/admin/users/import"): Row(
+        expected=rows(200, *ADMINS), body=lambda _: {"users": f"email,name\n{uuid4()}@x.example,New"}
+    ),
+    ("POST", "/admin/users/invitations"): Row(
+        expected={"admin": 201, "boss": 422},
+        body=lambda world: {"user_ids": [str(world.api.people["assistant"].id)]},
     ),
     ("GET", "/admin/users/{user_id}"): Row(expected=ADMINISTERED),
     ("POST", "/admin/users/{user_id}/lock"): Row(expected=ADMINISTERED),

@@ -16,7 +16,7 @@ LINKS: Final = (
         "proctor_sessions", "submissions", "ledger_events", "outbox",
     )),
     *((table, "user_id", "users") for table in (
-        "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations",
+        "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations", "invitations",
     )),
     *((table, "exam_id", "exams") for table in ("exam_attempts", "assignments", "teacher_exam_permissions")),
     *((table, "attempt_id", "exam_attempts") for table in ("attempt_answers", "attempt_drafts")),

@@ -110,6 +110,8 @@ async def _fill(world: World) -> None:
     student, session_id = api.people["student"].id, int(given["id"])
     await store_events(api, session_id, [(EventType.TabSwitched, 2)] * 3)
     await put(api, f"/api/admin/users/{student}/student-profile", "admin", cohort="2026")
+    invited = {"user_ids": [str(api.people["assistant"].id)]}
+    assert (await api.post("/api/admin/users/invitations", "admin", json=invited)).status == 201
     await put(api, "/api/me", "teacher", department="Mathematics")
     for name in ("student", "teacher"):
         await api.call("PUT", "/api/me", name, json={}, headers={"Idempotency-Key": "one"})

@@ -45,12 +45,15 @@ LEFT_OUT: Final = {
     "one person": "logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
     "ids that the caller names": "assignments.count_groups assignments.list_grants content.count_terms"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
-    " ledger.list_tiles throttle.count_failure writer.count_letters writer.read_latest_epoch",
-    "what one school wrote": "content.list_terms content.list_passages evaluations.list_evaluations"
+    " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
+    " writer.read_latest_epoch",
+    "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
+    " evaluations.list_evaluations"
     " questions.list_questions users.count_other_admins",
     "rebuilding": "projections.list_dirty_ids projections.list_all_sessions watermarks.list_batch_by_day",
     "restarts of Redis": "ingest.list_epochs",
-    "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses",
+    "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses"
+    " invitations.delete_expired_invitations",
     "numbered pages, at most 10,000 rows in": "sessions.list_sessions_sorted",
 }
 

@@ -76,7 +76,7 @@ TABLES = (
     "taxonomy_terms", "passages", "passage_versions", "questions", "question_versions", "question_terms",
     "evaluations", "evaluation_versions", "evaluation_items", "assignments", "assignment_overrides",
     "attempt_answers", "attempt_drafts", "submissions", "submission_items", "submission_scores",
-    "submission_subjects", "outbox",
+    "submission_subjects", "outbox", "invitations",
 )  # fmt: skip
 
 

@@ -117,9 +117,9 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     | EDITED
     | AUTHORED
     | {
-        "users": {"role", "is_active", "token_generation", "standing"},
+        "users": {"role", "is_active", "token_generation", "standing", "full_name", "source_id"},
         "organisations": {"name", "registration_open"},
-        "groups": {"name", "description"},
+        "groups": {"name", "description", "source_id"},
         "student_profiles": {"enrollment_id", "cohort"},
         "teacher_profiles": {"title", "department"},
         "teacher_exam_permissions": {"can_view", "can_edit", "can_view_analytics"},

@@ -85,6 +85,7 @@ def rows_of(seen: dict[str, list[str]]) -> set[str]:
 # Where the core API works without a person. Whoever adds a place adds it here, on purpose.
 WITHOUT_A_PERSON = {
     "attempts/launches.py": 1,
+    "identity/invitations.py": 2,  # a token says whose it is only once it is found
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
     "submissions/expiry.py": 2,
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found

@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, get_args, get_origin, get_type_hints
 from urllib.parse import quote
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -52,6 +53,8 @@ EVALUATION = "/teacher/evaluations/{evaluation_id}"
 
 ACTS: Final[dict[Key, Act]] = {
     ("POST", "/admin/users"): Act(kinds=["user.created"]),
+    ("POST", "/admin/users/import"): Act(kinds=["user.created"]),
+    ("POST", "/admin/users/invitations"): Act(kinds=["invitations.created"]),
     ("POST", f"{USER}/lock"): Act(kinds=["user.locked"]),
     ("POST", f"{USER}/unlock"): Act(kinds=["user.unlocked"], before=(("POST", f"{USER}/lock"),)),
     ("PUT", f"{USER}/role"): Act(kinds=["user.role_changed"]),
@@ -67,6 +70,7 @@ ACTS: Final[dict[Key, Act]] = {
     ("POST", "/proctor/session/{id}/cancel"): Act(kinds=["session.cancelled"]),
     ("POST", "/proctor/session/{id}/end"): Act(kinds=["session.ended"]),
     ("POST", "/teacher/exams"): Act(kinds=["exam.created"], by="teacher"),
+    ("POST", "/teacher/exams/import"): Act(kinds=["exam.created", "exam.published"], by="teacher"),
     ("PATCH", EXAM): Act(kinds=["exam.updated"], by="teacher"),
     ("POST", f"{EXAM}/publish"): Act(
         kinds=["exam.published"], by="teacher", before=(("POST", f"{EXAM}/unpublish"),)
@@ -104,6 +108,7 @@ ACTS: Final[dict[Key, Act]] = {
 ELSEWHERE = {
     ("POST", "/auth/register"): "test_registration",
     ("POST", "/auth/login"): "OTHERS",
+    ("POST", "/auth/invitation"): "OTHERS",
     ("POST", "/auth/launch"): "OTHERS",
     ("POST", "/auth/refresh"): "test_logins: an exchange is no act, a second use of a token is",
     ("POST", "/student/exams/{exam_id}/start"): "OTHERS",
@@ -220,6 +225,16 @@ async def _launch(api: Api) -> Ask:
     return lambda: api.post("/api/auth/launch", json={"token": token})
 
 
+async def _invite(api: Api) -> Ask:
+    new = {"email": "new@x.example", "role": "student"}
+    made = await api.post("/api/admin/users", "admin", json=new)
+    api.people["new"] = msgspec.structs.replace(api.people["student"], id=UUID(made.body["id"]))
+    body = {"user_ids": [made.body["id"]]}
+    invited = await api.post("/api/admin/users/invitations", "admin", json=body)
+    command = {"token": invited.body["invitations"][0]["token"], "password": PASSWORD}
+    return lambda: api.post("/api/auth/invitation", json=command)
+
+
 async def _start(api: Api) -> Ask:
     return lambda: api.post(f"/api/student/exams/{api.exam_id}/start", "student")
 
@@ -242,6 +257,7 @@ OTHERS: Final[dict[str, tuple[Prepare, list[str], str | None]]] = {
     "a stolen refresh token": (_use_a_token_twice, ["auth.tokens_revoked"], "student"),
     "signing out everywhere": (_sign_out_everywhere, ["auth.signed_out"], "student"),
     "a launch link": (_launch, ["attempt.started", "auth.launched"], "student"),
+    "an invitation": (_invite, ["auth.invitation_accepted"], "new"),
     "an attempt": (_start, ["attempt.started"], "student"),
     "a proctor session": (_start_session, ["session.started"], "student"),
     "a client that says more of itself": (_say_more, ["session.updated"], "student"),
@@ -443,13 +459,13 @@ async def test_what_changes_nothing_leaves_nothing_on_the_ledger_l1(core: Core) 
             assert (await api.post(path, "admin")).status == 200
         members = f"/api/admin/groups/{group}/members"
         await api.post(members, "admin", json={"user_ids": [str(user)]})
-        before = await events(api)
+        before = await acts(api)
         await api.post(f"/api/admin/users/{user}/unlock", "admin")
         await put(api, f"/api/admin/users/{user}/role", "admin", role="student")
         await api.post(members, "admin", json={"user_ids": [str(user)]})
         await api.post("/api/admin/groups", "admin", json={"name": "4b"})
 
-        assert await events(api) == before
+        assert await acts(api) == before
 
 
 async def _group(api: Api) -> str:

@@ -19,8 +19,8 @@ from tests.kits.core import JWT_KEYS, Core, DatabaseAs, core_api
 OPERATIONS = Path(__file__).parent / "operations.txt"
 # What a name begins with; one more needs a reason.
 VERBS = re.compile(
-    "(add|archive|assign|cancel|change|create|delete|end|finalise|get|grade|grant|import|launch|list|lock|log|login"
-    "|logout|publish|refresh|register|remove|revoke|save|send|set|show|start|submit|unlock|unpublish|update)(_|$)"
+    "(accept|add|archive|assign|cancel|change|create|delete|end|finalise|get|grade|grant|import|invite|launch"
+    "|list|lock|log|login|logout|publish|refresh|register|remove|revoke|save|send|set|show|start|submit|unlock|unpublish|update)(_|$)"
 )
 DOCUMENT = whole([*routes(), *INGEST_ROUTES])
 

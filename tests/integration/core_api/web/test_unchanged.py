@@ -18,6 +18,7 @@ NEW: Final[dict[Key, str]] = {
         "POST",
         "/auth/logout",
     ): "the end of the token it comes with; here another each time, else it gets a 401",
+    ("POST", "/admin/users/invitations"): "tokens, each of which ends the one before",
     ("POST", "/teacher/exams"): "an exam",
     ("POST", "/teacher/questions"): "a question",
     ("POST", "/teacher/passages"): "a passage",
