@@ -12,6 +12,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from deploy.commands import importing as import_commands
 from deploy.commands import ledger as ledger_commands
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
@@ -26,6 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(import_commands.app, name="import")
 app.add_typer(ledger_commands.app, name="ledger")
 console = Console(highlight=False)
 

@@ -1,0 +1,338 @@
+"""
+`veritas import`: a school's CSV files, sent to a deployment over HTTP as its admin.
+
+Everything is tried first, without being written; then people are sent a few hundred at a time, and at last
+all of it once more with the enrolments: what is there already changes nothing.
+"""
+
+import csv
+import gzip
+import io
+import json
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from deploy.local.server import ServerError
+
+ROWS: Final = 500  # people of one request
+TRIES: Final = 6
+TIMEOUT_S: Final = 900
+UNNAMED: Final = "no column"  # how the fault of a header without a field begins
+FAULTY: Final = 1  # exit code: rows are faulty
+SHOWN: Final = ("email", "full_name", "role", "token", "expires_at")
+# OneRoster's other files, which say nothing that is needed here.
+NOT_NEEDED: Final = frozenset(
+    {
+        "academicsessions", "categories", "classresources", "courseresources", "courses", "demographics",
+        "lineitems", "manifest", "orgs", "resources", "results", "userprofiles",
+    }
+)  # fmt: skip
+
+app = typer.Typer(
+    help="Import a school: people with their groups, and exams, from CSV files.", no_args_is_help=True
+)
+
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        exists=True,
+        dir_okay=False,
+        help="users.csv, enrollments.csv, classes.csv, roles.csv as OneRoster has them; others with --map.",
+    ),
+]
+ExamsFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A file of exams.")]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option("--map", help="COLUMN=FIELD where a column has another name; may be repeated."),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+PartialOption = Annotated[bool, typer.Option("--partial", help="Import the good rows of a faulty file.")]
+InvitationsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--invitations",
+        dir_okay=False,
+        help="Invite whoever has no password yet, and write their invitations to this new CSV file.",
+    ),
+]
+UrlOption = Annotated[str | None, typer.Option(help="The deployment; the running local stack by default.")]
+EmailOption = Annotated[str | None, typer.Option(help="An admin's account on the named deployment.")]
+PasswordOption = Annotated[str | None, typer.Option(help="Their password; asked for if it is not given.")]
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state", help="Folder of the local stack; VERITAS_STATE or .veritas by default."),
+]
+
+
+@app.command()
+def people(
+    files: Files,
+    *,
+    mapping: MapOption = None,
+    dry_run: DryRunOption = False,
+    partial: PartialOption = False,
+    invitations: InvitationsOption = None,
+    url: UrlOption = None,
+    email: EmailOption = None,
+    password: PasswordOption = None,
+    state: StateOption = None,
+) -> None:
+    """
+    Make and change people and groups as the files say; the same files again change nothing.
+
+    Exits with 0 when it is done, 1 when rows are faulty, 2 when nothing could be done.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    from core_api import csv_files  # noqa: PLC0415
+    from core_api.people import roster  # noqa: PLC0415
+
+    columns = _columns(mapping)
+    found = by_kind(files, columns)
+    names = {f"{kind}.csv": path.name for kind, path in found.items()}
+    texts = {kind: read_text(path) for kind, path in found.items()}
+    if invitations is not None and invitations.exists():
+        raise ServerError(f"{invitations} is there already: name a new file")
+    call = _signed_in(url, email, password, state, names)
+    whole: dict[str, Any] = {**texts, "columns": columns}
+    tried = call("/api/admin/users/import", {**whole, "dry_run": True})
+    _show_faults(tried, names)
+    if dry_run:
+        _conclude(tried, dry_run=True)
+    if tried["faulty"] and not partial:
+        print("nothing was written; --partial imports the good rows", file=sys.stderr)
+        raise typer.Exit(FAULTY)
+    options = {"columns": columns, "partial": partial, "invite": invitations is not None}
+    parts = csv_files.parts(texts["users"], roster.USERS, columns, ROWS) if "users" in texts else []
+    given: list[dict[str, Any]] = []
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    ) as bar:
+        task = bar.add_task("people", total=len(parts) + 1)
+        roles = {"roles": texts["roles"]} if "roles" in texts else {}
+        for body in (*({"users": part, **roles} for part in parts), texts):
+            if body is texts:
+                bar.update(task, description="groups")
+            given += call("/api/admin/users/import", {**body, **options})["invitations"]
+            bar.advance(task)
+            if invitations is not None:
+                _write_invitations(invitations, given)
+        bar.update(task, description="done")
+    if invitations is not None:
+        print(
+            f"{len(given):,} invitations in {invitations}: each token opens one account, hand them out alone"
+        )
+    _conclude(tried, dry_run=False)
+
+
+@app.command()
+def exams(
+    file: ExamsFile,
+    *,
+    mapping: MapOption = None,
+    dry_run: DryRunOption = False,
+    partial: PartialOption = False,
+    url: UrlOption = None,
+    email: EmailOption = None,
+    password: PasswordOption = None,
+    state: StateOption = None,
+) -> None:
+    """
+    Make, assign and publish exams, one a row; the same file again changes nothing.
+
+    Exits as `veritas import people` does.
+    """
+    names = {"exams.csv": file.name}
+    body = {
+        "exams": read_text(file),
+        "columns": _columns(mapping),
+        "dry_run": dry_run,
+        "partial": partial,
+    }
+    done = _signed_in(url, email, password, state, names)("/api/teacher/exams/import", body)
+    _show_faults(done, names)
+    what = "would be " if dry_run else ""
+    print(f"exams: {done['created']} {what}created, {done['updated']} updated, {done['unchanged']} unchanged")
+    raise typer.Exit(FAULTY if done["faulty"] else 0)
+
+
+def read_text(path: Path) -> str:
+    """
+    Return a file's text; raises ServerError, which says how to save it, where it is not UTF-8.
+    """
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ServerError(f"{path} is UTF-16 (Excel's “Unicode Text”): save it as “CSV UTF-8”")
+    if content.startswith(b"PK"):
+        raise ServerError(f"{path} is a workbook or an archive: save it as “CSV UTF-8”")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ServerError(f"{path} line {line} is not UTF-8: save the file as “CSV UTF-8”") from error
+
+
+def _columns(mapping: Sequence[str] | None) -> dict[str, str]:
+    """Return which column is which field, from `COLUMN=FIELD`; raises ServerError."""
+    pairs = [each.rpartition("=") for each in mapping or ()]
+    if any(not column or not field for column, _, field in pairs):
+        raise ServerError("--map takes COLUMN=FIELD, as in --map 'E-Mail-Adresse=email'")
+    return {column: field for column, _, field in pairs}
+
+
+def by_kind(files: Iterable[Path], columns: Mapping[str, str]) -> dict[str, Path]:
+    """Return the files by what they are, as their names or else their headers say; raises ServerError."""
+    from core_api.csv_files import plain  # noqa: PLC0415
+
+    found: dict[str, Path] = {}
+    for path in files:
+        kind = path.stem.lower()
+        if kind in NOT_NEEDED:
+            print(f"{path.name} is not needed: passed over")
+            continue
+        header = read_text(path).lstrip().partition("\n")[0]
+        names = {plain(each) for each in header.replace(";", ",").replace("\t", ",").split(",")}
+        names |= {plain(columns[each]) for each in columns if plain(each) in names}
+        if "durationminutes" in names:
+            raise ServerError(f"{path} is a file of exams: veritas import exams {path}")
+        if kind not in {"users", "roles", "classes", "enrollments"}:
+            kind = (
+                "enrollments" if "classsourcedid" in names else
+                "roles" if "usersourcedid" in names else
+                "users" if "email" in names or "title" not in names else "classes"
+            )  # fmt: skip
+        if kind in found:
+            raise ServerError(f"{found[kind]} and {path} are both a file of {kind}: join them first")
+        found[kind] = path
+    if not found:
+        raise ServerError("none of the files says who is there")
+    return found
+
+
+class _Session:
+    """A deployment, and somebody who is signed in there."""
+
+    def __init__(self, url: str, names: Mapping[str, str]) -> None:
+        self._url = url.rstrip("/")
+        self._names = names
+        self._token = ""
+
+    def sign_in(self, email: str, password: str) -> None:
+        """Sign in; raises ServerError."""
+        self._token = self("/api/auth/login", {"email": email, "password": password})["access_token"]
+
+    def __call__(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """
+        Return the reply to a post; what is refused for the moment is sent again when it may.
+
+        Raises:
+            ServerError: any other refusal, with what it says.
+            typer.Exit: rows are faulty; each was printed.
+        """
+        text = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        if self._token:
+            text, headers["Content-Encoding"] = gzip.compress(text), "gzip"
+            headers["Authorization"] = f"Bearer {self._token}"
+        request = urllib.request.Request(self._url + path, data=text, headers=headers, method="POST")  # noqa: S310
+        for tries_left in reversed(range(TRIES)):
+            try:
+                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310  checked below
+                    answer: dict[str, Any] = json.loads(reply.read())
+                    return answer
+            except urllib.error.HTTPError as error:
+                with error:
+                    problem = _problem(error)
+                wait_s = error.headers.get("Retry-After", "")
+                if not (tries_left and wait_s.isdigit() and problem.get("code") != "outcome_unknown"):
+                    raise self._refused(problem, error.code) from error
+                time.sleep(min(int(wait_s), 60))
+            except (OSError, ValueError) as error:
+                raise ServerError(f"{self._url} does not answer: {error}") from error
+        raise AssertionError("the last try answers or raises")
+
+    def _refused(self, problem: Mapping[str, Any], status: int) -> Exception:
+        if status == 422 and problem.get("errors"):
+            _show_faults({"faults": problem["errors"]}, self._names)
+            if any(each["message"].startswith(UNNAMED) for each in problem["errors"]):
+                print("as in --map 'E-Mail-Adresse=email'", file=sys.stderr)
+            return typer.Exit(FAULTY)
+        return ServerError(f"{self._url}: {status} {problem.get('detail', '')}")
+
+
+def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:
+    try:
+        found = json.loads(error.read())
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _signed_in(
+    url: str | None, email: str | None, password: str | None, state: Path | None, names: Mapping[str, str]
+) -> _Session:
+    """Return the deployment as its admin; raises ServerError."""
+    from kernel.events import Role  # noqa: PLC0415
+    from kernel.settings import load  # noqa: PLC0415
+    from loadtests.client.stack import StackError, local_stack  # noqa: PLC0415
+
+    if url is None:
+        try:
+            stack = local_stack(state or Path(load().state))
+            account = stack.account(Role.admin)
+        except StackError as error:
+            raise ServerError(str(error)) from error
+        url, email, password = stack.url, email or account.email, password or account.password
+    if not url.startswith(("http://", "https://")):
+        raise ServerError(f"{url} is no address: http:// or https:// stands before it")
+    if email is None:
+        raise ServerError("beside --url, name an admin with --email")
+    session = _Session(url, names)
+    session.sign_in(email, password or str(typer.prompt("password", hide_input=True)))
+    return session
+
+
+def _show_faults(reply: Mapping[str, Any], names: Mapping[str, str]) -> None:
+    for fault in reply["faults"]:
+        path: str = fault["path"]
+        file, _, rest = path.partition(" ")
+        print(f"{names.get(file, file)} {rest}".strip() + f": {fault['message']}", file=sys.stderr)
+    more = reply.get("faulty", 0) - len(reply["faults"])
+    if more > 0:
+        print(f"and {more:,} more", file=sys.stderr)
+
+
+def _conclude(reply: Mapping[str, Any], *, dry_run: bool) -> None:
+    """Print what was done, and exit."""
+    of_people, groups, members = reply["people"], reply["groups"], reply["memberships"]
+    print(_counted("people", of_people))
+    print(_counted("groups", groups))
+    print(_counted("enrolments", members))
+    if reply["faulty"]:
+        print(f"{reply['faulty']:,} faulty", file=sys.stderr)
+    if dry_run:
+        print("a dry run: nothing was written")
+    raise typer.Exit(FAULTY if reply["faulty"] else 0)
+
+
+def _counted(what: str, counts: Mapping[str, int]) -> str:
+    told = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    return f"{what}: {', '.join(told) or 'none'}"
+
+
+def _write_invitations(path: Path, given: Sequence[Mapping[str, Any]]) -> None:
+    """Write the invitations for their owner's eyes alone, as Excel reads them, too."""
+    from deploy.seed import write_private  # noqa: PLC0415
+
+    text = io.StringIO()
+    rows = csv.writer(text)
+    rows.writerow(SHOWN)
+    rows.writerows([each[name] for name in SHOWN] for each in given)
+    write_private(path, text.getvalue().encode("utf-8-sig"))

@@ -1,0 +1,86 @@
+"""What `veritas import` makes of the files that it is given (spec.md A-8)."""
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from core_api import csv_files
+from core_api.people.roster import USERS
+from deploy.commands.importing import by_kind, read_text
+from deploy.local.server import ServerError
+
+WRONG = {
+    "Latin-1": "Müller\nOk\n".encode("latin-1"),
+    "UTF-16": "email,name\n".encode("utf-16"),
+    "a workbook": b"PK\x03\x04...",
+}
+
+
+@pytest.mark.parametrize("form", WRONG)
+def test_a_file_that_is_no_utf_8_is_refused_with_what_to_do(tmp_path: Path, form: str) -> None:
+    file = tmp_path / "users.csv"
+    file.write_bytes(WRONG[form])
+
+    with pytest.raises(ServerError, match=r"save (it|the file) as “CSV UTF-8”"):
+        read_text(file)
+
+
+def test_the_mark_that_excel_writes_is_no_part_of_the_text(tmp_path: Path) -> None:
+    file = tmp_path / "users.csv"
+    file.write_bytes("email,name\n".encode("utf-8-sig"))
+
+    assert read_text(file) == "email,name\n"
+
+
+def written(folder: Path, **files: str) -> list[Path]:
+    paths = [folder / f"{name}.csv" for name in files]
+    for path, text in zip(paths, files.values(), strict=True):
+        path.write_text(text)
+    return paths
+
+
+def test_files_are_known_by_their_names_or_else_by_their_headers_in_any_order(tmp_path: Path) -> None:
+    paths = written(
+        tmp_path,
+        members="classSourcedId;userSourcedId\n",
+        orgs="sourcedId,name\n",
+        courses_of_study="sourcedId\ttitle\n",
+        staff="Mail,Vorname\n",
+        users_roles="userSourcedId,role\n",
+    )
+
+    found = by_kind(paths, {"Mail": "email"})
+
+    assert {kind: path.stem for kind, path in found.items()} == {
+        "enrollments": "members",
+        "classes": "courses_of_study",
+        "users": "staff",
+        "roles": "users_roles",
+    }
+
+
+def test_a_file_of_exams_and_a_second_one_of_people_are_refused(tmp_path: Path) -> None:
+    exams = written(tmp_path, whatever="title,durationMinutes,groups\n")
+    people = written(tmp_path, users="email,name\n", more="email,name\n")
+
+    with pytest.raises(ServerError, match="veritas import exams"):
+        by_kind(exams, {})
+    with pytest.raises(ServerError, match="both a file of users"):
+        by_kind(people, {})
+    with pytest.raises(ServerError, match="none of the files"):
+        by_kind(written(tmp_path, orgs="sourcedId\n"), {})
+
+
+def test_the_parts_of_a_file_hold_every_row_once_each_under_the_header() -> None:
+    rows = [["email", "name"], *([f"{n}@x.example", f"A\nname {n}, of two; lines"] for n in range(10))]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\r\n").writerows([*rows[:5], [], *rows[5:]])
+
+    parts = csv_files.parts(text.getvalue(), USERS, {}, 4)
+    read = [list(csv.reader(io.StringIO(part, newline=""))) for part in parts]
+
+    assert [len(list(filter(None, part))) for part in read] == [5, 5, 3]
+    assert {tuple(part[0]) for part in read} == {("email", "name")}
+    assert [row for part in read for row in part[1:] if row] == rows[1:]
