@@ -39,6 +39,7 @@ class DomainError(Exception):
         self.detail = detail
         self.errors = errors
         self.retry_after_s = retry_after_s
+        self.beside: dict[str, object] = {}  # further members of the problem, such as `results`
 
 
 class MalformedError(DomainError):
@@ -162,6 +163,14 @@ class InvalidInputError(DomainError):
     status = 422
     code = "invalid_input"
     title = "Invalid input"
+
+
+class AllRefusedError(DomainError):
+    """Every part of the request was refused, for reasons that have nothing in common; `results` has each."""
+
+    status = 422
+    code = "all_refused"
+    title = "Every part was refused"
 
 
 class HeaderTooLargeError(DomainError):

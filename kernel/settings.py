@@ -188,6 +188,12 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     event_bytes_max: Annotated[int, _about("One event, as JSON.", ge=256)] = 64 << 10
     metadata_bytes_max: Annotated[int, _about("One event's metadata.", ge=64)] = 16 << 10
     metadata_depth_max: Annotated[int, _about("Nesting of one event's metadata.", ge=1, le=100)] = 32
+    ignored_members_max: Annotated[
+        int, _about("Members that nobody knows, named in one reply at most.", ge=1, le=1000)
+    ] = 32
+    ignored_name_characters_max: Annotated[
+        int, _about("Characters of such a member's name that are told.", ge=8, le=1000)
+    ] = 64
     session_events_per_s: Annotated[int, _about("Sustained events a second of one session.", ge=1)] = 50
     session_burst_events: Annotated[int, _about("Events that one session may send at once.", ge=1)] = 500
     sender_bytes_per_s: Annotated[int, _about("Decoded bytes a second of one candidate.", ge=1)] = 1 << 20

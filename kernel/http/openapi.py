@@ -47,12 +47,24 @@ _DONE: Final = {
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One invalid value: where it stands and what is wrong with it."""
 
-    path: str
+    path: Annotated[
+        str,
+        Meta(
+            description="Where it stands in the request that was sent: `severity`, `events[3].metadataJson` "
+            "or `[3].data` of its body, a parameter of its query, a header; `body` for a whole body. What is "
+            "missing is told at the object that lacks it."
+        ),
+    ]
     message: str
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """RFC 9457 problem details; `code` is stable, `requestId` finds the request in the logs."""
+    """
+    RFC 9457 problem details; `code` is stable, `requestId` finds the request in the logs.
+
+    A request of several parts that is refused because each of them is has the result of each in `results`, as
+    its reply would, and `ack` where clientSequences were settled.
+    """
 
     type: str
     title: str
@@ -62,6 +74,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     code: Annotated[str, Meta(extra_json_schema={"$ref": SCHEMAS + "ErrorCode"})]
     request_id: str
     errors: list[Fault] | msgspec.UnsetType = msgspec.UNSET
+    results: list[dict[str, Any]] | msgspec.UnsetType = msgspec.UNSET
+    ack: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Example(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

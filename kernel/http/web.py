@@ -190,7 +190,7 @@ def problem_document(error: DomainError) -> dict[str, Any]:
     }
     if error.errors is not None:
         document["errors"] = error.errors
-    return document
+    return document | error.beside
 
 
 def problem(error: DomainError, request_id: str) -> web.Response:
@@ -304,7 +304,7 @@ def _from_aiohttp(error: web.HTTPException) -> DomainError:
             return MalformedError(error.reason or "The request cannot be read.")
 
 
-def decode(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:
+def decode(body: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> T:
     """
     Return the body as the decoder's type.
 
