@@ -104,8 +104,9 @@ def document(routes: Sequence[Route], info: Json, tags: Mapping[str, str], examp
         examples: of the operations.
     """
     schemas = schemas_of(
-        asked=[kind for route in routes for kind in (route.body, route.query) if kind is not None],
-        told=[Problem, EventType, Severity, *(route.reply for route in routes if route.reply is not None)],
+        bodies=[route.body for route in routes if route.body is not None],
+        queries=[route.query for route in routes if route.query is not None],
+        replies=[Problem, EventType, Severity, *(route.reply for route in routes if route.reply is not None)],
     )
     queries = {kind: schemas.fields_of(kind) for kind in {route.query for route in routes} - {None}}
     paths: dict[str, Json] = {}

@@ -13,6 +13,7 @@ from typing import Any, Final, Union, get_args, get_origin
 
 import msgspec
 import msgspec.inspect as mi
+from msgspec import NODEFAULT
 
 from kernel.events import OTHER_NAME_FORM, SCHEMAS, SEVERITY_BY_NAME, EventType, Severity
 from kernel.http.headers import CODINGS
@@ -22,6 +23,7 @@ Json = dict[str, Any]
 
 _MODULE: Final = re.compile(r"(?:[a-z_]+\.)+(?=[A-Z])")
 _VARNAMES: Final = "x-enum-varnames"
+_TEXT: Final = {"type": "string"}
 _MEANINGS: Final = "x-enum-descriptions"
 
 
@@ -37,35 +39,40 @@ class Schemas(msgspec.Struct, frozen=True):
         return self.components.pop(reference.removeprefix(SCHEMAS))
 
 
-def schemas_of(asked: Iterable[Any], told: Iterable[Any]) -> Schemas:
+def schemas_of(bodies: Sequence[Any], queries: Sequence[Any], replies: Sequence[Any]) -> Schemas:
     """
     Return the schemas of types.
 
     Args:
-        asked: of what requests hold; a member with a default may be left out.
-        told: of what replies hold; such a member is always there, but for what may be UNSET.
+        bodies: of requests. What a member is that is left out stands in its description: generators make
+            clients send a `default` always, or ask for it.
+        queries: of requests.
+        replies: a member with a default is always there, but for what may be UNSET.
     """
-    into, out = _infos(asked), _infos(told)
-    infos = into | out
-    kinds = [*dict.fromkeys(each for kind in [*asked, *told] for each in _variants(kind))]
+    whole = [*bodies, *queries, *replies]
+    sent, infos = _infos(bodies), _infos(whole)
+    kinds = [*dict.fromkeys(each for kind in whole for each in _variants(kind))]
     found, components = msgspec.json.schema_components([*kinds, *infos], ref_template=SCHEMAS + "{name}")
     by_type = dict(zip([*kinds, *infos], found, strict=True))
     for kind, info in infos.items():
         schema = components[by_type[kind]["$ref"].removeprefix(SCHEMAS)]
         if isinstance(info, mi.EnumType):
             schema |= _enumeration(info.cls)
-        elif isinstance(info, mi.StructType) and kind not in into and not _omits(info):
-            schema["required"] = [
-                *([] if info.tag_field is None else [info.tag_field]),
-                *(field.encode_name for field in info.fields if field.required or not _may_be_unset(field)),
-            ]
-    whole = {kind: _any_of([by_type[each] for each in _variants(kind)]) for kind in [*asked, *told]}
+        elif isinstance(info, mi.StructType):
+            for field in info.fields:
+                member = _dated(schema["properties"][field.encode_name], field.type)
+                if kind not in queries:
+                    member = _without_default(member, told=kind in sent)
+                schema["properties"][field.encode_name] = member
+            if kind not in sent and kind not in queries:
+                schema["required"] = _always_there(info)
     names = {name: _readable(schema.get("title", name)) for name, schema in components.items()}
     tidied = {
         names[name]: _tidied(schema, names) | {"title": names[name]} for name, schema in components.items()
     }
+    by_type |= {kind: _any_of([by_type[each] for each in _variants(kind)]) for kind in whole}
     return Schemas(
-        by_type={kind: _tidied(schema, names) for kind, schema in whole.items()},
+        by_type={kind: _tidied(schema, names) for kind, schema in by_type.items()},
         components=tidied | _listed(),
     )
 
@@ -102,12 +109,44 @@ def _parts(info: mi.Type) -> Sequence[mi.Type]:
             return ()
 
 
-def _omits(info: mi.StructType) -> bool:
-    return bool((get_origin(info.cls) or info.cls).__struct_config__.omit_defaults)
+def _dated(schema: Json, info: mi.Type) -> Json:
+    """Return the schema of a type where every moment is one: msgspec says so only of some."""
+    match info:
+        case mi.DateTimeType():
+            return schema | {"format": "date-time"}
+        case mi.Metadata(type=part):
+            return _dated(schema, part)
+        case mi.CollectionType(item_type=part) if "items" in schema:
+            return schema | {"items": _dated(schema["items"], part)}
+        case mi.UnionType(types=parts) if any(isinstance(part, mi.DateTimeType) for part in parts):
+            options = [_dated(each, mi.DateTimeType()) if each == _TEXT else each for each in schema["anyOf"]]
+            return schema | {"anyOf": options}
+        case _:
+            return schema
 
 
-def _may_be_unset(field: mi.Field) -> bool:
-    return field.default is msgspec.UNSET
+def _without_default(member: Json, *, told: bool) -> Json:
+    """Return a member's schema without its default; its description tells it where it matters."""
+    if "default" not in member:
+        return member
+    schema = {name: each for name, each in member.items() if name != "default"}
+    if told and member["default"] not in (None, [], ()):
+        left_out = f"`{msgspec.json.encode(member['default']).decode()}` where it is left out."
+        schema["description"] = f"{member.get('description', '')} {left_out}".strip()
+    return schema
+
+
+def _always_there(info: mi.StructType) -> list[str]:
+    """Return the members that a reply of the type always has."""
+    tag = [] if info.tag_field is None else [info.tag_field]
+    if (get_origin(info.cls) or info.cls).__struct_config__.omit_defaults:
+        return [*tag, *(field.encode_name for field in info.fields if field.required)]
+    return [*tag, *(field.encode_name for field in info.fields if field.required or _has_default(field))]
+
+
+def _has_default(field: mi.Field) -> bool:
+    """Tell whether a field has another default than UNSET."""
+    return field.default is not NODEFAULT or field.default_factory is not NODEFAULT
 
 
 def _variants(kind: object) -> tuple[Any, ...]:

@@ -1,0 +1,176 @@
+"""A client generated from the served document drives a whole exam on the whole stack (spec.md X-3)."""
+
+import json
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.integration.deploy.test_stack import running_stack
+from tests.kits.generated import operations_of, python_client
+
+WITHIN_S = 60.0
+
+
+class Caller:
+    """Somebody who calls the operations of a generated client; each answer is of its type."""
+
+    def __init__(self, client: ModuleType, url: str, token: str | None = None) -> None:
+        self.models: Any = import_module(f"{client.__name__}.models")
+        self._operations = operations_of(client)
+        whom = {"base_url": url, "verify_ssl": False}
+        self._http = (
+            client.Client(**whom) if token is None else client.AuthenticatedClient(**whom, token=token)
+        )
+
+    def __call__(self, operation: str, *path: Any, **given: Any) -> Any:
+        """Return what an operation answers; a problem is an answer too."""
+        answer = self._operations[operation].sync_detailed(*path, client=self._http, **given)
+        assert answer.parsed is not None, f"{operation}: {answer.status_code} {answer.content!r}"
+        return answer.parsed
+
+    def until(self, found: Callable[[Any], Any], operation: str, *path: Any, **given: Any) -> Any:
+        """Ask until the answer shows what is waited for, and return it."""
+        deadline = time.monotonic() + WITHIN_S
+        while True:
+            answer = self(operation, *path, **given)
+            if found(answer):
+                return answer
+            assert time.monotonic() < deadline, f"{operation}: last seen {answer}"
+            time.sleep(0.2)
+
+
+class Stack:
+    """The running stack, and whoever has signed in by the client that was generated from its document."""
+
+    def __init__(self, local: dict[str, Any], folder: Path) -> None:
+        self.local = local
+        with urllib.request.urlopen(f"{local['url']}/api/openapi.json", timeout=60) as reply:  # noqa: S310
+            self.client = python_client(json.loads(reply.read()), folder, "veritas_exam")
+
+    def signed_in(self, role: str) -> tuple[Caller, UUID]:
+        """Sign the demo's account of a role in, and return who that is."""
+        account = next(each for each in self.local["accounts"] if each["role"] == role)
+        nobody = Caller(self.client, self.local["url"])
+        login = nobody.models.Login(email=account["email"], password=account["password"])
+        tokens = nobody("login", body=login)
+        return Caller(self.client, self.local["url"], tokens.access_token), tokens.user.id
+
+
+@pytest.fixture
+def stack(server_folder: Path, tmp_path: Path) -> Iterator[Stack]:
+    with running_stack(server_folder / "state") as (_, local):
+        yield Stack(local, tmp_path)
+
+
+def set_exam(teacher: Caller, candidate: UUID) -> tuple[UUID, dict[str, UUID]]:
+    """Write two questions, freeze and set them, and assign the exam; return its id and the questions'."""
+    models = teacher.models
+    items = {
+        "choice": {
+            "kind": "single_choice",
+            "content": {
+                "stem": "Which one?",
+                "options": [{"id": "a", "text": "A"}, {"id": "b", "text": "B"}],
+            },
+            "key": {"choice": "b"},
+        },
+        "number": {
+            "kind": "numeric",
+            "content": {"stem": "Six by seven?"},
+            "key": {"number": 42, "tolerance": 0},
+        },
+    }
+    questions = {
+        name: teacher(
+            "create_question", body=models.SaveQuestion.from_dict({"item": item, "points": 2})
+        ).question_id
+        for name, item in items.items()
+    }
+    drafted = [models.DraftItem(question_id=each) for each in questions.values()]
+    draft = teacher("create_evaluation", body=models.SaveDraft(title="Arithmetic", items=drafted))
+    version = teacher("publish_evaluation", draft.evaluation_id)
+    new = models.NewExam(
+        title="Arithmetic", duration_minutes=30, evaluation_version_id=version.evaluation_version_id
+    )
+    exam = teacher("create_exam", body=new, idempotency_key=str(uuid4()))
+    assert teacher("publish_exam", exam.id).is_published
+    assert teacher("assign_exam", exam.id, body=models.Assign(user_ids=[candidate])).count == 1
+    return exam.id, questions
+
+
+def test_a_generated_client_drives_a_whole_exam_x3(stack: Stack) -> None:
+    teacher, _ = stack.signed_in("teacher")
+    candidate, candidate_id = stack.signed_in("student")
+    exam_id, questions = set_exam(teacher, candidate_id)
+    models = teacher.models
+
+    assert exam_id in {each.id for each in candidate("list_available_exams").exams}
+    attempt = candidate("start_attempt", exam_id)
+    assert attempt.status == models.AttemptStatus.IN_PROGRESS
+    paper = candidate("get_paper", attempt.attempt_id).paper
+    assert [each.question_id for each in paper.items] == list(questions.values())
+    right = {"choice": {"choice": "b"}, "number": {"number": 42}}
+    answers = [
+        models.Answer(question_id=questions[name], client_seq=1, response=models.Response.from_dict(response))
+        for name, response in right.items()
+    ]
+    saved = candidate("save_answers", attempt.attempt_id, body=models.SaveAnswers(answers=answers))
+    assert all(each.accepted for each in saved.stored)
+
+    taken = models.CreateSession(attempt_id=attempt.attempt_id, mode=models.Mode.SOFT, browser_name="Firefox")
+    session = candidate("create_session", body=taken).data
+    events = [
+        models.EventIn(event_type=models.EventType.TAB_SWITCHED, severity=models.Severity.MEDIUM),
+        models.EventIn(event_type=models.EventTypeName.COPYATTEMPT, severity=models.SeverityName.HIGH),
+    ]
+    batch = models.BulkIn(
+        proctor_session_id=session.proctor_session_id,
+        events=events,
+        client_instance="tab-1",
+        client_sequence=1,
+    )
+    logged = candidate("log_events", body=batch)
+    assert (logged.data, logged.ack.acked_through, logged.ack.missing) == (2, 2, [])
+    beat = models.HeartbeatIn(proctor_session_id=session.proctor_session_id)
+    heartbeat = candidate("send_heartbeat", body=beat, accept_language="ar")
+    assert (heartbeat.data.has_warning, heartbeat.data.total_violations) == (False, None)
+    single = models.SingleIn(proctor_session_id=session.proctor_session_id, event_type="lunch")
+    other = candidate("log_event", body=single).data
+    assert (other.event_type, other.event_type_name) == (models.EventType.OTHER, "lunch")
+
+    key = str(uuid4())
+    handed_in = candidate("submit_attempt", attempt.attempt_id, body=models.Submit(), idempotency_key=key)
+    again = candidate("submit_attempt", attempt.attempt_id, body=models.Submit(), idempotency_key=key)
+    assert again.submission_id == handed_in.submission_id
+    receipt = candidate.until(
+        lambda found: found.ledger.status == "sealed", "get_receipt", attempt.attempt_id
+    )
+    assert receipt.receipt.content_sha256 == handed_in.content_sha256
+    late = candidate(
+        "log_event",
+        body=models.SingleIn(proctor_session_id=session.proctor_session_id, event_type="tab_switched"),
+    )
+    assert (type(late), late.code) == (models.Problem, models.ErrorCode.SESSION_NOT_ACTIVE)
+
+    listed = teacher("list_submissions", exam_id).submissions
+    assert [each.submission_id for each in listed] == [handed_in.submission_id]
+    graded = teacher("get_submission_to_grade", handed_in.submission_id)
+    assert sum(each.points for each in graded.items) == 4
+    timeline = teacher.until(
+        lambda found: found.summary.events >= 4, "get_attempt_monitoring", attempt.attempt_id
+    )
+    assert {"TabSwitched", "CopyAttempt", "lunch"} <= {each.event_type for each in timeline.events}
+    counted = teacher.until(lambda found: found.students, "get_exam_analytics", exam_id)
+    assert counted.students[0].student_id == candidate_id
+
+    refused = candidate("get_exam", exam_id)
+    assert (type(refused), refused.code, refused.status) == (models.Problem, models.ErrorCode.FORBIDDEN, 403)
+    unknown = teacher("get_exam", uuid4())
+    assert (unknown.code, unknown.success) == (models.ErrorCode.NOT_FOUND, False)
