@@ -37,7 +37,7 @@ test: lint ## lint, then all tests on real servers of their own, three workers f
 faults: tools ## the long form of the fault tests: KILLS=100 random kills under load
 	$(python) -m pytest tests/faults --kills=$(KILLS)
 
-bench: tools ## measure: BENCH=ingest, soak, core or ledger, all by default; figures in build/bench/
+bench: tools ## measure: BENCH=ingest, soak, core, ledger or school, all by default; figures in build/bench/
 	$(python) -m loadtests.bench $(BENCH)
 
 locust: tools ## a bounded, headless locust run against a stack of its own, then the checker: USERS=100 SECONDS=30

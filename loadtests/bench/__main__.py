@@ -1,6 +1,6 @@
 """
-Run benchmarks: `python -m loadtests.bench [all|ingest|soak|core|ledger]`; figures go to the terminal and to
-build/bench/.
+Run benchmarks: `python -m loadtests.bench [all|ingest|soak|core|ledger|school]`; figures go to the terminal
+and to build/bench/.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from rich.console import Console
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
-from loadtests.bench import core, ingest, ledger, soak
+from loadtests.bench import core, ingest, ledger, school, soak
 from loadtests.bench.measuring.report import FOLDER, show, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
 from loadtests.bench.sending.loads import LoadError
 from loadtests.client.stack import StackError
 
-NAMES: Final = ("ingest", "soak", "core", "ledger")
+NAMES: Final = ("ingest", "soak", "core", "ledger", "school")
 
 
 def options() -> argparse.Namespace:
@@ -69,6 +69,13 @@ def run_ledger(screen: Screen) -> None:
     screen.say(f"written to {write('ledger', figures)}")
 
 
+def run_school(sizes: school.Sizes, screen: Screen) -> None:
+    """Measure, show, write."""
+    figures = school.measure(sizes, screen, FOLDER / "school.log")
+    show(screen.console, "school", figures)
+    screen.say(f"written to {write('school', figures)}")
+
+
 def main() -> int:
     """Run what was asked for; 1 when a benchmark failed."""
     asked = options()
@@ -89,6 +96,8 @@ def main() -> int:
                     run_soak(asked.minutes * 60, asked.rate, sizes, screen)
                 case "core":
                     run_core(core.QUICK if asked.quick else core.Sizes(), screen)
+                case "school":
+                    run_school(school.QUICK if asked.quick else school.Sizes(), screen)
                 case _:
                     run_ledger(screen)
     except (BenchError, LoadError, PgbenchError, ServerError, StackError) as error:

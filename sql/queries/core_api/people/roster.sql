@@ -1,22 +1,25 @@
 -- People and groups in bulk, from a school's files: a statement a kind of row, however many rows.
 
 -- name: find_people
--- `sources` and `folded` addresses, as accounts.fold_emails has them: whoever of the organisation is in either list.
+-- `sources` and `folded` addresses, as accounts.fold_emails has them: whoever of the organisation is in either list. The lists
+-- are hashed, where = ANY would compare each person with each of thousands.
 SELECT u.id, u.source_id, lower(u.email) AS folded, u.full_name, u.role, u.is_active,
        coalesce(s.enrollment_id, '') AS enrollment_id, coalesce(s.cohort, '') AS cohort
 FROM users u
 LEFT JOIN student_profiles s ON s.user_id = u.id
-WHERE u.organisation_id = :organisation AND (u.source_id = ANY (:sources::text[]) OR lower(u.email) = ANY (:folded::text[]));
+WHERE u.organisation_id = :organisation
+  AND (u.source_id IN (SELECT unnest(:sources::text[])) OR lower(u.email) IN (SELECT unnest(:folded::text[])));
 
 -- name: find_classes
 -- Groups of the organisation of one of these sourcedIds, or with one of these names, folded as addresses are.
 SELECT id, name, lower(name) AS folded, source_id
 FROM groups
-WHERE organisation_id = :organisation AND (source_id = ANY (:sources::text[]) OR lower(name) = ANY (:folded::text[]));
+WHERE organisation_id = :organisation
+  AND (source_id IN (SELECT unnest(:sources::text[])) OR lower(name) IN (SELECT unnest(:folded::text[])));
 
 -- name: find_memberships
 -- $1 group_ids uuid[], $2 user_ids uuid[]
-SELECT group_id, user_id FROM group_members WHERE group_id = ANY ($1::uuid[]) AND user_id = ANY ($2::uuid[]);
+SELECT group_id, user_id FROM group_members WHERE group_id = ANY ($1::uuid[]) AND user_id IN (SELECT unnest($2::uuid[]));
 
 -- name: insert_people
 -- A row for each that was made: not where the address, or the sourcedId within the organisation, is taken meanwhile.
