@@ -29,10 +29,12 @@ from msgspec import UNSET, UnsetType
 from core_api.actors import KEYRING, LAUNCH_KEYRING, actor_of, address_of, origin_of
 from core_api.database import POOL, connection
 from core_api.wire import (
+    SEQUENCE_63_MAX,
     Envelope,
     Paging,
     about,
     decode_body,
+    number_in_path,
     read_bytes,
     session_id_in_path,
     uuid_in_path,
@@ -95,7 +97,7 @@ def case(
     reply: Any = None,  # noqa: ANN401  a type, of any kind
     envelope: bool = False,
     message: str | None = None,
-    person: Callable[[Any], UUID] | None = None,
+    person: Callable[[Any], UUID | None] | None = None,
     also_bare: bool = False,
     bodiless: bool = False,
     shows: Shows | None = None,
@@ -107,7 +109,7 @@ def case(
 
     Args:
         endpoint: method and path below /api; `{exam_id}` or `{examId}` is the parameter `exam_id`, `{id}` is
-            `session_id`.
+            `session_id`, `…_seq` a client's own number.
         use_case: see above for its parameters and what it returns.
         action: of the access table; None where no token is needed.
         name: of the operation, which clients that are made from the document call: a verb first, for ever.
@@ -119,7 +121,7 @@ def case(
         reply: the type of the reply, where the use case's annotation does not say it.
         envelope: whether the reply goes as `data`, as on proctor routes (spec.md, decision 4).
         message: beside the data.
-        person: whom the reply is about, where the path does not say.
+        person: whom the reply is about, where the path does not say; None: several, or nobody.
         also_bare: whether the path is served without /api, too.
         bodiless: whether no body at all is taken for `{}`.
         shows: whose data it shows, an act too that answers with it.
@@ -147,8 +149,8 @@ def case(
                 result = await use_case(conn=conn, **values, **_as_of_now(had, request), **constants)
         else:
             result = await use_case(**values, **_as_of_now(had, request), **constants)
-        if person is not None:
-            about(request, person(result))
+        if person is not None and (whom := person(result)) is not None:
+            about(request, whom)
         return answer.response(result)
 
     handle.__name__, handle.__doc__ = name, says
@@ -235,7 +237,9 @@ def _check(use_case: UseCase, known: set[str]) -> None:
 def _asked(path: str, hints: Mapping[str, Any]) -> dict[str, Part]:
     """Return what reads each part of an address, by the name of its parameter."""
     asked: dict[str, Part] = {
-        _HUMP.sub("_", segment).lower(): partial(uuid_in_path, name=segment)
+        _HUMP.sub("_", segment).lower(): partial(number_in_path, name=segment, number_max=SEQUENCE_63_MAX)
+        if segment.endswith("_seq")
+        else partial(uuid_in_path, name=segment)
         for segment in _SEGMENT.findall(path)
     }
     if asked.pop("id", None):

@@ -27,6 +27,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 LIMIT_MAX: Final = 200
+SEQUENCE_63_MAX: Final = 2**63 - 1  # of a client's own numbers, which a bigint holds
 LIMIT_DEFAULT: Final = 50
 Limit = Annotated[int, Meta(ge=1, le=LIMIT_MAX, description=f"Rows at most; {LIMIT_MAX} is the most.")]
 # PostgreSQL cannot store a NUL in a text.
@@ -215,17 +216,19 @@ def uuid_in_path(request: web.Request, name: str) -> UUID:
     raise NotFoundError("There is nothing under this id.")
 
 
+def number_in_path(request: web.Request, name: str, number_max: int) -> int:
+    """Return a number of the path, 1 to `number_max`; a malformed one is as unknown as any other (404)."""
+    text = request.match_info[name]
+    if text.isascii() and text.isdigit() and len(text) <= len(str(number_max)):
+        number = int(text)
+        if 0 < number <= number_max:
+            return number
+    raise NotFoundError("There is nothing under this number.")
+
+
 def session_id_in_path(request: web.Request) -> int:
     """Return the proctor session's number of the path; a malformed one is unknown (404)."""
-    text = request.match_info["id"]
-    if (
-        text.isascii()
-        and text.isdigit()
-        and len(text) <= len(str(SESSION_ID_MAX))
-        and 0 < int(text) <= SESSION_ID_MAX
-    ):
-        return int(text)
-    raise NotFoundError("There is no such proctor session.")
+    return number_in_path(request, "id", SESSION_ID_MAX)
 
 
 def about(request: web.Request, subject_id: UUID) -> None:

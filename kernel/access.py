@@ -17,6 +17,7 @@ class Scope(StrEnum):
 
     own = "own"  # rows about the caller, or made by them
     granted = "granted"  # exams the caller created or has a permission for
+    shared = "shared"  # what the organisation's staff share: its students by name, its groups
     organisation = "organisation"  # everything of the caller's organisation
     everyone = "everyone"  # the whole installation
 
@@ -50,6 +51,7 @@ class Action(StrEnum):
     user_invite = "user.invite"
     user_lock = "user.lock"
     user_set_role = "user.set_role"
+    student_find = "student.find"
     student_profile_manage = "student_profile.manage"
     organisation_manage = "organisation.manage"
     permission_manage = "permission.manage"
@@ -72,6 +74,9 @@ class Action(StrEnum):
     submission_grade = "submission.grade"
     observation_finalise = "observation.finalise"
     observation_read = "observation.read"
+    exam_list_observable = "exam.list_observable"
+    form_read = "form.read"
+    subject_find = "subject.find"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
@@ -109,6 +114,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.user_invite: _ADMINS,
     Action.user_lock: _ADMINS,
     Action.user_set_role: _ADMINS,
+    Action.student_find: {Role.teacher: Scope.shared, Role.admin: Scope.organisation},
     Action.student_profile_manage: _ADMINS,
     Action.organisation_manage: _ADMINS,
     Action.permission_manage: _ADMINS,
@@ -130,7 +136,10 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.submission_read: _STAFF,
     Action.submission_grade: _EDITOR,
     Action.observation_finalise: {Role.observer: Scope.granted},
-    Action.observation_read: {Role.observer: Scope.own},
+    Action.observation_read: {Role.observer: Scope.own, **_STAFF},
+    Action.exam_list_observable: {Role.observer: Scope.granted},
+    Action.form_read: {Role.observer: Scope.granted, **_STAFF},
+    Action.subject_find: {Role.observer: Scope.shared},
 }
 
 

@@ -16,8 +16,8 @@ from core_api.attempts import attempts
 from core_api.authoring.items import Essay, Item, Response, fault_of_response
 from core_api.authoring.published import key_of
 from core_api.database import Connection, fetch_one, fetch_page
-from core_api.wire import ListPage, Page, as_json, shown_as
-from kernel.errors import ConflictError, InvalidInputError
+from core_api.wire import SEQUENCE_63_MAX, ListPage, Page, as_json, shown_as
+from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from sql import named
 
 QUERIES: Final = named("answers")
@@ -28,7 +28,7 @@ DRAFT_EVERY: Final = timedelta(seconds=30)
 SEQUENCE_BURST: Final = 10_000
 SEQUENCES_PER_S: Final = 50
 
-Sequence63 = Annotated[int, Meta(ge=1, le=2**63 - 1)]
+Sequence63 = Annotated[int, Meta(ge=1, le=SEQUENCE_63_MAX)]
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -72,6 +72,28 @@ class SavedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     client_seq: int
     response: Response
     saved_at: datetime
+
+
+class ListedDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """A draft that was kept: which change of the answer, and how long; null: it was cleared."""
+
+    client_seq: int
+    saved_at: datetime
+    characters: int | None
+
+
+class Drafts(msgspec.Struct, frozen=True, kw_only=True):
+    """The drafts of an essay that were kept, newest first: a hundred at most, all on one page."""
+
+    drafts: list[ListedDraft]
+
+
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
+    """A draft as it was kept."""
+
+    client_seq: int
+    saved_at: datetime
+    response: Response
 
 
 class Answers(Page, frozen=True):
@@ -168,3 +190,31 @@ async def list_own(conn: Connection, actor: Actor, attempt_id: UUID, query: List
     page, following = await fetch_page(conn, query, QUERIES, "list_answers", **own, key="question_id")
     shown = [SavedAnswer(**{**row, "response": shown_as(row["response"], Response)}) for row in page]
     return Answers(shown, next_cursor=following)
+
+
+async def list_drafts(conn: Connection, actor: Actor, attempt_id: UUID, question_id: UUID) -> Drafts:
+    """
+    Return how an essay grew, also once it is handed in: what somebody wrote stays theirs to read.
+
+    Raises:
+        NotFoundError: not the caller's attempt, or no essay of its paper.
+    """
+    await _require_essay(conn, actor, attempt_id, question_id)
+    rows = await conn.fetch(QUERIES["list_drafts"], attempt_id, question_id, DRAFTS_MAX)
+    return Drafts(drafts=[ListedDraft(**row) for row in rows])
+
+
+async def fetch_draft(
+    conn: Connection, actor: Actor, attempt_id: UUID, question_id: UUID, client_seq: int
+) -> Draft:
+    """Return one draft with its text; raises NotFoundError as `list_drafts` does, or it was not kept."""
+    await _require_essay(conn, actor, attempt_id, question_id)
+    row = await fetch_one(conn, "draft", QUERIES["fetch_draft"], attempt_id, question_id, client_seq)
+    return Draft(**{**row, "response": shown_as(row["response"], Response)})
+
+
+async def _require_essay(conn: Connection, actor: Actor, attempt_id: UUID, question_id: UUID) -> None:
+    found = await fetch_one(conn, "attempt", QUERIES["find_written"], attempt_id, actor.user_id)
+    asked = (await key_of(conn, found["evaluation_version_id"])).asked
+    if not isinstance(asked.get(question_id), Essay):
+        raise NotFoundError("There is no such essay on your paper.")

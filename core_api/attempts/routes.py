@@ -39,6 +39,20 @@ ROUTES: Final = (
         says="List what is stored for an attempt, by question.",
     ),
     bare(
+        "GET /student/attempts/{attempt_id}/answers/{question_id}/drafts", answers.list_drafts,
+        Action.answer_read, name="list_drafts", shows=OWN,
+        says="""
+        List how an essay grew, newest first: when each draft was kept and how long it was. One is kept every
+        30 seconds at most; of more than a hundred, the first stays and the newest. What is stored now stands
+        among the answers.
+        """,
+    ),
+    bare(
+        "GET /student/attempts/{attempt_id}/answers/{question_id}/drafts/{client_seq}", answers.fetch_draft,
+        Action.answer_read, name="get_draft", shows=OWN,
+        says="Return one draft of an essay with its text, also once it was handed in.",
+    ),
+    bare(
         "GET /student/exams/available", availability.list_available, Action.exam_list_available,
         name="list_available_exams", shows=OWN,
         says="""

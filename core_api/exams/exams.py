@@ -158,8 +158,10 @@ async def update(
         after = msgspec.structs.replace(before, **changes)
         check_scale(after.passing_score, after.max_score)
         fixed = [name for name in FIXED if getattr(before, name) != getattr(after, name)]
-        if fixed and await conn.fetchval(QUERIES["has_attempts"], exam_id):
-            raise ConflictError(f"Candidates have begun, so this cannot change any more: {', '.join(fixed)}.")
+        if fixed and await conn.fetchval(QUERIES["has_begun"], exam_id):
+            raise ConflictError(
+                f"Somebody has begun or was observed, so this cannot change any more: {', '.join(fixed)}."
+            )
         if after.evaluation_version_id not in {None, before.evaluation_version_id}:
             assert after.evaluation_version_id is not None, "excluded above"
             await require_version(conn, actor, after.evaluation_version_id)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from core_api.cases import bare, case
-from core_api.exams import assignments, exams, importing, permissions
+from core_api.exams import assignments, exams, forms, importing, permissions
 from kernel.access import Action
 from kernel.http.web import NOBODY, Shows
 
@@ -38,6 +38,19 @@ ROUTES: Final = (
     bare(
         "GET /teacher/exams/{exam_id}", exams.fetch, Action.exam_read, name="get_exam", shows=NOBODY,
         says="Return an exam.",
+    ),
+    *(
+        case(
+            f"GET /{whose}/exams/{{exam_id}}/form", forms.fetch, Action.form_read, name=name,
+            reply=forms.Form, shows=NOBODY,
+            says="Return what an observer fills in: the exam's questions, without their keys.",
+        )
+        for whose, name in (("teacher", "get_form"), ("observer", "get_form_to_observe"))
+    ),
+    case(
+        "GET /observer/exams", forms.list_observable, Action.exam_list_observable,
+        name="list_observable_exams", shows=NOBODY,
+        says="List the open exams whose candidates the observer may observe, newest first.",
     ),
     bare(
         "PATCH /teacher/exams/{exam_id}", exams.update, Action.exam_update, name="update_exam",

@@ -1,10 +1,10 @@
-"""One's own account, and for admins the organisation, its people and its groups."""
+"""One's own account; for admins the organisation, its people and its groups; for teachers whom to assign."""
 
 from typing import Final
 
-from core_api.cases import bare
+from core_api.cases import bare, case
 from core_api.identity.passwords import HASHING
-from core_api.people import groups, importing, profiles, users
+from core_api.people import directory, groups, importing, profiles, users
 from kernel.access import Action
 from kernel.http.web import NOBODY, OWN, Retry, Shows
 
@@ -16,6 +16,24 @@ ROUTES: Final = (
     bare(
         "PUT /me", profiles.update, Action.profile_update, name="update_me",
         says="Change the caller's own profile; what is left out stays as it is.",
+    ),
+    case(
+        "GET /teacher/students", directory.find_students, Action.student_find, name="list_students",
+        shows=Shows("students"),
+        says="""
+        Find the organisation's students to assign an exam to, by name: all of them, those whose name or
+        address begins with `q`, those of a group.
+        """,
+    ),
+    case(
+        "GET /teacher/groups", directory.find_groups, Action.student_find, name="list_groups_to_assign",
+        shows=NOBODY,
+        says="Find the organisation's groups to assign an exam to, by name, with how many it would reach.",
+    ),
+    case(
+        "GET /teacher/groups/{group_id}/students", directory.students_of_group, Action.student_find,
+        name="list_students_of_group", shows=Shows("group_members", "group_id"),
+        says="List a group's active students by name: those whom an assignment to the group reaches.",
     ),
     bare(
         "GET /admin/users", users.list_of_organisation, Action.user_list, name="list_users",

@@ -23,7 +23,8 @@ from core_api.authoring.items import Item, Response, fault_of_response
 from core_api.authoring.published import key_of
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
-from core_api.submissions import scoring, submissions
+from core_api.submissions import observation_views, scoring, submissions
+from core_api.submissions.observation_views import WholeObservation
 from core_api.submissions.scoring import SCORING_VERSION
 from core_api.submissions.submissions import Request
 from core_api.wire import as_json, invalid
@@ -62,10 +63,11 @@ class ObservationReceipt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StoredObservation(msgspec.Struct, frozen=True, kw_only=True):
-    """A receipt with the very text that was hashed (UTF-8)."""
+    """A receipt with the very text that was hashed (UTF-8), and the observation to read."""
 
     receipt: ObservationReceipt
     content: str
+    observation: WholeObservation
 
 
 async def finalise(
@@ -215,4 +217,5 @@ def _checked(asked: Mapping[UUID, Item], observed: Sequence[Observed]) -> dict[U
 async def fetch_own(conn: Connection, actor: Actor, submission_id: UUID) -> StoredObservation:
     """Return one of the observer's own observations; raises NotFoundError for any other."""
     row = await fetch_one(conn, "observation", QUERIES["fetch_own"], submission_id, actor.user_id)
-    return StoredObservation(receipt=_receipt(row), content=row["content"])
+    whole = await observation_views.fetch(conn, actor, submission_id)
+    return StoredObservation(receipt=_receipt(row), content=row["content"], observation=whole)

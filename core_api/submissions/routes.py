@@ -8,7 +8,7 @@ from aiohttp import web
 from core_api.actors import actor_of
 from core_api.cases import bare, case
 from core_api.database import POOL, connection
-from core_api.submissions import grading, observations, receipts, submissions
+from core_api.submissions import grading, observation_views, observations, receipts, submissions
 from core_api.wire import body_of, uuid_in_path
 from kernel.access import Action
 from kernel.http.headers import CONTENT_DISPOSITION, IDEMPOTENCY_KEY
@@ -88,8 +88,30 @@ ROUTES: Final = (
         "one after.\n\nThe `Idempotency-Key` is asked for; a retry with another body is a 409.",
     ),
     case(
+        "GET /observer/exams/{exam_id}/subjects", observation_views.find_subjects, Action.subject_find,
+        name="list_subjects", shows=Shows("students"),
+        says="Find the candidates whom an observation can name, by name: those that begin with `q`, or all.",
+    ),
+    case(
+        "GET /observer/observations", observation_views.list_own, Action.observation_read,
+        name="list_own_observations", shows=Shows("observations", of_oneself=True),
+        says="List the caller's own observations, newest first.",
+    ),
+    case(
         "GET /observer/observations/{submission_id}", observations.fetch_own, Action.observation_read,
         name="get_observation", shows=Shows("submission", "submission_id", of_oneself=True),
+        person=lambda found: observation_views.only_subject(found.observation),
         says="Return one of the observer's own observations, with the very bytes that its hash is of.",
+    ),
+    case(
+        "GET /teacher/exams/{exam_id}/observations", observation_views.list_of_exam, Action.observation_read,
+        name="list_observations_of_exam", shows=Shows("exam_observations", "exam_id", of_oneself=True),
+        says="List an exam's observations with their subjects, newest first; an observer sees their own.",
+    ),
+    case(
+        "GET /teacher/observations/{submission_id}", observation_views.fetch, Action.observation_read,
+        name="get_observation_for_staff", shows=Shows("submission", "submission_id", of_oneself=True),
+        person=observation_views.only_subject,
+        says="Return an observation with its form, findings, subjects and evidence; the view is recorded.",
     ),
 )  # fmt: skip

@@ -230,13 +230,15 @@ def _who(route: Route) -> str:
 def _path_parameter(name: str) -> Json:
     """
     Describe a path parameter by its name: `…_id` and `…Id` are UUIDs, `id` is a proctor session's number,
-    `type` an event type.
+    `…_seq` a number of the client's, `type` an event type.
     """
     if name.endswith(("_id", "Id")):
         schema: Json = {"type": "string", "format": "uuid"}
         description = f"The {name.removesuffix('_id').removesuffix('Id').replace('_', ' ')}'s UUID."
     elif name == "id":
         schema, description = {"type": "integer", "minimum": 1}, "The proctor session's number."
+    elif name.endswith("_seq"):
+        schema, description = {"type": "integer", "minimum": 1}, "The number that the client gave it."
     elif name == "type":
         named = ("EventType", "EventTypeName", "OtherEventName")
         schema = {"anyOf": [{"$ref": SCHEMAS + each} for each in named]}

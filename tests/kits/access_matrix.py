@@ -23,6 +23,8 @@ from tests.kits.access_matrix_world import (
     EDITED,
     EVERYBODY,
     LISTED,
+    OBSERVED,
+    OBSERVERS,
     PEOPLE,
     STUDENTS,
     TEACHERS,
@@ -94,8 +96,22 @@ MATRIX: dict[tuple[str, str], Row] = {
         body=lambda world: {"subject_ids": [world.parameters["user_id"]], "items": []},
         headers={"Idempotency-Key": "another"},
     ),
+    ("GET", "/observer/exams"): Row(expected=rows(200, *OBSERVERS)),
+    ("GET", "/observer/exams/{exam_id}/form"): Row(expected=VIEWED | OBSERVED),
+    ("GET", "/teacher/exams/{exam_id}/form"): Row(expected=VIEWED | OBSERVED),
+    ("GET", "/observer/exams/{exam_id}/subjects"): Row(expected=OBSERVED),
+    ("GET", "/observer/observations"): Row(expected=LISTED | rows(200, *OBSERVERS)),
     ("GET", "/observer/observations/{submission_id}"): Row(
-        expected={"observer": 200, "watcher": 404}, path={"submission_id": "observation_id"}
+        expected=dict.fromkeys(LISTED, 404) | OBSERVED, path={"submission_id": "observation_id"}
+    ),
+    ("GET", "/teacher/exams/{exam_id}/observations"): Row(expected=VIEWED | OBSERVED),
+    ("GET", "/teacher/observations/{submission_id}"): Row(
+        expected=VIEWED | OBSERVED, path={"submission_id": "observation_id"}
+    ),
+    ("GET", "/teacher/students"): Row(expected=rows(200, *TEACHERS, *ADMINS)),
+    ("GET", "/teacher/groups"): Row(expected=rows(200, *TEACHERS, *ADMINS)),
+    ("GET", "/teacher/groups/{group_id}/students"): Row(
+        expected=rows(200, "teacher", "assistant", "colleague", "admin") | rows(404, "rival", "boss")
     ),
     ("GET", "/admin/users"): Row(expected=rows(200, *ADMINS)),
     ("POST", "/admin/users"): Row(

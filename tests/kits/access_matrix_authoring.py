@@ -25,6 +25,7 @@ CANDIDATE = {"student": 200, "other_student": 404, "stranger": 404}
 AUTHORED = rows(200, "teacher", "admin") | rows(404, "assistant", "colleague", "rival", "boss")
 MADE = rows(201, *TEACHERS, *ADMINS)
 LISTED_TO_AUTHORS = rows(200, *TEACHERS, *ADMINS)
+DRAFTS = "/student/attempts/{attempt_id}/answers/{question_id}/drafts"
 ASSIGNMENT = "/teacher/exams/{exam_id}/assignments/{assignment_id}"
 
 
@@ -45,6 +46,8 @@ AUTHORING: dict[tuple[str, str], Row] = {
     ("GET", "/student/attempts/{attempt_id}/paper"): Row(expected=CANDIDATE),
     ("PUT", "/student/attempts/{attempt_id}/answers"): Row(expected=CANDIDATE, body=_answers),
     ("GET", "/student/attempts/{attempt_id}/answers"): Row(expected=CANDIDATE),
+    ("GET", DRAFTS): Row(expected=CANDIDATE, path={"attempt_id": "past_attempt_id"}),
+    ("GET", f"{DRAFTS}/{{client_seq}}"): Row(expected=CANDIDATE, path={"attempt_id": "past_attempt_id"}),
     ("POST", "/student/attempts/{attempt_id}/submit"): Row(
         expected=CANDIDATE | {"student": 201}, body=_answers
     ),

@@ -24,10 +24,13 @@ FOREIGN = ("stranger", "rival", "boss")
 # What is the student's, what only its author and the admin see, and what else belongs to the exam.
 OWN = ("attempt_id", "past_attempt_id", "submission_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
+MADE_FROM = ("evaluation_id",)  # the form shows what candidates see: passages too
 OF_EXAM = (*OWN, *CONTENT, "exam_id", "question_id", "assignment_id", "observation_id")
 HIDDEN = {
-    **dict.fromkeys(("assistant", "reviewer"), CONTENT),
-    **dict.fromkeys(("other_student", "colleague", "outsider", "watcher"), OF_EXAM),
+    **dict.fromkeys(("assistant", "reviewer"), MADE_FROM),
+    **dict.fromkeys(("other_student", "outsider", "watcher"), OF_EXAM),
+    # a teacher finds every student of the organisation by name, to assign; nothing else of them
+    "colleague": tuple(name for name in OF_EXAM if name != "user_id"),
     **dict.fromkeys(FOREIGN, (*OF_EXAM, "group_id", "term_id")),
 }
 
@@ -82,8 +85,8 @@ async def furnish(api: Api) -> World:
         api=api,
         parameters={
             "exam_id": str(api.exam_id), "examId": str(api.exam_id), "attempt_id": attempt,
-            "attemptId": attempt, "id": str(session_id), "type": "TabSwitched", "user_id": student,
-            "reviewer_id": str(api.people["reviewer"].id), "group_id": group,
+            "attemptId": attempt, "id": str(session_id), "client_seq": "1", "type": "TabSwitched",
+            "user_id": student, "reviewer_id": str(api.people["reviewer"].id), "group_id": group,
             "event_id": await _view(api, session_id), **parameters,
         },
     )  # fmt: skip
@@ -179,5 +182,6 @@ VIEWED = rows(200, "teacher", "assistant", "reviewer", "admin") | rows(
     404, "colleague", "outsider", "rival", "boss"
 )
 EDITED = {"teacher": 200, "assistant": 403, "admin": 200} | rows(404, "colleague", "rival", "boss")
+OBSERVED = {"observer": 200, "watcher": 404}
 ADMINISTERED = {"admin": 200, "boss": 404}
 LISTED = rows(200, *TEACHERS, *REVIEWERS, *ADMINS)

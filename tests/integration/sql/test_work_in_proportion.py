@@ -33,16 +33,29 @@ ROLES: Final = ("veritas_pipeline", "veritas_ingest", "veritas_core")
 DatabaseAs = Callable[[str], str]
 # Statements of these files are run by hand.
 BY_HAND: Final = {"bench", "bench_core", "checker", "deploy", "ledger_audit", "migrations"}
-LOOKS: Final = ("list_", "count_", "sum_", "has_", "is_", "read_la", "delete_old", "delete_expired")
+LOOKS: Final = (
+    "list_",
+    "search_",
+    "count_",
+    "sum_",
+    "has_",
+    "is_",
+    "read_la",
+    "delete_old",
+    "delete_expired",
+)
 # What is looked at without being measured here, and what bounds it instead.
 LEFT_OUT: Final = {
-    "one attempt": "answers.list_answers_to answers.list_answers submissions.list_saved"
+    "one attempt": "answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
     " monitoring.count_timeline",
-    "one submission": "grading.list_graded_items grading.list_scores",
+    "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
+    " observation_views.list_observed_subjects observation_views.list_evidence_links",
     "one exam": "assignments.list_overrides grading.list_submissions reporting.count_attempts"
-    " reporting.sum_activity reporting.sum_activity_counts exams.has_attempts launches.list_candidates",
+    " reporting.sum_activity reporting.sum_activity_counts exams.has_begun launches.list_candidates"
+    " observation_views.list_observations_of_exam",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
-    "one person": "logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
+    "one person": "observation_views.list_own_observations forms.list_observable"
+    " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
     "ids that the caller names": "assignments.count_groups assignments.list_grants content.count_terms"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
@@ -202,6 +215,15 @@ def pages(world: World) -> Iterator[Case]:
             ("permissions", "list_permissions", {**first, "exam_id": world.exam}),
             ("submissions", "fetch_receipt", world.attempt, None),
             ("ledger", "find_head", None),
+            ("directory", "list_students", {**first, "organisation": school}),
+            ("directory", "list_students", {**first, "organisation": school, "cursor": world.student}),
+            ("directory", "list_students_of_group", {**first, "organisation": school, "group": world.group}),
+            (
+                "directory",
+                "search_students",
+                {**first, "organisation": school, "q": "new pu", "group": world.group},
+            ),
+            ("directory", "list_groups_to_assign", {**first, "organisation": school, "q": None}),
         ):
             yield Case(str(noun), str(name), tuple(arguments), "veritas_core", view)
     everybody = dict.fromkeys(("role", "is_active", "group", "q"))

@@ -4,11 +4,11 @@
 -- A small school: one exam of one teacher, a few candidates whose sessions run. Its ids are the lowest, so that a list which
 -- goes newest first through everybody's rows comes to them last.
 INSERT INTO organisations (id, name) VALUES (%(school)s, 'New'), (%(old)s, 'Old') ON CONFLICT DO NOTHING;
-INSERT INTO users (id, organisation_id, email, username, role)
-SELECT id, %(school)s, id || '@new.example', id::text, role
+INSERT INTO users (id, organisation_id, email, username, role, full_name)
+SELECT id, %(school)s, id || '@new.example', id::text, role, 'New Person'
 FROM (VALUES (%(teacher)s::uuid, 'teacher'), (%(admin)s::uuid, 'admin')) people (id, role)
 UNION ALL
-SELECT id, %(school)s, id || '@new.example', id::text, 'student' FROM unnest(%(students)s::uuid[]) id;
+SELECT id, %(school)s, id || '@new.example', id::text, 'student', 'New Pupil' FROM unnest(%(students)s::uuid[]) id;
 INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes, is_published, published_at)
 VALUES (%(exam)s, %(school)s, %(teacher)s, 'New', 90, true, now());
 INSERT INTO groups (id, organisation_id, name) VALUES (%(group)s, %(school)s, 'new');
@@ -27,9 +27,9 @@ FROM proctor_sessions CROSS JOIN generate_series(1, 100) n;
 -- name: fill
 -- Everything that is over, n from low + 1 to high: people, an exam for every ten of them, attempts that have ended, sessions
 -- that were archived, their events and gaps, sign-ins, the ledger; keys, remembered still.
-INSERT INTO users (id, organisation_id, email, username, role)
+INSERT INTO users (id, organisation_id, email, username, role, full_name)
 SELECT ('10000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, %(org)s, n || '@old.example', 'old' || n,
-       CASE WHEN n %% 10 = 0 THEN 'teacher' ELSE 'student' END
+       CASE WHEN n %% 10 = 0 THEN 'teacher' ELSE 'student' END, 'Pupil ' || n
 FROM generate_series(%(low)s + 1, %(high)s) n;
 INSERT INTO exams (id, organisation_id, creator_id, title, duration_minutes, is_published, published_at)
 SELECT ('10000000-0000-7001-8000-' || lpad(to_hex(n), 12, '0'))::uuid, %(org)s,

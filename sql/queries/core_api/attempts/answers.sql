@@ -46,3 +46,19 @@ USING (
 ) ranked
 WHERE d.attempt_id = $1 AND d.question_id = ranked.question_id AND d.client_seq = ranked.client_seq
   AND ranked.age >= $3 AND ranked.number > 1;
+
+-- name: find_written
+-- $1 attempt_id, $2 student. On which paper they write, or wrote.
+SELECT evaluation_version_id FROM exam_attempts WHERE id = $1 AND student_id = $2;
+
+-- name: list_drafts
+-- $1 attempt_id, $2 question_id, $3 limit. Newest first; `characters` of the text, null where it was cleared.
+SELECT client_seq, saved_at, char_length(response ->> 'text') AS characters
+FROM attempt_drafts
+WHERE attempt_id = $1 AND question_id = $2
+ORDER BY client_seq DESC
+LIMIT $3;
+
+-- name: fetch_draft
+-- $1 attempt_id, $2 question_id, $3 client_seq
+SELECT client_seq, response, saved_at FROM attempt_drafts WHERE attempt_id = $1 AND question_id = $2 AND client_seq = $3;

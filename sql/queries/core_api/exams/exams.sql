@@ -28,9 +28,9 @@ FROM exams
 WHERE id = $1
 FOR UPDATE;
 
--- name: has_attempts
--- $1 exam_id uuid. Asked while the exam is held: a start that has read the old exam holds it, too.
-SELECT EXISTS (SELECT FROM exam_attempts WHERE exam_id = $1);
+-- name: has_begun
+-- $1 exam_id uuid. Asked while the exam is held: a start or an observation that has read the old exam holds it, too.
+SELECT EXISTS (SELECT FROM exam_attempts WHERE exam_id = $1) OR EXISTS (SELECT FROM submissions WHERE exam_id = $1);
 
 -- name: update_exam
 -- `metadata`: null leaves as it is.

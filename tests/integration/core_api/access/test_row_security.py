@@ -21,11 +21,31 @@ from tests.kits.row_security import SCOPES, Wall, wall
 # What everybody of an organisation, or its staff, share.
 SHARED = {
     "other_student": {"organisations"},
-    "colleague": {"organisations", "users", "groups", "group_members", "taxonomy_terms"},
-    "outsider": {"organisations", "users", "groups", "group_members", "taxonomy_terms"},
-    "watcher": {"organisations", "users"},
+    "colleague": {
+        "organisations",
+        "users",
+        "listed_students",
+        "groups",
+        "group_members",
+        "taxonomy_terms",
+    },
+    "outsider": {
+        "organisations",
+        "users",
+        "listed_students",
+        "groups",
+        "group_members",
+        "taxonomy_terms",
+    },
+    "watcher": {"organisations", "users", "listed_students"},
 }
 FOREIGN = ("stranger", "rival", "boss")
+OF_ELSEWHERE = {
+    "organisations",
+    "users",
+    "student_profiles",
+    "listed_students",
+}  # what they have of their own
 # Signing in has no asker, and nobody else reads these; the outbox is written only.
 OF_SYSTEM = {"refresh_tokens", "login_attempts", "login_networks", "launch_uses"}
 # What is read through the sessions that an asker sees, and where it lies.
@@ -38,11 +58,12 @@ THROUGH_SESSIONS = {
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
     "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
+    "listed_students",
 }  # fmt: skip
 OF_OBSERVER = {
-    "organisations", "users", "exams", "observed_exams", "exam_viewers", "evaluation_versions",
-    "evaluation_items", "submissions", "submission_items", "submission_scores", "submission_subjects",
-    "ledger_events",
+    "organisations", "users", "listed_students", "exams", "observed_exams", "exam_viewers",
+    "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
+    "submission_subjects", "ledger_events",
 }  # fmt: skip
 OF_CANDIDATE = {
     "organisations", "users", "student_profiles", "group_members", "logins", "revocations", "exams",
@@ -53,8 +74,8 @@ OF_CANDIDATE = {
     "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys",
 }  # fmt: skip
 OF_EXAM = {
-    "organisations", "users", "groups", "group_members", "exams", "teacher_exam_permissions", "assignments",
-    "assignment_overrides", "exam_attempts", "submissions",
+    "organisations", "users", "listed_students", "groups", "group_members", "exams",
+    "teacher_exam_permissions", "assignments", "assignment_overrides", "exam_attempts", "submissions",
     "submission_items", "submission_scores", "submission_subjects", "submission_evidence", "proctor_sessions",
     "seen_gaps", "seen_clock_steps", "attempt_activity", "evaluation_versions", "evaluation_items",
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
@@ -185,7 +206,7 @@ async def test_whoever_is_of_another_organisation_sees_nothing_of_this_one_a4(
                 if not any(each in row for each in own)
             }
 
-            assert (name, rows_of(seen) - {"organisations", "users", "student_profiles"}) == (name, set())
+            assert (name, rows_of(seen) - OF_ELSEWHERE) == (name, set())
             assert (name, strange) == (name, {})
 
 

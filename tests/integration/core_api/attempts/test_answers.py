@@ -180,3 +180,59 @@ async def test_answers_are_listed_in_pages(core: Core) -> None:
             cursor = f"&cursor={page['next_cursor']}"
 
         assert seen == sorted(made.questions.values())
+
+
+def drafts_of(attempt_id: str, question: str, seq: object = "") -> str:
+    return f"/api/student/attempts/{attempt_id}/answers/{question}/drafts{seq and f'/{seq}'}"
+
+
+async def test_a_candidate_reads_how_their_essay_grew_also_after_the_hand_in_e1(core: Core) -> None:
+    async with core.school() as api:
+        made = await make_exam(api, "essay")
+        attempt_id, question = await start(api, made), made.questions["essay"]
+        for seq, response in ((1, {"text": "An essay"}), (2, {}), (3, {"text": "Ein ärgerlicher"})):
+            await save(api, attempt_id, answer(question, seq, **response))
+            await api.owner.execute("UPDATE attempt_drafts SET saved_at = saved_at - interval '1 minute'")
+        await save(api, attempt_id, answer(question, 4, text="within thirty seconds"))
+        await save(api, attempt_id, answer(question, 5, text="of that: not kept"))
+        listed = await api.get(drafts_of(attempt_id, question), "student")
+        whole = await api.get(drafts_of(attempt_id, question, 3), "student")
+        await submit(api, attempt_id)
+
+        assert [(each["client_seq"], each["characters"]) for each in listed.body["drafts"]] == [
+            (4, 21), (3, 15), (2, None), (1, 8),
+        ]  # fmt: skip
+        times = [each["saved_at"] for each in listed.body["drafts"]]
+        assert times == sorted(times, reverse=True)
+        assert whole.body == {
+            "client_seq": 3, "saved_at": times[1], "response": {"text": "Ein ärgerlicher"},
+        }  # fmt: skip
+        assert (await api.get(drafts_of(attempt_id, question), "student")).body == listed.body
+        assert (await api.get(drafts_of(attempt_id, question, 2), "student")).body["response"] == {}
+
+
+async def test_drafts_are_ones_own_and_of_essays_alone_e1(core: Core) -> None:
+    async with core.school() as api:
+        made = await make_exam(api, "essay", "numeric")
+        attempt_id, essay = await start(api, made), made.questions["essay"]
+        empty = await start(api, made, "other_student")
+        await save(api, attempt_id, answer(essay, 1, text="Mine"))
+        untouched = await api.get(drafts_of(empty, essay), "other_student")
+        unknown = [
+            await api.get(path, by)
+            for path, by in (
+                (drafts_of(attempt_id, made.questions["numeric"]), "student"),
+                (drafts_of(attempt_id, str(uuid4())), "student"),
+                (drafts_of(attempt_id, essay), "other_student"),
+                (drafts_of(attempt_id, essay, 1), "other_student"),
+                (drafts_of(str(uuid4()), essay), "student"),
+                (drafts_of(attempt_id, essay, 2), "student"),
+                (drafts_of(attempt_id, essay, "x"), "student"),
+                (drafts_of(attempt_id, essay, 2**63), "student"),
+                (drafts_of(attempt_id, essay, "\u0661"), "student"),
+            )
+        ]
+
+        assert (untouched.status, untouched.body) == (200, {"drafts": []})
+        assert {each.status for each in unknown} == {404}
+        assert (await api.get(drafts_of(attempt_id, essay), "teacher")).status == 403

@@ -1,0 +1,74 @@
+-- Observations as they are read: by who made them, and by the staff of their exam.
+
+-- name: find_observation
+-- `own`: only what the caller made. The exam's title and the form are null where the caller may not see the exam any more, or
+-- it has pointed at another evaluation since.
+SELECT s.id AS submission_id, s.exam_id, e.title AS exam_title, s.author_id AS observer_id, coalesce(u.full_name, '') AS observer_name,
+       s.finalised_at, encode(s.content_sha256, 'hex') AS content_sha256, s.event_id,
+       (s.version_snapshot ->> 'evaluation_version_id')::uuid AS evaluation_version_id, v.paper AS form,
+       c.revision, c.points::float8 AS points, c.max_points::float8 AS max_points, c.ungraded, c.score::float8 AS score,
+       c.percentage::float8 AS percentage, c.passed
+FROM submissions s
+CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
+LEFT JOIN exams e ON e.id = s.exam_id
+LEFT JOIN users u ON u.id = s.author_id
+LEFT JOIN evaluation_versions v ON v.id = (s.version_snapshot ->> 'evaluation_version_id')::uuid
+WHERE s.id = :id AND s.kind = 'observation' AND s.organisation_id = :organisation
+  AND CASE WHEN :own THEN s.author_id = :user_id
+           ELSE :sees_organisation OR EXISTS (SELECT FROM exam_viewers w WHERE w.exam_id = s.exam_id AND w.user_id = :user_id) END;
+
+-- name: list_observed_items
+-- $1 submission_id
+SELECT position, question_id, kind, response, points::float8 AS points, max_points::float8 AS max_points
+FROM submission_items
+WHERE submission_id = $1
+ORDER BY position;
+
+-- name: list_observed_subjects
+-- $1 submission_id. The name is null of what is no person, and of whom the caller may not see any more.
+SELECT b.subject_id AS id, b.kind, u.full_name
+FROM submission_subjects b
+LEFT JOIN users u ON u.id = b.subject_id AND b.kind = 'user'
+WHERE b.submission_id = $1
+ORDER BY b.subject_id;
+
+-- name: list_evidence_links
+-- $1 submission_id
+SELECT evidence_id, position FROM submission_evidence WHERE submission_id = $1 ORDER BY evidence_id;
+
+-- name: list_observations_of_exam
+-- The caller may see the exam; `own`: only what they made. Newest first; of the subjects the first five.
+SELECT s.id AS submission_id, s.exam_id, s.author_id AS observer_id, coalesce(u.full_name, '') AS observer_name, s.finalised_at,
+       (SELECT count(*) FROM submission_subjects b WHERE b.submission_id = s.id) AS subject_count,
+       ARRAY(SELECT b.subject_id FROM submission_subjects b WHERE b.submission_id = s.id ORDER BY b.subject_id LIMIT 5) AS subject_ids,
+       ARRAY(SELECT p.full_name FROM submission_subjects b LEFT JOIN users p ON p.id = b.subject_id
+             WHERE b.submission_id = s.id ORDER BY b.subject_id LIMIT 5) AS subject_names,
+       c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed
+FROM submissions s
+CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
+LEFT JOIN users u ON u.id = s.author_id
+WHERE s.exam_id = :exam_id AND s.kind = 'observation' AND (NOT :own OR s.author_id = :user_id)
+  AND (:observer::uuid IS NULL OR s.author_id = :observer)
+  AND (:subject::uuid IS NULL
+       OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = s.id AND b.subject_id = :subject))
+  AND (:cursor::uuid IS NULL OR s.id < :cursor)
+ORDER BY s.id DESC
+LIMIT :limit;
+
+-- name: list_own_observations
+-- Newest first; of the subjects the first five.
+SELECT s.id AS submission_id, s.exam_id, s.author_id AS observer_id, coalesce(u.full_name, '') AS observer_name, s.finalised_at,
+       (SELECT count(*) FROM submission_subjects b WHERE b.submission_id = s.id) AS subject_count,
+       ARRAY(SELECT b.subject_id FROM submission_subjects b WHERE b.submission_id = s.id ORDER BY b.subject_id LIMIT 5) AS subject_ids,
+       ARRAY(SELECT p.full_name FROM submission_subjects b LEFT JOIN users p ON p.id = b.subject_id
+             WHERE b.submission_id = s.id ORDER BY b.subject_id LIMIT 5) AS subject_names,
+       c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed
+FROM submissions s
+CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
+LEFT JOIN users u ON u.id = s.author_id
+WHERE s.author_id = :user_id AND s.kind = 'observation' AND (:exam::uuid IS NULL OR s.exam_id = :exam)
+  AND (:subject::uuid IS NULL
+       OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = s.id AND b.subject_id = :subject))
+  AND (:cursor::uuid IS NULL OR s.id < :cursor)
+ORDER BY s.id DESC
+LIMIT :limit;
