@@ -176,7 +176,12 @@ def create_exams(
 
 def grant_exam(conn: Connection, exam_id: UUID, staff_id: UUID, *, can_edit: bool = False) -> None:
     """Let a teacher or reviewer reach an exam they did not create; a second grant replaces the first."""
-    allowed = {"can_view": True, "can_edit": can_edit, "can_view_analytics": True}
+    allowed = {
+        "can_view": True,
+        "can_edit": can_edit,
+        "can_manage_students": False,
+        "can_view_analytics": True,
+    }
     run(conn, *named("accounts").bind("grant_exam", teacher_id=staff_id, exam_id=exam_id, **allowed))
 
 

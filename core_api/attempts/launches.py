@@ -130,7 +130,7 @@ async def launch(
 
     Raises:
         NotAuthenticatedError: not a genuine, unexpired link; its candidate or its issuer was locked or given
-            another role since, or the issuer may not edit the exam any more.
+            another role since, or the issuer does not manage the exam's students any more.
         ConflictError: the link was used before, or the attempt is over.
         NotFoundError: the exam is not open to the candidate; the link stays unused.
     """
@@ -250,7 +250,7 @@ async def create_links(
 
     Raises:
         NotFoundError: the exam is not visible to the caller.
-        ForbiddenError: it is, and they may not edit it.
+        ForbiddenError: it is, and its students are not theirs to manage.
         InvalidInputError: nobody named, too many, or somebody is no active student of the organisation, or
             the exam does not reach them.
     """
@@ -261,7 +261,7 @@ async def create_links(
         )
     expires_at = now + timedelta(seconds=settings.launch_link_s)
     async with connection(pool, actor) as conn, conn.transaction():
-        await exams.require_editable(conn, actor, exam_id)
+        await exams.require_students_managed(conn, actor, exam_id)
         students = await _students(conn, actor, exam_id, command)
         issuer_standing = await conn.fetchval(QUERIES["fetch_standing"], actor.user_id)
         await ledger.record(conn, *_created(actor, exam_id, students, expires_at=expires_at, now=now))

@@ -74,6 +74,8 @@ ROUTES: Final = (
         "POST /teacher/exams/{exam_id}/launch-links", launches.create_links, Action.launch_link_create,
         name="create_launch_links",
         status=201, retry=Retry.told,
-        says="Make single-use launch links for up to 10,000 candidates of an exam that the caller may edit.",
+        says="""
+        Make single-use launch links for up to 10,000 candidates of an exam whose students the caller manages.
+        """,
     ),
 )  # fmt: skip

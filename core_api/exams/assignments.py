@@ -131,7 +131,7 @@ async def assign(
 
     Raises:
         NotFoundError: the exam is not visible to the caller.
-        ForbiddenError: it is, and they may only look at it.
+        ForbiddenError: it is, and its students are not theirs to manage.
         InvalidInputError: nobody named, too many, somebody unknown, or a window that ends before it begins.
     """
     users, groups = list(dict.fromkeys(command.user_ids)), list(dict.fromkeys(command.group_ids))
@@ -139,7 +139,7 @@ async def assign(
         raise invalid("user_ids", f"1 to {TARGETS_MAX} users and groups in all")
     check_window(command.opens_at, command.closes_at)
     async with conn.transaction():
-        await exams.require_editable(conn, actor, exam_id)
+        await exams.require_students_managed(conn, actor, exam_id)
         await _require_targets(conn, actor, users, groups)
         changed = []
         for statement, targets in (
@@ -187,14 +187,14 @@ async def _require_targets(
 
 async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: ListPage) -> Assignments:
     """Return a page of an exam's assignments; raises NotFoundError, ForbiddenError when it is not theirs."""
-    await exams.require_editable(conn, actor, exam_id)
+    await exams.require_students_managed(conn, actor, exam_id)
     page, following = await fetch_page(conn, query, QUERIES, "list_assignments", exam_id=exam_id)
     return Assignments([Assignment(**row) for row in page], next_cursor=following)
 
 
 async def fetch(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID) -> Assignment:
-    """Return one of an exam's assignments, a revoked one too; raises as `exams.require_editable` does."""
-    await exams.require_editable(conn, actor, exam_id)
+    """Return one of an exam's assignments, a revoked one too; raises NotFoundError, ForbiddenError."""
+    await exams.require_students_managed(conn, actor, exam_id)
     row = await fetch_one(conn, "assignment", QUERIES["fetch_assignment"], assignment_id, exam_id)
     return Assignment(**row)
 
@@ -229,7 +229,7 @@ async def set_override(
     Raises:
         InvalidInputError: the assignment does not reach them, or the resulting window ends before it begins.
         ConflictError: the assignment was revoked.
-        NotFoundError, ForbiddenError: the exam is not theirs to edit, or has no such assignment.
+        NotFoundError, ForbiddenError: the exam's students are not theirs, or it has no such assignment.
     """
     async with conn.transaction():
         held = await _hold(conn, actor, exam_id, assignment_id)
@@ -287,8 +287,8 @@ async def list_overrides(
 
 
 async def _hold(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID) -> Assignment:
-    """Hold an assignment of an exam that the caller may edit; raises NotFoundError, ForbiddenError."""
-    await exams.require_editable(conn, actor, exam_id)
+    """Hold an assignment of an exam whose students are the caller's; raises NotFoundError, ForbiddenError."""
+    await exams.require_students_managed(conn, actor, exam_id)
     row = await fetch_one(conn, "assignment", QUERIES["hold_assignment"], assignment_id, exam_id)
     return Assignment(**row)
 

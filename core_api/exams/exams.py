@@ -264,3 +264,16 @@ async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> Non
     row = await require_visible(conn, actor, exam_id)
     if not row["can_edit"]:
         raise ForbiddenError("You may look at this exam, but not change it.")
+
+
+async def require_students_managed(conn: Connection, actor: Actor, exam_id: UUID) -> None:
+    """
+    Check that the caller may say who takes the exam.
+
+    Raises:
+        NotFoundError: it is not visible to them.
+        ForbiddenError: it is, and its students are not theirs to manage.
+    """
+    row = await require_visible(conn, actor, exam_id)
+    if not row["can_manage_students"]:
+        raise ForbiddenError("You may look at this exam, but not say who takes it.")

@@ -18,14 +18,20 @@ from sql import named
 
 QUERIES: Final = named("permissions")
 ACCOUNTS: Final = named("accounts")
+FLAGS: Final = ("can_view", "can_edit", "can_manage_students", "can_view_analytics")
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom to let do what with an exam; a second grant to the same person replaces the first."""
+    """
+    Whom to let do what with an exam; a second grant to the same person replaces the first. A teacher with
+    `can_manage_students` says who takes it: assigns it, takes it back, makes exceptions and launch links.
+    Who has `can_edit` may do that as well, and changes the exam itself.
+    """
 
     user_id: UUID
     can_view: bool = True
     can_edit: bool = False
+    can_manage_students: bool = False
     can_view_analytics: bool = False
 
 
@@ -39,6 +45,7 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     can_view: bool
     can_edit: bool
+    can_manage_students: bool
     can_view_analytics: bool
     granted_at: datetime
 
@@ -68,14 +75,14 @@ async def grant(
         NotFoundError: no such exam.
         InvalidInputError: the user is no teacher, reviewer or observer here, or may not even look.
     """
-    if not command.can_view and (command.can_edit or command.can_view_analytics):
-        raise invalid("can_view", "must be true for whoever may edit the exam or see its analytics")
+    detail = {name: getattr(command, name) for name in FLAGS}
+    if not command.can_view and any(detail.values()):
+        raise invalid("can_view", "must be true for whoever may do anything else with the exam")
     async with conn.transaction():
         await _require_exam(conn, actor, exam_id)
         if await conn.fetchval(QUERIES["find_grantee"], command.user_id, actor.organisation_id) is None:
             raise invalid("user_id", "no teacher, reviewer or observer of your organisation")
         before = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
-        detail = {name: getattr(command, name) for name in ("can_view", "can_edit", "can_view_analytics")}
         await ACCOUNTS.run(conn.execute, "grant_exam", teacher_id=command.user_id, exam_id=exam_id, **detail)
         row = await conn.fetchrow(QUERIES["fetch_permission"], exam_id, command.user_id)
         if before is None or any(before[name] != value for name, value in detail.items()):

@@ -1,4 +1,4 @@
-"""Exams for who may edit them: fields, publication, assignments with exceptions, permissions."""
+"""Exams for their staff: fields, publication, who takes them and on which terms, permissions, forms."""
 
 from typing import Final
 
@@ -16,7 +16,12 @@ ROUTES: Final = (
     bare(
         "POST /admin/exams/{exam_id}/permissions", permissions.grant, Action.permission_manage,
         name="grant_permission", shows=Shows("exam_permissions", "exam_id"),
-        says="Let a teacher, reviewer or observer reach an exam; a second grant replaces the first.",
+        says="""
+        Let a teacher, reviewer or observer reach an exam; a second grant replaces the first.
+
+        A teacher may look at it (`can_view`), change it (`can_edit`), say who takes it
+        (`can_manage_students`, which `can_edit` includes) and see its analytics (`can_view_analytics`).
+        """,
     ),
     bare(
         "DELETE /admin/exams/{exam_id}/permissions/{user_id}", permissions.revoke, Action.permission_manage,

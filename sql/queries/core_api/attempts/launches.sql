@@ -21,7 +21,7 @@ SELECT standing FROM users WHERE id = $1;
 
 -- name: hold_link
 -- The standings are those of then. The student of a link that is still worth something: both are active and stand as they
--- did when it was made, and the issuer may still edit the exam. Held, so that a lock waits for the sign-in that it has to
+-- did when it was made, and the issuer may still manage its students. Held, so that a lock waits for the sign-in that it has to
 -- end.
 SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.token_generation
 FROM users u
@@ -31,7 +31,8 @@ WHERE u.id = :student_id AND u.organisation_id = :organisation AND u.is_active A
   AND (i.role = 'admin'
        OR i.role = 'teacher' AND (e.creator_id = i.id
                                   OR EXISTS (SELECT FROM teacher_exam_permissions p
-                                             WHERE p.teacher_id = i.id AND p.exam_id = e.id AND p.can_view AND p.can_edit)))
+                                             WHERE p.teacher_id = i.id AND p.exam_id = e.id AND p.can_view
+                                               AND (p.can_edit OR p.can_manage_students))))
 FOR SHARE OF u, i;
 
 -- name: use_link

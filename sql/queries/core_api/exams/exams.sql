@@ -78,6 +78,7 @@ WHERE e.id = :id AND e.organisation_id = :organisation
 SELECT e.id, e.title, e.subject, e.topic, e.description, e.max_score::float8 AS max_score,
        e.passing_score::float8 AS passing_score, e.duration_minutes, e.is_published, e.published_at, e.created_at,
        :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_edit, false) AS can_edit,
+       :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_edit OR p.can_manage_students, false) AS can_manage_students,
        :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_view_analytics, false) AS can_view_analytics
 FROM exams e
 LEFT JOIN teacher_exam_permissions p ON p.exam_id = e.id AND p.teacher_id = :user_id

@@ -122,7 +122,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "groups": {"name", "description", "source_id"},
         "student_profiles": {"enrollment_id", "cohort"},
         "teacher_profiles": {"title", "department"},
-        "teacher_exam_permissions": {"can_view", "can_edit", "can_view_analytics"},
+        "teacher_exam_permissions": {"can_view", "can_edit", "can_manage_students", "can_view_analytics"},
         "proctor_sessions": SESSION,
     },
 }  # fmt: skip

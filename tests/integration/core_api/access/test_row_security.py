@@ -58,7 +58,7 @@ THROUGH_SESSIONS = {
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
     "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
-    "listed_students",
+    "listed_students", "managed_exams",
 }  # fmt: skip
 OF_OBSERVER = {
     "organisations", "users", "listed_students", "exams", "observed_exams", "exam_viewers",
@@ -83,7 +83,7 @@ OF_EXAM = {
 }  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
-    "authored_evaluations", "edited_exams",
+    "authored_evaluations", "edited_exams", "managed_exams",
 }  # fmt: skip
 
 # What a candidate's start, saves and hand-in touch, of which there are ten thousand in a minute.
@@ -263,6 +263,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "own_attempts",
             "exam_viewers",
             "edited_exams",
+            "managed_exams",
         }
 
 
