@@ -12,10 +12,9 @@ import msgspec
 
 from core_api.actors import Actor
 from core_api.database import Connection, fetch_page
-from core_api.exams import assignments, policy
-from core_api.exams.policy import Defaults, Grant, Policy
+from core_api.exams import assignments
+from core_api.exams.policy import Grant, Policy
 from core_api.wire import ListPage, Page
-from kernel.events import Mode
 from sql import named
 
 QUERIES: Final = named("exams")
@@ -56,9 +55,8 @@ class Available(Page, frozen=True):
 
 def policy_of(exam: asyncpg.Record, grants: list[Grant], *, now: datetime) -> Policy:
     """Return a candidate's policy at an exam, from its `duration_minutes` and `enable_monitoring`."""
-    mode = Mode.Soft if exam["enable_monitoring"] else 0
-    defaults = Defaults(duration_minutes=exam["duration_minutes"], monitoring_mode=int(mode))
-    return policy.effective(defaults, grants, now=now)
+    monitored = exam["enable_monitoring"]
+    return assignments.policy_of(exam["duration_minutes"], monitored=monitored, grants=grants, now=now)
 
 
 async def list_available(conn: Connection, actor: Actor, query: ListPage, *, now: datetime) -> Available:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 from uuid import UUID
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor, Origin
@@ -23,7 +23,7 @@ from core_api.database import Connection, Pool, connection, system_connection
 from core_api.exams import exams
 from core_api.identity import trail
 from core_api.identity.accounts import Email
-from core_api.identity.logins import Access, User, signed, user_of
+from core_api.identity.logins import Access, User, outlive, signed, user_of
 from core_api.ledger import entries as ledger
 from kernel import spelling
 from kernel.access import Action, scope_of
@@ -51,11 +51,16 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Launched(Access, frozen=True, kw_only=True):
-    """An access token, and the attempt that the link opened."""
+    """
+    An access token, and the attempt that the link opened. Where the attempt lasts longer than the token,
+    there is a refresh token too, good for `refresh_expires_in` seconds: until the attempt's end.
+    """
 
     attempt_id: UUID
     exam_id: UUID
     attempt: Attempt
+    refresh_token: str | UnsetType = UNSET
+    refresh_expires_in: int | UnsetType = UNSET
 
 
 class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -155,6 +160,7 @@ async def launch(
             actor = _actor_of(link, user, login_id)
             attempt, _ = await attempts.start(conn, actor, link.exam_id, now=now)
             detail = {**_trail(link), "attempt_id": str(attempt.attempt_id), "repeated": repeated}
+            renewal = await _renewal(conn, login_id, attempt, settings=settings, now=now)
             await trail.record(conn, Kind.auth_launched, user, now=now, origin=origin, detail=detail)
         elif await conn.fetchval(QUERIES["note_replay"], link.jti, now) is not None:
             await trail.record(
@@ -172,7 +178,19 @@ async def launch(
         attempt_id=attempt.attempt_id,
         exam_id=link.exam_id,
         attempt=attempt,
+        **renewal,
     )
+
+
+async def _renewal(
+    conn: Connection, login_id: UUID, attempt: Attempt, *, settings: Settings, now: datetime
+) -> dict[str, Any]:
+    """Return what renews the sign-in to an attempt that outlives an access token; nothing for any other."""
+    left_s = int((attempt.expires_at - now).total_seconds())
+    if left_s <= settings.access_token_s:
+        return {}
+    token = await outlive(conn, login_id, until=attempt.expires_at, now=now)
+    return {"refresh_token": token, "refresh_expires_in": left_s}
 
 
 async def _sign_in(

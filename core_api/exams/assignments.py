@@ -17,13 +17,15 @@ from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
 from core_api.database import Connection, fetch_one, fetch_page
-from core_api.exams import exams
-from core_api.exams.exams import Minutes
-from core_api.exams.policy import Grant
+from core_api.exams import exams, policy, reach
+from core_api.exams.exams import MINUTES_MAX, Minutes
+from core_api.exams.policy import Defaults, Grant, Policy
 from core_api.exams.policy import Terms as PolicyTerms
+from core_api.exams.reach import Reach
 from core_api.ledger import entries as ledger
 from core_api.wire import NO_NUL, ListPage, Moment, Page, check_moments, invalid
 from kernel.errors import ConflictError
+from kernel.events import Mode
 from kernel.ledger.kinds import Kind
 from sql import named
 
@@ -33,6 +35,9 @@ TARGETS_MAX: Final = 10_000
 LISTED_MAX: Final = 1000
 RECORDED_MAX: Final = 1000  # assignments in one event of the ledger
 
+ExtraMinutes = Annotated[
+    int, Meta(ge=0, le=MINUTES_MAX, description="Minutes on top of the duration, up to 30 days.")
+]
 Rule = Annotated[int, Meta(ge=1, le=2**53)]
 
 
@@ -45,7 +50,7 @@ class AssignmentTerms(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     opens_at: Moment | None = None
     closes_at: Moment | None = None
     duration_minutes: Minutes | None = None
-    extra_minutes: Annotated[int, Meta(ge=0, le=1440)] | None = None
+    extra_minutes: ExtraMinutes | None = None
     attempts_allowed: Annotated[int, Meta(ge=1, le=100)] | None = None
     monitoring_mode: Annotated[int, Meta(ge=0, le=2)] | None = None
     rule_exemptions: Annotated[list[Rule], Meta(max_length=100)] | None = None
@@ -88,10 +93,11 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assigned(msgspec.Struct, frozen=True, kw_only=True):
-    """What an assignment did: how many, and the first thousand of them."""
+    """What an assignment did: how many, the first thousand of them, and whom their terms reach now."""
 
     count: int
     assignments: list[Assignment]
+    reach: Reach
 
 
 class Assignments(Page, frozen=True):
@@ -115,6 +121,16 @@ class StoredOverride(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     created_by: UUID
     created_at: datetime
+
+
+class SetOverride(StoredOverride, frozen=True, kw_only=True):
+    """
+    An override, whom it reaches now, and what holds for an attempt that they begin now: with everything else
+    that was assigned to them, or to a group of theirs.
+    """
+
+    policy: Policy
+    reach: Reach
 
 
 class Overrides(Page, frozen=True):
@@ -162,7 +178,9 @@ async def assign(
             made = {"assignment_ids": [str(row["id"]) for row in changed[first : first + RECORDED_MAX]]}
             entry = ledger.by(actor, Kind.assignment_created, exam_id, now=now, detail=made)
             await ledger.record(conn, entry)
-    return Assigned(count=len(rows), assignments=[Assignment(**row) for row in rows[:LISTED_MAX]])
+        reached = await reach.of(conn, actor, exam_id, users=users, groups=groups, now=now)
+    shown = [Assignment(**row) for row in rows[:LISTED_MAX]]
+    return Assigned(count=len(rows), assignments=shown, reach=reached)
 
 
 def check_window(opens_at: datetime | None, closes_at: datetime | None) -> None:
@@ -222,9 +240,10 @@ async def set_override(
     command: Override,
     *,
     now: datetime,
-) -> StoredOverride:
+) -> SetOverride:
     """
-    Make or replace one candidate's exception to an assignment that reaches them.
+    Make or replace one candidate's exception to an assignment that reaches them; an attempt of theirs that is
+    under way keeps the policy that it began under.
 
     Raises:
         InvalidInputError: the assignment does not reach them, or the resulting window ends before it begins.
@@ -255,7 +274,11 @@ async def set_override(
             await ledger.record(
                 conn, _about(actor, Kind.assignment_override_set, assignment_id, user_id, now)
             )
-    return StoredOverride(**row)
+        exam = await exams.fetch(conn, actor, exam_id)
+        grants = (await grants_of(conn, [exam_id], user_id)).get(exam_id, [])
+        reached = await reach.of(conn, actor, exam_id, users=[user_id], now=now)
+    holds = policy_of(exam.duration_minutes, monitored=exam.enable_monitoring, grants=grants, now=now)
+    return SetOverride(**row, policy=holds, reach=reached)
 
 
 async def remove_override(
@@ -291,6 +314,13 @@ async def _hold(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UU
     await exams.require_students_managed(conn, actor, exam_id)
     row = await fetch_one(conn, "assignment", QUERIES["hold_assignment"], assignment_id, exam_id)
     return Assignment(**row)
+
+
+def policy_of(duration_minutes: int, *, monitored: bool, grants: Iterable[Grant], now: datetime) -> Policy:
+    """Return a candidate's policy at an exam of that duration, by what reaches them."""
+    mode = Mode.Soft if monitored else 0
+    defaults = Defaults(duration_minutes=duration_minutes, monitoring_mode=int(mode))
+    return policy.effective(defaults, grants, now=now)
 
 
 async def grants_of(conn: Connection, exam_ids: Iterable[UUID], student_id: UUID) -> dict[UUID, list[Grant]]:

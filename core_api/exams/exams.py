@@ -34,12 +34,13 @@ from sql import named
 QUERIES: Final = named("exams")
 EVALUATIONS: Final = named("evaluations")
 METADATA_BYTES_MAX: Final = 64 << 10
+MINUTES_MAX: Final = 30 * 24 * 60  # an exam that is taken home; as the tables have it
 SCORE_MAX: Final = 99_999_999.99  # numeric(10, 2)
 FIXED: Final = ("evaluation_version_id", "max_score", "passing_score")
 
 Points = Annotated[float, Meta(ge=0, le=SCORE_MAX)]
 MaxScore = Annotated[float, Meta(ge=0.01, le=SCORE_MAX)]
-Minutes = Annotated[int, Meta(ge=1, le=1440)]
+Minutes = Annotated[int, Meta(ge=1, le=MINUTES_MAX, description="Minutes, up to 30 days.")]
 Description = Annotated[str, Meta(max_length=20_000, pattern=NO_NUL)]
 
 

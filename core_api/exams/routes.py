@@ -72,6 +72,8 @@ ROUTES: Final = (
         shows=Shows("exam_assignments", "exam_id"), status=201,
         says="""
         Assign an exam to up to 10,000 users and groups; who has an assignment already gets the new terms.
+
+        The reply's `reach` says whom they reach now, and who of them is at work under the terms of before.
         """,
     ),
     case(
@@ -98,7 +100,12 @@ ROUTES: Final = (
         "PUT /teacher/exams/{exam_id}/assignments/{assignment_id}/overrides/{user_id}",
         assignments.set_override, Action.assignment_write, name="set_override",
         shows=Shows("assignment_overrides", "assignment_id", "user_id"),
-        says="Make or replace one candidate's exception to an assignment; attempts begun later go by it.",
+        says="""
+        Make or replace one candidate's exception to an assignment; attempts begun later go by it.
+
+        The reply says what holds for an attempt that they begin now (`policy`), and whether one is under way
+        (`reach`), which keeps the terms that it began under.
+        """,
     ),
     case(
         "DELETE /teacher/exams/{exam_id}/assignments/{assignment_id}/overrides/{user_id}",

@@ -157,6 +157,16 @@ async def begin(
     )
 
 
+async def outlive(conn: Connection, login_id: UUID, *, until: datetime, now: datetime) -> str:
+    """
+    Let a sign-in by launch link be renewed until then, in the caller's transaction, and return its refresh
+    token; one that was given before and not used is worth nothing from now on.
+    """
+    await conn.execute(QUERIES["extend_login"], login_id, until)
+    await conn.execute(QUERIES["delete_unspent_token"], login_id)
+    return await _add_token(conn, login_id, None, now, until)
+
+
 async def _add_token(
     conn: Connection, login_id: UUID, parent_id: UUID | None, now: datetime, expires_at: datetime
 ) -> str:
@@ -231,19 +241,26 @@ async def refresh(
 async def _rotate(
     conn: Connection, row: asyncpg.Record, *, keyring: Keyring, settings: Settings, now: datetime
 ) -> SignedIn:
-    login_id, expires_at = row["login_id"], now + timedelta(seconds=settings.refresh_token_s)
+    login_id, exam_id = row["login_id"], row["exam_id"]
+    expires_at = now + timedelta(seconds=settings.refresh_token_s)
+    if exam_id is not None:  # it ends with the attempt that its link opened
+        expires_at = row["token_expires_at"]
     await conn.execute(QUERIES["delete_expired_refresh_tokens"], login_id, now)
     if await conn.fetchval(QUERIES["count_refresh_tokens"], login_id) >= settings.refreshes_max:
         raise RateLimitedError("This sign-in was refreshed too often; sign in again.", retry_after_s=3600)
     await conn.execute(QUERIES["spend_refresh_token"], row["token_id"], now)
     await conn.execute(QUERIES["extend_login"], login_id, expires_at)
     token = await _add_token(conn, login_id, row["token_id"], now, expires_at)
-    generation = row["token_generation"]
-    return SignedIn(
-        **signed(user_of(row), keyring, settings, now, generation=generation, login_id=login_id),
-        refresh_token=token,
-        refresh_expires_in=settings.refresh_token_s,
+    access = signed(
+        user_of(row),
+        keyring,
+        settings,
+        now,
+        generation=row["token_generation"],
+        login_id=login_id,
+        exam_id=exam_id,
     )
+    return SignedIn(**access, refresh_token=token, refresh_expires_in=int((expires_at - now).total_seconds()))
 
 
 async def _revoke(

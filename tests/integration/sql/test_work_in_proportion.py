@@ -56,7 +56,8 @@ LEFT_OUT: Final = {
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
     "one person": "observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
-    "ids that the caller names": "assignments.count_groups assignments.list_grants content.count_terms"
+    "ids that the caller names": "assignments.list_reached assignments.count_groups assignments.list_grants"
+    " content.count_terms"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
     " writer.read_latest_epoch",

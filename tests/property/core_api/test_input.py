@@ -62,7 +62,7 @@ plausible = st.one_of(
     ),
     st.fixed_dictionaries({"full_name": text}, optional={"metadata": st.dictionaries(text, value)}),
     st.fixed_dictionaries(
-        {"title": text, "duration_minutes": st.integers(1, 1440)},
+        {"title": text, "duration_minutes": st.integers(1, 43_200)},
         optional={
             "metadata": st.dictionaries(text, value, max_size=4),
             "max_score": st.floats(0, 1e9),

@@ -135,3 +135,20 @@ FROM assignments a
 LEFT JOIN assignment_overrides o ON o.assignment_id = a.id AND o.user_id = $2
 WHERE a.exam_id = ANY ($1::uuid[]) AND a.revoked_at IS NULL
   AND (a.user_id = $2 OR a.group_id IN (SELECT m.group_id FROM group_members m WHERE m.user_id = $2));
+
+-- name: list_reached
+-- Active students among `user_ids` and the members of `group_ids`, with the attempt at the exam that each has under way; how
+-- many they are in all stands in every row.
+WITH reached AS MATERIALIZED (
+    SELECT s.id, s.full_name, s.sorted_by
+    FROM listed_students s
+    WHERE s.organisation_id = :organisation
+      AND s.id = ANY (ARRAY(SELECT unnest(:user_ids::uuid[])
+                            UNION SELECT user_id FROM group_members WHERE group_id = ANY (:group_ids::uuid[])))
+)
+SELECT r.id AS user_id, r.full_name, a.id AS attempt_id, a.expires_at, count(*) OVER () AS students, count(a.id) OVER () AS under_way
+FROM reached r
+LEFT JOIN exam_attempts a ON a.exam_id = :exam_id AND a.student_id = r.id AND a.status = 'in_progress'
+                             AND a.expires_at > :now::timestamptz
+ORDER BY a.id IS NULL, r.sorted_by, r.id
+LIMIT :limit;

@@ -30,7 +30,7 @@ SELECT l.id FROM logins l WHERE l.id = (SELECT login_id FROM refresh_tokens WHER
 
 -- name: fetch_refresh_token
 -- $1 sha256 bytea. Read after `hold_login_of_token`, so that it sees what the one before committed.
-SELECT r.id AS token_id, r.login_id, r.used_at, r.expires_at AS token_expires_at, l.revoked_at, u.is_active,
+SELECT r.id AS token_id, r.login_id, r.used_at, r.expires_at AS token_expires_at, l.revoked_at, l.exam_id, u.is_active,
        u.token_generation, u.id, u.organisation_id, u.email, u.username, u.full_name, u.role
 FROM refresh_tokens r
 JOIN logins l ON l.id = r.login_id
@@ -40,6 +40,10 @@ WHERE r.sha256 = $1;
 -- name: spend_refresh_token
 -- $1 id uuid, $2 at timestamptz
 UPDATE refresh_tokens SET used_at = $2 WHERE id = $1;
+
+-- name: delete_unspent_token
+-- $1 login_id uuid
+DELETE FROM refresh_tokens WHERE login_id = $1 AND used_at IS NULL;
 
 -- name: delete_expired_refresh_tokens
 -- $1 login_id uuid, $2 now timestamptz. Nobody can use them; that they come again is then no news.

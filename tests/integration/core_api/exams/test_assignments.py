@@ -155,7 +155,8 @@ async def test_an_override_is_one_candidates_alone_and_is_stored_with_the_attemp
         listed = await api.get(
             f"/api/teacher/exams/{made.exam_id}/assignments/{assignment_id}/overrides", "teacher"
         )
-        assert listed.body["overrides"] == [made_override.body]
+        reply = {name: made_override.body[name] for name in made_override.body.keys() - {"policy", "reach"}}
+        assert listed.body["overrides"] == [reply]
         path = (
             f"/api/teacher/exams/{made.exam_id}/assignments/{assignment_id}"
             f"/overrides/{api.people['student'].id}"
@@ -302,3 +303,68 @@ async def test_an_attempt_keeps_the_evaluation_it_began_with_e3(core: Core) -> N
         await submit(api, attempt_id)
 
         assert await api.owner.fetchval("SELECT max_points FROM submission_scores") == 2
+
+
+async def test_an_override_says_what_holds_from_now_on_and_who_works_under_the_terms_of_before_e3(
+    core: Core,
+) -> None:
+    async with core.school() as api:
+        made = await make_exam(api)
+        group = make_group(api, "student", "other_student")
+        assigned = await assign(api, made, group_ids=[group], duration_minutes=45, attempts_allowed=2)
+        assignment_id = assigned.body["assignments"][0]["id"]
+        begun = (await try_start(api, made)).body
+        at_work = await override(api, made, assignment_id, "student", extra_minutes=15)
+        waiting = await override(api, made, assignment_id, "other_student", duration_minutes=20)
+        await assign(api, made, "other_student", duration_minutes=90)
+        again = await override(api, made, assignment_id, "other_student", duration_minutes=20)
+        students = {name: str(api.people[name].id) for name in ("student", "other_student")}
+
+        assert at_work.body["reach"] == {
+            "students": 1,
+            "under_way": 1,
+            "first": [
+                {
+                    "user_id": students["student"],
+                    "full_name": "The student",
+                    "attempt_id": begun["attempt_id"],
+                    "expires_at": begun["expires_at"],
+                }
+            ],
+        }
+        assert at_work.body["policy"] == {
+            "opens_at": None, "closes_at": None, "duration_minutes": 45, "extra_minutes": 15,
+            "attempts_allowed": 2, "monitoring_mode": 1, "rule_exemptions": [],
+        }  # fmt: skip
+        assert (await try_start(api, made)).body["expires_at"] == begun["expires_at"], "pinned when it began"
+        assert (waiting.body["reach"]["students"], waiting.body["reach"]["under_way"]) == (1, 0)
+        assert [each.body["policy"]["duration_minutes"] for each in (waiting, again)] == [20, 90], (
+            "another assignment of theirs gives more, and what is kinder holds"
+        )
+        await api.post(f"/api/admin/users/{students['other_student']}/lock", "admin")
+        locked = await override(api, made, assignment_id, "other_student", duration_minutes=20)
+        assert locked.body["reach"] == {"students": 0, "under_way": 0, "first": []}
+
+
+async def test_an_assignment_says_whom_it_reaches_those_at_work_first_and_not_all_of_many_e3(
+    core: Core,
+) -> None:
+    async with core.school() as api:
+        made = await make_exam(api)
+        ids = api.enrol([f"{uuid4()}@example.org" for _ in range(30)])
+        group = make_group(api, "student", "other_student", "reviewer")
+        await try_start(api, made, "student")
+        assigned = await assign(api, made, "student", group_ids=[group], extra_minutes=5)
+        path = f"/api/teacher/exams/{made.exam_id}/assignments"
+        body = {"user_ids": [str(each) for each in ids], "group_ids": [group]}
+        many = await api.post(path, "teacher", json=body)
+
+        reach = assigned.body["reach"]
+        assert (reach["students"], reach["under_way"]) == (2, 1), "each once, and no reviewer"
+        assert [each["full_name"] for each in reach["first"]] == ["The student", "The other_student"]
+        assert (many.body["reach"]["students"], many.body["reach"]["under_way"]) == (32, 1)
+        assert len(many.body["reach"]["first"]) == 20
+        assert many.body["reach"]["first"][0]["full_name"] == "The student"
+        await submit(api, (await try_start(api, made)).body["attempt_id"])
+        done = await assign(api, made, "student", extra_minutes=7)
+        assert (done.body["reach"]["students"], done.body["reach"]["under_way"]) == (1, 0)

@@ -110,7 +110,11 @@ async def test_what_a_permissions_record_says_is_as_before_until_somebody_manage
     async with core.school() as api:
         rows = "SELECT state FROM record_rows('permission', $1, $2)"
         said = []
-        for flags in ({"can_view_analytics": True}, {"can_edit": True, "can_manage_students": True}):
+        grants: list[dict[str, Any]] = [
+            {"can_view_analytics": True},
+            {"can_edit": True, "can_manage_students": True},
+        ]
+        for flags in grants:
             await permit(api, api.exam_id, **flags)
             said.append(await api.owner.fetchval(rows, str(api.exam_id), api.people["colleague"].id))
 

@@ -10,7 +10,7 @@ import pytest
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from ingest.stream.protocol import session_key
-from kernel.events import EventType, Role
+from kernel.events import HEARTBEAT_INTERVAL_S, EventType, Role
 from tests.kits.ingest.api import Api, keystroke, stamp
 from tests.kits.ingest.station import Station, station
 from tests.kits.ingest.stream import held
@@ -77,6 +77,22 @@ async def test_a_silence_is_one_disconnection_at_its_place_and_one_reconnection(
     assert [row["event_type"] for row in rows] == [9, 1, 10]
     assert rows[2]["effective_at"] == rows[1]["occurred_at"] == gap["ended_at"]
     assert (gap["class"], gap["missed"], missed(api, seat)) == ("unexplained", MISSED, MISSED)
+
+
+async def test_a_month_of_silence_is_one_gap_and_what_fills_it_is_placed(api: Api) -> None:
+    """Of work that is taken home: 167,040 intervals of fifteen seconds, and nobody walks through them."""
+    month_s = 29 * 86_400
+    seat = api.world.seat(started_s_ago=month_s)
+    await judged(api, seat, 0)
+    await api.heartbeat(seat, clientTimestamp=stamp())
+    await api.bulk(seat, [keystroke(clientTimestamp=stamp(s=-day * 86_400)) for day in range(20, 0, -1)])
+    gap = await judged(api, seat, 1)
+    intervals = month_s // HEARTBEAT_INTERVAL_S
+
+    assert intervals <= gap["missed"] < intervals + 60  # as long as a crowded machine took
+    assert gap["class"] == "unexplained"
+    assert sum(each.upper - each.lower for each in gap["covered"]) == 20
+    assert missed(api, seat) == gap["missed"]
 
 
 @pytest.mark.parametrize(
