@@ -74,12 +74,13 @@ class Override(AssignmentTerms, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """One assignment, to a user or to a group."""
+    """One assignment, to a user or to a group, and that one's name."""
 
     id: UUID
     exam_id: UUID
     user_id: UUID | None
     group_id: UUID | None
+    name: str
     opens_at: datetime | None
     closes_at: datetime | None
     duration_minutes: int | None
@@ -225,10 +226,9 @@ async def revoke(
         held = await _hold(conn, actor, exam_id, assignment_id)
         if held.revoked_at is not None:
             return held
-        row = await conn.fetchrow(QUERIES["revoke_assignment"], assignment_id, now)
-        assert row is not None, "the assignment is held"
+        revoked_at = await conn.fetchval(QUERIES["revoke_assignment"], assignment_id, now)
         await ledger.record(conn, ledger.by(actor, Kind.assignment_revoked, assignment_id, now=now))
-    return Assignment(**row)
+    return msgspec.structs.replace(held, revoked_at=revoked_at)
 
 
 async def set_override(

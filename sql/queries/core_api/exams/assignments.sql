@@ -38,41 +38,51 @@ RETURNING id;
 
 -- name: fetch_assigned
 -- $1 exam_id, $2 user_ids uuid[], $3 group_ids uuid[]. What stands for them, users first.
-SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
-       monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
-FROM assignments
-WHERE exam_id = $1 AND revoked_at IS NULL AND (user_id = ANY ($2::uuid[]) OR group_id = ANY ($3::uuid[]))
-ORDER BY user_id, group_id;
+SELECT a.id, a.exam_id, a.user_id, a.group_id, coalesce(u.full_name, g.name, '') AS name, a.opens_at, a.closes_at,
+       a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at,
+       a.revoked_at
+FROM assignments a
+LEFT JOIN users u ON u.id = a.user_id
+LEFT JOIN groups g ON g.id = a.group_id
+WHERE a.exam_id = $1 AND a.revoked_at IS NULL AND (a.user_id = ANY ($2::uuid[]) OR a.group_id = ANY ($3::uuid[]))
+ORDER BY a.user_id, a.group_id;
 
 -- name: list_assignments
 -- The caller has checked that the exam is theirs. Newest first.
-SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
-       monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
-FROM assignments
-WHERE exam_id = :exam_id AND (:cursor::uuid IS NULL OR id < :cursor)
-ORDER BY id DESC
+SELECT a.id, a.exam_id, a.user_id, a.group_id, coalesce(u.full_name, g.name, '') AS name, a.opens_at, a.closes_at,
+       a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at,
+       a.revoked_at
+FROM assignments a
+LEFT JOIN users u ON u.id = a.user_id
+LEFT JOIN groups g ON g.id = a.group_id
+WHERE a.exam_id = :exam_id AND (:cursor::uuid IS NULL OR a.id < :cursor)
+ORDER BY a.id DESC
 LIMIT :limit;
 
 -- name: fetch_assignment
 -- $1 id, $2 exam_id. The caller has checked that the exam is theirs; a revoked one comes back too.
-SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
-       monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
-FROM assignments
-WHERE id = $1 AND exam_id = $2;
+SELECT a.id, a.exam_id, a.user_id, a.group_id, coalesce(u.full_name, g.name, '') AS name, a.opens_at, a.closes_at,
+       a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at,
+       a.revoked_at
+FROM assignments a
+LEFT JOIN users u ON u.id = a.user_id
+LEFT JOIN groups g ON g.id = a.group_id
+WHERE a.id = $1 AND a.exam_id = $2;
 
 -- name: hold_assignment
 -- $1 id, $2 exam_id. Locks it until the end of the transaction.
-SELECT id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
-       monitoring_mode, rule_exemptions, created_by, created_at, revoked_at
-FROM assignments
-WHERE id = $1 AND exam_id = $2
-FOR UPDATE;
+SELECT a.id, a.exam_id, a.user_id, a.group_id, coalesce(u.full_name, g.name, '') AS name, a.opens_at, a.closes_at,
+       a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at,
+       a.revoked_at
+FROM assignments a
+LEFT JOIN users u ON u.id = a.user_id
+LEFT JOIN groups g ON g.id = a.group_id
+WHERE a.id = $1 AND a.exam_id = $2
+FOR UPDATE OF a;
 
 -- name: revoke_assignment
 -- $1 id, $2 at. Revoking again keeps the first time.
-UPDATE assignments SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1
-RETURNING id, exam_id, user_id, group_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed,
-          monitoring_mode, rule_exemptions, created_by, created_at, revoked_at;
+UPDATE assignments SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1 RETURNING revoked_at;
 
 -- name: reaches
 -- $1 assignment_id, $2 user_id. Whether the assignment is theirs, directly or through a group.

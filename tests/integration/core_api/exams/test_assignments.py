@@ -99,7 +99,7 @@ async def test_one_assignment_is_read_as_it_stands_and_only_below_its_exam_e3(co
         revoked = await api.post(f"{path}/revoke", "teacher")
         elsewhere = path.replace(str(made.exam_id), str(other.exam_id))
 
-        assert assigned["extra_minutes"] == 15
+        assert (assigned["extra_minutes"], assigned["name"]) == (15, "The student")
         assert (await api.get(path, "teacher")).body == revoked.body
         assert (await api.get(elsewhere, "teacher")).status == 404
 
@@ -157,6 +157,7 @@ async def test_an_override_is_one_candidates_alone_and_is_stored_with_the_attemp
         )
         reply = {name: made_override.body[name] for name in made_override.body.keys() - {"policy", "reach"}}
         assert listed.body["overrides"] == [reply]
+        assert assigned.body["assignments"][0]["name"].startswith("Group ")
         path = (
             f"/api/teacher/exams/{made.exam_id}/assignments/{assignment_id}"
             f"/overrides/{api.people['student'].id}"
