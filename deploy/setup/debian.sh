@@ -13,26 +13,23 @@ case "$version" in
 13) postgres=17 ;;
 esac
 
-say() { printf '%16s  %s\n' "" "$1"; }
+# shellcheck source=saying.sh
+. "$here/saying.sh"
 install_packages() {
-    say "apt-get install $*"
-    apt-get install --yes --quiet --quiet --no-install-recommends -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1 ||
-        { cat "$log" >&2; exit 1; }
+    during "installing $* with apt-get" \
+        apt-get install --yes --quiet --no-install-recommends -o Dpkg::Use-Pty=0 "$@"
 }
 is_missing() { "$python" -B -m deploy.local.programs | grep -qx "$1"; }
 
-log=$(mktemp)
 policy=/usr/sbin/policy-rc.d
 clusters=/etc/postgresql-common/createcluster.conf
 undo() {
-    rm -f "$log"
     if [ -n "${our_policy:-}" ]; then rm -f "$policy"; fi
     if [ -n "${our_clusters:-}" ]; then mv -f "$our_clusters" "$clusters"; fi
 }
 trap undo EXIT
 
-say "apt-get update"
-apt-get update --quiet --quiet >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
+during "asking Debian's archive what there is (apt-get update)" apt-get update --quiet
 if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then install_packages python3 python3-venv; fi
 
 # Veritas starts servers of its own: what is installed here must not start one beside them.

