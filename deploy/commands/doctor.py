@@ -9,7 +9,7 @@ import shutil
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 import psycopg
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from deploy.commands.doctor_pipeline import pipeline_findings
 from deploy.commands.doctor_redis import redis_findings
@@ -36,10 +36,11 @@ PYTHON_MIN: Final = (3, 11)
 DISK_BYTES_MIN: Final = 5 << 30
 FDATASYNC_MS_MAX: Final = 10.0
 FDATASYNC_WRITES: Final = 50
-QUARANTINED_SHOWN: Final = 5
 OUTAGES_WITHIN_H: Final = 24
-OUTAGES_SHOWN: Final = 5
+SHOWN_MAX: Final = 100  # of a kind; that there are more is said
 LOCK_FILE: Final = Path(__file__).parents[2] / "requirements.lock"
+_PROBLEM: Final = ("problem", "red")
+_NOTE: Final = ("note", "yellow")
 FORWARDED: Final = "veritas_forwarded_unbelieved_total"  # requests whose X-Forwarded-For is not believed
 POSTGRES_PROMISES: Final = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
 
@@ -63,15 +64,22 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def print_findings(findings: list[Finding], console: Console, *, as_json: bool) -> None:
-    """Print the findings as a table, or as a JSON list."""
+    """
+    Print the findings, one below the other, or as a JSON list; however narrow the screen, whole.
+
+    A finding is one line wherever it goes, and how to mend it another: a terminal breaks what is too long for
+    it, a pipe gets it as it is.
+    """
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(findings)).decode())
         return
-    table = Table("", "check", "found", "how to mend it", box=None, pad_edge=False)
+    width = max((len(each.check) for each in findings), default=0)
     for each in findings:
-        verdict = "[green]ok[/]" if each.ok else "[red]problem[/]" if each.required else "[yellow]note[/]"
-        table.add_row(verdict, each.check, each.found, "" if each.ok else each.mend)
-    console.print(table)
+        verdict, style = ("ok", "green") if each.ok else _PROBLEM if each.required else _NOTE
+        line = Text.assemble((f"{verdict:<8}", style), f"{each.check:<{width}}  {each.found}")
+        console.print(line, soft_wrap=True)
+        if not each.ok and each.mend:
+            console.print(Text(f"{'':8}{'':{width}}  mend: {each.mend}"), soft_wrap=True)
 
 
 def _python() -> Iterator[Finding]:
@@ -85,7 +93,7 @@ def _python() -> Iterator[Finding]:
     yield Finding(
         check="Python packages",
         ok=not wrong,
-        found="as in requirements.lock" if not wrong else ", ".join(wrong[:5]),
+        found="as in requirements.lock" if not wrong else ", ".join(wrong),
         mend="make setup",
     )
 
@@ -232,11 +240,11 @@ def _event_path(conn: Connection) -> Iterator[Finding]:
         or "none has stopped",
         mend="the writer's log says what PostgreSQL refuses; what was accepted waits in the stream",
     )
-    outages = run(conn, DEPLOY["list_late_outages"], OUTAGES_WITHIN_H, OUTAGES_SHOWN).fetchall()
+    outages = run(conn, DEPLOY["list_late_outages"], OUTAGES_WITHIN_H, SHOWN_MAX + 1).fetchall()
     yield Finding(
         check="ingest outages",
         ok=not outages,
-        found="; ".join(
+        found=_listed(
             f"nothing was taken for shard {shard} from {begun:%d %b %H:%M:%S} to {ended:%H:%M:%S}"
             for shard, begun, ended in outages
         )
@@ -244,18 +252,24 @@ def _event_path(conn: Connection) -> Iterator[Finding]:
         mend="no candidate is blamed for it; the logs of ingest and Redis of that time say why",
         required=False,
     )
-    aside = run(conn, DEPLOY["list_quarantined"], QUARANTINED_SHOWN).fetchall()
+    aside = run(conn, DEPLOY["list_quarantined"], SHOWN_MAX + 1).fetchall()
     yield Finding(
         check="quarantine",
         ok=not aside,
-        found="; ".join(
-            f"session {session} until {until:%H:%M:%S}: {sqlstate} {reason.partition(chr(10))[0]}"
+        found=_listed(
+            f"session {session} until {until:%H:%M:%S}: {sqlstate} {' '.join(reason.split())}"
             for session, until, sqlstate, reason in aside
         )
         or "no session",
         mend="dead_letters holds their events; a client sends what PostgreSQL refuses",
         required=False,
     )
+
+
+def _listed(sentences: Iterable[str]) -> str:
+    """Return sentences one after another, and that there are more where they are more than are shown."""
+    some = list(sentences)
+    return "; ".join([*some[:SHOWN_MAX], *(["and more"] if len(some) > SHOWN_MAX else [])])
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:

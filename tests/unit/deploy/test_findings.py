@@ -1,14 +1,18 @@
 """What doctor makes of the answers on a tier's port, whoever gives them."""
 
 import http.server
+import io
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import msgspec
 import pytest
+from rich.console import Console
 
-from deploy.commands.findings import metrics_of, readiness
+from deploy.commands.doctor import print_findings
+from deploy.commands.findings import Finding, metrics_of, readiness
 
 
 @contextmanager
@@ -73,3 +77,33 @@ def test_metrics_without_labels_are_read_and_anything_else_is_none() -> None:
     told = b'# HELP a b\na_total 3.0\nmost 1.05e+08\nby{name="x"} 4.0\nHello world\nnot 1.2.3\n'
     with answering(200, told) as url:
         assert metrics_of(url) == {"a_total": 3.0, "most": 1.05e8}
+
+
+def findings() -> list[Finding]:
+    long = "/a/folder/with/a/name/" + "that-goes-on/" * 20
+    return [
+        Finding(check="disk", ok=True, found=long),
+        Finding(check="Python packages", ok=False, found=f"[red]odd[/] {long}", mend=f"free {long}"),
+        Finding(check="proxies", ok=False, found="none trusted", mend="name it", required=False),
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 80, 500])
+@pytest.mark.parametrize("terminal", [True, False])
+def test_nothing_that_doctor_finds_is_cut_off(width: int, *, terminal: bool) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=width, force_terminal=terminal, color_system=None, highlight=False)
+    print_findings(findings(), console, as_json=False)
+    lines = out.getvalue().splitlines()
+
+    for each in findings():
+        (line,) = [line for line in lines if each.check in line]
+        assert line.endswith(each.found)
+        assert each.ok or f"mend: {each.mend}" in " ".join(lines)
+    assert [line.split()[0] for line in lines] == ["ok", "problem", "mend:", "note", "mend:"]
+
+
+def test_doctors_json_is_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    print_findings(findings(), Console(width=20), as_json=True)
+
+    assert msgspec.json.decode(capsys.readouterr().out, type=list[Finding]) == findings()
