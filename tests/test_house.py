@@ -385,7 +385,7 @@ def test_docstrings_name_their_errors_and_a_check_returns_nothing() -> None:
 
 
 PROGRAMS_WITHOUT_FILES = {
-    # print a table, ask one address, are run before any package is there or away from Veritas, or are a yardstick
+    # print a table, ask one address, run before any package is there or away from Veritas, or are a yardstick
     "kernel/access.py", "kernel/settings.py", "deploy/ready.py", "deploy/local/programs.py",
     "deploy/verify_export.py", "loadtests/baselines/simple_durable.py",
 }  # fmt: skip
