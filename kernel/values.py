@@ -32,6 +32,8 @@ _EXPONENT: Final = re.compile(rb",0+e")
 _EXPONENT_OF: Final = re.compile(rb"[0-9][eE]([-+]?[0-9]+)")
 _LONG_NUMBER: Final = re.compile(rb"(?<![-+.0-9eE])[-+.0-9eE]{%d,}" % _LONG)
 _DIGITS: Final = bytes(0x30 if each in b"-+.0123456789eE" else 0x20 for each in range(256))
+_PLAIN_NAME: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
+NAME_TOLD_MAX: Final = 64  # characters of a name that a path tells, where it is somebody's own
 _BRACKETS: Final = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS: Final = bytes(set(range(256)).difference(b"[]{}"))
 
@@ -122,8 +124,19 @@ def holds_nul(text: str) -> bool:
     return "\\" in text and _NUL in text and _NUL in text.replace("\\\\", "")
 
 
+def below(path: str, name: str, *, length_max: int = NAME_TOLD_MAX) -> str:
+    """
+    Return the path of an object's member, as `items[3].stem`. A name that is no plain word is quoted, as in
+    `items[3]["my stem"]`, and a long one is cut, with `…` at its end.
+    """
+    short = name if len(name) <= length_max else f"{name[:length_max]}…"
+    if _PLAIN_NAME.fullmatch(short):
+        return f"{path}.{short}".lstrip(".")
+    return f"{path}[{msgspec.json.encode(short).decode()}]"
+
+
 def path_of_nul(text: str) -> str:
-    """Return where the first NUL of a JSON document stands, as `items[3].stem`; `body` for the whole."""
+    """Return where the first NUL of a JSON document stands, as `below` has it; `body` for the whole."""
 
     def find(value: object, path: str) -> str | None:
         match value:
@@ -134,7 +147,7 @@ def path_of_nul(text: str) -> str:
             case dict():
                 if any("\x00" in name for name in value):
                     return path or "body"
-                inside = ((each, f"{path}.{name}".lstrip(".")) for name, each in value.items())
+                inside = ((each, below(path, name)) for name, each in value.items())
             case _:
                 return None
         return next((found for each in inside if (found := find(*each)) is not None), None)

@@ -6,17 +6,14 @@ single event has `severity`, a batch `events[3].severity`, a list `[3].severity`
 and a whole body `body`. A member that is missing is told at the object that lacks it.
 """
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-import msgspec
 from msgspec import Struct
 
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.settings import Settings
-
-_PLAIN: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]*")
+from kernel.values import below
 
 
 class Fault(Struct, frozen=True, gc=False):
@@ -55,15 +52,8 @@ class Form(Struct, frozen=True):
         )
 
     def unknown_path(self, place: int | None, name: str, length_max: int) -> str:
-        """
-        Return where an unknown member stands. Its name is somebody's own: one that is no plain word is
-        quoted, as in `events[3]["my member"]`, and a long one is cut, with `…` at its end.
-        """
-        short = name if len(name) <= length_max else f"{name[:length_max]}…"
-        event = "" if place is None else self.event.format(place)
-        if _PLAIN.fullmatch(short):
-            return f"{event}.{short}".lstrip(".")
-        return f"{event}[{msgspec.json.encode(short).decode()}]"
+        """Return where an unknown member stands; its name is somebody's own (`kernel.values.below`)."""
+        return below("" if place is None else self.event.format(place), name, length_max=length_max)
 
 
 def _camel(member: str) -> str:

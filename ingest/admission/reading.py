@@ -36,6 +36,7 @@ from ingest.admission.forms import (
 )
 from ingest.admission.members import Reader
 from kernel.errors import InvalidInputError, MalformedError, TooLargeError
+from kernel.events import SEQUENCE_MAX
 from kernel.http.web import decode
 from kernel.settings import Settings
 
@@ -118,6 +119,13 @@ def _refuse_many(count: int, form: Form, settings: Settings) -> None:
         raise TooLargeError(message, errors=[{"path": path, "message": f"Expected at most {most} events"}])
 
 
+def _refuse_numbers(first: int | None, count: int) -> None:
+    """Hold the numbers that follow a batch's clientSequence to the bound that each has by itself."""
+    if first is not None and first + count - 1 > SEQUENCE_MAX:
+        message = f"Expected at most {SEQUENCE_MAX} for the last event, this one has {first + count - 1}"
+        raise BATCH.refusal([Fault(None, "client_sequence", message)])
+
+
 # -- the bodies of the routes --------------------------------------------------------------------------------
 
 
@@ -184,6 +192,7 @@ def read_bulk(body: bytes, settings: Settings) -> Posted[EventIn]:
     except (InvalidInputError, MalformedError):
         return _bulk_by_event(body, settings)
     _refuse_many(len(batch.events), BATCH, settings)
+    _refuse_numbers(batch.client_sequence, len(batch.events))
     if len(body) > settings.event_bytes_max and any(
         _is_large(each, settings) for each in decode(body, _LOOSE).events
     ):
@@ -199,6 +208,7 @@ def _bulk_by_event(body: bytes, settings: Settings) -> Posted[EventIn]:
     found = _read_thoroughly(events, _READ_EVENT, settings, BATCH, beside=head.unknown)
     if head.whole is None:
         raise BATCH.refusal([*head.faults, *found.faults])
+    _refuse_numbers(head.whole.client_sequence, len(events))
     return msgspec.structs.replace(found, head=head.whole)
 
 

@@ -39,6 +39,7 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
     missing: list[tuple[int, int]] = []
     sequences: list[int] | None = None
     late: bool = False
+    ignored: list[str] = []
 
     def numbers(self, count: int) -> list[int]:
         """

@@ -158,9 +158,12 @@ class Tab:
 
         Raises:
             msgspec.ValidationError: the reply is not what the contract says.
-            ValueError: it speaks of another number of events.
+            ValueError: it speaks of another number of events, or of members that the server does not know.
         """
         told = _REPLY.decode(reply)
+        if told.ack.ignored:
+            message = f"the server knows nothing of {', '.join(told.ack.ignored)}"
+            raise ValueError(message)
         whys = {batch[each.index].seq: _in_words(each.errors) for each in told.results if each.errors}
         self._give_up(batch, whys, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input")
         taken = [held for held in batch if held.seq not in whys]

@@ -133,6 +133,8 @@ def test_the_place_of_a_nul_is_named() -> None:
     assert path_of_nul('{"items":[{"stem":"a"},{"stem":"b\\u0000"}]}') == "items[1].stem"
     assert path_of_nul('{"a":{"b\\u0000":1}}') == "a"
     assert path_of_nul('"\\u0000"') == "body"
+    assert path_of_nul('{"a":{"b c":["\\u0000"]}}') == 'a["b c"][0]'
+    assert path_of_nul('{"%s":"\\u0000"}' % ("n" * 100)) == f'["{"n" * 64}…"]'
 
 
 @pytest.mark.parametrize(

@@ -93,3 +93,12 @@ def test_what_may_succeed_later_is_kept_and_waits() -> None:
 
     assert not refuse(tab, tab.outbox.next_batch(), 503, 0)
     assert (tab.outbox.offered, given_up(log)) == (2, [])
+
+
+def test_a_member_that_the_server_does_not_know_is_a_fault_of_this_client() -> None:
+    """Whatever it says there is not stored: nobody may take the event for delivered whole."""
+    tab, _ = filled(1)
+    ack = {"sequenceFrom": 1, "sequenceThrough": 1, "storedThrough": 0, "ignored": ["severty"]}
+
+    with pytest.raises(ValueError, match="severty"):
+        tab.accepted(tab.outbox.next_batch(), msgspec.json.encode({"ack": ack}))

@@ -235,6 +235,8 @@ async def test_partial_with_nothing_valid_is_refused_as_a_whole(api: Api) -> Non
         ({"clientInstance": "t", "events": [keystroke(4), keystroke()]}, "events[1]"),
         ({"clientInstance": "t", "events": [keystroke(4), keystroke(4)]}, "events[1].clientSequence"),
         ({"clientInstance": "t", "events": [keystroke(4), keystroke(3)]}, "events[1].clientSequence"),
+        ({"clientInstance": "t", "clientSequence": 2**22 - 1, "events": [keystroke()] * 2}, "clientSequence"),
+        ({"clientInstance": "t", "clientSequence": 2**22 - 1, "events": [{}, {}]}, "clientSequence"),
     ],
 )
 async def test_a_batchs_client_sequences_rise_and_have_an_instance(
