@@ -47,7 +47,14 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: Annotated[str, _about("Folder of the local stack: servers' data, logs, local.json.")] = ".veritas"
 
     # -- processes
-    http_host: Annotated[str, _about("Address that HTTP listens on.")] = "127.0.0.1"
+    http_host: Annotated[
+        str,
+        _about(
+            "Addresses that HTTP listens on, by comma: `127.0.0.1,::1` is this machine alone, `0.0.0.0,::` "
+            "is every one; `::` means IPv6 alone.",
+            pattern=r"^[^,\s]+(, ?[^,\s]+)*$(?!\n)",
+        ),
+    ] = "127.0.0.1"
     http_port: Annotated[int, _about("Port of the process's HTTP server.", ge=0, le=65535)] = 8080
     trusted_proxies: Annotated[
         str,
@@ -60,6 +67,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         _about("Connections that one process serves at a time; each is an open file of its limit.", ge=16),
     ] = 16_384
+    compress_bytes_min: Annotated[
+        int, _about("Replies from so many bytes on are compressed for clients that take that.", ge=0)
+    ] = 1024
     metrics_port: Annotated[
         int,
         _about(
@@ -184,6 +194,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     public_body_bytes_max: Annotated[
         int, _about("Request body, plain, of whoever has not said yet who they are.", ge=1024)
     ] = 16 << 10
+    body_members_max: Annotated[
+        int, _about("Members of one compressed body: files that were compressed one by one.", ge=1, le=1000)
+    ] = 64
     batch_events_max: Annotated[int, _about("Events in one request.", ge=1, le=10_000)] = 500
     event_bytes_max: Annotated[int, _about("One event, as JSON.", ge=256)] = 64 << 10
     metadata_bytes_max: Annotated[int, _about("One event's metadata.", ge=64)] = 16 << 10

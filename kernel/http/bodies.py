@@ -7,7 +7,7 @@ unpack to megabytes would cost everybody's time before anybody has said who they
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import wraps
 from typing import Final
 
@@ -16,11 +16,13 @@ from aiohttp.web_protocol import RequestPayloadError
 from backports import zstd
 
 from kernel.errors import MalformedError, ReadTimeoutError, TooLargeError, UnsupportedMediaError
+from kernel.http.fields import CODING_OF
 from kernel.settings import Settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _JSON_TYPES: Final = frozenset({"application/json", "application/octet-stream", "text/plain"})
+CODINGS_MAX: Final = 2  # of one body, one around the other
 _PUBLIC: Final = web.RequestKey("public", bool)
 
 
@@ -56,11 +58,12 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
     most = settings.public_body_bytes_max if is_public else settings.body_bytes_max
     if (request.content_length or 0) > most:
         raise _too_large("on the wire", most)
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in _DECOMPRESSORS:
-        raise UnsupportedMediaError("This Content-Encoding is not read here; send gzip, zstd or none.")
-    if is_public and _DECOMPRESSORS[encoding] is not _identity:
-        raise UnsupportedMediaError("This address reads plain bodies only; send no Content-Encoding.")
+    packed = _codings(",".join(request.headers.getall("Content-Encoding", ())))
+    if is_public and packed:
+        raise UnsupportedMediaError(
+            "This address reads plain bodies only; send no Content-Encoding.",
+            headers={"Accept-Encoding": "identity"},
+        )
     try:
         # Bounded by client_max_size, which `new_app` and `public` set. A body that is here needs no timer.
         if request.content.is_eof():
@@ -73,44 +76,69 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
         raise ReadTimeoutError(message) from error
     except RequestPayloadError as error:
         raise MalformedError("The body is not framed as its header says.") from error
-    return _DECOMPRESSORS[encoding](body, most if is_public else settings.decoded_bytes_max)
+    decoded_max = most if is_public else settings.decoded_bytes_max
+    for name in reversed(packed):
+        body = _unpacked(body, name, decoded_max, settings.body_members_max)
+    if len(body) > decoded_max:
+        raise _too_large("decoded", decoded_max)
+    return body
+
+
+def _codings(field: str) -> list[str]:
+    """
+    Return how a body was compressed, in the order in which that was done (RFC 9110, 8.4); raises
+    UnsupportedMediaError.
+    """
+    named = [each.strip().lower() for each in field.split(",", CODINGS_MAX)]
+    found = [CODING_OF.get(each, each) for each in named if each not in {"", "identity"}]
+    if len(named) > CODINGS_MAX or not _UNPACKERS.keys() >= set(found):
+        raise UnsupportedMediaError(
+            f"This Content-Encoding is not read here; send gzip, zstd or none, at most {CODINGS_MAX} deep.",
+            headers={"Accept-Encoding": ", ".join(_UNPACKERS)},
+        )
+    return found
 
 
 def _too_large(where: str, limit: int) -> TooLargeError:
     return TooLargeError(f"The body is over {limit} bytes {where}.")
 
 
-def _identity(body: bytes, limit: int) -> bytes:
-    if len(body) > limit:
-        raise _too_large("decoded", limit)
-    return body
+def _gzip() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=31)
 
 
-def _gunzip(body: bytes, limit: int) -> bytes:
-    return _unpack(zlib.decompressobj(wbits=31), "gzip", body, limit)
-
-
-def _unzstd(body: bytes, limit: int) -> bytes:
+def _zstd() -> zstd.ZstdDecompressor:
     # The window is bounded as well: a frame may ask for gigabytes of it.
-    stream = zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
-    return _unpack(stream, "zstd", body, limit)
+    return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: 23})
 
 
-def _unpack(stream: "zlib._Decompress | zstd.ZstdDecompressor", name: str, body: bytes, limit: int) -> bytes:
-    try:
-        decoded = stream.decompress(body, limit + 1)
-    except (zlib.error, zstd.ZstdError) as error:
-        raise MalformedError(f"The body is not valid {name}.") from error
-    if len(decoded) > limit:
-        raise _too_large("decoded", limit)
-    if not stream.eof or stream.unused_data:
-        raise MalformedError(f"The {name} body is cut short, or more follows it.")
-    return decoded
-
-
-_DECOMPRESSORS: Final[dict[str, Callable[[bytes, int], bytes]]] = {
-    "identity": _identity,
-    "": _identity,
-    "gzip": _gunzip,
-    "zstd": _unzstd,
+_UNPACKERS: "Final[Mapping[str, Callable[[], zlib._Decompress | zstd.ZstdDecompressor]]]" = {
+    "gzip": _gzip,
+    "zstd": _zstd,
 }
+
+
+def _unpacked(body: bytes, name: str, bytes_max: int, members_max: int) -> bytes:
+    """
+    Return what a body was before it was compressed, all its members one after the other (RFC 1952, RFC 8878).
+
+    Raises:
+        TooLargeError: it is over `bytes_max`, or has more members.
+        MalformedError: it is not what it says, is cut short, or something else follows it.
+    """
+    parts, room = list[bytes](), bytes_max
+    for _ in range(members_max):
+        stream = _UNPACKERS[name]()
+        try:
+            parts.append(stream.decompress(body, room + 1))
+        except (zlib.error, zstd.ZstdError) as error:
+            raise MalformedError(f"The body is not valid {name}.") from error
+        room -= len(parts[-1])
+        if room < 0:
+            raise _too_large("decoded", bytes_max)
+        if not stream.eof:
+            raise MalformedError(f"The {name} body is cut short.")
+        body = stream.unused_data
+        if not body:
+            return b"".join(parts)
+    raise TooLargeError(f"The body has over {members_max} members of {name}.")

@@ -10,6 +10,7 @@ from typing import Final
 from kernel.errors import NotAuthenticatedError
 
 CHOICES_MAX: Final = 32  # of one field; more are not looked at
+CODING_OF: Final = {"x-gzip": "gzip"}  # by its old name (RFC 9110, 8.4.1.3)
 # RFC 9110, 12.4.2; three decimals at most
 _CHOICE: Final = re.compile(r"([^\s;]+)(?:\s*;\s*q\s*=\s*([01](?:\.\d{0,3})?))?", re.IGNORECASE)
 
@@ -59,7 +60,7 @@ def coding(accept_encoding: str, offered: Sequence[str]) -> str | None:
     Return the content coding of those offered that an Accept-Encoding field likes best, of equal ones the one
     offered first; None where the body had better go as it is (RFC 9110, 12.5.3).
     """
-    weights = {name.removeprefix("x-"): weight for name, weight in choices(accept_encoding)}
+    weights = {CODING_OF.get(name, name): weight for name, weight in choices(accept_encoding)}
     best = max(offered, key=lambda each: weights.get(each, weights.get("*", 0.0)))
     weight = weights.get(best, weights.get("*", 0.0))
     return best if weight > 0 and weight >= weights.get("identity", 0.0) else None

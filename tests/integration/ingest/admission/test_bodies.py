@@ -29,11 +29,31 @@ def running(postgres: Postgres, template: dict[str, str], redis_server: Redis) -
         yield at
 
 
+def halves(pack: Any) -> Any:
+    """Return what compresses the two halves of a body one by one, with nothing in between."""
+    return lambda raw: pack(raw[: len(raw) // 2]) + pack(b"") + pack(raw[len(raw) // 2 :])
+
+
 @pytest.mark.parametrize(
-    ("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress), ("GZIP", gzip.compress)]
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("zstd", zstd.compress),
+        ("GZIP", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("X-GZip", halves(gzip.compress)),
+        ("gzip", halves(gzip.compress)),
+        ("zstd", halves(zstd.compress)),
+        ("gzip, zstd", lambda raw: zstd.compress(gzip.compress(raw))),
+        ("gzip , gzip", lambda raw: gzip.compress(gzip.compress(raw))),
+        ("identity, Gzip", gzip.compress),
+        (" zstd,identity", zstd.compress),
+        ("Identity", bytes),
+        ("", bytes),
+    ],
 )
 async def test_compressed_bodies_are_read(api: Api, encoding: str, pack: Any) -> None:
-    """I-4: gzip and zstd."""
+    """I-4: gzip and zstd, in any case, of several members, one around the other."""
     seat = api.world.seat()
     raw = msgspec.json.encode({"proctorSessionId": seat.session_id, "events": [keystroke()] * 100})
 
@@ -62,6 +82,20 @@ async def test_a_small_body_that_decompresses_to_gigabytes_costs_no_memory(api: 
         assert_problem(answer, 413, "too_large")
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 48 * 1024, f"grew by {grown_kib} KiB"
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd.compress)])
+async def test_members_have_no_bound_of_their_own(api: Api, encoding: str, pack: Any) -> None:
+    """I-4 413: many small bombs one after the other, one within the other, and more members than are read."""
+    most = api.at.settings.decoded_bytes_max
+    member, within = pack(bytes(most // 4)), pack(pack(bytes(most + 1)))
+    tried = [(member * 5, encoding), (within, f"{encoding}, {encoding}"), (pack(b"") * 1000, encoding)]
+    for raw, named in tried:
+        seat = api.world.seat()  # each counts as much as the largest body
+
+        answer = await api.post(ROUTES[1], raw, seat.token, Content_Encoding=named)
+
+        assert_problem(answer, 413, "too_large")
 
 
 async def test_a_zstd_frame_with_a_huge_window_is_refused(api: Api) -> None:
