@@ -86,7 +86,8 @@ async def build(
     app[LIMITS] = limits_of(settings)
     app[ALLOWANCES] = allowances_of(settings)
     revocations = attach_revocations(app)
-    add_health(app, [_postgres_check(app), revocations.ready, *checks], level)
+    known = [_postgres_check(app), revocations.ready, *checks]
+    add_health(app, known, level, links=documentation.LINKS)
     app.cleanup_ctx.append(_pool)
     app.cleanup_ctx.append(keep_views)
     app.cleanup_ctx.append(_checker)

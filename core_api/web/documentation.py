@@ -1,23 +1,23 @@
 """The OpenAPI document and a page to browse it, served from local files alone (spec.md X-3)."""
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
-from aiohttp import web
+from aiohttp import ETag, web
 
 from kernel import VERSION
 from kernel.errors import NotFoundError
+from kernel.http.compression import KEPT
 from kernel.http.headers import ETAG, IF_NONE_MATCH
 from kernel.http.openapi import document
 from kernel.http.schemas import Json
 from kernel.http.web import Route
 
 DOCUMENT: Final = web.AppKey("document", bytes)
-VERSION_OF: Final = web.AppKey("version_of_document", str)
 FOLDER: Final = Path(__file__).parent / "document"
 STATIC: Final = Path(__file__).parent / "static"
 SUMMARY: Final = "Exams, their proctoring, and the record of both."
@@ -33,13 +33,15 @@ TAGS: Final = {
     "Ledger": "Signed heads and proofs that nothing was changed.",
     "Documentation": "This document, and a page to browse it.",
 }
+# For whoever looks for more than one address: what stands at `/`.
+LINKS: Final = {"documentation": "/api/docs", "openapi": "/api/openapi.json"}
 _HEADERS: Final = {
     # Swagger UI draws its icons from data: URLs and sets style attributes; nothing else leaves this origin.
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-cache",
     "Referrer-Policy": "no-referrer",
 }
 _SWAGGER_UI: Final = STATIC / "vendor" / "swagger-ui-dist"
@@ -53,7 +55,6 @@ FILES: Final = {
 def publish(app: web.Application, routes: Sequence[Route]) -> None:
     """Make the document of the routes, once, for everybody who will ask for it."""
     app[DOCUMENT] = orjson.dumps(whole(routes))
-    app[VERSION_OF] = sha256(app[DOCUMENT]).hexdigest()[:32]
 
 
 def whole(routes: Sequence[Route]) -> Json:
@@ -69,26 +70,43 @@ def whole(routes: Sequence[Route]) -> Json:
 
 async def openapi(request: web.Request) -> web.Response:
     """Return this document; a client that has its newest version is told so alone."""
-    version = request.app[VERSION_OF]
-    if any(each.value in {version, "*"} for each in request.if_none_match or ()):
-        response = web.Response(status=304)
-    else:
-        response = web.Response(body=request.app[DOCUMENT], content_type="application/json")
-    response.etag = version
-    return response
+    return _kept(request, request.app[DOCUMENT], "application/json")
 
 
-async def docs_page(_: web.Request) -> web.FileResponse:
+async def docs_page(request: web.Request) -> web.Response:
     """Show a page to browse this document."""
-    return web.FileResponse(STATIC / "docs.html", headers=_HEADERS)
+    return _kept(request, _file(STATIC / "docs.html"), "text/html")
 
 
-async def docs_file(request: web.Request) -> web.FileResponse:
+async def docs_file(request: web.Request) -> web.Response:
     """Return one of the files of the page."""
     path = FILES.get(request.match_info["file"])
     if path is None:
         raise NotFoundError("There is no such file.")
-    return web.FileResponse(path, headers=_HEADERS)
+    return _kept(request, _file(path), "text/css" if path.suffix == ".css" else "text/javascript")
+
+
+@cache
+def _file(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+@lru_cache(KEPT)
+def _version(body: bytes) -> str:
+    return sha256(body).hexdigest()[:32]
+
+
+def _kept(request: web.Request, body: bytes, content_type: str) -> web.Response:
+    """Return what anybody may keep, and asks after with the version that they have."""
+    version = _version(body)
+    if any(each.value in {version, "*"} for each in request.if_none_match or ()):
+        response = web.Response(status=304)
+    else:
+        charset = "utf-8" if content_type.startswith("text/") else None
+        response = web.Response(body=body, content_type=content_type, charset=charset)
+    response.headers.update(_HEADERS)
+    response.etag = ETag(version, is_weak=True)  # of every coding
+    return response
 
 
 _documented = partial(

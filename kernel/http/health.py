@@ -4,12 +4,13 @@ What every process answers beside its routes: how it is, and what it has counted
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
 from aiohttp import web
 
+from kernel.http.fields import wants_page
 from kernel.http.web import Handler, expected, send_json
 from kernel.running.tasks import WATCH
 
@@ -37,17 +38,44 @@ def _for_all(answer: Callable[[], Awaitable[web.Response]]) -> Handler:
     return handler
 
 
+HEALTH: Final = {"liveness": "/livez", "readiness": "/readyz", "metrics": "/metrics"}
+# What a link of `/` is for programs that follow none but those they know (RFC 8631).
+_RELATIONS: Final = {"documentation": "service-doc", "openapi": "service-desc", "readiness": "status"}
+
+
+def _front(links: Mapping[str, str]) -> Handler:
+    """Return the handler of `/`: a browser is led to the documentation, where there is any."""
+    headers = {"Vary": "Accept"} | {
+        "Link": ", ".join(
+            f'<{path}>; rel="{_RELATIONS[name]}"' for name, path in links.items() if name in _RELATIONS
+        )
+    }
+
+    async def front(request: web.Request) -> web.Response:
+        page = links.get("documentation")
+        if page is not None and wants_page(request.headers.get("Accept", "")):
+            return web.Response(status=302, headers={**headers, "Location": page})
+        return send_json({"name": "Veritas", "links": links}, headers=headers)
+
+    return front
+
+
 def add_health(
-    app: web.Application, checks: Sequence[ReadyCheck], level: Callable[[], dict[str, Any]]
+    app: web.Application,
+    checks: Sequence[ReadyCheck],
+    level: Callable[[], dict[str, Any]],
+    *,
+    links: Mapping[str, str] | None = None,
 ) -> None:
     """
-    Serve /livez, /readyz and /metrics.
+    Serve /livez, /readyz and /metrics, and `/` that leads to them.
 
     Args:
         app: the application.
         checks: each returns None when fine, or a sentence that says what is wrong; /readyz is 503 with those.
         level: what health says beside that, such as the durability level. Sentences under `degraded` say what
             part does not work while the rest does: the status is "degraded" then, and still 200.
+        links: where else `/` leads, by name; a browser to `documentation`.
     """
     from prometheus_client import generate_latest  # noqa: PLC0415  spares short-lived commands the import
 
@@ -68,6 +96,12 @@ def add_health(
             body=generate_latest(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         )
 
-    handlers = (("/livez", livez), ("/readyz", _for_all(readyz)), ("/metrics", _for_all(metrics)))
+    front = _front({**(links or {}), **HEALTH})
+    handlers = (
+        ("/", front),
+        ("/livez", livez),
+        ("/readyz", _for_all(readyz)),
+        ("/metrics", _for_all(metrics)),
+    )
     for path, handler in handlers:
         app.router.add_get(path, handler, expect_handler=expected)

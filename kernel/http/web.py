@@ -33,6 +33,7 @@ from kernel.errors import (
 )
 from kernel.http import headers
 from kernel.http.bodies import public
+from kernel.http.compression import compress
 from kernel.http.headers import IDEMPOTENCY_KEY, KEY_LENGTH_MAX
 from kernel.http.networks import Networks, networks_of
 from kernel.running.runtime import HTTP_REQUESTS, HTTP_SECONDS
@@ -248,6 +249,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             DomainError("Something failed on our side; the request id tells us what."), request_id
         )
     if not response.prepared:
+        await compress(request, response, request.app[SETTINGS].compress_bytes_min)
         dress(response, request_id)
     resource = request.match_info.route.resource
     route = resource.canonical if resource is not None else "unmatched"

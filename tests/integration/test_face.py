@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from core_api.app import build, routes
+from core_api.web.documentation import FILES
 from ingest.app import Part
 from ingest.routes import ROUTES
 from kernel.access import ACCESS
@@ -25,6 +26,7 @@ from tests.kits.ingest.station import Station
 
 ASKERS = ("admin", "student", "teacher", "observer")
 DOCUMENTATION = ("/api/docs", "/api/openapi.json")  # which may be kept
+LARGE = 1024
 WITHIN_S = 20.0
 COUNTED = {"/metrics", "/readyz"}  # whose bodies tell of what came before
 
@@ -42,6 +44,16 @@ class Tier:
             self.methods[route.resource.canonical].add(route.method)
         self.fill = fill
         self.token = token
+
+    def taken(self, address: str) -> set[str]:
+        """Return the methods of every pattern that an address fits: `import` is an `{exam_id}`, too."""
+        patterns = {re.sub(r"\{\w+\}", "[^/]+", path): methods for path, methods in self.methods.items()}
+        return {
+            each
+            for pattern, methods in patterns.items()
+            if re.fullmatch(pattern, address)
+            for each in methods
+        }
 
     def header(self, path: str) -> dict[str, str]:
         token = self.token(path)
@@ -76,7 +88,7 @@ async def tiers(core: Core, running: Station) -> AsyncIterator[list[Tier]]:
 
 async def test_head_is_get_without_the_body(tiers: list[Tier]) -> None:
     seen = set()
-    async with aiohttp.ClientSession() as http:
+    async with aiohttp.ClientSession(auto_decompress=False) as http:
 
         async def ask(method: str) -> tuple[int, dict[str, str], bytes]:
             async with http.request(method, tier.url + tier.fill(path), headers=tier.header(path)) as reply:
@@ -104,7 +116,8 @@ async def test_head_is_get_without_the_body(tiers: list[Tier]) -> None:
 async def test_an_address_says_which_methods_it_takes(tiers: list[Tier]) -> None:
     async with aiohttp.ClientSession() as http:
         for tier in tiers:
-            for path, taken in tier.methods.items():
+            for path in tier.methods:
+                taken = tier.taken(tier.fill(path))
                 others = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE"} - taken
                 for method in ["OPTIONS", *sorted(others)]:
                     async with http.request(method, tier.url + tier.fill(path)) as reply:
@@ -135,3 +148,35 @@ async def test_every_reply_says_who_may_keep_it_and_is_what_its_type_says(tiers:
                                 assert "frame-ancestors 'none'" in said["Content-Security-Policy"], where
                                 assert "default-src 'none'" in said["Content-Security-Policy"], where
                                 assert said["Referrer-Policy"] == "no-referrer", where
+
+
+async def test_the_front_leads_a_browser_and_a_program_on(tiers: list[Tier]) -> None:
+    """Everything that it names is there."""
+    core, alone = tiers
+    page = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    async with aiohttp.ClientSession() as http:
+        async with http.get(core.url, headers=page) as shown:
+            assert (shown.status, shown.url.path, shown.content_type) == (200, "/api/docs", "text/html")
+        for tier in (core, alone):
+            async with http.get(tier.url) as reply:
+                assert (reply.status, reply.headers["Vary"]) == (200, "Accept")
+                links = (await reply.json())["links"]
+                assert all(f"<{path}>" in reply.headers["Link"] for path in links.values() if "api" in path)
+            for path in links.values():
+                async with http.get(tier.url + path) as reply:
+                    assert reply.status == 200, path
+        async with http.get(alone.url, headers=page) as reply:
+            assert reply.content_type == "application/json"
+
+
+async def test_the_documentation_is_sent_once_and_asked_after(tiers: list[Tier]) -> None:
+    core, _ = tiers
+    async with aiohttp.ClientSession() as http:
+        for path in ("/api/docs", "/api/openapi.json", *(f"/api/docs/{name}" for name in FILES)):
+            async with http.get(core.url + path) as reply:
+                version, body = reply.headers["ETag"], await reply.read()
+                assert reply.headers["Cache-Control"] == "no-cache"
+                assert len(body) < LARGE or reply.headers["Content-Encoding"] in {"gzip", "zstd"}
+            async with http.get(core.url + path, headers={"If-None-Match": version}) as reply:
+                assert (reply.status, await reply.read()) == (304, b"")
+                assert reply.headers["ETag"].removeprefix("W/") == version.removeprefix("W/")

@@ -86,7 +86,7 @@ class Api:
 @asynccontextmanager
 async def api_of(at: Station) -> AsyncIterator[Api]:
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(connector=connector, auto_decompress=False) as http:
+    async with aiohttp.ClientSession(connector=connector) as http:
         yield Api(at, http)
 
 
