@@ -24,6 +24,7 @@ from deploy.commands.demo_receipts import Kept, answers_table, keep_receipts, pi
 from deploy.local.server import ServerError, is_free
 from deploy.local.stack import INGEST_PORT, open_stack
 from deploy.local.supervisor import StackError as NotStartedError
+from kernel.http.networks import hosts_of
 from kernel.settings import Settings, load
 from loadtests.check.counting import ask, in_archive, question
 from loadtests.check.figures import Figures, figures
@@ -73,7 +74,8 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
     async with AsyncExitStack() as cleanup:
         began = monotonic()
         with console.status("starting PostgreSQL, Redis and every tier"):
-            ports = [p if is_free(p, settings.http_host) else 0 for p in (settings.http_port, INGEST_PORT)]
+            hosts = hosts_of(settings.http_host)
+            ports = [p if is_free(p, *hosts) else 0 for p in (settings.http_port, INGEST_PORT)]
             opening = open_stack(settings, lambda _: None, port=ports[0], ingest_port=ports[1])
             await cleanup.enter_async_context(opening)
         stack = local_stack(Path(settings.state))

@@ -24,8 +24,9 @@ from deploy.commands.doctor_pipeline import pipeline_findings
 from deploy.commands.doctor_redis import redis_findings
 from deploy.commands.findings import CONNECT_S, Finding, metrics_of, open_files, promises, readiness
 from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_postgres, find_redis
-from deploy.local.server import is_free, place_for
+from deploy.local.server import ServerError, is_free, place_for
 from deploy.local.stack import INGEST_PORT, Local, running
+from kernel.http.networks import hosts_of, http_url
 from kernel.settings import Settings
 from sql import named
 from sql.migrate import MigrationError, pending
@@ -154,14 +155,12 @@ def _stack(settings: Settings, local: Local | None) -> Iterator[Finding]:
             required=False,
         )
         for port, option in ((settings.http_port, "--port"), (INGEST_PORT, "--ingest-port")):
-            free = is_free(port, settings.http_host)
-            yield Finding(
-                check=f"port {port}",
-                ok=free,
-                found="free" if free else "taken by another program",
-                mend=f"veritas up {option} 0",
-                required=False,
-            )
+            try:
+                free = is_free(port, *hosts_of(settings.http_host))
+                found, mend = "free" if free else "taken by another program", f"veritas up {option} 0"
+            except ServerError as error:
+                free, found, mend = False, str(error), "name others in VERITAS_HTTP_HOST"
+            yield Finding(check=f"port {port}", ok=free, found=found, mend=mend, required=False)
     else:
         for name, address in local.metrics.items():
             answer = readiness(address.replace("/metrics", "/readyz"))
@@ -178,7 +177,7 @@ def _proxies(settings: Settings, local: Local | None) -> Iterator[Finding]:
     Tell of a proxy that is not named: the tiers count what it says of its clients and is not believed.
     """
     metrics = list(local.metrics.values()) if local else []
-    metrics.append(f"http://{settings.http_host}:{settings.http_port}/metrics")
+    metrics.append(f"{http_url(settings.http_host, settings.http_port)}/metrics")
     seen = sum(metrics_of(url).get(FORWARDED, 0.0) for url in dict.fromkeys(metrics))
     yield Finding(
         check="proxies",

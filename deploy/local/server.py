@@ -262,15 +262,28 @@ def give_to_account(path: Path) -> None:
         os.chown(path, owner.pw_uid, owner.pw_gid)
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """True when nobody listens on the port."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
+def is_free(port: int, *hosts: str) -> bool:
+    """
+    True when nobody listens on the port of any of the hosts, 127.0.0.1 if none is given; raises ServerError
+    for one that is no address of this machine.
+    """
+    return all(_binds(host, port) for host in hosts or ("127.0.0.1",))
+
+
+def _binds(host: str, port: int) -> bool:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in found:
+            with socket.socket(family, kind, protocol) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)  # as a server would
+                probe.bind(address)
+    except OSError as error:
+        if error.errno in {errno.EADDRINUSE, errno.EACCES}:
             return False
-        return True
+        raise ServerError(f"{host} is no address to listen on here: {error.strerror}") from error
+    return True
 
 
 def machine_memory_bytes() -> int:
@@ -278,12 +291,14 @@ def machine_memory_bytes() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(*hosts: str) -> int:
+    """Return a port that nobody listens on, of 127.0.0.1 and of all the hosts."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+        if is_free(port, *hosts):
+            return port
 
 
 def with_parent(stop_signal: signal.Signals) -> list[str]:

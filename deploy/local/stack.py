@@ -23,6 +23,7 @@ from deploy.local.roles import give_passwords
 from deploy.local.server import REACHABLE, Server, ServerError, free_port, is_free
 from deploy.local.supervisor import Child, Report, StackError, Tier, stop_in_order, watch_server
 from deploy.seed import Account, demo_accounts, seed, write_private
+from kernel.http.networks import hosts_of, http_url
 from kernel.ledger.checkpoints import new_key_pem
 from kernel.settings import PREFIX, Settings
 from sql.migrate import MigrationError, migrate
@@ -111,8 +112,8 @@ async def open_stack(
             raise ServerError(f"the schema could not be brought up to date: {str(error).strip()}") from error
         accounts = demo_accounts(state)
         local = Local(
-            url=f"http://{_reachable(settings.http_host)}:{ports[0]}",
-            ingest_url=f"http://{_reachable(settings.http_host)}:{ports[1]}",
+            url=http_url(settings.http_host, ports[0]),
+            ingest_url=http_url(settings.http_host, ports[1]),
             database_url=servers.owner_url,
             redis_url=servers.redis_url,
             warehouse=_warehouse(settings, state),
@@ -182,16 +183,12 @@ def ledger_files(state: Path) -> LedgerFiles:
     return LedgerFiles(key=state / "ledger_key.pem", witness=state / "ledger_witness.jsonl")
 
 
-def _usable(host: str, port: int, option: str) -> int:
+def _usable(hosts: str, port: int, option: str) -> int:
     if port == 0:
-        return free_port()
-    if not is_free(port, host):
-        raise StackError(f"port {port} is taken: choose another with {option}, or a free one with {option} 0")
-    return port
-
-
-def _reachable(host: str) -> str:
-    return "127.0.0.1" if host == "0.0.0.0" else host  # noqa: S104  compared, not bound
+        return free_port(*hosts_of(hosts))
+    if is_free(port, *hosts_of(hosts)):
+        return port
+    raise StackError(f"port {port} is taken: choose another with {option}, or a free one with {option} 0")
 
 
 def _reporter(state: Path, report: Report, cleanup: AsyncExitStack) -> Report:
@@ -249,7 +246,9 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
     def tier(
         name: str, *arguments: str, role: str, rank: int, redis: str = "", url: str = "", **more: str
     ) -> Tier:
-        port = free_port()  # of health and metrics, where the tier has no address of its own
+        port = free_port(
+            *hosts_of(settings.http_host)
+        )  # of health and metrics, where the tier has no address of its own
         environment = shared | {
             f"{PREFIX}DATABASE_URL": logins.get(role, settings.database_url),
             f"{PREFIX}REDIS_URL": redis_as(redis or role),
@@ -257,7 +256,7 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
         own = {field: secrets_of_all[field] for field in SECRETS[name.partition("-")[0]]}
         own |= {"http_port": url.rpartition(":")[2]} if url else {"metrics_port": str(port)}
         environment |= {f"{PREFIX}{field.upper()}": value for field, value in (own | more).items() if value}
-        address = url or f"http://{_reachable(settings.http_host)}:{port}"
+        address = url or http_url(settings.http_host, port)
         return Tier(
             name=name,
             arguments=arguments,

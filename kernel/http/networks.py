@@ -19,6 +19,18 @@ Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 HOPS_MAX: Final = 32
 
 
+def hosts_of(text: str) -> list[str]:
+    """Return the hosts of a setting, `127.0.0.1,::1`; an IPv6 address may stand in brackets."""
+    return [each.strip().removeprefix("[").removesuffix("]") for each in text.split(",") if each.strip()]
+
+
+def http_url(hosts: str, port: int) -> str:
+    """Return where somebody on this machine reaches what listens on these hosts: the first one's address."""
+    host = hosts_of(hosts)[0]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  compared, not bound
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def networks_of(text: str) -> Networks:
     """Return the networks of a setting, `10.0.0.0/8,2001:db8::/32`; raises ValueError for a malformed one."""
     return tuple(ip_network(each.strip()) for each in text.split(",") if each.strip())

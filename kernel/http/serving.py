@@ -19,6 +19,7 @@ from aiohttp import web
 from kernel.errors import OverloadedError
 from kernel.http.connection import Connection
 from kernel.http.health import ReadyCheck
+from kernel.http.networks import hosts_of
 from kernel.http.web import COMMON, SPOKEN, problem_document
 from kernel.running.logs import configure_logging, constant_part, named
 from kernel.running.process import connections_allowed, files_needed, raise_file_limit
@@ -83,9 +84,9 @@ class Refusal(asyncio.Protocol):
 class BoundedSite(web.TCPSite):
     """A listening socket whose connections are the application's up to a bound, and refused past it."""
 
-    def __init__(self, runner: web.AppRunner, settings: Settings, port: int, connections_max: int) -> None:
+    def __init__(self, runner: web.AppRunner, host: str, port: int, connections_max: int) -> None:
         """Listen later, on `start`."""
-        super().__init__(runner, settings.http_host, port, backlog=4096, reuse_port=True)
+        super().__init__(runner, host, port, backlog=4096, reuse_port=True)
         self._connections_max = connections_max
         self._refusing: set[Refusal] = set()
 
@@ -167,8 +168,10 @@ async def serve(app: web.Application, settings: Settings, *, port: int | None = 
     runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=settings.shutdown_s)
     app.cleanup_ctx.append(lambda app: _watch_silent(app, runner, settings.read_deadline_s))
     await runner.setup()
-    site = BoundedSite(runner, settings, settings.http_port if port is None else port, allowed)
-    await site.start()
+    port = settings.http_port if port is None else port
+    for host in hosts_of(settings.http_host):
+        await BoundedSite(runner, host, port, allowed).start()
+        port = runner.addresses[0][1]  # where any free one was asked for, the first host's is everybody's
     return runner
 
 

@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 WITHIN_S = 30.0
+# An address of this machine beside 127.0.0.1: IPv6's, but where a container has none.
+SECOND_HOST = (
+    "::1" if Path("/proc/net/if_inet6").exists() and Path("/proc/net/if_inet6").read_text() else "127.0.0.2"
+)
 There = Callable[[Coroutine[Any, Any, Any]], Any]
 Start = Callable[[], "subprocess.Popen[bytes]"]
 

@@ -17,9 +17,11 @@ from typing import Any
 import psycopg
 
 from kernel.events import Role
+from tests.kits.processes import SECOND_HOST
 
 UP_S = 90.0
 SETTLED_S = 20.0  # less than a loop that has ended is told of
+BOTH = {"VERITAS_HTTP_HOST": f"{SECOND_HOST},127.0.0.1"}
 FAST = {"VERITAS_BCRYPT_ROUNDS": "4"}
 
 
@@ -29,10 +31,15 @@ def veritas(*words: object) -> list[str]:
 
 
 @contextmanager
-def running_stack(state: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """Run `veritas up` and yield it with what local.json says; at the end see that it stops when asked."""
+def running_stack(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """
+    Run `veritas up`, with more settings, and yield it with what local.json says; at the end see that it stops
+    when asked.
+    """
     command = veritas("up", "--port", "0", "--ingest-port", "0", "--state", state)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | FAST) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | FAST | more
+    ) as process:
         local = state / "local.json"
         deadline = time.monotonic() + UP_S
         while not local.exists():
@@ -82,7 +89,7 @@ def doctor(state: Path) -> dict[str, str]:
 
 def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Path) -> None:
     state = server_folder / "state"
-    with running_stack(state) as (process, local):
+    with running_stack(state, **BOTH) as (process, local):
         assert (state / "local.json").stat().st_mode & 0o777 == 0o600
         assert {account["role"] for account in local["accounts"]} == {str(role) for role in Role}
         for url in (
@@ -92,6 +99,8 @@ def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Pa
         ):
             told = settled(url)
             assert told["status"] == "ok", told
+            assert url.startswith(f"http://[{SECOND_HOST}]:" if ":" in SECOND_HOST else "http://")
+            assert answer(f"http://127.0.0.1:{url.rpartition(':')[2]}/livez") == {"status": "ok"}
         account = next(each for each in local["accounts"] if each["role"] == "teacher")
         signed_in = answer(
             f"{local['url']}/api/auth/login", {"email": account["email"], "password": account["password"]}
@@ -99,6 +108,7 @@ def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Pa
         assert signed_in["user"]["role"] == "teacher"
 
         found = doctor(state)
+        assert {found[f"tier {name}"] for name in local["metrics"]} == {"ready"}
         assert {f"open files of {name}" for name in local["metrics"]} <= set(found)
         assert all(
             re.fullmatch(r"[\d,]+ of [\d,]+", found[f"open files of {name}"]) for name in local["metrics"]
@@ -132,6 +142,15 @@ def test_a_taken_port_is_named_with_the_option_that_helps(server_folder: Path) -
         done.stderr.strip()
         == f"port {port} is taken: choose another with --port, or a free one with --port 0"
     )
+
+
+def test_an_address_of_no_machine_is_named(server_folder: Path) -> None:
+    command = veritas("up", "--state", server_folder)
+    elsewhere = os.environ | {"VERITAS_HTTP_HOST": "127.0.0.1,2001:db8::1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, env=elsewhere)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("2001:db8::1 is no address to listen on here: ")
 
 
 def test_doctor_finds_this_machine_fit_and_a_stopped_server_unfit(server_folder: Path) -> None:

@@ -8,9 +8,11 @@ import aiohttp
 import pytest
 
 from kernel.http.health import HEALTH_S, add_health
+from kernel.http.networks import http_url
 from kernel.http.serving import serve
 from kernel.http.web import new_app
-from kernel.settings import load
+from kernel.settings import SettingsError, load
+from tests.kits.processes import SECOND_HOST
 
 ASKED = 300
 
@@ -72,3 +74,23 @@ async def test_readiness_is_looked_at_once_for_many_and_is_fresh(tier: Tier) -> 
     assert checks <= 2 + seconds / HEALTH_S
     assert status == 503
     assert b"the disk is full" in body
+
+
+@pytest.mark.parametrize("hosts", [f"127.0.0.1,{SECOND_HOST}", f"{SECOND_HOST}, 127.0.0.1"])
+async def test_a_process_listens_on_every_host_on_one_port(hosts: str) -> None:
+    settings = load({}, http_host=hosts)
+    app = new_app(settings)
+    add_health(app, [], dict)
+    runner = await serve(app, settings, port=0)
+    (port,) = {address[1] for address in runner.addresses}
+    async with aiohttp.ClientSession() as http:
+        for host in ("127.0.0.1", SECOND_HOST):
+            async with http.get(f"{http_url(host, port)}/livez") as reply:
+                assert reply.status == 200
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("hosts", ["", ",", "::1,", "127.0.0.1 ::1", " "])
+def test_hosts_that_are_none_stop_the_process(hosts: str) -> None:
+    with pytest.raises(SettingsError, match="http_host"):
+        load({"VERITAS_HTTP_HOST": hosts})

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from kernel.http.networks import HOPS_MAX, client_address, networks_of
+from kernel.http.networks import HOPS_MAX, client_address, hosts_of, http_url, networks_of
 
 OURS = networks_of("10.0.0.0/8, 2001:db8:1::/48")
 
@@ -49,3 +49,19 @@ def test_a_peer_without_an_address_has_none(peer: str | None) -> None:
 def test_a_malformed_setting_stops_the_process() -> None:
     with pytest.raises(ValueError, match="does not appear"):
         networks_of("10.0.0.0/8,everything")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("::1,127.0.0.1", "http://[::1]:8080"),
+        ("[::1], localhost", "http://[::1]:8080"),
+        ("0.0.0.0,::", "http://127.0.0.1:8080"),
+        ("::", "http://[::1]:8080"),
+        ("exams.example", "http://exams.example:8080"),
+    ],
+)
+def test_where_one_listens_is_where_one_is_reached_from_here(hosts: str, url: str) -> None:
+    assert http_url(hosts, 8080) == url
+    assert all(host.strip("[]") == host for host in hosts_of(hosts))
