@@ -243,6 +243,7 @@ async def change_password(
 
     Raises:
         ForbiddenError: the current password is wrong; counted like a failed sign-in.
+        NotFoundError: the account was closed meanwhile.
         ConflictError: it was changed meanwhile.
         RateLimitedError: as at sign-in.
         InvalidInputError: the new one is too long.

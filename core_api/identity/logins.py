@@ -284,6 +284,7 @@ async def sign_out(
 
     Raises:
         ForbiddenError: a sign-in that is bound to an exam would end others.
+        NotFoundError: the account was closed meanwhile.
     """
     if query.everywhere and actor.exam_id is not None:
         raise ForbiddenError("Whoever came by a launch link can end this sign-in only.")

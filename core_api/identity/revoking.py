@@ -49,7 +49,12 @@ async def record(conn: Connection, user_id: UUID, mark: str, *, life_s: int, now
 async def sign_out_everywhere(
     conn: Connection, user_id: UUID, *, settings: Settings, now: datetime
 ) -> Revocation:
-    """Take back every token of a user, in the caller's transaction; publish the result after the commit."""
+    """
+    Take back every token of a user, in the caller's transaction; publish the result after the commit.
+
+    Raises:
+        NotFoundError: there is no such user.
+    """
     generation = await conn.fetchval(QUERIES["raise_generation"], user_id)
     if generation is None:
         raise NotFoundError("There is no such user.")

@@ -300,7 +300,7 @@ async def _keep_an_admin(conn: Connection, actor: Actor, user_id: UUID, role: Ro
 
 
 async def organisation(conn: Connection, actor: Actor) -> Organisation:
-    """Return the caller's organisation."""
+    """Return the caller's organisation; raises NotFoundError when it is no more."""
     row = await fetch_one(conn, "organisation", QUERIES["fetch_organisation"], actor.organisation_id)
     return Organisation(**row)
 
@@ -308,7 +308,7 @@ async def organisation(conn: Connection, actor: Actor) -> Organisation:
 async def update_organisation(
     conn: Connection, actor: Actor, command: UpdateOrganisation, *, now: datetime
 ) -> Organisation:
-    """Change the caller's organisation."""
+    """Change the caller's organisation; raises NotFoundError when it is no more."""
     name = None if command.name is UNSET else command.name
     is_open = None if command.registration_open is UNSET else command.registration_open
     async with conn.transaction():

@@ -154,7 +154,13 @@ def _shown(row: asyncpg.Record, kind: type[S], **further: object) -> S:
 
 
 async def list_all(conn: Connection, actor: Actor, query: ListSessions) -> tuple[list[Session], Paging]:
-    """Return a page of sessions as `list_visible` does, of all exams or of the one that is asked for."""
+    """
+    Return a page of sessions as `list_visible` does, of all exams or of the one that is asked for.
+
+    Raises:
+        NotFoundError: an exam is named that they may not see.
+        InvalidInputError: a cursor together with numbered pages, or a page too far in.
+    """
     return await list_visible(conn, actor, query, query.exam_id)
 
 

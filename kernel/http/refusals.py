@@ -32,6 +32,7 @@ from kernel.http.web import Route
 Refusal = type[DomainError]
 
 _RAISED: Final = re.compile(r"^    (\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
+_RAISES: Final = re.compile(r"\braises (\w+):? ([^.;]+)")
 # What the parser, the query's text, a fault of ours and a part that is away answer, whatever is asked for.
 _ANYWHERE: Final[tuple[Refusal, ...]] = (
     MalformedError,
@@ -60,10 +61,14 @@ def refusals(route: Route) -> dict[int, tuple[Refusal, ...]]:
 
 
 def raised(function: Callable[..., object]) -> dict[Refusal, str]:
-    """Return the errors of ours that a function's docstring says that it raises, with when it does."""
-    _, _, said = (inspect.getdoc(function) or "").partition("\nRaises:\n")
+    """
+    Return the errors of ours that a docstring says a function raises, with when it does: in a section,
+    or in a sentence.
+    """
+    sentences, _, section = (inspect.getdoc(function) or "").partition("\nRaises:\n")
     kinds = {kind.__name__: kind for kind in tree()}
-    return {kinds[name]: " ".join(when.split()) for name, when in _RAISED.findall(said) if name in kinds}
+    said = _RAISES.findall(" ".join(sentences.split())) + _RAISED.findall(section)
+    return {kinds[name]: " ".join(when.split()) for name, when in said if name in kinds}
 
 
 def tree() -> list[Refusal]:
