@@ -50,8 +50,9 @@ IN_REQUESTS: Final = {
     ),
     IF_NONE_MATCH: Header("The `ETag` of the copy that the client has.", {"type": "string"}),
     REQUEST_ID: Header(
-        "The client's own id of the request, to find it in its logs and ours; one is made where none comes.",
-        {"type": "string", "pattern": f"^{REQUEST_ID_FORM}$"},
+        "The client's own id of the request, to find it in its logs and ours: 8 to 64 letters, digits, `.`, "
+        "`_` and `-`. One is made where none comes, and in place of what is no such id.",
+        {"type": "string"},
     ),
 }
 IN_REPLIES: Final = {
