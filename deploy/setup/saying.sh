@@ -12,7 +12,7 @@ during() {
     shift
     log=$(mktemp)
     say "$words"
-    beat "$words" "$log" &
+    beat "$log" &
     beat=$!
     "$@" >"$log" 2>&1 </dev/null || status=$?
     kill "$beat" 2>/dev/null || true
@@ -34,12 +34,12 @@ beat() {
     exec {never}<> <(:) # nothing is ever to be read there: a wait that leaves no process behind
     while kill -0 "$$" 2>/dev/null; do
         read -rt "$every" -u "$never" || true
-        last=$(tail -n 1 "$2" 2>/dev/null | tr -dc '[:print:]')
+        last=$(tail -n 1 "$1" 2>/dev/null | tr -dc '[:print:]')
         if [ -t 1 ]; then
             last="      $((SECONDS - begun)) s  $last"
             printf '\r\033[K%s' "${last:0:width-1}"
         else
-            say "  still $1, for $((SECONDS - begun)) s${last:+: ${last:0:120}}"
+            say "  still at it after $((SECONDS - begun)) s${last:+: ${last:0:120}}"
         fi
     done
 }

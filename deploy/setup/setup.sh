@@ -70,7 +70,7 @@ as_root() {
 }
 
 make_environment() {
-    local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input --progress-bar off)
+    local pip=(.venv/bin/python -m pip --disable-pip-version-check --no-input)
     [ -w "${HOME:-/nonexistent}" ] || pip+=(--no-cache-dir)
     if [ -e .venv ] && [ ! -w .venv ]; then
         refuse ".venv belongs to $(stat -c %U .venv); remove it, or run make as that user"
@@ -80,7 +80,7 @@ make_environment() {
         during "making the Python environment in .venv" "$python" -m venv --clear .venv
     fi
     during "installing $(grep -c '==' "$lock") pinned Python packages, each checked against its hash" \
-        "${pip[@]}" install --require-hashes --no-deps --only-binary :all: --requirement "$lock"
+        "${pip[@]}" install --progress-bar off --require-hashes --no-deps --only-binary :all: --requirement "$lock"
     # Veritas is an application: its checkout is on the path, its command is one file, nothing is built.
     pwd >"$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/veritas.pth"
     printf '#!%s/.venv/bin/python\nfrom deploy.commands.cli import main\n\nmain()\n' "$PWD" >.venv/bin/veritas

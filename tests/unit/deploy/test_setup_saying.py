@@ -28,7 +28,7 @@ def test_in_a_log_a_long_step_says_again_and_again_what_it_is_at(tmp_path: Path)
 
     assert done.returncode == 0, lines
     assert lines[0] == "building it"
-    assert any(re.fullmatch(r" *still building it, for \d+ s: step one", line) for line in lines[1:-1])
+    assert any(re.fullmatch(r" *still at it after \d+ s: step one", line) for line in lines[1:-1])
     assert lines[-1] == "ready"
 
 
