@@ -19,9 +19,12 @@ from ingest.routes import ROUTES
 from kernel.access import ACCESS
 from kernel.http.health import add_health
 from kernel.http.web import API_PREFIX, mount, new_app
+from kernel.running.tasks import Watch
 from kernel.settings import load
+from pipeline.__main__ import serve_health
+from pipeline.scheduler import Pulse
 from tests.kits.access_matrix_world import furnish
-from tests.kits.core import JWT_KEYS, Core
+from tests.kits.core import JWT_KEYS, Core, url_of
 from tests.kits.ingest.station import Station
 
 ASKERS = ("admin", "student", "teacher", "observer")
@@ -80,10 +83,14 @@ async def tiers(core: Core, running: Station) -> AsyncIterator[list[Tier]]:
             entitled = [] if action is None else [name for name in ASKERS if name in ACCESS[action]]
             return api.token(entitled[0]) if entitled else ""
 
+        pulses, at_will = {"scheduler": Pulse(turned_at=monotonic())}, load({}, metrics_port=0)
+        pipeline = await serve_health(at_will, pulses, Watch())
         yield [
             Tier(await build(settings), core.url, fill, token),
             Tier(alone, running.url, fill, lambda _: seat.token),
+            Tier(pipeline.app, url_of(pipeline), fill, lambda _: ""),
         ]
+        await pipeline.cleanup()
 
 
 async def test_head_is_get_without_the_body(tiers: list[Tier]) -> None:
@@ -152,12 +159,12 @@ async def test_every_reply_says_who_may_keep_it_and_is_what_its_type_says(tiers:
 
 async def test_the_front_leads_a_browser_and_a_program_on(tiers: list[Tier]) -> None:
     """Everything that it names is there."""
-    core, alone = tiers
+    core, *others = tiers
     page = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
     async with aiohttp.ClientSession() as http:
         async with http.get(core.url, headers=page) as shown:
             assert (shown.status, shown.url.path, shown.content_type) == (200, "/api/docs", "text/html")
-        for tier in (core, alone):
+        for tier in tiers:
             async with http.get(tier.url) as reply:
                 assert (reply.status, reply.headers["Vary"]) == (200, "Accept")
                 links = (await reply.json())["links"]
@@ -165,12 +172,13 @@ async def test_the_front_leads_a_browser_and_a_program_on(tiers: list[Tier]) -> 
             for path in links.values():
                 async with http.get(tier.url + path) as reply:
                     assert reply.status == 200, path
-        async with http.get(alone.url, headers=page) as reply:
-            assert reply.content_type == "application/json"
+        for tier in others:
+            async with http.get(tier.url, headers=page) as reply:
+                assert reply.content_type == "application/json"
 
 
 async def test_the_documentation_is_sent_once_and_asked_after(tiers: list[Tier]) -> None:
-    core, _ = tiers
+    core = tiers[0]
     async with aiohttp.ClientSession() as http:
         for path in ("/api/docs", "/api/openapi.json", *(f"/api/docs/{name}" for name in FILES)):
             async with http.get(core.url + path) as reply:

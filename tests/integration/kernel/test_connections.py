@@ -22,6 +22,11 @@ from tests.kits.core import JWT_KEYS, DatabaseAs
 LIMIT = 256
 CLIENTS = 500
 ASK = b"GET /livez HTTP/1.1\r\nHost: veritas\r\n\r\n"
+SECRET = b"canary-8d1f0c55"
+NONSENSE = [  # what no line of the log tells of
+    b"GET /" + SECRET * times + b"\x00 HTTP/1.1\r\nAuthorization: Bearer " + SECRET + b"\r\n\r\n"
+    for times in (1, 1000) * 20
+]
 START_S = 60.0
 TIERS = {"core_api": "veritas_core", "ingest": "veritas_ingest", "deploy.origin": "veritas_core"}
 
@@ -52,7 +57,7 @@ async def answered(port: int) -> None:
             await asyncio.sleep(0.05)
 
 
-async def ask(port: int, crowd: asyncio.Barrier | None = None) -> bytes:
+async def ask(port: int, crowd: asyncio.Barrier | None = None, sent: bytes = ASK) -> bytes:
     """
     Connect, ask, read an answer; keep the connection open until all of the crowd have theirs. Nothing came:
     empty.
@@ -62,7 +67,7 @@ async def ask(port: int, crowd: asyncio.Barrier | None = None) -> bytes:
         with suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             connection.callback(writer.close)
-            writer.write(ASK)
+            writer.write(sent)
             answer = await reader.read(65536)
         if crowd is not None:
             await crowd.wait()
@@ -81,6 +86,8 @@ async def test_a_crowd_beyond_the_limit_is_refused_in_words_and_the_process_live
         "VERITAS_JWT_KEYS": JWT_KEYS,
     }
     async with program(module, environment, log) as port:
+        for nonsense in NONSENSE:
+            assert (await ask(port, sent=nonsense)).startswith(b"HTTP/1.0 4")
         crowd = asyncio.Barrier(CLIENTS)
         async with asyncio.timeout(START_S):
             answers = await asyncio.gather(*(ask(port, crowd) for _ in range(CLIENTS)))
@@ -100,6 +107,7 @@ async def test_a_crowd_beyond_the_limit_is_refused_in_words_and_the_process_live
         log.seek(0)
         lines = log.read().decode().splitlines()
     assert len(lines) < 20, lines
+    assert SECRET.decode() not in str(lines)
     (warned,) = [orjson.loads(line) for line in lines if "files_too_few" in line]
     assert warned["limit"] == LIMIT, "the soft limit is raised to the hard one first"
     assert warned["needed"] > LIMIT
