@@ -1,11 +1,13 @@
 """The OpenAPI document and a page to browse it, served from local files alone (spec.md X-3)."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cache, lru_cache, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import orjson
 from aiohttp import ETag, web
 
@@ -13,7 +15,7 @@ from kernel import VERSION
 from kernel.errors import NotFoundError
 from kernel.http.compression import KEPT
 from kernel.http.headers import ETAG, IF_NONE_MATCH
-from kernel.http.openapi import document
+from kernel.http.openapi import Example, Examples, document
 from kernel.http.schemas import Json
 from kernel.http.web import Route
 
@@ -65,7 +67,17 @@ def whole(routes: Sequence[Route]) -> Json:
         "summary": SUMMARY,
         "description": (FOLDER / "about.md").read_text(),
     }
-    return document(routes, info, TAGS, {})
+    return document(routes, info, TAGS, examples())
+
+
+@cache
+def examples() -> Examples:
+    """Return the examples: a file each, `operation.json`, and `operation.word.json` for further ones."""
+    found: dict[str, dict[str, Example]] = defaultdict(dict)
+    for file in sorted((FOLDER / "examples").glob("*.json")):
+        operation, _, word = file.stem.partition(".")
+        found[operation][word or "example"] = msgspec.json.decode(file.read_bytes(), type=Example)
+    return found
 
 
 async def openapi(request: web.Request) -> web.Response:

@@ -4,6 +4,7 @@ import json
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -12,10 +13,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.integration.deploy.test_stack import running_stack
+from kernel.events import Role
+from tests.integration.deploy.test_stack import answer, running_stack
 from tests.kits.generated import operations_of, python_client
+from tests.kits.story import Story, shown
 
 WITHIN_S = 60.0
+STORY = Path(__file__).parent / "story.txt"
+UNPLAYED = {"register"}  # the demo's organisation takes nobody in
 
 
 class Caller:
@@ -28,6 +33,9 @@ class Caller:
         self._http = (
             client.Client(**whom) if token is None else client.AuthenticatedClient(**whom, token=token)
         )
+
+    def close(self) -> None:
+        self._http.get_httpx_client().close()
 
     def __call__(self, operation: str, *path: Any, **given: Any) -> Any:
         """Return what an operation answers; a problem is an answer too."""
@@ -52,21 +60,48 @@ class Stack:
     def __init__(self, local: dict[str, Any], folder: Path) -> None:
         self.local = local
         with urllib.request.urlopen(f"{local['url']}/api/openapi.json", timeout=60) as reply:  # noqa: S310
-            self.client = python_client(json.loads(reply.read()), folder, "veritas_exam")
+            self.document = json.loads(reply.read())
+        self.client = python_client(self.document, folder, "veritas_exam")
+        self.open = ExitStack()
 
     def signed_in(self, role: str) -> tuple[Caller, UUID]:
         """Sign the demo's account of a role in, and return who that is."""
         account = next(each for each in self.local["accounts"] if each["role"] == role)
-        nobody = Caller(self.client, self.local["url"])
+        nobody = self.open.enter_context(closing(Caller(self.client, self.local["url"])))
         login = nobody.models.Login(email=account["email"], password=account["password"])
         tokens = nobody("login", body=login)
-        return Caller(self.client, self.local["url"], tokens.access_token), tokens.user.id
+        caller = Caller(self.client, self.local["url"], tokens.access_token)
+        return self.open.enter_context(closing(caller)), tokens.user.id
+
+    def token(self, role: str) -> str:
+        """Return an access token of the demo's account of a role."""
+        account = next(each for each in self.local["accounts"] if each["role"] == role)
+        signed_in = answer(
+            f"{self.local['url']}/api/auth/login",
+            {"email": account["email"], "password": account["password"]},
+        )
+        return str(signed_in["access_token"])
 
 
-@pytest.fixture
-def stack(server_folder: Path, tmp_path: Path) -> Iterator[Stack]:
-    with running_stack(server_folder / "state") as (_, local):
-        yield Stack(local, tmp_path)
+@pytest.fixture(scope="module")
+def stack(module_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with running_stack(module_folder / "state") as (_, local):
+        stack = Stack(local, tmp_path_factory.mktemp("client"))
+        with stack.open:
+            yield stack
+
+
+def test_the_server_takes_every_example_and_answers_like_it_x3(stack: Stack) -> None:
+    """Whoever adds an operation adds its example, and a line of the story: who sends it, after what."""
+    steps = [line.split() for line in STORY.read_text().splitlines()]
+    tokens = {role: stack.token(role) for role in {who for who, *_ in steps} & set(Role)}
+    story = Story(stack.local["url"], tokens, stack.document)
+
+    for who, name, *becomes in steps:
+        story.play(who, name, *becomes)
+
+    told = {f"{operation}.{word}".removesuffix(".example") for operation, word, _ in shown()}
+    assert told - {name for _, name, *_ in steps} == UNPLAYED
 
 
 def set_exam(teacher: Caller, candidate: UUID) -> tuple[UUID, dict[str, UUID]]:

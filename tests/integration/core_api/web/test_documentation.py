@@ -5,6 +5,7 @@ from pathlib import Path
 
 import asyncpg
 import orjson
+from msgspec import UNSET
 from openapi_spec_validator import validate
 from structlog.testing import capture_logs
 
@@ -15,6 +16,7 @@ from ingest.routes import ROUTES as INGEST_ROUTES
 from kernel.http.web import API_PREFIX
 from kernel.settings import load
 from tests.kits.core import JWT_KEYS, Core, DatabaseAs, core_api
+from tests.kits.story import faults_of, operations_in, shown
 
 OPERATIONS = Path(__file__).parent / "operations.txt"
 # What a name begins with; one more needs a reason.
@@ -72,6 +74,33 @@ def test_operations_keep_their_names_and_every_tag_is_described_x3() -> None:
     assert named == kept
     assert [name for name in named if not VERBS.match(name)] == []
     assert {tag["name"] for tag in DOCUMENT["tags"] if tag["description"]} == tags
+
+
+def test_every_operation_has_an_example_that_is_as_its_schemas_say_x3() -> None:
+    """That the server takes them and answers like them is seen where the whole stack runs."""
+    operations = operations_in(DOCUMENT)
+    wrong = []
+    for name, word, example in shown():
+        _, path, operation = operations[name]
+        where = {each["name"]: each["in"] for each in operation["parameters"] if "$ref" not in each}
+        assert set(re.findall(r"{(\w+)}", path)) == set(example.path), (name, word)
+        assert all(where.get(each) == "query" for each in example.query), (name, word)
+        reply = operation["responses"][str(example.status)].get("content", {})
+        held = [
+            (operation.get("requestBody", {}).get("content", {}), example.request),
+            (reply, example.reply),
+        ]
+        for content, value in held:
+            if value is not UNSET:
+                wrong += [
+                    (name, word, each)
+                    for each in faults_of(DOCUMENT, content["application/json"]["schema"], value)
+                ]
+
+    assert wrong == []
+    assert set(operations) - {name for name, *_ in shown()} == {
+        "get_documentation_file", "get_openapi_document", "show_documentation"
+    }  # fmt: skip
 
 
 def test_operations_have_a_name_a_description_and_described_parameters_x3() -> None:
