@@ -5,13 +5,14 @@ them.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ingest.admission import forms
 from ingest.admission.batches import EventIn
-from ingest.admission.forms import BATCH, Fault, Ignored
+from ingest.admission.forms import BATCH, Ignored
 from ingest.appending.append import Ack, Appended
 from ingest.stream.protocol import Batch
 from kernel.errors import (
@@ -21,7 +22,10 @@ from kernel.errors import (
     OutcomeUnknownError,
     TooLargeError,
 )
-from kernel.events import EventOut, Severity, event_id, is_violation, type_name, warning_text
+from kernel.events import SCHEMAS, EventOut, Severity, event_id, is_violation, type_name, warning_text
+
+Code = Annotated[str, Meta(extra_json_schema={"$ref": SCHEMAS + "ErrorCode"})]
+Fault = Annotated[dict[str, str], Meta(extra_json_schema={"$ref": SCHEMAS + "Fault"})]
 
 
 class SingleReply(Struct, frozen=True):
@@ -41,8 +45,8 @@ class EventResult(Struct, frozen=True, omit_defaults=True, rename="camel"):
     index: int
     status: Literal["accepted", "refused"]
     sequence_number: int | None = None
-    code: str | None = None
-    errors: list[dict[str, str]] | None = None
+    code: Code | None = None
+    errors: list[Fault] | None = None
 
 
 class BulkReply(Struct, frozen=True):
@@ -85,9 +89,9 @@ class MonitorOut(Struct, frozen=True, omit_defaults=True):
     id: str | None = None
     ids: list[str] = []
     ack: Ack | None = None
-    code: str | None = None
+    code: Code | None = None
     detail: str | None = None
-    errors: list[dict[str, str]] | None = None
+    errors: list[Fault] | None = None
     retry_after: int | None = None
 
 
@@ -140,7 +144,7 @@ def bulk(count: int, ack: Ack, results: list[EventResult] | UnsetType = UNSET) -
     return BulkReply(success=True, data=count, message=message, ack=ack, results=results)
 
 
-def event_results(accepted: Mapping[int, int], faults: Mapping[int, list[Fault]]) -> list[EventResult]:
+def event_results(accepted: Mapping[int, int], faults: Mapping[int, list[forms.Fault]]) -> list[EventResult]:
     """Return what became of each event, by its place: a sequence, or its faults."""
     results = [EventResult(index, "accepted", sequence_number=seq) for index, seq in accepted.items()]
     for index, some in faults.items():
@@ -149,7 +153,9 @@ def event_results(accepted: Mapping[int, int], faults: Mapping[int, list[Fault]]
     return sorted(results, key=lambda result: result.index)
 
 
-def nothing_allowed(faults: Mapping[int, list[Fault]], ack: Ack | None) -> InvalidInputError | TooLargeError:
+def nothing_allowed(
+    faults: Mapping[int, list[forms.Fault]], ack: Ack | None
+) -> InvalidInputError | TooLargeError:
     """
     Return the refusal of a batch of which no event is allowed; `ack` tells of numbers that were settled.
     """

@@ -151,6 +151,44 @@ async def test_a_fault_is_told_where_it_stands_in_the_request_that_was_sent(runn
     await with_examples(running, examples)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+async def test_what_is_wrong_with_the_whole_is_told_at_a_place_of_it(running: Station, shape: Shape) -> None:
+    """I-2, I-3: numbers without an instance, falling, received before; more events than may be."""
+    number, last = shape.words["n"], 2 if shape.is_list else 0
+
+    async def told(seat: Seat, body: Any, status: int) -> set[str]:
+        answer = await api.post(shape.address, body, seat.token)
+        assert answer.status == status, answer.body
+        paths = {fault["path"] for fault in faults_of(answer.body)}
+        for path in paths:
+            at(body, path)
+        return paths
+
+    def numbered(seat: Seat, *numbers: int) -> Any:
+        body = shape.body(seat, len(numbers))
+        for event, n in zip(shape.events_of(body), numbers, strict=False):
+            event[number] = n
+        return body
+
+    async with api_of(running) as api:
+        seat = running.world.seat()
+        nameless = numbered(seat, 1, 2, 3)
+        for holder in [*shape.events_of(nameless), nameless]:
+            if isinstance(holder, dict):
+                holder.pop("clientInstance", None)
+                holder.pop("client_instance", None)
+        assert await told(seat, nameless, 422) == {shape.path(0, number)}
+
+        assert (await api.post(shape.address, numbered(seat, 4, 5, 6), seat.token)).status == 202
+        again = numbered(seat, 4, 5, 6)
+        shape.events_of(again)[last][shape.words["at"]] = "2026-11-20T11:00:00Z"
+        assert await told(seat, again, 409) == {shape.path(last)}
+        if shape.is_list:
+            assert await told(seat, numbered(seat, 7, 9, 8), 422) == {shape.path(2, number)}
+            many = shape.body(seat, running.settings.batch_events_max + 1)
+            assert await told(seat, many, 413) == {shape.events.partition("[")[0] or "body"}
+
+
 def test_a_path_leads_to_one_place_and_a_wrong_one_nowhere() -> None:
     """What the other tests go by."""
     body = {"events": [{"a b": 1, "x": [7, 8]}], "body": 2}

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
@@ -140,6 +141,24 @@ async def test_a_large_event_is_refused_alone_of_a_partial_batch_and_settled(api
     assert (answer.status, answer.body["data"]) == (202, 2)
     assert results_of(answer) == [("accepted", None), ("refused", "too_large"), ("accepted", None)]
     assert (answer.ack["ackedThrough"], answer.ack["ignored"]) == (3, ["events[1].note"])
+
+
+async def test_names_that_nobody_knows_are_told_to_their_sender_and_written_nowhere(api: Api) -> None:
+    """I-3: whether what they came in is stored, refused or no JSON."""
+    seat, name = api.world.seat(), "Told-To-Nobody"
+    with capture_logs() as lines:
+        told = await api.bulk(seat, [keystroke(**{name: 1})])
+        answers = [
+            await api.event(seat, severity=9, **{name: 1}),
+            await api.post(PATH, [{**seen(), name: 1}], seat.token),
+            await api.post(PATH, b'{"%s":' % name.encode(), seat.token),
+        ]
+    stored = await api.stored(seat, 1)
+
+    assert told.ack["ignored"] == [f"events[0].{name}"]
+    assert [answer.status for answer in answers] == [422, 404, 400]
+    assert name not in str(lines)
+    assert name not in str(stored)
 
 
 def of(*kinds: type[DomainError], **after: int) -> DomainError:
