@@ -7,6 +7,7 @@ The same settings say where a tier serves and where it is asked; 0 when it says 
 import sys
 import urllib.request
 
+from kernel.http.networks import http_url
 from kernel.settings import load
 
 ANSWERS_WITHIN_S = 3
@@ -15,9 +16,9 @@ ANSWERS_WITHIN_S = 3
 def main() -> int:
     """Ask the tier of this machine's settings; return the exit code."""
     settings = load()
-    url = f"http://127.0.0.1:{settings.metrics_port or settings.http_port}/readyz"
+    url = f"{http_url(settings.http_host, settings.metrics_port or settings.http_port)}/readyz"
     try:
-        with urllib.request.urlopen(url, timeout=ANSWERS_WITHIN_S):
+        with urllib.request.urlopen(url, timeout=ANSWERS_WITHIN_S):  # noqa: S310  an address of our own
             return 0
     except OSError as error:
         print(f"{url}: {error}", file=sys.stderr)

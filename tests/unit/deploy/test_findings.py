@@ -6,11 +6,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 from rich.console import Console
 
+from deploy import ready
 from deploy.commands.doctor import print_findings
 from deploy.commands.findings import Finding, metrics_of, readiness
 
@@ -77,6 +79,19 @@ def test_metrics_without_labels_are_read_and_anything_else_is_none() -> None:
     told = b'# HELP a b\na_total 3.0\nmost 1.05e+08\nby{name="x"} 4.0\nHello world\nnot 1.2.3\n'
     with answering(200, told) as url:
         assert metrics_of(url) == {"a_total": 3.0, "most": 1.05e8}
+
+
+@pytest.mark.parametrize(("setting", "other"), [("HTTP", "METRICS"), ("METRICS", "HTTP")])
+@pytest.mark.parametrize(("status", "code"), [(200, 0), (503, 1)])
+def test_the_images_health_check_asks_the_tier_of_its_settings(
+    monkeypatch: pytest.MonkeyPatch, setting: str, other: str, status: int, code: int
+) -> None:
+    with answering(status, b"{}") as url:
+        monkeypatch.setenv(f"VERITAS_{setting}_PORT", str(urlsplit(url).port))
+        monkeypatch.setenv(f"VERITAS_{other}_PORT", "0" if other == "METRICS" else "1")
+        monkeypatch.setenv("VERITAS_HTTP_HOST", "0.0.0.0")  # noqa: S104  as in the image
+
+        assert ready.main() == code
 
 
 def findings() -> list[Finding]:
