@@ -98,6 +98,18 @@ class Exam(msgspec.Struct, frozen=True, kw_only=True):
     archived_at: datetime | None
 
 
+class ShownExam(Exam, frozen=True, kw_only=True):
+    """
+    An exam, and what the caller may do with it beside looking. Whoever may change it is told which evaluation
+    its version is of: there the questions are.
+    """
+
+    evaluation_id: UUID | None
+    can_edit: bool
+    can_manage_students: bool
+    can_view_analytics: bool
+
+
 class Exams(Page, frozen=True):
     """A page of exams, newest first; `next_cursor` is null on the last page."""
 
@@ -241,6 +253,16 @@ async def require_version(conn: Connection, actor: Actor, evaluation_version_id:
 async def fetch(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
     """Return an exam; raises NotFoundError when the caller may not see it."""
     return Exam(**await fetch_one(conn, "exam", *QUERIES.bind("fetch_exam", id=exam_id, **actor.reach)))
+
+
+async def fetch_shown(conn: Connection, actor: Actor, exam_id: UUID) -> ShownExam:
+    """Return an exam with what the caller may do; raises NotFoundError when they may not see it."""
+    exam, allowed = await fetch(conn, actor, exam_id), await require_visible(conn, actor, exam_id)
+    may = {name: allowed[name] for name in ("can_edit", "can_manage_students", "can_view_analytics")}
+    evaluation_id = None
+    if may["can_edit"] and exam.evaluation_version_id is not None:
+        evaluation_id = await conn.fetchval(EVALUATIONS["find_evaluation"], exam.evaluation_version_id)
+    return ShownExam(**msgspec.structs.asdict(exam), evaluation_id=evaluation_id, **may)
 
 
 async def list_visible(conn: Connection, actor: Actor, query: ListExams) -> Exams:

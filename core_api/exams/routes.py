@@ -41,8 +41,8 @@ ROUTES: Final = (
         """,
     ),
     bare(
-        "GET /teacher/exams/{exam_id}", exams.fetch, Action.exam_read, name="get_exam", shows=NOBODY,
-        says="Return an exam.",
+        "GET /teacher/exams/{exam_id}", exams.fetch_shown, Action.exam_read, name="get_exam", shows=NOBODY,
+        says="Return an exam, and what the caller may do with it.",
     ),
     *(
         case(

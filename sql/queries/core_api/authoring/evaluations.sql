@@ -118,6 +118,10 @@ JOIN evaluations e ON e.id = v.evaluation_id
 WHERE v.id = :id AND v.status = 'published' AND e.organisation_id = :organisation
   AND (:sees_organisation OR e.creator_id = :user_id);
 
+-- name: find_evaluation
+-- $1 evaluation_version_id
+SELECT evaluation_id FROM evaluation_versions WHERE id = $1;
+
 -- name: fetch_key
 -- $1 evaluation_version_id, published
 SELECT version, evaluation_id, key, snapshot_sha256 FROM evaluation_versions WHERE id = $1;

@@ -148,3 +148,31 @@ async def test_row_security_lets_a_manager_write_assignments_and_not_the_exam_a4
         managing = await reached()
 
         assert (looking, managing) == (set(), {"assignments", "overrides", "removed"})
+
+
+async def test_an_exam_says_what_one_may_do_with_it_and_editors_where_its_questions_are_a4(
+    core: Core,
+) -> None:
+    async with core.school() as api:
+        made = await make_exam(api, "numeric")
+        may = {"can_edit": False, "can_manage_students": False, "can_view_analytics": False}
+        whole = dict.fromkeys(may, True) | {"evaluation_id": made.evaluation_id}
+        cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            ({}, may | {"evaluation_id": None}),
+            ({"can_manage_students": True}, may | {"can_manage_students": True, "evaluation_id": None}),
+            ({"can_view_analytics": True}, may | {"can_view_analytics": True, "evaluation_id": None}),
+            ({"can_edit": True}, whole | {"can_view_analytics": False}),
+        ]
+        path = f"/api/teacher/exams/{made.exam_id}"
+
+        for by in ("teacher", "admin"):
+            shown = (await api.get(path, by)).body
+            assert {name: shown[name] for name in whole} == whole, by
+        for flags, expected in cases:
+            await permit(api, made.exam_id, **flags)
+            shown = (await api.get(path, "colleague")).body
+            assert {name: shown[name] for name in whole} == expected, flags
+        evaluation = f"/api/teacher/evaluations/{shown['evaluation_id']}?version=1"
+        assert (await api.get(evaluation, "colleague")).status == 200, "and they lead there"
+        bare = (await api.get(f"/api/teacher/exams/{api.exam_id}", "teacher")).body
+        assert (bare["evaluation_version_id"], bare["evaluation_id"]) == (None, None)
