@@ -22,6 +22,7 @@ from kernel.errors import NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
 from kernel.http.fields import bearer
 from kernel.http.networks import Address, client_address
+from kernel.http.origins import asked_by
 from kernel.http.web import TRUSTED_PROXIES, Route
 from kernel.meter import Meter
 from kernel.revocation import REVOCATIONS
@@ -202,6 +203,7 @@ def guarded(route: Route) -> Route:
     @wraps(handler)
     async def checked(request: web.Request) -> web.StreamResponse:
         claims = _claims_of(request)
+        asked_by(request, claims)
         request.app[ALLOWANCES].spend(claims)
         origin = msgspec.json.encode(origin_of(request).told()).decode()
         request[_ACTOR] = actor_for(claims, action, origin)

@@ -5,6 +5,7 @@ Another room's routes can stand beside these in the same application and documen
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -21,13 +22,16 @@ from core_api.identity.revoking import telling
 from core_api.identity.throttle import LIMITS, limits_of
 from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
+from core_api.people import origins
 from core_api.people import routes as people_routes
 from core_api.proctoring import routes as proctoring_routes
 from core_api.submissions import expiry
 from core_api.submissions import routes as submissions_routes
 from core_api.web import documentation
 from core_api.web.idempotency import repeatable
+from kernel.errors import DomainError
 from kernel.http.health import ReadyCheck, add_health
+from kernel.http.origins import attach_origins
 from kernel.http.web import SETTINGS, Route, mount, new_app
 from kernel.postgres import open_pool
 from kernel.revocation import attach_revocations
@@ -89,6 +93,7 @@ async def build(
     known = [_postgres_check(app), revocations.ready, *checks]
     add_health(app, known, level, links=documentation.LINKS)
     app.cleanup_ctx.append(_pool)
+    attach_origins(app, partial(origins.changed, app), away=(DomainError,))
     app.cleanup_ctx.append(keep_views)
     app.cleanup_ctx.append(_checker)
     app.cleanup_ctx.append(lambda app: telling(app, settings))

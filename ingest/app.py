@@ -3,10 +3,12 @@ The ingest application: its parts, its routes, its health. Composed alone (port 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from time import monotonic
 from typing import Any, Final
 
+import asyncpg
 from aiohttp import web
 
 from ingest.appending.append import Appender, load_functions
@@ -16,12 +18,14 @@ from ingest.appending.sessions import Sessions
 from ingest.receiving import LOAD, TIER, Tier
 from ingest.stream.link import RedisLink
 from kernel.errors import UnavailableError
+from kernel.http.origins import attach_origins
 from kernel.http.web import SETTINGS
 from kernel.meter import Meter
-from kernel.postgres import open_pool
+from kernel.postgres import AWAY, open_pool
 from kernel.revocation import REVOCATIONS, attach_revocations
 from kernel.running.tasks import WATCH
 from kernel.tokens import Keyring
+from sql import named
 
 SETTLE_S: Final = 5.0  # for which shards that have closed are waited for
 DURABILITY: Final = "synced to the stream's disk before the reply; replication of the stream is asynchronous"
@@ -34,6 +38,7 @@ class Part:
 
     def __init__(self) -> None:
         """Nothing runs yet."""
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._link: RedisLink | None = None
         self._epochs: Epochs | None = None
         self._pressure: Pressure | None = None
@@ -45,6 +50,7 @@ class Part:
         """Let the application carry ingest; whoever composes it mounts `ingest.routes.ROUTES`."""
         attach_revocations(app)
         app.cleanup_ctx.append(self._lifetime)
+        attach_origins(app, self._changed_origins, AWAY)
         app.on_response_prepare.append(self._say_load)
 
     async def ready(self) -> str | None:
@@ -99,10 +105,14 @@ class Part:
             "degraded": degraded,
         }
 
+    async def _changed_origins(self, since: datetime) -> Sequence[Any]:
+        assert self._pool is not None, "asked only while it runs"
+        return await self._pool.fetch(named("origins")["list_changed"], since)
+
     async def _lifetime(self, app: web.Application) -> AsyncIterator[None]:
         settings = app[SETTINGS]
         self._shards = settings.shards
-        pool = await open_pool(settings, settings.ingest_database_url or settings.database_url)
+        self._pool = pool = await open_pool(settings, settings.ingest_database_url or settings.database_url)
         self._link = link = RedisLink(
             settings.ingest_redis_url or settings.redis_url,
             settings.redis_connections,

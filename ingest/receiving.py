@@ -19,6 +19,7 @@ from kernel.errors import MalformedError, NotAuthenticatedError, TooLargeError
 from kernel.events import Role
 from kernel.http.bodies import read_body
 from kernel.http.fields import bearer
+from kernel.http.origins import asked_by
 from kernel.http.web import SETTINGS
 from kernel.meter import Meter
 from kernel.revocation import Revocations
@@ -64,6 +65,7 @@ def sender_of(request: web.Request) -> Sender:
         del tier.verified[header]
         raise NotAuthenticatedError("It has expired: sign in again, or ask for a new link.")
     tier.revocations.check(claims)
+    asked_by(request, claims)
     scope_of(claims.role, Action.event_post, bound=claims.exam_id is not None)
     user = "" if claims.role is Role.service else claims.user_id
     return Sender(user=user, org=claims.org, exam=claims.exam_id or "")

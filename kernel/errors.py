@@ -66,6 +66,13 @@ class ForbiddenError(DomainError):
     title = "Not allowed"
 
 
+class OriginNotAllowedError(ForbiddenError):
+    """A browser asks for a page of another site, whose origin the asker's organisation does not allow."""
+
+    code = "origin_not_allowed"
+    title = "This page may not call"
+
+
 class NotFoundError(DomainError):
     """Unknown, or not visible to the caller: the two are not told apart."""
 

@@ -63,6 +63,28 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "them alone. None when empty."
         ),
     ] = ""
+    allowed_origins: Annotated[
+        str,
+        _about(
+            "Origins of pages that may call for every organisation, as `https://exams.example.org,:8080`; a "
+            "port alone is the same host at that port. Each organisation may allow more."
+        ),
+    ] = ""
+    organisation_origins_max: Annotated[
+        int, _about("Origins that one organisation may allow.", ge=1, le=1000)
+    ] = 50
+    preflight_max_age_s: Annotated[
+        int,
+        _about("How long a browser may remember that a page may call, seconds.", ge=0, le=86_400),
+    ] = 600
+    ingest_url: Annotated[
+        str,
+        _about(
+            "Where browsers reach ingest, for pages to post events to: `https://events.example.org`, or "
+            "`:8081`, a port of the host by which they reach the core API. Its own address when empty.",
+            pattern=r"^((https?://[^/?#\s]+)?(:[0-9]{1,5})?)?$(?!\n)",
+        ),
+    ] = ""
     http_connections_max: Annotated[
         int,
         _about("Connections that one process serves at a time; each is an open file of its limit.", ge=16),
@@ -110,6 +132,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             "How long a token spent a moment ago is taken for a race, not for theft, seconds.", ge=0, le=60
         ),
     ] = 10.0
+    beacon_token_s: Annotated[
+        int,
+        _about("Life of a token by which a page that is left posts its events, seconds.", ge=60, le=1800),
+    ] = 1800
     launch_link_s: Annotated[int, _about("Life of an unused launch link, seconds.", ge=60)] = 86_400
     launch_grace_s: Annotated[
         float,
@@ -197,6 +223,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     body_members_max: Annotated[
         int, _about("Members of one compressed body: files that were compressed one by one.", ge=1, le=1000)
     ] = 64
+    beacon_bytes_max: Annotated[
+        int,
+        _about("A batch whose token stands in its body, plain; browsers send no more of them.", ge=1024),
+    ] = 64 << 10
     batch_events_max: Annotated[int, _about("Events in one request.", ge=1, le=10_000)] = 500
     event_bytes_max: Annotated[int, _about("One event, as JSON.", ge=256)] = 64 << 10
     metadata_bytes_max: Annotated[int, _about("One event's metadata.", ge=64)] = 16 << 10

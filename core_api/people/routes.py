@@ -4,7 +4,7 @@ from typing import Final
 
 from core_api.cases import bare, case
 from core_api.identity.passwords import HASHING
-from core_api.people import directory, groups, importing, profiles, users
+from core_api.people import directory, groups, importing, origins, profiles, users
 from kernel.access import Action
 from kernel.http.web import NOBODY, OWN, Retry, Shows
 
@@ -95,6 +95,22 @@ ROUTES: Final = (
         "PUT /admin/organisation", users.update_organisation, Action.organisation_manage,
         name="update_organisation",
         says="Rename the organisation, or open it to registration where the installation allows that.",
+    ),
+    bare(
+        "GET /admin/allowed-origins", origins.fetch, Action.organisation_manage, name="get_allowed_origins",
+        shows=NOBODY,
+        says="Return the origins of other sites' pages that may call for people of the organisation.",
+    ),
+    bare(
+        "PUT /admin/allowed-origins", origins.replace, Action.organisation_manage,
+        name="set_allowed_origins",
+        says="""
+        Say which other sites' pages may call for people of the organisation, all of them at once.
+
+        An origin is a scheme, a host and perhaps a port: no path, no wildcard. Origins that the deployment
+        allows need no place here. A change holds within seconds; browsers may remember for ten minutes that
+        a page may ask, and what it is answered they hide from it at once.
+        """,
     ),
     bare(
         "GET /admin/groups", groups.list_of_organisation, Action.group_manage, name="list_groups",

@@ -256,6 +256,7 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
         own = {field: secrets_of_all[field] for field in SECRETS[name.partition("-")[0]]}
         own |= {"http_port": url.rpartition(":")[2]} if url else {"metrics_port": str(port)}
         environment |= {f"{PREFIX}{field.upper()}": value for field, value in (own | more).items() if value}
+        environment |= {f"{PREFIX}{field.upper()}": value for field, value in _pages(settings, local).items()}
         address = url or http_url(settings.http_host, port)
         return Tier(
             name=name,
@@ -275,6 +276,19 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
             for number in range(1, settings.ingest_processes + 1)
         ),
     ]
+
+
+def _pages(settings: Settings, local: Local) -> dict[str, str]:
+    """
+    Return what lets a page of the one origin post to the ingest processes: where they are, and that it may.
+
+    Both are told as ports of whatever host the page was reached by: 127.0.0.1, localhost, a name.
+    """
+    ports = [f":{url.rpartition(':')[2]}" for url in (local.url, local.ingest_url)]
+    return {
+        "ingest_url": settings.ingest_url or ports[1],
+        "allowed_origins": ",".join(each for each in (settings.allowed_origins, ports[0]) if each),
+    }
 
 
 def _signing_keys(path: Path) -> str:

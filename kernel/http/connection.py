@@ -13,6 +13,7 @@ from aiohttp import http_exceptions, web
 from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError, _ErrInfo
 
 from kernel.errors import DomainError, HeaderTooLargeError, MalformedError
+from kernel.http.origins import UNREAD
 from kernel.http.web import dress, problem
 from kernel.running.runtime import HTTP_REQUESTS
 
@@ -55,6 +56,7 @@ class Connection(web.RequestHandler):
         HTTP_REQUESTS.labels("any", "unread", error.status).inc()
         response = problem(error, request_id)
         dress(response, request_id)
+        response.headers.update(UNREAD)
         response.force_close()
         return response
 

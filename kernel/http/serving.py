@@ -20,6 +20,7 @@ from kernel.errors import OverloadedError
 from kernel.http.connection import Connection
 from kernel.http.health import ReadyCheck
 from kernel.http.networks import hosts_of
+from kernel.http.origins import UNREAD
 from kernel.http.web import COMMON, SPOKEN, problem_document
 from kernel.running.logs import configure_logging, constant_part, named
 from kernel.running.process import connections_allowed, files_needed, raise_file_limit
@@ -48,6 +49,7 @@ def _refusal() -> bytes:
         "X-Request-Id": request_id,
         "Connection": "close",
         **COMMON,
+        **UNREAD,
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {error.status} {error.title}\r\n{lines}\r\n".encode() + body

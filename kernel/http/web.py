@@ -36,6 +36,7 @@ from kernel.http.bodies import public
 from kernel.http.compression import compress
 from kernel.http.headers import IDEMPOTENCY_KEY, KEY_LENGTH_MAX
 from kernel.http.networks import Networks, networks_of
+from kernel.http.origins import ORIGINS, Origins, say_origin
 from kernel.running.runtime import HTTP_REQUESTS, HTTP_SECONDS
 from kernel.running.tasks import WATCH, Watch
 from kernel.settings import Settings
@@ -367,11 +368,13 @@ def idempotency_key(request: web.Request) -> str | None:
 def new_app(settings: Settings) -> web.Application:
     """
     Return an application with the problem middleware and the body bound; raises ValueError when
-    `trusted_proxies` is malformed.
+    `trusted_proxies` or `allowed_origins` is malformed.
     """
     app = web.Application(middlewares=[problems], client_max_size=settings.body_bytes_max)
     app[SETTINGS] = settings
     app[SPOKEN] = set()
     app[WATCH] = Watch()
     app[TRUSTED_PROXIES] = networks_of(settings.trusted_proxies)
+    app[ORIGINS] = Origins(settings)
+    app.on_response_prepare.append(say_origin)
     return app

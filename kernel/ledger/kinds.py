@@ -18,6 +18,7 @@ PAIRS: Final = ("group_member", "permission")  # records that the aggregate and 
 class Kind(StrEnum):
     """What happened, as `noun.past_participle`."""
 
+    allowed_origins_set = "allowed_origins.set"
     assignment_created = "assignment.created"
     assignment_revoked = "assignment.revoked"
     assignment_override_removed = "assignment_override.removed"
@@ -91,6 +92,7 @@ class About(msgspec.Struct, frozen=True):
 
 
 KINDS: Final[Mapping[str, About]] = {
+    Kind.allowed_origins_set: About("organisation", record="allowed_origins"),
     Kind.assignment_created: About("assignment", record="assignments", is_told=True),
     Kind.assignment_revoked: About("assignment", record="assignment", is_told=True),
     Kind.assignment_override_removed: About("assignment_override", record="assignment", is_told=True),

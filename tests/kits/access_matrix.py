@@ -136,6 +136,10 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("PUT", "/admin/organisation"): Row(
         expected=rows(200, *ADMINS), body=lambda _: {"registration_open": True}
     ),
+    ("GET", "/admin/allowed-origins"): Row(expected=rows(200, *ADMINS)),
+    ("PUT", "/admin/allowed-origins"): Row(
+        expected=rows(200, *ADMINS), body=lambda _: {"origins": ["https://exams.example.org"]}
+    ),
     ("GET", "/admin/exams/{exam_id}/permissions"): Row(expected=ADMINISTERED),
     ("POST", "/admin/exams/{exam_id}/permissions"): Row(
         expected=ADMINISTERED, body=lambda world: {"user_id": str(world.api.people["colleague"].id)}

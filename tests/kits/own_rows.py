@@ -13,6 +13,7 @@ from uuid import UUID
 LINKS: Final = (
     *((table, "organisation_id", "organisations") for table in (
         "users", "groups", "exams", "questions", "passages", "evaluations", "taxonomy_terms",
+        "allowed_origins",
         "proctor_sessions", "submissions", "ledger_events", "outbox",
     )),
     *((table, "user_id", "users") for table in (

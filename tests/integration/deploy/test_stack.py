@@ -55,8 +55,11 @@ def running_stack(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen[s
         assert not local.exists()
 
 
-def answer(url: str, body: dict[str, str] | None = None) -> Any:
-    request = urllib.request.Request(url, headers={"Content-Type": "application/json"})  # noqa: S310  loopback
+def answer(
+    url: str, body: dict[str, Any] | None = None, *, method: str | None = None, token: str | None = None
+) -> Any:
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    request = urllib.request.Request(url, headers=headers, method=method)  # noqa: S310  loopback
     if body is not None:
         request.data = json.dumps(body).encode()
     with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310  loopback

@@ -172,6 +172,7 @@ def periodic(world: World) -> Iterator[Case]:
         ("outages", "list_outages", 0, NOW, NOW + timedelta(minutes=1)),
         ("outages", "insert_outages", [0], [NOW], [NOW + timedelta(minutes=1)], 10.0),
         ("gaps", "list_filled", world.sessions[0], NOW, NOW),
+        ("origins", "list_changed", NOW),
         ("ingest", "read_sessions", world.sessions[:1]),
         ("gaps", "list_notices", 4, [0, 1, 2, 3], 500),
         ("ingest", "find_sessions_of_attempts", [world.attempt], None, None, False),
@@ -181,6 +182,7 @@ def periodic(world: World) -> Iterator[Case]:
         ("submissions", "list_expired", NOW + timedelta(days=9), LONG_AGO, UUID(int=0), 200),
         ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
         ("logins", "delete_expired_revocations", NOW),
+        ("origins", "list_changed", NOW),
         ("throttle", "delete_old_attempts", NOW),
         ("idempotency", "delete_old_keys", LONG_AGO, 500),
     ):

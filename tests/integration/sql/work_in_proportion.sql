@@ -90,6 +90,10 @@ INSERT INTO revocations (user_id, mark, revoked_at, expires_at)
 SELECT id, 'x' || id, %(at)s, %(now)s + interval '1 year' FROM users WHERE organisation_id = %(org)s ON CONFLICT DO NOTHING;
 INSERT INTO idempotency_keys (user_id, key, request, claimed_at)
 SELECT id, 'old', sha256(''), %(now)s FROM users WHERE organisation_id = %(org)s ON CONFLICT DO NOTHING;
+INSERT INTO organisations (id, name)
+SELECT ('10000000-0000-7004-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'Old ' || n FROM generate_series(%(low)s + 1, %(high)s) n;
+INSERT INTO allowed_origins (organisation_id, origins, changed_at)
+SELECT id, ARRAY['https://' || id || '.example'], %(at)s FROM organisations WHERE name LIKE 'Old %%' ON CONFLICT DO NOTHING;
 DELETE FROM dirty_sessions;
 DELETE FROM unarchived_sessions;
 DELETE FROM outbox;

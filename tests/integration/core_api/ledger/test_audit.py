@@ -61,6 +61,7 @@ ACTS: Final[dict[Key, Act]] = {
     ("PUT", f"{USER}/role"): Act(kinds=["user.role_changed"]),
     ("PUT", f"{USER}/student-profile"): Act(kinds=["student_profile.updated"]),
     ("PUT", "/admin/organisation"): Act(kinds=["organisation.updated"]),
+    ("PUT", "/admin/allowed-origins"): Act(kinds=["allowed_origins.set"]),
     ("POST", "/admin/exams/{exam_id}/permissions"): Act(kinds=["permission.granted"]),
     ("DELETE", "/admin/exams/{exam_id}/permissions/{user_id}"): Act(kinds=["permission.revoked"]),
     ("POST", "/admin/groups"): Act(kinds=["group.created"]),
