@@ -40,6 +40,7 @@ from core_api.wire import (
     uuid_in_path,
 )
 from kernel.access import Action
+from kernel.http.origins import CLAIMS, ingest_url
 from kernel.http.refusals import raised
 from kernel.http.web import SETTINGS, Retry, Route, Shows, decode_query, send_json
 from kernel.revocation import REVOCATIONS
@@ -55,6 +56,8 @@ PROVIDED: Final[Mapping[str, Part]] = {
     "revocations": lambda request: request.app[REVOCATIONS],
     "keyring": lambda request: request.app[KEYRING],
     "launch_keyring": lambda request: request.app[LAUNCH_KEYRING],
+    "claims": lambda request: request[CLAIMS],
+    "ingest_url": lambda request: ingest_url(request.app[SETTINGS].ingest_url, request),
     "address": address_of,
     "origin": origin_of,
 }

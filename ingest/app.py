@@ -137,6 +137,7 @@ class Part:
             ),
             keyring=Keyring.parse(settings.jwt_keys),
             verified={},
+            beacons={},
             revocations=app[REVOCATIONS],
         )
         loops = [

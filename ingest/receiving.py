@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Final
 
+import msgspec
 from aiohttp import web
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from ingest.admission.batches import Admitted
 from ingest.appending.append import Appender, Sender
@@ -15,17 +16,24 @@ from ingest.appending.pressure import Pressure
 from ingest.appending.sessions import Sessions
 from ingest.stream.protocol import client_key, shard_of
 from kernel.access import Action, scope_of
-from kernel.errors import MalformedError, NotAuthenticatedError, TooLargeError
+from kernel.errors import MalformedError, NotAuthenticatedError, TooLargeError, UnsupportedMediaError
 from kernel.events import Role
-from kernel.http.bodies import read_body
+from kernel.http.bodies import as_public, read_body
 from kernel.http.fields import bearer
-from kernel.http.origins import asked_by
+from kernel.http.origins import CLAIMS, asked_by
 from kernel.http.web import SETTINGS
 from kernel.meter import Meter
 from kernel.revocation import Revocations
-from kernel.tokens import Audience, Claims, Keyring
+from kernel.tokens import Audience, Claims, Keyring, beacon_claims
 
 TOKENS_REMEMBERED_MAX: Final = 100_000
+
+
+class Beacon(Struct, frozen=True, gc=False):
+    """A token that a page was given, and when it is given another one, in seconds since 1970."""
+
+    token: str
+    renew_at: int
 
 
 class Tier(Struct, frozen=True):
@@ -37,6 +45,7 @@ class Tier(Struct, frozen=True):
     keyring: Keyring
     meter: Meter
     verified: dict[str, Claims]
+    beacons: dict[tuple[str, int], Beacon]  # by the token that they come from, and the session
     revocations: Revocations
 
 
@@ -50,7 +59,7 @@ def sender_of(request: web.Request) -> Sender:
 
     Raises:
         NotAuthenticatedError: no genuine, unexpired token that still holds.
-        ForbiddenError: the role does not post events.
+        ForbiddenError: the role does not post events, or the organisation does not allow the page.
     """
     tier = request.app[TIER]
     header = request.headers.get("Authorization", "")
@@ -64,7 +73,12 @@ def sender_of(request: web.Request) -> Sender:
     elif claims.exp <= now.timestamp():
         del tier.verified[header]
         raise NotAuthenticatedError("It has expired: sign in again, or ask for a new link.")
-    tier.revocations.check(claims)
+    return _sender(request, claims)
+
+
+def _sender(request: web.Request, claims: Claims) -> Sender:
+    """Return who posts, by what a genuine token says; raises as `sender_of` does."""
+    request.app[TIER].revocations.check(claims)
     asked_by(request, claims)
     scope_of(claims.role, Action.event_post, bound=claims.exam_id is not None)
     user = "" if claims.role is Role.service else claims.user_id
@@ -92,6 +106,63 @@ async def receive(request: web.Request) -> tuple[Sender, bytes]:
         raise
     meter.charge(sender.account, max(0, len(body) - least), monotonic())
     return sender, body
+
+
+class _Beacon(Struct, frozen=True, rename="camel"):
+    """What a batch says of who posts it, where no header does."""
+
+    beacon_token: str = ""
+    proctor_session_id: int = 0
+
+
+_WHO: Final = "Send a token as `Authorization: Bearer …`, or a page's own as `beaconToken` in plain JSON."
+_BEACON: Final = msgspec.json.Decoder(_Beacon)
+
+
+async def receive_batch(request: web.Request) -> tuple[Sender, bytes]:
+    """
+    Return who posts a batch, and what, as `receive` does; a page that is being left posts without a header,
+    and its token stands in the body (`beaconToken`).
+
+    Such a body is read before anybody knows whose it is: plain, `beacon_bytes_max` bytes at most, and looked
+    through for its token alone. Once that is known it counts for the candidate, like any other.
+
+    Raises:
+        DomainError: as `receive`. NotAuthenticatedError: neither a header nor a token for this session.
+    """
+    if "Authorization" in request.headers or not request.can_read_body:
+        return await receive(request)
+    settings, tier = request.app[SETTINGS], request.app[TIER]
+    try:
+        body = await read_body(as_public(request, settings.beacon_bytes_max), settings)
+        told = _BEACON.decode(body)
+    except (UnsupportedMediaError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise NotAuthenticatedError(_WHO) from error
+    if not told.beacon_token:
+        raise NotAuthenticatedError(_WHO)
+    claims = tier.keyring.verify(told.beacon_token, audience=Audience.beacon, now=datetime.now(UTC))
+    if claims.session != told.proctor_session_id:
+        raise NotAuthenticatedError("The beaconToken is for another proctor session.")
+    sender = _sender(request, claims)
+    tier.meter.check(sender.account, monotonic())
+    tier.meter.charge(sender.account, max(len(body), settings.sender_request_bytes_min), monotonic())
+    return sender, body
+
+
+def beacon_token(request: web.Request, session_id: int) -> str | UnsetType:
+    """Return the token by which the candidate's page may post when it is left; a service has no page."""
+    claims, settings = request[CLAIMS], request.app[SETTINGS]
+    if claims.role is Role.service:
+        return UNSET
+    tier, now, page = request.app[TIER], datetime.now(UTC), (claims.jti, session_id)
+    held = tier.beacons.get(page)
+    if held is None or held.renew_at <= now.timestamp():
+        beacon = beacon_claims(claims, session_id, now=now, life_s=settings.beacon_token_s)
+        held = Beacon(tier.keyring.sign(beacon), (beacon.iat + beacon.exp) // 2)
+        if len(tier.beacons) >= TOKENS_REMEMBERED_MAX:
+            tier.beacons.clear()
+        tier.beacons[page] = held
+    return held.token
 
 
 def shed(request: web.Request, session_id: int, admitted: Admitted, *, heartbeat: bool = False) -> None:

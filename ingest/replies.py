@@ -71,11 +71,15 @@ class HeartbeatOut(Struct, frozen=True, rename="camel"):
 
 
 class HeartbeatReply(Struct, frozen=True):
-    """Reply of `POST /proctor/heartbeat`."""
+    """
+    Reply of `POST /proctor/heartbeat`. `beaconToken` is for a candidate's page to post by when it is left; it
+    lives for half an hour at most, so the newest one is kept.
+    """
 
     success: bool
     data: HeartbeatOut
     ack: Ack
+    beacon_token: str | UnsetType = msgspec.field(default=UNSET, name="beaconToken")
 
 
 class MonitorOut(Struct, frozen=True, omit_defaults=True):
@@ -204,7 +208,9 @@ def all_refused(refusals: Sequence[DomainError], results: list[MonitorOut]) -> D
     return error
 
 
-def heartbeat(appended: Appended, ack: Ack, language: str, *, show_numbers: bool) -> HeartbeatReply:
+def heartbeat(
+    appended: Appended, ack: Ack, language: str, beacon: str | UnsetType, *, show_numbers: bool
+) -> HeartbeatReply:
     """Return the reply to a heartbeat; see spec.md, decision 6 and P-3."""
     text = warning_text(appended.violations, language)
     out = HeartbeatOut(
@@ -215,7 +221,7 @@ def heartbeat(appended: Appended, ack: Ack, language: str, *, show_numbers: bool
         has_warning=text is not None,
         warning_message=text,
     )
-    return HeartbeatReply(success=True, data=out, ack=ack)
+    return HeartbeatReply(success=True, data=out, ack=ack, beacon_token=beacon)
 
 
 encode = msgspec.json.Encoder(uuid_format="canonical").encode

@@ -26,7 +26,7 @@ from ingest.admission.numbering import settle
 from ingest.admission.parts import Share, by_attempt, sift
 from ingest.admission.reading import Posted, read_bulk, read_heartbeat, read_monitor, read_single
 from ingest.appending.append import Appended, Sender
-from ingest.receiving import TIER, client_of, receive, shed
+from ingest.receiving import TIER, beacon_token, client_of, receive, receive_batch, shed
 from kernel.access import Action
 from kernel.errors import (
     AllRefusedError,
@@ -99,10 +99,13 @@ async def post_bulk(request: web.Request) -> web.Response:
     With `partial=true`, numbers of refused events are settled: they count as received and are never
     `missing`; where no event is allowed the reply is a refusal, with `results`, and with `ack` where
     numbers were settled.
+
+    A page that is being left posts by `navigator.sendBeacon`, as text/plain and with the session's
+    `beaconToken` in the body.
     """
     settings = request.app[SETTINGS]
     partial = bool(request.query_string) and decode_query(request, BulkQuery).partial
-    sender, body = await receive(request)
+    sender, body = await receive_batch(request)
     posted = read_bulk(body, settings)
     if partial:
         return await _partial(request, body, posted, sender)
@@ -165,8 +168,9 @@ async def post_heartbeat(request: web.Request) -> web.Response:
     appended = await _append(request, beat.proctor_session_id, admitted, sender, body, heartbeat=True)
     ack = replies.ignoring(appended.ack, ignored)
     spoken = language(",".join(request.headers.getall("Accept-Language", ())), LANGUAGES)
+    beacon = beacon_token(request, beat.proctor_session_id)
     numbers = settings.show_numbers_to_candidates
-    return _reply(replies.heartbeat(appended, ack, spoken, show_numbers=numbers))
+    return _reply(replies.heartbeat(appended, ack, spoken, beacon, show_numbers=numbers))
 
 
 async def post_monitor_events(request: web.Request) -> web.Response:

@@ -26,6 +26,7 @@ class Audience(StrEnum):
 
     access = "access"
     launch = "launch"
+    beacon = "beacon"
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -39,6 +40,8 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     `exam_id` is set on launch links and on the access tokens that come from them: they are good for that exam
     alone. `issuer` made a launch link; `standing` and `issuer_standing` are the student's and the issuer's
     when they made it, and a link is void once either has changed (a lock, another role).
+
+    `session` is the proctor session that a beacon's token posts to, and all that it is good for.
     """
 
     user_id: str
@@ -55,6 +58,7 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     issuer: str | None = None
     standing: int = 0
     issuer_standing: int = 0
+    session: int | None = None
 
 
 class Keyring:
@@ -140,4 +144,22 @@ def new_claims(
         issuer=issuer,
         standing=standing,
         issuer_standing=issuer_standing,
+    )
+
+
+def beacon_claims(claims: Claims, session: int, *, now: datetime, life_s: int) -> Claims:
+    """
+    Return the claims of a token that posts a candidate's events to one proctor session, and does nothing
+    else: for a page that is being left, whose last request carries no header. It ends with the token that it
+    comes from, and is taken back with it.
+    """
+    return msgspec.structs.replace(
+        claims,
+        email="",
+        iat=int(now.timestamp()),
+        exp=min(claims.exp, int(now.timestamp()) + life_s),
+        jti=str(uuid_utils.uuid7()),
+        aud=Audience.beacon,
+        login=claims.login or claims.jti,
+        session=session,
     )

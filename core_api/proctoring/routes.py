@@ -11,7 +11,7 @@ from core_api.proctoring import session_events, session_views, sessions
 from core_api.wire import Envelope, about, session_id_in_path
 from kernel.access import Action
 from kernel.events import EventType
-from kernel.http.web import OWN, Route, Shows, decode_query, send_json
+from kernel.http.web import OWN, Retry, Route, Shows, decode_query, send_json
 
 
 async def list_events(request: web.Request) -> web.Response:
@@ -43,7 +43,7 @@ ROUTES: Final = (
     ),
     case(
         "POST /proctor/session", sessions.create, Action.session_create, name="create_session", shows=OWN,
-        envelope=True,
+        retry=Retry.own_way,
         says="""
         Take up the proctor session of an attempt: 201 the first time, 200 after; 409 once it has ended.
 

@@ -21,6 +21,8 @@ from core_api.wire import Text200, Text1000
 from kernel.errors import ConflictError
 from kernel.events import HEARTBEAT_INTERVAL_S, Mode, Role, SessionStatus, Severity, SystemEvent
 from kernel.ledger.kinds import Kind
+from kernel.settings import Settings
+from kernel.tokens import Claims, Keyring, beacon_claims
 from sql import named
 
 QUERIES: Final = named("sessions")
@@ -54,6 +56,21 @@ class SessionStarted(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     message: str
 
 
+class SessionReply(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """
+    The session that was started, and how its client posts.
+
+    Events and heartbeats go to `ingestUrl`, or to this very address where that is null. When a page is left,
+    its last events go by `navigator.sendBeacon` with `beaconToken` in the batch, which posts to this session
+    and does nothing else. It lives for half an hour at most; every heartbeat's reply has a newer one.
+    """
+
+    success: bool
+    data: SessionStarted
+    ingest_url: str | None
+    beacon_token: str
+
+
 class SessionState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Where a session stands after it was ended or cancelled."""
 
@@ -73,10 +90,42 @@ async def create(
     command: CreateSession,
     *,
     address: IPv4Address | IPv6Address | None,
+    claims: Claims,
+    keyring: Keyring,
+    settings: Settings,
+    ingest_url: str | None,
     now: datetime,
-) -> tuple[SessionStarted, bool]:
+) -> tuple[SessionReply, bool]:
     """
-    Take up the attempt's session, and tell whether this is the first time.
+    Take up the attempt's session as `take_up` does, and say where its events go and how a page that is left
+    posts them.
+
+    Raises:
+        NotFoundError, ConflictError: as `take_up`.
+    """
+    row, is_first = await take_up(conn, actor, command, address=address, now=now)
+    beacon = beacon_claims(claims, row["id"], now=now, life_s=settings.beacon_token_s)
+    started = of_row(
+        row,
+        SessionStarted,
+        proctor_session_id=row["id"],
+        heartbeat_interval_seconds=HEARTBEAT_INTERVAL_S,
+        message="Proctor session started successfully",
+    )
+    reply = SessionReply(success=True, data=started, ingest_url=ingest_url, beacon_token=keyring.sign(beacon))
+    return reply, is_first
+
+
+async def take_up(
+    conn: Connection,
+    actor: Actor,
+    command: CreateSession,
+    *,
+    address: IPv4Address | IPv6Address | None,
+    now: datetime,
+) -> tuple[asyncpg.Record, bool]:
+    """
+    Take up the attempt's session; return its row, and whether this is the first time.
 
     What is unknown of the client is filled in, now and whenever it says more; what is known stays, and each
     fill is on the ledger. A client that asks for more than the policy demands makes the session that waits
@@ -120,7 +169,7 @@ async def create(
             )
             if row is not None:
                 await _note_client(conn, actor, row, client.known(), Kind.session_started, now=now)
-                return _started(row), True
+                return row, True
             row = await conn.fetchrow(QUERIES["hold_session_to_take_up"], *wanted)
         assert row is not None, "an insert that met a conflict waited for the other one's commit"
         if row["status"] != SessionStatus.Active:
@@ -136,7 +185,7 @@ async def create(
             assert row is not None, "the lock keeps it there"
             kind = Kind.session_started if is_first else Kind.session_updated
             await _note_client(conn, actor, row, filled, kind, now=now)
-    return _started(row), is_first
+    return row, is_first
 
 
 class Client(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,16 +228,6 @@ def mode_of(asked: Mode | UnsetType, demanded: int | None) -> Mode:
     if demanded == 0:
         raise ConflictError("Proctoring cannot start: the attempt is not proctored.")
     return Mode(max(Mode.Soft if asked is UNSET else asked, demanded or Mode.Soft))
-
-
-def _started(row: asyncpg.Record) -> SessionStarted:
-    return of_row(
-        row,
-        SessionStarted,
-        proctor_session_id=row["id"],
-        heartbeat_interval_seconds=HEARTBEAT_INTERVAL_S,
-        message="Proctor session started successfully",
-    )
 
 
 async def end(conn: Connection, actor: Actor, session_id: int, *, now: datetime) -> SessionState:

@@ -58,6 +58,13 @@ AttemptId = Annotated[
         description="The attempt's UUID.",
     ),
 ]
+BeaconToken = Annotated[
+    str,
+    Meta(
+        description="Instead of an Authorization header, which `navigator.sendBeacon` cannot send: the "
+        "session's `beaconToken`, as its start and every heartbeat give it. Up to 64 KiB of plain JSON then."
+    ),
+]
 MetadataJson = Annotated[str, Meta(description="A JSON document as text: at most 16 KiB, 32 levels.")]
 
 
@@ -89,6 +96,7 @@ class BulkIn(Struct, frozen=True, rename="camel", kw_only=True):
     events: list[EventIn]
     client_instance: Instance | None = None
     client_sequence: ClientSequence | None = None
+    beacon_token: BeaconToken | UnsetType = UNSET
 
 
 class HeartbeatIn(Struct, frozen=True, rename="camel", kw_only=True):

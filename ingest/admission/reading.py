@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from ingest.admission.batches import (
+    BeaconToken,
     BulkIn,
     ClientSequence,
     EventIn,
@@ -80,6 +81,7 @@ class _Head(Struct, frozen=True, rename="camel", kw_only=True):
     events: list[Raw]
     client_instance: Instance | None = None
     client_sequence: ClientSequence | None = None
+    beacon_token: BeaconToken | UnsetType = UNSET
 
 
 _LOOSE: Final = msgspec.json.Decoder(_Head)

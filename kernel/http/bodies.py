@@ -23,7 +23,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _JSON_TYPES: Final = frozenset({"application/json", "application/octet-stream", "text/plain"})
 CODINGS_MAX: Final = 2  # of one body, one around the other
-_PUBLIC: Final = web.RequestKey("public", bool)
+_PUBLIC: Final = web.RequestKey("public", int)  # bytes at most of a body from who knows whom
 
 
 def public(handler: Handler, settings: Settings) -> Handler:
@@ -34,11 +34,16 @@ def public(handler: Handler, settings: Settings) -> Handler:
 
     @wraps(handler)
     async def marked(request: web.Request) -> web.StreamResponse:
-        bounded = request.clone(client_max_size=settings.public_body_bytes_max)
-        bounded[_PUBLIC] = True
-        return await handler(bounded)
+        return await handler(as_public(request, settings.public_body_bytes_max))
 
     return marked
+
+
+def as_public(request: web.Request, bytes_max: int) -> web.Request:
+    """Return the request for `read_body` to take a plain body of so many bytes at most, and no other."""
+    bounded = request.clone(client_max_size=bytes_max)
+    bounded[_PUBLIC] = bytes_max
+    return bounded
 
 
 async def read_body(request: web.Request, settings: Settings) -> bytes:
@@ -54,8 +59,8 @@ async def read_body(request: web.Request, settings: Settings) -> bytes:
     """
     if request.content_type not in _JSON_TYPES:
         raise UnsupportedMediaError("This Content-Type is not read here; send application/json.")
-    is_public = request.get(_PUBLIC, False)
-    most = settings.public_body_bytes_max if is_public else settings.body_bytes_max
+    is_public = _PUBLIC in request
+    most = request.get(_PUBLIC, settings.body_bytes_max)
     if (request.content_length or 0) > most:
         raise _too_large("on the wire", most)
     packed = _codings(",".join(request.headers.getall("Content-Encoding", ())))

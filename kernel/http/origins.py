@@ -47,8 +47,8 @@ REQUEST_HEADERS: Final = (
 )
 # What replies carry that a page may read, beyond what every page may (Content-Type, Content-Length and such).
 EXPOSED_HEADERS: Final = (
-    "Allow, Content-Disposition, ETag, Link, Location, Retry-After, WWW-Authenticate, X-Ingest-Load,"
-    " X-Request-Id"
+    "Accept-Encoding, Allow, Content-Disposition, ETag, Link, Location, Retry-After, WWW-Authenticate,"
+    " X-Ingest-Load, X-Request-Id"
 )
 # A refusal from before a request was read tells nothing of anybody: whoever sees it may read it.
 UNREAD: Final = {

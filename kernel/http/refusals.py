@@ -20,6 +20,7 @@ from kernel.errors import (
     MalformedError,
     NotAuthenticatedError,
     NotFoundError,
+    OriginNotAllowedError,
     OutcomeUnknownError,
     RateLimitedError,
     ReadTimeoutError,
@@ -42,7 +43,7 @@ _ANYWHERE: Final[tuple[Refusal, ...]] = (
     UnavailableError,
 )
 _OF_A_BODY: Final = (ReadTimeoutError, TooLargeError, UnsupportedMediaError)
-_OF_A_TOKEN: Final = (NotAuthenticatedError, ForbiddenError, RateLimitedError)
+_OF_A_TOKEN: Final = (NotAuthenticatedError, ForbiddenError, OriginNotAllowedError, RateLimitedError)
 
 
 def refusals(route: Route) -> dict[int, tuple[Refusal, ...]]:

@@ -1,0 +1,1 @@
+"""The whole stack from outside: pages in a real browser."""
