@@ -29,9 +29,9 @@ from core_api.people.matching import (
     Known,
     KnownGroup,
     People,
-    distinct_name,
     match_groups,
     match_people,
+    names_of,
 )
 from core_api.people.roster import Files, Roster
 from core_api.wire import invalid
@@ -156,7 +156,7 @@ async def _plan(conn: Connection, actor: Actor, read: Roster, *, now: datetime) 
     known = [Known(**row | {"role": Role(row["role"])}) for row in map(dict, wanted)]
     people = await asyncio.to_thread(match_people, read, known, uuid7)
     people = await _without_taken(conn, actor, people, read, now=now)
-    names = [*(each.title for each in read.classes), *map(distinct_name, read.classes)]
+    names = [name for each in read.classes for name in names_of(each)]
     rows = await QUERIES.run(
         conn.fetch,
         "find_classes",
@@ -188,8 +188,8 @@ async def _plan(conn: Connection, actor: Actor, read: Roster, *, now: datetime) 
 
 async def _fold(conn: Connection, read: Roster) -> dict[str, str]:
     """Return every address and name of the files as the database looks it up."""
-    texts = {each.email for each in read.people} | {each.title for each in read.classes}
-    texts |= set(map(distinct_name, read.classes))
+    texts = {each.email for each in read.people}
+    texts |= {name for each in read.classes for name in names_of(each)}
     texts |= {text for each in read.enrolments for text in (each.user_id, each.class_id)}
     given = list(texts)
     return dict(zip(given, await conn.fetchval(ACCOUNTS["fold_emails"], given), strict=True))

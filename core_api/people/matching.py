@@ -17,6 +17,7 @@ from core_api.csv_files import LineFault
 from core_api.people.roster import GROUP_MAX, Class, Enrolment, Person, Roster
 from kernel.events import Role
 
+_NOBODY: Final = UUID(int=0)
 # Nobody takes these accounts away by a file, nor names them.
 KEPT: Final = frozenset({Role.admin, Role.service})
 
@@ -249,21 +250,34 @@ def _classes(
     found: Groups,
     new_id: Callable[[], UUID],
 ) -> None:
-    """Find or make the group of each class; where several have one title, code or sourcedId follows it."""
+    """
+    Find or make the group of each class. A name that another group has, be it until this import renames that,
+    is not given again: the class's code or sourcedId stands behind its title then.
+    """
     times = Counter(folded[each.title] for each in roster.classes)
     lines: dict[str, int] = {}
+    adopted: set[UUID] = set()
     for each in roster.classes:
         if each.source_id in lines:
             message = f"the same sourcedId as in line {lines[each.source_id]}"
             found.faults.append(each.row.fault("sourcedId", message))
             continue
         lines[each.source_id] = each.row.line
-        there = known.get(by_source.get(each.source_id, UUID(int=0)))
-        of_title = known.get(by_name.get(folded[each.title], UUID(int=0)))
-        is_taken = of_title is not None and of_title.source_id not in {None, each.source_id}
-        name = distinct_name(each) if times[folded[each.title]] > 1 or is_taken else each.title
-        if there is None and name == each.title:
-            there = of_title
+        there = known.get(by_source.get(each.source_id, _NOBODY))
+        names = names_of(each)[1 if times[folded[each.title]] > 1 else 0 :]
+        free = ((name, by_name.get(folded[name])) for name in names)
+        name, holder = next(
+            (pair for pair in free if pair[1] not in adopted and _is_free(pair[1], there, known)),
+            (None, None),
+        )
+        if there is None and holder is not None:
+            there = known[holder]
+            adopted.add(holder)
+        if name is None:
+            name = None if there is None else there.name
+        if name is None:
+            found.faults.append(each.row.fault("title", "other groups have this title, with its code, too"))
+            continue
         if there is None:
             group_id = new_id()
             found.created.append(Named(id=group_id, name=name, source_id=each.source_id))
@@ -274,7 +288,15 @@ def _classes(
         by_source[each.source_id] = by_name[folded[name]] = group_id
 
 
-def distinct_name(each: Class) -> str:
-    """Return the name of a class whose title others have, too."""
-    behind = f" ({each.code or each.source_id})"[:GROUP_MAX]
-    return each.title[: GROUP_MAX - len(behind)] + behind
+def _is_free(holder_id: UUID | None, there: KnownGroup | None, known: Mapping[UUID, KnownGroup]) -> bool:
+    """Tell whether a class may have a name: nobody has it, its own group, or one that no class has yet."""
+    if holder_id is None or (there is not None and holder_id == there.id):
+        return True
+    holder = known.get(holder_id)
+    return there is None and holder is not None and holder.source_id is None
+
+
+def names_of(each: Class) -> list[str]:
+    """Return the names that a class may get: its title, else with its code, else with its sourcedId."""
+    behind = [f" ({word})"[:GROUP_MAX] for word in dict.fromkeys((each.code, each.source_id)) if word]
+    return [each.title, *(each.title[: GROUP_MAX - len(word)] + word for word in behind)]
