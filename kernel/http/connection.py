@@ -34,6 +34,13 @@ class Connection(web.RequestHandler):
         if given_up and request is not None and not request.content.is_eof():
             request.content.set_exception(RequestPayloadError())
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Let go of what the client left behind: the rest of a body that nobody reads is not waited for."""
+        task = self._task_handler if self._current_request is None else None
+        super().connection_lost(exc)
+        if task is not None:
+            task.cancel()
+
     def handle_error(
         self,
         request: web.BaseRequest,

@@ -32,6 +32,7 @@ RETRY_AFTER_S: Final = 2
 REFUSAL_S: Final = 1.0  # how long a refused connection may take to ask
 REFUSALS_MAX: Final = 48  # refused connections that are waited for; more are answered unheard
 KEEP_ALIVE_S: Final = 75.0
+LINGER_S: Final = 10.0  # for which the rest of a body is read that nobody wanted, so that its reply arrives
 REPEAT_S: Final = 60.0  # a failure of the loop is told once in so long
 
 log = structlog.get_logger(__name__)
@@ -111,6 +112,7 @@ class BoundedSite(web.TCPSite):
                 access_log=None,  # type: ignore[arg-type]  # declared too narrowly; no access log is written
                 auto_decompress=False,
                 keepalive_timeout=KEEP_ALIVE_S,
+                lingering_time=LINGER_S,
             )
         CONNECTIONS_REFUSED.inc()
         return Refusal(self._refusing)

@@ -15,6 +15,9 @@ import orjson
 import pytest
 
 from deploy.local.server import free_port
+from kernel.http import serving
+from kernel.http.health import add_health
+from kernel.http.web import new_app
 from kernel.running.process import FILES_MAX, connections_allowed, files_beside_clients, files_needed
 from kernel.settings import Settings, load
 from tests.kits.core import JWT_KEYS, DatabaseAs
@@ -111,6 +114,27 @@ async def test_a_crowd_beyond_the_limit_is_refused_in_words_and_the_process_live
     (warned,) = [orjson.loads(line) for line in lines if "files_too_few" in line]
     assert warned["limit"] == LIMIT, "the soft limit is raised to the hard one first"
     assert warned["needed"] > LIMIT
+
+
+async def test_who_leaves_in_the_middle_of_a_body_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the reply went out before the body was read, and the rest of it would be waited for."""
+    monkeypatch.setattr(serving, "LINGER_S", 3600.0)
+    settings = load({})
+    app = new_app(settings)
+    add_health(app, [], dict)
+    runner = await serving.serve(app, settings, port=0)
+    assert runner.server is not None
+    begun = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nbegun"
+    for _ in range(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+        writer.write(begun)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 404")
+        writer.close()
+
+    async with asyncio.timeout(START_S):
+        while runner.server.connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    await runner.cleanup()
 
 
 def test_what_a_process_needs_is_all_that_its_settings_allow() -> None:
