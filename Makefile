@@ -10,11 +10,12 @@ real_data := ../shared/data/epm/activity.csv.gz
 
 BENCH ?= all
 KILLS ?= 100
+REQUESTS ?= 100000
 USERS ?= 100
 SECONDS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo run test faults bench locust accept lint format lock doctor clean
+.PHONY: help setup tools demo run test faults fuzz bench locust accept lint format lock doctor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +37,9 @@ test: lint ## lint, then all tests on real servers of their own, three workers f
 
 faults: tools ## the long form of the fault tests: KILLS=100 random kills under load
 	$(python) -m pytest tests/faults --kills=$(KILLS)
+
+fuzz: tools ## the long form of the requests nobody thought of: REQUESTS=100000, SEED=… for those of an older run
+	$(python) -m pytest tests/fuzz -s --requests=$(REQUESTS) $(if $(SEED),--fuzz-seed=$(SEED))
 
 bench: tools ## measure: BENCH=ingest, soak, core, ledger or school, all by default; figures in build/bench/
 	$(python) -m loadtests.bench $(BENCH)

@@ -59,7 +59,7 @@ numbers = count(1)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the folders of the longest files, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: {"faults", "property"}.isdisjoint(item.path.parts))
+    items.sort(key=lambda item: {"faults", "fuzz", "property"}.isdisjoint(item.path.parts))
 
 
 def make_server_folder(place: Path = DISK) -> Path:

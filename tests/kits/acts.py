@@ -21,13 +21,20 @@ LAST: Final = (
     "submit",
     "logout",
     "password",
+    "unpublish",
+    "PATCH",
 )
 
 
 def acts() -> list[Key]:
     """Return what changes something and needs a token; what takes away what others need comes last."""
     found = {(route.method, route.path) for route in routes() if route.method != "GET" and route.action}
-    return sorted(found, key=lambda at: (any(word in " ".join(at) for word in LAST), at))
+    return sorted(found, key=lambda at: (takes_away(at), at))
+
+
+def takes_away(at: Key) -> bool:
+    """Tell whether an act takes away what others need."""
+    return any(word in " ".join(at) for word in LAST)
 
 
 async def act(world: World, at: Key, body: Any, headers: dict[str, str]) -> Answer:

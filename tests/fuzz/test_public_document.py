@@ -1,0 +1,103 @@
+"""
+No request that the public document allows or forbids ends in a fault of ours: no 5xx, no status, type or
+value that the document does not have, and no traceback or token in the logs.
+
+The short form sends the same requests every time; `make fuzz` sends others, and many.
+"""
+
+import secrets
+import sys
+from collections.abc import Iterator
+from itertools import count
+from typing import Any, Final
+
+import pytest
+import requests
+import schemathesis
+from rich.console import Console
+from schemathesis import APIOperation
+from schemathesis.core.result import Ok
+
+from core_api.app import routes
+from deploy.local.postgres import Postgres
+from deploy.local.redis import Redis
+from ingest.routes import ROUTES as INGEST_ROUTES
+from kernel.http.web import API_PREFIX, Route
+from tests.conftest import emptied
+from tests.fuzz.asking import MARK, ask_in_many_ways
+from tests.fuzz.origin import Origin, running_origin
+from tests.fuzz.report import Report, label
+from tests.fuzz.world import open_place
+from tests.kits.acts import takes_away
+from tests.kits.core import PASSWORD
+
+EXAMPLES: Final = 3  # of each operation in the short form
+EXAMPLES_MANY: Final = 60  # of each operation in each round of the long form, at most
+TOKENS: Final = 4  # with which an example is sent, about
+ROUND: Final = 1000  # more than there are operations
+Operation = APIOperation[Any, Any, Any, Any]
+
+
+@pytest.fixture(scope="module")
+def origin(
+    postgres: Postgres,
+    template: dict[str, str],
+    redis_server: Redis,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Origin]:
+    folder = tmp_path_factory.mktemp("origin")
+    with running_origin(postgres, template, emptied(redis_server), folder) as running:
+        yield running
+
+
+def operations(origin: Origin) -> dict[str, Operation]:
+    """Return the operations of the document that is served, by method and path below /api."""
+    document = requests.get(f"{origin.url}/api/openapi.json", timeout=60).json()
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        operation["security"] = []  # who asks is ours to say
+    schema = schemathesis.openapi.from_dict(document)
+    found = [result.ok() for result in schema.get_all_operations() if isinstance(result, Ok)]
+    return {f"{each.method.upper()} {each.path.removeprefix(API_PREFIX)}": each for each in found}
+
+
+def in_order() -> list[Route]:
+    """Return every route: those that read first, those that take away what others need last."""
+    served = [*routes(), *INGEST_ROUTES]
+    return sorted(served, key=lambda route: (takes_away((route.method, route.path)), route.method != "GET"))
+
+
+def ask_all(origin: Origin, report: Report, *, examples: int, seed: int, until: int) -> None:
+    """Ask for every operation, until so many requests were sent."""
+    shared, described = open_place(origin, whole=True), operations(origin)
+    for number, route in enumerate(in_order()):
+        wrecks = takes_away((route.method, route.path)) or route.path.startswith("/auth/")
+        place = open_place(origin, whole=False) if wrecks else shared
+        ask_in_many_ways(
+            described[label(route)], route, place, report, examples=examples, number=seed + number
+        )
+        if wrecks:
+            place.close()
+        print(f"{report.requests:>9,}  {label(route)}", file=sys.stderr, flush=True)  # noqa: T201
+        if until and report.requests >= until:
+            break
+    shared.close()
+
+
+def test_no_request_ends_in_a_fault_of_ours_x3(origin: Origin, request: pytest.FixtureRequest) -> None:
+    wanted: int = request.config.getoption("--requests", default=0)
+    given: int | None = request.config.getoption("--fuzz-seed", default=None)
+    seed = (secrets.randbits(32) if wanted else 0) if given is None else given
+    examples = min(wanted // (TOKENS * len(in_order())), EXAMPLES_MANY) or EXAMPLES
+    report = Report()
+    print(f"--fuzz-seed={seed}", file=sys.stderr)  # noqa: T201
+    for number in count():
+        ask_all(origin, report, examples=examples, seed=seed + number * ROUND, until=wanted)
+        if report.requests >= wanted:
+            break
+    report.show(Console(width=140))
+
+    assert report.faults == {}, report.told()
+    assert report.never_done() == set()
+    logs = origin.logs()
+    assert [line for line in logs.splitlines() if "Traceback" in line or '"level":"error"' in line] == []
+    assert [each for each in (MARK, PASSWORD, "eyJ", "Bearer") if each in logs] == []
