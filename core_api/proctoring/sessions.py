@@ -101,7 +101,8 @@ async def create(
     posts them.
 
     Raises:
-        NotFoundError, ConflictError: as `take_up`.
+        NotFoundError: the attempt is not the caller's.
+        ConflictError: it is over, or its session was ended.
     """
     row, is_first = await take_up(conn, actor, command, address=address, now=now)
     beacon = beacon_claims(claims, row["id"], now=now, life_s=settings.beacon_token_s)

@@ -32,7 +32,7 @@ from kernel.http.web import Route
 
 Refusal = type[DomainError]
 
-_RAISED: Final = re.compile(r"^    (\w+): (.*(?:\n {8,}.*)*)", re.MULTILINE)
+_RAISED: Final = re.compile(r"^    (\w+(?:, \w+)*): (.*(?:\n {8,}.*)*)", re.MULTILINE)
 _RAISES: Final = re.compile(r"\braises (\w+):? ([^.;]+)")
 # What the parser, the query's text, a fault of ours and a part that is away answer, whatever is asked for.
 _ANYWHERE: Final[tuple[Refusal, ...]] = (
@@ -69,7 +69,8 @@ def raised(function: Callable[..., object]) -> dict[Refusal, str]:
     sentences, _, section = (inspect.getdoc(function) or "").partition("\nRaises:\n")
     kinds = {kind.__name__: kind for kind in tree()}
     said = _RAISES.findall(" ".join(sentences.split())) + _RAISED.findall(section)
-    return {kinds[name]: " ".join(when.split()) for name, when in said if name in kinds}
+    named = ((name, when) for names, when in said for name in names.split(", ") if name in kinds)
+    return {kinds[name]: " ".join(when.split()) for name, when in named}
 
 
 def tree() -> list[Refusal]:
