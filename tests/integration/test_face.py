@@ -166,7 +166,7 @@ async def test_the_front_leads_a_browser_and_a_program_on(tiers: list[Tier]) -> 
             assert (shown.status, shown.url.path, shown.content_type) == (200, "/api/docs", "text/html")
         for tier in tiers:
             async with http.get(tier.url) as reply:
-                assert (reply.status, reply.headers["Vary"]) == (200, "Accept")
+                assert (reply.status, "Accept" in reply.headers.getall("Vary")) == (200, True)
                 links = (await reply.json())["links"]
                 assert all(f"<{path}>" in reply.headers["Link"] for path in links.values() if "api" in path)
             for path in links.values():
