@@ -56,13 +56,12 @@ SUBJECT: Final = web.RequestKey("view_subject", UUID)
 
 class Paging(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
-    Where a list stands: `nextCursor` (or `nextAfter`) is null on the last page; `total` only where pages are
-    numbered.
+    Where a list stands: `nextCursor` is null on the last page; `total` where the list is sorted, `page` where
+    a numbered one was asked for.
     """
 
     limit: int
-    next_cursor: str | UnsetType | None = UNSET
-    next_after: int | UnsetType | None = UNSET
+    next_cursor: str | None
     page: int | UnsetType = UNSET
     total: int | UnsetType = UNSET
 

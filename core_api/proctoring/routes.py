@@ -74,13 +74,12 @@ ROUTES: Final = (
     case(
         "GET /proctor/sessions", session_views.list_all, Action.session_list, name="list_sessions",
         shows=Shows("sessions"),
-        says="List the proctor sessions that the caller may see, by cursor (newest first) or in numbered, "
-        "sorted pages.",
+        says="List the proctor sessions that the caller may see, newest first or sorted.",
     ),
     case(
         "GET /proctor/sessions/exam/{examId}", session_views.list_visible, Action.session_list,
         name="list_exam_sessions", shows=Shows("exam_sessions", "examId"),
-        says="List an exam's proctor sessions, by cursor (newest first) or in numbered, sorted pages.",
+        says="List an exam's proctor sessions, newest first or sorted.",
     ),
     Route(
         method="GET", path="/proctor/session/{id}/events",

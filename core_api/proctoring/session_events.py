@@ -31,6 +31,7 @@ from sql import named
 
 QUERIES: Final = named("sessions")
 RECENT_EVENTS: Final = 10
+NEXT: Final = "`nextCursor` of the page before."
 
 
 class RecentEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -61,7 +62,7 @@ class ListEvents(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forb
     """Which events of a session, and which page of them."""
 
     limit: Limit = LIMIT_DEFAULT
-    after: Annotated[int, Meta(ge=0, le=SEQUENCE_MAX, description="`nextAfter` of the page before.")] = 0
+    cursor: Annotated[int, Meta(ge=0, le=SEQUENCE_MAX, description=NEXT)] | None = None
     severity: Annotated[Severity, Meta(description="Exactly this severity, 0 to 5.")] | None = None
     severity_min: Annotated[Severity, Meta(description="This severity or a higher one.")] | None = None
     violation: Annotated[bool, Meta(description="Only violations, or only others.")] | None = None
@@ -113,14 +114,14 @@ async def list_of_session(
     """Return a page of a visible session's events, in order of sequence."""
     first, last = session["first_event_at"], session["last_event_at"]
     if first is None:
-        return [], Paging(limit=query.limit, next_after=None)
+        return [], Paging(limit=query.limit, next_cursor=None)
     rows = await QUERIES.run(
         conn.fetch,
         "list_events",
         session_id=session["id"],
         since=max(first, query.since or first),
         before=min(last + TICK, query.before or last + TICK),
-        after=query.after,
+        after=query.cursor or 0,
         event_type=event_type,
         severity=query.severity,
         severity_min=query.severity_min,
@@ -128,7 +129,7 @@ async def list_of_session(
         limit=query.limit + 1,
     )
     page, last = page_of(rows, query.limit)
-    paging = Paging(limit=query.limit, next_after=None if last is None else last["seq"])
+    paging = Paging(limit=query.limit, next_cursor=None if last is None else str(last["seq"]))
     return [_event(session["id"], row) for row in page], paging
 
 

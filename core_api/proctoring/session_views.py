@@ -24,6 +24,7 @@ from sql import named
 S = TypeVar("S", bound="Session")
 QUERIES: Final = named("sessions")
 OFFSET_MAX: Final = 10_000
+GONE: Final[dict[str, Any]] = {"extra_json_schema": {"deprecated": True}}
 
 Sort = Literal[
     "id", "startedAt", "endedAt", "lastHeartbeatAt", "totalEvents", "totalViolations",
@@ -84,14 +85,19 @@ class ListExamSessions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     limit: Limit = LIMIT_DEFAULT
     cursor: (
         Annotated[
-            int, Meta(ge=1, le=SESSION_ID_MAX, description="`nextCursor` of the page before; newest first.")
+            int, Meta(ge=1, le=SESSION_ID_MAX, description="`nextCursor` of the page before, in its order.")
         ]
         | None
     ) = None
-    page: Annotated[int, Meta(ge=1, description="Numbered pages, from 1, in any order.")] | None = None
-    size: Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="Rows of a numbered page.")] | None = None
+    page: (
+        Annotated[int, Meta(ge=1, description="A numbered page, from 1: follow `cursor`.", **GONE)] | None
+    ) = None
+    size: Annotated[int, Meta(ge=1, le=LIMIT_MAX, description="Its rows: give `limit`.", **GONE)] | None = (
+        None
+    )
     sort: (
-        Annotated[Sort, Meta(description="Order of numbered pages; a leading minus is descending.")] | None
+        Annotated[Sort, Meta(description="Order, and with it the `total`; a leading minus is descending.")]
+        | None
     ) = None
 
 
@@ -170,12 +176,12 @@ async def list_visible(
     """
     Return a page of the sessions that the caller may see.
 
-    With `page`, `size` or `sort` the pages are numbered and the total is counted; else they follow `cursor`,
-    newest first, which stays fast and stable however long the list is.
+    Newest first, a list stays fast and stable however long it is. Sorted otherwise, its total is counted, and
+    the cursor says how many rows came before.
 
     Raises:
         NotFoundError: an exam is named that they may not see.
-        InvalidInputError: a cursor together with numbered pages, or a page too far in.
+        InvalidInputError: a cursor together with a numbered page, or a page of a sorted list too far in.
     """
     if exam_id is not None:
         await exams.require_visible(conn, actor, exam_id)
@@ -196,11 +202,16 @@ async def list_visible(
         return _sessions(page), Paging(
             limit=query.limit, next_cursor=None if last is None else str(last["id"])
         )
+    numbered = query.page is not None or query.size is not None
+    if numbered and query.cursor is not None:
+        raise _invalid("cursor", "cannot be given together with page or size")
     number, size, sort = query.page or 1, query.size or query.limit, query.sort or "-id"
-    if query.cursor is not None:
-        raise _invalid("cursor", "cannot be given together with page, size or sort")
-    if (number - 1) * size > OFFSET_MAX:
-        raise _invalid("page", f"only the first {OFFSET_MAX} are numbered; use cursor for the rest")
+    offset = (number - 1) * size if numbered else query.cursor or 0
+    if offset > OFFSET_MAX:
+        sentence = (
+            f"only the first {OFFSET_MAX} rows of a sorted list are shown; filter it, or take it unsorted"
+        )
+        raise _invalid("page" if numbered else "cursor", sentence)
     total = await QUERIES.run(conn.fetchval, "count_sessions", **filters, **actor.reach)
     rows = await QUERIES.run(
         conn.fetch,
@@ -209,10 +220,12 @@ async def list_visible(
         **actor.reach,
         sort=sort.removeprefix("-"),
         descending=sort.startswith("-"),
-        offset=(number - 1) * size,
+        offset=offset,
         limit=size,
     )
-    return _sessions(rows), Paging(limit=size, page=number, total=total)
+    following = str(offset + size) if offset + size < total else None
+    page_number = number if numbered else msgspec.UNSET
+    return _sessions(rows), Paging(limit=size, next_cursor=following, page=page_number, total=total)
 
 
 def _sessions(rows: Iterable[asyncpg.Record]) -> list[Session]:

@@ -255,7 +255,8 @@ def _described(schema: Json) -> Json:
     description = plain.pop("description", None)
     if plain.get("default", ...) is None:
         del plain["default"]
-    return {"schema": plain} | ({} if description is None else {"description": description})
+    gone = {"deprecated": True} if plain.pop("deprecated", False) else {}
+    return {"schema": plain, **gone} | ({} if description is None else {"description": description})
 
 
 def _in_headers(route: Route) -> Iterable[Json]:

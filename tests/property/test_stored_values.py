@@ -142,7 +142,7 @@ async def read_back(doors: Doors, accepted: dict[int, str]) -> None:
 
     await until(written, "the writer")
     after = min(accepted) - 1
-    page = await doors.core("GET", f"/api/proctor/session/{seat.session_id}/events?limit=200&after={after}")
+    page = await doors.core("GET", f"/api/proctor/session/{seat.session_id}/events?limit=200&cursor={after}")
     assert page.status == 200, page.body
     for event in page.body["data"]:
         if (text := accepted.get(int(event["sequenceNumber"]))) is not None:

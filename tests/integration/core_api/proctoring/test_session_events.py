@@ -11,13 +11,13 @@ async def test_events_come_in_order_of_sequence_page_by_page_p1(core: Core) -> N
         session_id = await api.start_session()
         await store_events(api, session_id, [(EventType.Keystroke, 0)] * 23, payload='{"b":1,"a":"é"}')
         seen: list[int] = []
-        after: int | None = 0
-        while after is not None:
+        cursor: str | None = "0"
+        while cursor is not None:
             page = await api.get(
-                f"/api/proctor/session/{session_id}/events?limit=10&after={after}", "teacher"
+                f"/api/proctor/session/{session_id}/events?limit=10&cursor={cursor}", "teacher"
             )
             seen += [event["sequenceNumber"] for event in page.body["data"]]
-            after = page.body["paging"]["nextAfter"]
+            cursor = page.body["paging"]["nextCursor"]
 
         assert seen == list(range(1, 24))
         event = page.body["data"][-1]
@@ -58,7 +58,7 @@ async def test_a_question_about_events_that_makes_no_sense_is_refused(core: Core
         ("/Nonsense", 404),
         ("/999", 404),
         ("?limit=201", 422),
-        ("?after=-1", 422),
+        ("?cursor=-1", 422),
         ("?severity=6", 422),
         ("?from=2024-01-15", 422),
         ("?from=2024-01-15T10:00:00", 422),

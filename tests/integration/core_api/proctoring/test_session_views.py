@@ -157,6 +157,20 @@ async def test_sessions_are_sorted_and_numbered_with_their_total_p1(core: Core) 
 
             assert [page.body["paging"]["total"] for page in pages] == [7, 7, 7, 7]
             assert seen == [ids[n - 1] for n in sorted(range(1, 8), key=expected)]
+            assert await followed(api, f"/api/proctor/sessions?limit=3&sort={sort}") == seen
+
+
+async def followed(api: Api, path: str) -> list[int]:
+    """Return the ids of a list whose cursor is followed to its end."""
+    seen: list[int] = []
+    tail = ""
+    while True:
+        page = (await api.get(path + tail, "teacher")).body
+        seen += [session["id"] for session in page["data"]]
+        assert page["paging"]["total"] == 7
+        if page["paging"]["nextCursor"] is None:
+            return seen
+        tail = f"&cursor={page['paging']['nextCursor']}"
 
 
 async def test_sessions_are_filtered_by_status_mode_exam_and_candidate_p1(core: Core) -> None:
@@ -178,7 +192,10 @@ async def test_sessions_are_filtered_by_status_mode_exam_and_candidate_p1(core: 
 
 
 async def test_a_list_of_sessions_refuses_what_is_not_on_its_list(core: Core) -> None:
-    queries = "sort=risk sort=id;drop page=0 size=201 page=9999&size=200 cursor=1&page=1 status=9 limit=1000"
+    queries = (
+        "sort=risk sort=id;drop page=0 size=201 page=9999&size=200 cursor=1&page=1 cursor=10001&sort=id"
+        " status=9 limit=1000"
+    )
     async with core.school() as api:
         for query in queries.split():
             answer = await api.get(f"/api/proctor/sessions?{query}", "teacher")

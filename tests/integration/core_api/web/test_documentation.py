@@ -24,6 +24,7 @@ VERBS = re.compile(
     "(accept|add|archive|assign|cancel|change|create|delete|end|finalise|get|grade|grant|import|invite|launch"
     "|list|lock|log|login|logout|publish|refresh|register|remove|revoke|save|send|set|show|start|submit|unlock|unpublish|update)(_|$)"
 )
+WHOLE_LISTS = {"list_drafts"}  # a hundred at most
 DOCUMENT = whole([*routes(), *INGEST_ROUTES])
 
 
@@ -76,6 +77,30 @@ def test_operations_keep_their_names_and_every_tag_is_described_x3() -> None:
     assert {tag["name"] for tag in DOCUMENT["tags"] if tag["description"]} == tags
 
 
+def test_every_list_comes_in_pages_of_one_kind_in_its_family_x3() -> None:
+    """Each takes `limit` and `cursor` and says the next one; what else there was is marked as deprecated."""
+    schemas = DOCUMENT["components"]["schemas"]
+    other = []
+    for name, (_, path, operation) in operations_in(DOCUMENT).items():
+        if not name.startswith("list_") or name in WHOLE_LISTS:
+            continue
+        schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+        members = schemas[schema["$ref"].rpartition("/")[2]]
+        asked = {
+            each["name"]
+            for each in operation["parameters"]
+            if "name" in each and not each.get("deprecated", False)
+        }
+        if path.startswith("/api/proctor/"):
+            says_next = "paging" in members["properties"] and "nextCursor" in schemas["Paging"]["required"]
+        else:
+            says_next = "next_cursor" in members["required"]
+        if not (says_next and asked >= {"limit", "cursor"} and asked.isdisjoint({"page", "size", "after"})):
+            other.append(name)
+
+    assert other == []
+
+
 def test_every_operation_has_an_example_that_is_as_its_schemas_say_x3() -> None:
     """That the server takes them and answers like them is seen where the whole stack runs."""
     operations = operations_in(DOCUMENT)
@@ -114,7 +139,7 @@ def test_operations_have_a_name_a_description_and_described_parameters_x3() -> N
     described = {
         parameter["name"]: parameter for parameter in listing["parameters"] if "$ref" not in parameter
     }
-    assert {"id", "limit", "after", "severity", "severityMin", "violation", "from", "to"} == set(described)
+    assert {"id", "limit", "cursor", "severity", "severityMin", "violation", "from", "to"} == set(described)
     assert described["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
     assert all(parameter["description"] for parameter in described.values())
 
