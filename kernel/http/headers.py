@@ -13,6 +13,7 @@ from kernel.events import SCHEMAS
 
 ACCEPT_LANGUAGE: Final = "Accept-Language"
 ALLOW: Final = "Allow"
+CACHE_CONTROL: Final = "Cache-Control"
 CONTENT_DISPOSITION: Final = "Content-Disposition"
 CONTENT_ENCODING: Final = "Content-Encoding"
 ETAG: Final = "ETag"
@@ -21,6 +22,7 @@ IF_NONE_MATCH: Final = "If-None-Match"
 INGEST_LOAD: Final = "X-Ingest-Load"
 REQUEST_ID: Final = "X-Request-Id"
 RETRY_AFTER: Final = "Retry-After"
+VARY: Final = "Vary"
 WWW_AUTHENTICATE: Final = "WWW-Authenticate"
 CODINGS: Final = ("gzip", "zstd", "identity")
 KEY_LENGTH_MAX: Final = 200
@@ -57,6 +59,14 @@ IN_REQUESTS: Final = {
 }
 IN_REPLIES: Final = {
     ALLOW: Header("The methods that this address takes.", {"type": "string"}),
+    CACHE_CONTROL: Header(
+        "Whether the reply may be kept: what is somebody's is not.",
+        {"type": "string", "examples": ["no-store"]},
+    ),
+    CONTENT_ENCODING: Header(
+        "How the body is compressed: from 1 KiB on, as `Accept-Encoding` likes it.",
+        {"$ref": SCHEMAS + "BodyEncoding"},
+    ),
     CONTENT_DISPOSITION: Header("The name of the file to keep.", {"type": "string"}),
     ETAG: Header(
         "Of this version; `If-None-Match` with it answers 304 while it is the newest.", {"type": "string"}
@@ -71,6 +81,9 @@ IN_REPLIES: Final = {
     ),
     RETRY_AFTER: Header(
         "After how many seconds the same request makes sense.", {"type": "integer", "minimum": 0}
+    ),
+    VARY: Header(
+        "What of the request the reply depends on.", {"type": "string", "examples": ["Accept-Encoding"]}
     ),
     WWW_AUTHENTICATE: Header("How to authenticate.", {"type": "string", "examples": ["Bearer"]}),
 }

@@ -19,11 +19,13 @@ from kernel.access import ACCESS
 from kernel.errors import DomainError, InvalidInputError
 from kernel.events import SCHEMAS, EventType, Severity
 from kernel.http.headers import (
+    CACHE_CONTROL,
     CONTENT_ENCODING,
     IN_REPLIES,
     IN_REQUESTS,
     REQUEST_ID,
     RETRY_AFTER,
+    VARY,
     WWW_AUTHENTICATE,
     Header,
 )
@@ -32,6 +34,7 @@ from kernel.http.schemas import Json, Schemas, schemas_of
 from kernel.http.web import API_PREFIX, Route
 
 SECURITY: Final = "bearerAuth"
+EVERYWHERE: Final = (REQUEST_ID, CACHE_CONTROL, CONTENT_ENCODING, VARY)  # headers of any reply
 PROBLEM_TYPE: Final = "application/problem+json"
 _ID: Final = "01929a3e-7c4b-7d2a-9f00-5c6f0a1b2c3d"  # in examples
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -176,7 +179,7 @@ class _Operation(msgspec.Struct, frozen=True):
         route = self.route
         reply: Json = {
             "description": _DONE[status],
-            "headers": {name: _header(name) for name in (REQUEST_ID, *route.sends)},
+            "headers": {name: _header(name) for name in (*EVERYWHERE, *route.sends)},
         }
         if route.reply is not None and status not in {204, 304}:
             told = {name: each.reply for name, each in self.examples.items() if each.status == status}
@@ -290,7 +293,7 @@ def _short(error: Refusal) -> str:
 
 def _refused(some: Sequence[Refusal], schemas: Schemas) -> Json:
     """Return the response of some errors of one status: what each code means, and how it looks."""
-    headers = {REQUEST_ID: _header(REQUEST_ID)}
+    headers = {name: _header(name) for name in EVERYWHERE}
     if any(error.says_when for error in some):
         headers[RETRY_AFTER] = _header(RETRY_AFTER)
     if some[0].status == 401:
