@@ -34,6 +34,7 @@ COVERED = {
     "submission_items": ("submission", "submission_id", "NULL"),
     "submission_scores": ("submission", "submission_id", "NULL"),
     "submission_subjects": ("submission", "submission_id", "NULL"),
+    "allowed_origins": ("allowed_origins", "organisation_id", "NULL"),
     "exams": ("exam", "id", "NULL"),
     "teacher_exam_permissions": ("permission", "exam_id", "teacher_id"),
     "assignments": ("assignments", "exam_id", "NULL"),
@@ -59,6 +60,7 @@ COVERED = {
 UNCOVERED = {
     "created_at": "when the row was made: the event says when it happened",
     "granted_at": "as created_at",
+    "allowed_origins.changed_at": "as created_at",
     "users.last_login": "of each sign-in, which is an event of its own",
     "users.last_login_ip": "as last_login",
     "users.token_generation": "what was taken back, an event of its own",
@@ -132,6 +134,7 @@ OTHER = {
     "double precision": "coalesce({0}, 0) + 1",
     "inet": "'192.0.2.77'",
     "bigint[]": "'{7}'",
+    "text[]": "'{other}'",
 }
 COLUMNS = """
 SELECT c.oid::regclass::text AS relation, a.attname AS name, format_type(a.atttypid, NULL) AS kind
@@ -150,6 +153,7 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
             api, f"/api/admin/users/{made.parameters['user_id']}/student-profile", "admin", cohort="2026"
         )
         await put(api, "/api/me", "teacher", department="Mathematics")
+        await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
         yield made
 
 
