@@ -22,12 +22,16 @@ T = TypeVar("T")
 FAULTS_SHOWN: Final = 100
 LETTERS_MAX: Final = 4 << 20
 COLUMNS_MAX: Final = 200
+WIDTH_MAX: Final = 500  # columns of a file
 DELIMITERS: Final = (",", ";", "\t")
 YES: Final = frozenset({"true", "yes", "1"})
 NO: Final = frozenset({"false", "no", "0"})
 REPLACED: Final = "\ufffd"  # what a decoder leaves where bytes were no UTF-8
 _SEPARATOR_LINE: Final = re.compile(r"\ufeff?sep=(.)\r?\n", re.IGNORECASE)  # Excel's own first line
 _PLAIN: Final = re.compile(r"[\W_]")
+_LINE: Final = re.compile(r"[^\r\n]*")
+# Its line, its fields, and what is wrong with it or None.
+Record = tuple[int, list[str], str | None]
 # csv reads no longer field unless told so, for the whole process.
 assert csv.field_size_limit() >= 131_072, "a field's bound is ours"
 
@@ -112,7 +116,10 @@ def read(
     found = _SEPARATOR_LINE.match(text)
     text, skipped = (text, 0) if found is None else (text[found.end() :], 1)
     text = text.removeprefix("\ufeff")
-    records = _records(text, _delimiter(text, fields, columns), skipped)
+    first = _first_line(text)
+    if max(map(first.count, DELIMITERS)) >= WIDTH_MAX:
+        raise refusal([LineFault(path=file, message=f"its header has more than {WIDTH_MAX} columns")])
+    records = _bounded(_records(text, _delimiter(first, fields, columns), skipped), file, limits)
     line, header, broken = next((each for each in records if each[2] or any(each[1])), (1, [], None))
     if broken is not None:
         raise refusal([LineFault(path=f"{file} line {line}", message=broken)])
@@ -124,9 +131,6 @@ def read(
     for line, record, broken in records:
         if broken is None and not any(map(str.strip, record)):
             continue
-        if len(rows) + len(faults) == limits.lines:
-            message = f"more than {limits.lines:,} rows: send it in parts"
-            raise refusal([LineFault(path=file, message=message)])
         values = {field: record[place].strip() for field, place in places.items() if place < len(record)}
         row = Row(file=file, line=line, values=values)
         wrong = broken or _wrong_record(record, len(header), limits)
@@ -138,7 +142,7 @@ def read(
 
 
 def _wrong_record(record: Sequence[str], width: int, limits: Limits) -> str | None:
-    """Return what is wrong with a record as a whole, or None."""
+    """Return what is wrong with a record of a bounded width as a whole, or None."""
     if any(len(each) > limits.characters for each in record):
         return f"a field of more than {limits.characters:,} characters"
     if len(record) < width or any(map(str.strip, record[width:])):
@@ -148,7 +152,21 @@ def _wrong_record(record: Sequence[str], width: int, limits: Limits) -> str | No
     return None
 
 
-def _records(text: str, delimiter: str, skipped: int) -> Iterator[tuple[int, list[str], str | None]]:
+def _too_wide(record: Sequence[str]) -> str | None:
+    """Return what is wrong with a record that has more fields than are looked at one by one, or None."""
+    return f"more than {WIDTH_MAX} fields" if len(record) > WIDTH_MAX else None
+
+
+def _bounded(records: Iterator[Record], file: str, limits: Limits) -> Iterator[Record]:
+    """Yield the records; raises InvalidInputError where a header and so many are not all, blank ones too."""
+    for number, record in enumerate(records):
+        if number > limits.lines:
+            message = f"more than {limits.lines:,} rows, blank ones too: send it in parts"
+            raise refusal([LineFault(path=file, message=message)])
+        yield record
+
+
+def _records(text: str, delimiter: str, skipped: int) -> Iterator[Record]:
     """Yield each record with its line, and what is wrong with it; after a broken quote nothing follows."""
     reader, line = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 0
     while True:
@@ -159,7 +177,7 @@ def _records(text: str, delimiter: str, skipped: int) -> Iterator[tuple[int, lis
         except csv.Error:
             yield line + 1 + skipped, [], "a quotation mark that is not closed or stands inside a field"
             return
-        yield line + 1 + skipped, record, None
+        yield line + 1 + skipped, record, _too_wide(record)
         line = reader.line_num
 
 
@@ -174,7 +192,7 @@ def parts(text: str, fields: Sequence[str], columns: Mapping[str, str], rows: in
         rows: of a part.
     """
     lines = io.StringIO(text, newline="").readlines()
-    found = _records(text, _delimiter(text, fields, columns), 0)
+    found = _records(text, _delimiter(_first_line(text), fields, columns), 0)
     starts = [line - 1 for line, record, _ in found if any(map(str.strip, record))]
     ends = [*starts[1:], len(lines)]
     records = ["".join(lines[start:end]) for start, end in zip(starts, ends, strict=True)]
@@ -184,10 +202,15 @@ def parts(text: str, fields: Sequence[str], columns: Mapping[str, str], rows: in
     return [header + "".join(body[n : n + rows]) for n in range(0, len(body), rows)] or [text]
 
 
-def _delimiter(text: str, fields: Sequence[str], columns: Mapping[str, str]) -> str:
-    """Return the delimiter by which the header has most of the names that are known."""
+def _first_line(text: str) -> str:
+    """Return the first line that is not blank; where a text has none, nothing."""
+    found = _LINE.match(text.lstrip())
+    return "" if found is None else found[0]
+
+
+def _delimiter(first: str, fields: Sequence[str], columns: Mapping[str, str]) -> str:
+    """Return the delimiter by which the first line has most of the names that are known."""
     known = {plain(each) for each in (*fields, *columns)}
-    first = next((line for line in text.splitlines() if line.strip()), "")
 
     def names(delimiter: str) -> tuple[int, int]:
         parts = [plain(each) for each in first.split(delimiter)]

@@ -5,6 +5,7 @@ An exam is known by its title. The same file again changes nothing; a changed ro
 terms of the groups that it names. Nothing is taken back by a file: no assignment, no permission.
 """
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -16,7 +17,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from core_api import csv_files
 from core_api.actors import Actor
-from core_api.csv_files import Columns, CsvText, LineFault, Row
+from core_api.csv_files import Columns, LineFault, Row
 from core_api.database import Connection
 from core_api.exams import assignments, exams, permissions
 from core_api.exams.assignments import Assign
@@ -31,6 +32,7 @@ from sql import named
 
 QUERIES: Final = named("exam_files")
 EXAMS_MAX: Final = 200  # of one file: each is some twenty statements
+LETTERS_MAX: Final = 1 << 19  # of one file
 EVERYBODY: Final = "*"  # in place of groups
 FIELDS: Final = (
     "title", "durationMinutes", "groups", "opensAt", "closesAt", "evaluation", "teachers", "attemptsAllowed",
@@ -52,7 +54,13 @@ COLUMN_OF: Final[Mapping[str, str]] = {
 class ImportExams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file of exams, and what to do with it."""
 
-    exams: CsvText
+    exams: Annotated[
+        str,
+        Meta(
+            max_length=LETTERS_MAX,
+            description="The text of a CSV file: a header, then an exam a line; comma, semicolon or tab.",
+        ),
+    ]
     columns: Columns = {}
     dry_run: Annotated[bool, Meta(description="Say what would be done, and do nothing.")] = False
     partial: Annotated[bool, Meta(description="Take the good rows where others are faulty.")] = False
@@ -111,8 +119,14 @@ async def import_exams(
     limits = csv_files.Limits(
         lines=min(settings.import_lines_max, EXAMS_MAX), characters=settings.import_field_chars_max
     )
-    sheet = csv_files.read(
-        command.exams, "exams.csv", FIELDS, required=REQUIRED, columns=command.columns, limits=limits
+    sheet = await asyncio.to_thread(
+        csv_files.read,
+        command.exams,
+        "exams.csv",
+        FIELDS,
+        required=REQUIRED,
+        columns=command.columns,
+        limits=limits,
     )
     faults, done = list(sheet.faults), []
     lines: dict[str, int] = {}
