@@ -2,7 +2,8 @@
 What was planned for a school's people, written: a few hundred rows a transaction, each with its event.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -27,6 +28,7 @@ from sql import named
 T = TypeVar("T")
 
 QUERIES: Final = named("roster")
+HELD: Final = named("users")
 ROWS: Final = 250  # of one transaction: each has its event, and the loop turns between two of them
 
 
@@ -62,26 +64,34 @@ def _role_of(person: Person) -> Role:
     return person.role or Role.student
 
 
+@asynccontextmanager
+async def held(conn: Connection, actor: Actor) -> AsyncIterator[None]:
+    """Begin a transaction that alone writes the organisation's people in bulk, until it ends."""
+    async with conn.transaction():
+        await conn.execute(HELD["hold_organisation"], actor.organisation_id)
+        yield
+
+
 async def write(conn: Connection, actor: Actor, plan: Plan, *, now: datetime) -> None:
     """Do what is planned, some rows a transaction; raises ConflictError where somebody was faster."""
     try:
         for made in parts(plan.people.created):
-            async with conn.transaction():
+            async with held(conn, actor):
                 await _create(conn, actor, made, now=now)
         for changed in parts(plan.people.updated):
-            async with conn.transaction():
+            async with held(conn, actor):
                 await _rename(conn, actor, changed, "update_people", Kind.user_updated, now=now)
         for profiles in parts(plan.people.profiles):
-            async with conn.transaction():
+            async with held(conn, actor):
                 await _keep_profiles(conn, actor, profiles, now=now)
         for groups in parts(plan.groups.created):
-            async with conn.transaction():
+            async with held(conn, actor):
                 await _create_groups(conn, actor, groups, now=now)
         for groups in parts(plan.groups.updated):
-            async with conn.transaction():
+            async with held(conn, actor):
                 await _rename(conn, actor, groups, "update_classes", Kind.group_updated, now=now)
         for pairs in parts(sorted(plan.joined)):
-            async with conn.transaction():
+            async with held(conn, actor):
                 joined = await QUERIES.run(
                     conn.fetch,
                     "insert_memberships",
@@ -91,7 +101,7 @@ async def write(conn: Connection, actor: Actor, plan: Plan, *, now: datetime) ->
                 )
                 await _record_members(conn, actor, Kind.group_member_added, joined, now=now)
         for pairs in parts(plan.parted):
-            async with conn.transaction():
+            async with held(conn, actor):
                 parted = await conn.fetch(
                     QUERIES["delete_memberships"], [each for each, _ in pairs], [each for _, each in pairs]
                 )

@@ -8,10 +8,10 @@ nothing where nothing has changed. Nobody's password is hashed: people get invit
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import suppress
 from datetime import datetime
 from typing import Annotated, Final
+from uuid import UUID
 
 import msgspec
 from msgspec import Meta
@@ -99,6 +99,10 @@ class ImportedPeople(msgspec.Struct, frozen=True, kw_only=True):
     invitations: list[Invitation]
 
 
+class _UndoneError(Exception):
+    """Nothing of what was tried is to stay."""
+
+
 async def import_people(
     pool: Pool,
     actor: Actor,
@@ -129,7 +133,7 @@ async def import_people(
             await enrolling.write(conn, actor, plan, now=now)
             if command.invite:
                 for part in enrolling.parts(plan.people.active):
-                    async with conn.transaction():
+                    async with enrolling.held(conn, actor):
                         invited += await invitations.issue(
                             conn, actor, part, renewed=False, settings=settings, now=now
                         )
@@ -205,9 +209,12 @@ async def _without_taken(
     """
     if not people.created:
         return people
-    async with _taken_back(conn):
-        rows = await enrolling.insert_people(conn, actor, people.created, now=now)
-    free = {row["id"] for row in rows}
+    free: set[UUID] = set()
+    with suppress(_UndoneError):
+        async with enrolling.held(conn, actor):
+            rows = await enrolling.insert_people(conn, actor, people.created, now=now)
+            free = {row["id"] for row in rows}
+            raise _UndoneError
     taken = {user_id: person for user_id, person in people.created if user_id not in free}
     for person in taken.values():
         read.leave_out(person.row)
@@ -219,16 +226,6 @@ async def _without_taken(
         ids={key: user_id for key, user_id in people.ids.items() if user_id not in taken},
         faults=[*people.faults, *faults],
     )
-
-
-@asynccontextmanager
-async def _taken_back(conn: Connection) -> AsyncIterator[None]:
-    trial = conn.transaction()
-    await trial.start()
-    try:
-        yield
-    finally:
-        await trial.rollback()
 
 
 def _report(command: ImportPeople, read: Roster, plan: Plan, invited: list[Invitation]) -> ImportedPeople:

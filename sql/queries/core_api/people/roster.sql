@@ -23,10 +23,12 @@ SELECT group_id, user_id FROM group_members WHERE group_id = ANY ($1::uuid[]) AN
 
 -- name: insert_people
 -- A row for each that was made: not where the address, or the sourcedId within the organisation, is taken meanwhile.
+-- In the order of addresses: two organisations that insert the same ones at once never wait for one another in a circle.
 INSERT INTO users (organisation_id, id, email, username, full_name, role, source_id, is_verified, created_at)
 SELECT :organisation, id, email, username, full_name, role, nullif(source_id, ''), true, :created_at
 FROM unnest(:ids::uuid[], :emails::text[], :usernames::text[], :full_names::text[], :roles::text[], :sources::text[])
     AS given (id, email, username, full_name, role, source_id)
+ORDER BY lower(email)
 ON CONFLICT DO NOTHING
 RETURNING id;
 

@@ -18,7 +18,8 @@ FROM users
 WHERE id = $1 AND organisation_id = $2;
 
 -- name: hold_organisation
--- $1 organisation uuid. Whoever takes an admin away holds it, so that two admins cannot take one another away at once.
+-- $1 organisation uuid. Whoever takes an admin away holds it, so that two admins cannot take one another away at once; and
+-- each transaction of an import, so that two of them neither wait for one another in a circle nor make the same twice.
 SELECT id FROM organisations WHERE id = $1 FOR NO KEY UPDATE;
 
 -- name: hold_user

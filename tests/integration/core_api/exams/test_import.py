@@ -1,5 +1,6 @@
 """Exams in bulk: a file in, exams that are assigned and open out (spec.md A-8)."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -91,3 +92,16 @@ async def test_a_faulty_row_is_named_and_refuses_the_file_a8(core: Core) -> None
         assert (await send(api, text, partial=True)).body["created"] == 1
         changed = await send(api, HEADER + "Good,75,9a,2026-12-01T09:00Z,,,\n")
         assert (changed.body["updated"], changed.body["created"]) == (1, 0)
+
+
+async def test_of_imports_at_once_each_exam_is_made_once_a8(core: Core) -> None:
+    async with core.school() as api:
+        await people(api)
+        text = HEADER + "".join(f"At once {n},60,9a,,,,\n" for n in range(8))
+        made = await asyncio.gather(*(send(api, text) for _ in range(3)))
+        after = await events(api)
+        again = await send(api, text)
+
+        assert [each.status for each in made] == [200] * 3
+        assert sorted(each.body["created"] for each in made) == [0, 0, 8]
+        assert (again.body["unchanged"], await events(api)) == (8, after)

@@ -1,5 +1,6 @@
 """People in bulk: a school's files in, accounts, groups and invitations out (spec.md A-8)."""
 
+import asyncio
 import re
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -310,3 +311,27 @@ async def test_tokens_that_are_tried_in_vain_count_like_sign_ins_that_fail_a8(co
 
         assert set(statuses[:20]) == {401}
         assert set(statuses[20:]) == {429}
+
+
+async def test_imports_that_meet_in_any_order_wait_for_one_another_in_no_circle_a8(core: Core) -> None:
+    """Of two organisations, tried and written: each address is one's or the other's; nobody is told 503."""
+    async with core.school() as api:
+        rows = [f"Name {n},meets{n}@{domain(api)}" for n in range(400)]
+
+        async def import_them(by: str, order: list[str], *, dry_run: bool) -> Answer:
+            body = {"users": "\n".join(["name,email", *order]), "partial": True, "dry_run": dry_run}
+            return await send(api, body, by)
+
+        for dry_run in (True, False):
+            answers = await asyncio.gather(
+                *(
+                    import_them(by, order, dry_run=dry_run)
+                    for by in ("admin", "boss")
+                    for order in (rows, rows[::-1])
+                )
+            )
+            # Who finds an address taken between the look and the writing is told to send it again.
+            assert {each.status for each in answers} <= {200, 409}, [each.body for each in answers]
+        again = [await import_them(by, rows, dry_run=False) for by in ("admin", "boss")]
+        counts = [each.body["people"] for each in again]
+        assert sum(each["unchanged"] + each["created"] for each in counts) == len(rows)
