@@ -29,6 +29,7 @@ from core_api.people.matching import (
     Known,
     KnownGroup,
     People,
+    enrollable,
     match_groups,
     match_people,
     names_of,
@@ -56,8 +57,9 @@ class ImportPeople(Files, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 class PeopleCounts(msgspec.Struct, frozen=True, kw_only=True):
     """
-    People of the files: `left_out` are rows that make no account (parents, people who have left),
-    `still_locked` are active in the file and locked here: an import unlocks nobody.
+    People of the files: `left_out` are rows that make no account (parents, people who have left) or are
+    about an admin or a service, whom a file leaves alone; `still_locked` are active in the file and locked
+    here: an import unlocks nobody.
     """
 
     created: int
@@ -168,11 +170,10 @@ async def _plan(conn: Connection, actor: Actor, read: Roster, *, now: datetime) 
         sources=[*{each.source_id for each in read.classes}, *{each.class_id for each in read.enrolments}],
         folded=[*{folded[each] for each in (*names, *(each.class_id for each in read.enrolments))}],
     )
-    there = {f"at {each.folded}": each.id for each in known} | {
-        f"id {each.source_id}": each.id for each in known if each.source_id
-    }
     classes = [KnownGroup(**row) for row in rows]
-    groups = await asyncio.to_thread(match_groups, read, classes, there | people.ids, folded, uuid7)
+    groups = await asyncio.to_thread(
+        match_groups, read, classes, enrollable(known) | people.ids, folded, uuid7
+    )
     held = {
         (row["group_id"], row["user_id"])
         for row in await conn.fetch(

@@ -3,7 +3,8 @@ What a school's files change: its rows held against who and what is there. Pure.
 
 Somebody is found by sourcedId, else by address, in the organisation alone. What is the school's to say
 follows the files: the name, the enrolment number, the cohort, who belongs to which class, and that somebody
-has left. An address, a role and a lock are never changed: the row is a fault, or the lock stays.
+has left. An address, a role and a lock are never changed: the row is a fault, or the lock stays. Accounts of
+admins and services are none of the school's: whatever a row says of them, they stay as they are.
 """
 
 from collections import Counter
@@ -18,7 +19,7 @@ from core_api.people.roster import GROUP_MAX, Class, Enrolment, Person, Roster
 from kernel.events import Role
 
 _NOBODY: Final = UUID(int=0)
-# Nobody takes these accounts away by a file, nor names them.
+# Nothing of these accounts is changed by a file.
 KEPT: Final = frozenset({Role.admin, Role.service})
 
 
@@ -88,6 +89,14 @@ class Groups(msgspec.Struct, frozen=True, kw_only=True):
     faults: list[LineFault]
 
 
+def enrollable(known: Sequence[Known]) -> dict[str, UUID]:
+    """Return whom enrolments may mean, by `id ` and a sourcedId or `at ` and a folded address."""
+    theirs = [each for each in known if each.role not in KEPT]
+    return {f"at {each.folded}": each.id for each in theirs} | {
+        f"id {each.source_id}": each.id for each in theirs if each.source_id
+    }
+
+
 def match_people(roster: Roster, known: Sequence[Known], new_id: Callable[[], UUID]) -> People:
     """Hold the people of the files against those who are there."""
     found = People(
@@ -103,6 +112,9 @@ def match_people(roster: Roster, known: Sequence[Known], new_id: Callable[[], UU
     )
     by_source = {each.source_id: each for each in known if each.source_id}
     by_address = {each.folded: each for each in known}
+    for each in known:
+        if each.role in KEPT:
+            roster.left_out.update(name for name in (each.source_id, each.folded) if name)
     lines: dict[str, int] = {}
     still_locked = unchanged = 0
     for person in roster.people:
@@ -115,7 +127,7 @@ def match_people(roster: Roster, known: Sequence[Known], new_id: Callable[[], UU
             continue
         there = of_source or of_address
         user_id = new_id() if there is None else there.id
-        if there is None and not person.is_active:
+        if not person.is_active if there is None else there.role in KEPT:
             roster.pass_over(person.row)
             continue
         found.ids.update(dict.fromkeys(keys, user_id))

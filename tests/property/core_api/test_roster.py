@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from core_api.csv_files import Limits
-from core_api.people.matching import Groups, Known, KnownGroup, People, match_groups, match_people
+from core_api.people.matching import Groups, Known, KnownGroup, People, enrollable, match_groups, match_people
 from core_api.people.roster import Files, parse
 from kernel.events import Role
 
@@ -62,6 +62,7 @@ class School:
         self.people: dict[UUID, Known] = {}
         self.groups: dict[UUID, KnownGroup] = {}
         self.members: set[tuple[UUID, UUID]] = set()
+        self.invited: set[UUID] = set()
         self._ids = map(UUID, (f"{number:032x}" for number in count(1)))
 
     def take(self, files: Files) -> tuple[int, list[str]]:
@@ -70,12 +71,11 @@ class School:
         for person in roster.people:
             person.folded = person.email.lower()
         people = match_people(roster, [*self.people.values()], lambda: next(self._ids))
-        there = {f"at {each.folded}": each.id for each in self.people.values()} | {
-            f"id {each.source_id}": each.id for each in self.people.values() if each.source_id
-        }
+        there = enrollable([*self.people.values()])
         groups = match_groups(
             roster, [*self.groups.values()], there | people.ids, _Folded(), lambda: next(self._ids)
         )
+        self.invited |= {*people.active}
         before = (dict(self.people), dict(self.groups), set(self.members))
         self._keep_people(people)
         self._keep_groups(groups)
@@ -155,3 +155,27 @@ def test_nobody_gets_another_role_or_address_nor_is_let_in_again(
         assert known.source_id == now.source_id
         assert known.is_active or not now.is_active
     assert {each.role for each in school.people.values()} <= {Role.student, Role.teacher}
+
+
+@given(
+    PEOPLE, CLASSES, ENROLMENTS, st.sampled_from([Role.admin, Role.service]), st.sampled_from([None, "s1"])
+)
+def test_an_admin_and_a_service_are_left_alone_whatever_a_file_says(
+    people: Rows, classes: Rows, enrolments: Rows, role: Role, source_id: str | None
+) -> None:
+    school = School()
+    kept = Known(
+        id=UUID(int=1 << 100),
+        source_id=source_id,
+        folded="a@x.example",
+        full_name="Kept",
+        role=role,
+        is_active=True,
+        enrollment_id="",
+        cohort="",
+    )
+    school.people[kept.id] = kept
+    school.take(files_of(people, classes, enrolments))
+
+    assert school.people[kept.id] == kept
+    assert kept.id not in school.invited | {user_id for _, user_id in school.members}

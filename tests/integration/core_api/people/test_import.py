@@ -335,3 +335,33 @@ async def test_imports_that_meet_in_any_order_wait_for_one_another_in_no_circle_
         again = [await import_them(by, rows, dry_run=False) for by in ("admin", "boss")]
         counts = [each.body["people"] for each in again]
         assert sum(each["unchanged"] + each["created"] for each in counts) == len(rows)
+
+
+async def test_a_row_about_an_admin_changes_and_invites_nobody_a8(core: Core) -> None:
+    async with core.school() as api:
+        mail = domain(api)
+        made = await api.post(
+            "/api/admin/users",
+            "admin",
+            json={"email": f"second@{mail}", "full_name": "Second", "role": "admin"},
+        )
+        assert made.status == 201, made.body
+        await api.owner.execute(
+            "UPDATE public.users SET password_hash = NULL WHERE email = $1", f"second@{mail}"
+        )
+        before = await written(api)
+        users = f"sourcedId,name,email,groups\nx1,Renamed,second@{mail},\n"
+        done = await send(
+            api,
+            {
+                "users": users,
+                "enrollments": f"classSourcedId,userSourcedId\n9z,second@{mail}\n",
+                "invite": True,
+            },
+        )
+
+        assert (done.status, done.body["people"]["left_out"], done.body["invitations"]) == (200, 1, [])
+        assert done.body["memberships"]["left_out"] == 1
+        assert await written(api) == before
+        (found,) = (await api.get(f"/api/admin/users?q=second@{mail}", "admin")).body["users"]
+        assert (found["full_name"], found["role"]) == ("Second", "admin")
