@@ -4,7 +4,9 @@ The mapping (TOML) that says which columns or members of foreign rows are what.
 
 import re
 import tomllib
+from collections.abc import Iterable
 from datetime import datetime
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from string import Formatter
@@ -132,9 +134,11 @@ def read_mapping(path: Path) -> Mapping:
     try:
         mapping = msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), Mapping)
         check(mapping)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError, ValueError, KeyError, OSError) as error:
-        raise MappingError(f"{path}: {error}") from error
-    except MappingError as error:
+    except OSError as error:
+        raise MappingError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MappingError(f"{path}: it is not UTF-8") from error
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, MappingError) as error:
         raise MappingError(f"{path}: {error}") from error
     return mapping
 
@@ -144,9 +148,7 @@ def check(mapping: Mapping) -> None:
     Check what types cannot say of a mapping.
 
     Raises:
-        MappingError: something in it can be meant for no file.
-        ValueError: no severity has this number.
-        KeyError: no event type or severity has this name.
+        MappingError: something in it can be meant for no file, or no event type or severity is called so.
     """
     for rule in mapping.events:
         type_of(rule)
@@ -187,15 +189,26 @@ def _check_format(form: str) -> None:
 
 
 def type_of(rule: Rule) -> EventType:
-    """Return the rule's event type."""
+    """Return the rule's event type; raises MappingError where none is called so."""
+    if rule.type not in TYPE_BY_NAME:
+        raise MappingError(f"there is no event type {rule.type!r}{_meant(rule.type, TYPE_BY_NAME)}")
     return TYPE_BY_NAME[rule.type]
 
 
 def severity_of(rule: Rule) -> Severity:
-    """Return the rule's severity, given as number, label or VERITAS word."""
-    if isinstance(rule.severity, int):
-        return Severity(rule.severity)
-    return SEVERITY_BY_NAME[rule.severity] if rule.severity in SEVERITY_BY_NAME else Severity[rule.severity]
+    """Return the rule's severity, given as number, label or VERITAS word; raises MappingError."""
+    known: dict[int | str, Severity] = {int(each): each for each in Severity}
+    known.update((*Severity.__members__.items(), *SEVERITY_BY_NAME.items()))
+    if rule.severity not in known:
+        words = ", ".join(map(str, known))
+        raise MappingError(f"there is no severity {rule.severity!r}: it is one of {words}")
+    return known[rule.severity]
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """Return what to add to the refusal of a name: the known one that is closest, if any is close."""
+    close = get_close_matches(name, known, 1)
+    return f": is {close[0]} meant?" if close else ""
 
 
 def shipped() -> list[Mapping]:

@@ -64,19 +64,34 @@ class Outcome(msgspec.Struct, kw_only=True):
         """Return the outcome as a sentence."""
         match self.code:
             case 0:
-                return f"all {self.read:,} rows are stored, every event exactly once"
+                return f"{_all_rows(self.read)} stored, every event exactly once"
             case 1:
                 return "NOT everything that was sent is stored exactly once"
             case 3 if self.refused:
-                rows = f"{self.refused:,} of {self.read:,} rows"
-                return f"{rows} are refused; the other {self.stored:,} are stored"
+                return _of_refused(self.refused, self.stored)
             case 3:
-                return f"the file is damaged; the {self.stored:,} rows that could be read are stored"
+                rows = f"{_all_rows(self.read)} stored that" if self.read else "no row"
+                return f"the file is damaged; {rows} could be read"
         return "the file holds no rows: nothing was sent"
 
 
+def _of_refused(refused: int, stored: int) -> str:
+    if not stored:
+        return f"{_all_rows(refused)} refused; nothing is stored"
+    verb = "is" if refused == 1 else "are"
+    others = "the other is" if stored == 1 else f"the other {stored:,} are"
+    return f"{refused:,} of {refused + stored:,} rows {verb} refused; {others} stored"
+
+
+def _all_rows(count: int) -> str:
+    return "the only row is" if count == 1 else f"all {count:,} rows are"
+
+
 def show(outcome: Outcome, console: Console) -> None:
-    """Print what came of a replay."""
+    """Print what came of a replay; of a file without rows there is nothing to count."""
+    if outcome.code == EMPTY:
+        say(console, outcome.verdict, "red")
+        return
     table = figures_table("Replay", outcome.figures)
     table.add_row("rows read", f"{outcome.read:,}")
     table.add_row("… sent", f"{outcome.sent:,}")

@@ -279,7 +279,7 @@ def _check_count(fields: int, columns: int, over: int) -> None:
     """Raise RowError where a row has another number of fields than the header, once that is known."""
     if columns and fields != columns:
         how = f", over {over} lines because of a quote" if over > 1 else ""
-        raise RowError(Kind.field_count, f"it has {fields} fields, the header {columns}{how}")
+        raise RowError(Kind.field_count, f"the number of its fields is {fields}, the header's {columns}{how}")
 
 
 def _fields(line: Line, lines: Lines, delimiter: str, taken: list[Line]) -> list[str]:
@@ -351,7 +351,9 @@ def _object(text: str) -> dict[str, Any]:
             parse_constant=_constant,
         )
     except json.JSONDecodeError as error:
-        raise RowError(Kind.not_json, f"{error.msg} at character {error.pos + 1}") from error
+        raise RowError(
+            Kind.not_json, f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+        ) from error
     except RecursionError as error:
         raise RowError(Kind.not_json, "it is nested too deep") from error
     if not isinstance(found, dict):

@@ -119,7 +119,10 @@ def run(
         say(console, f"{file} cannot be read: {error}", "red")
         return CANNOT
     except (StackError, MappingError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        say(console, str(error), "red")
+        if isinstance(error, OSError) and error.filename is not None:
+            say(console, f"{error.filename}: {error.strerror}", "red")
+        else:
+            say(console, str(error), "red")
         return CANNOT
     if report:
         report.write_bytes(orjson.dumps(msgspec.to_builtins(outcome), option=orjson.OPT_INDENT_2))

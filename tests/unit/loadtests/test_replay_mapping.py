@@ -1,6 +1,7 @@
 """Foreign rows become events, or are refused by name; what cannot be is sent and doubtful."""
 
 import gzip
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -213,9 +214,11 @@ def test_newline_delimited_json_and_numeric_times_are_read(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        (("WindowFocus", "WindowFocused"), "WindowFocused"),
+        (("WindowFocus", "WindowFocused"), "no event type 'WindowFocused': is WindowFocus meant"),
+        (("WindowFocus", "Qqqqqq"), "no event type 'Qqqqqq'$"),
         (("Europe/Rome", "Europe/Atlantis"), "Atlantis"),
-        (('severity = "warning"', "severity = 9"), "9 is not a valid Severity"),
+        (('severity = "warning"', "severity = 9"), "no severity 9: it is one of 0, 1, "),
+        (('severity = "warning"', 'severity = "loud"'), "no severity 'loud': it is one of .*Info, .*warning"),
         (("[[bounds]]", "[[limits]]"), "limits"),
         (('[[events]]\ntype = "WindowFocus"', ""), "must apply to every row"),
         (('"Lab {lab}"', '"Lab {lab"'), "Lab {lab"),
@@ -232,6 +235,36 @@ def test_a_mapping_with_a_mistake_is_refused_with_its_name(
 ) -> None:
     with pytest.raises(MappingError, match=complaint):
         planned(tmp_path, mapping=MAPPING.replace(*change))
+
+
+def test_a_mapping_that_cannot_be_read_is_said_in_words(tmp_path: Path) -> None:
+    latin = tmp_path / "latin.toml"
+    latin.write_bytes("exam = 'Prüfung'".encode("latin-1"))
+
+    for path, complaint in (
+        (tmp_path / "none.toml", "No such file or directory"),
+        (latin, "it is not UTF-8"),
+    ):
+        with pytest.raises(MappingError) as refused:
+            read_mapping(path)
+        assert str(refused.value) == f"{path}: {complaint}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"a":"\t"}', b'{"a":"b', b'{"a":1,}', b"{a}", b"[1", b'{"a":"\\x"}', b"{} {}", b"nothing", b'{"a" 1}'],
+)
+def test_what_is_wrong_with_json_is_said_with_its_place(tmp_path: Path, line: bytes) -> None:
+    file = tmp_path / "rows.ndjson"
+    file.write_bytes(line)
+    (tmp_path / "mapping.toml").write_text(
+        'format = "ndjson"\nexam = "E"\ncandidate = "{who}"\n[time]\ncolumn = "ms"\n'
+        '[[events]]\ntype = "Keystroke"\n'
+    )
+    (found,) = plan(file, read_mapping(tmp_path / "mapping.toml")).findings
+
+    assert found.kind == Kind.not_json
+    assert re.fullmatch(r"[A-Z].+(?<! at) at character \d+", found.why), found.why
 
 
 def test_a_column_that_the_file_lacks_is_named(tmp_path: Path) -> None:
