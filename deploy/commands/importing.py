@@ -64,7 +64,14 @@ InvitationsOption = Annotated[
 ]
 UrlOption = Annotated[str | None, typer.Option(help="The deployment; the running local stack by default.")]
 EmailOption = Annotated[str | None, typer.Option(help="An admin's account on the named deployment.")]
-PasswordOption = Annotated[str | None, typer.Option(help="Their password; asked for if it is not given.")]
+PasswordOption = Annotated[
+    str | None,
+    typer.Option(help="Their password, for everybody on this machine to see; asked for if it is not given."),
+]
+PasswordFileOption = Annotated[
+    Path | None,
+    typer.Option(dir_okay=False, help="File whose only line is their password."),
+]
 StateOption = Annotated[
     Path | None,
     typer.Option("--state", help="Folder of the local stack; VERITAS_STATE or .veritas by default."),
@@ -82,6 +89,7 @@ def people(
     url: UrlOption = None,
     email: EmailOption = None,
     password: PasswordOption = None,
+    password_file: PasswordFileOption = None,
     state: StateOption = None,
 ) -> None:
     """
@@ -100,7 +108,7 @@ def people(
     texts = {kind: read_text(path) for kind, path in found.items()}
     if invitations is not None and invitations.exists():
         raise ServerError(f"{invitations} is there already: name a new file")
-    call = _signed_in(url, email, password, state, names)
+    call = _signed_in(url, email, password_of(password, password_file), state, names)
     whole: dict[str, Any] = {**texts, "columns": columns}
     tried = call("/api/admin/users/import", {**whole, "dry_run": True})
     _show_faults(tried, names)
@@ -142,6 +150,7 @@ def exams(
     url: UrlOption = None,
     email: EmailOption = None,
     password: PasswordOption = None,
+    password_file: PasswordFileOption = None,
     state: StateOption = None,
 ) -> None:
     """
@@ -156,7 +165,8 @@ def exams(
         "dry_run": dry_run,
         "partial": partial,
     }
-    done = _signed_in(url, email, password, state, names)("/api/teacher/exams/import", body)
+    call = _signed_in(url, email, password_of(password, password_file), state, names)
+    done = call("/api/teacher/exams/import", body)
     _show_faults(done, names)
     what = "would be " if dry_run else ""
     print(f"exams: {done['created']} {what}created, {done['updated']} updated, {done['unchanged']} unchanged")
@@ -295,8 +305,34 @@ def _signed_in(
     if email is None:
         raise ServerError("beside --url, name an admin with --email")
     session = _Session(url, names)
-    session.sign_in(email, password or str(typer.prompt("password", hide_input=True)))
+    session.sign_in(email, password or _asked())
     return session
+
+
+def password_of(password: str | None, file: Path | None) -> str | None:
+    """Return the password that was given, or stands in the file, if either is there; raises ServerError."""
+    if file is None:
+        return password
+    if password is not None:
+        raise ServerError("give the password or its file, not both")
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ServerError(f"the password's file {file} cannot be read: {why}") from error
+    if len(lines) != 1 or not lines[0]:
+        raise ServerError(f"the password's file {file} must hold one line, the password")
+    return lines[0]
+
+
+def _asked() -> str:
+    """Return a password that somebody types; raises ServerError where nobody does."""
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise ServerError("there is no terminal to ask for the password at: name a --password-file")
+    try:
+        return str(typer.prompt("password", hide_input=True))
+    except typer.Abort as error:
+        raise ServerError("no password was given: nothing was done") from error
 
 
 def _show_faults(reply: Mapping[str, Any], names: Mapping[str, str]) -> None:

@@ -2,13 +2,15 @@
 
 import csv
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from core_api import csv_files
 from core_api.people.roster import USERS
-from deploy.commands.importing import by_kind, read_text
+from deploy.commands.importing import by_kind, password_of, read_text
 from deploy.local.server import ServerError
 
 WRONG = {
@@ -84,3 +86,44 @@ def test_the_parts_of_a_file_hold_every_row_once_each_under_the_header() -> None
     assert [len(list(filter(None, part))) for part in read] == [5, 5, 3]
     assert {tuple(part[0]) for part in read} == {("email", "name")}
     assert [row for part in read for row in part[1:] if row] == rows[1:]
+
+
+def test_a_password_is_the_only_line_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    for end in ("", "\n", "\r\n"):
+        file.write_bytes(f" with sp\u00e4ces {end}".encode())
+        assert password_of(None, file) == " with sp\u00e4ces "
+    assert password_of("given", None) == "given"
+    assert password_of(None, None) is None
+
+    for wrong in (b"", b"\n", b"two\nlines\n", b"\nlater"):
+        file.write_bytes(wrong)
+        with pytest.raises(ServerError, match="must hold one line"):
+            password_of(None, file)
+    file.write_bytes(b"\xff")
+    with pytest.raises(ServerError, match="not UTF-8"):
+        password_of(None, file)
+    with pytest.raises(ServerError, match="not both"):
+        password_of("given", file)
+    with pytest.raises(ServerError, match="No such file or directory"):
+        password_of(None, tmp_path / "none")
+
+
+@pytest.mark.parametrize("words", ["people", "exams"])
+@pytest.mark.parametrize("stdin", ["", "<&-", "</dev/null"])
+def test_without_anybody_to_ask_for_the_password_nothing_is_done(
+    tmp_path: Path, words: str, stdin: str
+) -> None:
+    written(tmp_path, rows="email,name\n" if words == "people" else "title,durationMinutes,groups\n")
+    veritas = f"{sys.executable} -m deploy.commands.cli import {words} {tmp_path}/rows.csv"
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec {veritas} --url http://127.0.0.1:9 --email a@x.example {stdin}"],
+        stdin=subprocess.PIPE if not stdin else None,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "there is no terminal to ask for the password at: name a --password-file\n"
