@@ -44,7 +44,7 @@ FAULTS_MAX: Final = 100
 TOKEN_LENGTH_MAX: Final = 4096
 
 
-class Launch(msgspec.Struct, frozen=True, kw_only=True):
+class Launch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The token of a launch link."""
 
     token: Annotated[str, Meta(min_length=1, max_length=TOKEN_LENGTH_MAX)]
@@ -63,7 +63,7 @@ class Launched(Access, frozen=True, kw_only=True):
     refresh_expires_in: int | UnsetType = UNSET
 
 
-class LinkRequest(msgspec.Struct, frozen=True, kw_only=True):
+class LinkRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """For whom to make launch links: ids, e-mails, or both; 10,000 in all."""
 
     student_ids: Annotated[list[UUID], Meta(max_length=LINKS_MAX)] = []

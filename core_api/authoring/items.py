@@ -101,42 +101,46 @@ class FindingKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shares: Annotated[dict[OptionId, Annotated[float, Meta(ge=0, le=1)]], Meta(max_length=100)]
 
 
-class SingleChoice(msgspec.Struct, frozen=True, tag_field="kind", tag="single_choice"):
+class SingleChoice(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="single_choice", forbid_unknown_fields=True
+):
     """One of several options."""
 
     content: ChoiceContent
     key: SingleKey
 
 
-class MultipleChoice(msgspec.Struct, frozen=True, tag_field="kind", tag="multiple_choice"):
+class MultipleChoice(
+    msgspec.Struct, frozen=True, tag_field="kind", tag="multiple_choice", forbid_unknown_fields=True
+):
     """Some of several options."""
 
     content: ChoiceContent
     key: MultipleKey
 
 
-class Numeric(msgspec.Struct, frozen=True, tag_field="kind", tag="numeric"):
+class Numeric(msgspec.Struct, frozen=True, tag_field="kind", tag="numeric", forbid_unknown_fields=True):
     """A number."""
 
     content: TextContent
     key: NumericKey
 
 
-class ShortText(msgspec.Struct, frozen=True, tag_field="kind", tag="short_text"):
+class ShortText(msgspec.Struct, frozen=True, tag_field="kind", tag="short_text", forbid_unknown_fields=True):
     """A word or a line."""
 
     content: TextContent
     key: ShortKey
 
 
-class Essay(msgspec.Struct, frozen=True, tag_field="kind", tag="essay"):
+class Essay(msgspec.Struct, frozen=True, tag_field="kind", tag="essay", forbid_unknown_fields=True):
     """A long text, graded by people."""
 
     content: TextContent
     key: EssayKey
 
 
-class Finding(msgspec.Struct, frozen=True, tag_field="kind", tag="finding"):
+class Finding(msgspec.Struct, frozen=True, tag_field="kind", tag="finding", forbid_unknown_fields=True):
     """What an observer finds: one level of a scale."""
 
     content: ChoiceContent

@@ -44,7 +44,7 @@ Minutes = Annotated[int, Meta(ge=1, le=MINUTES_MAX, description="Minutes, up to 
 Description = Annotated[str, Meta(max_length=20_000, pattern=NO_NUL)]
 
 
-class NewExam(msgspec.Struct, frozen=True, kw_only=True):
+class NewExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An exam to create, unpublished. `passing_score` is half of `max_score` unless given."""
 
     title: Title

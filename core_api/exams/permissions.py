@@ -21,7 +21,7 @@ ACCOUNTS: Final = named("accounts")
 FLAGS: Final = ("can_view", "can_edit", "can_manage_students", "can_view_analytics")
 
 
-class Grant(msgspec.Struct, frozen=True, kw_only=True):
+class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     Whom to let do what with an exam; a second grant to the same person replaces the first. A teacher with
     `can_manage_students` says who takes it: assigns it, takes it back, makes exceptions and launch links.

@@ -61,14 +61,14 @@ NewPassword = Annotated[
 ]
 
 
-class Login(msgspec.Struct, frozen=True, kw_only=True):
+class Login(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """E-mail and password."""
 
     email: Email
     password: Annotated[str, Meta(min_length=1, max_length=1024)]
 
 
-class Register(msgspec.Struct, frozen=True, kw_only=True):
+class Register(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Somebody who wants to be a student of an organisation."""
 
     organisation_id: UUID
@@ -83,7 +83,7 @@ class Registered(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["accepted"] = "accepted"
 
 
-class ChangePassword(msgspec.Struct, frozen=True, kw_only=True):
+class ChangePassword(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The password so far, and the one from now on."""
 
     current_password: Annotated[str, Meta(min_length=1, max_length=1024)]

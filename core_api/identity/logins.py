@@ -68,7 +68,7 @@ class SignedIn(Access, frozen=True, kw_only=True):
     refresh_expires_in: int
 
 
-class Refresh(msgspec.Struct, frozen=True, kw_only=True):
+class Refresh(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The refresh token to exchange."""
 
     refresh_token: Annotated[str, Meta(min_length=1, max_length=200)]

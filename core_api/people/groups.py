@@ -26,14 +26,14 @@ MEMBERS_MAX: Final = 10_000
 GroupName = Annotated[str, Meta(min_length=1, max_length=100, pattern=NO_NUL)]
 
 
-class NewGroup(msgspec.Struct, frozen=True, kw_only=True):
+class NewGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A group to create."""
 
     name: GroupName
     description: Text1000 = ""
 
 
-class UpdateGroup(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateGroup(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change; what is left out stays."""
 
     name: GroupName | UnsetType = UNSET
@@ -74,7 +74,7 @@ class Members(Page, frozen=True):
     members: list[Member]
 
 
-class AddMembers(msgspec.Struct, frozen=True, kw_only=True):
+class AddMembers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """People to add; who is a member already stays one."""
 
     user_ids: Annotated[list[UUID], Meta(min_length=1, max_length=MEMBERS_MAX)]

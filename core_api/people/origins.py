@@ -20,7 +20,7 @@ QUERIES: Final = named("origins")
 HELD: Final = named("users")
 
 
-class AllowedOrigins(msgspec.Struct, frozen=True, kw_only=True):
+class AllowedOrigins(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Origins of pages that may call, such as `https://exams.example.org` or `http://localhost:3000`."""
 
     origins: list[Annotated[str, Meta(max_length=CHARS_MAX, description="Scheme, host and port alone.")]]

@@ -77,7 +77,7 @@ class ListUsers(ListPage, frozen=True):
     ) = None
 
 
-class NewUser(msgspec.Struct, frozen=True, kw_only=True):
+class NewUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Somebody to create. Without a password they sign in by launch link, or are a service."""
 
     email: NewEmail
@@ -87,7 +87,7 @@ class NewUser(msgspec.Struct, frozen=True, kw_only=True):
     password: NewPassword | None = None
 
 
-class SetRole(msgspec.Struct, frozen=True, kw_only=True):
+class SetRole(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The role from now on."""
 
     role: Role
@@ -102,7 +102,7 @@ class Organisation(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
 
 
-class UpdateOrganisation(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateOrganisation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to change; what is left out stays."""
 
     name: Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)] | UnsetType = UNSET

@@ -29,7 +29,7 @@ QUERIES: Final = named("sessions")
 ATTEMPTS: Final = named("attempts")
 
 
-class CreateSession(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class CreateSession(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """
     What a candidate's client says about itself when proctoring begins; by `mode` it may ask for more than the
     attempt's policy demands, never for less.

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import orjson
@@ -99,6 +100,40 @@ def test_every_list_comes_in_pages_of_one_kind_in_its_family_x3() -> None:
             other.append(name)
 
     assert other == []
+
+
+def test_no_body_has_a_member_that_nobody_knows_but_for_events_x3() -> None:
+    """A name that is spelled wrong is a fault, and not silently nothing: every object of a body is closed."""
+    schemas = DOCUMENT["components"]["schemas"]
+    names = {
+        name
+        for _, _, operation in operations_in(DOCUMENT).values()
+        if operation["tags"] != ["Events"]  # of which `ack.ignored` names what nobody knows
+        for name in schemas_below(operation.get("requestBody", {}), schemas)
+    }
+
+    assert names > {"Login", "NewExam", "CreateSession", "ChoiceContent", "SingleChoice"}
+    assert [name for name in sorted(names) if not is_closed(schemas[name])] == []
+
+
+def schemas_below(value: Any, schemas: dict[str, Any]) -> set[str]:
+    """Return the names of all schemas that a part of the document leads to."""
+    found, ahead = set[str](), [value]
+    while ahead:
+        match ahead.pop():
+            case {"$ref": str(where)} if (name := where.rpartition("/")[2]) not in found:
+                found.add(name)
+                ahead.append(schemas[name])
+            case dict(part):
+                ahead += part.values()
+            case list(part):
+                ahead += part
+    return found
+
+
+def is_closed(schema: dict[str, Any]) -> bool:
+    """Tell whether a schema is no object with named members, or takes no other members."""
+    return "properties" not in schema or schema.get("additionalProperties") is False
 
 
 def test_every_operation_has_an_example_that_is_as_its_schemas_say_x3() -> None:
