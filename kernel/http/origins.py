@@ -24,6 +24,7 @@ from aiohttp import web
 from yarl import URL
 
 from kernel.errors import OriginNotAllowedError
+from kernel.http.headers import IN_REQUESTS
 from kernel.running.tasks import WATCH
 from kernel.settings import Settings
 from kernel.tokens import Claims
@@ -42,9 +43,7 @@ _NORMAL: Final = re.compile(
 _NUMERIC: Final = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)")
 _HOST: Final = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 # What a page of ours or of somebody else's sends, beyond what every page may send without asking.
-REQUEST_HEADERS: Final = (
-    "Accept-Language, Authorization, Content-Encoding, Content-Type, Idempotency-Key, X-Request-Id"
-)
+REQUEST_HEADERS: Final = ", ".join(sorted({*IN_REQUESTS, "Authorization", "Content-Type"}))
 # What replies carry that a page may read, beyond what every page may (Content-Type, Content-Length and such).
 EXPOSED_HEADERS: Final = (
     "Accept-Encoding, Allow, Content-Disposition, ETag, Link, Location, Retry-After, WWW-Authenticate,"

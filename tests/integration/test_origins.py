@@ -22,6 +22,7 @@ from deploy.origin import build
 from ingest.routes import ROUTES
 from kernel.access import ACCESS
 from kernel.events import Role
+from kernel.http.headers import IN_REQUESTS
 from kernel.http.origins import EXPOSED_HEADERS, REQUEST_HEADERS, UNREAD
 from kernel.http.serving import _refusal, serve
 from kernel.http.web import API_PREFIX, Route
@@ -222,7 +223,9 @@ async def test_a_preflight_says_what_the_address_takes_to_pages_that_anybody_all
                     "Allow-Headers": REQUEST_HEADERS if may_read else None,
                     "Max-Age": "600" if may_read else None,
                 }
-    assert {"authorization", "content-type", "content-encoding", "idempotency-key"} <= names(REQUEST_HEADERS)
+    read = {name.lower() for name in IN_REQUESTS} | {"authorization", "content-type"}
+    assert names(REQUEST_HEADERS) == read
+    assert read >= {"accept-language", "content-encoding", "idempotency-key", "if-none-match", "x-request-id"}
     assert (await preflight(api, "/api/nowhere", pages.own)).status == 404
 
 
