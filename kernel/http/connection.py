@@ -14,7 +14,7 @@ from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError, _ErrIn
 
 from kernel.errors import DomainError, HeaderTooLargeError, MalformedError
 from kernel.http.origins import UNREAD
-from kernel.http.web import dress, problem
+from kernel.http.web import dress, problem, reply_in_ours
 from kernel.running.runtime import HTTP_REQUESTS
 
 log = structlog.get_logger(__name__)
@@ -55,6 +55,7 @@ class Connection(web.RequestHandler):
         request_id = str(uuid_utils.uuid7())
         if isinstance(exc, _THEIRS) or (isinstance(exc, ConnectionError) and self.transport is None):
             error = unreadable(exc)
+            reply_in_ours(request)
         else:
             log.error("request_failed", request_id=request_id, status=status, exc_info=exc)
             error = DomainError("Something failed on our side; the request id tells us what.")

@@ -259,9 +259,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     return response
 
 
+def reply_in_ours(request: web.BaseRequest) -> None:
+    """Let the reply be in HTTP/1.1, whatever the request is in, or the parser made up for it."""
+    request._cache["version"] = HttpVersion11  # noqa: SLF001
+
+
 def _check_version(request: web.Request) -> None:
     if request.version not in _VERSIONS:
-        request._cache["version"] = HttpVersion11  # noqa: SLF001  the reply is in one that is spoken
+        reply_in_ours(request)
         request.protocol.close()
         raise MalformedError("The request is in a version of HTTP that is not spoken here; use HTTP/1.1.")
 

@@ -90,6 +90,7 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     headers: dict[str, str]
     body: bytes
+    version: str
 
 
 def talk(url: str, *sent: bytes, hangs_up: bool = False) -> bytes:
@@ -132,7 +133,7 @@ def replies(raw: bytes) -> Iterator[Reply]:
             length = 0  # of a reply to HEAD
         body, raw = raw[:length], raw[length:]
         if status[1] != b"100":
-            yield Reply(int(status[1]), headers, body)
+            yield Reply(int(status[1]), headers, body, line[:8].decode())
 
 
 def is_a_problem(reply: Reply) -> bool:
@@ -170,7 +171,7 @@ def test_what_is_no_request_gets_a_problem_that_quotes_nothing(url: str, sent: b
         raw = talk(url, sent)
 
     *_, last = replies(raw)
-    assert last.status == 400
+    assert (last.version, last.status) == ("HTTP/1.1", 400)
     assert is_a_problem(last)
     assert SECRET not in raw
     assert {name: last.headers[name.lower()] for name in COMMON} == COMMON
@@ -182,7 +183,7 @@ def test_a_header_that_is_too_long_is_named_as_such(url: str, sent: bytes) -> No
     raw = talk(url, sent)
 
     (reply,) = replies(raw)
-    assert reply.status == 431
+    assert (reply.version, reply.status) == ("HTTP/1.1", 431)
     assert is_a_problem(reply)
     assert SECRET not in raw
 
