@@ -81,7 +81,7 @@ class ListExamSessions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 
     status: Annotated[SessionStatus, Meta(description="1 Active, 2 Completed, 3 Cancelled.")] | None = None
     mode: Annotated[Mode, Meta(description="1 Soft, 2 Advanced.")] | None = None
-    candidate_id: UUID | None = None
+    candidate_id: Annotated[UUID, Meta(description="Only this candidate's.")] | None = None
     limit: Limit = LIMIT_DEFAULT
     cursor: (
         Annotated[
@@ -104,7 +104,7 @@ class ListExamSessions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
 class ListSessions(ListExamSessions, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """Filters, order and page of all sessions that the caller may see."""
 
-    exam_id: UUID | None = None
+    exam_id: Annotated[UUID, Meta(description="Only this exam's.")] | None = None
 
 
 async def require_visible(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Record:

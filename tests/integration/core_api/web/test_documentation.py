@@ -169,7 +169,10 @@ def test_operations_have_a_name_a_description_and_described_parameters_x3() -> N
 
     for operation in operations:
         assert operation["summary"]
-        assert all("schema" in parameter or "$ref" in parameter for parameter in operation["parameters"])
+        assert operation["description"]
+        for parameter in map(followed, operation["parameters"]):
+            assert "schema" in parameter
+            assert parameter.get("description"), (operation["operationId"], parameter["name"])
     listing = paths["/api/proctor/session/{id}/events"]["get"]
     described = {
         parameter["name"]: parameter for parameter in listing["parameters"] if "$ref" not in parameter
