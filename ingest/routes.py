@@ -293,7 +293,7 @@ _posted = partial(
     tag="Events",
     status=202,
     reads=(IDEMPOTENCY_KEY,),
-    sends=(INGEST_LOAD,),
+    always_sends=(INGEST_LOAD,),
     refuses=_REFUSES,
 )
 

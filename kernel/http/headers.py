@@ -1,8 +1,8 @@
 """
 The headers that requests and replies have, as the public document describes them.
 
-A route names those that it alone reads or sends (`Route.reads`, `requires`, `sends`); the others follow from
-its form (`kernel.http.openapi`).
+A route names those that it alone reads or sends (`Route.reads`, `requires`, `sends`, `always_sends`); the
+others follow from its form (`kernel.http.openapi`).
 """
 
 from typing import Any, Final
@@ -11,8 +11,8 @@ from msgspec import Struct
 
 from kernel.events import SCHEMAS
 
+ACCEPT_ENCODING: Final = "Accept-Encoding"
 ACCEPT_LANGUAGE: Final = "Accept-Language"
-ALLOW: Final = "Allow"
 CACHE_CONTROL: Final = "Cache-Control"
 CONTENT_DISPOSITION: Final = "Content-Disposition"
 CONTENT_ENCODING: Final = "Content-Encoding"
@@ -58,7 +58,10 @@ IN_REQUESTS: Final = {
     ),
 }
 IN_REPLIES: Final = {
-    ALLOW: Header("The methods that this address takes.", {"type": "string"}),
+    ACCEPT_ENCODING: Header(
+        "Which codings of a body are read here, where it came in another one.",
+        {"type": "string", "examples": ["gzip, zstd"]},
+    ),
     CACHE_CONTROL: Header(
         "Whether the reply may be kept: what is somebody's is not.",
         {"type": "string", "examples": ["no-store"]},

@@ -10,6 +10,7 @@ table, examples from files. What is the same in many operations stands once, in 
 import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from kernel.access import ACCESS
 from kernel.errors import DomainError, InvalidInputError
 from kernel.events import SCHEMAS, EventType, Severity
 from kernel.http.headers import (
+    ACCEPT_ENCODING,
     CACHE_CONTROL,
     CONTENT_ENCODING,
     IN_REPLIES,
@@ -34,7 +36,10 @@ from kernel.http.schemas import Json, Schemas, schemas_of
 from kernel.http.web import API_PREFIX, Route
 
 SECURITY: Final = "bearerAuth"
-EVERYWHERE: Final = (REQUEST_ID, CACHE_CONTROL, CONTENT_ENCODING, VARY)  # headers of any reply
+BODILESS: Final = frozenset({204, 304})
+EVERYWHERE: Final = (REQUEST_ID, CACHE_CONTROL, CONTENT_ENCODING, VARY)  # headers of any reply with a body
+OF_STATUS: Final = {401: WWW_AUTHENTICATE, 415: ACCEPT_ENCODING}
+NAME_LENGTH_MAX: Final = 60  # of a response that several operations share
 PROBLEM_TYPE: Final = "application/problem+json"
 _ID: Final = "01929a3e-7c4b-7d2a-9f00-5c6f0a1b2c3d"  # in examples
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
@@ -45,6 +50,8 @@ _DONE: Final = {
     204: "It is done. There is no body.",
     304: "The client's copy is the newest. There is no body.",
 }
+
+Refused = tuple[tuple[Refusal, ...], tuple[str, ...]]  # errors of one status, and the headers that they have
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,11 +119,11 @@ def document(routes: Sequence[Route], info: Json, tags: Mapping[str, str], examp
         replies=[Problem, EventType, Severity, *(route.reply for route in routes if route.reply is not None)],
     )
     queries = {kind: schemas.fields_of(kind) for kind in {route.query for route in routes} - {None}}
+    shared = _response_names(routes)
     paths: dict[str, Json] = {}
     for route in routes:
-        operation = _Operation(route, schemas, queries.get(route.query), examples.get(route.name, {}))
+        operation = _Operation(route, schemas, queries.get(route.query), examples.get(route.name, {}), shared)
         paths.setdefault(API_PREFIX + route.path, {})[route.method.lower()] = operation.whole()
-    together = {_joint(some): some for route in routes for some in refusals(route).values()}
     whole = {
         "openapi": "3.1.0",
         "info": info,
@@ -127,7 +134,9 @@ def document(routes: Sequence[Route], info: Json, tags: Mapping[str, str], examp
             "schemas": schemas.components,
             "parameters": {name: _in_request(name, header) for name, header in IN_REQUESTS.items()},
             "headers": {name: _in_reply(header) for name, header in IN_REPLIES.items()},
-            "responses": {name: _refused(some, schemas) for name, some in sorted(together.items())},
+            "responses": {
+                name: _refused(*each, schemas) for each, name in sorted(shared.items(), key=itemgetter(1))
+            },
             "securitySchemes": {
                 SECURITY: {
                     "type": "http",
@@ -149,13 +158,14 @@ class _Operation(msgspec.Struct, frozen=True):
     schemas: Schemas
     query: Json | None
     examples: Mapping[str, Example]
+    shared: Mapping[Refused, str]
 
     def whole(self) -> Json:
         route = self.route
         text = inspect.getdoc(route.handler) or route.path
         successes = {str(status): self._reply(status) for status in (route.status, *route.also_status)}
         refused = {
-            str(status): {"$ref": f"#/components/responses/{_joint(some)}"}
+            str(status): {"$ref": f"#/components/responses/{self.shared[some, route.always_sends]}"}
             for status, some in refusals(route).items()
         }
         operation: Json = {
@@ -179,9 +189,13 @@ class _Operation(msgspec.Struct, frozen=True):
         route = self.route
         reply: Json = {
             "description": _DONE[status],
-            "headers": {name: _header(name) for name in (*EVERYWHERE, *route.sends)},
+            "headers": {
+                name: _header(name)
+                for name in (*EVERYWHERE, *route.sends, *route.always_sends)
+                if name != CONTENT_ENCODING or status not in BODILESS
+            },
         }
-        if route.reply is not None and status not in {204, 304}:
+        if route.reply is not None and status not in BODILESS:
             told = {name: each.reply for name, each in self.examples.items() if each.status == status}
             reply["content"] = self._content(route.reply, route.media_type, told)
         return reply
@@ -282,25 +296,36 @@ def _header(name: str) -> Json:
     return {"$ref": f"#/components/headers/{name}"}
 
 
-def _joint(some: Sequence[Refusal]) -> str:
-    """Return the name of the response that stands for these errors, which have one status."""
-    return "Or".join(_short(error) for error in some)
+def _response_names(routes: Iterable[Route]) -> dict[Refused, str]:
+    """
+    Name the responses that stand for errors of one status: after the errors, or where that gets long after
+    the first operation that has them and the status; and after a header that only some routes' have.
+    """
+    names: dict[Refused, str] = {}
+    for route in routes:
+        beside = "".join(f"With{name.removeprefix('X-').replace('-', '')}" for name in route.always_sends)
+        for status, some in refusals(route).items():
+            name = "Or".join(_short(error) for error in some) + beside
+            if len(name) > NAME_LENGTH_MAX:
+                name = f"{route.name.title().replace('_', '')}{status}"
+            names.setdefault((some, route.always_sends), name)
+    return names
 
 
 def _short(error: Refusal) -> str:
     return "Internal" if error is DomainError else error.__name__.removesuffix("Error")
 
 
-def _refused(some: Sequence[Refusal], schemas: Schemas) -> Json:
+def _refused(some: Sequence[Refusal], always: Iterable[str], schemas: Schemas) -> Json:
     """Return the response of some errors of one status: what each code means, and how it looks."""
-    headers = {name: _header(name) for name in EVERYWHERE}
+    headers = [*EVERYWHERE, *always]
     if any(error.says_when for error in some):
-        headers[RETRY_AFTER] = _header(RETRY_AFTER)
-    if some[0].status == 401:
-        headers[WWW_AUTHENTICATE] = _header(WWW_AUTHENTICATE)
+        headers.append(RETRY_AFTER)
+    if some[0].status in OF_STATUS:
+        headers.append(OF_STATUS[some[0].status])
     return {
         "description": "\n\n".join(f"`{error.code}`: {inspect.getdoc(error)}" for error in some),
-        "headers": headers,
+        "headers": {name: _header(name) for name in headers},
         "content": {
             PROBLEM_TYPE: {
                 "schema": schemas.by_type[Problem],

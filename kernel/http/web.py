@@ -103,7 +103,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     What else the document says follows from this (`kernel.http.openapi`), but for what is special: `refuses`
     are further errors, with when they come; `reads` and `requires` are headers of requests, `sends` of
-    replies (`kernel.http.headers`); `deprecated` says that another operation is to be called.
+    replies that are no refusal, `always_sends` of all (`kernel.http.headers`); `deprecated` says that another
+    operation is to be called.
     """
 
     method: str
@@ -126,6 +127,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     reads: tuple[str, ...] = ()
     requires: tuple[str, ...] = ()
     sends: tuple[str, ...] = ()
+    always_sends: tuple[str, ...] = ()
     deprecated: bool = False
 
 

@@ -116,6 +116,55 @@ def test_no_body_has_a_member_that_nobody_knows_but_for_events_x3() -> None:
     assert [name for name in sorted(names) if not is_closed(schemas[name])] == []
 
 
+def followed(part: dict[str, Any]) -> dict[str, Any]:
+    """Return a part of the document, or what it refers to."""
+    found = DOCUMENT
+    for name in part.get("$ref", "").split("/")[1:]:
+        found = found[name]
+    return found if "$ref" in part else part
+
+
+def test_a_reply_names_the_headers_that_it_has_by_status_and_kind_x3() -> None:
+    """What every reply has, but for the coding of a body that is not there; and what belongs to some."""
+    of_status = {
+        "304": {"ETag"},
+        "401": {"WWW-Authenticate"},
+        "415": {"Accept-Encoding"},
+        "429": {"Retry-After"},
+        "503": {"Retry-After"},
+    }
+    of_one = {
+        ("get_openapi_document", "200"): {"ETag"},
+        ("show_documentation", "200"): {"ETag"},
+        ("get_documentation_file", "200"): {"ETag"},
+        ("get_receipt", "200"): {"Content-Disposition"},
+        ("get_ledger_proof", "409"): {"Retry-After"},
+    }
+    wrong = []
+    for name, (_, _, operation) in operations_in(DOCUMENT).items():
+        for status, reply in operation["responses"].items():
+            expected = {"Cache-Control", "Content-Encoding", "Vary", "X-Request-Id"}
+            expected |= of_status.get(status, set()) | of_one.get((name, status), set())
+            expected |= {"X-Ingest-Load"} if operation["tags"] == ["Events"] else set()
+            expected -= {"Content-Encoding"} if status in {"204", "304"} else set()
+            if set(followed(reply)["headers"]) != expected:
+                wrong.append((name, status, expected ^ set(followed(reply)["headers"])))
+
+    assert wrong == []
+
+
+def test_everything_that_operations_share_is_used_and_named_briefly_x3() -> None:
+    said = orjson.dumps(DOCUMENT).decode()
+    shared = [
+        (kind, name)
+        for kind in ("headers", "parameters", "responses", "schemas")
+        for name in DOCUMENT["components"][kind]
+    ]
+
+    assert [each for each in shared if f'"#/components/{"/".join(each)}"' not in said] == []
+    assert [name for _, name in shared if len(name) > 60] == []
+
+
 def schemas_below(value: Any, schemas: dict[str, Any]) -> set[str]:
     """Return the names of all schemas that a part of the document leads to."""
     found, ahead = set[str](), [value]
