@@ -31,6 +31,8 @@ REACHABLE: Final = 0o711  # a folder on the way to a server's: its account must 
 START_S_MAX: Final = 180.0  # crash recovery and reading an append-only file take their time
 STOP_S_MAX: Final = 60.0
 POLL_S: Final = 0.02
+OUTGOING_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+PORTS_MIN: Final = 1000  # to choose from
 
 
 class ServerError(Exception):
@@ -292,13 +294,31 @@ def machine_memory_bytes() -> int:
 
 
 def free_port(*hosts: str) -> int:
-    """Return a port that nobody listens on, of 127.0.0.1 and of all the hosts."""
+    """
+    Return a port that nobody listens on, of 127.0.0.1 and of all the hosts.
+
+    It lies below those that the kernel gives to outgoing connections, where it has room for that: one of
+    these would be anybody's again until whoever asked for it listens.
+    """
+    first, last = 20_000, _outgoing_from() - 1
     while True:
+        port = 0 if last - first < PORTS_MIN else first + secrets.randbelow(last - first + 1)
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if is_free(port, *hosts):
-            return port
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            chosen: int = probe.getsockname()[1]
+        if is_free(chosen, *hosts):
+            return chosen
+
+
+def _outgoing_from() -> int:
+    """Return the first port of outgoing connections, 0 where the kernel does not say."""
+    try:
+        return int(OUTGOING_PORTS.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def with_parent(stop_signal: signal.Signals) -> list[str]:

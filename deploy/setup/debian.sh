@@ -19,7 +19,7 @@ install_packages() {
     during "installing $* with apt-get" \
         apt-get install --yes --quiet --no-install-recommends -o Dpkg::Use-Pty=0 "$@"
 }
-is_missing() { "$python" -B -m deploy.local.programs | grep -qx "$1"; }
+is_missing() { grep -qx "$1" <<<"$("$python" -B -m deploy.local.programs)"; } # no pipe: grep does not read to its end
 
 policy=/usr/sbin/policy-rc.d
 clusters=/etc/postgresql-common/createcluster.conf

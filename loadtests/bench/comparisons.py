@@ -10,12 +10,12 @@ from typing import Final
 import msgspec
 
 from deploy.local.roles import on_database
+from deploy.local.server import free_port
 from loadtests.baselines import copy_baseline, seed_design, simple_durable
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import (
     BenchError,
     Servers,
-    free_port,
     programs,
     wait_until_answers,
 )

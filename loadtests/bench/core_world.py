@@ -16,6 +16,7 @@ import msgspec
 from core_api import seeding
 from core_api.seeding import NewUser, School
 from deploy.local.roles import give_passwords
+from deploy.local.server import free_port
 from kernel.events import Role
 from kernel.ledger.checkpoints import new_key_pem
 from kernel.tokens import Keyring, new_claims
@@ -23,7 +24,6 @@ from loadtests.bench.measuring.stack import (
     TOKEN_LIFE_S,
     Program,
     Servers,
-    free_port,
     new_jwt_keys,
     programs,
     wait_until_answers,

@@ -21,13 +21,13 @@ import msgspec
 from core_api import seeding
 from core_api.seeding import NewUser
 from deploy.local.roles import give_passwords
+from deploy.local.server import free_port
 from kernel.events import Role
 from loadtests.bench.measuring import machine
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import (
     BenchError,
     Servers,
-    free_port,
     new_jwt_keys,
     open_servers,
     private_folder,

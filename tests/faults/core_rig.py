@@ -15,10 +15,10 @@ import msgspec
 from deploy.local.postgres import DATABASE, start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords, on_database
-from deploy.local.server import Server
+from deploy.local.server import Server, free_port
 from kernel.tokens import Keyring
 from sql.migrate import migrate
-from tests.faults.harness import POLL_S, READY_S_MAX, Tier, free_ports
+from tests.faults.harness import POLL_S, READY_S_MAX, Tier
 from tests.kits.core import JWT_KEYS, Answer, Api, make_people
 
 CORE: Final = "veritas_core"
@@ -139,7 +139,7 @@ async def core_rig(servers: Servers) -> AsyncIterator[CoreRig]:
     }
     tiers = [
         Tier("core_api", port, folder / f"core-{port}.log", {**environment, "VERITAS_HTTP_PORT": str(port)})
-        for port in free_ports(2)
+        for port in (free_port(), free_port())
     ]
     for tier in tiers:
         tier.launch()

@@ -24,7 +24,7 @@ from core_api import seeding
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords
-from deploy.local.server import Server, is_free
+from deploy.local.server import Server, free_port
 from kernel.events import EventType, Role
 from kernel.tokens import Keyring, new_claims
 from loadtests.check.history import Report, check, rows_of
@@ -173,7 +173,7 @@ def rig(folder: Path, **settings: str) -> Iterator[Rig]:
     redis = start_redis(folder / "redis")
     migrate(postgres.url)
     keys = "test:" + base64.b64encode(secrets.token_bytes(32)).decode()
-    ports = free_ports(2)
+    ports = free_port(), free_port()
     environment = {
         "PATH": os.environ["PATH"],
         "VERITAS_DATABASE_URL": give_passwords(postgres.url)["veritas_ingest"],
@@ -208,12 +208,6 @@ def rig(folder: Path, **settings: str) -> Iterator[Rig]:
             tier.kill()
         for server in (redis, postgres):
             server.close()
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports of 127.0.0.1 below the range that connections out of this machine take theirs from."""
-    ports = random.sample(range(20_000, 32_000), 200)
-    return [port for port in ports if is_free(port)][:count]
 
 
 def seats(rig: Rig, count: int) -> list[Seat]:

@@ -16,8 +16,9 @@ import duckdb
 import pytest
 
 from deploy.commands.doctor import examine
+from deploy.local.server import free_port
 from kernel.settings import load
-from tests.integration.pipeline.test_process import free_port, wait_until
+from tests.integration.pipeline.test_process import wait_until
 from tests.kits.ledger import Log, make_log
 from tests.kits.pipeline_world import make_sittings, rows_of, some_events, store_now
 

@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 import redis
 
+from deploy.local.server import free_port
 from ingest.stream.protocol import client_key, stream_key
-from tests.faults.harness import SHARDS, Rig, Tier, free_ports
+from tests.faults.harness import SHARDS, Rig, Tier
 from tests.faults.ingest_kit import CROWDED, crowd
 from tests.kits.ingest.stream import append, batch_of
 from tests.kits.ingest.waiting import until
@@ -69,7 +70,7 @@ async def test_a_writer_that_was_paused_and_replaced_stores_nothing_when_it_wake
     path: Rig, world: World
 ) -> None:
     """design.md: the compare-and-set fences it; its lock goes with its connection."""
-    (port,) = free_ports(1)
+    port = free_port()
     environment = {**path.writer._environment, "VERITAS_METRICS_PORT": str(port)}
     second = Tier("ingest.writer", port, path.folder / "second.log", environment)
     async with crowd(world, path.url) as posting:

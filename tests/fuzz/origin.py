@@ -10,8 +10,9 @@ import msgspec
 import requests
 
 from deploy.local.postgres import Postgres
+from deploy.local.server import free_port
 from tests.conftest import logins_on, new_database
-from tests.faults.harness import Tier, free_ports
+from tests.faults.harness import Tier
 from tests.kits.core import JWT_KEYS, DatabaseAs
 from tests.kits.ingest.waiting import wait_until
 
@@ -53,7 +54,7 @@ def running_origin(
     """Start the origin and the writer; stop both, in order, at the end."""
     with new_database(postgres) as database:
         login = logins_on(database, template, redis_url)
-        ports = free_ports(2)
+        ports = free_port(), free_port()
         settings = SETTINGS | {"jwt_keys": JWT_KEYS, "redis_url": redis_url}
         writer = _tier("ingest.writer", ports[1], folder, settings | {
             "database_url": login("veritas_ingest"), "metrics_port": str(ports[1]),

@@ -7,7 +7,6 @@ import asyncio
 import base64
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,7 +26,7 @@ from core_api import seeding
 from deploy.local.postgres import start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords
-from deploy.local.server import Server, with_parent
+from deploy.local.server import Server, free_port, with_parent
 from kernel.events import Role
 from kernel.tokens import Keyring, new_claims
 from loadtests.bench.measuring.machine import postgres_processes
@@ -108,14 +107,6 @@ def make_sessions(owner: Connection, keyring: Keyring, count: int, now: datetime
 def new_jwt_keys() -> str:
     """Return fresh signing keys in the form of the setting `jwt_keys`."""
     return "bench:" + base64.b64encode(secrets.token_bytes(32)).decode()
-
-
-def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Program(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from rich.console import Console
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from deploy.local.roles import on_database
+from deploy.local.server import free_port
 from kernel.events import is_violation
 from kernel.tokens import Audience, Keyring
 from loadtests.baselines import copy_baseline, seed_design
@@ -30,7 +31,6 @@ from loadtests.bench.measuring.stack import (
     BenchError,
     Servers,
     Tiers,
-    free_port,
     make_sessions,
     new_jwt_keys,
     programs,

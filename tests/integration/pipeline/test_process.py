@@ -1,6 +1,5 @@
 import json
 import signal
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -10,18 +9,13 @@ from time import monotonic, sleep
 import duckdb
 import pytest
 
+from deploy.local.server import free_port
 from tests.kits.pipeline_world import make_sittings, rows_of, some_events, store_now
 from tests.kits.processes import Start, pipelines
 from warehouse.builds import verify
 from warehouse.layout import DATASETS
 
 PROJECTED = "SELECT coalesce(sum(events), 0)::int FROM reporting.attempt_activity"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

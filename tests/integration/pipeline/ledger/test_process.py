@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
+from deploy.local.server import free_port
 from kernel.ledger.checkpoints import open_head
 from pipeline.ledger.sealer import take_up, turn
 from pipeline.ledger.verify import verify
-from tests.integration.pipeline.test_process import free_port
 from tests.kits.ledger import Log, make_log
 from tests.kits.processes import Start, pipelines
 
