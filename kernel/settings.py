@@ -234,6 +234,9 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ignored_members_max: Annotated[
         int, _about("Members that nobody knows, named in one reply at most.", ge=1, le=1000)
     ] = 32
+    unknown_members_max: Annotated[
+        int, _about("Members that nobody knows, in one request; with more it is refused.", ge=1)
+    ] = 20_000
     ignored_name_characters_max: Annotated[
         int, _about("Characters of such a member's name that are told.", ge=8, le=1000)
     ] = 64

@@ -204,9 +204,14 @@ def read_bulk(body: bytes, settings: Settings) -> Posted[EventIn]:
 
 def _bulk_by_event(body: bytes, settings: Settings) -> Posted[EventIn]:
     _require_text(body)
-    head = _READ_HEAD.read(body, None)
+    head = _READ_HEAD.read(body, None, names_unknown=False)
     events: list[Raw] = head.right.get("events", [])
     _refuse_many(len(events), BATCH, settings)
+    beside = len(body) - sum(memoryview(each).nbytes for each in events)
+    if beside > settings.event_bytes_max:
+        message = f"Expected at most {settings.event_bytes_max} bytes beside the events"
+        raise BATCH.refusal([*head.faults, Fault(None, "", message, is_size=True)])
+    head = _READ_HEAD.read(body, None)
     found = _read_thoroughly(events, _READ_EVENT, settings, BATCH, beside=head.unknown)
     if head.whole is None:
         raise BATCH.refusal([*head.faults, *found.faults])
@@ -275,9 +280,10 @@ def _read_thoroughly(
     unknown = Gathering(form, settings)
     unknown.add(None, beside)
     for place, raw in enumerate(raws):
-        found = reader.read(raw, place)
+        is_large = bool(form.event) and _is_large(raw, settings)
+        found = reader.read(raw, place, names_unknown=not is_large or _may_be_named(raw, settings))
         unknown.add(place, found.unknown)
-        wrong = [_too_large(place, settings)] if form.event and _is_large(raw, settings) else []
+        wrong = [_too_large(place, settings)] if is_large else []
         wrong += found.faults and [*found.faults, *_wrong_values(found.right, place, settings)]
         if found.whole is None or wrong:
             faults += wrong
@@ -286,6 +292,11 @@ def _read_thoroughly(
             events.append(found.whole)
             places.append(place)
     return Posted(None, events, places, faults, refused, unknown.told(), form)
+
+
+def _may_be_named(event: bytes | Raw, settings: Settings) -> bool:
+    """Tell whether an event over its bound is worth a look at its unknown members: each has a colon."""
+    return bytes(event).count(b":") <= settings.unknown_members_max
 
 
 def _wrong_values(right: dict[str, Any], place: int, settings: Settings) -> list[Fault]:
