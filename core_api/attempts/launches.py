@@ -233,6 +233,8 @@ async def _sign_in(
         uses_max=settings.launch_uses_max,
         now=now,
     )
+    if again is not None:
+        await conn.execute(LOGINS["extend_login"], again, expires_at)
     return again, again is not None
 
 

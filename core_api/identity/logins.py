@@ -249,7 +249,8 @@ async def _rotate(
     if await conn.fetchval(QUERIES["count_refresh_tokens"], login_id) >= settings.refreshes_max:
         raise RateLimitedError("This sign-in was refreshed too often; sign in again.", retry_after_s=3600)
     await conn.execute(QUERIES["spend_refresh_token"], row["token_id"], now)
-    await conn.execute(QUERIES["extend_login"], login_id, expires_at)
+    until = now + timedelta(seconds=settings.access_token_s)  # the sign-in lives while a token of it does
+    await conn.execute(QUERIES["extend_login"], login_id, max(expires_at, until))
     token = await _add_token(conn, login_id, row["token_id"], now, expires_at)
     access = signed(
         user_of(row),

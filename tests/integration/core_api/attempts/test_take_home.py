@@ -37,7 +37,7 @@ async def ask(api: Api, token: str, method: str, path: str, body: Any = None) ->
     return await api.call(method, path, headers={"Authorization": f"Bearer {token}"}, json=body)
 
 
-async def pass_days(api: Api, days: int) -> None:
+async def pass_days(api: Api, days: float) -> None:
     """Let everything of the attempts and of who sits them have begun so many days earlier."""
     for table, columns in {
         "exam_attempts": ("started_at", "expires_at"),
@@ -175,3 +175,31 @@ async def test_a_lock_of_the_candidate_or_the_issuer_ends_the_renewal_a7(core: C
         assert (await api.post(f"/api/admin/users/{api.people[whom].id}/lock", "admin")).status == 200
 
         assert (await refresh(api, launched["refresh_token"])).status == 401
+
+
+async def test_a_lock_of_the_issuer_reaches_tokens_that_outlive_the_attempt_a7(core: Core) -> None:
+    """A token of the last minutes lives on, for what comes late and the receipt; so does its sign-in."""
+    async with core.school() as api:
+        made = await make_exam(api, "essay", duration_minutes=MINUTES_MAX)
+        launched = (await launch(api, await link_to(api, made))).body
+        await pass_days(api, 29.99)
+        token = (await refresh(api, launched["refresh_token"])).body["access_token"]
+        await pass_days(api, 0.5)
+        path = f"/api/student/attempts/{launched['attempt_id']}"
+
+        assert (await ask(api, token, "GET", path)).status == 200
+        assert (await api.post(f"/api/admin/users/{api.people['teacher'].id}/lock", "admin")).status == 200
+        assert (await ask(api, token, "GET", path)).status == 401
+
+
+async def test_a_launch_that_is_asked_for_again_lives_as_long_as_its_newest_token_a7(core: Core) -> None:
+    async with core.school() as api:
+        made = await make_exam(api, "essay", duration_minutes=60)
+        link = await link_to(api, made)
+        await launch(api, link)
+        await api.owner.execute("UPDATE logins SET expires_at = now() + interval '1 minute'")
+        again = await launch(api, link)
+
+        assert again.status == 200
+        left = await api.owner.fetchval("SELECT extract(epoch FROM expires_at - now())::int FROM logins")
+        assert again.body["expires_in"] - 60 < left <= again.body["expires_in"]
