@@ -76,10 +76,10 @@ def sender_of(request: web.Request) -> Sender:
     return _sender(request, claims)
 
 
-def _sender(request: web.Request, claims: Claims) -> Sender:
+def _sender(request: web.Request, claims: Claims, *, by_page: bool = False) -> Sender:
     """Return who posts, by what a genuine token says; raises as `sender_of` does."""
     request.app[TIER].revocations.check(claims)
-    asked_by(request, claims)
+    asked_by(request, claims, by_page=by_page)
     scope_of(claims.role, Action.event_post, bound=claims.exam_id is not None)
     user = "" if claims.role is Role.service else claims.user_id
     return Sender(user=user, org=claims.org, exam=claims.exam_id or "")
@@ -143,7 +143,7 @@ async def receive_batch(request: web.Request) -> tuple[Sender, bytes]:
     claims = tier.keyring.verify(told.beacon_token, audience=Audience.beacon, now=datetime.now(UTC))
     if claims.session != told.proctor_session_id:
         raise NotAuthenticatedError("The beaconToken is for another proctor session.")
-    sender = _sender(request, claims)
+    sender = _sender(request, claims, by_page=True)
     tier.meter.check(sender.account, monotonic())
     tier.meter.charge(sender.account, max(len(body), settings.sender_request_bytes_min), monotonic())
     return sender, body

@@ -13,6 +13,7 @@ browser itself says is another site's is refused, before anything is done.
 
 import asyncio
 import contextlib
+import math
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ import structlog
 from aiohttp import web
 from yarl import URL
 
-from kernel.errors import OriginNotAllowedError
+from kernel.errors import OriginNotAllowedError, UnavailableError
 from kernel.http.headers import IN_REQUESTS
 from kernel.running.tasks import WATCH
 from kernel.settings import Settings
@@ -221,22 +222,34 @@ def attach_origins(app: web.Application, read: Read, away: Away) -> None:
     app.cleanup_ctx.append(watching)
 
 
-def asked_by(request: web.Request, claims: Claims) -> None:
+def asked_by(request: web.Request, claims: Claims, *, by_page: bool = False) -> None:
     """
     Note who asks, once their token is verified.
+
+    Args:
+        request: what they ask.
+        claims: of their token.
+        by_page: the token is a page's own. It says itself who may, and nobody reads the reply: while nobody
+            knows which origins are allowed, it passes.
 
     Raises:
         OriginNotAllowedError: the browser says that a page of another site does, and their organisation does
             not allow its origin.
+        UnavailableError: it says so, and what their organisation allows was not read yet.
     """
     request[CLAIMS] = claims
-    origin = request.headers.get("Origin")
+    origin, origins = request.headers.get("Origin"), request.app[ORIGINS]
     if (
-        origin is not None
-        and request.headers.get("Sec-Fetch-Site") in _OTHER_SITES
-        and not request.app[ORIGINS].allow(origin, request.host, claims.org)
+        origin is None
+        or request.headers.get("Sec-Fetch-Site") not in _OTHER_SITES
+        or origins.allow(origin, request.host, claims.org)
     ):
+        return
+    if origins.known.is_set():
         raise OriginNotAllowedError("Your organisation does not allow pages of this origin.")
+    if not by_page:
+        message = "Which pages may call is not known yet; nothing was done."
+        raise UnavailableError(message, retry_after_s=math.ceil(REFRESH_S))
 
 
 async def say_origin(request: web.Request, response: web.StreamResponse) -> None:

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import Any
 
 import aiohttp
+import psycopg
 import pytest
 from msgspec import Struct
 from multidict import CIMultiDictProxy
@@ -28,7 +29,8 @@ from kernel.http.serving import _refusal, serve
 from kernel.http.web import API_PREFIX, Route
 from tests.conftest import emptied, logins_on, new_database
 from tests.kits.core import Api, Core, put, settings_of, url_of
-from tests.kits.ingest.station import Station, station
+from tests.kits.ingest.station import Station, listening, station
+from tests.kits.ingest.waiting import until
 from tests.kits.processes import loop_beside
 
 
@@ -297,6 +299,56 @@ async def test_ingest_alone_learns_of_origins_and_lets_their_pages_read(running:
             unknown = await post(origin, "x")
             assert unknown.status == 401
             check(origin, unknown.headers, may_read=origin in {own, others, PORTAL, BESIDE})
+
+
+async def test_while_origins_are_not_known_a_page_is_asked_to_come_again_and_not_refused(
+    running: Station,
+) -> None:
+    """A process that starts while PostgreSQL does not say; what a page that is left sends comes once."""
+    world = running.world
+    allowed, other = (f"https://{uuid7()}.example" for _ in range(2))
+    seat = world.seat()
+    world.run(
+        "INSERT INTO allowed_origins VALUES (%s, %s, now()) ON CONFLICT (organisation_id)"
+        " DO UPDATE SET origins = excluded.origins, changed_at = excluded.changed_at",
+        world.org, [allowed],
+    )  # fmt: skip
+
+    async with aiohttp.ClientSession() as http:
+
+        async def post(url: str, origin: str, *, beacon: str = "", path: str = "/events/bulk") -> Any:
+            headers = {"Origin": origin, "Sec-Fetch-Site": "cross-site"}
+            body: dict[str, Any] = {"proctorSessionId": seat.session_id}
+            if path == "/events/bulk":
+                body["events"] = [{"eventType": 2}]
+            if beacon:
+                body["beaconToken"] = beacon
+            else:
+                headers["Authorization"] = f"Bearer {seat.token}"
+            async with http.post(f"{url}/api/proctor{path}", json=body, headers=headers) as reply:
+                return reply.status, reply.headers, await reply.json()
+
+        page = (await post(running.url, PORTAL, path="/heartbeat"))[2]["beaconToken"]
+        with psycopg.connect(world.address) as holder:
+            holder.execute("LOCK TABLE allowed_origins IN ACCESS EXCLUSIVE MODE")
+            with listening(running.settings) as (url, part, there):
+                await until(lambda: there(part.ready()) is None, "every shard to be open")
+                for origin in (allowed, other):
+                    status, headers, body = await post(url, origin)
+                    assert (status, body["code"]) == (503, "unavailable")
+                    assert "pages may call" in body["detail"]
+                    assert int(headers["Retry-After"]) > 0
+                    assert (await post(url, origin, beacon=page))[0] == 202
+                assert (await post(url, PORTAL))[0] == 202, "the deployment's own are known from the start"
+
+                holder.rollback()
+                deadline = monotonic() + WITHIN_S
+                while (last := (await post(url, allowed))[0]) != 202:
+                    assert monotonic() < deadline, f"{last}: the origin is not learned of"
+                    await asyncio.sleep(0.05)
+                for beacon in ("", page):
+                    status, _, body = await post(url, other, beacon=beacon)
+                    assert (status, body["code"]) == (403, "origin_not_allowed")
 
 
 async def test_what_is_refused_before_it_was_read_is_for_every_page_and_tells_of_nobody(core: Core) -> None:
