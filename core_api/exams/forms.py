@@ -12,6 +12,7 @@ from core_api.actors import Actor
 from core_api.authoring.evaluations import Paper
 from core_api.database import Connection, fetch_one, fetch_page
 from core_api.wire import ListPage, Page
+from kernel.events import Role
 from sql import named
 
 QUERIES: Final = named("forms")
@@ -60,7 +61,9 @@ async def list_observable(conn: Connection, actor: Actor, query: ListPage) -> Ob
 async def fetch(conn: Connection, actor: Actor, exam_id: UUID) -> dict[str, object]:
     """
     Return a `Form`, its paper as the bytes that are stored; raises NotFoundError when the exam is not visible
-    to the caller, or has no evaluation.
+    to the caller, has no evaluation, or, for an observer, is not open.
     """
-    row = await fetch_one(conn, "form", *QUERIES.bind("fetch_form", id=exam_id, **actor.reach))
+    observes = actor.role is Role.observer
+    bound = QUERIES.bind("fetch_form", id=exam_id, observes=observes, **actor.reach)
+    row = await fetch_one(conn, "form", *bound)
     return {**row, "paper": orjson.Fragment(row["paper"])}

@@ -48,7 +48,8 @@ ROUTES: Final = (
         case(
             f"GET /{whose}/exams/{{exam_id}}/form", forms.fetch, Action.form_read, name=name,
             reply=forms.Form, shows=NOBODY,
-            says="Return what an observer fills in: the exam's questions, without their keys.",
+            says="Return what an observer fills in: the exam's questions, without their keys. Observers read "
+            "it while the exam is open, its staff before that as well.",
         )
         for whose, name in (("teacher", "get_form"), ("observer", "get_form_to_observe"))
     ),

@@ -10,9 +10,10 @@ ORDER BY e.id DESC
 LIMIT :limit;
 
 -- name: fetch_form
--- What is to be filled in, without the key, as text that is passed on unread; no row where the exam has no evaluation.
+-- What is to be filled in, without the key, as text that is passed on unread; no row where the exam has no evaluation, nor, for
+-- who `observes`, while it is not open: they read what `list_observable` lists.
 SELECT e.id AS exam_id, e.title, e.is_published, v.id AS evaluation_version_id, v.paper::text AS paper
 FROM exams e
 JOIN evaluation_versions v ON v.id = e.evaluation_version_id
-WHERE e.id = :id AND e.organisation_id = :organisation
+WHERE e.id = :id AND e.organisation_id = :organisation AND (e.is_published OR NOT :observes)
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers w WHERE w.exam_id = e.id AND w.user_id = :user_id));

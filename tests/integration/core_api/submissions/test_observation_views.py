@@ -80,8 +80,11 @@ async def test_the_form_is_read_before_it_is_filled_in_and_without_its_key_m4(co
         )  # fmt: skip
         assert [each["question_id"] for each in shown.body["paper"]["items"]] == list(form.questions.values())
         assert b"shares" not in orjson.dumps(shown.body)
-        waits = await api.get(f"/api/observer/exams/{closed.exam_id}/form", "observer")
-        assert (waits.status, waits.body["is_published"]) == (200, False)
+        for whose in ("observer", "teacher"):
+            path = f"/api/{whose}/exams/{closed.exam_id}/form"
+            early, prepared = await api.get(path, "observer"), await api.get(path, "teacher")
+            assert early.status == 404, "questions are no observer's before the exam opens"
+            assert (prepared.status, prepared.body["is_published"]) == (200, False)
         nothing = await api.get(f"/api/teacher/exams/{api.exam_id}/form", "teacher")
         assert nothing.status == 404, "an exam without questions has no form"
 
