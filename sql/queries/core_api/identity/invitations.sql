@@ -2,7 +2,7 @@
 
 -- name: list_invitable
 -- Active people of the organisation without a password, no services. `renewed`: those too whose
--- invitation still holds. By id.
+-- invitation still holds. By id, and held: whoever invites them at the same moment waits, and what they make ends this one's.
 SELECT u.id, u.email, u.full_name, u.role
 FROM users u
 WHERE u.organisation_id = :organisation AND u.is_active AND u.password_hash IS NULL AND u.role <> 'service'
@@ -10,7 +10,8 @@ WHERE u.organisation_id = :organisation AND u.is_active AND u.password_hash IS N
   AND (:renewed OR NOT EXISTS (SELECT FROM invitations v JOIN users i ON i.id = v.issuer_id
                                WHERE v.user_id = u.id AND v.expires_at > :now AND v.standing = u.standing
                                  AND i.is_active AND i.standing = v.issuer_standing))
-ORDER BY u.id;
+ORDER BY u.id
+FOR NO KEY UPDATE OF u;
 
 -- name: delete_invitations
 -- $1 user_ids uuid[]. Whatever was sent to them before is worth nothing.
@@ -26,14 +27,14 @@ JOIN users i ON i.id = :issuer;
 
 -- name: find_invited
 -- $1 sha256 bytea, $2 now timestamptz. A row where the invitation holds; its person is held: of two uses at once the second finds
--- that they have a password.
+-- that they have a password. Its issuer is, too: a lock waits for the acceptance, or comes before it.
 SELECT u.id, u.organisation_id, u.email, u.username, u.full_name, u.role, u.token_generation
 FROM invitations v
 JOIN users u ON u.id = v.user_id
 JOIN users i ON i.id = v.issuer_id
 WHERE v.sha256 = $1 AND v.expires_at > $2 AND u.is_active AND u.password_hash IS NULL AND u.standing = v.standing
   AND i.is_active AND i.standing = v.issuer_standing
-FOR NO KEY UPDATE OF u;
+FOR NO KEY UPDATE OF u FOR SHARE OF i;
 
 -- name: set_first_password
 -- $1 user_id uuid, $2 hash. The caller holds them, and they have none.
