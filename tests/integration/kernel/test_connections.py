@@ -90,7 +90,7 @@ async def test_a_crowd_beyond_the_limit_is_refused_in_words_and_the_process_live
     }
     async with program(module, environment, log) as port:
         for nonsense in NONSENSE:
-            assert (await ask(port, sent=nonsense)).startswith(b"HTTP/1.0 4")
+            assert (await ask(port, sent=nonsense)).startswith(b"HTTP/1.1 4")
         crowd = asyncio.Barrier(CLIENTS)
         async with asyncio.timeout(START_S):
             answers = await asyncio.gather(*(ask(port, crowd) for _ in range(CLIENTS)))
