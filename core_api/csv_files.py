@@ -29,6 +29,8 @@ NO: Final = frozenset({"false", "no", "0"})
 REPLACED: Final = "\ufffd"  # what a decoder leaves where bytes were no UTF-8
 _SEPARATOR_LINE: Final = re.compile(r"\ufeff?sep=(.)\r?\n", re.IGNORECASE)  # Excel's own first line
 _PLAIN: Final = re.compile(r"[\W_]")
+# Where a cell begins, be it for a program that reads another separator, if that makes it a formula.
+_FORMULA: Final = re.compile(r"(^|[;,\t\r\n])(?=[=+\-@\t\r])")
 _LINE: Final = re.compile(r"[^\r\n]*")
 # Its line, its fields, and what is wrong with it or None.
 Record = tuple[int, list[str], str | None]
@@ -200,6 +202,11 @@ def parts(text: str, fields: Sequence[str], columns: Mapping[str, str], rows: in
         return [text]
     header, body = records[0], records[1:]
     return [header + "".join(body[n : n + rows]) for n in range(0, len(body), rows)] or [text]
+
+
+def inert(cell: str) -> str:
+    """Return a text as it is written to a CSV file for people: no spreadsheet takes it for a formula."""
+    return _FORMULA.sub(r"\1'", cell)
 
 
 def _first_line(text: str) -> str:

@@ -143,7 +143,8 @@ async def issue(
 
 
 def _new_token() -> str:
-    return secrets.token_urlsafe(TOKEN_BYTES)
+    """Return a token of letters and digits alone: in a spreadsheet a hyphen begins a formula."""
+    return secrets.token_hex(TOKEN_BYTES)
 
 
 def _digest(token: str) -> bytes:

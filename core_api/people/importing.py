@@ -53,6 +53,9 @@ class ImportPeople(Files, frozen=True, kw_only=True, forbid_unknown_fields=True)
     invite: Annotated[
         bool, Meta(description="Invite whoever of the files has no password and no invitation that holds.")
     ] = False
+    renew: Annotated[
+        bool, Meta(description="Invite those too whose earlier invitation holds; that one ends.")
+    ] = False
 
 
 class PeopleCounts(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,20 +133,16 @@ async def import_people(
         plan = await _plan(conn, actor, read, now=now)
         if plan.faults and not (command.dry_run or command.partial):
             raise csv_files.refusal(plan.faults)
-        invited: list[Invitation] = []
         if not command.dry_run:
             await enrolling.write(conn, actor, plan, now=now)
-            if command.invite:
-                for part in enrolling.parts(plan.people.active):
-                    async with enrolling.held(conn, actor):
-                        invited += await invitations.issue(
-                            conn, actor, part, renewed=False, settings=settings, now=now
-                        )
+    invited: list[Invitation] = []
     if not command.dry_run:
         for user_id in plan.people.locked:
             await users.set_active(
                 pool, actor, user_id, active=False, revocations=revocations, settings=settings, now=now
             )
+        if command.invite or command.renew:
+            invited = await _invite(pool, actor, command, plan, settings=settings, now=now)
     return _report(command, read, plan, invited)
 
 
@@ -227,6 +226,19 @@ async def _without_taken(
         ids={key: user_id for key, user_id in people.ids.items() if user_id not in taken},
         faults=[*people.faults, *faults],
     )
+
+
+async def _invite(
+    pool: Pool, actor: Actor, command: ImportPeople, plan: Plan, *, settings: Settings, now: datetime
+) -> list[Invitation]:
+    """Invite people at the very end and all or none: a token that is not answered is worth nothing."""
+    made: list[Invitation] = []
+    async with connection(pool, actor) as conn, enrolling.held(conn, actor):
+        for part in enrolling.parts(plan.people.active):
+            made += await invitations.issue(
+                conn, actor, part, renewed=command.renew, settings=settings, now=now
+            )
+    return made
 
 
 def _report(command: ImportPeople, read: Roster, plan: Plan, invited: list[Invitation]) -> ImportedPeople:

@@ -5,20 +5,20 @@ Everything is tried first, without being written; then people are sent a few hun
 all of it once more with the enrolments: what is there already changes nothing.
 """
 
-import csv
 import gzip
-import io
 import json
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
+from deploy.commands.invitations import new_private, write_invitations
 from deploy.local.server import ServerError
 
 ROWS: Final = 500  # people of one request
@@ -26,7 +26,6 @@ TRIES: Final = 6
 TIMEOUT_S: Final = 900
 UNNAMED: Final = "no column"  # how the fault of a header without a field begins
 FAULTY: Final = 1  # exit code: rows are faulty
-SHOWN: Final = ("email", "full_name", "role", "token", "expires_at")
 # OneRoster's other files, which say nothing that is needed here.
 NOT_NEEDED: Final = frozenset(
     {
@@ -62,6 +61,10 @@ InvitationsOption = Annotated[
         help="Invite whoever has no password yet, and write their invitations to this new CSV file.",
     ),
 ]
+RenewOption = Annotated[
+    bool,
+    typer.Option("--renew", help="Invite those too who were invited before; their earlier tokens end."),
+]
 UrlOption = Annotated[str | None, typer.Option(help="The deployment; the running local stack by default.")]
 EmailOption = Annotated[str | None, typer.Option(help="An admin's account on the named deployment.")]
 PasswordOption = Annotated[
@@ -86,6 +89,7 @@ def people(
     dry_run: DryRunOption = False,
     partial: PartialOption = False,
     invitations: InvitationsOption = None,
+    renew: RenewOption = False,
     url: UrlOption = None,
     email: EmailOption = None,
     password: PasswordOption = None,
@@ -106,37 +110,39 @@ def people(
     found = by_kind(files, columns)
     names = {f"{kind}.csv": path.name for kind, path in found.items()}
     texts = {kind: read_text(path) for kind, path in found.items()}
-    if invitations is not None and invitations.exists():
-        raise ServerError(f"{invitations} is there already: name a new file")
-    call = _signed_in(url, email, password_of(password, password_file), state, names)
-    whole: dict[str, Any] = {**texts, "columns": columns}
-    tried = call("/api/admin/users/import", {**whole, "dry_run": True})
-    _show_faults(tried, names)
-    if dry_run:
-        _conclude(tried, dry_run=True)
-    if tried["faulty"] and not partial:
-        print("nothing was written; --partial imports the good rows", file=sys.stderr)
-        raise typer.Exit(FAULTY)
-    options = {"columns": columns, "partial": partial, "invite": invitations is not None}
-    parts = csv_files.parts(texts["users"], roster.USERS, columns, ROWS) if "users" in texts else []
-    given: list[dict[str, Any]] = []
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    ) as bar:
-        task = bar.add_task("people", total=len(parts) + 1)
+    if renew and invitations is None:
+        raise ServerError("--renew makes tokens: say with --invitations where to write them")
+    with ExitStack() as cleanup:
+        # Before anything is sent: no token is made that there is no place for.
+        written = None if invitations is None else cleanup.enter_context(new_private(invitations))
+        call = _signed_in(url, email, password_of(password, password_file), state, names)
+        tried = call("/api/admin/users/import", {**texts, "columns": columns, "dry_run": True})
+        _show_faults(tried, names)
+        if dry_run:
+            _conclude(tried, dry_run=True)
+        if tried["faulty"] and not partial:
+            print("nothing was written; --partial imports the good rows", file=sys.stderr)
+            raise typer.Exit(FAULTY)
+        options = {"columns": columns, "partial": partial, "invite": invitations is not None}
+        parts = csv_files.parts(texts["users"], roster.USERS, columns, ROWS) if "users" in texts else []
         roles = {"roles": texts["roles"]} if "roles" in texts else {}
-        for body in (*({"users": part, **roles} for part in parts), texts):
-            if body is texts:
-                bar.update(task, description="groups")
-            given += call("/api/admin/users/import", {**body, **options})["invitations"]
-            bar.advance(task)
-            if invitations is not None:
-                _write_invitations(invitations, given)
-        bar.update(task, description="done")
+        bodies: list[dict[str, Any]] = [{"users": part, **roles, "renew": renew} for part in parts]
+        count = 0
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        ) as bar:
+            task = bar.add_task("people", total=len(bodies) + 1)
+            for body in (*bodies, texts):
+                if body is texts:
+                    bar.update(task, description="groups")
+                given = call("/api/admin/users/import", {**body, **options})["invitations"]
+                if written is not None:
+                    write_invitations(written, given)
+                count += len(given)
+                bar.advance(task)
+            bar.update(task, description="done")
     if invitations is not None:
-        print(
-            f"{len(given):,} invitations in {invitations}: each token opens one account, hand them out alone"
-        )
+        print(f"{count:,} invitations in {invitations}: each token opens one account, hand them out alone")
     _conclude(tried, dry_run=False)
 
 
@@ -361,14 +367,3 @@ def _conclude(reply: Mapping[str, Any], *, dry_run: bool) -> None:
 def _counted(what: str, counts: Mapping[str, int]) -> str:
     told = [f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count]
     return f"{what}: {', '.join(told) or 'none'}"
-
-
-def _write_invitations(path: Path, given: Sequence[Mapping[str, Any]]) -> None:
-    """Write the invitations for their owner's eyes alone, as Excel reads them, too."""
-    from deploy.seed import write_private  # noqa: PLC0415
-
-    text = io.StringIO()
-    rows = csv.writer(text)
-    rows.writerow(SHOWN)
-    rows.writerows([each[name] for name in SHOWN] for each in given)
-    write_private(path, text.getvalue().encode("utf-8-sig"))

@@ -2,15 +2,20 @@
 
 import csv
 import io
+import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core_api import csv_files
 from core_api.people.roster import USERS
 from deploy.commands.importing import by_kind, password_of, read_text
+from deploy.commands.invitations import SHOWN, new_private, write_invitations
 from deploy.local.server import ServerError
 
 WRONG = {
@@ -127,3 +132,51 @@ def test_without_anybody_to_ask_for_the_password_nothing_is_done(
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "there is no terminal to ask for the password at: name a --password-file\n"
+
+
+@pytest.mark.parametrize("form", ["there", "a link", "a link to nothing", "no folder"])
+def test_a_private_file_is_new_or_refused_in_a_sentence(tmp_path: Path, form: str) -> None:
+    path, other = tmp_path / "invitations.csv", tmp_path / "other"
+    other.write_text("kept")
+    if form == "there":
+        path.write_text("kept")
+    elif form == "no folder":
+        path = tmp_path / "nowhere/invitations.csv"
+    else:
+        path.symlink_to(other if form == "a link" else tmp_path / "nothing")
+    before = sorted(tmp_path.iterdir())
+
+    with pytest.raises(ServerError, match=re.escape(str(path))), new_private(path):
+        pass
+    assert sorted(tmp_path.iterdir()) == before
+    assert other.read_text() == "kept"
+
+
+def test_what_was_issued_stays_whatever_comes_after_and_no_empty_file_does(tmp_path: Path) -> None:
+    path = tmp_path / "invitations.csv"
+    with pytest.raises(ServerError, match="later"), new_private(path):
+        raise ServerError("later")
+    assert not path.exists()
+
+    rows = [dict.fromkeys(SHOWN, str(n)) for n in range(3)]
+    with suppress(ServerError), new_private(path) as file:
+        write_invitations(file, rows[:2])
+        write_invitations(file, rows[2:])
+        raise ServerError("later")
+    assert path.stat().st_mode & 0o777 == 0o600
+    with path.open(encoding="utf-8-sig", newline="") as written_file:
+        assert list(csv.DictReader(written_file)) == rows
+
+
+@given(st.text("=+-@\t\r;,'\"ab1("))
+def test_no_cell_is_a_formula_by_whatever_separator_it_is_read(text: str) -> None:
+    shown = csv_files.inert(text)
+
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in re.split(r"[;,\t\r]", shown))
+    assert not shown.startswith(("\t", "\r"))
+    assert shown.replace("'", "") == text.replace("'", "")
+
+
+@given(st.text("ab1 .'(=+-").filter(lambda text: not text.startswith(("=", "+", "-"))))
+def test_a_cell_that_is_no_formula_is_written_as_it_is(text: str) -> None:
+    assert csv_files.inert(text) == text

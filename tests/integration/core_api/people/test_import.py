@@ -1,8 +1,12 @@
 """People in bulk: a school's files in, accounts, groups and invitations out (spec.md A-8)."""
 
 import asyncio
+import csv
 import re
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import asyncpg
@@ -10,6 +14,7 @@ import pytest
 
 from core_api.actors import Actor
 from core_api.people.importing import ImportPeople, import_people
+from deploy.commands.invitations import SHOWN
 from kernel.access import Scope
 from kernel.events import Role
 from kernel.settings import load
@@ -365,3 +370,41 @@ async def test_a_row_about_an_admin_changes_and_invites_nobody_a8(core: Core) ->
         assert await written(api) == before
         (found,) = (await api.get(f"/api/admin/users?q=second@{mail}", "admin")).body["users"]
         assert (found["full_name"], found["role"]) == ("Second", "admin")
+
+
+async def test_the_command_keeps_every_token_it_was_given_and_renews_them_a8(
+    core: Core, tmp_path: Path
+) -> None:
+    async with core.school() as api:
+        admin, users = api.people["admin"], tmp_path / "users.csv"
+        users.write_text("".join(f"{each}\n" for each in ("email,name", f"kim@{domain(api)},=HYPERLINK(1)")))
+
+        async def run(*words: str) -> "subprocess.CompletedProcess[str]":
+            command = [sys.executable, "-m", "deploy.commands.cli", "import", "people", str(users), *words]
+            named = ["--url", api.url, "--email", admin.email, "--password", PASSWORD]
+            return await asyncio.to_thread(
+                subprocess.run, [*command, *named], check=False, capture_output=True, text=True
+            )
+
+        def token_in(name: str) -> str:
+            with (tmp_path / name).open(encoding="utf-8-sig", newline="") as file:
+                (row,) = csv.DictReader(file)
+            assert row["full_name"] == "'=HYPERLINK(1)"
+            return row["token"]
+
+        async def accept(token: str) -> int:
+            body = {"token": token, "password": PASSWORD}
+            return (await api.post("/api/auth/invitation", json=body)).status
+
+        before = await written(api)
+        refused = await run("--invitations", str(tmp_path / "nowhere/of.csv"))
+        assert (refused.returncode, "Traceback" in refused.stderr) == (2, False), refused.stderr
+        assert await written(api) == before
+        first = await run("--invitations", str(tmp_path / "first.csv"))
+        again = await run("--invitations", str(tmp_path / "again.csv"))
+        renewed = await run("--invitations", str(tmp_path / "renewed.csv"), "--renew")
+        assert [each.returncode for each in (first, again, renewed)] == [0] * 3, renewed.stderr
+
+        assert (tmp_path / "again.csv").read_text(encoding="utf-8-sig").splitlines() == [",".join(SHOWN)]
+        assert await accept(token_in("first.csv")) == 401
+        assert await accept(token_in("renewed.csv")) == 200
