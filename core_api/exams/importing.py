@@ -1,8 +1,9 @@
 """
 Exams in bulk: a file of them in, each made, assigned to its groups and published (spec.md A-8).
 
-An exam is known by its title. The same file again changes nothing; a changed row changes the exam, and the
-terms of the groups that it names. Nothing is taken back by a file: no assignment, no permission.
+An exam is known by its title, among those that the caller made: a file changes nobody else's. The same file
+again changes nothing; a changed row changes the exam, and the terms of the groups that it names. Nothing is
+taken back by a file: no assignment, no permission.
 """
 
 import asyncio
@@ -182,19 +183,23 @@ async def _one(conn: Connection, actor: Actor, row: Row, lines: dict[str, int], 
 
 async def _exam(conn: Connection, actor: Actor, row: Row, *, now: datetime) -> tuple[UUID, bool]:
     found = await QUERIES.run(conn.fetch, "find_exams_titled", title=row["title"], **actor.reach)
-    if len(found) > 1:
+    own = [each["id"] for each in found if each["is_own"]]
+    if len(own) > 1:
         raise _FaultError("title", "several of your exams have this title")
+    if found and not own:
+        message = "an exam that somebody else made has this title; a file changes none but yours"
+        raise _FaultError("title", message)
     given: dict[str, Any] = {
         "title": row["title"],
         "duration_minutes": row["durationMinutes"],
         **{field: row[field] for field in ("subject", "topic", "description") if row[field]},
     }
     new = _converted(given, NewExam)
-    if not found:
+    if not own:
         version = await _version(conn, actor, row, None)
         made = msgspec.structs.replace(new, evaluation_version_id=version or None)
         return (await exams.create(conn, actor, made, now=now)).id, True
-    exam_id: UUID = found[0]["id"]
+    exam_id: UUID = own[0]
     current = (await exams.fetch(conn, actor, exam_id)).evaluation_version_id
     changes = UpdateExam(
         **{name: getattr(new, name) for name in given},

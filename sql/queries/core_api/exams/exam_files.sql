@@ -1,11 +1,11 @@
 -- Exams from a file: what its words mean.
 
 -- name: find_exams_titled
--- Of the caller's, not archived; two at most.
-SELECT e.id FROM exams e
+-- Of those that the caller may see, not archived; the caller's own ones first, two at most.
+SELECT e.id, e.creator_id = :user_id AS is_own FROM exams e
 WHERE e.organisation_id = :organisation AND e.title = :title AND e.archived_at IS NULL
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = :user_id))
-ORDER BY e.id
+ORDER BY e.creator_id = :user_id DESC, e.id
 LIMIT 2;
 
 -- name: list_versions_titled

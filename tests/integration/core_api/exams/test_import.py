@@ -105,3 +105,24 @@ async def test_of_imports_at_once_each_exam_is_made_once_a8(core: Core) -> None:
         assert [each.status for each in made] == [200] * 3
         assert sorted(each.body["created"] for each in made) == [0, 0, 8]
         assert (again.body["unchanged"], await events(api)) == (8, after)
+
+
+async def test_a_file_changes_no_exam_that_somebody_else_made_a8(core: Core) -> None:
+    async with core.school() as api:
+        await people(api)
+        text = HEADER + "Theirs,60,9a,,,,\n"
+        made = await send(api, text, by="teacher")
+        unseen = await send(api, text, by="colleague")
+        both = [(await send(api, text, by=by)).body["unchanged"] for by in ("teacher", "colleague")]
+        only = await send(api, HEADER + "Lent,60,9a,,,,\n", by="teacher")
+
+        assert (made.body["created"], unseen.body["created"], both) == (1, 1, [1, 1])
+        path = f"/api/admin/exams/{only.body['exams'][0]['id']}/permissions"
+        grant = {"user_id": str(api.people["colleague"].id), "can_edit": True}
+        granted = await api.post(path, "admin", json=grant)
+        assert granted.status < 300, granted.body
+        before = await events(api)
+        refused = [await send(api, HEADER + "Lent,75,9b,,,,\n", by=by) for by in ("admin", "colleague")]
+        assert [each.status for each in refused] == [422, 422]
+        assert {each.body["errors"][0]["path"] for each in refused} == {"exams.csv line 2, title"}
+        assert await events(api) == before
