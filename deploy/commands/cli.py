@@ -14,6 +14,7 @@ from rich.console import Console
 
 from deploy.commands import importing as import_commands
 from deploy.commands import ledger as ledger_commands
+from deploy.commands.helps import Group
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from kernel.settings import Settings, SettingsError, load
@@ -21,6 +22,7 @@ from kernel.settings import Settings, SettingsError, load
 CANNOT: Final = 2  # exit code: nothing was done
 
 app = typer.Typer(
+    cls=Group,
     help="Exam proctoring at high event rates: run the stack, fill it, look after it.",
     no_args_is_help=True,
     add_completion=False,

@@ -18,6 +18,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from deploy.commands.helps import Group
 from deploy.commands.invitations import new_private, write_invitations
 from deploy.local.server import ServerError
 
@@ -35,7 +36,9 @@ NOT_NEEDED: Final = frozenset(
 )  # fmt: skip
 
 app = typer.Typer(
-    help="Import a school: people with their groups, and exams, from CSV files.", no_args_is_help=True
+    cls=Group,
+    help="Import a school: people with their groups, and exams, from CSV files.",
+    no_args_is_help=True,
 )
 
 Files = Annotated[

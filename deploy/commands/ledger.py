@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from deploy.commands.helps import Group
 from deploy.local.server import ServerError
 from kernel.settings import Settings, load
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from kernel.ledger.checkpoints import Keys
     from pipeline.ledger.verify import Progress
 
-app = typer.Typer(help="Check the ledger, and hand it out.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Check the ledger, and hand it out.", no_args_is_help=True)
 # Exit codes, the same as the stand-alone verifier's (deploy/verify_export.py).
 WRONG: Final = 1
 NOT_VERIFIED: Final = 3
