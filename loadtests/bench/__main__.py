@@ -70,10 +70,11 @@ def run_ledger(screen: Screen) -> None:
 
 
 def run_school(sizes: school.Sizes, screen: Screen) -> None:
-    """Measure, show, write."""
+    """Measure, show, write; fail where it took too long."""
     figures = school.measure(sizes, screen, FOLDER / "school.log")
     show(screen.console, "school", figures)
     screen.say(f"written to {write('school', figures)}")
+    school.hold(figures)
 
 
 def main() -> int:

@@ -38,6 +38,7 @@ from loadtests.client.stack import call
 
 PASSWORD: Final = "correct horse battery staple"  # noqa: S105  of accounts that live as long as the run
 WAYS: Final = ("command", "http")
+TOGETHER_S_MAX: Final = 60.0  # people and exams, either way
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +65,14 @@ class SchoolFigures(msgspec.Struct, frozen=True, kw_only=True):
     begun_s: dict[str, float]
     size: dict[str, int]
     fdatasync_ms: float
+
+
+def hold(figures: SchoolFigures) -> None:
+    """Raise BenchError where a school took longer to set up than it may."""
+    together = {way: figures.people_s[way] + figures.exams_s[way] for way in figures.people_s}
+    late = [f"{seconds:.1f} s by {way}" for way, seconds in together.items() if seconds > TOGETHER_S_MAX]
+    if late:
+        raise BenchError(f"school: people and exams took {', '.join(late)}, of {TOGETHER_S_MAX:.0f} s")
 
 
 def write_files(folder: Path, sizes: Sizes, mail: str) -> None:

@@ -9,6 +9,8 @@ import pytest
 from kernel.events import SEVERITY_BY_NAME
 from loadtests.bench.ingest import medians
 from loadtests.bench.measuring.report import Report
+from loadtests.bench.measuring.stack import BenchError
+from loadtests.bench.school import SchoolFigures, hold
 from loadtests.bench.sending.loads import percentiles
 from loadtests.bench.sending.wire import NUMBER_WIDTH, Shape, Target, starts, tails
 from loadtests.bench.soak import Sample, numbered, slope, summarise
@@ -129,3 +131,18 @@ def test_the_memory_slope_leaves_out_the_first_fifth() -> None:
     memory = summarise(filling + flat)
 
     assert msgspec.structs.astuple(memory) == (1.0, 100.0, 0.0, 1.0, 60.0, 0.0)
+
+
+def test_a_school_that_takes_more_than_a_minute_fails_its_benchmark() -> None:
+    figures = SchoolFigures(
+        people_s={"command": 50.0, "http": 40.0},
+        exams_s={"command": 10.0, "http": 20.0},
+        same_again_s={"command": 100.0, "http": 100.0},
+        begun_s={"command": 100.0, "http": 100.0},
+        size={},
+        fdatasync_ms=1.0,
+    )
+    hold(figures)
+
+    with pytest.raises(BenchError, match=r"took 60\.5 s by http, of 60 s"):
+        hold(msgspec.structs.replace(figures, exams_s={"command": 10.0, "http": 20.5}))
