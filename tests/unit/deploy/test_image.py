@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import pytest
 import yaml  # type: ignore[import-untyped]
+from packaging.requirements import Requirement
 
 ROOT: Final = Path(__file__).parents[3]
 IMAGES: Final = ROOT / "deploy/images"
@@ -115,17 +116,32 @@ def test_the_run_lock_holds_what_is_imported_and_what_that_needs_and_nothing_els
     direct = dict(parsed(each, set()) for each in asked)
     assert set(direct) - set(foreign()) == set(FOR_OTHERS)
 
-    needed = dict(direct)
+    anywhere, here = needed(direct, here=False), needed(direct, here=True)
+    assert locked() - anywhere == set()
+    assert here - locked() == set(), "pip installs the lock without what it needs: it must stand there, too"
+    assert set(direct) < here, "what is needed needs something itself"
+
+
+def needed(direct: dict[str, set[str]], *, here: bool) -> set[str]:
+    """Return what distributions with their extras need, and they; `here`: on this machine, or on any."""
+    found = dict(direct)
     waiting = list(direct)
     while waiting:
         name = waiting.pop()
         for line in requires(name):
-            need, extras = parsed(line, needed[name])
-            if need and not (need in needed and extras <= needed[need]):
-                needed[need] = needed.get(need, set()) | extras
+            if here and not applies(line, found[name]):
+                continue
+            need, extras = parsed(line, found[name])
+            if need and not (need in found and extras <= found[need]):
+                found[need] = found.get(need, set()) | extras
                 waiting.append(need)
-    assert locked() <= set(needed)
-    assert set(direct) <= locked()
+    return set(found)
+
+
+def applies(line: str, extras: set[str]) -> bool:
+    """Tell whether a line's marker holds on this machine, for any of the extras."""
+    marker = Requirement(line).marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in extras or {""})
 
 
 def requires(name: str) -> list[str]:
