@@ -123,6 +123,13 @@ def broken(database_url: str) -> Iterator[None]:
             conn.execute("ALTER TABLE exams DROP CONSTRAINT refuse")
 
 
+def failures(folder: Path) -> list[dict[str, Any]]:
+    """Return the whole lines of the origin's log about requests that failed."""
+    lines = (folder / "logs/origin.log").read_text().splitlines(keepends=True)
+    whole = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [line for line in whole if line["event"] == "request_failed"]
+
+
 def test_an_error_that_quotes_a_row_is_logged_without_it(state: tuple[Path, dict[str, Any]]) -> None:
     folder, local = state
     account = next(each for each in local["accounts"] if each["role"] == "teacher")
@@ -139,8 +146,8 @@ def test_an_error_that_quotes_a_row_is_logged_without_it(state: tuple[Path, dict
             connection.sendall(raw.encode())
             assert connection.recv(65536).startswith(b"HTTP/1.1 500")
 
-    lines = [json.loads(line) for line in (folder / "logs/origin.log").read_text().splitlines()]
-    (failed,) = [line for line in lines if line["event"] == "request_failed"]
+    wait_until(lambda: bool(failures(folder)), "the line of what failed")  # the reply may be there before it
+    (failed,) = failures(folder)
     assert failed["exception"][0]["error"] == "CheckViolationError 23514"
     assert any("exams.py" in place for place in failed["exception"][0]["at"])
     assert marked(folder) == []
