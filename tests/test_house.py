@@ -16,7 +16,7 @@ import sql
 from core_api.app import routes
 from core_api.web.documentation import whole
 from ingest.routes import ROUTES
-from kernel import VERSION, access, errors, settings
+from kernel import VERSION, errors, settings
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("kernel", "sql", "warehouse", "ingest", "core_api", "pipeline", "loadtests", "deploy")
@@ -441,25 +441,6 @@ def test_no_module_has_grown_a_second_subject() -> None:
         for path in SOURCES
         if (lines := len(path.read_text().splitlines())) > LINES_MAX + ALONE.get(path.name, 0)
     ] == []
-
-
-def test_the_printed_access_table_is_the_one_in_force() -> None:
-    text = (ROOT / "ARCHITECTURE.md").read_text()
-    printed = text.partition("<!-- access table -->\n")[2].partition("<!-- end of access table -->")[0]
-
-    assert printed == access.table()
-
-
-@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md", "docs/redis-keys.md"])
-def test_every_path_that_a_page_names_exists(page: str) -> None:
-    """A bare file name may be anywhere below a room."""
-    text = (ROOT / page).read_text()
-    paths = set(re.findall(r"`([\w./-]+(?:\.(?:py|lua|sql|md|toml|yaml)|/))`", text))
-    missing = {path for path in paths if not path.startswith((".", "build/")) and not (ROOT / path).exists()}
-    bare = {path for path in missing if "/" not in path.rstrip("/") and any(ROOT.glob(f"[a-z]*/**/{path}"))}
-
-    assert paths, "the search must find paths"
-    assert missing - bare == set()
 
 
 @pytest.mark.parametrize("word", ["/" + "work/", "py" + "pi.org", "deb" + "ian.org", "npm" + "js"])
