@@ -13,6 +13,7 @@ import msgspec
 
 VIEWED: Final = ".viewed"
 PAIRS: Final = ("group_member", "permission")  # records that the aggregate and the subject name together
+NUMBERED: Final = ("session",)  # records whose aggregate's id is a number; that of all others is a UUID
 
 
 class Kind(StrEnum):
@@ -79,10 +80,10 @@ class About(msgspec.Struct, frozen=True):
 
     `aggregate` is the noun of what the event's `aggregate_id` names. `record` is what the event commits to:
     its rows, as they stand after the change, which `veritas ledger verify` compares; what a record covers
-    says `record_rows` in the database. None: nothing durable was changed that is not the event itself. A
-    candidate may fetch and prove what `is_provable` about themselves: what became of their attempts and
-    submissions; kinds that may hold findings or scores of risk never are. A worker acts on what `is_told`:
-    the event gets a row of the outbox, and its aggregate's id is a UUID.
+    says `record_of_<record>` in the database. None: nothing durable was changed that is not the event
+    itself. A candidate may fetch and prove what `is_provable` about themselves: what became of their attempts
+    and submissions; kinds that may hold findings or scores of risk never are. A worker acts on what
+    `is_told`: the event gets a row of the outbox, and its aggregate's id is a UUID.
     """
 
     aggregate: str

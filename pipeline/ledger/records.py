@@ -1,9 +1,9 @@
 """
 What the ledger says of the rows: each record's, against the newest event about it (spec.md L-1).
 
-An event commits to its record's rows as they stood after the change; which rows those are says `record_rows`
-of the migrations, which made the commitment and makes the comparison. Rows that only a use case writes, and
-that no event speaks of, are named as well.
+An event commits to its record's rows as they stood after the change; which rows those are says
+`record_of_<record>` of the migrations, which made the commitment and makes the comparison. Rows that only a
+use case writes, and that no event speaks of, are named as well.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from kernel.ledger.event import RECORD
-from kernel.ledger.kinds import PAIRS, RECORDS
+from kernel.ledger.kinds import NUMBERED, PAIRS, RECORDS
 from pipeline.ledger.report import Report, lines_of
 from sql import named
 from sql.running import Connection, run, stream
@@ -23,9 +23,11 @@ NUMBER_DIGITS: Final = 16  # in front of a commitment to a record: which is the 
 def check_records(conn: Connection, report: Report) -> None:
     """Compare every record's rows with what its newest event commits to."""
     kinds = {kind: RECORD + name for kind, name in RECORDS.items() if name is not None}
-    pairs = [RECORD + name for name in PAIRS]
+    pairs, numbered = ([RECORD + name for name in names] for names in (PAIRS, NUMBERED))
     uncompared = 0
-    for committed, *row in stream(conn, QUERIES["stream_records"], list(kinds), list(kinds.values()), pairs):
+    for committed, *row in stream(
+        conn, QUERIES["stream_records"], list(kinds), list(kinds.values()), pairs, numbered
+    ):
         if committed is None:
             uncompared += 1
         else:

@@ -63,14 +63,14 @@ ORDER BY l.position;
 
 -- name: stream_records
 -- $1 kinds of events text[], $2 the commitment to a record that each of them makes text[], pairwise, $3 those whose record the
--- subject names too text[]
+-- subject names too text[], $4 those whose aggregate's id is a number text[]
 -- The newest commitment to each record, with the rows that are there hashed in the same way; null where no rows can be looked
 -- for, as the event's columns were tampered with. What an event of another kind commits to says nothing. `committed` is null
 -- where no event about the record commits to it; `later` is the newest event that does not, where it is newer than the one
 -- that does.
 SELECT newest.committed, newest.event_id, newest.name, newest.aggregate_id, newest.keyed_by, s.value AS recorded,
-       CASE WHEN newest.aggregate_id ~ CASE newest.name
-                WHEN 'record:session' THEN '^[0-9]{1,18}$' ELSE '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' END
+       CASE WHEN newest.aggregate_id ~ CASE
+                WHEN newest.name = ANY ($4::text[]) THEN '^[0-9]{1,18}$' ELSE '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' END
             THEN record_hashes(substring(newest.name FROM 8), newest.aggregate_id, newest.keyed_by, coalesce(s.salt, '')) END AS found,
        EXISTS (SELECT FROM ledger_events x WHERE x.aggregate_id = newest.aggregate_id
                                              AND x.kind = substring(newest.name FROM 8) || '.erased') AS is_erased,

@@ -20,7 +20,7 @@ from core_api.database import ask_as_system
 from core_api.ledger.entries import by, forget_record, record
 from kernel.access import Scope
 from kernel.ledger.event import RECORD, LedgerEvent, body_of, event_id_at, new_salt
-from kernel.ledger.kinds import KINDS, RECORDS, Kind
+from kernel.ledger.kinds import KINDS, NUMBERED, RECORDS, Kind
 from pipeline.ledger.verify import verify
 from pipeline.outbox import WAKES
 from tests.kits.access_matrix_world import World, furnish
@@ -263,11 +263,19 @@ def test_workers_know_every_kind_that_they_are_told() -> None:
 
 
 async def test_every_record_is_known_to_the_database(world: World, owner: Any) -> None:
-    for name in sorted({each for each in RECORDS.values() if each is not None}):
-        of_id = "1" if name == "session" else world.parameters["exam_id"]
+    records = {each for each in RECORDS.values() if each is not None}
+    for name in sorted(records):
+        of_id = "1" if name in NUMBERED else world.parameters["exam_id"]
         await owner.fetchval("SELECT record_hashes($1, $2, $3, '\\x00')", name, of_id, world.api.exam_id)
-    with pytest.raises(asyncpg.UndefinedObjectError):
+    with pytest.raises(asyncpg.UndefinedFunctionError):
         await owner.fetchval("SELECT record_hashes('other', '1', NULL, '\\x00')")
+    functions = await owner.fetch(
+        "SELECT substring(proname FROM 11) AS record, proacl::text AS acl, proowner::regrole::text AS owner"
+        " FROM pg_proc WHERE proname LIKE 'record\\_of\\_%'"
+    )
+    assert {each["record"] for each in functions} == records
+    for each in functions:
+        assert each["acl"] == "{{{0}=X/{0}}}".format(each["owner"]), f"{each['record']}: REVOKE … FROM PUBLIC"
 
 
 async def test_what_happened_holds_and_rows_changed_with_the_triggers_off_are_named(
