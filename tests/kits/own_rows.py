@@ -13,23 +13,26 @@ from uuid import UUID
 LINKS: Final = (
     *((table, "organisation_id", "organisations") for table in (
         "users", "groups", "exams", "questions", "passages", "evaluations", "taxonomy_terms",
-        "allowed_origins",
+        "allowed_origins", "risk_rules", "rule_sets",
         "proctor_sessions", "submissions", "ledger_events", "outbox",
     )),
     *((table, "user_id", "users") for table in (
         "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations", "invitations",
     )),
     *((table, "exam_id", "exams") for table in ("exam_attempts", "assignments", "teacher_exam_permissions")),
-    *((table, "attempt_id", "exam_attempts") for table in ("attempt_answers", "attempt_drafts")),
+    *((table, "attempt_id", "exam_attempts") for table in (
+        "attempt_answers", "attempt_drafts", "risk_adjustments",
+    )),
     *((table, "submission_id", "submissions") for table in (
         "submission_items", "submission_scores", "submission_subjects", "submission_evidence",
     )),
     *((table, "session_id", "proctor_sessions") for table in (
         "session_progress", "session_clients", "heartbeat_gaps", "gap_marks", "clock_steps",
-        "session_notices", "dirty_sessions", "dead_letters",
+        "session_notices", "dirty_sessions", "dead_letters", "risk_snapshots",
     )),
     *((table, "question_id", "questions") for table in ("question_versions", "question_terms")),
     *((table, "event_id", "ledger_events") for table in ("ledger_salts", "ledger_pending", "ledger_leaves")),
+    ("risk_rule_versions", "rule_id", "risk_rules"),
     ("group_members", "group_id", "groups"),
     ("passage_versions", "passage_id", "passages"),
     ("evaluation_versions", "evaluation_id", "evaluations"),

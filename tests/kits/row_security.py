@@ -28,6 +28,23 @@ ACTIVITY = (
     " violations, by_type, by_severity, first_event_at, last_event_at, late_events, metric_version, coverage,"
     " reasons, as_of) VALUES ($1, $2, $3, '{}', 3, 0, '{}', '{}', $4, $4, 0, '1', 1, '[]', $4)"
 )
+SNAPSHOT = (
+    "INSERT INTO risk_snapshots (session_id, rule_set_id, as_of, risk_score, peak_risk_score, cause, trace,"
+    " through_seq, judgements, adjustment_id) VALUES ($1, 1, $2, 10, 10, 'events', '[]', 3, 0, 0)"
+)
+RISK = (
+    "INSERT INTO reporting.session_risk SELECT id, attempt_id, exam_id, organisation_id, rule_set_id, 10, 10,"
+    " 'Low', $2, $2 FROM proctor_sessions WHERE id = $1"
+)
+FIRE = (
+    "INSERT INTO reporting.session_rule_fires SELECT $1, r.id, 1, organisation_id, 1 FROM risk_rules r"
+    " JOIN proctor_sessions s USING (organisation_id) WHERE s.id = $1 LIMIT 1"
+)
+ADJUSTMENT = (
+    "INSERT INTO risk_adjustments (attempt_id, rule_id, percent, reason, created_by, created_at)"
+    " SELECT $1, r.id, 0, 'They move', a.student_id, now() FROM exam_attempts a"
+    " JOIN exams e ON e.id = a.exam_id JOIN risk_rules r USING (organisation_id) WHERE a.id = $1 LIMIT 1"
+)
 SALT = (
     "INSERT INTO ledger_salts (event_id, name, person_id, salt, value)"
     " SELECT id, 'name', subject_id, decode(repeat('00', 16), 'hex'), 'A name' FROM ledger_events"
@@ -119,6 +136,10 @@ async def _fill(world: World) -> None:
     await api.owner.execute(GAP, session_id, now)
     await api.owner.execute(STEP, session_id, now)
     await api.owner.execute(ACTIVITY, given["attempt_id"], api.exam_id, student, now)
+    for statement in (SNAPSHOT, RISK):
+        await api.owner.execute(statement, session_id, now)
+    await api.owner.execute(FIRE, session_id)
+    await api.owner.execute(ADJUSTMENT, given["attempt_id"])
     await api.owner.execute(EVIDENCE, given["submission_id"])
     await api.owner.execute(SALT, student)
 

@@ -120,6 +120,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "users": {"role", "is_active", "token_generation", "standing", "full_name", "source_id"},
         "organisations": {"name", "registration_open"},
         "allowed_origins": {"origins", "changed_at"},
+        "risk_rules": {"deleted_at"},
         "groups": {"name", "description", "source_id"},
         "student_profiles": {"enrollment_id", "cohort"},
         "teacher_profiles": {"title", "department"},

@@ -19,6 +19,7 @@ from tests.kits.core import DatabaseAs
 from tests.kits.row_security import SCOPES, Wall, wall
 
 # What everybody of an organisation, or its staff, share.
+RULES = {"risk_rules", "risk_rule_versions", "rule_sets"}
 SHARED = {
     "other_student": {"organisations"},
     "colleague": {
@@ -28,7 +29,8 @@ SHARED = {
         "groups",
         "group_members",
         "taxonomy_terms",
-    },
+    }
+    | RULES,
     "outsider": {
         "organisations",
         "users",
@@ -36,7 +38,8 @@ SHARED = {
         "groups",
         "group_members",
         "taxonomy_terms",
-    },
+    }
+    | RULES,
     "watcher": {"organisations", "users", "listed_students"},
 }
 FOREIGN = ("stranger", "rival", "boss")
@@ -45,7 +48,7 @@ OF_ELSEWHERE = {
     "users",
     "student_profiles",
     "listed_students",
-}  # what they have of their own
+} | RULES  # what they have of their own
 # Signing in has no asker, and nobody else reads these; the outbox is written only.
 OF_SYSTEM = {"refresh_tokens", "login_attempts", "login_networks", "launch_uses"}
 # What is read through the sessions that an asker sees, and where it lies.
@@ -54,6 +57,7 @@ THROUGH_SESSIONS = {
     "seen_monitoring_events": "events", "seen_gaps": "heartbeat_gaps",
     "seen_clock_steps": "clock_steps",
 }  # fmt: skip
+OF_REPORTING = ("attempt_activity", "session_risk", "session_rule_fires")
 # Views of what reaches the asker, who the system is not.
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
@@ -80,7 +84,8 @@ OF_EXAM = {
     "seen_gaps", "seen_clock_steps", "attempt_activity", "evaluation_versions", "evaluation_items",
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
     "session_overview", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
-}  # fmt: skip
+    "risk_adjustments", "risk_snapshots", "session_risk",
+} | RULES  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
     "authored_evaluations", "edited_exams", "managed_exams",
@@ -187,7 +192,7 @@ async def test_the_system_sees_every_row_of_every_table(database: str, database_
             if name in OF_ASKER:
                 continue
             assert rows, f"{name} is empty: the tests below would prove nothing of it"
-            source = {"attempt_activity": "reporting.attempt_activity"} | THROUGH_SESSIONS
+            source = {each: f"reporting.{each}" for each in OF_REPORTING} | THROUGH_SESSIONS
             whole = await at.world.api.owner.fetchval(f"SELECT count(*) FROM {source.get(name, name)}")
             assert (name, len(rows)) == (name, whole)
 
