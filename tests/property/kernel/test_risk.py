@@ -1,4 +1,4 @@
-"""Scores: the definition, the state that is carried on, the columns and the traces say the same (R-1, R-3)."""
+"""Scores: the definition, the state that is carried on, columns and traces say the same (R-1, R-3)."""
 
 from collections.abc import Sequence
 from itertools import pairwise
