@@ -33,6 +33,7 @@ class Action(StrEnum):
     session_list = "session.list"
     session_end = "session.end"
     session_cancel = "session.cancel"
+    live_watch = "live.watch"
     exam_list_available = "exam.list_available"
     exam_create = "exam.create"
     exam_publish = "exam.publish"
@@ -96,6 +97,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.session_list: _STAFF,
     Action.session_end: {Role.student: Scope.own, Role.admin: Scope.organisation},
     Action.session_cancel: {Role.admin: Scope.organisation},
+    Action.live_watch: _STAFF,
     Action.exam_list_available: {Role.student: Scope.own},
     Action.exam_create: {Role.teacher: Scope.own, Role.admin: Scope.organisation},
     Action.exam_publish: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},

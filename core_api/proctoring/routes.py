@@ -7,7 +7,7 @@ from aiohttp import web
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL, connection
-from core_api.proctoring import session_events, session_views, sessions
+from core_api.proctoring import live, session_events, session_views, sessions
 from core_api.wire import Envelope, about, session_id_in_path
 from kernel.access import Action
 from kernel.events import EventType
@@ -80,6 +80,19 @@ ROUTES: Final = (
         "GET /proctor/sessions/exam/{examId}", session_views.list_visible, Action.session_list,
         name="list_exam_sessions", shows=Shows("exam_sessions", "examId"),
         says="List an exam's proctor sessions, newest first or sorted.",
+    ),
+    case(
+        "GET /proctor/dashboard/exam/{examId}", live.fetch_dashboard, Action.live_watch,
+        name="get_exam_dashboard", shows=Shows("exam_dashboard", "examId"), envelope=True,
+        says="Return an exam's proctor sessions in numbers: how many there are, their risk, what is decided.",
+    ),
+    case(
+        "GET /proctor/live/exam/{examId}", live.list_live, Action.live_watch,
+        name="list_live_sessions", shows=Shows("exam_live", "examId"),
+        says="""
+        List an exam's sessions as they stand now, the active ones unless others are asked for: score, last
+        heartbeat and latest event, and whether the candidate is online.
+        """,
     ),
     Route(
         method="GET", path="/proctor/session/{id}/events",

@@ -257,6 +257,10 @@ class Progress(msgspec.Struct, frozen=True):
     heartbeat_us: list[int | None]
     offset_us: list[int | None]
     first_heartbeat_us: list[int | None]
+    last_other_seqs: list[int | None]  # of the latest event that is no heartbeat, as what follows
+    last_other_types: list[int | None]
+    last_other_names: list[str | None]
+    last_other_us: list[int | None]
 
 
 def progress_of(rows: Rows, refused: list[int]) -> Progress:
@@ -273,6 +277,10 @@ def progress_of(rows: Rows, refused: list[int]) -> Progress:
     beats = np.maximum.reduceat(beat_us, starts)
     firsts = np.minimum.reduceat(np.where(beat_us == NO_TIME, LATEST, beat_us), starts)
     offsets = {session: offset for session, _, offset, _ in rows.clocks}  # the latest stands last
+    types, names = table.column("event_type").to_numpy(), table.column("event_name")
+    others = np.where((types != EventType.Heartbeat) & (kept == 1), np.arange(table.num_rows), -1)
+    last = np.maximum.reduceat(others, starts)
+    none = last < 0
     return Progress(
         sessions=session[starts].tolist(),
         through=seq[ends].tolist(),
@@ -283,7 +291,18 @@ def progress_of(rows: Rows, refused: list[int]) -> Progress:
         heartbeat_us=[None if beat == NO_TIME else beat for beat in beats.tolist()],
         offset_us=[offsets.get(one) for one in session[starts].tolist()],
         first_heartbeat_us=[None if beat == LATEST else beat for beat in firsts.tolist()],
+        last_other_seqs=_or_none(seq[last], none),
+        last_other_types=_or_none(types[last], none),
+        last_other_names=[
+            names[row].as_py() if row >= 0 and types[row] == EventType.Other else None
+            for row in last.tolist()
+        ],
+        last_other_us=_or_none(at_us[last], none),
     )
+
+
+def _or_none(values: Ints, none: Flags) -> list[int | None]:
+    return [None if absent else value for value, absent in zip(values.tolist(), none.tolist(), strict=True)]
 
 
 class Marks(msgspec.Struct, frozen=True):

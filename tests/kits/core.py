@@ -286,16 +286,20 @@ async def store_events(
         " is_violation, is_late, payload) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         rows,
     )
+    others = [n for n, (kind, _) in enumerate(events) if kind is not EventType.Heartbeat]
     await api.owner.execute(
         "INSERT INTO session_progress (session_id, through_seq, total_events, total_violations,"
-        " first_event_at, last_event_at, last_heartbeat_at, clock_offset_us)"
-        " VALUES ($1, $2, $2, $3, $4, $5, $5, $6)",
+        " first_event_at, last_event_at, last_heartbeat_at, clock_offset_us, last_other_type, last_other_at,"
+        " last_other_seq) VALUES ($1, $2, $2, $3, $4, $5, $5, $6, $7, $8, $9)",
         session_id,
         len(events),
         sum(violations),
         times[0],
         times[-1],
         columns.get("clock_offset_us"),
+        events[others[-1]][0] if others else None,
+        times[others[-1]] if others else None,
+        others[-1] + 1 if others else None,
     )
     return begin
 

@@ -32,8 +32,10 @@ WITH touched AS (
     SELECT *
     FROM unnest(:sessions::bigint[], :through::int[], :events::int[], :violations::int[], :first_us::bigint[], :last_us::bigint[],
                 :heartbeat_us::bigint[], :offset_us::bigint[],
-                :first_heartbeat_us::bigint[])
-         AS t (session_id, through_seq, events, violations, first_us, last_us, heartbeat_us, offset_us, first_heartbeat_us)
+                :first_heartbeat_us::bigint[], :last_other_seqs::int[], :last_other_types::smallint[], :last_other_names::text[],
+                :last_other_us::bigint[])
+         AS t (session_id, through_seq, events, violations, first_us, last_us, heartbeat_us, offset_us, first_heartbeat_us,
+               last_other_seq, last_other_type, last_other_name, last_other_us)
 ), heard AS (
     SELECT t.session_id, timestamptz 'epoch' + t.first_heartbeat_us * interval '1 microsecond' AS heard_at,
            coalesce(p.last_heartbeat_at, (SELECT s.started_at FROM proctor_sessions s WHERE s.id = t.session_id)) AS before
@@ -51,10 +53,12 @@ WITH touched AS (
     INSERT INTO unarchived_sessions (session_id) SELECT session_id FROM touched
 )
 INSERT INTO session_progress AS p (session_id, through_seq, total_events, total_violations, first_event_at, last_event_at,
-                                   last_heartbeat_at, clock_offset_us)
+                                   last_heartbeat_at, clock_offset_us, last_other_seq, last_other_type, last_other_name,
+                                   last_other_at)
 SELECT session_id, through_seq, events, violations, timestamptz 'epoch' + first_us * interval '1 microsecond',
        timestamptz 'epoch' + last_us * interval '1 microsecond',
-       timestamptz 'epoch' + heartbeat_us * interval '1 microsecond', offset_us
+       timestamptz 'epoch' + heartbeat_us * interval '1 microsecond', offset_us, last_other_seq, last_other_type, last_other_name,
+       timestamptz 'epoch' + last_other_us * interval '1 microsecond'
 FROM touched
 ON CONFLICT (session_id) DO UPDATE SET
     through_seq = excluded.through_seq,
@@ -62,7 +66,11 @@ ON CONFLICT (session_id) DO UPDATE SET
     total_violations = p.total_violations + excluded.total_violations,
     last_event_at = excluded.last_event_at,
     last_heartbeat_at = coalesce(excluded.last_heartbeat_at, p.last_heartbeat_at),
-    clock_offset_us = coalesce(excluded.clock_offset_us, p.clock_offset_us);
+    clock_offset_us = coalesce(excluded.clock_offset_us, p.clock_offset_us),
+    last_other_seq = coalesce(excluded.last_other_seq, p.last_other_seq),
+    last_other_type = coalesce(excluded.last_other_type, p.last_other_type),
+    last_other_name = CASE WHEN excluded.last_other_type IS NULL THEN p.last_other_name ELSE excluded.last_other_name END,
+    last_other_at = coalesce(excluded.last_other_at, p.last_other_at);
 
 -- name: advance_clients
 -- $1 sessions, $2 clients, $3 received ranges as text: one place a session and client

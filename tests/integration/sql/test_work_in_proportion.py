@@ -51,7 +51,8 @@ LEFT_OUT: Final = {
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links",
     "one exam": "assignments.list_overrides grading.list_submissions reporting.count_attempts"
-    " reporting.sum_activity reporting.sum_activity_counts exams.has_begun launches.list_candidates"
+    " reporting.sum_activity reporting.sum_activity_counts live.count_dashboard live.count_live"
+    " live.list_top_violations exams.has_begun launches.list_candidates"
     " observation_views.list_observations_of_exam",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
     "one person": "observation_views.list_own_observations forms.list_observable"
@@ -68,7 +69,7 @@ LEFT_OUT: Final = {
     "restarts of Redis": "ingest.list_epochs",
     "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses"
     " invitations.delete_expired_invitations",
-    "numbered pages, at most 10,000 rows in": "sessions.list_sessions_sorted",
+    "numbered pages, at most 10,000 rows in": "sessions.list_sessions_sorted live.list_live_sorted",
 }
 
 
@@ -196,6 +197,7 @@ def pages(world: World) -> Iterator[Case]:
     all_of = dict.fromkeys(("candidate_id", "status", "mode"))
     events = {"session_id": world.sessions[0], "since": since, "before": before, "after": 50, "limit": LIMIT}
     any_event = dict.fromkeys(("event_type", "severity", "severity_min", "is_violation"))
+    any_live = {"status": 1, "online_since": since, **dict.fromkeys(("level", "online", "q"))}
     for view, person, is_whole in (("staff", world.teacher, False), ("organisation", world.admin, True)):
         sight = {"organisation": school, "user_id": person, "sees_organisation": is_whole}
         listed = "list_sessions" if is_whole else "list_granted_sessions"
@@ -205,6 +207,7 @@ def pages(world: World) -> Iterator[Case]:
             ("sessions", listed, {**sessions, "exam_id": world.exam}),
             ("sessions", "count_sessions", {**sight, **all_of, "exam_id": world.exam}),
             ("sessions", "list_sessions_of_attempt", world.attempt),
+            ("live", "list_live", {**first, **any_live, "exam_id": world.exam}),
             ("sessions", "list_recent_events", world.sessions[0], since, before, LIMIT),
             ("sessions", "list_events", {**events, **any_event}),
             ("monitoring", "list_monitoring_events", events),

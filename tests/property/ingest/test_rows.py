@@ -152,6 +152,18 @@ def test_progress_sums_each_session_up(entries: list[tuple[Request, dict[str, An
         assert progress.violations[i] == sum(row["is_violation"] for row in own)
         assert progress.last_us[i] == max(row["occurred_at"] for row in own)
         assert progress.heartbeat_us[i] == (max(beats) if beats else None)
+        others = sorted((row for row in own if row["event_type"] != 1), key=lambda row: row["seq"])
+        last = (
+            others[-1]
+            if others
+            else {"seq": None, "event_type": None, "event_name": None, "occurred_at": None}
+        )
+        assert (
+            progress.last_other_seqs[i],
+            progress.last_other_types[i],
+            progress.last_other_names[i],
+            progress.last_other_us[i],
+        ) == (last["seq"], last["event_type"], last["event_name"], last["occurred_at"])
 
 
 @given(stream())

@@ -53,7 +53,8 @@ OF_ELSEWHERE = {
 OF_SYSTEM = {"refresh_tokens", "login_attempts", "login_networks", "launch_uses"}
 # What is read through the sessions that an asker sees, and where it lies.
 THROUGH_SESSIONS = {
-    "seen_sessions": "proctor_sessions", "session_overview": "proctor_sessions", "seen_events": "events",
+    "seen_sessions": "proctor_sessions", "session_overview": "proctor_sessions",
+    "live_sessions": "proctor_sessions", "seen_events": "events",
     "seen_monitoring_events": "events", "seen_gaps": "heartbeat_gaps",
     "seen_clock_steps": "clock_steps",
 }  # fmt: skip
@@ -83,7 +84,7 @@ OF_EXAM = {
     "submission_items", "submission_scores", "submission_subjects", "submission_evidence", "proctor_sessions",
     "seen_gaps", "seen_clock_steps", "attempt_activity", "evaluation_versions", "evaluation_items",
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
-    "session_overview", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
+    "session_overview", "live_sessions", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
     "risk_adjustments", "risk_snapshots", "session_risk",
 } | RULES  # fmt: skip
 OF_AUTHOR = {
