@@ -25,6 +25,7 @@ from core_api.ledger.viewings import keep_views, noted
 from core_api.people import origins
 from core_api.people import routes as people_routes
 from core_api.proctoring import routes as proctoring_routes
+from core_api.reviews import routes as reviews_routes
 from core_api.submissions import expiry
 from core_api.submissions import routes as submissions_routes
 from core_api.web import documentation
@@ -47,6 +48,7 @@ def routes() -> list[Route]:
         attempts_routes.ROUTES,
         submissions_routes.ROUTES,
         proctoring_routes.ROUTES,
+        reviews_routes.ROUTES,
         authoring_routes.ROUTES,
         exams_routes.ROUTES,
         analytics_routes.ROUTES,

@@ -71,6 +71,11 @@ class Action(StrEnum):
     answer_save = "answer.save"
     attempt_submit = "attempt.submit"
     dashboard_read = "dashboard.read"
+    decision_make = "decision.make"
+    decision_override = "decision.override"
+    decision_read = "decision.read"
+    review_list = "review.list"
+    review_claim = "review.claim"
     submission_read = "submission.read"
     submission_grade = "submission.grade"
     observation_finalise = "observation.finalise"
@@ -135,6 +140,11 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.answer_save: _CANDIDATE,
     Action.attempt_submit: _CANDIDATE,
     Action.dashboard_read: _CANDIDATE,
+    Action.decision_make: _STAFF,
+    Action.decision_override: _ADMINS,
+    Action.decision_read: _STAFF,
+    Action.review_list: _STAFF,
+    Action.review_claim: _STAFF,
     Action.submission_read: _STAFF,
     Action.submission_grade: _EDITOR,
     Action.observation_finalise: {Role.observer: Scope.granted},

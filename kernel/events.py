@@ -90,6 +90,16 @@ class SessionStatus(IntEnum):
     Cancelled = 3
 
 
+class DecisionStatus(IntEnum):
+    """What was decided about a proctor session; a final decision is one of the middle three."""
+
+    Pending = 1
+    Cleared = 2
+    Suspicious = 3
+    Invalidated = 4
+    Escalated = 5
+
+
 class Role(StrEnum):
     """Who somebody is (spec.md, decision 2)."""
 

@@ -366,6 +366,16 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, _about("Views that may wait to be written to the ledger, of one process.", ge=1)
     ] = 10_000
 
+    # -- reviews (spec.md C-1)
+    review_claim_s: Annotated[
+        int,
+        _about(
+            "How long a session is a reviewer's alone after the last thing that they did about it, seconds.",
+            ge=10,
+            le=86_400,
+        ),
+    ] = 900
+
     # -- what candidates see
     show_numbers_to_candidates: Annotated[
         bool, _about("Put risk score and violation count into candidates' replies (spec.md, decision 6).")

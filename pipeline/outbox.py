@@ -31,6 +31,8 @@ BACK_OFF_S: Final = 1.0
 WAKES: Final[Mapping[str, str | None]] = {
     Kind.submission_finalised: "mark_submitted",
     Kind.submission_scored: "mark_submitted",
+    Kind.result_voided: "mark_submitted",
+    Kind.result_restored: "mark_submitted",
     Kind.attempt_abandoned: "mark_abandoned",
     Kind.observation_finalised: None,
     Kind.assignment_created: None,

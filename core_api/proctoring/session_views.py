@@ -2,7 +2,7 @@
 Proctor sessions as they are read: one with its latest events, an attempt's, lists (spec.md P-1, decision 6).
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
@@ -17,7 +17,7 @@ from core_api.exams import exams
 from core_api.proctoring.session_events import RecentEvent, recent
 from core_api.wire import LIMIT_DEFAULT, LIMIT_MAX, Limit, Paging
 from kernel.errors import InvalidInputError, NotFoundError
-from kernel.events import SESSION_ID_MAX, Mode, Role, SessionStatus
+from kernel.events import SESSION_ID_MAX, DecisionStatus, Mode, Role, SessionStatus
 from kernel.settings import Settings
 from sql import named
 
@@ -32,13 +32,24 @@ Sort = Literal[
 ]  # fmt: skip
 
 
+class SessionDecision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What was decided about a session, in short; candidates never see it."""
+
+    id: int
+    status: DecisionStatus
+    status_name: str
+    is_finalized: bool
+    decided_by: UUID
+    decided_at: datetime
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
     A session as its staff see it; a candidate sees null for the numbers about violations and risk.
 
-    `riskScore` and `riskLevel` are null until a score was computed. Until `quarantinedUntil`, which may be
-    over, the session's events are set aside (dead letters), because the database refused too many of them:
-    none of those is in the counts. Null where it never was in quarantine.
+    `riskScore` and `riskLevel` are null until a score was computed, `decision` until there is one. Until
+    `quarantinedUntil`, which may be over, the session's events are set aside (dead letters), because the
+    database refused too many of them: none of those is in the counts. Null where it never was in quarantine.
     """
 
     id: int
@@ -60,7 +71,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     risk_score: float | None
     risk_level: str | None
     last_heartbeat_at: datetime | None
-    decision: dict[str, Any] | None
+    decision: SessionDecision | None
     quarantined_until: datetime | None
 
 
@@ -117,7 +128,7 @@ async def require_visible(conn: Connection, actor: Actor, session_id: int) -> as
 async def fetch(conn: Connection, actor: Actor, session_id: int) -> SessionDetail:
     """Return a session with its latest events; raises NotFoundError when the caller may not see it."""
     row = await require_visible(conn, actor, session_id)
-    return _shown(row, SessionDetail, recent_events=await recent(conn, row))
+    return await _detail(conn, row)
 
 
 async def fetch_of_attempt(
@@ -141,9 +152,25 @@ async def fetch_of_attempt(
     if row is None:
         raise NotFoundError("There is no proctor session for this attempt.")
     if actor.role is not Role.student:
-        return _shown(row, SessionDetail, recent_events=await recent(conn, row))
+        return await _detail(conn, row)
     hidden = {} if settings.show_numbers_to_candidates else {"total_violations": None}
     return _shown(row, SessionDetail, recent_events=[], quarantined_until=None, **hidden)
+
+
+async def _detail(conn: Connection, row: asyncpg.Record) -> SessionDetail:
+    """Return a session as its staff see it, with its latest events and what was decided about it."""
+    (decision,) = await _decisions(conn, [row])
+    return _shown(row, SessionDetail, recent_events=await recent(conn, row), decision=decision)
+
+
+async def _decisions(conn: Connection, rows: Sequence[asyncpg.Record]) -> list[SessionDecision | None]:
+    """Return what was decided about each session, as far as the asker may see it."""
+    found = await conn.fetch(QUERIES["list_decisions_of"], [row["id"] for row in rows])
+    decided = {
+        each["session_id"]: of_row(each, SessionDecision, status_name=DecisionStatus(each["status"]).name)
+        for each in found
+    }
+    return [decided.get(row["id"]) for row in rows]
 
 
 def _shown(row: asyncpg.Record, kind: type[S], **further: object) -> S:
@@ -199,7 +226,7 @@ async def list_visible(
         else:
             rows = await QUERIES.run(conn.fetch, "list_granted_sessions", **wanted, user_id=actor.user_id)
         page, last = page_of(rows, query.limit)
-        return _sessions(page), Paging(
+        return await _sessions(conn, page), Paging(
             limit=query.limit, next_cursor=None if last is None else str(last["id"])
         )
     numbered = query.page is not None or query.size is not None
@@ -225,11 +252,14 @@ async def list_visible(
     )
     following = str(offset + size) if offset + size < total else None
     page_number = number if numbered else msgspec.UNSET
-    return _sessions(rows), Paging(limit=size, next_cursor=following, page=page_number, total=total)
+    return await _sessions(conn, rows), Paging(
+        limit=size, next_cursor=following, page=page_number, total=total
+    )
 
 
-def _sessions(rows: Iterable[asyncpg.Record]) -> list[Session]:
-    return [_shown(row, Session) for row in rows]
+async def _sessions(conn: Connection, rows: Sequence[asyncpg.Record]) -> list[Session]:
+    decisions = await _decisions(conn, rows)
+    return [_shown(row, Session, decision=each) for row, each in zip(rows, decisions, strict=True)]
 
 
 def _invalid(path: str, message: str) -> InvalidInputError:

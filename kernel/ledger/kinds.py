@@ -13,7 +13,8 @@ import msgspec
 
 VIEWED: Final = ".viewed"
 PAIRS: Final = ("group_member", "permission")  # records that the aggregate and the subject name together
-NUMBERED: Final = ("session",)  # records whose aggregate's id is a number; that of all others is a UUID
+# Records whose aggregate's id is a number; that of all others is a UUID.
+NUMBERED: Final = ("session", "decision")
 
 
 class Kind(StrEnum):
@@ -33,6 +34,9 @@ class Kind(StrEnum):
     auth_signed_in = "auth.signed_in"
     auth_signed_out = "auth.signed_out"
     auth_tokens_revoked = "auth.tokens_revoked"
+    decision_finalised = "decision.finalised"
+    decision_made = "decision.made"
+    decision_overridden = "decision.overridden"
     evaluation_drafted = "evaluation.drafted"
     evaluation_published = "evaluation.published"
     exam_archived = "exam.archived"
@@ -56,6 +60,10 @@ class Kind(StrEnum):
     permission_revoked = "permission.revoked"
     question_archived = "question.archived"
     question_saved = "question.saved"
+    result_restored = "result.restored"
+    result_voided = "result.voided"
+    review_claimed = "review.claimed"
+    review_released = "review.released"
     session_cancelled = "session.cancelled"
     session_ended = "session.ended"
     session_started = "session.started"
@@ -107,6 +115,9 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.auth_signed_in: About("user"),
     Kind.auth_signed_out: About("user"),
     Kind.auth_tokens_revoked: About("user"),
+    Kind.decision_finalised: About("decision", record="decision"),
+    Kind.decision_made: About("decision", record="decision"),
+    Kind.decision_overridden: About("decision", record="decision"),
     Kind.evaluation_drafted: About("evaluation_version", record="evaluation_version"),
     Kind.evaluation_published: About("evaluation_version", record="evaluation_version", is_told=True),
     Kind.exam_archived: About("exam", record="exam", is_told=True),
@@ -130,6 +141,10 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.permission_revoked: About("exam", record="permission"),
     Kind.question_archived: About("question", record="question"),
     Kind.question_saved: About("question", record="question"),
+    Kind.result_restored: About("submission", record="result", is_told=True),
+    Kind.result_voided: About("submission", record="result", is_told=True),
+    Kind.review_claimed: About("session"),
+    Kind.review_released: About("session"),
     Kind.session_cancelled: About("session", record="session"),
     Kind.session_ended: About("session", record="session"),
     Kind.session_started: About("session", record="session"),

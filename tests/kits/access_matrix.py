@@ -22,6 +22,7 @@ from tests.kits.access_matrix_world import (
     ADMINS,
     EDITED,
     EVERYBODY,
+    JUDGED,
     LISTED,
     OBSERVED,
     OBSERVERS,
@@ -85,6 +86,25 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/proctor/session/{id}/events"): Row(expected=VIEWED),
     ("GET", "/proctor/session/{id}/events/{type}"): Row(expected=VIEWED),
     ("POST", "/proctor/session/{id}/cancel"): Row(expected=ADMINISTERED),
+    # The teacher is at work on the session: nobody else decides on it meanwhile.
+    ("POST", "/proctor/decision"): Row(
+        expected=JUDGED,
+        body=lambda world: {"proctorSessionId": int(world.parameters["past_session_id"]), "status": 2},
+    ),
+    ("POST", "/proctor/decision/override"): Row(
+        expected=ADMINISTERED,
+        body=lambda world: {
+            "decisionId": int(world.parameters["decision_id"]),
+            "newStatus": 2,
+            "overrideReason": "Seen.",
+        },
+    ),
+    ("GET", "/proctor/session/{id}/decision"): Row(expected=VIEWED, path={"id": "past_session_id"}),
+    ("POST", "/proctor/session/{id}/claim"): Row(expected=JUDGED, path={"id": "past_session_id"}),
+    ("DELETE", "/proctor/session/{id}/claim"): Row(
+        expected=JUDGED | rows(204, "teacher", "admin") | rows(403, "reviewer"),
+        path={"id": "past_session_id"},
+    ),
     # Nothing is sealed in the matrix's world: 409 is for who may have the proof as soon as there is one.
     ("GET", "/ledger/head"): Row(expected=rows(404, *PEOPLE)),
     ("GET", "/ledger/consistency"): Row(expected=rows(404, *PEOPLE)),

@@ -22,6 +22,7 @@ PEOPLE = tuple(name for name in EVERYBODY if name != "service")
 FOREIGN = ("stranger", "rival", "boss")
 
 # What is the student's, what only its author and the admin see, and what else belongs to the exam.
+NUMBERS = ("id", "client_seq", "past_session_id", "decision_id")  # small ones, which stand in many others
 OWN = ("attempt_id", "past_attempt_id", "submission_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
 MADE_FROM = ("evaluation_id",)  # the form shows what candidates see: passages too
@@ -79,6 +80,7 @@ async def furnish(api: Api) -> World:
     parameters = await _author(api) | await _assign(api)
     parameters |= await _hand_in(api, parameters["question_id"])
     parameters["observation_id"] = await _observe(api, parameters["question_id"])
+    parameters |= await _decide(api, parameters["past_attempt_id"])
     attempt = await api.start_attempt()
     session_id = await api.start_session(attempt_id=attempt)
     return World(
@@ -147,6 +149,14 @@ async def _hand_in(api: Api, question_id: str) -> dict[str, str]:
     return {"past_attempt_id": attempt_id, "submission_id": receipt.body["submission_id"]}
 
 
+async def _decide(api: Api, attempt_id: str) -> dict[str, str]:
+    """Let the teacher begin to decide on the session of the first attempt, so that nobody else does."""
+    session_id = await api.owner.fetchval("SELECT id FROM proctor_sessions WHERE attempt_id = $1", attempt_id)
+    body = {"proctorSessionId": session_id, "status": 1}
+    made = await _make(api, "POST", "/proctor/decision", "teacher", body)
+    return {"past_session_id": str(session_id), "decision_id": str(made["data"]["id"])}
+
+
 async def _observe(api: Api, question_id: str) -> str:
     """Let the observer finalise what they found about the student."""
     found = {"question_id": question_id, "response": {"text": "Works with care."}}
@@ -184,4 +194,5 @@ VIEWED = rows(200, "teacher", "assistant", "reviewer", "admin") | rows(
 EDITED = {"teacher": 200, "assistant": 403, "admin": 200} | rows(404, "colleague", "rival", "boss")
 OBSERVED = {"observer": 200, "watcher": 404}
 ADMINISTERED = {"admin": 200, "boss": 404}
+JUDGED = VIEWED | rows(403, "assistant") | rows(409, "reviewer", "admin")
 LISTED = rows(200, *TEACHERS, *REVIEWERS, *ADMINS)

@@ -15,6 +15,7 @@ LINKS: Final = (
         "users", "groups", "exams", "questions", "passages", "evaluations", "taxonomy_terms",
         "allowed_origins", "risk_rules", "rule_sets",
         "proctor_sessions", "submissions", "ledger_events", "outbox",
+        "proctor_decisions", "review_claims", "submission_results",
     )),
     *((table, "user_id", "users") for table in (
         "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations", "invitations",
@@ -34,6 +35,7 @@ LINKS: Final = (
     *((table, "event_id", "ledger_events") for table in ("ledger_salts", "ledger_pending", "ledger_leaves")),
     ("risk_rule_versions", "rule_id", "risk_rules"),
     ("group_members", "group_id", "groups"),
+    ("decision_acts", "decision_id", "proctor_decisions"),
     ("passage_versions", "passage_id", "passages"),
     ("evaluation_versions", "evaluation_id", "evaluations"),
     ("evaluation_items", "evaluation_version_id", "evaluation_versions"),

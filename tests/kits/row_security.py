@@ -19,9 +19,15 @@ from kernel.postgres import open_pool
 from kernel.settings import load
 from tests.kits.access_matrix_world import World, furnish
 from tests.kits.core import DatabaseAs, core_api, login, put, store_events
+from tests.kits.reviews import override
 
 STEP = "INSERT INTO clock_steps (session_id, at, old_offset_us, new_offset_us) VALUES ($1, $2, 0, 20000000)"
 GAP = "INSERT INTO heartbeat_gaps (session_id, started_at, state) VALUES ($1, $2, 'open')"
+CLAIM = (
+    "INSERT INTO review_claims (session_id, exam_id, organisation_id, claimed_by, claimed_at, expires_at)"
+    " SELECT session_id, exam_id, organisation_id, decided_by, $2::timestamptz, $2 + interval '1 hour'"
+    " FROM proctor_decisions WHERE session_id = $1::text::bigint"
+)
 EVIDENCE = "INSERT INTO submission_evidence (submission_id, evidence_id) VALUES ($1, 1)"
 ACTIVITY = (
     "INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session_ids, events,"
@@ -134,6 +140,8 @@ async def _fill(world: World) -> None:
     for name in ("student", "teacher"):
         await api.call("PUT", "/api/me", name, json={}, headers={"Idempotency-Key": "one"})
     await api.owner.execute(GAP, session_id, now)
+    await override(api, int(given["decision_id"]), 4, decisionReasonEn="Seen.")
+    await api.owner.execute(CLAIM, given["past_session_id"], now)
     await api.owner.execute(STEP, session_id, now)
     await api.owner.execute(ACTIVITY, given["attempt_id"], api.exam_id, student, now)
     for statement in (SNAPSHOT, RISK):

@@ -20,6 +20,7 @@ from core_api.web.documentation import examples
 from kernel.http.openapi import Example
 
 WITHIN_S: Final = 60.0
+_NUMBERED: Final = ("proctorSessionId", "decisionId")  # numbers that stand for others, of `id` in replies too
 _NAMED: Final = re.compile(r"id$|.*(_id|_ids|Id|token|cursor)$")
 
 
@@ -117,7 +118,7 @@ class Story:
                 return [self._live(each, key) for each in value]
             case str():
                 return self.meant.get(value, value)
-            case int() if key == "proctorSessionId":
+            case int() if key in _NUMBERED:
                 return self.meant.get(value, value)
             case _:
                 return value
@@ -134,7 +135,7 @@ class Story:
                     self._bind(one, other, key)
             case (str(), str()) if _NAMED.match(key):
                 self.meant.setdefault(example, live)
-            case (int(), int()) if key == "proctorSessionId":
+            case (int(), int()) if key in {"id", *_NUMBERED}:
                 self.meant.setdefault(example, live)
 
 

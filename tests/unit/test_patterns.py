@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 ROOMS = ("core_api", "ingest", "kernel", "pipeline", "warehouse")  # whatever judges what comes in
 # Whatever a negated class takes in, the newline at the end is among it.
-WHOLE = {"^[^\\x00]*$"}
+WHOLE = {"^[^\\x00]*$", "^[^\\x00]*[^\\s\\x00][^\\x00]*$"}
 
 
 def patterns() -> Iterator[tuple[str, str]]:

@@ -46,8 +46,9 @@ LOOKS: Final = (
 )
 # What is looked at without being measured here, and what bounds it instead.
 LEFT_OUT: Final = {
+    "one decision": "decisions.list_acts claims.is_final",
     "one attempt": "answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
-    " monitoring.count_timeline",
+    " monitoring.count_timeline decisions.is_invalidated",
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links",
     "one exam": "assignments.list_overrides grading.list_submissions reporting.count_attempts"
@@ -58,7 +59,7 @@ LEFT_OUT: Final = {
     "one person": "observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
     "ids that the caller names": "assignments.list_reached assignments.count_groups assignments.list_grants"
-    " content.count_terms"
+    " content.count_terms sessions.list_decisions_of"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
     " writer.read_latest_epoch",

@@ -145,6 +145,13 @@ WHERE s.organisation_id = :organisation
   AND (:exam_id::uuid IS NULL OR s.exam_id = :exam_id) AND (:candidate_id::uuid IS NULL OR s.candidate_id = :candidate_id)
   AND (:status::smallint IS NULL OR s.status = :status) AND (:mode::smallint IS NULL OR s.mode = :mode);
 
+-- name: list_decisions_of
+-- $1 session ids bigint[]. Row security keeps candidates from them.
+SELECT session_id, id, status, is_finalized, coalesce(overridden_by, decided_by) AS decided_by,
+       coalesce(overridden_at, decided_at) AS decided_at
+FROM proctor_decisions
+WHERE session_id = ANY ($1::bigint[]);
+
 -- name: list_recent_events
 -- $1 session_id bigint, $2 from timestamptz, $3 before timestamptz, $4 limit. Newest first.
 SELECT seq, event_type, event_name, severity, is_violation, occurred_at

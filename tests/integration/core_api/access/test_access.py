@@ -76,7 +76,8 @@ TABLES = (
     "taxonomy_terms", "passages", "passage_versions", "questions", "question_versions", "question_terms",
     "evaluations", "evaluation_versions", "evaluation_items", "assignments", "assignment_overrides",
     "attempt_answers", "attempt_drafts", "submissions", "submission_items", "submission_scores",
-    "submission_subjects", "outbox", "invitations",
+    "submission_subjects", "outbox", "invitations", "proctor_decisions", "decision_acts", "review_claims",
+    "submission_results",
 )  # fmt: skip
 
 

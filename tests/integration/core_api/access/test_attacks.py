@@ -11,7 +11,7 @@ from kernel.events import Role
 from kernel.http.web import API_PREFIX, Route
 from tests.integration.core_api.access.test_access import GUARDED, snapshot
 from tests.kits.access_matrix import MATRIX
-from tests.kits.access_matrix_world import World, furnish
+from tests.kits.access_matrix_world import NUMBERS, World, furnish
 from tests.kits.core import PASSWORD, Answer, Api, Core, signed_for
 from tests.kits.forgeries import forgeries
 
@@ -35,7 +35,7 @@ def names_somebody(world: World, key: tuple[str, str]) -> bool:
 
 
 def victims_ids(world: World) -> set[str]:
-    return {value for name, value in world.parameters.items() if name not in {"id", "client_seq", "type"}}
+    return {value for name, value in world.parameters.items() if name not in {*NUMBERS, "type"}}
 
 
 def secrets_of(world: World) -> set[str]:

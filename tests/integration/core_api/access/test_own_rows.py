@@ -88,13 +88,32 @@ SESSION = {
 }  # fmt: skip
 EDITED = {
     "exams": {
-        "title", "description", "subject", "topic", "max_score", "duration_minutes", "is_published",
-        "published_at", "archived_at", "passing_score", "enable_monitoring", "enable_integrity_analysis",
-        "metadata", "evaluation_version_id",
+        "title",
+        "description",
+        "subject",
+        "topic",
+        "max_score",
+        "duration_minutes",
+        "is_published",
+        "published_at",
+        "archived_at",
+        "passing_score",
+        "enable_monitoring",
+        "enable_integrity_analysis",
+        "metadata",
+        "evaluation_version_id",
     },
     "assignments": TERMS | {"revoked_at"},
     "assignment_overrides": TERMS | {"reason", "created_by", "created_at"},
     "exam_attempts": {"score", "percentage", "passed"},
+}
+JUDGED = {
+    "proctor_decisions": {
+        "status", "reason_en", "reason_ar", "internal_notes", "decided_by", "decided_at", "is_finalized",
+        "previous_status", "overridden_by", "overridden_at", "override_reason",
+    },
+    "review_claims": {"claimed_by", "claimed_at", "expires_at"},
+    "submission_results": {"is_void", "changed_at"},
 }  # fmt: skip
 AUTHORED = {"questions": {"archived_at"}, "passages": {"archived_at"}}
 EXPECTED: dict[str, dict[str, set[str]]] = {
@@ -108,13 +127,14 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         },
         "proctor_sessions": SESSION,
     },
-    "teacher": PERSON | KEYS | EDITED | AUTHORED | {"teacher_profiles": {"title", "department"}},
+    "teacher": PERSON | KEYS | EDITED | JUDGED | AUTHORED | {"teacher_profiles": {"title", "department"}},
     "assistant": PERSON,  # a teacher who may look at the exam
-    "reviewer": PERSON,
+    "reviewer": PERSON | JUDGED,
     "observer": PERSON,
     "service": PERSON,
     "admin": SIGNED_IN
     | EDITED
+    | JUDGED
     | AUTHORED
     | {
         "users": {"role", "is_active", "token_generation", "standing", "full_name", "source_id"},

@@ -63,7 +63,7 @@ OF_REPORTING = ("attempt_activity", "session_risk", "session_rule_fires")
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
     "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
-    "listed_students", "managed_exams",
+    "listed_students", "managed_exams", "judged_exams",
 }  # fmt: skip
 OF_OBSERVER = {
     "organisations", "users", "listed_students", "exams", "observed_exams", "exam_viewers",
@@ -76,7 +76,7 @@ OF_CANDIDATE = {
     "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
     "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events", "own_attempts",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events",
-    "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys",
+    "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys", "submission_results",
 }  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "listed_students", "groups", "group_members", "exams",
@@ -86,10 +86,11 @@ OF_EXAM = {
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
     "session_overview", "live_sessions", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
     "risk_adjustments", "risk_snapshots", "session_risk",
+    "proctor_decisions", "decision_acts", "review_claims", "submission_results",
 } | RULES  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
-    "authored_evaluations", "edited_exams", "managed_exams",
+    "authored_evaluations", "edited_exams", "managed_exams", "judged_exams",
 }  # fmt: skip
 
 # What a candidate's start, saves and hand-in touch, of which there are ten thousand in a minute.
@@ -253,7 +254,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
         }
 
         assert seen["student"] == OF_CANDIDATE
-        assert seen["reviewer"] == OF_EXAM
+        assert seen["reviewer"] == OF_EXAM | {"judged_exams"}
         assert seen["observer"] == OF_OBSERVER
         assert seen["assistant"] == OF_EXAM
         assert seen["teacher"] == (OF_EXAM | OF_AUTHOR | {"teacher_profiles", "idempotency_keys"}) - {
@@ -271,6 +272,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "exam_viewers",
             "edited_exams",
             "managed_exams",
+            "judged_exams",
         }
 
 

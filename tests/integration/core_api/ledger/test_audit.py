@@ -49,6 +49,7 @@ async def _draft(world: World) -> None:
 
 EXAM, USER, GROUP = "/teacher/exams/{exam_id}", "/admin/users/{user_id}", "/admin/groups/{group_id}"
 ASSIGNED = f"{EXAM}/assignments/{{assignment_id}}"
+CLAIM = "/proctor/session/{id}/claim"
 QUESTION, PASSAGE = "/teacher/questions/{question_id}", "/teacher/passages/{passage_id}"
 EVALUATION = "/teacher/evaluations/{evaluation_id}"
 
@@ -69,6 +70,10 @@ ACTS: Final[dict[Key, Act]] = {
     ("DELETE", GROUP): Act(kinds=["group.deleted", "group.member_removed"]),
     ("POST", f"{GROUP}/members"): Act(kinds=["group.member_added"]),
     ("DELETE", f"{GROUP}/members/{{user_id}}"): Act(kinds=["group.member_removed"]),
+    ("POST", "/proctor/decision"): Act(kinds=["decision.made"], by="teacher"),
+    ("POST", "/proctor/decision/override"): Act(kinds=["decision.overridden"]),
+    ("POST", CLAIM): Act(kinds=["review.claimed"], by="teacher", before=(("DELETE", CLAIM),)),
+    ("DELETE", CLAIM): Act(kinds=["review.released"], by="teacher"),
     ("POST", "/proctor/session/{id}/cancel"): Act(kinds=["session.cancelled"]),
     ("POST", "/proctor/session/{id}/end"): Act(kinds=["session.ended"]),
     ("POST", "/teacher/exams"): Act(kinds=["exam.created"], by="teacher"),

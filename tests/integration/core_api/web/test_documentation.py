@@ -22,8 +22,8 @@ from tests.kits.story import faults_of, operations_in, shown
 OPERATIONS = Path(__file__).parent / "operations.txt"
 # What a name begins with; one more needs a reason.
 VERBS = re.compile(
-    "(accept|add|archive|assign|cancel|change|create|delete|end|finalise|get|grade|grant|import|invite|launch"
-    "|list|lock|log|login|logout|publish|refresh|register|remove|revoke|save|send|set|show|start|submit|unlock|unpublish|update)(_|$)"
+    "(accept|add|archive|assign|cancel|change|claim|create|delete|end|finalise|get|grade|grant|import|invite|launch"
+    "|list|lock|log|login|logout|make|override|publish|refresh|register|release|remove|revoke|save|send|set|show|start|submit|unlock|unpublish|update)(_|$)"
 )
 WHOLE_LISTS = {"list_drafts"}  # a hundred at most
 DOCUMENT = whole([*routes(), *INGEST_ROUTES])

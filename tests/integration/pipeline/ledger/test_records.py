@@ -27,6 +27,7 @@ from tests.kits.access_matrix_world import World, furnish
 from tests.kits.core import DatabaseAs, put
 from tests.kits.core import core_api as serving
 from tests.kits.ledger import Log, make_log
+from tests.kits.reviews import override
 
 # Whose rows each record holds, and the way from a row to the record: its id, and whom it names too.
 COVERED = {
@@ -55,6 +56,9 @@ COVERED = {
     "organisations": ("organisation", "id", "NULL"),
     "exam_attempts": ("attempt", "id", "NULL"),
     "proctor_sessions": ("session", "id", "NULL"),
+    "proctor_decisions": ("decision", "id", "NULL"),
+    "decision_acts": ("decision", "decision_id", "NULL"),
+    "submission_results": ("result", "submission_id", "NULL"),
 }
 # What no event records, and why.
 UNCOVERED = {
@@ -118,6 +122,7 @@ UNRECORDED = {
     "ledger_salts": "beside the ledger",
     "outbox": "for workers",
     "session_notices": "what the stream will say as events",
+    "review_claims": "leases, which end by themselves",
     "idempotency_keys": "what a retry is answered, for an hour",
 }
 OTHER = {
@@ -128,7 +133,7 @@ OTHER = {
     "boolean": "NOT coalesce({0}, false)",
     "timestamptz": "coalesce({0}, now()) + interval '1 hour'",
     "smallint": "coalesce({0}, 0) + 1",
-    "integer": "coalesce({0}, 0) + 1",
+    "integer": "coalesce({0}, 0) + 1000",  # as below
     "bigint": "coalesce({0}, 0) + 1000",  # past the ids that the others have
     "numeric": "coalesce({0}, 0) + 1",
     "double precision": "coalesce({0}, 0) + 1",
@@ -154,6 +159,7 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         )
         await put(api, "/api/me", "teacher", department="Mathematics")
         await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
+        await override(api, int(made.parameters["decision_id"]), 4, decisionReasonEn="Seen.")
         yield made
 
 
@@ -177,7 +183,8 @@ def findings(log: Log) -> list[str]:
 async def loosened(conn: Any) -> None:
     """Let this transaction change anything, as a superuser may."""
     await conn.execute("SET LOCAL session_replication_role = replica")
-    await conn.execute("ALTER TABLE proctor_sessions ALTER id DROP IDENTITY IF EXISTS")
+    for numbered in ("proctor_sessions", "proctor_decisions"):
+        await conn.execute(f"ALTER TABLE {numbered} ALTER id DROP IDENTITY IF EXISTS")
     for table in COVERED:
         await conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     for row in await conn.fetch(
