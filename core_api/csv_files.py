@@ -15,7 +15,7 @@ from typing import Annotated, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
-from kernel.errors import InvalidInputError
+from kernel.errors import InvalidInputError, place_of
 
 T = TypeVar("T")
 
@@ -273,14 +273,19 @@ def check_columns(columns: Mapping[str, str], known: Sequence[str]) -> None:
 
 
 def refusal(faults: Sequence[LineFault]) -> InvalidInputError:
-    """Return the refusal of files with these faults; the first hundred are named."""
+    """Return the refusal of files with these faults; the first of them are named."""
     count = len(faults)
     lines = "one fault" if count == 1 else f"{count:,} faults"
     shown = "" if count <= FAULTS_SHOWN else f" The first {FAULTS_SHOWN} are named."
     return InvalidInputError(
         f"Nothing was written: {lines} in what was sent.{shown}",
-        errors=[{"path": each.path, "message": each.message} for each in faults[:FAULTS_SHOWN]],
+        errors=[{"path": each.path, "message": each.message} for each in shown_of(faults)],
     )
+
+
+def shown_of(faults: Sequence[LineFault]) -> list[LineFault]:
+    """Return the first of the faults, by file and line, as many as are shown."""
+    return sorted(faults, key=lambda fault: place_of(fault.path))[:FAULTS_SHOWN]
 
 
 def listed(cell: str) -> list[str]:

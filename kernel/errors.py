@@ -6,7 +6,18 @@ whatever escapes a handler into RFC 9457 `application/problem+json`. Text in an 
 no secrets. The classes' docstrings are shown to everybody, in the public document.
 """
 
-from typing import ClassVar
+import re
+from typing import ClassVar, Final
+
+_NUMBER: Final = re.compile("[0-9]+")
+
+
+def place_of(path: str) -> str:
+    """
+    Return what faults are sorted by: where they stand in a request. The whole body comes first, what holds
+    something before what it holds, a third line or event before a tenth, the members of an event by name.
+    """
+    return "" if path == "body" else _NUMBER.sub(lambda found: found[0].zfill(10), path)
 
 
 class DomainError(Exception):
@@ -30,14 +41,15 @@ class DomainError(Exception):
 
         Args:
             detail: one sentence for the caller.
-            errors: for invalid input, `{path, message}` for every fault found.
+            errors: for invalid input, `{path, message}` for every fault found, told in the order of their
+                places, whoever has looked for what first.
             retry_after_s: whole seconds until a retry makes sense; sent as `Retry-After`.
             headers: what else the reply's header has to say, such as `Allow`.
         """
         super().__init__(detail)
         self.headers = headers or {}
         self.detail = detail
-        self.errors = errors
+        self.errors = None if errors is None else sorted(errors, key=lambda fault: place_of(fault["path"]))
         self.retry_after_s = retry_after_s
         self.beside: dict[str, object] = {}  # further members of the problem, such as `results`
 

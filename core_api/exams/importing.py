@@ -157,7 +157,7 @@ async def import_exams(
             for row, made in done
         ],
         faulty=len(faults),
-        faults=faults[: csv_files.FAULTS_SHOWN],
+        faults=csv_files.shown_of(faults),
     )
 
 

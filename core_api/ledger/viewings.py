@@ -72,16 +72,17 @@ class Views:
         now: datetime,
         subject_id: UUID | None = None,
         query: str = "",
+        **facts: int,
     ) -> None:
         """
-        Record that the actor has seen `noun` number `aggregate_id`, as `noun.viewed`.
+        Record that the actor has seen `noun` number `aggregate_id`, as `noun.viewed` with these facts.
 
         Whoever sees the same again within `window_s` is counted, and one event in the end says how often.
 
         Raises:
             OverloadedError: as many views wait as may; the caller shows nothing.
         """
-        key = (actor.user_id, noun, aggregate_id, subject_id, query, actor.origin)
+        key = (actor.user_id, noun, aggregate_id, subject_id, query, actor.origin, *facts.items())
         known = self._merged.get(key)
         if known is not None and monotonic() < known.until:
             known.times += 1
@@ -91,7 +92,10 @@ class Views:
         if len(self._merged) >= self._waiting_max:
             self._settle(next(iter(self._merged.values())).until)
         personal = {"query": Personal(query, actor.user_id)} if query else {}
-        entry = by(actor, noun + VIEWED, aggregate_id, now=now, subject_id=subject_id, personal=personal)
+        entry = by(
+            actor, noun + VIEWED, aggregate_id,
+            now=now, subject_id=subject_id, detail=facts, personal=personal,
+        )  # fmt: skip
         if known is not None:
             self._write_again(self._merged.pop(key))
         self._merged[key] = Merged(entry=entry, until=monotonic() + self._window_s)

@@ -23,6 +23,7 @@ from core_api.csv_files import LineFault
 from core_api.database import Connection, Pool, connection
 from core_api.identity import invitations
 from core_api.identity.invitations import Invitation
+from core_api.ledger.viewings import Views
 from core_api.people import enrolling, roster, users
 from core_api.people.enrolling import Plan
 from core_api.people.matching import (
@@ -115,10 +116,12 @@ async def import_people(
     *,
     revocations: Revocations,
     settings: Settings,
+    views: Views,
     now: datetime,
 ) -> ImportedPeople:
     """
-    Make and change the organisation's people and groups as the files say.
+    Make and change the organisation's people and groups as the files say. Whoever is told which addresses are
+    taken, and gets no account for them, has had a look.
 
     Raises:
         InvalidInputError: no file, one that cannot be read, or rows that are faulty; nothing was written.
@@ -131,7 +134,14 @@ async def import_people(
     read = await asyncio.to_thread(roster.parse, command, limits)
     async with connection(pool, actor) as conn:
         plan = await _plan(conn, actor, read, now=now)
-        if plan.faults and not (command.dry_run or command.partial):
+        refused = bool(plan.faults) and not (command.dry_run or command.partial)
+        told = plan.people.taken + (len(plan.people.created) if command.dry_run or refused else 0)
+        if told:
+            views.note(
+                actor, users.NAMES_TAKEN, actor.organisation_id,
+                now=now, looked_up=told, taken=plan.people.taken,
+            )  # fmt: skip
+        if refused:
             raise csv_files.refusal(plan.faults)
         if not command.dry_run:
             await enrolling.write(conn, actor, plan, now=now)
@@ -225,6 +235,7 @@ async def _without_taken(
         active=[each for each in people.active if each not in taken],
         ids={key: user_id for key, user_id in people.ids.items() if user_id not in taken},
         faults=[*people.faults, *faults],
+        taken=len(taken),
     )
 
 
@@ -262,6 +273,6 @@ def _report(command: ImportPeople, read: Roster, plan: Plan, invited: list[Invit
             left_out=groups.left_out,
         ),
         faulty=len(plan.faults),
-        faults=plan.faults[: csv_files.FAULTS_SHOWN],
+        faults=csv_files.shown_of(plan.faults),
         invitations=invited,
     )

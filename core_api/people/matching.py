@@ -73,6 +73,7 @@ class People(msgspec.Struct, frozen=True, kw_only=True):
     unchanged: int
     ids: dict[str, UUID]
     faults: list[LineFault]
+    taken: int = 0  # those left out because their address is somebody's elsewhere
 
 
 Membership = tuple[UUID, UUID]  # group, user

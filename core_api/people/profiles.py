@@ -16,7 +16,8 @@ from core_api.database import Connection, fetch_one, of_row
 from core_api.identity.accounts import NAME_MAX
 from core_api.identity.logins import User
 from core_api.ledger import entries as ledger
-from core_api.people.users import Username, own_username
+from core_api.ledger.viewings import Views
+from core_api.people.users import NAMES_TAKEN, Username, own_username
 from core_api.wire import NO_NUL, Document, ShownDocument, Text200, invalid, spelled, stored_document
 from kernel import spelling
 from kernel.errors import ConflictError, NotFoundError
@@ -100,12 +101,14 @@ async def fetch(conn: Connection, actor: Actor) -> Profile:
     )
 
 
-async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now: datetime) -> Profile:
+async def update(
+    conn: Connection, actor: Actor, command: UpdateProfile, *, views: Views, now: datetime
+) -> Profile:
     """
     Change the caller's own profile and return it.
 
     Raises:
-        ConflictError: the username is taken.
+        ConflictError: the username is taken; that somebody was told so is a view.
         InvalidInputError: the metadata is too large, a teacher's field from somebody else, a username that is
             somebody else's address, or something that holds what cannot be seen.
         NotFoundError: the account is closed.
@@ -141,6 +144,7 @@ async def update(conn: Connection, actor: Actor, command: UpdateProfile, *, now:
                 )
             return after
     except asyncpg.UniqueViolationError as error:
+        views.note(actor, NAMES_TAKEN, actor.organisation_id, now=now, looked_up=1, taken=1)
         raise ConflictError("The username is taken.") from error
 
 

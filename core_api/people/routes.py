@@ -1,12 +1,17 @@
 """One's own account; for admins the organisation, its people and its groups; for teachers whom to assign."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from core_api.cases import bare, case
+from core_api.cases import Part, bare, case
 from core_api.identity.passwords import HASHING
+from core_api.ledger.viewings import VIEWS
 from core_api.people import directory, groups, importing, origins, profiles, users
 from kernel.access import Action
 from kernel.http.web import NOBODY, OWN, Retry, Shows
+
+# For acts whose refusal shows something, too.
+_NOTING: Final[Mapping[str, Part]] = {"views": lambda request: request.app[VIEWS]}
 
 ROUTES: Final = (
     bare(
@@ -14,7 +19,7 @@ ROUTES: Final = (
         says="Return the caller's own account and profile.",
     ),
     bare(
-        "PUT /me", profiles.update, Action.profile_update, name="update_me",
+        "PUT /me", profiles.update, Action.profile_update, name="update_me", parts=_NOTING,
         says="Change the caller's own profile; what is left out stays as it is.",
     ),
     case(
@@ -42,12 +47,12 @@ ROUTES: Final = (
     ),
     bare(
         "POST /admin/users", users.create, Action.user_create, name="create_user", status=201,
-        shows=Shows("users"), parts=HASHING,
+        shows=Shows("users"), parts={**HASHING, **_NOTING},
         says="Create a person of any role in the organisation. A taken e-mail address or username is a 409.",
     ),
     bare(
         "POST /admin/users/import", importing.import_people, Action.user_import, name="import_people",
-        retry=Retry.own_way,
+        retry=Retry.own_way, parts=_NOTING,
         says="""
         Make and change people and groups by a school's CSV files: OneRoster's users, roles, classes and
         enrollments, or others with `columns`. A fault is named by file, line and column, and nothing is

@@ -31,6 +31,7 @@ from core_api.identity.revoking import end_launched_by, sign_out_everywhere
 from core_api.identity.throttle import Limits, source_of
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Personal
+from core_api.ledger.viewings import Views
 from core_api.wire import NO_NUL, ListPage, Page, Text200, invalid, spelled
 from kernel import spelling
 from kernel.errors import ConflictError, InvalidInputError
@@ -43,6 +44,8 @@ from sql import named
 
 QUERIES: Final = named("users")
 PROFILES: Final = named("profiles")
+# What somebody has seen who was told which addresses or usernames are taken, be it by accounts elsewhere.
+NAMES_TAKEN: Final = "account_names"
 
 Username = Annotated[str, Meta(min_length=1, max_length=USERNAME_MAX, pattern=NO_NUL)]
 
@@ -129,13 +132,14 @@ async def create(
     checker: PasswordChecker,
     limits: Limits,
     address: Address | None,
+    views: Views,
     now: datetime,
 ) -> ManagedUser:
     """
     Create a person in the admin's organisation; hashing takes places of this address and the new account.
 
     Raises:
-        ConflictError: the e-mail address or the username is taken.
+        ConflictError: the e-mail address or the username is taken; that somebody was told so is a view.
         InvalidInputError: the password is too long, the username is an address of somebody else's, or
             something holds what cannot be seen.
         RateLimitedError: too many sign-ins wait already.
@@ -165,6 +169,7 @@ async def create(
             created_at=now,
         )
         if row is None:
+            views.note(actor, NAMES_TAKEN, actor.organisation_id, now=now, looked_up=1, taken=1)
             raise ConflictError("The e-mail address or the username is taken.")
         if command.role is Role.student:
             await conn.execute(PROFILES["upsert_student_profile"], uuid7(), user_id, None, None)

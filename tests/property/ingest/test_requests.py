@@ -4,6 +4,7 @@ that was sent, on every route; one bound of an event, alone and in a list.
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
@@ -116,6 +117,45 @@ def break_one(draw: Callable[[Any], Any], shape: Shape, body: Any) -> tuple[Any,
     )
     holder[member] = draw(st.sampled_from(RAW_DATA if member == "data" else WRONG[way]))
     return body, path
+
+
+def in_request(path: str) -> tuple[int, str]:
+    """Return an event's place, then the member."""
+    place = re.search(r"\[([0-9]+)\]", path)
+    return (-1 if place is None else int(place[1]), path)
+
+
+async def test_faults_are_told_in_the_order_of_the_request_whoever_finds_which_first(
+    running: Station,
+) -> None:
+    """I-3: what no type allows, what no value may be, and what is beside the events, all by their places."""
+    service = running.world.token(Role.service)
+
+    def examples(api: Api, seat: Seat, there: There) -> None:
+        @settings(max_examples=40)
+        @given(data=st.data(), shape=st.sampled_from(SHAPES), count=st.integers(1, 12))
+        def posted(data: st.DataObject, shape: Shape, count: int) -> None:
+            body = shape.body(seat, count)
+            events = shape.events_of(body)
+            spoilt = set()
+            for place in range(len(events)):
+                for way in data.draw(st.sets(st.sampled_from(["kind", "severity", "at", "buffered"]))):
+                    member = shape.words.get(way, way)
+                    if member in events[place]:
+                        events[place][member] = data.draw(st.sampled_from(WRONG[way]))
+                        spoilt.add(shape.path(place, member))
+
+            answer = there(api.post(shape.address, body, service))
+
+            refusals = [answer.body, *answer.body.get("results", [])]
+            told = [[fault["path"] for fault in each.get("errors", [])] for each in refusals]
+            assert {path for paths in told for path in paths} == spoilt, (body, answer.body)
+            for paths in told:
+                assert paths == sorted(paths, key=in_request), (body, answer.body)
+
+        posted()
+
+    await with_examples(running, examples)
 
 
 async def test_a_fault_is_told_where_it_stands_in_the_request_that_was_sent(running: Station) -> None:
