@@ -90,7 +90,9 @@ NOTHING_IGNORED: Final = Ignored([], {})
 class Gathering:
     """
     Unknown members as they are found: `ignored_members_max` are named, every name once before any comes
-    twice, and the others are counted. A request with over `unknown_members_max` is refused.
+    twice, and the others are counted. A request with over `unknown_members_max` is refused; there is `room`
+    for so many more. What stands in one, and each time that one stands in an object, counts as well: all of
+    it has to be looked through.
     """
 
     def __init__(self, form: Form, settings: Settings) -> None:
@@ -99,12 +101,12 @@ class Gathering:
         self._first: dict[str, int] = {}  # of each name, which of the `_seen` it was
         self._seen: list[tuple[int | None, str]] = []
         self._counts: dict[int | None, int] = {}
-        self._room = settings.unknown_members_max
+        self.room = settings.unknown_members_max
 
-    def add(self, place: int | None, names: Sequence[str]) -> None:
-        """Take the unknown members of one object; raises TooLargeError where they become too many."""
-        self._room -= len(names)
-        if self._room < 0:
+    def add(self, place: int | None, names: Sequence[str], count: int) -> None:
+        """Take the unknown members of one object; raises TooLargeError where their count gets too high."""
+        self.room -= count
+        if self.room < 0:
             message = f"Expected at most {self._settings.unknown_members_max} unknown members in a request"
             raise self._form.refusal([Fault(place, "", message, is_size=True)])
         most = self._settings.ignored_members_max

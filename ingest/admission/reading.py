@@ -35,7 +35,7 @@ from ingest.admission.forms import (
     Gathering,
     Ignored,
 )
-from ingest.admission.members import Reader
+from ingest.admission.members import Found, Reader
 from kernel.errors import InvalidInputError, MalformedError, TooLargeError
 from kernel.events import SEQUENCE_MAX
 from kernel.http.web import decode
@@ -204,15 +204,14 @@ def read_bulk(body: bytes, settings: Settings) -> Posted[EventIn]:
 
 def _bulk_by_event(body: bytes, settings: Settings) -> Posted[EventIn]:
     _require_text(body)
-    head = _READ_HEAD.read(body, None, names_unknown=False)
+    head = _READ_HEAD.read(body, None, room=settings.unknown_members_max)
     events: list[Raw] = head.right.get("events", [])
     _refuse_many(len(events), BATCH, settings)
     beside = len(body) - sum(memoryview(each).nbytes for each in events)
     if beside > settings.event_bytes_max:
         message = f"Expected at most {settings.event_bytes_max} bytes beside the events"
         raise BATCH.refusal([*head.faults, Fault(None, "", message, is_size=True)])
-    head = _READ_HEAD.read(body, None)
-    found = _read_thoroughly(events, _READ_EVENT, settings, BATCH, beside=head.unknown)
+    found = _read_thoroughly(events, _READ_EVENT, settings, BATCH, beside=head)
     if head.whole is None:
         raise BATCH.refusal([*head.faults, *found.faults])
     _refuse_numbers(head.whole.client_sequence, len(events))
@@ -268,21 +267,24 @@ def _read_thoroughly(
     reader: Reader[T],
     settings: Settings,
     form: Form,
-    beside: Sequence[str] = (),
+    beside: Found[Any] | None = None,
 ) -> Posted[T]:
     """
-    Read events one by one; `beside` is what is unknown outside of them. Raises MalformedError: not JSON.
+    Read events one by one; `beside` is what stands outside of them. Raises MalformedError: not JSON.
+    TooLargeError: there are more members that nobody knows than are looked at.
     """
     events: list[T] = []
     places: list[int] = []
     faults: list[Fault] = []
     refused: dict[int, dict[str, Any]] = {}
     unknown = Gathering(form, settings)
-    unknown.add(None, beside)
+    if beside is not None:
+        unknown.add(None, beside.unknown, beside.others)
     for place, raw in enumerate(raws):
         is_large = bool(form.event) and _is_large(raw, settings)
-        found = reader.read(raw, place, names_unknown=not is_large or _may_be_named(raw, settings))
-        unknown.add(place, found.unknown)
+        found = reader.read(raw, place, room=unknown.room)
+        if not is_large or found.others <= unknown.room:
+            unknown.add(place, found.unknown, found.others)
         wrong = [_too_large(place, settings)] if is_large else []
         wrong += found.faults and [*found.faults, *_wrong_values(found.right, place, settings)]
         if found.whole is None or wrong:
@@ -292,11 +294,6 @@ def _read_thoroughly(
             events.append(found.whole)
             places.append(place)
     return Posted(None, events, places, faults, refused, unknown.told(), form)
-
-
-def _may_be_named(event: bytes | Raw, settings: Settings) -> bool:
-    """Tell whether an event over its bound is worth a look at its unknown members: each has a colon."""
-    return bytes(event).count(b":") <= settings.unknown_members_max
 
 
 def _wrong_values(right: dict[str, Any], place: int, settings: Settings) -> list[Fault]:
