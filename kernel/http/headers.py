@@ -30,10 +30,14 @@ REQUEST_ID_FORM: Final = "[A-Za-z0-9._-]{8,64}"
 
 
 class Header(Struct, frozen=True):
-    """What a header says, and the JSON schema of its value."""
+    """
+    What a header says, and the JSON schema of its value; a reply that is described with one has it, unless it
+    only `may`.
+    """
 
     description: str
     schema: dict[str, Any]
+    may: bool = False
 
 
 IN_REQUESTS: Final = {
@@ -69,6 +73,7 @@ IN_REPLIES: Final = {
     CONTENT_ENCODING: Header(
         "How the body is compressed: from 1 KiB on, as `Accept-Encoding` likes it.",
         {"$ref": SCHEMAS + "BodyEncoding"},
+        may=True,
     ),
     CONTENT_DISPOSITION: Header("The name of the file to keep.", {"type": "string"}),
     ETAG: Header(
@@ -83,7 +88,7 @@ IN_REPLIES: Final = {
         {"type": "string", "pattern": f"^{REQUEST_ID_FORM}$"},
     ),
     RETRY_AFTER: Header(
-        "After how many seconds the same request makes sense.", {"type": "integer", "minimum": 0}
+        "After how many seconds the same request makes sense.", {"type": "integer", "minimum": 0}, may=True
     ),
     VARY: Header(
         "What of the request the reply depends on.", {"type": "string", "examples": ["Accept-Encoding"]}

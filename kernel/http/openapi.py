@@ -285,11 +285,17 @@ def _in_headers(route: Route) -> Iterable[Json]:
 
 
 def _in_request(name: str, header: Header) -> Json:
-    return {"name": name, "in": "header", "required": False, **_in_reply(header)}
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": header.description,
+        "schema": header.schema,
+    }
 
 
 def _in_reply(header: Header) -> Json:
-    return {"description": header.description, "schema": header.schema}
+    return {"description": header.description, "required": not header.may, "schema": header.schema}
 
 
 def _header(name: str) -> Json:

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from email.message import Message
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -73,8 +74,9 @@ class Story:
         method, path, described = self.operations[operation]
         deadline = time.monotonic() + WITHIN_S
         while True:
-            status, reply = self._send(method, path, example, self.tokens.get(who))
+            status, headers, reply = self._send(method, path, example, self.tokens.get(who))
             wrong = self._differences(example, described, status, reply)
+            wrong += [f"no {name}" for name in self._headers(described, status) if name not in headers]
             if not wrong or time.monotonic() > deadline or status >= 400:
                 break
             time.sleep(0.2)  # what is stored and projected comes a moment later
@@ -84,7 +86,7 @@ class Story:
         if becomes is not None:
             self.tokens[becomes] = reply["access_token"]
 
-    def _send(self, method: str, path: str, example: Example, token: str | None) -> tuple[int, Any]:
+    def _send(self, method: str, path: str, example: Example, token: str | None) -> tuple[int, Message, Any]:
         for parameter, value in example.path.items():
             path = path.replace(f"{{{parameter}}}", str(self._live(value, "proctorSessionId")))
         if example.query:
@@ -96,10 +98,16 @@ class Story:
         request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310  loopback
         try:
             with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
-                return answer.status, json.loads(answer.read() or b"null")
+                return answer.status, answer.headers, json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as refused:
             with refused:
-                return refused.code, json.loads(refused.read() or b"null")
+                return refused.code, refused.headers, json.loads(refused.read() or b"null")
+
+    def _headers(self, described: Any, status: int) -> list[str]:
+        """Return the headers that every reply of a status has, as the document says."""
+        headers = described["responses"].get(str(status), {}).get("headers", {})
+        known = self.document["components"]["headers"]
+        return [name for name in headers if known[name]["required"]]
 
     def _differences(self, example: Example, described: Any, status: int, reply: Any) -> list[str]:
         if status != example.status:
