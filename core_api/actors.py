@@ -21,12 +21,12 @@ from kernel.access import Action, Scope, scope_of
 from kernel.errors import NotAuthenticatedError, RateLimitedError
 from kernel.events import Role
 from kernel.http.fields import bearer
-from kernel.http.networks import Address, client_address
+from kernel.http.networks import Address
 from kernel.http.origins import asked_by
-from kernel.http.web import TRUSTED_PROXIES, Route
+from kernel.http.web import Route, address_of
 from kernel.meter import Meter
 from kernel.revocation import REVOCATIONS
-from kernel.running.runtime import ACCOUNTS_THROTTLED, FORWARDED_UNBELIEVED
+from kernel.running.runtime import ACCOUNTS_THROTTLED
 from kernel.settings import Settings
 from kernel.tokens import Audience, Claims, Keyring
 
@@ -136,14 +136,6 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 UNKNOWN: Final = Origin()
-
-
-def address_of(request: web.Request) -> Address | None:
-    """Return the client's address, as far as our own proxies tell (`trusted_proxies`); None if unknown."""
-    forwarded = request.headers.getall("X-Forwarded-For", ())
-    if forwarded and not request.app[TRUSTED_PROXIES]:
-        FORWARDED_UNBELIEVED.inc()
-    return client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])
 
 
 def origin_of(request: web.Request) -> Origin:

@@ -26,7 +26,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from core_api.actors import KEYRING, LAUNCH_KEYRING, actor_of, address_of, origin_of
+from core_api.actors import KEYRING, LAUNCH_KEYRING, actor_of, origin_of
 from core_api.database import POOL, connection
 from core_api.wire import (
     SEQUENCE_63_MAX,
@@ -42,7 +42,7 @@ from core_api.wire import (
 from kernel.access import Action
 from kernel.http.origins import CLAIMS, ingest_url
 from kernel.http.refusals import raised
-from kernel.http.web import SETTINGS, Retry, Route, Shows, decode_query, send_json
+from kernel.http.web import SETTINGS, Retry, Route, Shows, address_of, decode_query, send_json
 from kernel.revocation import REVOCATIONS
 
 UseCase = Callable[..., Awaitable[Any]]

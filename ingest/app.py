@@ -135,6 +135,11 @@ class Part:
                 settings.sender_burst_bytes,
                 refusal="The candidate sends more bytes than it may; nothing was stored.",
             ),
+            strangers=Meter(
+                settings.unknown_beacons_per_s,
+                settings.unknown_beacons_burst,
+                refusal="Too many batches of nobody known come from this address; nothing was stored.",
+            ),
             keyring=Keyring.parse(settings.jwt_keys),
             verified={},
             beacons={},

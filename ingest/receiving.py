@@ -20,8 +20,9 @@ from kernel.errors import MalformedError, NotAuthenticatedError, TooLargeError, 
 from kernel.events import Role
 from kernel.http.bodies import as_public, read_body
 from kernel.http.fields import bearer
+from kernel.http.networks import counted
 from kernel.http.origins import CLAIMS, asked_by
-from kernel.http.web import SETTINGS
+from kernel.http.web import SETTINGS, address_of
 from kernel.meter import Meter
 from kernel.revocation import Revocations
 from kernel.tokens import Audience, Claims, Keyring, beacon_claims
@@ -44,6 +45,7 @@ class Tier(Struct, frozen=True):
     pressure: Pressure
     keyring: Keyring
     meter: Meter
+    strangers: Meter  # by address: requests that are read before anybody knows whose they are
     verified: dict[str, Claims]
     beacons: dict[tuple[str, int], Beacon]  # by the token that they come from, and the session
     revocations: Revocations
@@ -125,14 +127,16 @@ async def receive_batch(request: web.Request) -> tuple[Sender, bytes]:
     and its token stands in the body (`beaconToken`).
 
     Such a body is read before anybody knows whose it is: plain, `beacon_bytes_max` bytes at most, and looked
-    through for its token alone. Once that is known it counts for the candidate, like any other.
+    through for its token alone. So long it counts for the address that it comes from, for good where nobody
+    gets known; then for the candidate, like any other.
 
     Raises:
         DomainError: as `receive`. NotAuthenticatedError: neither a header nor a token for this session.
     """
     if "Authorization" in request.headers or not request.can_read_body:
         return await receive(request)
-    settings, tier = request.app[SETTINGS], request.app[TIER]
+    settings, tier, source = request.app[SETTINGS], request.app[TIER], str(counted(address_of(request)))
+    tier.strangers.spend(source, monotonic())
     try:
         body = await read_body(as_public(request, settings.beacon_bytes_max), settings)
         told = _BEACON.decode(body)
@@ -144,6 +148,7 @@ async def receive_batch(request: web.Request) -> tuple[Sender, bytes]:
     if claims.session != told.proctor_session_id:
         raise NotAuthenticatedError("The beaconToken is for another proctor session.")
     sender = _sender(request, claims, by_page=True)
+    tier.strangers.give_back(source)
     tier.meter.check(sender.account, monotonic())
     tier.meter.charge(sender.account, max(len(body), settings.sender_request_bytes_min), monotonic())
     return sender, body

@@ -2,7 +2,8 @@
 How much each account may ask for: a bound in front of the work, not behind it (spec.md I-4). Pure.
 
 Bytes that a candidate may have decoded (the rate of events is bounded behind that, and a body of kilobytes
-may unpack to megabytes), requests that somebody who is signed in may send. Each process keeps its own.
+may unpack to megabytes), requests that somebody who is signed in may send, bodies of an address of which
+nobody knows yet who sends them. Each process keeps its own.
 """
 
 from typing import Final
@@ -75,3 +76,7 @@ class Meter:
         except RateLimitedError:
             self._paid_until[account] = before
             raise
+
+    def give_back(self, account: str) -> None:
+        """Take back one unit that was written down."""
+        self._paid_until[account] = self._paid_until.get(account, 0.0) - self._unit_s

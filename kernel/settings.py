@@ -227,6 +227,13 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int,
         _about("A batch whose token stands in its body, plain; browsers send no more of them.", ge=1024),
     ] = 64 << 10
+    unknown_beacons_per_s: Annotated[
+        float,
+        _about("Such batches of one address of which nobody gets known who sends them, a second.", gt=0),
+    ] = 20.0
+    unknown_beacons_burst: Annotated[
+        int, _about("The same, and those that are being read, at once in each process.", ge=1)
+    ] = 1000
     batch_events_max: Annotated[int, _about("Events in one request.", ge=1, le=10_000)] = 500
     event_bytes_max: Annotated[int, _about("One event, as JSON.", ge=256)] = 64 << 10
     metadata_bytes_max: Annotated[int, _about("One event's metadata.", ge=64)] = 16 << 10

@@ -10,7 +10,7 @@ their own: none of them is a failed sign-in.
 import hashlib
 import math
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address, IPv4Interface, IPv6Interface, ip_interface, ip_network
+from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from typing import Final
 from uuid import UUID
 
@@ -22,7 +22,7 @@ from core_api.database import Connection
 from core_api.identity import trail
 from kernel import spelling
 from kernel.errors import RateLimitedError
-from kernel.http.networks import Address, Networks, is_within, networks_of, unmapped
+from kernel.http.networks import Address, Networks, counted, is_within, networks_of, unmapped
 from kernel.running.runtime import LOGIN_ALERTS, LOGINS_FAILED, LOGINS_THROTTLED
 from kernel.settings import Settings
 from sql import named
@@ -31,7 +31,6 @@ QUERIES: Final = named("throttle")
 MINUTE: Final = timedelta(minutes=1)
 # What registrations from an address are counted under: no account has this digest.
 _REGISTRATIONS: Final = hashlib.sha256(b"registrations").digest()
-IPV6_PREFIX: Final = 64  # one customer's; any address of it is theirs
 
 log = structlog.get_logger(__name__)
 
@@ -71,14 +70,12 @@ class Source(Struct, frozen=True):
 
 
 def source_of(address: Address | None, email: str, limits: Limits) -> Source:
-    """Return how a sign-in is counted; a peer without an address (a Unix socket) counts as 0.0.0.0."""
-    address = address or IPv4Address(0)
-    address = unmapped(address)
-    network = ip_network((address, IPV6_PREFIX if address.version == 6 else 32), strict=False)
+    """Return how a sign-in is counted."""
+    network = counted(address)
     return Source(
         network=ip_interface(str(network)),
         account=hashlib.sha256(spelling.counted_as(email).encode(errors="replace")).digest(),
-        exempt=is_within(address, limits.exempt),
+        exempt=is_within(network.network_address if address is None else unmapped(address), limits.exempt),
     )
 
 

@@ -17,6 +17,7 @@ Address: TypeAlias = IPv4Address | IPv6Address
 Networks: TypeAlias = tuple[IPv4Network | IPv6Network, ...]
 
 HOPS_MAX: Final = 32
+IPV6_PREFIX: Final = 64  # one customer's; any address of it is theirs
 
 
 def hosts_of(text: str) -> list[str]:
@@ -46,6 +47,14 @@ def unmapped(address: Address) -> Address:
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def counted(address: Address | None) -> IPv4Network | IPv6Network:
+    """
+    Return what whoever comes from an address is counted by; a peer without one (a Unix socket) is 0.0.0.0.
+    """
+    known = unmapped(address or IPv4Address(0))
+    return ip_network((known, IPV6_PREFIX if known.version == 6 else 32), strict=False)
 
 
 def client_address(peer: str | None, forwarded: Iterable[str], trusted: Networks) -> Address | None:

@@ -35,9 +35,9 @@ from kernel.http import headers
 from kernel.http.bodies import public
 from kernel.http.compression import compress
 from kernel.http.headers import IDEMPOTENCY_KEY, KEY_LENGTH_MAX
-from kernel.http.networks import Networks, networks_of
+from kernel.http.networks import Address, Networks, client_address, networks_of
 from kernel.http.origins import ORIGINS, Origins, say_origin
-from kernel.running.runtime import HTTP_REQUESTS, HTTP_SECONDS
+from kernel.running.runtime import FORWARDED_UNBELIEVED, HTTP_REQUESTS, HTTP_SECONDS
 from kernel.running.tasks import WATCH, Watch
 from kernel.settings import Settings
 from kernel.values import wrong_text
@@ -354,6 +354,14 @@ def _refused(sentence: str, error: msgspec.ValidationError, whole: str) -> Inval
     text, _, path = str(error).partition(" - at `")
     where = path.rstrip("`").removeprefix("$").lstrip(".") or whole
     return InvalidInputError(sentence, errors=[{"path": where, "message": text}])
+
+
+def address_of(request: web.Request) -> Address | None:
+    """Return the client's address, as far as our own proxies tell (`trusted_proxies`); None if unknown."""
+    forwarded = request.headers.getall("X-Forwarded-For", ())
+    if forwarded and not request.app[TRUSTED_PROXIES]:
+        FORWARDED_UNBELIEVED.inc()
+    return client_address(request.remote, forwarded, request.app[TRUSTED_PROXIES])
 
 
 def idempotency_key(request: web.Request) -> str | None:

@@ -6,6 +6,7 @@ alone (spec.md U-3).
 import asyncio
 import gzip
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +14,13 @@ import msgspec
 import pytest
 import redis
 
+from deploy.local.postgres import Postgres
+from deploy.local.redis import Redis
 from kernel.events import Role
 from kernel.revocation import CHANNEL, KEY
 from kernel.tokens import Audience, Keyring, beacon_claims
-from tests.kits.ingest.api import Answer, Api, answered, assert_problem, body_for, keystroke
+from tests.kits.ingest.api import Answer, Api, answered, api_of, assert_problem, body_for, keystroke
+from tests.kits.ingest.station import Station, station
 from tests.kits.ingest.world import JWT_KEYS, Seat
 
 BULK = "/api/proctor/events/bulk"
@@ -154,3 +158,42 @@ async def test_a_service_has_no_page_to_leave(api: Api) -> None:
                             api.world.token(Role.service))  # fmt: skip
     assert answer.status == 202
     assert "beaconToken" not in answer.body
+
+
+STRANGERS = 5
+
+
+@pytest.fixture
+def strict(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Station]:
+    """A tier behind a proxy, with room for few batches of nobody known."""
+    bounds: dict[str, Any] = {
+        "unknown_beacons_burst": STRANGERS,
+        "unknown_beacons_per_s": 1e-6,
+        "trusted_proxies": "127.0.0.0/8,::1/128",
+    }
+    with station(postgres, template, redis_server.url, sweeps=False, **bounds) as at:
+        yield at
+
+
+async def test_what_is_read_before_anybody_is_known_is_bounded_by_address(strict: Station) -> None:
+    async with api_of(strict) as api:
+        seat = api.world.seat()
+        token = await token_of(api, seat)
+
+        async def post(given: str, address: str) -> Answer:
+            return await beacon(api, given, seat.session_id, headers={"X_Forwarded_For": address})
+
+        known = [await post(token, "192.0.2.7") for _ in range(2 * STRANGERS)]
+        unknown = [await post("x", "192.0.2.7") for _ in range(STRANGERS + 1)]
+        network = [await post("x", f"2001:db8::{n}") for n in range(STRANGERS + 1)]
+
+        assert {each.status for each in known} == {202}, "however many turn out to be known"
+        assert [each.status for each in unknown[:STRANGERS]] == [401] * STRANGERS
+        assert [each.status for each in network] == [401] * STRANGERS + [429], "a /64 is somebody's"
+        assert_problem(unknown[-1], 429, "rate_limited")
+        assert int(unknown[-1].headers["Retry-After"]) > 0
+        assert (await post(token, "192.0.2.7")).status == 429, "read before anybody knows whose it is"
+        assert (await post(token, "192.0.2.8")).status == 202
+        headed = {"proctorSessionId": seat.session_id, "events": [keystroke()]}
+        there = {"X_Forwarded_For": "192.0.2.7"}
+        assert (await api.post(BULK, headed, seat.token, **there)).status == 202
