@@ -75,6 +75,7 @@ def _counted() -> Iterator[None]:
 
 
 ALLOWANCES: Final = web.AppKey("allowances", Allowances)
+TICKETS: Final = ("ticket", "access_token")  # parameters that hold one; the second is what SignalR calls it
 AGENT_CHARS_MAX: Final = 400
 _TOO_MANY: Final = "The account sends more requests than it may; nothing was done."
 
@@ -194,7 +195,7 @@ def guarded(route: Route) -> Route:
 
     @wraps(handler)
     async def checked(request: web.Request) -> web.StreamResponse:
-        claims = _claims_of(request)
+        claims = _claims_of(request, ticketed=route.ticketed)
         asked_by(request, claims)
         request.app[ALLOWANCES].spend(claims)
         origin = msgspec.json.encode(origin_of(request).told()).decode()
@@ -204,8 +205,17 @@ def guarded(route: Route) -> Route:
     return msgspec.structs.replace(route, handler=checked)
 
 
-def _claims_of(request: web.Request) -> Claims:
-    token = bearer(request.headers.get("Authorization", ""))
-    claims = request.app[KEYRING].verify(token, audience=Audience.access, now=datetime.now(UTC))
+def _claims_of(request: web.Request, *, ticketed: bool) -> Claims:
+    keyring, now = request.app[KEYRING], datetime.now(UTC)
+    given = [request.query[each] for each in TICKETS if each in request.query] if ticketed else []
+    token = given[0] if given else bearer(request.headers.get("Authorization", ""))
+    try:
+        claims = keyring.verify(token, audience=Audience.ticket if given else Audience.access, now=now)
+    except NotAuthenticatedError:
+        if given or not ticketed:
+            raise
+        claims = keyring.verify(token, audience=Audience.ticket, now=now)  # as SignalR sends it
+    if claims.opens is not None and not f"{request.path}/".startswith(f"{claims.opens}/"):
+        raise NotAuthenticatedError("The ticket is for another address.")
     request.app[REVOCATIONS].check(claims)
     return claims

@@ -24,6 +24,7 @@ from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
 from core_api.people import origins
 from core_api.people import routes as people_routes
+from core_api.proctoring import live_feed
 from core_api.proctoring import routes as proctoring_routes
 from core_api.reviews import routes as reviews_routes
 from core_api.submissions import expiry
@@ -100,6 +101,8 @@ async def build(
     app.cleanup_ctx.append(_checker)
     app.cleanup_ctx.append(lambda app: telling(app, settings))
     app.cleanup_ctx.append(_sweeper)
+    app.cleanup_ctx.append(live_feed.keep_feeds)
+    app.on_shutdown.append(live_feed.end_watches)
     return app
 
 

@@ -192,6 +192,14 @@ class AllRefusedError(DomainError):
     title = "Every part was refused"
 
 
+class UpgradeRequiredError(DomainError):
+    """The address speaks WebSocket, and the request asks for none."""
+
+    status = 426
+    code = "upgrade_required"
+    title = "Upgrade required"
+
+
 class HeaderTooLargeError(DomainError):
     """The request line, or a field of the header, is longer than the server reads."""
 

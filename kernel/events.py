@@ -125,6 +125,7 @@ WARNING_AFTER_VIOLATIONS: Final = 5
 STERN_WARNING_AFTER_VIOLATIONS: Final = 10
 # A high severity makes any event but a heartbeat a violation (proctor-module.txt, "Violation detection").
 VIOLATION_SEVERITY_MIN: Final = 3
+ALERT_SEVERITY_MIN: Final = 4  # whoever watches the exam is told of it apart
 VIOLATION_TYPES: Final = frozenset(
     {
         EventType.TabSwitched,

@@ -210,6 +210,30 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         int, _about("Idempotency-Keys of one account that the core API remembers at once.", ge=1)
     ] = 1000
 
+    # -- watching an exam live (spec.md U-1)
+    stream_ticket_s: Annotated[
+        int, _about("Life of an unused ticket that opens a stream or a socket, seconds.", ge=5, le=600)
+    ] = 60
+    live_turn_ms: Annotated[
+        int, _about("How long changes of watched exams are gathered before they are told.", ge=20, le=5000)
+    ] = 250
+    live_ping_s: Annotated[
+        float, _about("Seconds without a change after which a watcher gets a ping.", gt=0, le=60)
+    ] = 15.0
+    live_resume_s: Annotated[
+        int,
+        _about("How long ago a watcher may have been cut off and still go on from there.", ge=10, le=3600),
+    ] = 300
+    live_waiting_max: Annotated[
+        int, _about("Messages that may wait for one watcher; with more the watch ends.", ge=2, le=10_000)
+    ] = 64
+    live_sessions_max: Annotated[
+        int, _about("Running sessions of one exam that a watcher is shown at first, the newest.", ge=1)
+    ] = 10_000
+    live_alerts_max: Annotated[int, _about("Alerts of one exam in one message.", ge=1, le=1000)] = 100
+    live_watches_max: Annotated[int, _about("Watches of one process at once.", ge=1)] = 2000
+    live_account_watches_max: Annotated[int, _about("Watches of one account and process at once.", ge=1)] = 20
+
     expiry_sweep_s: Annotated[
         float, _about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)
     ] = 5.0

@@ -27,6 +27,7 @@ class Audience(StrEnum):
     access = "access"
     launch = "launch"
     beacon = "beacon"
+    ticket = "ticket"
 
 
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -41,7 +42,8 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     alone. `issuer` made a launch link; `standing` and `issuer_standing` are the student's and the issuer's
     when they made it, and a link is void once either has changed (a lock, another role).
 
-    `session` is the proctor session that a beacon's token posts to, and all that it is good for.
+    `session` is the proctor session that a beacon's token posts to, and all that it is good for. `opens` is
+    the address that a ticket is good for, with what lies below it; what it opened lasts until `until`.
     """
 
     user_id: str
@@ -59,6 +61,8 @@ class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     standing: int = 0
     issuer_standing: int = 0
     session: int | None = None
+    opens: str | None = None
+    until: int = 0
 
 
 class Keyring:
@@ -162,4 +166,23 @@ def beacon_claims(claims: Claims, session: int, *, now: datetime, life_s: int) -
         aud=Audience.beacon,
         login=claims.login or claims.jti,
         session=session,
+    )
+
+
+def ticket_claims(claims: Claims, opens: str, *, now: datetime, life_s: int) -> Claims:
+    """
+    Return the claims of a ticket: a token for an address, where no header can carry one, that opens a
+    connection there and does nothing else. What it opened ends with the token that it comes from; both are
+    taken back with it.
+    """
+    return msgspec.structs.replace(
+        claims,
+        email="",
+        iat=int(now.timestamp()),
+        exp=min(claims.exp, int(now.timestamp()) + life_s),
+        jti=str(uuid_utils.uuid7()),
+        aud=Audience.ticket,
+        login=claims.login or claims.jti,
+        opens=opens,
+        until=claims.exp,
     )

@@ -30,7 +30,7 @@ from core_api.ledger.entries import Entry, Personal, appended, by, record
 from core_api.wire import SUBJECT
 from kernel.access import Scope
 from kernel.errors import OverloadedError, UnavailableError
-from kernel.http.web import NOBODY, OWN, SETTINGS, Route
+from kernel.http.web import NOBODY, OWN, SETTINGS, Route, Shows
 from kernel.ledger.kinds import VIEWED
 from kernel.running.runtime import LEDGER_VIEWS_WAITING
 from kernel.running.tasks import WATCH
@@ -155,6 +155,7 @@ class Views:
 
 
 VIEWS: Final = web.AppKey("views", Views)
+_IS_NOTED: Final = web.RequestKey("view_is_noted", bool)
 
 
 def noted(route: Route) -> Route:
@@ -172,21 +173,34 @@ def noted(route: Route) -> Route:
     async def seen(request: web.Request) -> web.StreamResponse:
         with appended() as acts:
             response = await handler(request)
-        actor = actor_of(request)
-        if not acts and (actor.scope is not Scope.own or shows.of_oneself):
-            subject = request.match_info.get(shows.subject)
-            request.app[VIEWS].note(
-                actor,
-                shows.noun,
-                _canonical(request.match_info.get(shows.by, str(actor.organisation_id))),
-                now=datetime.now(UTC),
-                subject_id=request.get(SUBJECT) if subject is None else UUID(subject),
-                # what a route does not read is no part of what was seen
-                query="" if route.query is None else request.query_string[:QUERY_CHARS_MAX],
-            )
+        if not acts and not request.get(_IS_NOTED, False):
+            # what a route does not read is no part of what was seen
+            note_view(request, shows, "" if route.query is None else request.query_string[:QUERY_CHARS_MAX])
         return response
 
     return msgspec.structs.replace(route, handler=seen, refuses={OverloadedError: "", **route.refuses})
+
+
+def note_view(request: web.Request, shows: Shows, query: str = "") -> None:
+    """
+    Note a view by whoever asks: for `noted`, and for a handler whose reply goes on once it has begun.
+
+    Raises:
+        OverloadedError: as many views wait as may; the caller shows nothing.
+    """
+    request[_IS_NOTED] = True
+    actor = actor_of(request)
+    if actor.scope is Scope.own and not shows.of_oneself:
+        return
+    subject = request.match_info.get(shows.subject)
+    request.app[VIEWS].note(
+        actor,
+        shows.noun,
+        _canonical(request.match_info.get(shows.by, str(actor.organisation_id))),
+        now=datetime.now(UTC),
+        subject_id=request.get(SUBJECT) if subject is None else UUID(subject),
+        query=query,
+    )
 
 
 def _canonical(text: str) -> str:

@@ -19,6 +19,7 @@ from kernel.errors import InvalidInputError
 from kernel.events import (
     HEARTBEAT_MISSED_AFTER_S,
     SESSION_ID_MAX,
+    DecisionStatus,
     EventType,
     SessionStatus,
     TypeName,
@@ -126,9 +127,7 @@ class ExamDashboard(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     completed_sessions: int
     high_risk_count: Annotated[int, Meta(description="In the band High.")]
     critical_risk_count: Annotated[int, Meta(description="In the band Critical.")]
-    pending_review_count: Annotated[
-        int, Meta(description="Completed, and neither cleared, suspicious nor invalidated for good.")
-    ]
+    pending_review_count: Annotated[int, Meta(description="Completed, and nothing is decided for good.")]
     cleared_count: int
     invalidated_count: int
     average_risk_score: float | None
@@ -207,9 +206,13 @@ async def fetch_dashboard(conn: Connection, actor: Actor, exam_id: UUID) -> Exam
     exam = await exams.require_visible(conn, actor, exam_id)
     rows = await conn.fetch(QUERIES["count_dashboard"], exam_id)
     violations = await conn.fetch(QUERIES["list_top_violations"], exam_id, TOP_VIOLATIONS)
-    states, levels, peaks = Counter[int](), Counter[str](), 0.0
+    states, levels, decisions = Counter[int](), Counter[str](), Counter[int]()
+    pending, peaks = 0, 0.0
     for row in rows:
         states[row["status"]] += row["sessions"]
+        decisions[row["decision"] or DecisionStatus.Pending] += row["sessions"]
+        if row["status"] == SessionStatus.Completed and not row["is_final"]:
+            pending += row["sessions"]
         if row["risk_level"] is not None:
             levels[row["risk_level"]] += row["sessions"]
             peaks += row["peaks"]
@@ -222,9 +225,9 @@ async def fetch_dashboard(conn: Connection, actor: Actor, exam_id: UUID) -> Exam
         completed_sessions=states[SessionStatus.Completed],
         high_risk_count=levels["High"],
         critical_risk_count=levels["Critical"],
-        pending_review_count=states[SessionStatus.Completed],
-        cleared_count=0,
-        invalidated_count=0,
+        pending_review_count=pending,
+        cleared_count=decisions[DecisionStatus.Cleared],
+        invalidated_count=decisions[DecisionStatus.Invalidated],
         average_risk_score=round(peaks / scored, 2) if scored else None,
         top_violations=[
             TypeCount(event_type=EventType[row["type"]], event_type_name=row["type"], count=row["events"])

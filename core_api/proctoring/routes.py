@@ -7,11 +7,13 @@ from aiohttp import web
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL, connection
-from core_api.proctoring import live, session_events, session_views, sessions
+from core_api.proctoring import live, live_hub, live_streams, session_events, session_views, sessions, tickets
 from core_api.wire import Envelope, about, session_id_in_path
 from kernel.access import Action
+from kernel.errors import UpgradeRequiredError
 from kernel.events import EventType
-from kernel.http.web import OWN, Retry, Route, Shows, decode_query, send_json
+from kernel.http.headers import LAST_EVENT_ID
+from kernel.http.web import NOBODY, OWN, Retry, Route, Shows, decode_query, send_json
 
 
 async def list_events(request: web.Request) -> web.Response:
@@ -93,6 +95,40 @@ ROUTES: Final = (
         List an exam's sessions as they stand now, the active ones unless others are asked for: score, last
         heartbeat and latest event, and whether the candidate is online.
         """,
+    ),
+    case(
+        "POST /proctor/live/exam/{examId}/ticket", tickets.create_for_exam, Action.live_watch,
+        name="create_live_ticket", shows=NOBODY, envelope=True, retry=Retry.own_way,
+        says="""
+        Make a ticket that opens an exam's stream or socket within a minute, once or again: for browsers,
+        which can set no header there.
+        """,
+    ),
+    Route(
+        method="GET", path="/proctor/live/exam/{examId}/stream",
+        name="stream_live_sessions", shows=live_streams.LIVE,
+        handler=live_streams.stream, action=Action.live_watch, ticketed=True, tag="Proctoring",
+        query=live_streams.Watch, reply=str, media_type="text/event-stream", reads=(LAST_EVENT_ID,),
+        refuses=live_streams.REFUSES,
+    ),
+    Route(
+        method="GET", path="/proctor/live/exam/{examId}/socket",
+        name="open_live_socket", shows=live_streams.LIVE,
+        handler=live_streams.socket, action=Action.live_watch, ticketed=True, tag="Proctoring",
+        query=live_streams.Watch, status=101, media_type="websocket",
+        refuses=live_streams.REFUSES | {UpgradeRequiredError: ""},
+    ),
+    Route(
+        method="POST", path="/hubs/proctor/negotiate", also_bare=True,
+        name="negotiate_proctor_hub", shows=NOBODY, retry=Retry.own_way,
+        handler=live_hub.negotiate, action=Action.live_watch, ticketed=True, tag="Proctoring",
+        reply=live_hub.Negotiated,
+    ),
+    Route(
+        method="GET", path="/hubs/proctor", also_bare=True,
+        name="connect_to_proctor_hub", shows=NOBODY,
+        handler=live_hub.connect, action=Action.live_watch, ticketed=True, tag="Proctoring",
+        status=101, media_type="websocket", refuses={UpgradeRequiredError: ""},
     ),
     Route(
         method="GET", path="/proctor/session/{id}/events",

@@ -20,7 +20,7 @@ from pgpq import encoders
 
 from ingest.stream.clocks import TOLERANCE_US
 from ingest.stream.protocol import HEADER, NO_TIME, OFFSET_UNKNOWN, Batch, decode_batch
-from kernel.events import VIOLATION_SEVERITY_MIN, VIOLATION_TYPES, EventType
+from kernel.events import ALERT_SEVERITY_MIN, VIOLATION_SEVERITY_MIN, VIOLATION_TYPES, EventType, event_id
 
 LATEST: Final = 2**63 - 1
 CLOCK: Final = struct.Struct("<qq")
@@ -343,6 +343,21 @@ def marks_of(rows: Rows, gap_us: int) -> Marks:
         from_seqs=none + seq[filled][places].tolist(),
         through_seqs=none + seq[filled][ends].tolist() if len(places) else none,
     )
+
+
+def alerts_of(rows: Rows, refused: list[int]) -> list[int]:
+    """Return the events that somebody should see at once, by their ids: of a session and type the first."""
+    table = rows.table
+    severities, types = table.column("severity").to_numpy(), table.column("event_type").to_numpy()
+    grave = (severities >= ALERT_SEVERITY_MIN) & (types != EventType.Heartbeat)
+    grave[refused] = False
+    found = np.flatnonzero(grave)
+    session = table.column("session_id").to_numpy()[found].tolist()
+    seq = table.column("seq").to_numpy()[found].tolist()
+    first: dict[tuple[int, int], int] = {}
+    for one, number, kind in zip(session, seq, types[found].tolist(), strict=True):
+        first.setdefault((one, kind), event_id(one, number))
+    return list(first.values())
 
 
 def event_json(row: dict[str, Any]) -> bytes:

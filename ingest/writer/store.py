@@ -13,10 +13,10 @@ import numpy as np
 import structlog
 
 from ingest.stream.protocol import HEADER, OFFSET_UNKNOWN
-from ingest.writer.encoding import Request, Rows, event_json, marks_of, progress_of, rows_of
+from ingest.writer.encoding import Request, Rows, alerts_of, event_json, marks_of, progress_of, rows_of
 from ingest.writer.received import Piece, pieces_of, received_of
 from ingest.writer.refusals import REFUSED, Sifted, Streak, copy, sift
-from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S
+from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S, SEQUENCE_BITS
 from kernel.running.runtime import CLOCK_STEPS, DEAD_LETTERS, SESSIONS_QUARANTINED
 from kernel.settings import Settings
 from sql import named
@@ -167,6 +167,9 @@ def _advance(conn: Connection, rows: Rows, refused: list[int], grace_s: float) -
     marks = marks_of(rows, GAP_S_MIN * 1_000_000)
     if marks.sessions:
         run(conn, *WRITER.bind("mark_gaps", **msgspec.structs.asdict(marks), grace_s=grace_s))
+    alerts = alerts_of(rows, refused)
+    if alerts:
+        run(conn, WRITER["note_alerts"], [each >> SEQUENCE_BITS for each in alerts], alerts)
     steps = [
         (session, at, before, now) for session, at, now, before in rows.clocks if before != OFFSET_UNKNOWN
     ]

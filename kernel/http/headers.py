@@ -20,6 +20,7 @@ ETAG: Final = "ETag"
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 IF_NONE_MATCH: Final = "If-None-Match"
 INGEST_LOAD: Final = "X-Ingest-Load"
+LAST_EVENT_ID: Final = "Last-Event-ID"
 REQUEST_ID: Final = "X-Request-Id"
 RETRY_AFTER: Final = "Retry-After"
 VARY: Final = "Vary"
@@ -53,6 +54,9 @@ IN_REQUESTS: Final = {
         "A name that the client gives to this act, a UUID say. Sent again with the same key, the request is "
         "done once and gets the first reply; another request under the key is a 409.",
         {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH_MAX, "pattern": r"^[ -~]*$(?!\n)"},
+    ),
+    LAST_EVENT_ID: Header(
+        "The id of the last event that was seen: the stream goes on from there.", {"type": "string"}
     ),
     IF_NONE_MATCH: Header("The `ETag` of the copy that the client has.", {"type": "string"}),
     REQUEST_ID: Header(

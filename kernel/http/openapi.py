@@ -36,7 +36,8 @@ from kernel.http.schemas import Json, Schemas, schemas_of
 from kernel.http.web import API_PREFIX, Route
 
 SECURITY: Final = "bearerAuth"
-BODILESS: Final = frozenset({204, 304})
+TICKET: Final = "ticket"
+BODILESS: Final = frozenset({101, 204, 304})
 EVERYWHERE: Final = (REQUEST_ID, CACHE_CONTROL, CONTENT_ENCODING, VARY)  # headers of any reply with a body
 OF_STATUS: Final = {401: WWW_AUTHENTICATE, 415: ACCEPT_ENCODING}
 NAME_LENGTH_MAX: Final = 60  # of a response that several operations share
@@ -44,6 +45,7 @@ PROBLEM_TYPE: Final = "application/problem+json"
 _ID: Final = "01929a3e-7c4b-7d2a-9f00-5c6f0a1b2c3d"  # in examples
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _DONE: Final = {
+    101: "From here on the connection speaks WebSocket.",
     200: "It is done; this is the reply.",
     201: "It was made; this is the reply.",
     202: "It was taken; this is the reply.",
@@ -143,7 +145,13 @@ def document(routes: Sequence[Route], info: Json, tags: Mapping[str, str], examp
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
                     "description": "The `access_token` that signing in, or a launch link, gives.",
-                }
+                },
+                TICKET: {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "ticket",
+                    "description": "A ticket for this very address, where no header can be set.",
+                },
             },
         },
     }
@@ -175,7 +183,7 @@ class _Operation(msgspec.Struct, frozen=True):
             "description": "\n\n".join([text, *_own_refusals(route), _who(route)]),
             "parameters": [*self._in_path(), *self._in_query(), *_in_headers(route)],
             "responses": dict(sorted((successes | refused).items())),
-            "security": [] if route.action is None else [{SECURITY: []}],
+            "security": _security(route),
         }
         if route.body is not None:
             bodies = {name: each.request for name, each in self.examples.items()}
@@ -236,6 +244,12 @@ def _own_refusals(route: Route) -> Iterable[str]:
     """Say when a route refuses what its form does not tell."""
     told = [f"- {each.status} `{each.code}`: {when}" for each, when in route.refuses.items() if when]
     return ["It refuses:\n\n" + "\n".join(told)] if told else []
+
+
+def _security(route: Route) -> list[Json]:
+    if route.action is None:
+        return []
+    return [{SECURITY: []}, {TICKET: []}] if route.ticketed else [{SECURITY: []}]
 
 
 def _who(route: Route) -> str:

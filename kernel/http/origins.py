@@ -232,6 +232,9 @@ def asked_by(request: web.Request, claims: Claims, *, by_page: bool = False) -> 
         by_page: the token is a page's own. It says itself who may, and nobody reads the reply: while nobody
             knows which origins are allowed, it passes.
 
+    A WebSocket is opened by a browser for any page, which may read it: there the origin itself says whose
+    page it is.
+
     Raises:
         OriginNotAllowedError: the browser says that a page of another site does, and their organisation does
             not allow its origin.
@@ -241,7 +244,7 @@ def asked_by(request: web.Request, claims: Claims, *, by_page: bool = False) -> 
     origin, origins = request.headers.get("Origin"), request.app[ORIGINS]
     if (
         origin is None
-        or request.headers.get("Sec-Fetch-Site") not in _OTHER_SITES
+        or not _is_other_sites(request, origin)
         or origins.allow(origin, request.host, claims.org)
     ):
         return
@@ -250,6 +253,12 @@ def asked_by(request: web.Request, claims: Claims, *, by_page: bool = False) -> 
     if not by_page:
         message = "Which pages may call is not known yet; nothing was done."
         raise UnavailableError(message, retry_after_s=math.ceil(REFRESH_S))
+
+
+def _is_other_sites(request: web.Request, origin: str) -> bool:
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        return origin.partition("://")[2] != request.host
+    return request.headers.get("Sec-Fetch-Site") in _OTHER_SITES
 
 
 async def say_origin(request: web.Request, response: web.StreamResponse) -> None:

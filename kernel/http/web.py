@@ -104,7 +104,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     What else the document says follows from this (`kernel.http.openapi`), but for what is special: `refuses`
     are further errors, with when they come; `reads` and `requires` are headers of requests, `sends` of
     replies that are no refusal, `always_sends` of all (`kernel.http.headers`); `deprecated` says that another
-    operation is to be called.
+    operation is to be called, `ticketed` that a ticket in the address does what a token in the header does.
     """
 
     method: str
@@ -129,6 +129,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     sends: tuple[str, ...] = ()
     always_sends: tuple[str, ...] = ()
     deprecated: bool = False
+    ticketed: bool = False
 
 
 def mount(app: web.Application, routes: Iterable[Route]) -> None:

@@ -61,8 +61,9 @@ def operations(origin: Origin) -> dict[str, Operation]:
 
 
 def in_order() -> list[Route]:
-    """Return every route: those that read first, those that take away what others need last."""
-    served = [*routes(), *INGEST_ROUTES]
+    """Return every route whose reply ends: first those that read, last those that take what others need."""
+    goes_on = {"text/event-stream", "websocket"}
+    served = [each for each in (*routes(), *INGEST_ROUTES) if each.media_type not in goes_on]
     return sorted(served, key=lambda route: (takes_away((route.method, route.path)), route.method != "GET"))
 
 

@@ -83,6 +83,14 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/proctor/sessions/exam/{examId}"): Row(expected=VIEWED),
     ("GET", "/proctor/dashboard/exam/{examId}"): Row(expected=VIEWED),
     ("GET", "/proctor/live/exam/{examId}"): Row(expected=VIEWED),
+    ("POST", "/proctor/live/exam/{examId}/ticket"): Row(expected=VIEWED),
+    ("GET", "/proctor/live/exam/{examId}/stream"): Row(expected=VIEWED),
+    ("GET", "/proctor/live/exam/{examId}/socket"): Row(
+        expected=VIEWED
+        | rows(426, "teacher", "assistant", "reviewer", "admin")  # asked for without WebSocket
+    ),
+    ("POST", "/hubs/proctor/negotiate"): Row(expected=LISTED),
+    ("GET", "/hubs/proctor"): Row(expected=dict.fromkeys(LISTED, 426)),
     ("GET", "/proctor/session/{id}/events"): Row(expected=VIEWED),
     ("GET", "/proctor/session/{id}/events/{type}"): Row(expected=VIEWED),
     ("POST", "/proctor/session/{id}/cancel"): Row(expected=ADMINISTERED),

@@ -91,7 +91,8 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
         if by is not None:
             headers["Authorization"] = f"Bearer {self.token(by)}"
         async with self.http.request(method, self.url + path, headers=headers, **more) as response:
-            raw = await response.read()
+            goes_on = response.content_type == "text/event-stream"
+            raw = await (response.content.readuntil(b"}\n\n") if goes_on else response.read())
             is_json = "json" in response.content_type
             body = msgspec.json.decode(raw) if is_json and raw else raw
             return Answer(response.status, body, response.headers)

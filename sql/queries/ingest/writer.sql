@@ -197,3 +197,11 @@ SELECT set_config('idle_session_timeout', $1, false), set_config('idle_in_transa
 
 -- name: hear_session_ends
 LISTEN session_ended;
+
+-- name: note_alerts
+-- $1 sessions, $2 events by their global ids: one place an event, of this transaction's rows.
+INSERT INTO live_changes (exam_id, session_ids, event_ids)
+SELECT s.exam_id, array_agg(DISTINCT s.id), array_agg(t.event_id)
+FROM unnest($1::bigint[], $2::bigint[]) AS t (session_id, event_id)
+JOIN proctor_sessions s ON s.id = t.session_id
+GROUP BY s.exam_id;

@@ -62,6 +62,7 @@ LEFT_OUT: Final = {
     " content.count_terms sessions.list_decisions_of"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
+    " live.list_alerting live.list_lost"
     " writer.read_latest_epoch",
     "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
     " evaluations.list_evaluations"
@@ -69,7 +70,7 @@ LEFT_OUT: Final = {
     "rebuilding": "projections.list_dirty_ids projections.list_all_sessions watermarks.list_batch_by_day",
     "restarts of Redis": "ingest.list_epochs",
     "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses"
-    " invitations.delete_expired_invitations",
+    " invitations.delete_expired_invitations live.delete_old_changes",
     "numbered pages, at most 10,000 rows in": "sessions.list_sessions_sorted live.list_live_sorted",
 }
 

@@ -32,11 +32,13 @@ OFFSET :offset
 LIMIT :limit;
 
 -- name: count_dashboard
--- $1 exam_id uuid. A row for each state and level of the peak score; null: not scored yet.
-SELECT s.status, s.risk_level, count(*) AS sessions, sum(s.peak_risk_score)::float8 AS peaks
+-- $1 exam_id uuid. A row for each state, level of the peak score (null: not scored yet) and decision (null: none).
+SELECT s.status, s.risk_level, d.status AS decision, coalesce(d.is_finalized, false) AS is_final, count(*) AS sessions,
+       sum(s.peak_risk_score)::float8 AS peaks
 FROM live_sessions s
+LEFT JOIN proctor_decisions d ON d.session_id = s.id
 WHERE s.exam_id = $1
-GROUP BY 1, 2;
+GROUP BY 1, 2, 3, 4;
 
 -- name: count_live
 SELECT count(*)
@@ -54,3 +56,58 @@ WHERE a.exam_id = $1
 GROUP BY 1
 ORDER BY 2 DESC, 1
 LIMIT $2;
+
+-- name: read_whole
+-- $1 exam_id uuid, $2 how many. The sessions that run, the newest ones, and the position at which they were read; one row without
+-- a session where none runs.
+SELECT pg_current_snapshot()::text AS position, s.*
+FROM (VALUES (1)) once (n)
+LEFT JOIN LATERAL (
+    SELECT * FROM live_sessions WHERE exam_id = $1 AND status = 1 ORDER BY id DESC LIMIT $2
+) s ON true
+ORDER BY s.id;
+
+-- name: read_changes
+-- One place for each who asks: an exam, and the position up to which it is known. The sessions that have changed since, as they
+-- are at the new position, with the alerts among that; one row without a session where nothing has. `is_ahead`: the position is
+-- none of this database's.
+WITH asked AS (
+    SELECT place, exam_id, position::pg_snapshot AS position
+    FROM unnest(:places::int[], :exams::uuid[], :positions::text[]) AS t (place, exam_id, position)
+), changed AS MATERIALIZED (
+    SELECT a.place, c.session_ids, c.event_ids, c.risen_ids
+    FROM asked a
+    CROSS JOIN LATERAL (
+        SELECT * FROM live_changes c
+        WHERE c.exam_id = a.exam_id AND c.xid >= pg_snapshot_xmin(a.position) AND NOT pg_visible_in_snapshot(c.xid, a.position)
+    ) c
+), touched AS (
+    SELECT place, session_id, array_agg(event_id) FILTER (WHERE event_id IS NOT NULL) AS event_ids, bool_or(has_risen) AS has_risen
+    FROM (SELECT place, unnest(session_ids) AS session_id, NULL::bigint AS event_id, false AS has_risen FROM changed
+          UNION ALL SELECT place, id >> 22, id, false FROM changed CROSS JOIN LATERAL unnest(event_ids) id
+          UNION ALL SELECT place, unnest(risen_ids), NULL, true FROM changed) u
+    GROUP BY place, session_id
+)
+SELECT a.place, pg_current_snapshot()::text AS position, t.event_ids, t.has_risen, s.*,
+       pg_snapshot_xmax(a.position) > pg_snapshot_xmax(pg_current_snapshot()) AS is_ahead
+FROM asked a
+LEFT JOIN touched t ON t.place = a.place
+LEFT JOIN LATERAL (SELECT * FROM live_sessions s WHERE s.id = t.session_id LIMIT 1) s ON true
+ORDER BY a.place, s.id;
+
+-- name: list_alerting
+-- $1 sessions, $2 sequences, $3 since. Events that are known to be there; none is older.
+SELECT e.session_id, e.seq, e.event_type, e.event_name, e.severity, e.is_violation, e.payload::text AS payload, e.occurred_at
+FROM unnest($1::bigint[], $2::int[]) AS t (session_id, seq)
+JOIN seen_events e ON e.session_id = t.session_id AND e.seq = t.seq AND e.occurred_at >= $3::timestamptz;
+
+-- name: list_lost
+-- $1 users, $2 exams: one place a watch. Those whose exam is no longer the user's to see.
+SELECT w.user_id, w.exam_id
+FROM unnest($1::uuid[], $2::uuid[]) AS w (user_id, exam_id)
+WHERE NOT EXISTS (SELECT FROM exams e WHERE e.id = w.exam_id AND e.creator_id = w.user_id)
+  AND NOT EXISTS (SELECT FROM teacher_exam_permissions p WHERE p.exam_id = w.exam_id AND p.teacher_id = w.user_id AND p.can_view);
+
+-- name: delete_old_changes
+-- $1 before
+DELETE FROM live_changes WHERE noted_at < $1::timestamptz;

@@ -50,7 +50,7 @@ OF_ELSEWHERE = {
     "listed_students",
 } | RULES  # what they have of their own
 # Signing in has no asker, and nobody else reads these; the outbox is written only.
-OF_SYSTEM = {"refresh_tokens", "login_attempts", "login_networks", "launch_uses"}
+OF_SYSTEM = {"refresh_tokens", "login_attempts", "login_networks", "launch_uses", "live_changes"}
 # What is read through the sessions that an asker sees, and where it lies.
 THROUGH_SESSIONS = {
     "seen_sessions": "proctor_sessions", "session_overview": "proctor_sessions",
@@ -119,6 +119,7 @@ WITHOUT_A_PERSON = {
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
     "ledger/viewings.py": 1,  # many people's views in one statement
+    "proctoring/live_feed.py": 4,  # one reading for all who watch an exam, each of whom may
     "people/origins.py": 1,  # a preflight names nobody, and is answered by what anybody allows
 }
 

@@ -1,0 +1,153 @@
+"""
+Who watches an exam, and what they are sent: one bounded queue a watcher, messages that all of them share.
+
+A position says up to where an exam is known: the time by which it was read, and PostgreSQL's snapshot. It is
+the id of a message, and it means the same in every process.
+"""
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Callable
+from datetime import datetime
+from enum import Enum
+from itertools import pairwise
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from core_api.actors import Actor
+from kernel.access import Scope
+from kernel.tokens import Claims
+
+POSITION_CHARS_MAX: Final = 4000
+_NO_XID: Final = 2**32  # a number that is a multiple of this is no transaction's
+FAREWELL_S: Final = 2.0  # for so long a watcher who is dropped may take the last message
+_POSITION: Final = re.compile(
+    r"([0-9]{1,12})-([0-9]{1,19}):([0-9]{1,19}):((?:[0-9]{1,19}(?:,[0-9]{1,19})*)?)"
+)
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Up to where something was read: when, in seconds since 1970, and in which snapshot of PostgreSQL."""
+
+    at: int
+    snapshot: str
+
+    def __str__(self) -> str:
+        return f"{self.at}-{self.snapshot}"
+
+
+def position_of(text: str | None) -> Position | None:
+    """Return the position that a message's id says; None for anything else that somebody may send."""
+    found = None if text is None or len(text) > POSITION_CHARS_MAX else _POSITION.fullmatch(text)
+    if found is None:
+        return None
+    at, lowest, highest, between = found.groups()
+    running = [int(each) for each in between.split(",")] if between else []
+    bounds = [int(lowest), *running, int(highest)]
+    rises = all(a < b for a, b in pairwise(running))
+    if not (bounds[0] <= bounds[-1] < 2**63 and rises and all(each % _NO_XID for each in bounds)):
+        return None
+    if running and not (bounds[0] <= running[0] and running[-1] < bounds[-1]):
+        return None
+    return Position(int(at), f"{lowest}:{highest}:{between}")
+
+
+class Ending(Enum):
+    """Why a watch ends: its code and close code on sockets, and a sentence."""
+
+    slow = ("slow", 1013, "You take what changes too slowly; connect again with the last id.")
+    signed_out = ("not_authenticated", 4401, "You were signed out, or your sign-in has expired.")
+    lost = ("not_found", 4404, "You may not see this exam any more.")
+    unsure = ("unavailable", 1013, "Your sign-in cannot be checked now; connect again soon.")
+    stopping = ("stopping", 1012, "The service is stopping here; connect again with the last id.")
+
+    @property
+    def code(self) -> str:
+        """Return the stable tag."""
+        return self.value[0]
+
+    @property
+    def close_code(self) -> int:
+        """Return the close code of a WebSocket."""
+        return self.value[1]
+
+    @property
+    def sentence(self) -> str:
+        """Return what people read."""
+        return self.value[2]
+
+
+class Message(msgspec.Struct, frozen=True):
+    """One message as every watcher of an exam gets it: `data` is its JSON, `alerts` those in it, apart."""
+
+    event: str
+    position: Position
+    data: bytes
+    alerts: tuple[bytes, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Return what a watcher goes on from."""
+        return str(self.position)
+
+
+class Watcher:
+    """One watch: whose, of which exam, and what waits to be sent."""
+
+    def __init__(
+        self, actor: Actor, claims: Claims, exam_id: UUID, *, waiting_max: int, abort: Callable[[], None]
+    ) -> None:
+        """Watch nothing yet; `abort` breaks the connection off."""
+        self.actor = actor
+        self.claims = claims
+        self.exam_id = exam_id
+        self.ending: Ending | None = None
+        self.is_here = True  # until it has left
+        self._abort = abort
+        self._waiting_max = waiting_max
+        self._waiting: deque[Message] = deque()
+        self._some = asyncio.Event()
+
+    def has_ended(self) -> bool:
+        """Tell whether the last word was said, or waits to be."""
+        return self.ending is not None
+
+    @property
+    def is_granted(self) -> bool:
+        """True where the exam is theirs to see by a grant, which may be taken back."""
+        return self.actor.scope is not Scope.organisation
+
+    def is_signed_in(self, now: datetime) -> bool:
+        """Tell whether the sign-in that the watch began under has not expired."""
+        return (self.claims.until or self.claims.exp) > now.timestamp()
+
+    def put(self, message: Message) -> None:
+        """Let a message wait; with too many the watch ends."""
+        if self.ending is not None:
+            return
+        if len(self._waiting) >= self._waiting_max:
+            self.end(Ending.slow)
+            return
+        self._waiting.append(message)
+        self._some.set()
+
+    def end(self, ending: Ending) -> None:
+        """End the watch: what waits is let go, and who does not take the last word is cut off."""
+        if self.ending is None:
+            self.ending = ending
+            self._waiting.clear()
+            self._some.set()
+            asyncio.get_running_loop().call_later(FAREWELL_S, self._abort)
+
+    async def next(self, within_s: float) -> Message | None:
+        """Return the next message; None when none came in time, or the watch has ended."""
+        if not self._waiting and self.ending is None:
+            self._some.clear()
+            try:
+                await asyncio.wait_for(self._some.wait(), within_s)
+            except TimeoutError:
+                return None
+        return self._waiting.popleft() if self._waiting else None
