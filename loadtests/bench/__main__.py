@@ -1,6 +1,6 @@
 """
-Run benchmarks: `python -m loadtests.bench [all|ingest|soak|core|ledger|school]`; figures go to the terminal
-and to build/bench/.
+Run benchmarks: `python -m loadtests.bench [all|ingest|soak|core|ledger|live|school]`; figures go to the
+terminal and to build/bench/.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from rich.console import Console
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
-from loadtests.bench import core, ingest, ledger, school, soak
+from loadtests.bench import core, ingest, ledger, live, school, soak
 from loadtests.bench.measuring.report import FOLDER, show, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
 from loadtests.bench.sending.loads import LoadError
 from loadtests.client.stack import StackError
 
-NAMES: Final = ("ingest", "soak", "core", "ledger", "school")
+NAMES: Final = ("ingest", "soak", "core", "ledger", "live", "school")
 
 
 def options() -> argparse.Namespace:
@@ -69,6 +69,13 @@ def run_ledger(screen: Screen) -> None:
     screen.say(f"written to {write('ledger', figures)}")
 
 
+def run_live(sizes: live.Sizes, screen: Screen) -> None:
+    """Measure, show, write."""
+    figures = asyncio.run(live.measure(sizes, screen, FOLDER / "live.log"))
+    show(screen.console, "live", figures)
+    screen.say(f"written to {write('live', figures)}")
+
+
 def run_school(sizes: school.Sizes, screen: Screen) -> None:
     """Measure, show, write; fail where it took too long."""
     figures = school.measure(sizes, screen, FOLDER / "school.log")
@@ -97,6 +104,8 @@ def main() -> int:
                     run_soak(asked.minutes * 60, asked.rate, sizes, screen)
                 case "core":
                     run_core(core.QUICK if asked.quick else core.Sizes(), screen)
+                case "live":
+                    run_live(live.QUICK if asked.quick else live.Sizes(), screen)
                 case "school":
                     run_school(school.QUICK if asked.quick else school.Sizes(), screen)
                 case _:

@@ -80,3 +80,10 @@ SELECT before FROM session;
 -- name: count_stored
 -- Rows, different ones, and what the sessions' rows have given out: equal when nothing is lost, doubled or without a number.
 SELECT count(*), count(DISTINCT (session_id, seq)), (SELECT sum(through_seq) FROM session_progress)::bigint FROM events;
+
+-- name: list_scoring_ms
+-- Of every snapshot that events caused: from the newest of them to the snapshot, milliseconds.
+SELECT (extract(epoch FROM s.calculated_at - e.occurred_at) * 1000)::float8 AS took_ms
+FROM risk_snapshots s
+JOIN events e ON e.session_id = s.session_id AND e.seq = s.through_seq
+WHERE s.cause = 'events';
