@@ -30,6 +30,26 @@ from sql import named
 
 QUERIES: Final = named("live")
 TOP_VIOLATIONS: Final = 10
+TELEMETRY_MIN: Final = (
+    EventType.EyeMovement
+)  # from here on types say what a candidate does, not what is wrong
+# What monitors see that somebody should know; the others are signs of life, of order, or of staff.
+SIGNALS: Final = [
+    each.name
+    for each in EventType
+    if EventType.Heartbeat < each < TELEMETRY_MIN
+    and each
+    not in {
+        EventType.NetworkReconnected,
+        EventType.ScreenShareStarted,
+        EventType.ScreenShareRequested,
+        EventType.ScreenShareResumed,
+        EventType.ProctorWarning,
+        EventType.ProctorFlagged,
+        EventType.ProctorUnflagged,
+        EventType.ProctorTerminated,
+    }
+]
 Level = Literal["Low", "Medium", "High", "Critical"]
 RANGES: Final[Mapping[Level, str]] = {
     "Low": "0-20 (Low)",
@@ -131,7 +151,9 @@ class ExamDashboard(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     cleared_count: int
     invalidated_count: int
     average_risk_score: float | None
-    top_violations: Annotated[list[TypeCount], Meta(description="The ten most frequent types.")]
+    top_violations: Annotated[
+        list[TypeCount], Meta(description="The ten most frequent types of what monitors see.")
+    ]
     risk_distribution: list[Band]
 
 
@@ -205,7 +227,7 @@ async def fetch_dashboard(conn: Connection, actor: Actor, exam_id: UUID) -> Exam
     """Return an exam's sessions in numbers; raises NotFoundError when the caller may not see the exam."""
     exam = await exams.require_visible(conn, actor, exam_id)
     rows = await conn.fetch(QUERIES["count_dashboard"], exam_id)
-    violations = await conn.fetch(QUERIES["list_top_violations"], exam_id, TOP_VIOLATIONS)
+    violations = await conn.fetch(QUERIES["list_top_violations"], exam_id, SIGNALS, TOP_VIOLATIONS)
     states, levels, decisions = Counter[int](), Counter[str](), Counter[int]()
     pending, peaks = 0, 0.0
     for row in rows:

@@ -48,14 +48,14 @@ WHERE s.exam_id = :exam_id AND s.status = :status
   AND (:online::boolean IS NULL OR (s.status = 1 AND coalesce(s.last_heartbeat_at >= :online_since, false)) = :online);
 
 -- name: list_top_violations
--- $1 exam_id uuid, $2 how many. Of what monitors report, without signs of life and telemetry.
+-- $1 exam_id uuid, $2 names of the types that count, $3 how many.
 SELECT t.key AS type, sum(t.value::bigint)::bigint AS events
 FROM reporting.attempt_activity a
 CROSS JOIN LATERAL jsonb_each_text(a.by_type) t
-WHERE a.exam_id = $1
+WHERE a.exam_id = $1 AND t.key = ANY($2::text[])
 GROUP BY 1
 ORDER BY 2 DESC, 1
-LIMIT $2;
+LIMIT $3;
 
 -- name: read_whole
 -- $1 exam_id uuid, $2 how many. The sessions that run, the newest ones, and the position at which they were read; one row without

@@ -11,6 +11,13 @@ SCORE = (
     " risk_score, peak_risk_score, risk_level, as_of) SELECT id, attempt_id, exam_id, organisation_id,"
     " rule_set_id, $2, $3, $4, now() FROM proctor_sessions WHERE id = $1"
 )
+BY_TYPE = '{"Heartbeat": 9, "WindowBlurred": 2, "TabSwitched": 4, "Keystroke": 70}'
+ACTIVITY = (
+    "INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session_ids, events,"
+    " violations, by_type, by_severity, first_event_at, last_event_at, late_events, metric_version, coverage,"
+    f" reasons, as_of) VALUES ($1, $2, $1, '{{}}', 85, 4, '{BY_TYPE}', '{{}}', now(), now(), 0, '1', 1, '[]',"
+    " now())"
+)
 
 
 async def test_get_live_monitoring_data(core: Core) -> None:
@@ -82,13 +89,19 @@ async def test_get_dashboard_metrics(core: Core) -> None:
         cancelled, ended, _ = (seat.session_id for seat in api.seat(3))
         assert (await api.post(f"/api/proctor/session/{cancelled}/cancel", "admin")).status == 200
         assert (await api.post(f"/api/proctor/session/{ended}/end", "admin")).status == 200
+        for attempt_id in await api.owner.fetch("SELECT attempt_id FROM proctor_sessions"):
+            await api.owner.execute(ACTIVITY, attempt_id[0], api.exam_id)
         answer = await api.get(f"/api/proctor/dashboard/exam/{api.exam_id}", "reviewer")
 
         assert answer.status == 200, answer.body
         assert answer.body["data"] == {
             "examId": str(api.exam_id), "examTitleEn": "Algebra", "totalSessions": 3, "activeSessions": 1,
             "completedSessions": 1, "highRiskCount": 0, "criticalRiskCount": 0, "pendingReviewCount": 1,
-            "clearedCount": 0, "invalidatedCount": 0, "averageRiskScore": None, "topViolations": [],
+            "clearedCount": 0, "invalidatedCount": 0, "averageRiskScore": None,
+            "topViolations": [
+                {"eventType": 2, "eventTypeName": "TabSwitched", "count": 12},
+                {"eventType": 3, "eventTypeName": "WindowBlurred", "count": 6},
+            ],
             "riskDistribution": [
                 {"range": "0-20 (Low)", "count": 0, "percentage": 0.0},
                 {"range": "21-50 (Medium)", "count": 0, "percentage": 0.0},
