@@ -20,6 +20,8 @@ from core_api.identity import routes as identity_routes
 from core_api.identity.passwords import CHECKER, PasswordChecker
 from core_api.identity.revoking import telling
 from core_api.identity.throttle import LIMITS, limits_of
+from core_api.interventions import pauses
+from core_api.interventions import routes as interventions_routes
 from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
 from core_api.people import origins
@@ -50,6 +52,7 @@ def routes() -> list[Route]:
         submissions_routes.ROUTES,
         proctoring_routes.ROUTES,
         reviews_routes.ROUTES,
+        interventions_routes.ROUTES,
         authoring_routes.ROUTES,
         exams_routes.ROUTES,
         analytics_routes.ROUTES,
@@ -134,6 +137,9 @@ async def _checker(app: web.Application) -> AsyncIterator[None]:
 
 
 async def _sweeper(app: web.Application) -> AsyncIterator[None]:
-    every_s = app[SETTINGS].expiry_sweep_s
-    async with app[WATCH].kept(("expiry", lambda: expiry.keep_sweeping(app[POOL], every_s))):
+    settings = app[SETTINGS]
+    async with app[WATCH].kept(
+        ("expiry", lambda: expiry.keep_sweeping(app[POOL], settings.expiry_sweep_s)),
+        ("pauses", lambda: pauses.keep_ending(app[POOL], settings)),
+    ):
         yield

@@ -40,9 +40,20 @@ from core_api.wire import (
     uuid_in_path,
 )
 from kernel.access import Action
+from kernel.events import LANGUAGES
+from kernel.http.fields import asked_language
 from kernel.http.origins import CLAIMS, ingest_url
 from kernel.http.refusals import raised
-from kernel.http.web import SETTINGS, Retry, Route, Shows, address_of, decode_query, send_json
+from kernel.http.web import (
+    NUMBERED,
+    SETTINGS,
+    Retry,
+    Route,
+    Shows,
+    address_of,
+    decode_query,
+    send_json,
+)
 from kernel.revocation import REVOCATIONS
 
 UseCase = Callable[..., Awaitable[Any]]
@@ -60,6 +71,7 @@ PROVIDED: Final[Mapping[str, Part]] = {
     "ingest_url": lambda request: ingest_url(request.app[SETTINGS].ingest_url, request),
     "address": address_of,
     "origin": origin_of,
+    "language": lambda request: asked_language(request.headers.getall("Accept-Language", ()), LANGUAGES),
 }
 _ENVELOPE: Final[Any] = Envelope  # of a type that is known when it runs
 # Under which the document lists a path, by whom the path is for.
@@ -112,7 +124,7 @@ def case(
 
     Args:
         endpoint: method and path below /api; `{exam_id}` or `{examId}` is the parameter `exam_id`, `{id}` is
-            `session_id`, `…_seq` a client's own number.
+            `session_id`, `…_seq` a client's own number, what is `NUMBERED` one of ours.
         use_case: see above for its parameters and what it returns.
         action: of the access table; None where no token is needed.
         name: of the operation, which clients that are made from the document call: a verb first, for ever.
@@ -241,7 +253,7 @@ def _asked(path: str, hints: Mapping[str, Any]) -> dict[str, Part]:
     """Return what reads each part of an address, by the name of its parameter."""
     asked: dict[str, Part] = {
         _HUMP.sub("_", segment).lower(): partial(number_in_path, name=segment, number_max=SEQUENCE_63_MAX)
-        if segment.endswith("_seq")
+        if segment.endswith("_seq") or segment in NUMBERED
         else partial(uuid_in_path, name=segment)
         for segment in _SEGMENT.findall(path)
     }

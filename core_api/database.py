@@ -112,8 +112,7 @@ async def own_connection(pool: Pool, actor: Actor) -> AsyncIterator[Connection]:
     What it was told is forgotten when it is given back: the pool resets every setting.
     """
     async with _borrowed(pool) as conn:
-        bound = "" if actor.exam_id is None else str(actor.exam_id)
-        await _ask_as(conn, asker_of(actor), str(actor.user_id), str(actor.organisation_id), bound)
+        await _ask_for(conn, actor)
         yield conn
 
 
@@ -125,9 +124,26 @@ async def system_connection(pool: Pool) -> AsyncIterator[Connection]:
         yield conn
 
 
+@asynccontextmanager
+async def as_system(conn: Connection, actor: Actor) -> AsyncIterator[None]:
+    """
+    Let an actor's connection see and change every row meanwhile, for an act that was found to be theirs to
+    do, in its transaction. What fails in it must roll that back, and with it whom the connection answers.
+    """
+    assert conn.is_in_transaction(), "a rollback is the way back"
+    await ask_as_system(conn)
+    yield
+    await _ask_for(conn, actor)
+
+
 async def ask_as_system(conn: Connection) -> None:
     """Let a connection that is nobody's see every row, until it is closed or given back."""
     await _ask_as(conn, Asker.system, "", "", "")
+
+
+async def _ask_for(conn: Connection, actor: Actor) -> None:
+    bound = "" if actor.exam_id is None else str(actor.exam_id)
+    await _ask_as(conn, asker_of(actor), str(actor.user_id), str(actor.organisation_id), bound)
 
 
 async def _ask_as(conn: Connection, asker: Asker, user_id: str, organisation_id: str, exam_id: str) -> None:

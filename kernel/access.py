@@ -34,6 +34,9 @@ class Action(StrEnum):
     session_end = "session.end"
     session_cancel = "session.cancel"
     live_watch = "live.watch"
+    session_act = "session.act"
+    command_read = "command.read"
+    command_confirm = "command.confirm"
     exam_list_available = "exam.list_available"
     exam_create = "exam.create"
     exam_publish = "exam.publish"
@@ -103,6 +106,9 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.session_end: {Role.student: Scope.own, Role.admin: Scope.organisation},
     Action.session_cancel: {Role.admin: Scope.organisation},
     Action.live_watch: _STAFF,
+    Action.session_act: _STAFF,
+    Action.command_read: {Role.student: Scope.own},
+    Action.command_confirm: {Role.student: Scope.own},
     Action.exam_list_available: {Role.student: Scope.own},
     Action.exam_create: {Role.teacher: Scope.own, Role.admin: Scope.organisation},
     Action.exam_publish: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
@@ -163,6 +169,8 @@ SITTING: Final = frozenset(
         Action.session_create,
         Action.session_read_by_attempt,
         Action.session_end,
+        Action.command_read,
+        Action.command_confirm,
         Action.attempt_start,
         Action.attempt_read,
         Action.paper_read,

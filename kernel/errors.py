@@ -124,6 +124,13 @@ class SessionNotActiveError(ConflictError):
     title = "The proctor session is not active"
 
 
+class AttemptPausedError(ConflictError):
+    """The attempt is paused: its time stands still, and the same request may be sent when it goes on."""
+
+    code = "attempt_paused"
+    title = "The attempt is paused"
+
+
 class IdempotencyKeyReusedError(ConflictError):
     """The same idempotency key came with another body."""
 

@@ -61,6 +61,10 @@ class EventType(IntEnum):
 class SystemEvent(StrEnum):
     """Names of events that are `Other` and ours: no client may send one."""
 
+    attempt_paused = "attempt_paused"
+    attempt_resumed = "attempt_resumed"
+    extra_time_granted = "extra_time_granted"
+    proctor_announcement = "proctor_announcement"  # staff said something to a room
     session_end_requested = "session_end_requested"  # a candidate wanted proctoring to end before the attempt
 
 

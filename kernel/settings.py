@@ -238,6 +238,30 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float, _about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)
     ] = 5.0
 
+    # -- what staff do while an exam runs (spec.md P-4)
+    pause_minutes_max: Annotated[
+        int,
+        _about(
+            "How long one attempt may be paused, all its pauses together; then its clock runs again.",
+            ge=1,
+            le=10_080,
+        ),
+    ] = 60
+    pauses_end_with_window: Annotated[
+        bool,
+        _about("Whether the exam's window, with extra time, ends an attempt that was paused, too."),
+    ] = False
+    pause_grace_s: Annotated[
+        float,
+        _about("How long after a pause began what was typed before is still saved.", ge=0, le=600),
+    ] = 30.0
+    room_acts_max: Annotated[
+        int, _about("Sessions that are paused, resumed and so on by one request.", ge=1, le=10_000)
+    ] = 500
+    room_announcements_max: Annotated[
+        int, _about("Sessions that one announcement reaches.", ge=1, le=100_000)
+    ] = 10_000
+
     # -- limits of ingest (spec.md I-4)
     body_bytes_max: Annotated[int, _about("Request body on the wire.", ge=1024)] = 1 << 20
     decoded_bytes_max: Annotated[int, _about("Request body after decompression.", ge=1024)] = 4 << 20

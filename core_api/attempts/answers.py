@@ -16,8 +16,10 @@ from core_api.attempts import attempts
 from core_api.authoring.items import Essay, Item, Response, fault_of_response
 from core_api.authoring.published import key_of
 from core_api.database import Connection, fetch_one, fetch_page
+from core_api.sittings.clock import clock_of
 from core_api.wire import SEQUENCE_63_MAX, ListPage, Page, as_json, shown_as
-from kernel.errors import ConflictError, InvalidInputError, NotFoundError
+from kernel.errors import AttemptPausedError, ConflictError, InvalidInputError, NotFoundError
+from kernel.settings import Settings
 from sql import named
 
 QUERIES: Final = named("answers")
@@ -103,16 +105,24 @@ class Answers(Page, frozen=True):
 
 
 async def save(
-    conn: Connection, actor: Actor, attempt_id: UUID, command: SaveAnswers, *, now: datetime
+    conn: Connection,
+    actor: Actor,
+    attempt_id: UUID,
+    command: SaveAnswers,
+    *,
+    settings: Settings,
+    now: datetime,
 ) -> Saved:
     """
     Save a batch of answers, all or none.
 
-    The lock that it shares on the attempt keeps finalisation from reading past it.
+    The lock that it shares on the attempt keeps finalisation from reading past it. What was typed before a
+    pause is still on its way when that begins: it is taken for a moment more.
 
     Raises:
         NotFoundError: not the caller's attempt.
         ConflictError: the attempt is over.
+        AttemptPausedError: it was paused some time ago.
         InvalidInputError: an unknown question, an answer that does not fit its item, or a `client_seq` that
             no client can have reached; each is named.
     """
@@ -120,10 +130,11 @@ async def save(
         attempt = await fetch_one(conn, "attempt", ATTEMPTS["hold_own_attempt"], attempt_id, actor.user_id)
         if not attempts.is_running(attempt["status"], attempt["expires_at"], now):
             raise ConflictError("Your attempt at this exam is over.")
+        clock = clock_of(attempt)
+        if clock.is_paused(now) and clock.lasted(now).total_seconds() > settings.pause_grace_s:
+            raise AttemptPausedError("Your exam is paused; keep what you wrote, and save it when it goes on.")
         stored = await store(conn, attempt, command.answers, now=now)
-    return Saved(
-        stored=stored, server_time=now, remaining_seconds=(attempt["expires_at"] - now).total_seconds()
-    )
+    return Saved(stored=stored, server_time=now, remaining_seconds=clock.remaining_s(now))
 
 
 async def store(

@@ -14,12 +14,13 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor
 from core_api.attempts.availability import policy_of
 from core_api.authoring.evaluations import Paper
-from core_api.database import Connection, fetch_one
+from core_api.database import Connection, fetch_one, of_row
 from core_api.exams import assignments
 from core_api.exams.policy import Policy
 from core_api.ledger import entries as ledger
+from core_api.sittings.clock import clock_of
 from core_api.wire import as_json
-from kernel.errors import ConflictError, NotFoundError
+from kernel.errors import AttemptPausedError, ConflictError, NotFoundError
 from kernel.events import AttemptStatus
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -28,7 +29,12 @@ QUERIES: Final = named("attempts")
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """An attempt as its candidate sees it; the clock that counts is `server_time`."""
+    """
+    An attempt as its candidate sees it; the clock that counts is `server_time`.
+
+    While it is paused, `remaining_seconds` stands still, `paused_until` is when it goes on at the latest, and
+    `expires_at` is its end if it is paused so long.
+    """
 
     attempt_id: UUID
     exam_id: UUID
@@ -46,6 +52,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     attempt_number: int | None  # null on attempts older than assignments
     monitoring_mode: int | None  # 0 none, 1 Soft, 2 Advanced
     submitted_by: str | None
+    paused_until: datetime | None
     server_time: datetime
     remaining_seconds: float
 
@@ -133,9 +140,14 @@ def is_running(status: str, expires_at: datetime, now: datetime) -> bool:
 async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, *, now: datetime) -> Attempt:
     """Return one of the caller's own attempts; raises NotFoundError for anybody else's."""
     row = await fetch_one(conn, "attempt", QUERIES["fetch_own_attempt"], attempt_id, actor.user_id)
-    running = is_running(row["status"], row["expires_at"], now)
-    remaining = (row["expires_at"] - now).total_seconds() if running else 0.0
-    return Attempt(**row, server_time=now, remaining_seconds=remaining)
+    running, clock = is_running(row["status"], row["expires_at"], now), clock_of(row)
+    return of_row(
+        row,
+        Attempt,
+        paused_until=clock.paused_until if running and clock.is_paused(now) else None,
+        server_time=now,
+        remaining_seconds=clock.remaining_s(now) if running else 0.0,
+    )
 
 
 class OpenPaper(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,12 +166,15 @@ async def open_paper(conn: Connection, actor: Actor, attempt_id: UUID, *, now: d
     Raises:
         NotFoundError: not the caller's attempt, or its exam is delivered elsewhere.
         ConflictError: the attempt is over.
+        AttemptPausedError: it is paused.
     """
     row = await conn.fetchrow(QUERIES["fetch_own_paper"], attempt_id, actor.user_id)
     if row is None or row["paper"] is None:
         raise NotFoundError("There is no such paper.")
     if not is_running(row["status"], row["expires_at"], now):
         raise ConflictError("Your attempt at this exam is over.")
+    if clock_of(row).is_paused(now):
+        raise AttemptPausedError("Your exam is paused; its questions are shown again when it goes on.")
     return {
         "attempt_id": attempt_id,
         "paper": orjson.Fragment(row["paper"]),

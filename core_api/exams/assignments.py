@@ -16,9 +16,10 @@ from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
-from core_api.database import Connection, fetch_one, fetch_page
-from core_api.exams import exams, policy, reach
+from core_api.database import Connection, as_system, fetch_one, fetch_page
+from core_api.exams import exams, extending, policy, reach
 from core_api.exams.exams import MINUTES_MAX, Minutes
+from core_api.exams.extending import Extended
 from core_api.exams.policy import Defaults, Grant, Policy
 from core_api.exams.policy import Terms as PolicyTerms
 from core_api.exams.reach import Reach
@@ -127,11 +128,13 @@ class StoredOverride(msgspec.Struct, frozen=True, kw_only=True):
 class SetOverride(StoredOverride, frozen=True, kw_only=True):
     """
     An override, whom it reaches now, and what holds for an attempt that they begin now: with everything else
-    that was assigned to them, or to a group of theirs.
+    that was assigned to them, or to a group of theirs. `extended` is their attempt under way where it got
+    longer by this; null where none is, or where it ends no later.
     """
 
     policy: Policy
     reach: Reach
+    extended: Extended | None
 
 
 class Overrides(Page, frozen=True):
@@ -242,8 +245,9 @@ async def set_override(
     now: datetime,
 ) -> SetOverride:
     """
-    Make or replace one candidate's exception to an assignment that reaches them; an attempt of theirs that is
-    under way keeps the policy that it began under.
+    Make or replace one candidate's exception to an assignment that reaches them. An attempt of theirs that is
+    under way gets the time that it would have had under the new terms, and no less than it has; for
+    everything else it keeps the policy that it began under.
 
     Raises:
         InvalidInputError: the assignment does not reach them, or the resulting window ends before it begins.
@@ -276,9 +280,16 @@ async def set_override(
             )
         exam = await exams.fetch(conn, actor, exam_id)
         grants = (await grants_of(conn, [exam_id], user_id)).get(exam_id, [])
+
+        def holds(at: datetime) -> Policy:
+            return policy_of(exam.duration_minutes, monitored=exam.enable_monitoring, grants=grants, now=at)
+
+        async with as_system(conn, actor):
+            extended = await extending.extend(
+                conn, actor, exam_id, user_id, holds, reason=command.reason, by=assignment_id, now=now
+            )
         reached = await reach.of(conn, actor, exam_id, users=[user_id], now=now)
-    holds = policy_of(exam.duration_minutes, monitored=exam.enable_monitoring, grants=grants, now=now)
-    return SetOverride(**row, policy=holds, reach=reached)
+    return SetOverride(**row, policy=holds(now), reach=reached, extended=extended)
 
 
 async def remove_override(

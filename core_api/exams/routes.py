@@ -104,8 +104,9 @@ ROUTES: Final = (
         says="""
         Make or replace one candidate's exception to an assignment; attempts begun later go by it.
 
-        The reply says what holds for an attempt that they begin now (`policy`), and whether one is under way
-        (`reach`), which keeps the terms that it began under.
+        One that is under way (`reach`) keeps the terms that it began under, but for its time: what it gains
+        by this it gets at once (`extended`), and it never ends sooner. The reply says, too, what holds for an
+        attempt that they begin now (`policy`).
         """,
     ),
     case(

@@ -7,12 +7,21 @@ from aiohttp import web
 from core_api.actors import actor_of
 from core_api.cases import case
 from core_api.database import POOL, connection
-from core_api.proctoring import live, live_hub, live_streams, session_events, session_views, sessions, tickets
+from core_api.proctoring import (
+    actions,
+    live,
+    live_hub,
+    live_streams,
+    session_events,
+    session_views,
+    sessions,
+    tickets,
+)
 from core_api.wire import Envelope, about, session_id_in_path
 from kernel.access import Action
 from kernel.errors import UpgradeRequiredError
 from kernel.events import EventType
-from kernel.http.headers import LAST_EVENT_ID
+from kernel.http.headers import ACCEPT_LANGUAGE, LAST_EVENT_ID
 from kernel.http.web import NOBODY, OWN, Retry, Route, Shows, decode_query, send_json
 
 
@@ -129,6 +138,27 @@ ROUTES: Final = (
         name="connect_to_proctor_hub", shows=NOBODY,
         handler=live_hub.connect, action=Action.live_watch, ticketed=True, tag="Proctoring",
         status=101, media_type="websocket", refuses={UpgradeRequiredError: ""},
+    ),
+    case(
+        "GET /proctor/session/{id}/actions", actions.list_actions, Action.session_read,
+        name="list_session_actions", shows=Shows("session_actions", "id"),
+        says="""
+        List what staff did in a session, newest first, and whether the client has confirmed it, and when.
+        """,
+    ),
+    case(
+        "GET /proctor/session/{id}/commands", actions.list_commands, Action.command_read,
+        name="list_commands", shows=OWN, envelope=True, reads=(ACCEPT_LANGUAGE,),
+        says="""
+        List what the proctor has told the candidate's client and it has not confirmed yet, oldest first.
+
+        The same commands come with the replies to heartbeats and events, until they are confirmed.
+        """,
+    ),
+    case(
+        "POST /proctor/session/{id}/commands/{commandId}/confirm", actions.confirm,
+        Action.command_confirm, name="confirm_command", shows=OWN, envelope=True, retry=Retry.own_way,
+        says="Confirm a command: it was shown, or done. Again changes nothing; the first time counts.",
     ),
     Route(
         method="GET", path="/proctor/session/{id}/events",

@@ -72,6 +72,7 @@ async def submit(
     Raises:
         NotFoundError: not the caller's attempt.
         ConflictError: it was abandoned, or it ended without a saved answer.
+        AttemptPausedError: it is paused.
         IdempotencyKeyReusedError: the key came with another body, or for another attempt.
         InvalidInputError: an answer cannot be saved; nothing was finalised.
     """

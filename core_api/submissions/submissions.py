@@ -28,10 +28,11 @@ from core_api.authoring.published import Key, key_of
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
+from core_api.sittings.clock import clock_of
 from core_api.submissions import scoring
 from core_api.submissions.scoring import SCORING_VERSION, Totals
 from core_api.wire import as_json
-from kernel.errors import ConflictError, IdempotencyKeyReusedError
+from kernel.errors import AttemptPausedError, ConflictError, IdempotencyKeyReusedError
 from kernel.events import AttemptStatus, Role
 from kernel.ledger.event import SYSTEM, event_id_at
 from kernel.ledger.kinds import Kind
@@ -41,7 +42,7 @@ QUERIES: Final = named("submissions")
 KEYS: Final = named("idempotency")
 KEYS_MAX: Final = 1000  # of one candidate; further ones are not bound, and get the first receipt
 
-SubmittedBy = Literal["candidate", "expiry"]
+SubmittedBy = Literal["candidate", "expiry", "proctor"]
 
 
 class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +97,7 @@ async def submit(
     Raises:
         NotFoundError: not the caller's attempt.
         ConflictError: it was abandoned, or it ended without a saved answer.
+        AttemptPausedError: it is paused.
         IdempotencyKeyReusedError: the key came with another body, or for another attempt.
         InvalidInputError: an answer cannot be saved; nothing was finalised.
     """
@@ -120,6 +122,8 @@ async def _submit(
         await _check_key(conn, actor, attempt_id, request, now=now)
         return await _first(conn, attempt_id)
     in_time = now < attempt["expires_at"]
+    if in_time and clock_of(attempt).is_paused(now):
+        raise AttemptPausedError("Your exam is paused; hand it in when it goes on.")
     if in_time and command.answers:
         await answers.store(conn, attempt, command.answers, now=now)
     receipt = await finalise(
@@ -174,7 +178,8 @@ async def finalise(
     Args:
         conn: in a transaction.
         attempt: a running attempt's row of `hold_attempt`.
-        submitted_by: with `expiry` and nothing saved, the attempt is abandoned and None comes back.
+        submitted_by: where it is not the candidate and nothing is saved, the attempt is abandoned, and None
+            comes back.
         request: the hand-in; None from the sweep.
         actor: who hands in; None from the sweep.
         now: becomes `finalised_at`.
@@ -182,8 +187,8 @@ async def finalise(
     assert attempt["status"] == AttemptStatus.in_progress, "an outcome is written once"
     rows = await conn.fetch(QUERIES["list_saved"], attempt["id"])
     saved = {row["question_id"]: msgspec.convert(dict(row), SavedAnswer) for row in rows}
-    if submitted_by == "expiry" and not saved:
-        ended = await conn.fetch(QUERIES["abandon_attempt"], attempt["id"], now)
+    if submitted_by != "candidate" and not saved:
+        ended = await conn.fetch(QUERIES["abandon_attempt"], attempt["id"], now, submitted_by)
         abandoned = _entry(attempt, Kind.attempt_abandoned, attempt["id"], None, now=now)
         await _record(conn, attempt, abandoned, ended)
         return None

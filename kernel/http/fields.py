@@ -4,7 +4,7 @@ take. Pure, bounded, and nothing malformed fails: what cannot be read says nothi
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from kernel.errors import NotAuthenticatedError
@@ -53,6 +53,11 @@ def language(accept_language: str, offered: Sequence[str]) -> str:
             if tag.partition("-")[0] == each or (tag == "*" and each not in named):
                 return each
     return (welcome or offered)[0]
+
+
+def asked_language(accept_language: Iterable[str], offered: Sequence[str]) -> str:
+    """Return as `language` does, of a header that may have come in several fields."""
+    return language(",".join(accept_language), offered)
 
 
 def coding(accept_encoding: str, offered: Sequence[str]) -> str | None:

@@ -33,7 +33,7 @@ from kernel.http.headers import (
 )
 from kernel.http.refusals import Refusal, refusals
 from kernel.http.schemas import Json, Schemas, schemas_of
-from kernel.http.web import API_PREFIX, Route
+from kernel.http.web import API_PREFIX, NUMBERED, Route
 
 SECURITY: Final = "bearerAuth"
 TICKET: Final = "ticket"
@@ -260,11 +260,14 @@ def _who(route: Route) -> str:
 
 def _path_parameter(name: str) -> Json:
     """
-    Describe a path parameter by its name: `…_id` and `…Id` are UUIDs, `id` is a proctor session's number,
-    `…_seq` a number of the client's, `type` an event type.
+    Describe a path parameter by its name: `…_id` and `…Id` are UUIDs but for what is NUMBERED, `id` is a
+    proctor session's number, `…_seq` a number of the client's, `type` an event type.
     """
-    if name.endswith(("_id", "Id")):
-        schema: Json = {"type": "string", "format": "uuid"}
+    if name in NUMBERED:
+        schema: Json = {"type": "integer", "minimum": 1}
+        description = f"The {NUMBERED[name]}'s number."
+    elif name.endswith(("_id", "Id")):
+        schema = {"type": "string", "format": "uuid"}
         description = f"The {name.removesuffix('_id').removesuffix('Id').replace('_', ' ')}'s UUID."
     elif name == "id":
         schema, description = {"type": "integer", "minimum": 1}, "The proctor session's number."

@@ -62,6 +62,8 @@ COMMON: Final = {
 }
 _VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+# Path parameters that are numbers of ours, by what they number.
+NUMBERED: Final = {"commandId": "command"}
 
 
 class Shows(msgspec.Struct, frozen=True):

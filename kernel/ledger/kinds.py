@@ -14,7 +14,7 @@ import msgspec
 VIEWED: Final = ".viewed"
 PAIRS: Final = ("group_member", "permission")  # records that the aggregate and the subject name together
 # Records whose aggregate's id is a number; that of all others is a UUID.
-NUMBERED: Final = ("session", "decision")
+NUMBERED: Final = ("session", "session_actions", "decision")
 
 
 class Kind(StrEnum):
@@ -26,6 +26,9 @@ class Kind(StrEnum):
     assignment_override_removed = "assignment_override.removed"
     assignment_override_set = "assignment_override.set"
     attempt_abandoned = "attempt.abandoned"
+    attempt_extended = "attempt.extended"
+    attempt_paused = "attempt.paused"
+    attempt_resumed = "attempt.resumed"
     attempt_started = "attempt.started"
     auth_invitation_accepted = "auth.invitation_accepted"
     auth_launch_refused = "auth.launch_refused"
@@ -64,10 +67,18 @@ class Kind(StrEnum):
     result_voided = "result.voided"
     review_claimed = "review.claimed"
     review_released = "review.released"
+    session_announced = "session.announced"
     session_cancelled = "session.cancelled"
     session_ended = "session.ended"
+    session_extended = "session.extended"
+    session_flagged = "session.flagged"
+    session_paused = "session.paused"
+    session_resumed = "session.resumed"
     session_started = "session.started"
+    session_terminated = "session.terminated"
+    session_unflagged = "session.unflagged"
     session_updated = "session.updated"
+    session_warned = "session.warned"
     student_profile_updated = "student_profile.updated"
     submission_erased = "submission.erased"
     submission_finalised = "submission.finalised"
@@ -107,6 +118,9 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.assignment_override_removed: About("assignment_override", record="assignment", is_told=True),
     Kind.assignment_override_set: About("assignment_override", record="assignment", is_told=True),
     Kind.attempt_abandoned: About("attempt", record="attempt", is_provable=True, is_told=True),
+    Kind.attempt_extended: About("attempt", record="attempt"),
+    Kind.attempt_paused: About("attempt", record="attempt"),
+    Kind.attempt_resumed: About("attempt", record="attempt"),
     Kind.attempt_started: About("attempt", record="attempt", is_provable=True),
     Kind.auth_invitation_accepted: About("user", record="user"),
     Kind.auth_launch_refused: About("user"),
@@ -145,10 +159,18 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.result_voided: About("submission", record="result", is_told=True),
     Kind.review_claimed: About("session"),
     Kind.review_released: About("session"),
+    Kind.session_announced: About("session", record="session_actions"),
     Kind.session_cancelled: About("session", record="session"),
     Kind.session_ended: About("session", record="session"),
+    Kind.session_extended: About("session", record="session_actions"),
+    Kind.session_flagged: About("session", record="session_actions"),
+    Kind.session_paused: About("session", record="session_actions"),
+    Kind.session_resumed: About("session", record="session_actions"),
     Kind.session_started: About("session", record="session"),
+    Kind.session_terminated: About("session", record="session_actions"),
+    Kind.session_unflagged: About("session", record="session_actions"),
     Kind.session_updated: About("session", record="session"),
+    Kind.session_warned: About("session", record="session_actions"),
     Kind.student_profile_updated: About("student_profile", record="student_profile"),
     Kind.submission_erased: About("submission"),
     Kind.submission_finalised: About("submission", record="submission", is_provable=True, is_told=True),

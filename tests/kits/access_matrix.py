@@ -16,16 +16,18 @@ access_matrix_authoring.py. A new route without a row fails the test.
 
 from uuid import uuid4
 
-from tests.kits.access_matrix_authoring import AUTHORING
+from tests.kits.access_matrix_authoring import AUTHORING, CANDIDATE
 from tests.kits.access_matrix_world import (
     ADMINISTERED,
     ADMINS,
     EDITED,
+    ENDED,
     EVERYBODY,
     JUDGED,
     LISTED,
     OBSERVED,
     OBSERVERS,
+    ONCE,
     PEOPLE,
     STUDENTS,
     TEACHERS,
@@ -34,6 +36,8 @@ from tests.kits.access_matrix_world import (
     rows,
 )
 from tests.kits.core import PASSWORD
+
+NOTHING_TO_UNDO = VIEWED | rows(409, "teacher", "assistant", "reviewer", "admin")
 
 MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/auth/logout"): Row(expected=rows(200, *EVERYBODY)),
@@ -113,6 +117,27 @@ MATRIX: dict[tuple[str, str], Row] = {
         expected=JUDGED | rows(204, "teacher", "admin") | rows(403, "reviewer"),
         path={"id": "past_session_id"},
     ),
+    ("POST", "/proctor/session/{id}/warn"): Row(expected=VIEWED, body=lambda _: {"textEn": "Sit down."}),
+    ("POST", "/proctor/session/{id}/flag"): Row(expected=VIEWED, body=lambda _: {"reason": "Talks."}),
+    ("POST", "/proctor/session/{id}/unflag"): Row(expected=NOTHING_TO_UNDO),
+    ("POST", "/proctor/session/{id}/pause"): Row(expected=ONCE, path_of=ENDED),
+    ("POST", "/proctor/session/{id}/resume"): Row(expected=NOTHING_TO_UNDO),
+    ("POST", "/proctor/session/{id}/terminate"): Row(
+        expected=ONCE, path_of=ENDED, body=lambda _: {"reason": "Somebody else sat there."}
+    ),
+    ("POST", "/proctor/session/{id}/extra-time"): Row(
+        expected=VIEWED, body=lambda _: {"minutes": 5, "reason": "The fire alarm."}
+    ),
+    ("POST", "/proctor/exam/{examId}/announce"): Row(
+        expected=VIEWED, body=lambda _: {"room": {"wholeExam": True}, "textEn": "Ten minutes left."}
+    ),
+    ("POST", "/proctor/exam/{examId}/act"): Row(
+        expected=VIEWED,
+        body=lambda _: {"room": {"wholeExam": True}, "action": "flag", "count": 1, "reason": "Noise."},
+    ),
+    ("GET", "/proctor/session/{id}/actions"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}/commands"): Row(expected=CANDIDATE),
+    ("POST", "/proctor/session/{id}/commands/{commandId}/confirm"): Row(expected=CANDIDATE),
     # Nothing is sealed in the matrix's world: 409 is for who may have the proof as soon as there is one.
     ("GET", "/ledger/head"): Row(expected=rows(404, *PEOPLE)),
     ("GET", "/ledger/consistency"): Row(expected=rows(404, *PEOPLE)),

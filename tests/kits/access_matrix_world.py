@@ -22,7 +22,8 @@ PEOPLE = tuple(name for name in EVERYBODY if name != "service")
 FOREIGN = ("stranger", "rival", "boss")
 
 # What is the student's, what only its author and the admin see, and what else belongs to the exam.
-NUMBERS = ("id", "client_seq", "past_session_id", "decision_id")  # small ones, which stand in many others
+# Small ones, which stand in many others.
+NUMBERS = ("id", "client_seq", "past_session_id", "decision_id", "commandId")
 OWN = ("attempt_id", "past_attempt_id", "submission_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
 MADE_FROM = ("evaluation_id",)  # the form shows what candidates see: passages too
@@ -83,11 +84,13 @@ async def furnish(api: Api) -> World:
     parameters |= await _decide(api, parameters["past_attempt_id"])
     attempt = await api.start_attempt()
     session_id = await api.start_session(attempt_id=attempt)
+    warned = await _make(api, "POST", f"/proctor/session/{session_id}/warn", "teacher", {"reason": "Talks."})
     return World(
         api=api,
         parameters={
             "exam_id": str(api.exam_id), "examId": str(api.exam_id), "attempt_id": attempt,
             "attemptId": attempt, "id": str(session_id), "client_seq": "1", "type": "TabSwitched",
+            "commandId": str(warned["data"]["commandId"]),
             "user_id": student, "reviewer_id": str(api.people["reviewer"].id), "group_id": group,
             "event_id": await _view(api, session_id), **parameters,
         },
@@ -171,6 +174,14 @@ async def _observe(api: Api, question_id: str) -> str:
     return observation_id
 
 
+async def interrupt(world: World) -> None:
+    """Let the student's attempt be paused, and get extra time."""
+    session = f"/proctor/session/{world.parameters['id']}"
+    await _make(world.api, "POST", f"{session}/extra-time", "teacher", {"minutes": 5, "reason": "An alarm."})
+    for act in ("pause", "resume"):
+        await _make(world.api, "POST", f"{session}/{act}", "teacher", {"reason": "An alarm."})
+
+
 async def _view(api: Api, session_id: int) -> str:
     """Let the reviewer look at the session, and return the ledger event that says so."""
     await api.get(f"/api/proctor/session/{session_id}", "reviewer")
@@ -192,6 +203,9 @@ VIEWED = rows(200, "teacher", "assistant", "reviewer", "admin") | rows(
     404, "colleague", "outsider", "rival", "boss"
 )
 EDITED = {"teacher": 200, "assistant": 403, "admin": 200} | rows(404, "colleague", "rival", "boss")
+# What can be done once: the teacher does it, the others come to a session that has ended.
+ONCE = VIEWED | dict.fromkeys(("assistant", "reviewer", "admin"), 409)
+ENDED = {name: {"id": "past_session_id"} for name in ("assistant", "reviewer", "admin")}
 OBSERVED = {"observer": 200, "watcher": 404}
 ADMINISTERED = {"admin": 200, "boss": 404}
 JUDGED = VIEWED | rows(403, "assistant") | rows(409, "reviewer", "admin")

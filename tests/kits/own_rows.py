@@ -22,14 +22,15 @@ LINKS: Final = (
     )),
     *((table, "exam_id", "exams") for table in ("exam_attempts", "assignments", "teacher_exam_permissions")),
     *((table, "attempt_id", "exam_attempts") for table in (
-        "attempt_answers", "attempt_drafts", "risk_adjustments",
+        "attempt_answers", "attempt_drafts", "attempt_pauses", "risk_adjustments", "time_grants",
     )),
     *((table, "submission_id", "submissions") for table in (
         "submission_items", "submission_scores", "submission_subjects", "submission_evidence",
     )),
     *((table, "session_id", "proctor_sessions") for table in (
         "session_progress", "session_clients", "heartbeat_gaps", "gap_marks", "clock_steps",
-        "session_notices", "dirty_sessions", "dead_letters", "risk_snapshots",
+        "session_notices", "session_actions", "session_commands", "dirty_sessions", "dead_letters",
+        "risk_snapshots",
     )),
     *((table, "question_id", "questions") for table in ("question_versions", "question_terms")),
     *((table, "event_id", "ledger_events") for table in ("ledger_salts", "ledger_pending", "ledger_leaves")),

@@ -17,7 +17,7 @@ from kernel.access import Scope
 from kernel.events import EventType, Role
 from kernel.postgres import open_pool
 from kernel.settings import load
-from tests.kits.access_matrix_world import World, furnish
+from tests.kits.access_matrix_world import World, furnish, interrupt
 from tests.kits.core import DatabaseAs, core_api, login, put, store_events
 from tests.kits.reviews import override
 
@@ -131,6 +131,7 @@ async def _fill(world: World) -> None:
     """Put rows into the tables that no request of the core API writes, and into those that `furnish` left."""
     api, given, now = world.api, world.parameters, datetime.now(UTC)
     student, session_id = api.people["student"].id, int(given["id"])
+    await interrupt(world)
     await store_events(api, session_id, [(EventType.TabSwitched, 2)] * 3)
     await put(api, f"/api/admin/users/{student}/student-profile", "admin", cohort="2026")
     invited = {"user_ids": [str(api.people["assistant"].id)]}

@@ -21,7 +21,8 @@ from core_api.web.documentation import examples
 from kernel.http.openapi import Example
 
 WITHIN_S: Final = 60.0
-_NUMBERED: Final = ("proctorSessionId", "decisionId")  # numbers that stand for others, of `id` in replies too
+# Numbers that stand for others, of `id` in replies too.
+_NUMBERED: Final = ("proctorSessionId", "decisionId", "commandId")
 _NAMED: Final = re.compile(r"id$|.*(_id|_ids|Id|token|cursor)$")
 
 

@@ -49,7 +49,7 @@ SELECT id FROM exam_attempts WHERE exam_id = $1 AND student_id = $2 ORDER BY sta
 SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, a.status, a.started_at, a.expires_at, a.completed_at,
        a.duration_seconds, a.score::float8 AS score, a.max_score::float8 AS max_score, a.percentage::float8 AS percentage,
        a.passed, coalesce((a.policy ->> 'monitoring_mode')::integer > 0, e.enable_monitoring) AS enable_monitoring, a.attempt_number, (a.policy ->> 'monitoring_mode')::integer AS monitoring_mode,
-       a.submitted_by
+       a.submitted_by, a.paused_at, a.paused_until
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
 WHERE a.id = $1 AND a.student_id = $2;
@@ -66,12 +66,13 @@ WHERE a.id = :id AND e.organisation_id = :organisation
 
 -- name: hold_own_attempt
 -- $1 attempt_id uuid, $2 student uuid. Shares a lock on the row: it cannot be finalised while a session is made for it.
-SELECT id, exam_id, status, started_at, expires_at, evaluation_version_id, (policy ->> 'monitoring_mode')::integer AS monitoring_mode
+SELECT id, exam_id, status, started_at, expires_at, evaluation_version_id, (policy ->> 'monitoring_mode')::integer AS monitoring_mode,
+       paused_at, paused_until
 FROM exam_attempts WHERE id = $1 AND student_id = $2 FOR SHARE;
 
 -- name: fetch_own_paper
 -- $1 attempt_id uuid, $2 student uuid. What candidates see, as text that is passed on unread; null: delivered elsewhere.
-SELECT a.id AS attempt_id, a.status, a.expires_at, v.paper::text AS paper
+SELECT a.id AS attempt_id, a.status, a.expires_at, a.paused_at, a.paused_until, v.paper::text AS paper
 FROM exam_attempts a
 LEFT JOIN evaluation_versions v ON v.id = a.evaluation_version_id
 WHERE a.id = $1 AND a.student_id = $2;

@@ -114,6 +114,10 @@ WHERE (assignment_overrides.opens_at, assignment_overrides.closes_at, assignment
 RETURNING assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed, monitoring_mode,
           rule_exemptions, reason, created_by, created_at;
 
+-- name: find_attempt_under_way
+-- $1 exam, $2 student, $3 now
+SELECT id FROM exam_attempts WHERE exam_id = $1 AND student_id = $2 AND status = 'in_progress' AND expires_at > $3;
+
 -- name: fetch_override
 -- $1 assignment_id, $2 user_id
 SELECT assignment_id, user_id, opens_at, closes_at, duration_minutes, extra_minutes, attempts_allowed, monitoring_mode,

@@ -3,7 +3,7 @@
 -- name: hold_attempt
 -- $1 attempt_id, $2 student or null for the sweep. Locks the attempt: whoever saves an answer or makes a session waits.
 SELECT a.id, a.exam_id, a.student_id, a.status, a.started_at, a.expires_at, a.evaluation_version_id, a.attempt_number, a.policy,
-       e.organisation_id, a.max_score::text AS max_score, e.passing_score::text AS passing_score
+       e.organisation_id, a.max_score::text AS max_score, e.passing_score::text AS passing_score, a.paused_at, a.paused_until
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
 WHERE a.id = $1 AND ($2::uuid IS NULL OR a.student_id = $2)
@@ -12,7 +12,7 @@ FOR UPDATE OF a;
 -- name: hold_expired
 -- $1 attempt_id, $2 now. As above, for the sweep; no row when another process is at it, or has been.
 SELECT a.id, a.exam_id, a.student_id, a.status, a.started_at, a.expires_at, a.evaluation_version_id, a.attempt_number, a.policy,
-       e.organisation_id, a.max_score::text AS max_score, e.passing_score::text AS passing_score
+       e.organisation_id, a.max_score::text AS max_score, e.passing_score::text AS passing_score, a.paused_at, a.paused_until
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
 WHERE a.id = $1 AND a.status = 'in_progress' AND a.expires_at <= $2
@@ -67,7 +67,8 @@ VALUES (:submission_id, 1, :scoring_version, :points_by_item::text::jsonb, :poin
 WITH completed AS (
     UPDATE exam_attempts
     SET status = 'completed', submitted_by = :submitted_by, completed_at = :at,
-        duration_seconds = greatest(0, extract(epoch FROM least(:at, expires_at) - started_at))::integer,
+        duration_seconds = greatest(0, extract(epoch FROM least(:at, expires_at) - started_at) - paused_seconds
+                                       - coalesce(extract(epoch FROM least(:at, paused_until) - paused_at), 0))::integer,
         score = :score::text::numeric, percentage = :percentage::text::numeric, passed = :passed,
         submission_data = :submission_data::text::jsonb
     WHERE id = :id
@@ -75,11 +76,12 @@ WITH completed AS (
 UPDATE proctor_sessions SET status = 2, ended_at = greatest(:at, started_at) WHERE attempt_id = :id AND status = 1 RETURNING id;
 
 -- name: abandon_attempt
--- $1 attempt_id, $2 at. Its proctor sessions end with it, and their ids come back.
+-- $1 attempt_id, $2 at, $3 by whom. Its proctor sessions end with it, and their ids come back.
 WITH abandoned AS (
     UPDATE exam_attempts
-    SET status = 'abandoned', submitted_by = 'expiry', completed_at = $2,
-        duration_seconds = greatest(0, extract(epoch FROM expires_at - started_at))::integer
+    SET status = 'abandoned', submitted_by = $3, completed_at = $2,
+        duration_seconds = greatest(0, extract(epoch FROM least($2, expires_at) - started_at) - paused_seconds
+                                       - coalesce(extract(epoch FROM least($2, paused_until) - paused_at), 0))::integer
     WHERE id = $1
 )
 UPDATE proctor_sessions SET status = 2, ended_at = greatest($2, started_at) WHERE attempt_id = $1 AND status = 1 RETURNING id;

@@ -79,6 +79,8 @@ TABLES = (
     "attempt_answers", "attempt_drafts", "submissions", "submission_items", "submission_scores",
     "submission_subjects", "outbox", "invitations", "proctor_decisions", "decision_acts", "review_claims",
     "submission_results",
+    "submission_subjects", "outbox", "invitations", "session_actions", "session_commands", "session_notices",
+    "attempt_pauses", "time_grants",
 )  # fmt: skip
 
 

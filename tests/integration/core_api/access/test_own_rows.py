@@ -126,6 +126,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
             "submission_data",
         },
         "proctor_sessions": SESSION,
+        "session_commands": {"confirmed_at"},
     },
     "teacher": PERSON | KEYS | EDITED | JUDGED | AUTHORED | {"teacher_profiles": {"title", "department"}},
     "assistant": PERSON,  # a teacher who may look at the exam

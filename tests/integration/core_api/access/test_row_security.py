@@ -77,6 +77,7 @@ OF_CANDIDATE = {
     "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events", "own_attempts",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events",
     "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys", "submission_results",
+    "session_commands",
 }  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "listed_students", "groups", "group_members", "exams",
@@ -87,6 +88,7 @@ OF_EXAM = {
     "session_overview", "live_sessions", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
     "risk_adjustments", "risk_snapshots", "session_risk",
     "proctor_decisions", "decision_acts", "review_claims", "submission_results",
+    "session_actions", "session_commands", "attempt_pauses", "time_grants",
 } | RULES  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
@@ -116,6 +118,7 @@ WITHOUT_A_PERSON = {
     "identity/invitations.py": 2,  # a token says whose it is only once it is found
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
     "submissions/expiry.py": 2,
+    "interventions/pauses.py": 1,
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
     "ledger/viewings.py": 1,  # many people's views in one statement

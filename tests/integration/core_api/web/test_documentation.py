@@ -22,11 +22,12 @@ from tests.kits.story import faults_of, operations_in, shown
 OPERATIONS = Path(__file__).parent / "operations.txt"
 # What a name begins with; one more needs a reason.
 VERBS = re.compile(
-    "(accept|add|archive|assign|cancel|change|claim|connect|create|delete|end|finalise|get|grade|grant|import|invite"
-    "|launch|list|lock|log|login|logout|make|negotiate|open|override|publish|refresh|register|release|remove|revoke"
-    "|save|send|set|show|start|stream|submit|unlock|unpublish|update)(_|$)"
+    "(accept|act|add|announce|archive|assign|cancel|change|claim|confirm|connect|create|delete|end|finalise"
+    "|flag|get|grade|grant|import|invite|launch|list|lock|log|login|logout|make|negotiate|open|override|pause"
+    "|publish|refresh|register|release|remove|resume|revoke|save|send|set|show|start|stream|submit|terminate"
+    "|unflag|unlock|unpublish|update|warn)(_|$)"
 )
-WHOLE_LISTS = {"list_drafts"}  # a hundred at most
+WHOLE_LISTS = {"list_drafts", "list_commands"}  # a hundred at most, and twenty
 DOCUMENT = whole([*routes(), *INGEST_ROUTES])
 
 

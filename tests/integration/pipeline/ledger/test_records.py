@@ -23,7 +23,7 @@ from kernel.ledger.event import RECORD, LedgerEvent, body_of, event_id_at, new_s
 from kernel.ledger.kinds import KINDS, NUMBERED, RECORDS, Kind
 from pipeline.ledger.verify import verify
 from pipeline.outbox import WAKES
-from tests.kits.access_matrix_world import World, furnish
+from tests.kits.access_matrix_world import World, furnish, interrupt
 from tests.kits.core import DatabaseAs, put
 from tests.kits.core import core_api as serving
 from tests.kits.ledger import Log, make_log
@@ -59,6 +59,10 @@ COVERED = {
     "proctor_decisions": ("decision", "id", "NULL"),
     "decision_acts": ("decision", "decision_id", "NULL"),
     "submission_results": ("result", "submission_id", "NULL"),
+    "session_actions": ("session_actions", "session_id", "NULL"),
+    "session_commands": ("session_actions", "session_id", "NULL"),
+    "attempt_pauses": ("attempt", "attempt_id", "NULL"),
+    "time_grants": ("attempt", "attempt_id", "NULL"),
 }
 # What no event records, and why.
 UNCOVERED = {
@@ -93,6 +97,8 @@ UNCOVERED = {
     "exam_attempts.dropout_label": "computed",
     "exam_attempts.flagged": "computed",
     "exam_attempts.metadata": "nothing writes it",
+    "session_commands.told_at": "when ingest was told",
+    "session_commands.confirmed_at": "when the client said so",
     "proctor_sessions.final_seq": "the stream's, counted by the writer",
     "proctor_sessions.silent_since": "the sweep's, of what the stream has told",
     "proctor_sessions.heartbeat_missed_count": "counted by the writer",
@@ -160,6 +166,7 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         await put(api, "/api/me", "teacher", department="Mathematics")
         await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
         await override(api, int(made.parameters["decision_id"]), 4, decisionReasonEn="Seen.")
+        await interrupt(made)
         yield made
 
 
@@ -183,8 +190,12 @@ def findings(log: Log) -> list[str]:
 async def loosened(conn: Any) -> None:
     """Let this transaction change anything, as a superuser may."""
     await conn.execute("SET LOCAL session_replication_role = replica")
-    for numbered in ("proctor_sessions", "proctor_decisions"):
-        await conn.execute(f"ALTER TABLE {numbered} ALTER id DROP IDENTITY IF EXISTS")
+    for row in await conn.fetch(
+        "SELECT attrelid::regclass::text AS relation, attname AS name FROM pg_attribute"
+        " WHERE attidentity <> '' AND attrelid::regclass::text = ANY ($1)",
+        list(COVERED),
+    ):
+        await conn.execute(f"ALTER TABLE {row['relation']} ALTER {row['name']} DROP IDENTITY")
     for table in COVERED:
         await conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
     for row in await conn.fetch(
