@@ -3,7 +3,7 @@ Replies in the shapes of proctor-module.txt and veritas-architecture.txt, with t
 them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal
 
@@ -15,6 +15,7 @@ from ingest.admission.batches import EventIn
 from ingest.admission.forms import BATCH, Ignored
 from ingest.appending.append import Ack, Appended
 from ingest.stream.protocol import Batch
+from kernel.commands import Command, read_commands
 from kernel.errors import (
     AllRefusedError,
     DomainError,
@@ -28,12 +29,22 @@ Code = Annotated[str, Meta(extra_json_schema={"$ref": SCHEMAS + "ErrorCode"})]
 Fault = Annotated[dict[str, str], Meta(extra_json_schema={"$ref": SCHEMAS + "Fault"})]
 
 
+Commands = Annotated[
+    list[Command] | UnsetType,
+    Meta(
+        description="What the proctor has told the client and it has not confirmed yet, oldest first; it "
+        "comes with each reply until then. Left out where there is nothing."
+    ),
+]
+
+
 class SingleReply(Struct, frozen=True):
     """Reply of `POST /proctor/event`."""
 
     success: bool
     data: EventOut
     ack: Ack
+    commands: Commands = UNSET
 
 
 class EventResult(Struct, frozen=True, omit_defaults=True, rename="camel"):
@@ -57,6 +68,7 @@ class BulkReply(Struct, frozen=True):
     message: str
     ack: Ack
     results: list[EventResult] | UnsetType = UNSET
+    commands: Commands = UNSET
 
 
 class HeartbeatOut(Struct, frozen=True, rename="camel"):
@@ -80,6 +92,7 @@ class HeartbeatReply(Struct, frozen=True):
     data: HeartbeatOut
     ack: Ack
     beacon_token: str | UnsetType = msgspec.field(default=UNSET, name="beaconToken")
+    commands: Commands = UNSET
 
 
 class MonitorOut(Struct, frozen=True, omit_defaults=True):
@@ -122,7 +135,21 @@ def ignoring(ack: Ack, ignored: Ignored, places: Iterable[int] = ()) -> Ack:
     return msgspec.structs.replace(ack, ignored=paths or UNSET, ignored_more=more or UNSET)
 
 
-def single(session_id: int, event: EventIn, batch: Batch, appended: Appended, ack: Ack) -> SingleReply:
+def told(commands: bytes, language: str, *, confirmed: Collection[int] = ()) -> list[Command] | UnsetType:
+    """Return what waits for a client, of JSON from the stream's server, without what it has confirmed now."""
+    if not commands:
+        return UNSET
+    return [each.shown(language) for each in read_commands(commands) if each.id not in confirmed] or UNSET
+
+
+def single(
+    session_id: int,
+    event: EventIn,
+    batch: Batch,
+    appended: Appended,
+    ack: Ack,
+    commands: list[Command] | UnsetType,
+) -> SingleReply:
     """Return the reply to one event."""
     seq, at_us = appended.positions[0]
     number, severity = batch.types[0], batch.severities[0]
@@ -139,13 +166,18 @@ def single(session_id: int, event: EventIn, batch: Batch, appended: Appended, ac
         occurred_at=moment(at_us),
         sequence_number=seq,
     )
-    return SingleReply(success=True, data=out, ack=ack)
+    return SingleReply(success=True, data=out, ack=ack, commands=commands)
 
 
-def bulk(count: int, ack: Ack, results: list[EventResult] | UnsetType = UNSET) -> BulkReply:
+def bulk(
+    count: int,
+    ack: Ack,
+    commands: list[Command] | UnsetType,
+    results: list[EventResult] | UnsetType = UNSET,
+) -> BulkReply:
     """Return the reply to a batch of `count` stored events."""
     message = "1 event logged" if count == 1 else f"{count} events logged"
-    return BulkReply(success=True, data=count, message=message, ack=ack, results=results)
+    return BulkReply(success=True, data=count, message=message, ack=ack, results=results, commands=commands)
 
 
 def event_results(accepted: Mapping[int, int], faults: Mapping[int, list[forms.Fault]]) -> list[EventResult]:
@@ -209,7 +241,13 @@ def all_refused(refusals: Sequence[DomainError], results: list[MonitorOut]) -> D
 
 
 def heartbeat(
-    appended: Appended, ack: Ack, language: str, beacon: str | UnsetType, *, show_numbers: bool
+    appended: Appended,
+    ack: Ack,
+    language: str,
+    beacon: str | UnsetType,
+    commands: list[Command] | UnsetType,
+    *,
+    show_numbers: bool,
 ) -> HeartbeatReply:
     """Return the reply to a heartbeat; see spec.md, decision 6 and P-3."""
     text = warning_text(appended.violations, language)
@@ -221,7 +259,7 @@ def heartbeat(
         has_warning=text is not None,
         warning_message=text,
     )
-    return HeartbeatReply(success=True, data=out, ack=ack, beacon_token=beacon)
+    return HeartbeatReply(success=True, data=out, ack=ack, beacon_token=beacon, commands=commands)
 
 
 encode = msgspec.json.Encoder(uuid_format="canonical").encode

@@ -2,13 +2,14 @@
 The routes of ingest: read, admit, append, answer.
 """
 
+from collections.abc import Collection
 from functools import partial
 from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
 from aiohttp import web
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingest import replies
 from ingest.admission.batches import (
@@ -25,9 +26,10 @@ from ingest.admission.forms import ALONE, MONITOR_ALONE, Fault, Form
 from ingest.admission.numbering import settle
 from ingest.admission.parts import Share, by_attempt, sift
 from ingest.admission.reading import Posted, read_bulk, read_heartbeat, read_monitor, read_single
-from ingest.appending.append import Appended, Sender
+from ingest.appending.append import Appended, EndedError, Sender
 from ingest.receiving import TIER, beacon_token, client_of, receive, receive_batch, shed
 from kernel.access import Action
+from kernel.commands import Command
 from kernel.errors import (
     AllRefusedError,
     ClientSequenceReusedError,
@@ -41,7 +43,7 @@ from kernel.errors import (
     TooManyHolesError,
 )
 from kernel.events import LANGUAGES, EventType, event_id
-from kernel.http.fields import language
+from kernel.http.fields import asked_language
 from kernel.http.headers import ACCEPT_LANGUAGE, IDEMPOTENCY_KEY, INGEST_LOAD
 from kernel.http.web import SETTINGS, Route, decode_query, idempotency_key
 from kernel.running.runtime import EVENTS_REFUSED
@@ -53,6 +55,19 @@ class BulkQuery(Struct, frozen=True, forbid_unknown_fields=True):
     partial: Annotated[
         bool, Meta(description="Store the valid events of a batch that holds invalid ones.")
     ] = False
+
+
+def _language(request: web.Request) -> str:
+    return asked_language(request.headers.getall("Accept-Language", ()), LANGUAGES)
+
+
+def _told(
+    request: web.Request, sender: Sender, commands: bytes, confirmed: Collection[int] = ()
+) -> list[Command] | UnsetType:
+    """Return what waits for a candidate's client; a service is told nothing."""
+    if not commands or not sender.user:
+        return UNSET
+    return replies.told(commands, _language(request), confirmed=confirmed)
 
 
 def _reply(payload: object) -> web.Response:
@@ -71,7 +86,13 @@ async def _append(
     """Append what was admitted, once under the request's key, unless the load forbids it."""
     shed(request, session_id, admitted, heartbeat=heartbeat)
     appender = request.app[TIER].appender
-    return await appender.append(session_id, admitted, sender, key=idempotency_key(request), body=body)
+    try:
+        return await appender.append(session_id, admitted, sender, key=idempotency_key(request), body=body)
+    except EndedError as ended:
+        commands = _told(request, sender, ended.commands)
+        if commands is not UNSET:
+            ended.beside = {"commands": commands}
+        raise
 
 
 async def post_event(request: web.Request) -> web.Response:
@@ -87,7 +108,8 @@ async def post_event(request: web.Request) -> web.Response:
     admitted = admit([event], client=client, settings=settings, form=ALONE)
     appended = await _append(request, event.proctor_session_id, admitted, sender, body)
     ack = replies.ignoring(appended.ack, ignored)
-    return _reply(replies.single(event.proctor_session_id, event, admitted.batch, appended, ack))
+    told = _told(request, sender, appended.commands)
+    return _reply(replies.single(event.proctor_session_id, event, admitted.batch, appended, ack, told))
 
 
 async def post_bulk(request: web.Request) -> web.Response:
@@ -119,7 +141,7 @@ async def post_bulk(request: web.Request) -> web.Response:
     )
     appended = await _append(request, posted.head.proctor_session_id, admitted, sender, body)
     ack = replies.ignoring(appended.ack, posted.ignored)
-    return _reply(replies.bulk(admitted.events, ack))
+    return _reply(replies.bulk(admitted.events, ack, _told(request, sender, appended.commands)))
 
 
 async def _partial(
@@ -148,11 +170,16 @@ async def _partial(
         raise replies.nothing_allowed(sifted.faults, ack=ack)
     sequences = [seq for seq, _ in appended.positions]
     results = replies.event_results(dict(zip(sifted.places, sequences, strict=True)), sifted.faults)
-    return _reply(replies.bulk(len(sifted.events), ack, results))
+    told = _told(request, sender, appended.commands)
+    return _reply(replies.bulk(len(sifted.events), ack, told, results))
 
 
 async def post_heartbeat(request: web.Request) -> web.Response:
-    """Say that the client is there. Every 15 s; a silence of 45 s is recorded as a disconnection."""
+    """
+    Say that the client is there. Every 15 s; a silence of 45 s is recorded as a disconnection.
+
+    With `confirmedCommands` it confirms commands that came with a reply, too; their ids are all it takes.
+    """
     settings = request.app[SETTINGS]
     sender, body = await receive(request)
     beat, ignored = read_heartbeat(body, settings)
@@ -167,10 +194,13 @@ async def post_heartbeat(request: web.Request) -> web.Response:
     admitted = admit([event], client=client, settings=settings, form=ALONE)
     appended = await _append(request, beat.proctor_session_id, admitted, sender, body, heartbeat=True)
     ack = replies.ignoring(appended.ack, ignored)
-    spoken = language(",".join(request.headers.getall("Accept-Language", ())), LANGUAGES)
+    confirmed = beat.confirmed_commands if sender.user else []
+    if confirmed:
+        await request.app[TIER].sessions.confirm(beat.proctor_session_id, confirmed)
+    told = _told(request, sender, appended.commands, confirmed)
     beacon = beacon_token(request, beat.proctor_session_id)
     numbers = settings.show_numbers_to_candidates
-    return _reply(replies.heartbeat(appended, ack, spoken, beacon, show_numbers=numbers))
+    return _reply(replies.heartbeat(appended, ack, _language(request), beacon, told, show_numbers=numbers))
 
 
 async def post_monitor_events(request: web.Request) -> web.Response:
@@ -292,7 +322,7 @@ _posted = partial(
     action=Action.event_post,
     tag="Events",
     status=202,
-    reads=(IDEMPOTENCY_KEY,),
+    reads=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE),
     always_sends=(INGEST_LOAD,),
     refuses=_REFUSES,
 )
@@ -315,11 +345,11 @@ ROUTES: Final = [
         handler=post_heartbeat,
         body=HeartbeatIn,
         reply=replies.HeartbeatReply,
-        reads=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE),
     ),
     _posted(
         path="/monitor/events",
         name="log_monitor_events",
+        reads=(IDEMPOTENCY_KEY,),
         handler=post_monitor_events,
         body=MonitorIn | list[MonitorIn],
         reply=replies.MonitorOut | replies.MonitorReply,

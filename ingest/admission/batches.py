@@ -23,6 +23,7 @@ from ingest.admission.columns import (
 )
 from ingest.admission.forms import BATCH, Fault, Form
 from ingest.stream.protocol import BATCH_VERSION, Batch
+from kernel.commands import COMMANDS_MAX
 from kernel.events import SEQUENCE_MAX, GivenSeverity, GivenType
 from kernel.settings import Settings
 
@@ -99,6 +100,12 @@ class BulkIn(Struct, frozen=True, rename="camel", kw_only=True):
     beacon_token: BeaconToken | UnsetType = UNSET
 
 
+ConfirmedCommands = Annotated[
+    list[Annotated[int, Meta(ge=1, le=2**53)]],
+    Meta(max_length=COMMANDS_MAX, description="Ids of commands that the client has shown, or done."),
+]
+
+
 class HeartbeatIn(Struct, frozen=True, rename="camel", kw_only=True):
     """`POST /proctor/heartbeat`."""
 
@@ -108,6 +115,7 @@ class HeartbeatIn(Struct, frozen=True, rename="camel", kw_only=True):
     client_instance: Instance | None = None
     client_sequence: ClientSequence | None = None
     buffered: Buffered = False
+    confirmed_commands: ConfirmedCommands = []
 
 
 class MonitorIn(Struct, frozen=True, kw_only=True):

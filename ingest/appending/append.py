@@ -50,7 +50,6 @@ log = structlog.get_logger(__name__)
 ROUNDS_MAX: Final = 6
 _REFUSALS: Final[dict[bytes, tuple[type[DomainError], str]]] = {
     b"foreign": (NotFoundError, "There is no such proctor session."),
-    b"ended": (SessionNotActiveError, "The proctor session has ended."),
     b"full": (ConflictError, "The proctor session holds as many events as it can."),
     b"holes": (TooManyHolesError, "Too many holes in clientSequence: fill some of them first."),
     b"crowd": (TooManyClientsError, "The proctor session has had too many client instances."),
@@ -90,12 +89,25 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
     ignored_more: int | UnsetType = UNSET
 
 
+class EndedError(SessionNotActiveError):
+    """A session that has ended, and what waits for its client: that its attempt was terminated, say."""
+
+    def __init__(self, commands: bytes) -> None:
+        """Say that it has ended; `commands` are JSON, empty for none."""
+        super().__init__("The proctor session has ended.")
+        self.commands = commands
+
+
 class Appended(msgspec.Struct, frozen=True):
-    """The acknowledgement, each event's (sequence, server time us), and the session's violations so far."""
+    """
+    The acknowledgement, each event's (sequence, server time us), and the session's violations so far; and
+    which commands wait for its client, as JSON, empty for none.
+    """
 
     ack: Ack
     positions: list[tuple[int, int]]
     violations: int
+    commands: bytes
 
 
 class Sender(msgspec.Struct, frozen=True):
@@ -215,6 +227,8 @@ class Appender:
                     "The session sends faster than it may; nothing was stored.",
                     retry_after_s=-(-int(reply[1]) // 1000),
                 )
+            case b"ended":
+                return EndedError(reply[1])
             case word:
                 kind, sentence = _REFUSALS[word]
                 return kind(sentence)
@@ -302,7 +316,7 @@ def _accepted(reply: list[Any], whole: Admitted, part: Admitted, known: Position
         acked_through=acked,
         missing=missing,
     )
-    return _appended(ack, signed, int(reply[3]))
+    return _appended(ack, signed, int(reply[3]), reply[7])
 
 
 def _duplicate(reply: list[Any], whole: Admitted, known: Positions) -> Appended:
@@ -317,7 +331,7 @@ def _duplicate(reply: list[Any], whole: Admitted, known: Positions) -> Appended:
         acked_through=acked,
         missing=missing,
     )
-    return _appended(ack, signed, int(reply[2]))
+    return _appended(ack, signed, int(reply[2]), reply[5])
 
 
 def _span(positions: list[tuple[int, int]], first: int) -> dict[str, Any]:
@@ -342,16 +356,17 @@ def _again(reply: list[Any]) -> Appended:
         duplicate=True,
         duplicates=events,
     )
-    return _appended(ack, _positions(first, events, at), int(reply[4]))
+    return _appended(ack, _positions(first, events, at), int(reply[4]), reply[6])
 
 
-def _appended(ack: Ack, signed: list[tuple[int, int]], violations: int) -> Appended:
+def _appended(ack: Ack, signed: list[tuple[int, int]], violations: int, commands: bytes) -> Appended:
     """Take the signs of the times into the acknowledgement: what is negative there was late."""
     late = [seq for seq, at in signed if at < 0]
     if late:
         some = UNSET if len(late) == len(signed) else late
         ack = msgspec.structs.replace(ack, late=True, late_sequences=some)
-    return Appended(ack, [(seq, abs(at)) for seq, at in signed] if late else signed, violations)
+    positions = [(seq, abs(at)) for seq, at in signed] if late else signed
+    return Appended(ack, positions, violations, commands)
 
 
 def _positions(first: int, events: int, at_us: int) -> list[tuple[int, int]]:

@@ -20,7 +20,7 @@ from ingest.appending.epochs import Epochs
 from ingest.stream import calls
 from ingest.stream.link import RedisLink
 from ingest.stream.protocol import shard_of
-from kernel.errors import NotFoundError, RateLimitedError
+from kernel.errors import NotFoundError, RateLimitedError, UnavailableError
 from kernel.meter import Meter
 from kernel.postgres import ACQUIRE_S, AWAY, nothing_done
 from sql import named
@@ -225,6 +225,15 @@ class Sessions:
         lows, highs = [low for low, _ in ranges], [high for _, high in ranges]
         rows = await self._rows("locate_events", session_id, client, lows, highs)
         return {row["client_seq"]: _placed(row) for row in rows}
+
+    async def confirm(self, session_id: int, commands: list[int]) -> None:
+        """
+        Note that a client has confirmed commands of its session, whose candidate it was found to be.
+
+        Where PostgreSQL is away nothing is noted: they go on coming, and the client confirms them again.
+        """
+        with suppress(UnavailableError):
+            await self._rows("confirm_commands", session_id, commands)
 
     async def _rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._borrowed() as conn:

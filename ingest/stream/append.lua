@@ -167,23 +167,24 @@ end
 --       event  22 digest of the batch (8 bytes)  23 digest of the key (16)  24 keys that one hash holds
 --       (calls.py writes them)
 -- Reply {word, …}:
---   ok      first sequence, server time us, violations, stored sequence, received ranges, late
---   dup     pieces of the ranges, violations, stored sequence, received ranges   (clientSequence)
---   again   first sequence, events, server time us, violations, stored sequence  (Idempotency-Key)
+--   ok      first sequence, server time us, violations, stored sequence, received ranges, late, open commands
+--   dup     pieces of the ranges, violations, stored sequence, received ranges, open commands   (clientSequence)
+--   again   first sequence, events, server time us, violations, stored sequence, open commands  (Idempotency-Key)
 --   part    ranges not received yet, pieces of the others: nothing was written
---   stale | absent | foreign | ended | full | holes | crowd | reused: nothing was written;  rate ms: try again then
+--   ended   open commands
+--   stale | absent | foreign | full | holes | crowd | reused: nothing was written;  rate ms: try again then
 -- dup, again and part count in the rate, which is all that they write.
 local function append(keys, args)
   local shard = redis.call('HMGET', keys[3], 'epoch', 'stored')
   if shard[1] ~= args[1] then return { 'stale' } end
   local client, who, ours = args[4], args[6] == '' and 's' or 'c', args[11] == '0'
   local s = redis.call('HMGET', keys[1], 'e', 'st', 'own', 'org', 'seq', 'last', 'ta' .. who, 'vio', 'k' .. who, 'end', 'lc', 'mc',
-    'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc', 't' .. who, 'z' .. who, 'ex')
+    'mq', 'sq', 'c:' .. client, 'r:' .. client, 'nc', 't' .. who, 'z' .. who, 'ex', 'cmd')
   if s[1] ~= args[1] or not s[20] then return { 'absent' } end
   if args[6] ~= '' and s[3] ~= args[6] or s[4] ~= args[7] then return { 'foreign' } end
   if args[19] ~= '' and s[20] ~= args[19] then return { 'foreign' } end
 
-  local stored = tonumber(shard[2])
+  local stored, open = tonumber(shard[2]), s[21] or ''
   local seq, violations = tonumber(s[5]), tonumber(s[8])
   local stored_seq, mark = tonumber(s[14]), tonumber(s[12])
   if mark and mark <= stored then
@@ -203,7 +204,7 @@ local function append(keys, args)
         local arrival, wait = arrival_after(s[7], now, event_us, burst)
         if wait > 0 then return { 'rate', wait } end
         redis.call('HSET', keys[1], 'ta' .. who, text(arrival))
-        return { 'again', first, events, text(at), violations, stored_seq }
+        return { 'again', first, events, text(at), violations, stored_seq, open }
       end
     end
   end
@@ -217,7 +218,7 @@ local function append(keys, args)
       local arrival, wait = arrival_after(s[7], now, cost, burst)
       if wait > 0 then return { 'rate', wait } end
       redis.call('HSET', keys[1], 'ta' .. who, text(arrival))
-      if #lacking == 0 then return { 'dup', located(recent, known), violations, stored_seq, s[15] } end
+      if #lacking == 0 then return { 'dup', located(recent, known), violations, stored_seq, s[15], open } end
       return { 'part', whole, located(recent, known) }
     end
   end
@@ -228,7 +229,7 @@ local function append(keys, args)
     local ended = tonumber(s[10])
     if s[2] ~= '2' or args[10] == '' or now > ended + tonumber(args[13])
       or tonumber(args[10]) + (clock and clock[1] or 0) > ended + LATE_TOLERANCE_US then
-      return { 'ended' }
+      return { 'ended', open }
     end
     late = 1
   end
@@ -321,7 +322,7 @@ local function append(keys, args)
     redis.call('EXPIRE', newest, args[15])
     if redis.call('HLEN', newest) >= most then redis.call('UNLINK', other) end
   end
-  return { 'ok', seq + 1, text(at), violations, stored_seq, received or '', late }
+  return { 'ok', seq + 1, text(at), violations, stored_seq, received or '', late, open }
 end
 
 -- Build a session's hash from PostgreSQL's rows, where it is absent only: an ended session never comes back to life.
@@ -329,7 +330,7 @@ end
 -- ARGV  1 epoch  2 status  3 candidate  4 organisation  5 last sequence  6 last server time us  7 violations
 --       8 clock offset us ('' for none)  9 end us ('' for none)  10 1 when its end entry was stored
 --       11 seconds until the hash of an ended session may go  12 last heartbeat, or the start us  13 exam
---       14… client, ranges, …
+--       14 open commands ('' for none)  15… client, ranges, …
 local function restore(keys, args)
   if redis.call('HGET', keys[2], 'epoch') ~= args[1] then return { 'stale' } end
   if redis.call('HGET', keys[1], 'e') == args[1] then
@@ -338,12 +339,13 @@ local function restore(keys, args)
   end
   redis.call('DEL', keys[1])
   local fields = { 'e', args[1], 'st', args[2], 'own', args[3], 'org', args[4], 'seq', args[5], 'last', args[6],
-    'vio', args[7], 'sq', args[5], 'nc', text((#args - 13) / 2),
+    'vio', args[7], 'sq', args[5], 'nc', text((#args - 14) / 2),
     'ex', args[13], 'tc', args[12], 'ts', args[12] }
   if args[8] ~= '' then fields[#fields + 1] = 'kc'; fields[#fields + 1] = args[8] .. ' - - -' end
   if args[9] ~= '' then fields[#fields + 1] = 'end'; fields[#fields + 1] = args[9] end
   if args[10] == '1' then fields[#fields + 1] = 'fin'; fields[#fields + 1] = '1' end
-  for i = 14, #args, 2 do
+  if args[14] ~= '' then fields[#fields + 1] = 'cmd'; fields[#fields + 1] = args[14] end
+  for i = 15, #args, 2 do
     fields[#fields + 1] = 'c:' .. args[i]
     fields[#fields + 1] = args[i + 1]
   end
@@ -366,6 +368,15 @@ local function finish(keys, args)
   redis.call('HSET', keys[1], 'st', args[3], 'end', args[4], 'fin', '1')
   redis.call('EXPIRE', keys[1], args[5])
   return { 'ok', tonumber(s[2]) }
+end
+
+-- Staff have told a session's client something, or it has confirmed: what is open now goes with its replies.
+-- KEYS  session, shard     ARGV  1 epoch  2 open commands ('' for none)     Reply {word}: ok | stale | absent
+local function tell(keys, args)
+  if redis.call('HGET', keys[2], 'epoch') ~= args[1] then return { 'stale' } end
+  if redis.call('HGET', keys[1], 'e') ~= args[1] then return { 'absent' } end
+  redis.call('HSET', keys[1], 'cmd', args[2])
+  return { 'ok' }
 end
 
 -- Open an epoch. Every session's hash of an earlier epoch counts as absent from now on.
@@ -421,6 +432,7 @@ redis.register_function('veritas_append_@VERSION@', append)
 redis.register_function('veritas_take_@VERSION@', take)
 redis.register_function('veritas_restore_@VERSION@', restore)
 redis.register_function('veritas_finish_@VERSION@', finish)
+redis.register_function('veritas_tell_@VERSION@', tell)
 -- What lets memory go must work when there is none left.
 redis.register_function { function_name = 'veritas_open_@VERSION@', callback = open, flags = { 'allow-oom' } }
 redis.register_function { function_name = 'veritas_stored_@VERSION@', callback = stored, flags = { 'allow-oom' } }

@@ -79,6 +79,7 @@ def restore(shard: int, epoch: int, row: Mapping[str, Any]) -> Call:
         ENDED_KEPT_S,
         _us(row["last_heartbeat_at"] or row["started_at"]),
         str(row["exam_id"]),
+        row["commands"] or "",
     ]
     for client, received in zip(row["clients"], row["received"], strict=True):
         call += [client, ranges_of_multirange(received)]
@@ -89,6 +90,11 @@ def finish(shard: int, epoch: int, session_id: int, status: int, ended_at: datet
     """Say that a session has ended."""
     keys = (session_key(shard, session_id), stream_key(shard), shard_key(shard))
     return [function("finish"), 3, *keys, epoch, session_id, status, _us(ended_at), ENDED_KEPT_S]
+
+
+def tell(shard: int, epoch: int, session_id: int, commands: str) -> Call:
+    """Say which commands wait for a session's client, as JSON; an empty text for none."""
+    return [function("tell"), 2, session_key(shard, session_id), shard_key(shard), epoch, commands]
 
 
 def open_epoch(shard: int, epoch: int) -> Call:

@@ -138,7 +138,7 @@ def library() -> tuple[str, str]:
 
 @cache
 def function(name: str) -> bytes:
-    """Return the versioned name of a function: append, restore, finish, open, stored, take or told."""
+    """Return the versioned name of a function: append, restore, finish, tell, open, stored, take or told."""
     return f"veritas_{name}_{library()[0]}".encode()
 
 

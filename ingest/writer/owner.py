@@ -22,7 +22,7 @@ from ingest.writer.reconcile import skip_gap, take_up
 from ingest.writer.refusals import FloodError, Streak
 from ingest.writer.shard import GapError, Stream
 from ingest.writer.store import Chunk, FencedError, store
-from ingest.writer.sweeps import Sweeper, utc_now
+from ingest.writer.sweeps import SWEEP_ROWS_MAX, Sweeper, utc_now
 from kernel.running.logs import named
 from kernel.running.runtime import (
     BATCH_ROWS,
@@ -37,6 +37,7 @@ from kernel.settings import Settings
 from sql import running
 
 log = structlog.get_logger(__name__)
+COMMANDS: Final = sql.named("commands")
 WRITER: Final = sql.named("writer")
 BACK_OFF_S: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 CAUGHT_UP_S: Final = 2.0
@@ -198,6 +199,7 @@ def sweep(owners: list[Owner], settings: Settings, stop: threading.Event) -> Non
                 connect_redis(settings) as client,
             ):
                 running.run(ears, WRITER["hear_session_ends"])
+                running.run(ears, COMMANDS["hear_session_commands"])
                 _sweep_on(Sweeper(conn, client, settings), ears, owners, settings, stop)
             failures = 0
         except (psycopg.Error, redis.RedisError, OSError) as error:
@@ -219,6 +221,8 @@ def _sweep_on(
         if epochs:
             sweeper.carry_notices(epochs)  # before the ends that may follow them
             sweeper.close_sessions(epochs)
+            while sweeper.tell_commands(epochs) == SWEEP_ROWS_MAX and not stop.is_set():
+                pass
         if monotonic() >= silence_due:
             # A writer that lags would take its own lag for silence.
             fresh = {

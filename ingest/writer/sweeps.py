@@ -1,5 +1,6 @@
 """
-What the owner of a shard does beside writing: end sessions in the stream, notice missing heartbeats.
+What the owner of a shard does beside writing: end sessions in the stream, notice missing heartbeats, carry
+what staff did into the stream and to the clients.
 
 PostgreSQL's end of a session is the truth; these sweeps carry it into the stream, where it takes its place
 among the events. Missed heartbeats become events at their own place in time (spec.md, decision 11). Every
@@ -37,6 +38,7 @@ from sql import named
 from sql.running import Connection, one, rows, run
 
 log = structlog.get_logger(__name__)
+COMMANDS: Final = named("commands")
 GAPS: Final = named("gaps")
 INGEST: Final = named("ingest")
 OUTAGES: Final = named("outages")
@@ -169,16 +171,37 @@ class Sweeper:
         shards = self._settings.shards
         for row in rows(self._conn, GAPS["list_notices"], shards, list(epochs), SWEEP_ROWS_MAX):
             event_name, minute = row["event_name"], row["minute"]
+            event_type = EventType(row["event_type"])
             if self._append(
                 row,
                 f"{event_name}:{minute}",
-                EventType.Other,
+                event_type,
                 Severity(row["severity"]),
                 row["noted_at"],
                 epochs,
-                event_name=event_name,
+                event_name=event_name if event_type is EventType.Other else None,
+                payload=row["payload"],
             ):
                 run(self._conn, GAPS["settle_notice"], row["session_id"], event_name, minute)
+
+    def tell_commands(self, epochs: dict[int, int]) -> int:
+        """
+        Tell ingest what waits for the clients of sessions in which that has changed; return of how many
+        commands.
+
+        They count as told once Redis has them. A session that Redis does not know is told of by its restore.
+        """
+        shards = self._settings.shards
+        with self._conn.transaction():
+            untold = run(self._conn, COMMANDS["take_untold"], shards, list(epochs), SWEEP_ROWS_MAX).fetchall()
+            sessions = sorted({session_id for (session_id,) in untold})
+            for session_id, commands in run(self._conn, COMMANDS["read_open"], sessions).fetchall():
+                shard = shard_of(session_id, shards)
+                tell = calls.tell(shard, epochs[shard], session_id, commands)
+                if self._call(tell, session_id, epochs)[0] == b"stale":
+                    message = "the shard's epoch is over; the next sweep tells"
+                    raise redis.RedisError(message)
+        return len(untold)
 
     def _append(
         self,
@@ -190,6 +213,7 @@ class Sweeper:
         epochs: dict[int, int],
         *,
         event_name: str | None = None,
+        payload: str | None = None,
     ) -> bool:
         """Append one event of our own, once by its name. False: not now, the next sweep will."""
         session_id = row["session_id"]
@@ -201,7 +225,7 @@ class Sweeper:
             types=bytes([event_type]),
             severities=bytes([severity]),
             client_us=array("q", [NO_TIME]).tobytes(),
-            payloads=[None],
+            payloads=[payload],
             names=None if event_name is None else [event_name],
             effective_us=round(effective_at.timestamp() * 1_000_000),
         )

@@ -113,7 +113,7 @@ UPDATE gap_marks SET due_at = 'infinity' WHERE id = ANY($1::bigint[]);
 
 -- name: list_notices
 -- $1 shards in all, $2 owned shards, $3 how many. What the core API has noted and the stream does not say yet.
-SELECT n.session_id, n.event_name, n.minute, n.severity, n.noted_at, s.organisation_id
+SELECT n.session_id, n.event_name, n.minute, n.severity, n.noted_at, n.event_type, n.payload::text AS payload, s.organisation_id
 FROM session_notices n
 JOIN proctor_sessions s ON s.id = n.session_id
 WHERE n.appended_at IS NULL AND (n.session_id % $1::int) = ANY($2::int[])

@@ -14,10 +14,16 @@ SELECT s.id, s.status, s.candidate_id, s.organisation_id, s.exam_id, s.ended_at,
        coalesce(p.through_seq, 0) AS through_seq, coalesce(p.total_violations, 0) AS total_violations,
        p.last_event_at, p.last_heartbeat_at, p.clock_offset_us,
        coalesce((SELECT array_agg(c.client ORDER BY c.client) FROM session_clients c WHERE c.session_id = s.id), '{}') AS clients,
-       coalesce((SELECT array_agg(c.received::text ORDER BY c.client) FROM session_clients c WHERE c.session_id = s.id), '{}') AS received
+       coalesce((SELECT array_agg(c.received::text ORDER BY c.client) FROM session_clients c WHERE c.session_id = s.id), '{}') AS received,
+       open_commands(s.id) AS commands
 FROM proctor_sessions s
 LEFT JOIN session_progress p ON p.session_id = s.id
 WHERE s.id = ANY ($1::bigint[]);
+
+-- name: confirm_commands
+-- $1 session, $2 commands. A client has confirmed them with its heartbeat; the first time counts.
+UPDATE session_commands SET confirmed_at = now()
+WHERE session_id = $1 AND id = ANY ($2::bigint[]) AND confirmed_at IS NULL;
 
 -- name: locate_events
 -- $1 session id, $2 client, $3 first clientSequences, $4 last ones: ranges. What was received under these numbers, for a

@@ -34,7 +34,7 @@ class Model:
         self.given: dict[tuple[int, int], int] = {}
         shard = shard_of(session, SHARDS)
         client.fcall(*calls.open_epoch(shard, 1))
-        rows = [1, 1, "", ORG, 0, 0, 0, "", "", "", 60, 0, ""]
+        rows = [1, 1, "", ORG, 0, 0, 0, "", "", "", 60, 0, "", ""]
         client.fcall(function("restore").decode(), 2, session_key(shard, session), shard_key(shard), *rows)
 
     def received(self, tab: int) -> set[int]:

@@ -80,7 +80,7 @@ class Candidate:
         client.delete(stream_key(SHARD), shard_key(SHARD), session_key(SHARD, SESSION))
         client.set("now", BEGIN_US)
         client.fcall(*calls.open_epoch(SHARD, 1))
-        row = [1, 1, CANDIDATE, "", 0, BEGIN_US, 0, "", "", "", 60, BEGIN_US, ""]
+        row = [1, 1, CANDIDATE, "", 0, BEGIN_US, 0, "", "", "", 60, BEGIN_US, "", ""]
         keys = (session_key(SHARD, SESSION), shard_key(SHARD))
         client.fcall(function("restore").decode(), 2, *keys, *row)
 

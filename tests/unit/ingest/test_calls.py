@@ -18,6 +18,7 @@ ROW: Final = {
     "id": 7, "status": 1, "candidate_id": UUID(int=1), "organisation_id": UUID(int=2), "exam_id": UUID(int=3),
     "through_seq": 5, "started_at": AT, "last_event_at": None, "total_violations": 0, "clock_offset_us": None,
     "ended_at": None, "is_final": False, "last_heartbeat_at": None, "clients": [], "received": [],
+    "commands": None,
 }  # fmt: skip
 APPEND: Final = Append(
     epoch=1, session=7, events=1, client=None, ranges="", candidate="", organisation="", violations=0,
@@ -27,6 +28,7 @@ APPEND: Final = Append(
 CALLS: Final[dict[str, Call]] = {
     "append": APPEND.call(0, None),
     "restore": calls.restore(0, 1, ROW),
+    "tell": calls.tell(0, 1, 7, "[]"),
     "finish": calls.finish(0, 1, 7, 2, AT),
     "open": calls.open_epoch(0, 1),
     "stored": calls.stored(0, 1, 9),
@@ -75,7 +77,8 @@ def test_numbers_and_ids_stand_where_append_lua_reads_them() -> None:
     assert (keys, [given[0], given[1], given[4]]) == (2, [1, 1, 5])
     assert b"7" in session
     assert given[2:4] == [str(UUID(int=1)), str(UUID(int=2))]
-    assert given[-1] == str(UUID(int=3))
+    assert given[-2:] == [str(UUID(int=3)), ""]
+    assert calls.tell(0, 1, 7, "[]")[4:] == [1, "[]"]
     assert calls.finish(0, 1, 7, 2, AT)[5:] == [1, 7, 2, "1788253200000000", calls.ENDED_KEPT_S]
     assert calls.stored(0, 1, 9)[4:] == [1, 9]
     assert calls.take(0, 1, outage_s=10.0, said_s=0.9, waiting_max=3)[3:] == [1, 10_000_000, 900_000, 3]
