@@ -58,13 +58,17 @@ class AnalysedExam(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AttemptCounts(msgspec.Struct, frozen=True, kw_only=True):
-    """Attempts by status; averages over completed, scored attempts are null without any."""
+    """
+    Attempts by status; averages over completed, scored attempts are null without any. The `void` ones are
+    among the completed, and in no average.
+    """
 
     total: int
     students: int
     in_progress: int
     completed: int
     abandoned: int
+    void: int
     average_percentage: float | None
     pass_rate: float | None
 
@@ -110,7 +114,7 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StudentAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt; `activity` is null until it was projected."""
+    """One attempt; `activity` is null until it was projected. A result that `is_void` does not count."""
 
     attempt_id: UUID
     status: str
@@ -119,6 +123,7 @@ class StudentAttempt(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None
     percentage: float | None
     passed: bool | None
+    is_void: bool
     integrity_score: float | None
     lmi: float | None
     dropout_label: str | None

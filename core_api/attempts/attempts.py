@@ -34,6 +34,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
     While it is paused, `remaining_seconds` stands still, `paused_until` is when it goes on at the latest, and
     `expires_at` is its end if it is paused so long.
+
+    A result that `is_void` does not count: it has no score.
     """
 
     attempt_id: UUID
@@ -48,6 +50,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     max_score: float | None
     percentage: float | None
     passed: bool | None
+    is_void: bool
     enable_monitoring: bool
     attempt_number: int | None  # null on attempts older than assignments
     monitoring_mode: int | None  # 0 none, 1 Soft, 2 Advanced

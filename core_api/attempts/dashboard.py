@@ -31,7 +31,10 @@ class CandidateProfile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Numbers over all attempts; `average_percentage` (0 to 100) is null before anything is scored."""
+    """
+    Numbers over all attempts; `average_percentage` (0 to 100) is null before anything is scored. A void
+    result is not in `passed`, nor in the average.
+    """
 
     attempts: int
     running: int
@@ -41,7 +44,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt in the history."""
+    """One attempt in the history; a result that `is_void` does not count, and has no score."""
 
     attempt_id: UUID
     exam_id: UUID
@@ -55,6 +58,7 @@ class PastAttempt(msgspec.Struct, frozen=True, kw_only=True):
     max_score: float | None
     percentage: float | None
     passed: bool | None
+    is_void: bool
 
 
 class Dashboard(msgspec.Struct, frozen=True, kw_only=True):

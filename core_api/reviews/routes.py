@@ -3,7 +3,7 @@
 from typing import Final
 
 from core_api.cases import case
-from core_api.reviews import claims, decisions
+from core_api.reviews import claims, decisions, queue
 from kernel.access import Action
 from kernel.http.web import Shows
 
@@ -28,6 +28,22 @@ ROUTES: Final = (
         "GET /proctor/session/{id}/decision", decisions.fetch, Action.decision_read, name="get_decision",
         shows=Shows("decision", "id"), envelope=True,
         says="Return what was decided about a proctor session, with how it came about; 404 before.",
+    ),
+    case(
+        "GET /proctor/pending-review", queue.list_pending, Action.review_list, name="list_pending_reviews",
+        shows=Shows("pending_reviews"),
+        says="""
+        List the sessions that wait for a review: those that have ended and have no final decision, the
+        highest peak of risk first.
+        """,
+    ),
+    case(
+        "POST /proctor/pending-review/next", queue.take_next, Action.review_claim, name="claim_next_session",
+        shows=Shows("pending_reviews"), envelope=True, bodiless=True,
+        says="""
+        Claim the session that most needs a review of those that nobody is at work on; `data` is null where
+        none is left.
+        """,
     ),
     case(
         "POST /proctor/session/{id}/claim", claims.claim, Action.review_claim, name="claim_session",

@@ -73,7 +73,10 @@ class Revision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GradedSubmission(msgspec.Struct, frozen=True, kw_only=True):
-    """A submission as its graders see it, with the newest fifty revisions of its score, newest first."""
+    """
+    A submission as its graders see it, with the newest fifty revisions of its score, newest first. A result
+    that `is_void` does not count, whatever its score.
+    """
 
     submission_id: UUID
     exam_id: UUID
@@ -81,12 +84,13 @@ class GradedSubmission(msgspec.Struct, frozen=True, kw_only=True):
     author_id: UUID
     submitted_by: str
     finalised_at: datetime
+    is_void: bool
     items: list[GradedItem]
     scores: list[Revision]
 
 
 class ListedSubmission(msgspec.Struct, frozen=True, kw_only=True):
-    """A submission in a list, with the newest revision of its score."""
+    """A submission in a list, with the newest revision of its score, which counts unless it `is_void`."""
 
     submission_id: UUID
     attempt_id: UUID
@@ -99,6 +103,7 @@ class ListedSubmission(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None
     percentage: float | None
     passed: bool | None
+    is_void: bool
 
 
 class Submissions(Page, frozen=True):

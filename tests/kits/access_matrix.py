@@ -111,6 +111,8 @@ MATRIX: dict[tuple[str, str], Row] = {
             "overrideReason": "Seen.",
         },
     ),
+    ("GET", "/proctor/pending-review"): Row(expected=LISTED),
+    ("POST", "/proctor/pending-review/next"): Row(expected=LISTED),
     ("GET", "/proctor/session/{id}/decision"): Row(expected=VIEWED, path={"id": "past_session_id"}),
     ("POST", "/proctor/session/{id}/claim"): Row(expected=JUDGED, path={"id": "past_session_id"}),
     ("DELETE", "/proctor/session/{id}/claim"): Row(

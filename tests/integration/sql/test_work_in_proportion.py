@@ -46,6 +46,7 @@ LOOKS: Final = (
 )
 # What is looked at without being measured here, and what bounds it instead.
 LEFT_OUT: Final = {
+    "one school's sessions without a final decision": "queue.list_pending",
     "one decision": "decisions.list_acts claims.is_final",
     "one attempt": "answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
     " monitoring.count_timeline decisions.is_invalidated",
@@ -59,7 +60,7 @@ LEFT_OUT: Final = {
     "one person": "observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
     "ids that the caller names": "assignments.list_reached assignments.count_groups assignments.list_grants"
-    " content.count_terms sessions.list_decisions_of"
+    " content.count_terms sessions.list_decisions_of queue.list_fired"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
     " live.list_alerting live.list_lost"

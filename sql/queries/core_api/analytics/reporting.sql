@@ -1,15 +1,17 @@
 -- An exam in numbers, out of its attempts and of reporting.*.
 
 -- name: count_attempts
--- $1 exam_id uuid. Averages and pass rate are null without scored attempts.
-SELECT count(*) AS total, count(DISTINCT student_id) AS students,
-       count(*) FILTER (WHERE status = 'in_progress') AS in_progress,
-       count(*) FILTER (WHERE status = 'completed') AS completed,
-       count(*) FILTER (WHERE status = 'abandoned') AS abandoned,
-       avg(percentage) FILTER (WHERE status = 'completed')::float8 AS average_percentage,
-       avg(passed::integer) FILTER (WHERE status = 'completed')::float8 AS pass_rate
-FROM exam_attempts
-WHERE exam_id = $1;
+-- $1 exam_id uuid. Averages and pass rate are null without scored attempts that count.
+SELECT count(*) AS total, count(DISTINCT a.student_id) AS students,
+       count(*) FILTER (WHERE a.status = 'in_progress') AS in_progress,
+       count(*) FILTER (WHERE a.status = 'completed') AS completed,
+       count(*) FILTER (WHERE a.status = 'abandoned') AS abandoned,
+       count(*) FILTER (WHERE r.is_void) AS void,
+       avg(a.percentage) FILTER (WHERE a.status = 'completed' AND r.is_void IS NULL)::float8 AS average_percentage,
+       avg(a.passed::integer) FILTER (WHERE a.status = 'completed' AND r.is_void IS NULL)::float8 AS pass_rate
+FROM exam_attempts a
+LEFT JOIN submission_results r ON r.attempt_id = a.id AND r.is_void
+WHERE a.exam_id = $1;
 
 -- name: sum_activity
 -- $1 exam_id uuid
@@ -43,11 +45,12 @@ WITH page AS (
     LIMIT $3
 )
 SELECT a.student_id, u.full_name AS student_name, a.id AS attempt_id, a.status, a.started_at, a.completed_at,
-       a.score::float8 AS score, a.percentage::float8 AS percentage, a.passed, a.integrity_score, a.lmi, a.dropout_label,
+       a.score::float8 AS score, a.percentage::float8 AS percentage, a.passed, v.is_void IS NOT NULL AS is_void, a.integrity_score, a.lmi, a.dropout_label,
        a.flagged, r.session_ids, r.events, r.violations, r.by_type, r.by_severity, r.first_event_at, r.last_event_at,
        r.longest_silence_s, r.heartbeat_coverage, r.clock_skew_ms, r.late_events, r.coverage, r.as_of
 FROM page
 JOIN exam_attempts a ON a.exam_id = $1 AND a.student_id = page.student_id
 JOIN users u ON u.id = a.student_id
+LEFT JOIN submission_results v ON v.attempt_id = a.id AND v.is_void
 LEFT JOIN reporting.attempt_activity r ON r.attempt_id = a.id
 ORDER BY a.student_id, a.started_at, a.id;

@@ -45,13 +45,17 @@ SELECT id FROM begun;
 SELECT id FROM exam_attempts WHERE exam_id = $1 AND student_id = $2 ORDER BY started_at DESC, id DESC LIMIT 1;
 
 -- name: fetch_own_attempt
--- $1 attempt_id uuid, $2 student uuid
+-- $1 attempt_id uuid, $2 student uuid. A void result has no score.
 SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, a.status, a.started_at, a.expires_at, a.completed_at,
-       a.duration_seconds, a.score::float8 AS score, a.max_score::float8 AS max_score, a.percentage::float8 AS percentage,
-       a.passed, coalesce((a.policy ->> 'monitoring_mode')::integer > 0, e.enable_monitoring) AS enable_monitoring, a.attempt_number, (a.policy ->> 'monitoring_mode')::integer AS monitoring_mode,
+       a.duration_seconds,
+       CASE WHEN r.is_void IS NULL THEN a.score END::float8 AS score, a.max_score::float8 AS max_score,
+       CASE WHEN r.is_void IS NULL THEN a.percentage END::float8 AS percentage, CASE WHEN r.is_void IS NULL THEN a.passed END AS passed,
+       r.is_void IS NOT NULL AS is_void,
+       coalesce((a.policy ->> 'monitoring_mode')::integer > 0, e.enable_monitoring) AS enable_monitoring, a.attempt_number, (a.policy ->> 'monitoring_mode')::integer AS monitoring_mode,
        a.submitted_by, a.paused_at, a.paused_until
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
+LEFT JOIN submission_results r ON r.attempt_id = a.id AND r.is_void
 WHERE a.id = $1 AND a.student_id = $2;
 
 -- name: fetch_attempt_for_staff
@@ -78,19 +82,24 @@ LEFT JOIN evaluation_versions v ON v.id = a.evaluation_version_id
 WHERE a.id = $1 AND a.student_id = $2;
 
 -- name: list_own_attempts
--- Newest first.
+-- Newest first. A void result has no score.
 SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, e.subject, a.status, a.started_at, a.expires_at, a.completed_at,
-       a.score::float8 AS score, a.max_score::float8 AS max_score, a.percentage::float8 AS percentage, a.passed
+       CASE WHEN r.is_void IS NULL THEN a.score END::float8 AS score, a.max_score::float8 AS max_score,
+       CASE WHEN r.is_void IS NULL THEN a.percentage END::float8 AS percentage, CASE WHEN r.is_void IS NULL THEN a.passed END AS passed,
+       r.is_void IS NOT NULL AS is_void
 FROM exam_attempts a
 JOIN exams e ON e.id = a.exam_id
+LEFT JOIN submission_results r ON r.attempt_id = a.id AND r.is_void
 WHERE a.student_id = :student AND (:cursor::uuid IS NULL OR a.id < :cursor)
 ORDER BY a.id DESC
 LIMIT :limit;
 
 -- name: sum_own_attempts
 -- $1 student uuid
-SELECT count(*) AS attempts, count(*) FILTER (WHERE status = 'in_progress') AS running,
-       count(*) FILTER (WHERE status = 'completed') AS completed, count(*) FILTER (WHERE passed) AS passed,
-       avg(percentage)::float8 AS average_percentage
-FROM exam_attempts
-WHERE student_id = $1;
+SELECT count(*) AS attempts, count(*) FILTER (WHERE a.status = 'in_progress') AS running,
+       count(*) FILTER (WHERE a.status = 'completed') AS completed,
+       count(*) FILTER (WHERE a.passed AND r.is_void IS NULL) AS passed,
+       avg(a.percentage) FILTER (WHERE r.is_void IS NULL)::float8 AS average_percentage
+FROM exam_attempts a
+LEFT JOIN submission_results r ON r.attempt_id = a.id AND r.is_void
+WHERE a.student_id = $1;

@@ -3,6 +3,7 @@
 -- name: find_graded
 -- No row when the submission's exam is not visible to the caller.
 SELECT s.id AS submission_id, s.exam_id, s.attempt_id, s.author_id, s.submitted_by, s.finalised_at, a.evaluation_version_id,
+       EXISTS (SELECT FROM submission_results r WHERE r.submission_id = s.id AND r.is_void) AS is_void,
        coalesce(a.max_score, 100)::text AS max_score, e.passing_score::text AS passing_score,
        :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_edit, false) AS can_edit
 FROM submissions s
@@ -47,7 +48,8 @@ UPDATE exam_attempts SET score = :score::text::numeric, percentage = :percentage
 -- name: list_submissions
 -- `awaiting`: those that wait for a grader only. The caller may see the exam. Newest first.
 SELECT s.id AS submission_id, s.attempt_id, s.author_id, u.full_name AS author_name, s.submitted_by, s.finalised_at, c.revision,
-       c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed
+       c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed,
+       EXISTS (SELECT FROM submission_results r WHERE r.submission_id = s.id AND r.is_void) AS is_void
 FROM submissions s
 JOIN users u ON u.id = s.author_id
 CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c

@@ -226,7 +226,7 @@ async def test_an_exams_analytics_add_up_its_attempts_and_say_as_of_when_w5(core
         assert answer.status == 200
         assert set(answer.body) == {"exam", "analytics", "students", "next_cursor", "as_of"}
         assert answer.body["analytics"]["attempts"] == {
-            "total": 2, "students": 2, "in_progress": 2, "completed": 0, "abandoned": 0,
+            "total": 2, "students": 2, "in_progress": 2, "completed": 0, "abandoned": 0, "void": 0,
             "average_percentage": None, "pass_rate": None,
         }  # fmt: skip
         assert answer.body["analytics"]["monitoring"] == {

@@ -72,6 +72,9 @@ ACTS: Final[dict[Key, Act]] = {
     ("DELETE", f"{GROUP}/members/{{user_id}}"): Act(kinds=["group.member_removed"]),
     ("POST", "/proctor/decision"): Act(kinds=["decision.made"], by="teacher"),
     ("POST", "/proctor/decision/override"): Act(kinds=["decision.overridden"]),
+    ("POST", "/proctor/pending-review/next"): Act(
+        kinds=["review.claimed"], by="teacher", before=(("DELETE", CLAIM),)
+    ),
     ("POST", CLAIM): Act(kinds=["review.claimed"], by="teacher", before=(("DELETE", CLAIM),)),
     ("DELETE", CLAIM): Act(kinds=["review.released"], by="teacher"),
     ("POST", "/proctor/session/{id}/cancel"): Act(kinds=["session.cancelled"]),
