@@ -373,9 +373,23 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = 0.5
 
     # -- pipeline
-    projection_debounce_ms: Annotated[
-        int, _about("How long dirty attempts are gathered before they are projected.", ge=0)
+    fold_every_ms: Annotated[
+        int, _about("Milliseconds between two looks at which sessions were touched.", ge=0)
     ] = 500
+    fold_attempts_max: Annotated[
+        int, _about("Attempts that a worker folds in one transaction.", ge=1, le=2_000)
+    ] = 200
+    fold_events_max: Annotated[
+        int,
+        _about(
+            "Events that a worker holds in memory; a session with more new ones takes several turns.",
+            ge=1,
+            le=1_000_000,
+        ),
+    ] = 50_000
+    fold_gather_rows: Annotated[
+        int, _about("Touches of sessions that are gathered in one statement.", ge=1, le=1_000_000)
+    ] = 20_000
     outbox_batch_rows: Annotated[
         int, _about("Rows of the outbox handed over in one transaction.", ge=1, le=10_000)
     ] = 1_000

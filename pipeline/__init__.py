@@ -1,7 +1,8 @@
 """
-The pipeline: dirty rows in, projections out; committed ledger events in, signed heads out.
+The pipeline: dirty rows in, what is folded of them out; committed ledger events in, signed heads out.
 
-`scheduler` sends what is dirty to dramatiq `actors`; `projections` recompute touched attempts with the pure
-functions of `features` and load reporting.*, `archive` and `publications` the warehouse. `outbox` hands over
+`scheduler` gathers what was touched and wakes dramatiq `actors`; `fold` carries sessions forward for its
+`riders`, each with the pure functions of a noun in `features`, into reporting.*; `archive` and `publications`
+load the warehouse. `outbox` hands over
 what the core API recorded; `ledger` seals, verifies and exports. Imports kernel, sql and warehouse.
 """

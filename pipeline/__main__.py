@@ -66,10 +66,10 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     names = ["scheduler"] if sealer is None else ["scheduler", "sealer"]
     pulses = {name: Pulse(turned_at=monotonic()) for name in names}
     health = await serve_health(settings, pulses, watch) if settings.metrics_port else None
-    projections, warehouse = open_broker(settings), open_broker(settings)
-    actors = declare(projections, warehouse, settings)
+    folds, warehouse = open_broker(settings), open_broker(settings)
+    actors = declare(folds, warehouse, settings)
     workers = [
-        Worker(projections, worker_threads=settings.pipeline_threads, worker_timeout=POLL_MS),
+        Worker(folds, worker_threads=settings.pipeline_threads, worker_timeout=POLL_MS),
         Worker(warehouse, worker_threads=1, worker_timeout=POLL_MS),
     ]
     for worker in workers:
@@ -92,7 +92,7 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
         await asyncio.to_thread(loop.join)
     for worker in workers:
         await asyncio.to_thread(worker.stop, settings.shutdown_s * 1000)
-    for broker in (projections, warehouse):
+    for broker in (folds, warehouse):
         broker.close()
     if health is not None:
         await health.cleanup()

@@ -2,8 +2,8 @@
 The pipeline's jobs, as dramatiq actors on Redis. Three lines each: log, open, call; the work is in the other
 modules.
 
-Arguments are lists of ids. Every actor may run twice, late or not at all: what is to be done stands in
-PostgreSQL, and the scheduler sends again what was not done.
+They have no arguments. Every actor may run twice, late or not at all: what is to be done stands in
+PostgreSQL, and the scheduler wakes somebody again while something is.
 """
 
 from collections.abc import Callable
@@ -18,27 +18,26 @@ from msgspec import Struct
 from kernel.settings import Settings
 from pipeline.archive import archive_events
 from pipeline.extract import DATABASE_AWAY
+from pipeline.fold import fold as fold_due
 from pipeline.jobs import run_job
-from pipeline.projections import DirtyRowsTakenError, project_attempts
 from pipeline.publications import publish_activity, show_builds
 from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS
 
 log = structlog.get_logger(__name__, process="pipeline")  # threads do not inherit what start-up has bound
 
 NAMESPACE: Final = "veritas:pipeline"
-PROJECTIONS: Final = "projections"  # queue of what somebody waits for
+FOLDS: Final = "folds"  # queue of what somebody waits for
 WAREHOUSE: Final = "warehouse"  # queue of what may take a minute
+FOLD_S: Final = 10.0  # that a worker folds before it looks for another message
 MESSAGE_AGE_MS: Final = (
     30_000  # older ones have been sent again, and would only follow on the heels of a long job
 )
 
 
 class Actors(Struct, frozen=True):
-    """What the scheduler sends to. A broker each, so that a long archive job never keeps projections
-    waiting.
-    """
+    """What the scheduler sends to. A broker each, so that a long archive job never keeps the fold waiting."""
 
-    project: "dramatiq.Actor[..., Any]"
+    fold: "dramatiq.Actor[..., Any]"
     open: "dramatiq.Actor[..., Any]"
     archive: "dramatiq.Actor[..., Any]"
     publish: "dramatiq.Actor[..., Any]"
@@ -51,30 +50,35 @@ def open_broker(settings: Settings) -> RedisBroker:
     return RedisBroker(client=client, namespace=NAMESPACE)  # type: ignore[no-untyped-call]  # dramatiq's own
 
 
-def declare(projections: dramatiq.Broker, warehouse: dramatiq.Broker, settings: Settings) -> Actors:
+def declare(folds: dramatiq.Broker, warehouse: dramatiq.Broker, settings: Settings) -> Actors:
     """Register the actors, those that somebody waits for and those that may take a minute, on a broker
     each.
     """
-    return Actors(_declare_project(projections, settings), *_declare_warehouse(warehouse, settings))
+    return Actors(_declare_fold(folds, settings), *_declare_warehouse(warehouse, settings))
 
 
-def _declare_project(broker: dramatiq.Broker, settings: Settings) -> "dramatiq.Actor[..., Any]":
+def waiting(actor: "dramatiq.Actor[..., Any]") -> int:
+    """Return how many messages wait in an actor's queue, without those that a worker has fetched."""
+    broker = actor.broker
+    assert isinstance(broker, RedisBroker), "open_broker makes no other"
+    return int(broker.client.llen(f"{NAMESPACE}:{actor.queue_name}"))
+
+
+def _declare_fold(broker: dramatiq.Broker, settings: Settings) -> "dramatiq.Actor[..., Any]":
     @dramatiq.actor(
         broker=broker,
-        queue_name=PROJECTIONS,
-        max_retries=5,
-        min_backoff=500,
-        max_backoff=15_000,
+        queue_name=FOLDS,
+        max_retries=0,
+        max_age=MESSAGE_AGE_MS,
         time_limit=120_000,
-        throws=(DirtyRowsTakenError,),
+        throws=DATABASE_AWAY,
     )
-    def project(attempt_ids: list[str]) -> None:
-        """Recompute the attempts' rows."""
-        log.debug("projection_started", attempts=len(attempt_ids))
-        done = project_attempts(settings, attempt_ids)
-        log.info("attempts_projected", attempts=done)
+    def fold() -> None:
+        """Fold what is due."""
+        sessions = fold_due(settings, seconds_max=FOLD_S)
+        log.info("sessions_folded", sessions=sessions)
 
-    return project
+    return fold
 
 
 def _declare_warehouse(broker: dramatiq.Broker, settings: Settings) -> "tuple[dramatiq.Actor[..., Any], ...]":

@@ -1,5 +1,5 @@
 """
-Read PostgreSQL as Arrow, everything of one moment; turn rows into what the features take.
+Read PostgreSQL as Arrow, everything of one moment.
 """
 
 from collections.abc import Iterator
@@ -81,30 +81,3 @@ def as_table(frame: pl.DataFrame, dataset: Dataset) -> pa.Table:
     """Return the rows as Arrow in the dataset's types (Polars itself hands over 64-bit strings)."""
     wanted = pa.schema([pa.field(name, dataset.schema.field(name).type) for name in frame.columns])
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(wanted)
-
-
-def as_sessions(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Give sessions as the features take them: times as microseconds of the Unix epoch."""
-    return frame.select(
-        "session_id",
-        "attempt_id",
-        "exam_id",
-        "student_id",
-        started_us=pl.col("started_at").dt.epoch("us"),
-        ended_us=pl.col("ended_at").dt.epoch("us"),
-    )
-
-
-def as_events(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Give events, from the table or from the archive, as the features take them."""
-    return frame.select(
-        "session_id",
-        "seq",
-        "event_type",
-        "severity",
-        "is_violation",
-        "is_late",
-        occurred_us=pl.col("occurred_at").dt.epoch("us"),
-        client_us=pl.col("client_at").dt.epoch("us"),
-        is_backfilled=pl.col("effective_at").is_not_null(),
-    )

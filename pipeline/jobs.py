@@ -3,7 +3,7 @@ The warehouse's jobs as they fail and come right again, and what the pipeline is
 
 A job that fails is noted in PostgreSQL with its reason and when it may be tried again, by whichever process
 ran it; the scheduler reads that, and so do readiness and `veritas doctor`. What needs no Parquet goes on
-meanwhile: projections, sealing, whatever else the scheduler sends.
+meanwhile: the fold, sealing, whatever else the scheduler sends.
 """
 
 import shutil
@@ -51,13 +51,13 @@ class Failing(Struct, frozen=True):
 
 class Lags(Struct, frozen=True):
     """
-    What waits, each counted up to COUNTED_MAX rows: sessions for their projection, events for the archive,
+    What waits, each counted up to COUNTED_MAX rows: sessions for their fold, events for the archive,
     ledger events for the sealer, rows of the outbox for their reader; and since when. None where nothing
     waits.
     """
 
-    dirty_sessions: int
-    dirty_since: datetime | None
+    due_sessions: int
+    due_since: datetime | None
     unarchived_events: int
     pending_events: int
     pending_since: datetime | None
@@ -103,10 +103,10 @@ def read_lags(conn: Connection) -> Lags:
     """Return what waits, as of now."""
     row = run(conn, JOBS["read_lags"], COUNTED_MAX).fetchone()
     assert row is not None, "aggregates have a row"
-    dirty, since, unarchived, pending, oldest, told, told_since = row
+    due, since, unarchived, pending, oldest, told, told_since = row
     return Lags(
-        dirty_sessions=dirty,
-        dirty_since=since,
+        due_sessions=due,
+        due_since=since,
         unarchived_events=unarchived,
         pending_events=pending,
         pending_since=None if oldest is None else EPOCH + MILLISECOND * (oldest.int >> 80),
@@ -150,7 +150,7 @@ def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, a
             f"events that wait for the archive need about {in_size(disk.needed)}."
         )
     for what, rows, since in (
-        ("sessions wait for their projection", lags.dirty_sessions, lags.dirty_since),
+        ("sessions wait to be folded", lags.due_sessions, lags.due_since),
         ("ledger events wait to be sealed", lags.pending_events, lags.pending_since),
         ("rows of the outbox wait", lags.outbox_rows, lags.outbox_since),
     ):

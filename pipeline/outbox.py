@@ -97,7 +97,7 @@ def read_forever(settings: Settings, stop: threading.Event, read: Callable[..., 
                     while read(conn, settings.outbox_batch_rows) == settings.outbox_batch_rows:
                         if stop.is_set():
                             return
-                    stop.wait(max(0.01, settings.projection_debounce_ms / 1000 - (monotonic() - started)))
+                    stop.wait(max(0.01, settings.fold_every_ms / 1000 - (monotonic() - started)))
         except psycopg.OperationalError as error:
             log.warning("outbox_waits", error=error)
             stop.wait(BACK_OFF_S)

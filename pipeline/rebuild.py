@@ -2,35 +2,38 @@
 Drop what was computed and compute it again from the durable tables and the event archive (spec.md W-2).
 
 Days that the events table still holds are archived anew; days that only the archive has stay as they are,
-because there is no other copy. Attempts are then computed from the archive, which is complete as of the
-plan's snapshot, and replace every row of reporting.* in one transaction. Projections wait meanwhile; what
-arrives during the rebuild stays dirty and is taken in by them afterwards.
+because there is no other copy. Sessions are then folded from nothing out of the archive, which is complete as
+of the plan's snapshot, and replace what every rider had in one transaction. Turns of the fold find nothing to
+do meanwhile; what arrives during the rebuild stays touched, lies beyond the positions, and is folded
+afterwards.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import polars as pl
 import psycopg
 from msgspec import Struct
 
 from kernel.settings import Settings
 from pipeline import archive, publications
-from pipeline.extract import as_events, as_sessions, snapshot, wait_for
-from pipeline.features.activity import attempt_activity_frame
-from pipeline.projections import store
+from pipeline.extract import wait_for
+from pipeline.features.session import NO_TIME, Events
+from pipeline.fold import RIDERS, Claimed, Slice, advance, session_of
 from sql import named
 from sql.running import Connection, connect, one, run
 from warehouse.builds import part_paths, read_manifest
 from warehouse.layout import EVENTS
 from warehouse.publish import Step, no_step
 
-PROJECTIONS: Final = named("projections")
+FOLDS: Final = named("folds")
 WATERMARKS: Final = named("watermarks")
 Progress = Callable[[str, int, int], None]
-PARTITION_ROWS: Final = 1_500_000  # events computed at once: about half a gigabyte while it runs
-ROWS_MAX: Final = 2_000  # in one statement
+PARTITION_ROWS: Final = 1_500_000  # events in memory at once: about half a gigabyte while they are sorted
+SESSIONS_MAX: Final = 2_000  # stored at once
 
 
 class Rebuilt(Struct, frozen=True):
@@ -47,7 +50,7 @@ def no_progress(stage: str, done: int, total: int) -> None:
 
 def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = no_step) -> Rebuilt:
     """
-    Recompute the events archive's hot days, reporting.* and every Parquet dataset.
+    Recompute the events archive's hot days, what is folded of every session, and every Parquet dataset.
 
     Args:
         settings: where database and warehouse are.
@@ -55,18 +58,18 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
         step: called with a name after each step that a crash could follow.
 
     Raises:
-        psycopg.errors.LockNotAvailable: projections or publishers did not let go for two minutes.
+        psycopg.errors.LockNotAvailable: turns of the fold or publishers did not let go for two minutes.
     """
     root = publications.open_warehouse(settings)
     with connect(settings.database_url) as conn:
-        wait_for(conn, PROJECTIONS["hold_projections"])
+        wait_for(conn, FOLDS["hold_folds"])
         wait_for(conn, WATERMARKS["wait_to_publish"], archive.LOCK)
-        batch, dirty = _plan_whole(conn, root)
+        batch = _plan_whole(conn, root)
         step("planned")
         progress("archive", 0, 1)
         archive.finish(conn, settings, root, batch, step)
         progress("archive", 1, 1)
-        attempts = _replace_activity(conn, settings, root, dirty, progress)
+        attempts = _fold_anew(conn, root, progress)
         step("stored")
     progress("publish", 0, 1)
     partitions = publications.publish_activity(settings, step, whole=True)
@@ -76,61 +79,103 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
     return Rebuilt(manifest.rows if manifest else 0, attempts, partitions)
 
 
-def _plan_whole(conn: Connection, root: Path) -> tuple[archive.Batch, list[int]]:
-    """Plan a batch of everything there is, and name the dirty rows that it covers, as of one moment."""
+def _plan_whole(conn: Connection, root: Path) -> archive.Batch:
+    """Plan a batch of everything there is, as of one moment."""
     manifest = read_manifest(root, EVENTS)
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     with conn.transaction():
         last = max(int(one(conn, WATERMARKS["read_last_batch"])), manifest.watermark if manifest else 0)
-        dirty = [row[0] for row in run(conn, PROJECTIONS["list_dirty_ids"]).fetchall()]
         run(conn, WATERMARKS["abandon_open_batch"])
         run(conn, WATERMARKS["forget_archived"])
         planned_at = one(conn, WATERMARKS["insert_batch"], last + 1, "whole")
         run(conn, WATERMARKS["insert_all_ranges"], last + 1)
         run(conn, WATERMARKS["move_archived"], last + 1)
     conn.isolation_level = None
-    return archive.Batch(last + 1, "whole", planned_at), dirty
+    return archive.Batch(last + 1, "whole", planned_at)
 
 
-def _replace_activity(
-    conn: Connection,
-    settings: Settings,
-    root: Path,
-    dirty: list[int],
-    progress: Progress,
-) -> int:
-    with snapshot(settings.database_url) as reader:
-        sessions = reader.frame(PROJECTIONS["list_all_sessions"])
+def _fold_anew(conn: Connection, root: Path, progress: Progress) -> int:
+    """Fold every session from nothing, in one transaction; return how many attempts have events."""
     manifest = read_manifest(root, EVENTS)
     assert manifest is not None, "the archive was just published"
     events = pl.scan_parquet(part_paths(root, EVENTS, manifest))
     partitions = max(1, -(-manifest.rows // PARTITION_ROWS))
-    attempts = 0
+    attempts = set()
     with conn.transaction():
-        run(conn, PROJECTIONS["delete_all_activity"])
-        for partition in range(partitions):
+        for rider in RIDERS:
+            rider.forget(conn)
+        run(conn, FOLDS["delete_all_folds"])
+        slices = [_slice(row) for row in run(conn, FOLDS["list_archived_sessions"])]
+        now = datetime.now(UTC)
+        for partition, own in enumerate(parted(slices, partitions)):
             progress("attempts", partition, partitions)
-            frame = activity_of(sessions, events, partition, partitions)
-            for rows in frame.iter_slices(ROWS_MAX):
-                store(conn, rows, [])
-            attempts += frame.height
-        run(conn, PROJECTIONS["delete_dirty"], dirty)
+            found = events_of(events, [each.claimed.session.session_id for each in own])
+            attempts |= {
+                each.claimed.session.attempt_id for each in own if each.claimed.session.session_id in found
+            }
+            for some in parted(own, -(-len(own) // SESSIONS_MAX)):
+                advance(conn, some, found, now, is_rebuilt=True)
     progress("attempts", partitions, partitions)
-    return attempts
+    return len(attempts)
 
 
-def activity_of(
-    sessions: pl.DataFrame, events: pl.LazyFrame, partition: int, partitions: int
-) -> pl.DataFrame:
-    """
-    Compute the attempts of one partition.
+def _slice(row: tuple[Any, ...]) -> Slice:
+    """Return a row of `list_archived_sessions` as what a turn takes: all of it."""
+    through_seq, through_at = row[8:]
+    claimed = Claimed(
+        session=session_of(row),
+        stored_seq=through_seq,
+        folded_seq=0,
+        since=through_at,
+        until=through_at,
+        states={},
+        generation=None,
+        causes=(),
+    )
+    return Slice(claimed, through_seq)
 
-    Args:
-        sessions: all proctor sessions, as `list_all_sessions` gives them, ordered by attempt.
-        events: the archive.
-        partition: 0 to partitions - 1; an attempt belongs to exactly one.
-        partitions: how many there are. The rows are the same for every number.
-    """
-    own = sessions.filter(pl.col("attempt_id").rank("dense").cast(pl.Int64) % partitions == partition)
-    chosen = events.join(own.lazy().select("session_id"), on="session_id", how="semi")
-    return attempt_activity_frame(as_sessions(own.lazy()), as_events(chosen)).collect(engine="streaming")
+
+def parted(slices: list[Slice], parts: int) -> Iterator[list[Slice]]:
+    """Yield the slices, which are ordered by attempt, in so many parts; each attempt is in one."""
+    attempts = {
+        attempt: place for place, attempt in enumerate(dict.fromkeys(_attempt(each) for each in slices))
+    }
+    for part in range(parts):
+        yield [each for each in slices if attempts[_attempt(each)] % parts == part]
+
+
+def _attempt(each: Slice) -> str:
+    return each.claimed.session.attempt_id
+
+
+def events_of(archived: pl.LazyFrame, session_ids: list[int]) -> dict[int, Events]:
+    """Return the archived events of the sessions, by session, in the order of their sequence."""
+    owned = pl.LazyFrame({"session_id": session_ids}, schema={"session_id": pl.Int64})
+    utc = pl.Datetime("us", "UTC")
+    times = {
+        "occurred_us": pl.col("occurred_at"),
+        "effective_us": pl.coalesce("effective_at", "occurred_at"),
+        "client_us": pl.col("client_at"),
+    }
+    frame = (
+        archived.join(owned, on="session_id", how="semi")
+        .select(
+            "session_id",
+            *(pl.col(name).cast(pl.Int64) for name in ("seq", "event_type", "severity")),
+            *(time.cast(utc).dt.epoch("us").alias(name) for name, time in times.items()),
+            "is_violation",
+            "is_late",
+            is_backfilled=pl.col("effective_at").is_not_null(),
+        )
+        .with_columns(pl.col("client_us").fill_null(NO_TIME))
+        .sort("session_id", "seq")
+        .collect(engine="streaming")
+    )
+    columns = {name: frame[name].to_numpy() for name in frame.columns}
+    sessions, starts = np.unique(columns.pop("session_id"), return_index=True)
+    whole = Events(**columns)
+    ends = [*starts[1:].tolist(), len(whole)]
+    return {
+        session: whole[start:end]
+        for session, start, end in zip(sessions.tolist(), starts.tolist(), ends, strict=True)
+    }

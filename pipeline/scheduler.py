@@ -1,13 +1,13 @@
 """
-The scheduler: looks at what the writer left dirty and sends it to the actors. One leader at a time, by
-advisory lock.
+The scheduler: gathers what was touched into what is due, and wakes workers while something is. One leader at
+a time, by advisory lock.
 
-It decides nothing that must survive it: dirty rows, marks and watermarks stand in PostgreSQL, and what it has
-sent and not seen done is sent again.
+It decides nothing that must survive it: claims, marks and watermarks stand in PostgreSQL, and who works on
+what is settled there. A message says no more than that there is work.
 """
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from time import monotonic, time
 from typing import Any, Final
 
@@ -18,9 +18,9 @@ from dramatiq.errors import DramatiqError
 from msgspec import Struct, field
 from redis.exceptions import RedisError
 
-from kernel.running.runtime import PROJECTION_LAG
+from kernel.running.runtime import FOLD_LAG
 from kernel.settings import Settings
-from pipeline.actors import Actors
+from pipeline.actors import Actors, waiting
 from pipeline.jobs import behind, failing_jobs
 from sql import named
 from sql.running import Connection, connect, one, run
@@ -28,11 +28,10 @@ from warehouse.layout import ATTEMPT_ACTIVITY
 
 log = structlog.get_logger(__name__, process="pipeline")
 
-PROJECTIONS: Final = named("projections")
+FOLDS: Final = named("folds")
 WATERMARKS: Final = named("watermarks")
-DIRTY_ROWS_MAX: Final = 20_000  # looked at in one turn
-ATTEMPTS_MAX: Final = 100  # in one message
-RESEND_S: Final = 60.0  # a row still dirty so long after it was sent is sent again
+DUE_MAX: Final = 20_000  # sessions that are counted
+WAKES_MAX: Final = 64  # messages that wait for a worker
 BACK_OFF_S: Final = 1.0
 
 
@@ -45,30 +44,6 @@ class Pulse(Struct):
     turned_at: float = 0.0
     wrong: str | None = None
     behind: list[str] = field(default_factory=list)
-
-
-def group(
-    dirty: Sequence[tuple[int, str]], sent: dict[int, float], now: float
-) -> tuple[list[list[str]], dict[int, float]]:
-    """
-    Choose what to send.
-
-    Args:
-        dirty: (dirty id, attempt id), oldest first.
-        sent: when each dirty id was sent.
-        now: on the same clock.
-
-    Returns:
-        Attempts in messages of at most ATTEMPTS_MAX, each attempt once, in the order of their oldest row; and
-        what is sent now, without the ids that are dirty no more.
-    """
-    due = [
-        (number, attempt) for number, attempt in dirty if now - sent.get(number, float("-inf")) >= RESEND_S
-    ]
-    attempts = list(dict.fromkeys(attempt for _, attempt in due))
-    due_ids = {number for number, _ in due}
-    after = {number: now if number in due_ids else sent[number] for number, _ in dirty}
-    return [attempts[start : start + ATTEMPTS_MAX] for start in range(0, len(attempts), ATTEMPTS_MAX)], after
 
 
 def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: Pulse) -> None:
@@ -87,6 +62,26 @@ def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: P
             stop.wait(BACK_OFF_S)
 
 
+def gather(conn: Connection, settings: Settings) -> tuple[int, int]:
+    """
+    Gather what was touched and whose time has come.
+
+    Returns:
+        How many touches were gathered, up to `fold_gather_rows`, and how many sessions are due, up to
+        DUE_MAX.
+    """
+    rows = one(conn, FOLDS["gather_touched"], settings.fold_gather_rows)
+    run(conn, FOLDS["gather_woken"])
+    sessions, since = run(conn, FOLDS["read_due"], DUE_MAX).fetchall()[0]
+    FOLD_LAG.set(0.0 if since is None else max(0.0, time() - since.timestamp()))
+    return int(rows), int(sessions)
+
+
+def wakes(sessions: int, attempts_max: int) -> int:
+    """Return how many workers so many due sessions are for: one for each turn, up to WAKES_MAX."""
+    return min(-(-sessions // attempts_max), WAKES_MAX)
+
+
 def _lead(
     conn: Connection,
     settings: Settings,
@@ -94,17 +89,14 @@ def _lead(
     stop: threading.Event,
     pulse: Pulse,
 ) -> None:
-    sent: dict[int, float] = {}
     is_first = True
     publish_at = monotonic()
     while not stop.is_set():
         started = monotonic()
-        dirty = run(conn, PROJECTIONS["list_dirty"], DIRTY_ROWS_MAX).fetchall()
-        PROJECTION_LAG.set(max(0.0, time() - dirty[0][2].timestamp()) if dirty else 0.0)
-        messages, after = group([(row[0], row[1]) for row in dirty], sent, started)
-        for attempts in messages:
-            actors.project.send(attempts)
-        sent = after
+        rows, sessions = gather(conn, settings)
+        if sessions:
+            for _ in range(waiting(actors.fold), wakes(sessions, settings.fold_attempts_max)):
+                actors.fold.send()
         if started >= publish_at:
             publish_at = started + settings.publish_debounce_s
             for actor in _due(conn, actors, is_first=is_first):
@@ -112,7 +104,8 @@ def _lead(
             is_first = False
             pulse.behind = behind(conn, settings)
         pulse.turned_at, pulse.wrong = monotonic(), None
-        stop.wait(max(0.01, settings.projection_debounce_ms / 1000 - (monotonic() - started)))
+        if rows < settings.fold_gather_rows:  # else there are more
+            stop.wait(max(0.01, settings.fold_every_ms / 1000 - (monotonic() - started)))
 
 
 def _due(conn: Connection, actors: Actors, *, is_first: bool) -> "Iterator[dramatiq.Actor[..., Any]]":

@@ -29,7 +29,7 @@ RULES: Final[dict[str, str]] = {
     " +publish",
     # dramatiq's broker, within its name space
     "veritas_pipeline": "~veritas:pipeline* +evalsha +script|load +ping +keys +del +hdel +hexists +hget +hlen"
-    " +hmget +hset +lpop +rpush +sadd +scard +smembers +srem +zadd +zrangebyscore +zrem",
+    " +hmget +hset +llen +lpop +rpush +sadd +scard +smembers +srem +zadd +zrangebyscore +zrem",
 }
 
 

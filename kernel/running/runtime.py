@@ -69,8 +69,13 @@ CLOCK_STEPS = Counter("veritas_clock_steps_total", "Steps of candidates' clocks 
 SYSTEM_APPENDS_REUSED = Counter(
     "veritas_system_appends_reused_total", "Events of our own that found their name taken: never."
 )
-PROJECTED_ATTEMPTS = Counter("veritas_pipeline_attempts_projected_total", "Attempt rows recomputed.")
-PROJECTION_LAG = Gauge("veritas_pipeline_projection_lag_seconds", "Age of the oldest dirty session.")
+FOLDED_SESSIONS = Counter(
+    "veritas_pipeline_sessions_folded_total",
+    "Sessions that turns of the fold had, with new events or without.",
+)
+FOLDED_EVENTS = Counter("veritas_pipeline_events_folded_total", "Events that were folded, each once.")
+FOLDS_FAILED = Counter("veritas_pipeline_folds_failed_total", "Times that an attempt could not be folded.")
+FOLD_LAG = Gauge("veritas_pipeline_fold_lag_seconds", "How long the oldest session that is due has been.")
 OUTBOX_READ = Counter("veritas_pipeline_outbox_read_total", "Rows of the outbox handed over and deleted.")
 OUTBOX_LAG = Gauge("veritas_pipeline_outbox_lag_seconds", "Age of the oldest row of the last batch read.")
 LOGINS_FAILED = Counter("veritas_logins_failed_total", "Sign-ins refused for their credentials.")

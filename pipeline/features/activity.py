@@ -1,30 +1,36 @@
 """
 What happened during an attempt, counted and timed: one row per attempt.
 
-`attempt_activity` over one attempt's events is the definition; `attempt_activity_frame` says the same over
-many attempts in Polars, and a property test holds them equal. All sums are integers (times in microseconds)
-until the last division, so neither the order of rows nor the way they are partitioned can change a number.
+`attempt_activity` over all of an attempt's events is the definition. The fold says the same of what it has
+carried forward: `start` with a session, `advance` its state by what arrived since, as columns, and `finish`
+the attempt's row from its sessions' states. A property test holds the two equal, however events are cut. All
+sums are integers until the last division, so nothing but the events can change a number.
 Source: analytics.md, "Common rules".
 """
 
 from collections import Counter
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate, pairwise
 from typing import Any, Final
 
-import polars as pl
+import numpy as np
+import numpy.typing as npt
 from msgspec import Struct
 
 from kernel.events import HEARTBEAT_INTERVAL_S, HEARTBEAT_MISSED_AFTER_S, EventType
+from pipeline.features.session import NO_TIME, Event, Events, Ints, Session
 
-METRIC_VERSION: Final = "activity-1"
+METRIC_VERSION: Final = "activity-2"
 SECOND: Final = 1_000_000  # microseconds
 INTERVAL_US: Final = HEARTBEAT_INTERVAL_S * SECOND
 SILENCE_US: Final = HEARTBEAT_MISSED_AFTER_S * SECOND
 INTERVALS_MIN: Final = 4  # under a minute of session says nothing about coverage
 COVERAGE_PERCENT_MIN: Final = 80
-SKEW_US: Final = 60 * SECOND
+SKEW_MS: Final = 60_000
+SKEW_DIGITS: Final = 3  # of a clock's offset: what keeps the offsets of any number of heartbeats few
 TYPE_NAMES: Final = {int(member): member.name for member in EventType}
+EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 SILENCE_TEXT: Final = "No event arrived for {} s; {} silences lasted 45 s or more."
 COVERAGE_TEXT: Final = "{} of {} intervals of 15 s held a heartbeat."
@@ -34,31 +40,28 @@ SKEW_TEXT: Final = "The candidate's clock differs from the server's by {} s."
 LATE_TEXT: Final = "{} of {} events arrived after the session had ended."
 
 
-class Session(Struct, frozen=True, kw_only=True):
-    """One proctor session of an attempt. Times in microseconds of the Unix epoch; ended_us None while it is
-    not known.
+class Tally(Struct, kw_only=True):
+    """
+    What an attempt's row is made of. Times in microseconds of the Unix epoch.
+
+    `silence_us` is the longest and None with one point in time, `silences` those of 45 s and more;
+    `intervals` whole ones of 15 s, `covered` those of them with a heartbeat; `offsets` of clocks in
+    milliseconds, how many heartbeats told each.
     """
 
-    session_id: int
-    attempt_id: str
-    exam_id: str
-    student_id: str
-    started_us: int
-    ended_us: int | None
-
-
-class Event(Struct, frozen=True, kw_only=True):
-    """What activity needs of an event. Times in microseconds of the Unix epoch."""
-
-    session_id: int
-    seq: int
-    occurred_us: int
-    client_us: int | None
-    event_type: int
-    severity: int
-    is_violation: bool
-    is_late: bool
-    is_backfilled: bool
+    events: int = 0
+    violations: int = 0
+    late: int = 0
+    kinds: Counter[str]
+    severities: Counter[str]
+    first_us: int
+    last_us: int
+    silence_us: int | None = None
+    silences: int = 0
+    intervals: int = 0
+    covered: int = 0
+    heartbeats: int = 0
+    offsets: Counter[int]
 
 
 def attempt_activity(sessions: Sequence[Session], events: Sequence[Event]) -> dict[str, Any] | None:
@@ -70,306 +73,265 @@ def attempt_activity(sessions: Sequence[Session], events: Sequence[Event]) -> di
         events: all their events, any order, duplicates already removed.
 
     Returns:
-        The columns of the dataset `attempt_activity` (times in microseconds; counts and reasons as Python
-        values), or None where there is no event. Type names are the vocabulary's, so types beyond it count
-        together as `Other`.
+        The columns of the dataset `attempt_activity` (counts and reasons as Python values), or None where
+        there is no event. Type names are the vocabulary's, so types beyond it count together as `Other`.
 
-    A session's points in time are its start, its events but late ones, and its end where known; silence is
-    the time between two consecutive points. Coverage counts whole 15 s intervals from a session's start to
-    its end (or to its last event that is not late) that held a heartbeat. Skew is the median of client minus
-    server time over heartbeats that were neither late nor back-filled: a buffered one tells how long it
-    waited, not what its clock says.
+    A session's points in time are its start, its events but late ones, and its end where that is known and
+    later than they are; silence is the time between two consecutive points. Server time does not run
+    backwards along the sequence; were it to, an event's point would be the latest one before it. Coverage
+    counts whole 15 s intervals from a session's start to its last point that held a heartbeat. Skew is the
+    median of client minus server time over heartbeats that were neither late nor back-filled: a buffered one
+    tells how long it waited, not what its clock says. Each offset counts to three significant digits of its
+    milliseconds.
     """
     if not events:
         return None
-    heartbeats = [event for event in events if event.event_type == EventType.Heartbeat and not event.is_late]
-    gaps: list[int] = []
-    intervals = covered = 0
-    for session in sessions:
-        times = [
-            event.occurred_us
-            for event in events
-            if event.session_id == session.session_id and not event.is_late
-        ]
-        ends = [] if session.ended_us is None else [session.ended_us]
-        points = sorted([session.started_us, *times, *ends])
-        gaps += [later - earlier for earlier, later in pairwise(points)]
-        span_end = ends[0] if ends else max(times, default=session.started_us)
-        whole = max((span_end - session.started_us) // INTERVAL_US, 0)
-        beats = {
-            (beat.occurred_us - session.started_us) // INTERVAL_US
-            for beat in heartbeats
-            if beat.session_id == session.session_id
-        }
-        intervals += whole
-        covered += sum(1 for beat in beats if 0 <= beat < whole)
-    offsets = sorted(
-        b.client_us - b.occurred_us for b in heartbeats if b.client_us is not None and not b.is_backfilled
+    tally = Tally(
+        events=len(events),
+        violations=sum(event.is_violation for event in events),
+        late=sum(event.is_late for event in events),
+        kinds=Counter(TYPE_NAMES.get(event.event_type, "Other") for event in events),
+        severities=Counter(str(event.severity) for event in events),
+        first_us=min(event.occurred_us for event in events),
+        last_us=max(event.occurred_us for event in events),
+        offsets=Counter(),
     )
-    # Twice the median stays an integer.
-    skew2 = offsets[(len(offsets) - 1) // 2] + offsets[len(offsets) // 2] if offsets else None
-    silence = max(gaps, default=None)
-    is_covered = intervals >= INTERVALS_MIN and bool(heartbeats)
-    known = [silence is not None, is_covered, skew2 is not None]
+    for session in sessions:
+        own = sorted(
+            (each for each in events if each.session_id == session.session_id and not each.is_late),
+            key=lambda each: each.seq,
+        )
+        points = list(accumulate([session.started_us, *(each.occurred_us for each in own)], max))
+        beats = [
+            (beat, at)
+            for beat, at in zip(own, points[1:], strict=True)
+            if beat.event_type == EventType.Heartbeat
+        ]
+        if session.ended_us is not None and session.ended_us > points[-1]:
+            points.append(session.ended_us)
+        gaps = [later - earlier for earlier, later in pairwise(points)]
+        tally.silence_us = max(
+            [*gaps, *([] if tally.silence_us is None else [tally.silence_us])], default=None
+        )
+        tally.silences += sum(gap >= SILENCE_US for gap in gaps)
+        whole = (points[-1] - session.started_us) // INTERVAL_US
+        tally.intervals += whole
+        places = {(at - session.started_us) // INTERVAL_US for _, at in beats}
+        tally.covered += sum(place < whole for place in places)
+        tally.heartbeats += len(beats)
+        tally.offsets.update(
+            rounded_ms(beat.client_us - beat.occurred_us)
+            for beat, _ in beats
+            if beat.client_us is not None and beat.effective_us is None
+        )
+    return _row(sessions, tally)
+
+
+def rounded_ms(offset_us: int) -> int:
+    """
+    Return microseconds as milliseconds, rounded, then to SKEW_DIGITS significant digits; halves away from
+    zero.
+    """
+    whole = (abs(offset_us) + 500) // 1000
+    unit = int(10 ** max(len(str(whole)) - SKEW_DIGITS, 0))
+    rounded = (whole + unit // 2) // unit * unit
+    return rounded if offset_us >= 0 else -rounded
+
+
+class State(Struct, frozen=True, array_like=True):
+    """
+    One session's activity as far as it was folded. Times in microseconds of the Unix epoch.
+
+    `heard_us` is its last point in time, its start at first, and `timely` how many events were points;
+    `place` is the last interval of 15 s that held a heartbeat, counted from 0. Bounded: 256 kinds, 6
+    severities, and of `offsets` less than 2,000 for each power of ten that a clock can be off by.
+    """
+
+    heard_us: int
+    events: int = 0
+    violations: int = 0
+    late: int = 0
+    kinds: dict[int, int] = {}
+    severities: dict[int, int] = {}
+    first_us: int | None = None
+    last_us: int | None = None
+    timely: int = 0
+    silence_us: int = 0
+    silences: int = 0
+    heartbeats: int = 0
+    covered: int = 0
+    place: int = -1
+    offsets: dict[int, int] = {}
+
+
+def start(session: Session) -> State:
+    """Return the state of a session of which nothing has arrived."""
+    return State(heard_us=session.started_us)
+
+
+def advance(state: State, events: Events, session: Session) -> State:
+    """Return the state with these events, which follow by sequence what it has."""
+    if not len(events):
+        return state
+    timely = ~events.is_late
+    occurred, is_beat = events.occurred_us[timely], (events.event_type == EventType.Heartbeat)[timely]
+    points = np.maximum.accumulate(np.concatenate(([state.heard_us], occurred)))
+    gaps = np.diff(points)
+    places = (points[1:][is_beat] - session.started_us) // INTERVAL_US
+    client = events.client_us[timely]
+    telling = is_beat & (client != NO_TIME) & ~events.is_backfilled[timely]
+    first, last = int(events.occurred_us.min()), int(events.occurred_us.max())
+    return State(
+        heard_us=int(points[-1]),
+        events=state.events + len(events),
+        violations=state.violations + int(np.count_nonzero(events.is_violation)),
+        late=state.late + int(np.count_nonzero(events.is_late)),
+        kinds=_counted(state.kinds, events.event_type),
+        severities=_counted(state.severities, events.severity),
+        first_us=first if state.first_us is None else min(first, state.first_us),
+        last_us=last if state.last_us is None else max(last, state.last_us),
+        timely=state.timely + len(gaps),
+        silence_us=max(state.silence_us, int(gaps.max(initial=0))),
+        silences=state.silences + int(np.count_nonzero(gaps >= SILENCE_US)),
+        heartbeats=state.heartbeats + len(places),
+        covered=state.covered + int(np.count_nonzero(np.diff(places, prepend=state.place))),
+        place=int(places[-1]) if len(places) else state.place,
+        offsets=_counted(state.offsets, _rounded_ms(client[telling] - occurred[telling])),
+    )
+
+
+def _counted(before: dict[int, int], values: Ints) -> dict[int, int]:
+    """Return the counts with those of the values."""
+    if not len(values):
+        return before
+    found, counts = np.unique(values, return_counts=True)
+    added = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    return {**before, **{value: before.get(value, 0) + count for value, count in added.items()}}
+
+
+_POWERS: Final[npt.NDArray[np.int64]] = 10 ** np.arange(SKEW_DIGITS, 19, dtype=np.int64)
+
+
+def _rounded_ms(offsets_us: Ints) -> Ints:
+    """Say what `rounded_ms` says, of a column."""
+    whole = (np.abs(offsets_us) + 500) // 1000
+    unit = 10 ** np.searchsorted(_POWERS, whole, side="right").astype(np.int64)
+    rounded: Ints = np.sign(offsets_us) * ((whole + unit // 2) // unit * unit)
+    return rounded
+
+
+def finish(sessions: Sequence[Session], states: Mapping[int, State]) -> dict[str, Any] | None:
+    """
+    Return the attempt's row as `attempt_activity` gives it.
+
+    Args:
+        sessions: all proctor sessions of the attempt, any order, at least one.
+        states: each one's, by its id.
+    """
+    own = [(session, states[session.session_id]) for session in sessions]
+    seen = [
+        (each.first_us, each.last_us)
+        for _, each in own
+        if each.first_us is not None and each.last_us is not None
+    ]
+    if not seen:
+        return None
+    tally = Tally(
+        kinds=Counter(),
+        severities=Counter(),
+        first_us=min(first for first, _ in seen),
+        last_us=max(last for _, last in seen),
+        offsets=Counter(),
+    )
+    for session, state in own:
+        _add(tally, session, state)
+    return _row(sessions, tally)
+
+
+def _add(tally: Tally, session: Session, state: State) -> None:
+    """Add a session to what its attempt's row is made of."""
+    end = max(state.heard_us, session.ended_us or 0)
+    last = end - state.heard_us
+    if state.timely or last:
+        tally.silence_us = max(state.silence_us, last, tally.silence_us or 0)
+    whole = (end - session.started_us) // INTERVAL_US
+    tally.events += state.events
+    tally.violations += state.violations
+    tally.late += state.late
+    for kind, count in state.kinds.items():
+        tally.kinds[TYPE_NAMES.get(kind, "Other")] += count
+    tally.severities.update({str(severity): count for severity, count in state.severities.items()})
+    tally.silences += state.silences + (last >= SILENCE_US)
+    tally.intervals += whole
+    tally.covered += state.covered - (state.place >= whole)
+    tally.heartbeats += state.heartbeats
+    tally.offsets.update(state.offsets)
+
+
+def _row(sessions: Sequence[Session], tally: Tally) -> dict[str, Any]:
+    skew2_ms = _twice_the_median(tally.offsets)
+    is_covered = tally.intervals >= INTERVALS_MIN and tally.heartbeats > 0
+    known = [tally.silence_us is not None, is_covered, skew2_ms is not None]
+    ends = [session.ended_us for session in sessions if session.ended_us is not None]
     return {
         "attempt_id": sessions[0].attempt_id,
         "exam_id": sessions[0].exam_id,
         "student_id": sessions[0].student_id,
         "session_ids": sorted(session.session_id for session in sessions),
-        "events": len(events),
-        "violations": sum(event.is_violation for event in events),
-        "by_type": dict(Counter(TYPE_NAMES.get(event.event_type, "Other") for event in events)),
-        "by_severity": dict(Counter(str(event.severity) for event in events)),
-        "first_event_at": min(event.occurred_us for event in events),
-        "last_event_at": max(event.occurred_us for event in events),
-        "longest_silence_s": None if silence is None else silence / SECOND,
-        "heartbeat_coverage": covered / intervals if is_covered else None,
-        "clock_skew_ms": None if skew2 is None else skew2 / 2000,
-        "late_events": sum(event.is_late for event in events),
+        "events": tally.events,
+        "violations": tally.violations,
+        "by_type": dict(sorted(tally.kinds.items())),
+        "by_severity": dict(sorted(tally.severities.items())),
+        "first_event_at": _moment(tally.first_us),
+        "last_event_at": _moment(tally.last_us),
+        "longest_silence_s": None if tally.silence_us is None else tally.silence_us / SECOND,
+        "heartbeat_coverage": tally.covered / tally.intervals if is_covered else None,
+        "clock_skew_ms": None if skew2_ms is None else skew2_ms / 2,
+        "late_events": tally.late,
         "metric_version": METRIC_VERSION,
         "coverage": sum(known) / 3,
-        "reasons": _reasons(
-            silence,
-            sum(gap >= SILENCE_US for gap in gaps),
-            intervals,
-            covered,
-            len(heartbeats),
-            skew2,
-            len(offsets),
-            sum(event.is_late for event in events),
-            len(events),
-        ),
-        "as_of": max(
-            [event.occurred_us for event in events] + [s.ended_us for s in sessions if s.ended_us is not None]
-        ),
+        "reasons": list(_reasons(tally, skew2_ms)),
+        "as_of": _moment(max([tally.last_us, *ends])),
     }
 
 
-def _reasons(
-    silence: int | None,
-    silences: int,
-    intervals: int,
-    covered: int,
-    heartbeats: int,
-    skew2: int | None,
-    offsets: int,
-    late: int,
-    events: int,
-) -> list[dict[str, Any]]:
+def _moment(us: int) -> datetime:
+    return EPOCH + timedelta(microseconds=us)
+
+
+def _twice_the_median(counts: Mapping[int, int]) -> int | None:
+    """Return the sum of the two values in the middle, of values that are counted; None without one."""
+    total = sum(counts.values())
+    if not total:
+        return None
+    values = sorted(counts)
+    through = list(accumulate(counts[value] for value in values))
+    places = np.searchsorted(through, [(total - 1) // 2, total // 2], side="right")
+    return sum(values[int(place)] for place in places)
+
+
+def _reasons(tally: Tally, skew2_ms: int | None) -> Iterable[dict[str, Any]]:
     """Say what stands out, in whole numbers: seconds, percent, events."""
-    found = []
-    if silence is not None and silences:
-        seconds = silence // SECOND
-        found.append(_reason("LONG_SILENCE", seconds, 45, silences, SILENCE_TEXT.format(seconds, silences)))
+    intervals, covered = tally.intervals, tally.covered
+    if tally.silence_us is not None and tally.silences:
+        seconds = tally.silence_us // SECOND
+        text = SILENCE_TEXT.format(seconds, tally.silences)
+        yield _reason("LONG_SILENCE", seconds, 45, tally.silences, text)
     if intervals < INTERVALS_MIN:
-        found.append(_reason("SHORT_SPAN", intervals, INTERVALS_MIN, intervals, SHORT_TEXT))
-    elif not heartbeats:
-        found.append(_reason("NO_HEARTBEATS", 0, 1, intervals, NO_HEARTBEATS_TEXT))
+        yield _reason("SHORT_SPAN", intervals, INTERVALS_MIN, intervals, SHORT_TEXT)
+    elif not tally.heartbeats:
+        yield _reason("NO_HEARTBEATS", 0, 1, intervals, NO_HEARTBEATS_TEXT)
     elif covered * 100 < COVERAGE_PERCENT_MIN * intervals:
         percent = covered * 100 // intervals
         text = COVERAGE_TEXT.format(covered, intervals)
-        found.append(_reason("HEARTBEATS_MISSING", percent, COVERAGE_PERCENT_MIN, intervals, text))
-    if skew2 is not None and abs(skew2) >= 2 * SKEW_US:
-        seconds = abs(skew2) // (2 * SECOND)
-        found.append(_reason("CLOCK_SKEW", seconds, 60, offsets, SKEW_TEXT.format(seconds)))
-    if late:
-        found.append(_reason("LATE_EVENTS", late, 1, events, LATE_TEXT.format(late, events)))
-    return found
+        yield _reason("HEARTBEATS_MISSING", percent, COVERAGE_PERCENT_MIN, intervals, text)
+    if skew2_ms is not None and abs(skew2_ms) >= 2 * SKEW_MS:
+        seconds = abs(skew2_ms) // 2000
+        yield _reason("CLOCK_SKEW", seconds, 60, sum(tally.offsets.values()), SKEW_TEXT.format(seconds))
+    if tally.late:
+        text = LATE_TEXT.format(tally.late, tally.events)
+        yield _reason("LATE_EVENTS", tally.late, 1, tally.events, text)
 
 
 def _reason(code: str, value: int, threshold: int, n: int, text: str) -> dict[str, Any]:
     return {"code": code, "value": value, "threshold": threshold, "n": n, "text": text}
-
-
-def attempt_activity_frame(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
-    """
-    Give one row per attempt that has events, with the dataset's columns and types, sorted by exam and
-    attempt.
-
-    Args:
-        sessions: one row per proctor session with the fields of `Session`; all sessions of each attempt.
-        events: one row per event with the fields of `Event`; all events of each session.
-
-    Null where the definition says None; by_type, by_severity and reasons are JSON text.
-    """
-    owners = sessions.select("session_id", "attempt_id")
-    owned = events.join(owners, on="session_id")
-    per_session = _silences(sessions, events).join(
-        _heartbeat_intervals(sessions, events), on="session_id", how="left"
-    )
-    per_attempt = (
-        sessions.join(per_session, on="session_id", how="left")
-        .group_by("attempt_id")
-        .agg(
-            pl.col("exam_id", "student_id").first(),
-            pl.col("session_id").sort().alias("session_ids"),
-            pl.col("silence_us").max(),
-            pl.col("silences", "intervals", "covered", "heartbeats").sum(),
-            pl.col("ended_us").max(),
-        )
-    )
-    totals = owned.group_by("attempt_id").agg(
-        pl.len().cast(pl.Int64).alias("events"),
-        pl.col("is_violation").sum().cast(pl.Int64).alias("violations"),
-        pl.col("is_late").sum().cast(pl.Int64).alias("late_events"),
-        pl.col("occurred_us").min().alias("first_us"),
-        pl.col("occurred_us").max().alias("last_us"),
-    )
-    named = (
-        pl.col("event_type")
-        .cast(pl.Int64)
-        .replace_strict(TYPE_NAMES, default="Other", return_dtype=pl.String)
-    )
-    frame = (
-        totals.join(per_attempt, on="attempt_id")
-        .join(_skews(owned), on="attempt_id", how="left")
-        .join(_counts(owned, named, "by_type"), on="attempt_id")
-        .join(_counts(owned, pl.col("severity").cast(pl.String), "by_severity"), on="attempt_id")
-        .with_columns(pl.col("offsets").fill_null(0))
-    )
-    return frame.select(_columns()).sort("exam_id", "attempt_id")
-
-
-def _silences(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per session: longest silence in microseconds (null with one point in time), silences of 45 s or
-    more.
-    """
-    points = pl.concat(
-        [
-            events.filter(~pl.col("is_late")).select("session_id", at="occurred_us"),
-            sessions.select("session_id", at="started_us"),
-            sessions.filter(pl.col("ended_us").is_not_null()).select("session_id", at="ended_us"),
-        ]
-    ).sort("session_id", "at")
-    same = pl.col("session_id") == pl.col("session_id").shift(1)
-    gaps = points.with_columns(gap=pl.when(same).then(pl.col("at") - pl.col("at").shift(1)))
-    return gaps.group_by("session_id").agg(
-        pl.col("gap").max().alias("silence_us"),
-        (pl.col("gap") >= SILENCE_US).sum().cast(pl.Int64).alias("silences"),
-    )
-
-
-def _heartbeat_intervals(sessions: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per session: whole 15 s intervals of its span, how many held a heartbeat, and heartbeats in
-    all.
-    """
-    timely = events.filter(~pl.col("is_late"))
-    last = timely.group_by("session_id").agg(pl.col("occurred_us").max().alias("last_us"))
-    span_end = pl.coalesce("ended_us", "last_us", "started_us")
-    spans = sessions.join(last, on="session_id", how="left").select(
-        "session_id", "started_us", intervals=((span_end - pl.col("started_us")) // INTERVAL_US).clip(0)
-    )
-    beats = timely.filter(pl.col("event_type") == EventType.Heartbeat.value).join(spans, on="session_id")
-    place = (pl.col("occurred_us") - pl.col("started_us")) // INTERVAL_US
-    inside = place.is_between(0, pl.col("intervals") - 1)
-    counted = beats.group_by("session_id").agg(
-        place.filter(inside).n_unique().cast(pl.Int64).alias("covered"),
-        pl.len().cast(pl.Int64).alias("heartbeats"),
-    )
-    return spans.join(counted, on="session_id", how="left").select(
-        "session_id", "intervals", pl.col("covered").fill_null(0), pl.col("heartbeats").fill_null(0)
-    )
-
-
-def _skews(owned: pl.LazyFrame) -> pl.LazyFrame:
-    """One row per attempt with such a heartbeat: twice the median offset in microseconds, and how many there
-    were.
-    """
-    telling = (
-        (pl.col("event_type") == EventType.Heartbeat.value) & ~pl.col("is_late") & ~pl.col("is_backfilled")
-    )
-    offset = pl.col("client_us") - pl.col("occurred_us")
-    ordered = owned.filter(telling & pl.col("client_us").is_not_null()).select("attempt_id", offset=offset)
-    lower, upper = (pl.len() - 1) // 2, pl.len() // 2
-    return ordered.group_by("attempt_id").agg(
-        (pl.col("offset").sort().get(lower) + pl.col("offset").sort().get(upper)).alias("skew2_us"),
-        pl.len().cast(pl.Int64).alias("offsets"),
-    )
-
-
-def _counts(owned: pl.LazyFrame, key: pl.Expr, name: str) -> pl.LazyFrame:
-    """One row per attempt: events by key as a JSON object, keys ascending."""
-    pair = pl.format('"{}": {}', "key", "n")
-    counted = (
-        owned.group_by("attempt_id", key.alias("key")).agg(pl.len().alias("n")).sort("attempt_id", "key")
-    )
-    return counted.group_by("attempt_id", maintain_order=True).agg(
-        pl.concat_str(pl.lit("{"), pair.str.join(", "), pl.lit("}")).alias(name)
-    )
-
-
-def _columns() -> list[pl.Expr]:
-    is_covered = (pl.col("intervals") >= INTERVALS_MIN) & (pl.col("heartbeats") > 0)
-    known = [pl.col("silence_us").is_not_null(), is_covered, pl.col("skew2_us").is_not_null()]
-    utc = pl.Datetime("us", "UTC")
-    return [
-        *(
-            pl.col(name)
-            for name in ("attempt_id", "exam_id", "student_id", "session_ids", "events", "violations")
-        ),
-        pl.col("by_type", "by_severity"),
-        pl.col("first_us").cast(utc).alias("first_event_at"),
-        pl.col("last_us").cast(utc).alias("last_event_at"),
-        # Polars divides by a constant as it multiplies by its inverse; rounding gives the quotient's own
-        # nearest value.
-        (pl.col("silence_us") / SECOND).round(6).alias("longest_silence_s"),
-        pl.when(is_covered).then(pl.col("covered") / pl.col("intervals")).alias("heartbeat_coverage"),
-        (pl.col("skew2_us") / 2000).round(4).alias("clock_skew_ms"),
-        pl.col("late_events"),
-        pl.lit(METRIC_VERSION).alias("metric_version"),
-        (pl.sum_horizontal(*(flag.cast(pl.Int64) for flag in known)) / 3).alias("coverage"),
-        _reasons_expression().alias("reasons"),
-        pl.max_horizontal("last_us", "ended_us").cast(utc).alias("as_of"),
-    ]
-
-
-def _reasons_expression() -> pl.Expr:
-    intervals, late, skew2 = pl.col("intervals"), pl.col("late_events"), pl.col("skew2_us").abs()
-    short, silent = intervals < INTERVALS_MIN, pl.col("heartbeats") == 0
-    seconds, skew_s = pl.col("silence_us") // SECOND, skew2 // (2 * SECOND)
-    percent = pl.col("covered") * 100 // intervals
-    missing = ~short & ~silent & (pl.col("covered") * 100 < COVERAGE_PERCENT_MIN * intervals)
-    found = [
-        (
-            pl.col("silences") > 0,
-            "LONG_SILENCE",
-            seconds,
-            45,
-            pl.col("silences"),
-            SILENCE_TEXT,
-            (seconds, "silences"),
-        ),
-        (short, "SHORT_SPAN", intervals, INTERVALS_MIN, intervals, SHORT_TEXT, ()),
-        (~short & silent, "NO_HEARTBEATS", pl.lit(0), 1, intervals, NO_HEARTBEATS_TEXT, ()),
-        (
-            missing,
-            "HEARTBEATS_MISSING",
-            percent,
-            COVERAGE_PERCENT_MIN,
-            intervals,
-            COVERAGE_TEXT,
-            ("covered", "intervals"),
-        ),
-        (skew2 >= 2 * SKEW_US, "CLOCK_SKEW", skew_s, 60, pl.col("offsets"), SKEW_TEXT, (skew_s,)),
-        (late > 0, "LATE_EVENTS", late, 1, pl.col("events"), LATE_TEXT, ("late_events", "events")),
-    ]
-    texts = [
-        pl.when(holds).then(
-            _reason_text(code, value, threshold, n, pl.format(text, *values) if values else pl.lit(text))
-        )
-        for holds, code, value, threshold, n, text, values in found
-    ]
-    return pl.concat_str(pl.lit("["), pl.concat_list(texts).list.drop_nulls().list.join(", "), pl.lit("]"))
-
-
-def _reason_text(code: str, value: pl.Expr, threshold: int, n: pl.Expr, text: pl.Expr) -> pl.Expr:
-    """One reason as a JSON object; codes and texts are ours and need no escaping."""
-    return pl.concat_str(
-        pl.lit(f'{{"code": "{code}", "value": '),
-        value,
-        pl.lit(f', "threshold": {threshold}, "n": '),
-        n,
-        pl.lit(', "text": "'),
-        text,
-        pl.lit('"}'),
-    )

@@ -86,7 +86,7 @@ async def running_pipeline(
     """Run the pipeline's process in threads of this one, and wait until the warehouse is open."""
     settings = load(
         {}, database_url=database_url, redis_url=redis_url, warehouse=str(folder), metrics_port=0,
-        projection_debounce_ms=100, publish_debounce_s=0.5, **more,
+        fold_every_ms=100, publish_debounce_s=0.5, **more,
     )  # fmt: skip
     stop = asyncio.Event()
     task = asyncio.create_task(main(stop, settings))

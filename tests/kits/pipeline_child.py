@@ -12,32 +12,30 @@ import pyarrow as pa
 
 from kernel.settings import Settings
 from pipeline.archive import archive_events
+from pipeline.fold import fold
 from pipeline.outbox import read_outbox
-from pipeline.projections import project_attempts
 from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
+from pipeline.scheduler import gather
 from sql.running import connect
-from tests.kits.pipeline_world import rows_of
 from warehouse import publish
 from warehouse.builds import Manifest
 from warehouse.layout import EVENTS
 
 PUBLISH_STEPS: Final = ("parts_written", "draft_complete", "groups_named", "build_named", "swapped")
 STEPS: Final[dict[str, tuple[str, ...]]] = {
-    "project": ("read", "computed", "stored", "committed"),
+    "fold": ("claimed", "read", "computed", "stored", "committed"),
     "archive": ("planned", *PUBLISH_STEPS, "published", "confirmed"),
     "publish": ("read", *PUBLISH_STEPS, "unmarked"),
     "rebuild": ("planned", *PUBLISH_STEPS, "published", "confirmed", "stored", "read", "unmarked"),
 }
 
 
-def dirty_attempts(settings: Settings) -> list[str]:
-    """Return the attempts that have dirty rows."""
-    statement = (
-        "SELECT DISTINCT attempt_id::text FROM dirty_sessions d"
-        " JOIN proctor_sessions s ON s.id = d.session_id"
-    )
-    return [row[0] for row in rows_of(settings.database_url, statement)]
+def fold_now(settings: Settings, step: publish.Step = publish.no_step) -> int:
+    """Gather what was touched and fold all of it; return how many sessions the turns had."""
+    with connect(settings.database_url) as conn:
+        gather(conn, settings)
+    return fold(settings, seconds_max=60.0, step=step)
 
 
 def drain_outbox(settings: Settings, step: publish.Step) -> None:
@@ -48,7 +46,7 @@ def drain_outbox(settings: Settings, step: publish.Step) -> None:
 
 
 JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
-    "project": lambda settings, step: project_attempts(settings, dirty_attempts(settings), step),
+    "fold": fold_now,
     "archive": archive_events,
     "publish": publish_activity,
     "outbox": drain_outbox,

@@ -98,7 +98,7 @@ RETURNING revision, missed;
 
 -- name: note_judgement
 -- $1 session, $2 start, $3 intervals missed, 0 where they are counted already. What is computed from its gaps is stale.
-WITH dirty AS (INSERT INTO dirty_sessions (session_id) VALUES ($1))
+WITH dirty AS (INSERT INTO dirty_sessions (session_id, cause) VALUES ($1, 'gap'))
 UPDATE proctor_sessions
 SET heartbeat_missed_count = heartbeat_missed_count + $3, silent_since = nullif(silent_since, $2)
 WHERE id = $1;

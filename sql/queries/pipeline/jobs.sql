@@ -15,13 +15,16 @@ DELETE FROM reporting.failing_jobs WHERE job = $1;
 SELECT job, failing_since, failures, reason, retry_at <= now() AS is_due FROM reporting.failing_jobs ORDER BY job;
 
 -- name: read_lags
--- $1 rows at most that are counted of each queue. Sessions that wait for their projection, and since when; events of planned or
+-- $1 rows at most that are counted of each queue. Sessions that are due, and since when one is or was touched; events of planned or
 -- touched sessions that wait for the archive; ledger events that wait for the sealer, and rows of the outbox that wait for their
 -- reader, each with the oldest of those looked at.
-SELECT dirty.rows AS dirty_sessions, (SELECT marked_at FROM dirty_sessions ORDER BY id LIMIT 1) AS dirty_since,
+SELECT due.rows + fresh.rows AS due_sessions,
+       least(due.since, (SELECT marked_at FROM dirty_sessions ORDER BY id LIMIT 1)) AS due_since,
        planned.events + touched.events AS unarchived_events, ledger.rows AS pending_events, ledger.oldest AS oldest_pending,
        told.rows AS outbox_rows, told.oldest AS outbox_since
-FROM (SELECT count(*) AS rows FROM (SELECT FROM dirty_sessions LIMIT $1::bigint) d) dirty,
+FROM (SELECT count(*) AS rows, min(due_at) AS since FROM (SELECT due_at FROM reporting.fold_claims LIMIT $1::bigint) c) due,
+     (SELECT count(DISTINCT session_id) AS rows FROM (SELECT session_id FROM dirty_sessions LIMIT $1) d
+      WHERE NOT EXISTS (SELECT FROM reporting.fold_claims c WHERE c.session_id = d.session_id)) fresh,
      (SELECT coalesce(sum(through_seq - after_seq), 0)::bigint AS events
       FROM (SELECT through_seq, after_seq FROM reporting.archive_ranges LIMIT $1) r) planned,
      (SELECT coalesce(sum(p.through_seq - coalesce(a.through_seq, 0)), 0)::bigint AS events

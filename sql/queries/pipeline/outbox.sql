@@ -5,8 +5,7 @@
 SELECT id, kind, resource_id::text AS resource_id, occurred_at FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED;
 
 -- name: mark_submitted
--- $1 submission ids as text. The sessions of their attempts get a dirty row, which their next projection takes in; those
--- without events have nothing to be projected.
+-- $1 submission ids as text. The sessions of their attempts are touched; those without events have nothing to be folded.
 INSERT INTO dirty_sessions (session_id)
 SELECT s.id
 FROM submissions b

@@ -9,9 +9,9 @@ import pytest
 
 from kernel.settings import Settings
 from pipeline.archive import PARTS_MAX, ArchiveMismatchError, archive_events
-from pipeline.projections import project_attempts
 from pipeline.publications import publish_activity, show_builds
 from pipeline.rebuild import rebuild
+from tests.kits.pipeline_child import fold_now
 from tests.kits.pipeline_world import (
     START,
     Sitting,
@@ -125,7 +125,7 @@ def test_days_that_only_the_archive_has_survive_a_rebuild(settings: Settings, da
     old, new = make_sittings(database)
     store_now(database, old, some_events(old, 5))
     store_now(database, new, [event(START + timedelta(days=3, seconds=n)) for n in range(4)])
-    project_attempts(settings, [old.attempt_id, new.attempt_id])
+    fold_now(settings)
     archive_events(settings)
     before = rows_of(database, "SELECT * FROM reporting.attempt_activity ORDER BY attempt_id")
     kept = archived(settings, "*")
@@ -160,7 +160,7 @@ def test_parquet_and_reporting_hold_the_same_rows(settings: Settings, database: 
     sittings = make_sittings(database, exams=3, attempts=2)
     for number, sitting in enumerate(sittings):
         store_now(database, sitting, some_events(sitting, 3 + number))
-    project_attempts(settings, [sitting.attempt_id for sitting in sittings])
+    fold_now(settings)
 
     assert publish_activity(settings) == 3
     assert activity(settings) == rows_of(database, REPORTING)
@@ -172,11 +172,11 @@ def test_only_touched_exams_are_written_again(settings: Settings, database: str)
     first, second = make_sittings(database, exams=2, attempts=1)
     for sitting in (first, second):
         store_now(database, sitting, some_events(sitting, 3))
-    project_attempts(settings, [first.attempt_id, second.attempt_id])
+    fold_now(settings)
     publish_activity(settings)
     files_before = exam_files(settings)
     store_now(database, first, some_events(first, 3))
-    project_attempts(settings, [first.attempt_id])
+    fold_now(settings)
 
     assert publish_activity(settings) == 1
     files = exam_files(settings)
@@ -223,6 +223,6 @@ def test_the_catalogue_answers_from_another_folder(
 def fill(settings: Settings, database: str, sittings: Sequence[Sitting]) -> None:
     for sitting in sittings:
         store_now(database, sitting, some_events(sitting, 6))
-    project_attempts(settings, [sitting.attempt_id for sitting in sittings])
+    fold_now(settings)
     archive_events(settings)
     publish_activity(settings)

@@ -14,11 +14,10 @@ from kernel.events import EventType
 from kernel.settings import Settings
 from pipeline.jobs import read_lags
 from pipeline.outbox import WAKES, read_forever, read_outbox
-from pipeline.projections import project_attempts
 from sql.running import connect
 from tests.kits.authoring import answer, make_exam, save, start, submit
 from tests.kits.core import Core, store_events
-from tests.kits.pipeline_child import drain_outbox, kill_at
+from tests.kits.pipeline_child import drain_outbox, fold_now, kill_at
 from tests.kits.pipeline_world import Sitting, make_sittings, rows_of, some_events, store_now
 from warehouse.publish import no_step
 
@@ -36,7 +35,7 @@ def settings(database_as: Callable[[str], str], tmp_path: Path) -> Settings:
         database_url=database_as("veritas_pipeline"),
         warehouse=str(tmp_path / "warehouse"),
         outbox_batch_rows=4,
-        projection_debounce_ms=20,
+        fold_every_ms=20,
     )
 
 
@@ -157,12 +156,12 @@ async def test_what_is_projected_follows_a_hand_in_and_every_new_score_w3(core: 
         await save(api, attempt_id, answer(made.questions["essay"], 1, text="It depends."))
         receipt = (await submit(api, attempt_id)).body
         drain_outbox(settings, no_step)
-        assert project_attempts(settings, [attempt_id]) == 1
-        assert project_attempts(settings, [attempt_id]) == 0
+        assert fold_now(settings) == 1
+        assert fold_now(settings) == 0
 
         grades = {"grades": [{"position": 1, "points": 1}]}
         path = f"/api/teacher/submissions/{receipt['submission_id']}/grades"
         assert (await api.post(path, "teacher", json=grades)).status == 201
         drain_outbox(settings, no_step)
-        assert project_attempts(settings, [attempt_id]) == 1
+        assert fold_now(settings) == 1
         assert await api.owner.fetchval("SELECT count(*) FROM public.outbox") == 0

@@ -31,7 +31,7 @@ def start(database_as: Callable[[str], str], redis_url: str, tmp_path: Path, por
         "warehouse": str(tmp_path / "warehouse"),
         "metrics_port": str(port),
         "publish_debounce_s": "0.3",
-        "projection_debounce_ms": "100",
+        "fold_every_ms": "100",
     }
     with pipelines(tmp_path / "log", settings) as start:
         yield start
@@ -79,7 +79,7 @@ def test_stored_events_reach_reporting_and_the_catalogue(
     assert min(took) < 2.0
     wait_until(lambda: events_in_catalogue(tmp_path / "warehouse") == 110)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as reply:
-        assert b"veritas_pipeline_attempts_projected_total" in reply.read()
+        assert b"veritas_pipeline_events_folded_total" in reply.read()
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
 

@@ -68,7 +68,7 @@ LEFT_OUT: Final = {
     "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
     " evaluations.list_evaluations"
     " questions.list_questions users.count_other_admins",
-    "rebuilding": "projections.list_dirty_ids projections.list_all_sessions watermarks.list_batch_by_day",
+    "rebuilding": "folds.list_archived_sessions watermarks.list_batch_by_day",
     "restarts of Redis": "ingest.list_epochs",
     "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses"
     " invitations.delete_expired_invitations live.delete_old_changes",
@@ -140,6 +140,11 @@ def periodic(world: World) -> Iterator[Case]:
     """Yield what the scheduler, the sealer, the sweeps and readiness run without being asked."""
     since, before = NOW, NOW + timedelta(days=1)
     arguments: list[Any]
+    each = len(world.sessions)
+    slices = {
+        "sessions": world.sessions, "after": [0] * each, "through": [100] * each,
+        "since": [since] * each, "until": [before] * each, "first": since, "last": before,
+    }  # fmt: skip
     owned = {"shards": 4, "owned": [0, 1, 2, 3], "limit": 500}
     for noun, name, *arguments in (
         ("watermarks", "has_unarchived"),
@@ -153,9 +158,12 @@ def periodic(world: World) -> Iterator[Case]:
         ("watermarks", "read_extent", 10**9),
         ("watermarks", "list_owners", 10**9),
         ("watermarks", "list_batch_by_session", 10**9, since, before),
-        ("projections", "list_dirty", 20_000),
-        ("projections", "list_sessions", [str(world.attempt)]),
-        ("projections", "list_activity_events", world.sessions, since, before),
+        ("folds", "gather_touched", 20_000),
+        ("folds", "gather_woken"),
+        ("folds", "read_due", 20_000),
+        ("folds", "claim_attempts", 200),
+        ("folds", "list_claimed", [str(world.attempt)]),
+        ("folds", "read_slices", slices),
         ("projections", "list_activity", [str(world.exam)]),
         ("sealer", "seal_pending", 10**9, 1000),
         ("sealer", "read_size"),

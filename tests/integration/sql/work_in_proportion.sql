@@ -72,6 +72,9 @@ INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session
 SELECT s.attempt_id, s.exam_id, s.candidate_id, ARRAY[s.id], 20, 0, '{"Heartbeat": 20}', '{"0": 20}', s.started_at, s.started_at, 0,
        'activity-1', 1, '[]', s.started_at
 FROM proctor_sessions s WHERE status = 2 ON CONFLICT DO NOTHING;
+INSERT INTO reporting.session_folds (session_id, through_seq, through_at, states, wake_at)
+SELECT session_id, through_seq, last_event_at, '', CASE WHEN session_id %% 2 = 0 THEN %(now)s + interval '1 year' END
+FROM session_progress ON CONFLICT DO NOTHING;
 INSERT INTO reporting.archive_batches (id, kind, confirmed_at) SELECT n, 'append', now() FROM generate_series(%(low)s + 1, %(high)s) n;
 INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id, body)
 SELECT (encode(substring(int8send(floor(extract(epoch FROM %(at)s + n * interval '1 s') * 1000)::bigint) FROM 3), 'hex')
@@ -101,6 +104,9 @@ DELETE FROM outbox;
 -- name: renew
 -- The same small amount of new work at every size.
 INSERT INTO dirty_sessions (session_id) SELECT unnest(%(sessions)s::bigint[]);
+INSERT INTO reporting.fold_claims (session_id, attempt_id, exam_id, due_at)
+SELECT id, attempt_id, exam_id, %(now)s - interval '10 years' FROM proctor_sessions WHERE id = ANY (%(sessions)s::bigint[])
+ON CONFLICT DO NOTHING;
 INSERT INTO unarchived_sessions (session_id) SELECT unnest(%(sessions)s::bigint[]);
 INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id, body)
 SELECT (encode(substring(int8send(floor(extract(epoch FROM %(now)s) * 1000)::bigint) FROM 3), 'hex')

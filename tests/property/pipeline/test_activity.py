@@ -1,136 +1,150 @@
-import json
+"""Activity's fold against its definition (analytics.md, "Common rules"; spec.md W-1)."""
+
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-import polars as pl
+import numpy as np
+import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.features.activity import Event, Session, attempt_activity, attempt_activity_frame
+from pipeline.features.activity import (
+    State,
+    _rounded_ms,
+    advance,
+    attempt_activity,
+    finish,
+    rounded_ms,
+    start,
+)
+from pipeline.features.session import Event, Events, Session
 from warehouse.layout import ATTEMPT_ACTIVITY, conform
 
 START = 1_790_000_000_000_000
-SESSIONS = {
-    "session_id": pl.Int64, "attempt_id": pl.String, "exam_id": pl.String, "student_id": pl.String,
-    "started_us": pl.Int64, "ended_us": pl.Int64,
-}  # fmt: skip
-EVENTS = {
-    "session_id": pl.Int64, "seq": pl.Int32, "occurred_us": pl.Int64, "client_us": pl.Int64,
-    "event_type": pl.Int16, "severity": pl.Int16, "is_violation": pl.Boolean, "is_late": pl.Boolean,
-    "is_backfilled": pl.Boolean,
-}  # fmt: skip
+World = tuple[list[Session], list[Event]]
 
 seconds = st.integers(0, 400 * 1_000_000)
+offsets = st.integers(-(10**9), 10**9) | st.sampled_from([-500, 500, 999_500, 59_999_500, 60_000_000])
+codes = st.tuples(
+    st.sampled_from([0, 1, 1, 1, 2, 5, 57, 108, 200]), st.integers(0, 5), st.booleans(), st.none() | offsets
+)
 
 
 @st.composite
-def worlds(draw: st.DrawFn) -> tuple[list[Session], list[Event]]:
-    """A few attempts of one or two sessions each, with few events or many, some late, some back-filled."""
+def worlds(draw: st.DrawFn) -> World:
+    """
+    One attempt of one session or two. Server time mostly runs forwards, and once in a while it does not; some
+    events are late, some are back-filled.
+    """
     sessions, events = [], []
-    for number in range(draw(st.integers(1, 5))):
-        for mode in range(draw(st.integers(1, 2))):
-            session_id = number * 2 + mode + 1
-            started = START + draw(seconds)
-            ended = draw(st.none() | st.integers(started, started + 400 * 1_000_000))
-            exam = f"exam-{number % 2}"
-            sessions.append(
-                Session(
-                    session_id=session_id,
-                    attempt_id=f"attempt-{number}",
-                    exam_id=exam,
-                    student_id=f"student-{number}",
-                    started_us=started,
-                    ended_us=ended,
-                )
+    for session_id in range(1, 1 + draw(st.integers(1, 2))):
+        started = START + draw(seconds)
+        ended = draw(st.none() | st.integers(started - 10_000_000, started + 900 * 1_000_000))
+        sessions.append(
+            Session(
+                session_id=session_id, attempt_id="attempt", exam_id="exam", student_id="student",
+                organisation_id="school", mode=session_id, started_us=started, ended_us=ended,
             )
-            for seq in range(draw(st.integers(0, 12))):
-                occurred = started + draw(seconds)
-                events.append(
-                    Event(
-                        session_id=session_id,
-                        seq=seq + 1,
-                        occurred_us=occurred,
-                        client_us=draw(st.none() | st.integers(occurred - 10**9, occurred + 10**9)),
-                        event_type=draw(st.sampled_from([0, 1, 1, 1, 2, 5, 57, 108])),
-                        severity=draw(st.integers(0, 5)),
-                        is_violation=draw(st.booleans()),
-                        is_late=draw(st.sampled_from([False, False, False, True])),
-                        is_backfilled=draw(st.sampled_from([False, False, True])),
-                    )
+        )  # fmt: skip
+        occurred = started + draw(st.integers(-5_000_000, 5_000_000))
+        for seq in range(1, 1 + draw(st.integers(0, 14))):
+            occurred += draw(st.integers(0, 70 * 1_000_000) | st.sampled_from([-1_000_000, 45_000_000]))
+            kind, severity, is_violation, offset = draw(codes)
+            events.append(
+                Event(
+                    session_id=session_id, seq=seq, occurred_us=occurred,
+                    effective_us=occurred - 7 if draw(st.sampled_from([False, False, True])) else None,
+                    client_us=None if offset is None else occurred + offset,
+                    event_type=kind, severity=severity, is_violation=is_violation,
+                    is_late=draw(st.sampled_from([False, False, False, True])),
                 )
+            )  # fmt: skip
     return sessions, events
 
 
-def as_frames(sessions: Sequence[Session], events: Sequence[Event]) -> tuple[pl.LazyFrame, pl.LazyFrame]:
-    rows = (
-        [msgspec.structs.asdict(session) for session in sessions],
-        [msgspec.structs.asdict(event) for event in events],
-    )
-    return pl.LazyFrame(rows[0], schema=SESSIONS), pl.LazyFrame(rows[1], schema=EVENTS)
+def of(session: Session, events: Sequence[Event]) -> Events:
+    return Events.of([event for event in events if event.session_id == session.session_id])
 
 
-def columnar(sessions: Sequence[Session], events: Sequence[Event]) -> pl.DataFrame:
-    return attempt_activity_frame(*as_frames(sessions, events)).collect()
+def folded(world: World, cuts: Sequence[int] = ()) -> dict[int, State]:
+    """Return the sessions' states, their events cut at the places; as the database keeps them in between."""
+    states = {}
+    for session in world[0]:
+        events, state = of(session, world[1]), start(session)
+        places = sorted(min(cut, len(events)) for cut in cuts)
+        for begin, end in zip([0, *places], [*places, len(events)], strict=True):
+            state = advance(state, events[begin:end], session)
+            state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
+        states[session.session_id] = state
+    return states
 
 
-def defined(sessions: Sequence[Session], events: Sequence[Event]) -> list[dict[str, Any]]:
-    rows = []
-    for attempt in sorted({(session.exam_id, session.attempt_id) for session in sessions}):
-        own = [session for session in sessions if session.attempt_id == attempt[1]]
-        ids = {session.session_id for session in own}
-        row = attempt_activity(own, [event for event in events if event.session_id in ids])
-        rows += [row] if row is not None else []
-    return rows
+@settings(max_examples=100)
+@given(worlds(), st.lists(st.integers(0, 14), max_size=4))
+def test_the_fold_gives_what_the_definition_gives_in_any_cut(world: World, cuts: list[int]) -> None:
+    whole = folded(world)
+
+    assert finish(world[0], whole) == attempt_activity(*world)
+    assert folded(world, cuts) == whole
 
 
-def as_defined(frame: pl.DataFrame) -> list[dict[str, Any]]:
-    epoch = datetime.fromtimestamp(0, UTC)
-    rows = []
-    for row in frame.to_dicts():
-        for name in ("by_type", "by_severity", "reasons"):
-            row[name] = json.loads(row[name])
-        for name in ("first_event_at", "last_event_at", "as_of"):
-            row[name] = (row[name] - epoch) // timedelta(microseconds=1)
-        rows.append(row)
-    return rows
+@settings(max_examples=30)
+@given(worlds(), st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing(world: World, random: Any) -> None:
+    sessions, events = world[0].copy(), world[1].copy()
+    random.shuffle(sessions)
+    random.shuffle(events)
+    again = attempt_activity(sessions, events)
 
-
-@settings(max_examples=150)
-@given(worlds())
-def test_the_columnar_form_gives_what_the_definition_gives(world: tuple[list[Session], list[Event]]) -> None:
-    """analytics.md, "Common rules"; spec.md W-1."""
-    assert as_defined(columnar(*world)) == defined(*world)
+    assert again == attempt_activity(*world)
+    assert finish(sessions, folded((sessions, events))) == again
 
 
 @settings(max_examples=50)
-@given(worlds(), st.randoms(use_true_random=False))
-def test_order_and_partitions_change_nothing(world: tuple[list[Session], list[Event]], random: Any) -> None:
-    """analytics.md: deterministic, and 1, 4 or 16 partitions give identical results."""
-    sessions, events = world
-    whole = columnar(sessions, events)
-    shuffled_sessions, shuffled_events = sessions.copy(), events.copy()
-    random.shuffle(shuffled_sessions)
-    random.shuffle(shuffled_events)
+@given(st.lists(offsets | st.integers(-(10**18), 10**18), max_size=20))
+def test_offsets_are_rounded_alike_and_by_half_a_percent_at_most(given_us: list[int]) -> None:
+    found = _rounded_ms(np.array(given_us, dtype=np.int64)).tolist()
 
-    assert columnar(shuffled_sessions, shuffled_events).equals(whole)
-    for partitions in (1, 4, 16):
-        taken = {hash(session.attempt_id) % partitions for session in sessions}
-        pieces = [
-            columnar(
-                [s for s in sessions if hash(s.attempt_id) % partitions == piece],
-                [e for e in events if hash(f"attempt-{(e.session_id - 1) // 2}") % partitions == piece],
-            )
-            for piece in (*taken, partitions)  # the last stands for all that are empty
-        ]
-        assert pl.concat(pieces).sort("exam_id", "attempt_id").equals(whole)
+    assert found == [rounded_ms(each) for each in given_us]
+    for us, ms in zip(given_us, found, strict=True):
+        assert abs(ms * 1000 - us) <= max(500, abs(us) // 200 + 500)
+
+
+def test_no_number_of_heartbeats_makes_a_state_large() -> None:
+    """A client that says another time with every heartbeat cannot make its session's row grow for ever."""
+    session = worlds_session()
+    beats = [
+        Event(
+            session_id=1, seq=n + 1, occurred_us=START + n * 1_000_000, effective_us=None,
+            client_us=START + n * 1_000_000 + (n * 7_919 % 100_000) * 1_000_000, event_type=1, severity=0,
+            is_violation=False, is_late=False,
+        )
+        for n in range(20_000)
+    ]  # fmt: skip
+    state = advance(start(session), Events.of(beats), session)
+
+    assert len(state.offsets) < 6_000
+    assert len(msgspec.msgpack.encode(state)) < 50_000
+
+
+def worlds_session() -> Session:
+    return Session(
+        session_id=1, attempt_id="attempt", exam_id="exam", student_id="student", organisation_id="school",
+        mode=1, started_us=START, ended_us=None,
+    )  # fmt: skip
 
 
 @settings(max_examples=20)
 @given(worlds())
-def test_the_frame_has_the_datasets_schema(world: tuple[list[Session], list[Event]]) -> None:
+def test_the_row_has_the_datasets_columns(world: World) -> None:
     """spec.md W-4: schemas are asserted, whatever the rows."""
-    table = columnar(*world).to_arrow(compat_level=pl.CompatLevel.oldest()).cast(ATTEMPT_ACTIVITY.schema)
+    row = attempt_activity(*world)
+    texts = ("by_type", "by_severity", "reasons")
+    rows = (
+        [] if row is None else [{**row, **{name: msgspec.json.encode(row[name]).decode() for name in texts}}]
+    )
+    table = pa.Table.from_pylist(rows, schema=ATTEMPT_ACTIVITY.schema)
 
-    assert conform(ATTEMPT_ACTIVITY, table).num_rows == table.num_rows
+    assert row is None or list(row) == ATTEMPT_ACTIVITY.schema.names
+    assert conform(ATTEMPT_ACTIVITY, table).num_rows == len(rows)

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from kernel.settings import Settings
 from pipeline.archive import archive_events
-from pipeline.projections import project_attempts
 from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
-from tests.kits.pipeline_child import JOBS, STEPS, dirty_attempts, kill_at
+from tests.kits.pipeline_child import JOBS, STEPS, fold_now, kill_at
 from tests.kits.pipeline_world import Sitting, end, make_sittings, rows_of, some_events, store_now
 from warehouse.builds import part_paths, verify
 from warehouse.layout import DATASETS
@@ -24,6 +23,7 @@ from warehouse.publish import no_step
 ATTEMPTS = 3
 RESET = """
 TRUNCATE events, session_progress, dirty_sessions, unarchived_sessions,
+         reporting.session_folds, reporting.fold_claims,
          reporting.attempt_activity, reporting.partition_marks, reporting.archive_batches,
          reporting.archive_ranges, reporting.archived_sessions;
 UPDATE proctor_sessions SET status = 1, ended_at = NULL, final_seq = NULL WHERE final_seq IS NOT NULL;
@@ -68,7 +68,7 @@ def play(database: str, pipeline: Settings, sittings: list[Sitting], action: Act
 
 
 def drain(pipeline: Settings) -> None:
-    project_attempts(pipeline, dirty_attempts(pipeline))
+    fold_now(pipeline)
     while archive_events(pipeline) is not None:
         pass
     publish_activity(pipeline)
@@ -125,7 +125,7 @@ def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
     for sitting in sittings:
         store_now(database, sitting, some_events(sitting, 2, seconds=20_000.0))
     if job == "publish":
-        project_attempts(pipeline_settings, dirty_attempts(pipeline_settings))
+        fold_now(pipeline_settings)
 
     assert kill_at(job, pipeline_settings, at)
     drain(pipeline_settings)

@@ -35,14 +35,14 @@ def test_lags_are_said_with_how_many_wait_and_how_long() -> None:
     lags = Lags(COUNTED_MAX, NOW - timedelta(seconds=90), 0, 4, pending_at, 6, told_at)
 
     assert in_words([], lags, Disk(free=1, needed=0), now=NOW, after=AFTER) == [
-        "at least 10,000 sessions wait for their projection, the oldest for 90 s.",
+        "at least 10,000 sessions wait to be folded, the oldest for 90 s.",
         "4 ledger events wait to be sealed, the oldest for 40 s.",
         "6 rows of the outbox wait, the oldest for 35 s.",
     ]
 
 
 def test_whoever_looks_at_a_broken_warehouse_does_not_fall_with_it(tmp_path: Path) -> None:
-    """The scheduler looks every few seconds, and projections hang on it."""
+    """The scheduler looks every few seconds, and the fold hangs on it."""
     build = tmp_path / "current" / "events"
     build.mkdir(parents=True)
     (build / "manifest.json").write_text("{")
