@@ -13,6 +13,7 @@ from tests.kits.authoring import Made, make_exam, save_all_right, start, submit
 from tests.kits.core import Answer, Api, Core
 
 HOUR = timedelta(hours=1)
+AT_ONCE = {"policy", "reach", "extended"}  # what a reply to an override says beside it
 
 
 def moment(offset: timedelta) -> str:
@@ -155,7 +156,7 @@ async def test_an_override_is_one_candidates_alone_and_is_stored_with_the_attemp
         listed = await api.get(
             f"/api/teacher/exams/{made.exam_id}/assignments/{assignment_id}/overrides", "teacher"
         )
-        reply = {name: made_override.body[name] for name in made_override.body.keys() - {"policy", "reach"}}
+        reply = {name: made_override.body[name] for name in made_override.body.keys() - AT_ONCE}
         assert listed.body["overrides"] == [reply]
         assert assigned.body["assignments"][0]["name"].startswith("Group ")
         path = (
@@ -306,9 +307,10 @@ async def test_an_attempt_keeps_the_evaluation_it_began_with_e3(core: Core) -> N
         assert await api.owner.fetchval("SELECT max_points FROM submission_scores") == 2
 
 
-async def test_an_override_says_what_holds_from_now_on_and_who_works_under_the_terms_of_before_e3(
+async def test_an_override_says_what_holds_from_now_on_and_gives_who_is_at_work_their_time_e3(
     core: Core,
 ) -> None:
+    """All else is as it was when they began; `test_acting.py` has more of the time."""
     async with core.school() as api:
         made = await make_exam(api)
         group = make_group(api, "student", "other_student")
@@ -320,6 +322,10 @@ async def test_an_override_says_what_holds_from_now_on_and_who_works_under_the_t
         await assign(api, made, "other_student", duration_minutes=90)
         again = await override(api, made, assignment_id, "other_student", duration_minutes=20)
         students = {name: str(api.people[name].id) for name in ("student", "other_student")}
+        goes_on = (await try_start(api, made)).body
+        pinned = await api.owner.fetchval(
+            "SELECT policy ->> 'extra_minutes' FROM exam_attempts WHERE id = $1", UUID(begun["attempt_id"])
+        )
 
         assert at_work.body["reach"] == {
             "students": 1,
@@ -329,15 +335,20 @@ async def test_an_override_says_what_holds_from_now_on_and_who_works_under_the_t
                     "user_id": students["student"],
                     "full_name": "The student",
                     "attempt_id": begun["attempt_id"],
-                    "expires_at": begun["expires_at"],
+                    "expires_at": goes_on["expires_at"],
                 }
             ],
         }
+        assert at_work.body["extended"] == {
+            "attempt_id": begun["attempt_id"], "seconds": 900, "expires_at": goes_on["expires_at"],
+        }  # fmt: skip
         assert at_work.body["policy"] == {
             "opens_at": None, "closes_at": None, "duration_minutes": 45, "extra_minutes": 15,
             "attempts_allowed": 2, "monitoring_mode": 1, "rule_exemptions": [],
         }  # fmt: skip
-        assert (await try_start(api, made)).body["expires_at"] == begun["expires_at"], "pinned when it began"
+        gained = datetime.fromisoformat(goes_on["expires_at"]) - datetime.fromisoformat(begun["expires_at"])
+        assert (gained, pinned) == (timedelta(minutes=15), "0")
+        assert waiting.body["extended"] is None
         assert (waiting.body["reach"]["students"], waiting.body["reach"]["under_way"]) == (1, 0)
         assert [each.body["policy"]["duration_minutes"] for each in (waiting, again)] == [20, 90], (
             "another assignment of theirs gives more, and what is kinder holds"
