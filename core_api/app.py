@@ -29,6 +29,7 @@ from core_api.people import routes as people_routes
 from core_api.proctoring import live_feed
 from core_api.proctoring import routes as proctoring_routes
 from core_api.reviews import routes as reviews_routes
+from core_api.risk import routes as risk_routes
 from core_api.submissions import expiry
 from core_api.submissions import routes as submissions_routes
 from core_api.web import documentation
@@ -53,6 +54,7 @@ def routes() -> list[Route]:
         proctoring_routes.ROUTES,
         reviews_routes.ROUTES,
         interventions_routes.ROUTES,
+        risk_routes.ROUTES,
         authoring_routes.ROUTES,
         exams_routes.ROUTES,
         analytics_routes.ROUTES,

@@ -86,6 +86,10 @@ class Action(StrEnum):
     exam_list_observable = "exam.list_observable"
     form_read = "form.read"
     subject_find = "subject.find"
+    risk_rule_read = "risk_rule.read"
+    risk_rule_write = "risk_rule.write"
+    risk_read = "risk.read"
+    risk_adjust = "risk.adjust"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
@@ -158,6 +162,10 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.exam_list_observable: {Role.observer: Scope.granted},
     Action.form_read: {Role.observer: Scope.granted, **_STAFF},
     Action.subject_find: {Role.observer: Scope.shared},
+    Action.risk_rule_read: _ADMINS,
+    Action.risk_rule_write: _ADMINS,
+    Action.risk_read: _STAFF,
+    Action.risk_adjust: _EDITOR,
 }
 
 

@@ -73,6 +73,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     organisation_origins_max: Annotated[
         int, _about("Origins that one organisation may allow.", ge=1, le=1000)
     ] = 50
+    risk_rules_max: Annotated[int, _about("Risk rules that one organisation may have.", ge=7, le=1000)] = 100
     preflight_max_age_s: Annotated[
         int,
         _about("How long a browser may remember that a page may call, seconds.", ge=0, le=86_400),

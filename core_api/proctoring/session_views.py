@@ -27,9 +27,13 @@ OFFSET_MAX: Final = 10_000
 GONE: Final[dict[str, Any]] = {"extra_json_schema": {"deprecated": True}}
 
 Sort = Literal[
-    "id", "startedAt", "endedAt", "lastHeartbeatAt", "totalEvents", "totalViolations",
-    "-id", "-startedAt", "-endedAt", "-lastHeartbeatAt", "-totalEvents", "-totalViolations",
+    "id", "startedAt", "endedAt", "lastHeartbeatAt", "totalEvents", "totalViolations", "riskScore",
+    "peakRiskScore",
+    "-id", "-startedAt", "-endedAt", "-lastHeartbeatAt", "-totalEvents", "-totalViolations", "-riskScore",
+    "-peakRiskScore",
 ]  # fmt: skip
+# Bands of the peak as they are stored (spec.md, decision 9): nothing here computes one.
+RiskLevel = Literal["Low", "Medium", "High", "Critical"]
 
 
 class SessionDecision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -47,7 +51,9 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
     A session as its staff see it; a candidate sees null for the numbers about violations and risk.
 
-    `riskScore` and `riskLevel` are null until a score was computed, `decision` until there is one. Until
+    `riskScore` is the score now, or at the session's end; `peakRiskScore` the highest that it ever had, and
+    `riskLevel` the band of that. They are null until a score was computed,
+    `decision` until there is one. Until
     `quarantinedUntil`, which may be over, the session's events are set aside (dead letters), because the
     database refused too many of them: none of those is in the counts. Null where it never was in quarantine.
     """
@@ -69,7 +75,8 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     total_events: int
     total_violations: int | None
     risk_score: float | None
-    risk_level: str | None
+    peak_risk_score: float | None
+    risk_level: RiskLevel | None
     last_heartbeat_at: datetime | None
     decision: SessionDecision | None
     quarantined_until: datetime | None
@@ -93,6 +100,7 @@ class ListExamSessions(msgspec.Struct, frozen=True, kw_only=True, rename="camel"
     status: Annotated[SessionStatus, Meta(description="1 Active, 2 Completed, 3 Cancelled.")] | None = None
     mode: Annotated[Mode, Meta(description="1 Soft, 2 Advanced.")] | None = None
     candidate_id: Annotated[UUID, Meta(description="Only this candidate's.")] | None = None
+    risk_level: Annotated[RiskLevel, Meta(description="Only those whose peak is in this band.")] | None = None
     limit: Limit = LIMIT_DEFAULT
     cursor: (
         Annotated[
@@ -174,7 +182,7 @@ async def _decisions(conn: Connection, rows: Sequence[asyncpg.Record]) -> list[S
 
 
 def _shown(row: asyncpg.Record, kind: type[S], **further: object) -> S:
-    """Return a session of a row of `session_overview`, with more; nothing has scored or decided it."""
+    """Return a session of a row of `session_overview`, with more; nothing has decided it."""
     return of_row(
         row,
         kind,
@@ -182,7 +190,7 @@ def _shown(row: asyncpg.Record, kind: type[S], **further: object) -> S:
         mode_name=Mode(row["mode"]).name,
         status_name=SessionStatus(row["status"]).name,
         ip_address=None if row["ip_address"] is None else str(row["ip_address"]),
-        **{"risk_score": None, "risk_level": None, "decision": None} | further,
+        **{"decision": None} | further,
     )
 
 
@@ -217,6 +225,7 @@ async def list_visible(
         "candidate_id": query.candidate_id,
         "status": query.status,
         "mode": query.mode,
+        "risk_level": query.risk_level,
     }
     if query.page is None and query.size is None and query.sort is None:
         wanted = {**filters, "cursor": query.cursor, "limit": query.limit + 1}

@@ -63,7 +63,7 @@ COMMON: Final = {
 _VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Path parameters that are numbers of ours, by what they number.
-NUMBERED: Final = {"commandId": "command"}
+NUMBERED: Final = {"commandId": "command", "rule_id": "rule"}
 
 
 class Shows(msgspec.Struct, frozen=True):

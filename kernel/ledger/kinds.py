@@ -14,7 +14,7 @@ import msgspec
 VIEWED: Final = ".viewed"
 PAIRS: Final = ("group_member", "permission")  # records that the aggregate and the subject name together
 # Records whose aggregate's id is a number; that of all others is a UUID.
-NUMBERED: Final = ("session", "session_actions", "decision")
+NUMBERED: Final = ("decision", "risk_adjustment", "risk_rule", "session", "session_actions")
 
 
 class Kind(StrEnum):
@@ -68,6 +68,9 @@ class Kind(StrEnum):
     review_claimed = "review.claimed"
     review_released = "review.released"
     session_announced = "session.announced"
+    risk_adjustment_made = "risk_adjustment.made"
+    risk_rule_deleted = "risk_rule.deleted"
+    risk_rule_saved = "risk_rule.saved"
     session_cancelled = "session.cancelled"
     session_ended = "session.ended"
     session_extended = "session.extended"
@@ -160,6 +163,9 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.review_claimed: About("session"),
     Kind.review_released: About("session"),
     Kind.session_announced: About("session", record="session_actions"),
+    Kind.risk_adjustment_made: About("risk_adjustment", record="risk_adjustment"),
+    Kind.risk_rule_deleted: About("risk_rule", record="risk_rule"),
+    Kind.risk_rule_saved: About("risk_rule", record="risk_rule"),
     Kind.session_cancelled: About("session", record="session"),
     Kind.session_ended: About("session", record="session"),
     Kind.session_extended: About("session", record="session_actions"),

@@ -40,6 +40,7 @@ _TABLE: Final = re.compile(r"\bCREATE TABLE (?P<name>[\w.]+) \(")
 _TABLE_GONE: Final = re.compile(r"\bDROP TABLE (?P<name>[\w.]+)")
 _COMMENT: Final = re.compile(r"^--.*", re.MULTILINE)
 _CAST: Final = re.compile(r"::\w+(?:\[\])?")
+_SHORT: Final = {"timestamptz": "timestamp with time zone"}
 _WORD: Final = re.compile(r"'[^']*'|[\w.]+|[^\s\w()\[\],']+")
 QUOTE: Final = "'"
 TABLE_KINDS: Final = ("r", "p")
@@ -138,9 +139,9 @@ def expected_functions() -> dict[str, Function]:
 
 
 def _types(takes: str) -> str:
-    """Return the types of the arguments that go in."""
+    """Return the types of the arguments that go in, as PostgreSQL calls them."""
     given = [each.split() for each in takes.split(",") if each.split()[:1] not in ([], ["OUT"])]
-    return ", ".join(" ".join(each[1:]) for each in given)
+    return ", ".join(" ".join(_SHORT.get(word, word) for word in each[1:]) for each in given)
 
 
 def expected_tables() -> set[str]:

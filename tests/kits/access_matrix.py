@@ -39,6 +39,9 @@ from tests.kits.core import PASSWORD
 
 NOTHING_TO_UNDO = VIEWED | rows(409, "teacher", "assistant", "reviewer", "admin")
 
+RULE = {
+    "nameEn": "Any blur", "nameAr": "أي فقدان للتركيز", "eventType": 3, "thresholdCount": 1, "riskPoints": 5,
+}  # fmt: skip
 MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/auth/logout"): Row(expected=rows(200, *EVERYBODY)),
     ("GET", "/me"): Row(expected=rows(200, *EVERYBODY)),
@@ -140,6 +143,21 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/proctor/session/{id}/actions"): Row(expected=VIEWED),
     ("GET", "/proctor/session/{id}/commands"): Row(expected=CANDIDATE),
     ("POST", "/proctor/session/{id}/commands/{commandId}/confirm"): Row(expected=CANDIDATE),
+    ("POST", "/proctor/session/{id}/calculate-risk"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}/risk/snapshots"): Row(expected=VIEWED),
+    ("GET", "/proctor/session/{id}/risk/adjustments"): Row(expected=VIEWED),
+    ("POST", "/proctor/session/{id}/risk/adjustments"): Row(
+        expected=EDITED | rows(201, "teacher", "admin"),
+        body=lambda world: {"ruleId": int(world.parameters["rule_id"]), "percent": 0, "reason": f"{uuid4()}"},
+    ),
+    ("GET", "/proctor/rules"): Row(expected=rows(200, *ADMINS)),
+    ("POST", "/proctor/rules"): Row(
+        expected=rows(201, *ADMINS), body=lambda _: RULE | {"nameEn": f"Rule {uuid4()}"}
+    ),
+    ("GET", "/proctor/rules/{rule_id}"): Row(expected=ADMINISTERED),
+    ("PUT", "/proctor/rules/{rule_id}"): Row(expected=ADMINISTERED, body=lambda _: RULE),
+    ("POST", "/proctor/rules/{rule_id}/toggle"): Row(expected=ADMINISTERED),
+    ("DELETE", "/proctor/rules/{rule_id}"): Row(expected=ADMINISTERED),
     # Nothing is sealed in the matrix's world: 409 is for who may have the proof as soon as there is one.
     ("GET", "/ledger/head"): Row(expected=rows(404, *PEOPLE)),
     ("GET", "/ledger/consistency"): Row(expected=rows(404, *PEOPLE)),

@@ -92,7 +92,7 @@ async def furnish(api: Api) -> World:
             "attemptId": attempt, "id": str(session_id), "client_seq": "1", "type": "TabSwitched",
             "commandId": str(warned["data"]["commandId"]),
             "user_id": student, "reviewer_id": str(api.people["reviewer"].id), "group_id": group,
-            "event_id": await _view(api, session_id), **parameters,
+            "event_id": await _view(api, session_id), "rule_id": await _rule(api), **parameters,
         },
     )  # fmt: skip
 
@@ -101,6 +101,12 @@ async def _make(api: Api, method: str, path: str, by: str, body: Any) -> Any:
     made = await api.call(method, f"/api{path}", by, json=body)
     assert made.status in {200, 201}, made.body
     return made.body
+
+
+async def _rule(api: Api) -> str:
+    """Return the first of the school's risk rules."""
+    found = (await api.get("/api/proctor/rules", "admin")).body["data"]
+    return str(found[0]["id"])
 
 
 async def _group(api: Api, name: str) -> str:

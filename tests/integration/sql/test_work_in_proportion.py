@@ -205,7 +205,7 @@ def pages(world: World) -> Iterator[Case]:
     """Yield what a page of each list reads, as those who ask see it."""
     school, since, before = world.school, NOW, NOW + timedelta(days=1)
     first = {"cursor": None, "limit": LIMIT}
-    all_of = dict.fromkeys(("candidate_id", "status", "mode"))
+    all_of = dict.fromkeys(("candidate_id", "status", "mode", "risk_level"))
     events = {"session_id": world.sessions[0], "since": since, "before": before, "after": 50, "limit": LIMIT}
     any_event = dict.fromkeys(("event_type", "severity", "severity_min", "is_violation"))
     any_live = {"status": 1, "online_since": since, **dict.fromkeys(("level", "online", "q"))}

@@ -87,6 +87,7 @@ FROM session_overview s
 WHERE s.organisation_id = :organisation
   AND (:exam_id::uuid IS NULL OR s.exam_id = :exam_id) AND (:candidate_id::uuid IS NULL OR s.candidate_id = :candidate_id)
   AND (:status::smallint IS NULL OR s.status = :status) AND (:mode::smallint IS NULL OR s.mode = :mode)
+  AND (:risk_level::text IS NULL OR s.risk_level = :risk_level)
   AND (:cursor::bigint IS NULL OR s.id < :cursor)
 ORDER BY s.id DESC
 LIMIT :limit;
@@ -103,6 +104,8 @@ WITH page AS (
         WHERE s.exam_id = v.exam_id AND s.organisation_id = :organisation
           AND (:candidate_id::uuid IS NULL OR s.candidate_id = :candidate_id)
           AND (:status::smallint IS NULL OR s.status = :status) AND (:mode::smallint IS NULL OR s.mode = :mode)
+          AND (:risk_level::text IS NULL OR EXISTS (SELECT FROM reporting.session_risk r
+                                                     WHERE r.session_id = s.id AND r.risk_level = :risk_level))
           AND (:cursor::bigint IS NULL OR s.id < :cursor)
         ORDER BY s.id DESC
         LIMIT :limit
@@ -127,12 +130,15 @@ CROSS JOIN LATERAL (
         WHEN 'lastHeartbeatAt' THEN extract(epoch FROM s.last_heartbeat_at)::float8
         WHEN 'totalEvents' THEN s.total_events::float8
         WHEN 'totalViolations' THEN s.total_violations::float8
+        WHEN 'riskScore' THEN s.risk_score
+        WHEN 'peakRiskScore' THEN s.peak_risk_score
     END AS value
 ) sort
 WHERE s.organisation_id = :organisation
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = s.exam_id AND v.user_id = :user_id))
   AND (:exam_id::uuid IS NULL OR s.exam_id = :exam_id) AND (:candidate_id::uuid IS NULL OR s.candidate_id = :candidate_id)
   AND (:status::smallint IS NULL OR s.status = :status) AND (:mode::smallint IS NULL OR s.mode = :mode)
+  AND (:risk_level::text IS NULL OR s.risk_level = :risk_level)
 ORDER BY CASE WHEN :descending THEN -sort.value ELSE sort.value END NULLS LAST, s.id
 OFFSET :offset
 LIMIT :limit;
@@ -143,7 +149,8 @@ FROM proctor_sessions s
 WHERE s.organisation_id = :organisation
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = s.exam_id AND v.user_id = :user_id))
   AND (:exam_id::uuid IS NULL OR s.exam_id = :exam_id) AND (:candidate_id::uuid IS NULL OR s.candidate_id = :candidate_id)
-  AND (:status::smallint IS NULL OR s.status = :status) AND (:mode::smallint IS NULL OR s.mode = :mode);
+  AND (:status::smallint IS NULL OR s.status = :status) AND (:mode::smallint IS NULL OR s.mode = :mode)
+  AND (:risk_level::text IS NULL OR EXISTS (SELECT FROM reporting.session_risk r WHERE r.session_id = s.id AND r.risk_level = :risk_level));
 
 -- name: list_decisions_of
 -- $1 session ids bigint[]. Row security keeps candidates from them.

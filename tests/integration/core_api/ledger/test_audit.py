@@ -51,6 +51,7 @@ EXAM, USER, GROUP = "/teacher/exams/{exam_id}", "/admin/users/{user_id}", "/admi
 ASSIGNED = f"{EXAM}/assignments/{{assignment_id}}"
 CLAIM = "/proctor/session/{id}/claim"
 QUESTION, PASSAGE = "/teacher/questions/{question_id}", "/teacher/passages/{passage_id}"
+RULE = "/proctor/rules/{rule_id}"
 EVALUATION = "/teacher/evaluations/{evaluation_id}"
 
 ACTS: Final[dict[Key, Act]] = {
@@ -105,6 +106,11 @@ ACTS: Final[dict[Key, Act]] = {
     ("POST", "/teacher/submissions/{submission_id}/grades"): Act(kinds=["submission.scored"], by="teacher"),
     # What people do about themselves, and candidates about their attempts.
     ("POST", "/auth/logout"): Act(kinds=["auth.signed_out"], by="student"),
+    ("POST", "/proctor/session/{id}/risk/adjustments"): Act(kinds=["risk_adjustment.made"], by="teacher"),
+    ("POST", "/proctor/rules"): Act(kinds=["risk_rule.saved"]),
+    ("PUT", RULE): Act(kinds=["risk_rule.saved"]),
+    ("DELETE", RULE): Act(kinds=["risk_rule.deleted"]),
+    ("POST", f"{RULE}/toggle"): Act(kinds=["risk_rule.saved"]),
     ("PUT", "/me"): Act(kinds=["user.updated"], by="student"),
     ("PUT", "/me/password"): Act(kinds=["auth.password_changed"], by="student"),
     ("POST", "/student/attempts/{attempt_id}/submit"): Act(
@@ -127,6 +133,7 @@ ELSEWHERE = {
     ("POST", "/proctor/session"): "OTHERS",
     ("PUT", "/student/attempts/{attempt_id}/answers"): "what is saved is recorded when it is handed in",
     ("POST", "/observer/exams/{exam_id}/observations"): "test_observations",
+    ("POST", "/proctor/session/{id}/calculate-risk"): "computes, and stores nothing: a view",
 }
 
 REFUSE = """

@@ -24,7 +24,7 @@ async def test_staff_read_a_session_as_the_document_shows_p1(core: Core) -> None
         assert list(session) == [
             "id", "attemptId", "examId", "examTitleEn", "candidateId", "candidateName", "mode", "modeName",
             "status", "statusName", "startedAt", "endedAt", "ipAddress", "browserName", "totalEvents",
-            "totalViolations", "riskScore", "riskLevel", "lastHeartbeatAt", "decision",
+            "totalViolations", "riskScore", "peakRiskScore", "riskLevel", "lastHeartbeatAt", "decision",
             "quarantinedUntil", "recentEvents",
         ]  # fmt: skip
         assert (session["examTitleEn"], session["candidateName"]) == ("Algebra", "The student")

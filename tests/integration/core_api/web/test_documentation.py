@@ -22,12 +22,17 @@ from tests.kits.story import faults_of, operations_in, shown
 OPERATIONS = Path(__file__).parent / "operations.txt"
 # What a name begins with; one more needs a reason.
 VERBS = re.compile(
-    "(accept|act|add|announce|archive|assign|cancel|change|claim|confirm|connect|create|delete|end|finalise"
-    "|flag|get|grade|grant|import|invite|launch|list|lock|log|login|logout|make|negotiate|open|override|pause"
-    "|publish|refresh|register|release|remove|resume|revoke|save|send|set|show|start|stream|submit|terminate"
-    "|unflag|unlock|unpublish|update|warn)(_|$)"
+    "(accept|act|add|adjust|announce|archive|assign|calculate|cancel|change|claim|confirm|connect|create|delete"
+    "|end|finalise|flag|get|grade|grant|import|invite|launch|list|lock|log|login|logout|make|negotiate|open"
+    "|override|pause|publish|refresh|register|release|remove|resume|revoke|save|send|set|show|start|stream"
+    "|submit|terminate|toggle|try|unflag|unlock|unpublish|update|warn)(_|$)"
 )
-WHOLE_LISTS = {"list_drafts", "list_commands"}  # a hundred at most, and twenty
+WHOLE_LISTS = {  # a hundred at most, twenty, a hundred and two hundred
+    "list_drafts",
+    "list_commands",
+    "list_risk_rules",
+    "list_risk_adjustments",
+}
 DOCUMENT = whole([*routes(), *INGEST_ROUTES])
 
 

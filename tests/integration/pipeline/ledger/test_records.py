@@ -63,6 +63,9 @@ COVERED = {
     "session_commands": ("session_actions", "session_id", "NULL"),
     "attempt_pauses": ("attempt", "attempt_id", "NULL"),
     "time_grants": ("attempt", "attempt_id", "NULL"),
+    "risk_rules": ("risk_rule", "id", "NULL"),
+    "risk_rule_versions": ("risk_rule", "rule_id", "NULL"),
+    "risk_adjustments": ("risk_adjustment", "id", "NULL"),
 }
 # What no event records, and why.
 UNCOVERED = {
@@ -99,6 +102,7 @@ UNCOVERED = {
     "exam_attempts.metadata": "nothing writes it",
     "session_commands.told_at": "when ingest was told",
     "session_commands.confirmed_at": "when the client said so",
+    "proctor_sessions.rule_set_id": "a trigger's, and never changed: the newest when it began",
     "proctor_sessions.final_seq": "the stream's, counted by the writer",
     "proctor_sessions.silent_since": "the sweep's, of what the stream has told",
     "proctor_sessions.heartbeat_missed_count": "counted by the writer",
@@ -127,6 +131,7 @@ UNRECORDED = {
     "ledger_events": "the ledger itself",
     "ledger_salts": "beside the ledger",
     "outbox": "for workers",
+    "rule_sets": "the newest versions of rules, which are in the record `risk_rule`, by a function",
     "session_notices": "what the stream will say as events",
     "review_claims": "leases, which end by themselves",
     "idempotency_keys": "what a retry is answered, for an hour",
@@ -167,6 +172,9 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
         await override(api, int(made.parameters["decision_id"]), 4, decisionReasonEn="Seen.")
         await interrupt(made)
+        weight = {"ruleId": int(made.parameters["rule_id"]), "percent": 50, "reason": "Agreed."}
+        path = f"/api/proctor/session/{made.parameters['id']}/risk/adjustments"
+        assert (await api.post(path, "teacher", json=weight)).status == 201
         yield made
 
 
