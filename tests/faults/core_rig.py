@@ -171,13 +171,20 @@ async def core_rig(servers: Servers) -> AsyncIterator[CoreRig]:
             tier.kill()
 
 
-def waits_for_table(held: str) -> str:
-    """Return the question which table's lock somebody waits for who holds rows of `held` for finalisation."""
+ADVISORY: Final = "h.locktype = 'advisory'"
+
+
+def rows_of(held: str) -> str:
+    """Return the condition that a transaction holds rows of a table."""
+    return f"h.mode = 'RowShareLock' AND h.relation = '{held}'::regclass"
+
+
+def waits_for_table(holds: str) -> str:
+    """Return the question which table's lock somebody waits for who holds what they act on meanwhile."""
     return (
         "SELECT w.relation::regclass::text FROM pg_locks w JOIN pg_stat_activity a ON a.pid = w.pid"
         f" WHERE a.usename = '{CORE}' AND a.datname = current_database() AND NOT w.granted"
-        " AND EXISTS (SELECT FROM pg_locks h WHERE h.pid = w.pid AND h.granted AND h.mode = 'RowShareLock'"
-        f" AND h.relation = '{held}'::regclass)"
+        f" AND EXISTS (SELECT FROM pg_locks h WHERE h.pid = w.pid AND h.granted AND {holds})"
     )
 
 

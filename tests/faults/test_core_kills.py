@@ -1,12 +1,14 @@
-"""kill -9 of the core API or PostgreSQL between any two steps of finalisation (spec.md S-1, L-1, P-2)."""
+"""kill -9 between any two steps of finalisation, a decision, its override (spec.md S-1, L-1, P-2, C-1)."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.faults.core_rig import (
+    ADVISORY,
     WAITS_IN_COMMIT,
     CoreRig,
     Servers,
@@ -14,13 +16,15 @@ from tests.faults.core_rig import (
     core_rig,
     core_servers,
     first_of,
+    rows_of,
     unanswered,
     waits_for_table,
     writes_held,
 )
 from tests.integration.core_api.submissions.test_observations import make_form, observe
 from tests.kits.authoring import Made, answer, make_exam, outcome, save_all_right, start, submit
-from tests.kits.core import Answer
+from tests.kits.core import Answer, Api
+from tests.kits.reviews import decide, override
 
 NOTHING = {
     "submissions": 0, "items": 0, "scores": 0, "subjects": 0, "ledger": 0, "facts": 0, "completed": 0,
@@ -77,25 +81,30 @@ async def check_once(rig: CoreRig, made: Made, attempt_id: str, *, first: int = 
 
 
 async def walk(
-    rig: CoreRig, ask: "Callable[[], asyncio.Task[Answer]]", held: str
+    rig: CoreRig,
+    ask: "Callable[[], asyncio.Task[Answer]]",
+    holds: str,
+    left: Callable[[Api], Awaitable[Any]] = outcome,
 ) -> tuple[list[str], Answer]:
     """
     Kill the core API at each table that a request writes; return the tables in order, and the last answer.
 
-    The walk finds the steps itself: all writes wait, the first one met is a step; next time it may pass.
+    The walk finds the steps itself: all writes wait, the first one met is a step; next time it may pass. What
+    is `left` stays as it was before.
     """
     steps: list[str] = []
+    before = await left(rig.api)
     while True:
         async with writes_held(rig, but=steps):
             asked = ask()
-            table = await first_of(asked, rig.wait_for(waits_for_table(held)))
+            table = await first_of(asked, rig.wait_for(waits_for_table(holds)))
             if table is None:
                 return steps, await asked
             await rig.kill_core()
         await rig.gone()
 
         assert (await unanswered(asked), table) == (True, table)
-        assert (await outcome(rig.api), table) == (NOTHING, table)
+        assert (await left(rig.api), table) == (before, table)
         assert table not in steps
         steps.append(table)
 
@@ -104,7 +113,7 @@ async def test_a_core_api_killed_at_any_table_leaves_nothing_and_the_retry_makes
     rig: CoreRig,
 ) -> None:
     made, attempt_id = await seated(rig)
-    steps, answered = await walk(rig, lambda: hand_in(rig, made, attempt_id), "exam_attempts")
+    steps, answered = await walk(rig, lambda: hand_in(rig, made, attempt_id), rows_of("exam_attempts"))
 
     assert set(steps) >= WRITTEN
     assert answered.status == 201
@@ -115,7 +124,7 @@ async def test_a_core_api_killed_at_any_table_of_an_observation_leaves_nothing_e
     rig: CoreRig,
 ) -> None:
     form = await make_form(rig.api)
-    steps, answered = await walk(rig, lambda: asyncio.create_task(observe(rig.api, form)), "exams")
+    steps, answered = await walk(rig, lambda: asyncio.create_task(observe(rig.api, form)), rows_of("exams"))
     again = await observe(rig.api, form)
 
     assert set(steps) >= {
@@ -155,7 +164,7 @@ async def test_a_postgres_killed_within_a_finalisation_leaves_nothing_and_one_ki
     ):
         async with writes_held(rig, but=sorted(passed)):
             asked = hand_in(rig, made, attempt_id)
-            await rig.wait_for(waits_for_table("exam_attempts"))
+            await rig.wait_for(waits_for_table(rows_of("exam_attempts")))
             await rig.kill_postgres()
 
         assert (await asked).status == 503
@@ -169,3 +178,48 @@ async def test_a_postgres_killed_within_a_finalisation_leaves_nothing_and_one_ki
         assert (await asked).status == 503
         assert await outcome(rig.api) == left
     await check_once(rig, made, attempt_id, first=200)
+
+
+JUDGED = """
+SELECT (SELECT array_agg((status, is_finalized)) FROM proctor_decisions)::text,
+       (SELECT array_agg((act, status) ORDER BY number) FROM decision_acts)::text,
+       (SELECT array_agg(is_void) FROM submission_results)::text, (SELECT count(*) FROM review_claims)::text,
+       (SELECT array_agg(kind ORDER BY kind) FROM ledger_events WHERE kind ~ '^(decision|result|review)[.]'
+                                                                   AND kind !~ 'viewed$')::text,
+       (SELECT array_agg(kind ORDER BY kind) FROM outbox WHERE kind ~ '^result[.]')::text
+"""
+
+
+async def judged(api: Api) -> tuple[str, ...]:
+    """Return all that decisions leave."""
+    return tuple(await api.owner.fetchrow(JUDGED))
+
+
+async def test_a_core_api_killed_at_any_table_of_a_decision_or_an_override_leaves_all_of_it_or_nothing_c1(
+    rig: CoreRig,
+) -> None:
+    made, attempt_id = await seated(rig)
+    assert (await hand_in(rig, made, attempt_id)).status == 201
+    session_id = await rig.api.owner.fetchval("SELECT id FROM proctor_sessions")
+
+    def invalidate() -> "asyncio.Task[Answer]":
+        return asyncio.create_task(decide(rig.api, session_id, 4, "teacher", finalize=True))
+
+    decided, answered = await walk(rig, invalidate, ADVISORY, judged)
+    void, again = await judged(rig.api), await invalidate()
+    decision_id = answered.body["data"]["id"]
+    overridden, restored = await walk(
+        rig, lambda: asyncio.create_task(override(rig.api, decision_id, 2)), ADVISORY, judged
+    )
+
+    written = {"proctor_decisions", "decision_acts", "submission_results", "ledger_events", "outbox"}
+    assert (set(decided) >= written, set(overridden) >= written) == (True, True)
+    assert (answered.status, again.body, restored.status) == (200, answered.body, 200)
+    assert void == (
+        '{"(4,t)"}', '{"(finalised,4)"}', "{t}", "0", "{decision.finalised,result.voided}", "{result.voided}",
+    )  # fmt: skip
+    assert await judged(rig.api) == (
+        '{"(2,t)"}', '{"(finalised,4)","(overridden,2)"}', "{f}", "0",
+        "{decision.finalised,decision.overridden,result.restored,result.voided}",
+        "{result.restored,result.voided}",
+    )  # fmt: skip
