@@ -48,18 +48,22 @@ LOOKS: Final = (
 LEFT_OUT: Final = {
     "one school's sessions without a final decision": "queue.list_pending",
     "one decision": "decisions.list_acts claims.is_final",
-    "one attempt": "answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
+    "one session, an act of staff a row": "actions.list_actions",
+    "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
+    " answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
     " monitoring.count_timeline decisions.is_invalidated",
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links",
-    "one exam": "assignments.list_overrides grading.list_submissions reporting.count_attempts"
+    "one exam": "interventions.list_room"
+    " assignments.list_overrides grading.list_submissions reporting.count_attempts"
     " reporting.sum_activity reporting.sum_activity_counts live.count_dashboard live.count_live"
     " live.list_top_violations exams.has_begun launches.list_candidates"
     " observation_views.list_observations_of_exam",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
     "one person": "observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
-    "ids that the caller names": "assignments.list_reached assignments.count_groups assignments.list_grants"
+    "ids that the caller names": "actions.list_open_commands"
+    " assignments.list_reached assignments.count_groups assignments.list_grants"
     " content.count_terms sessions.list_decisions_of queue.list_fired"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
@@ -187,11 +191,13 @@ def periodic(world: World) -> Iterator[Case]:
         ("origins", "list_changed", NOW),
         ("ingest", "read_sessions", world.sessions[:1]),
         ("gaps", "list_notices", 4, [0, 1, 2, 3], 500),
+        ("commands", "take_untold", 4, [0, 1, 2, 3], 500),
         ("ingest", "find_sessions_of_attempts", [world.attempt], None, None, False),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_ingest")
     for noun, name, *arguments in (
         ("submissions", "list_expired", NOW + timedelta(days=9), LONG_AGO, UUID(int=0), 200),
+        ("acts", "list_lapsed", NOW, 200),
         ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
         ("logins", "delete_expired_revocations", NOW),
         ("origins", "list_changed", NOW),
