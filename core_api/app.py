@@ -26,7 +26,7 @@ from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
 from core_api.people import origins
 from core_api.people import routes as people_routes
-from core_api.proctoring import live_feed
+from core_api.proctoring import client_socket, live_feed
 from core_api.proctoring import routes as proctoring_routes
 from core_api.reviews import routes as reviews_routes
 from core_api.risk import routes as risk_routes
@@ -108,6 +108,8 @@ async def build(
     app.cleanup_ctx.append(_sweeper)
     app.cleanup_ctx.append(live_feed.keep_feeds)
     app.on_shutdown.append(live_feed.end_watches)
+    app.cleanup_ctx.append(client_socket.keep_clients)
+    app.on_shutdown.append(client_socket.end_clients)
     return app
 
 

@@ -235,6 +235,10 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     live_watches_max: Annotated[int, _about("Watches of one process at once.", ge=1)] = 2000
     live_account_watches_max: Annotated[int, _about("Watches of one account and process at once.", ge=1)] = 20
 
+    client_sockets_max: Annotated[
+        int, _about("Sockets of candidates' clients that one process keeps open.", ge=1)
+    ] = 20_000
+
     expiry_sweep_s: Annotated[
         float, _about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)
     ] = 5.0

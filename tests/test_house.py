@@ -302,7 +302,7 @@ def test_no_loop_runs_unwatched() -> None:
 
     assert found == {
         "kernel/running/tasks.py", "ingest/appending/sessions.py",
-        "core_api/proctoring/live_streams.py", "core_api/proctoring/live_hub.py",  # both ends of a socket
+        "core_api/proctoring/sockets.py", "core_api/proctoring/live_hub.py",  # both ends of a socket
     }  # fmt: skip
 
 

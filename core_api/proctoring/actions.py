@@ -94,7 +94,7 @@ async def open_commands(conn: Connection, session_ids: Sequence[int]) -> dict[in
 
 async def list_commands(conn: Connection, actor: Actor, session_id: int, *, language: str) -> list[Command]:
     """Return what the caller's client has to act on and to confirm; raises NotFoundError: not theirs."""
-    await _require_own(conn, actor, session_id)
+    await require_own(conn, actor, session_id)
     waiting = await open_commands(conn, [session_id])
     return [each.shown(language) for each in waiting.get(session_id, [])]
 
@@ -103,11 +103,11 @@ async def confirm(
     conn: Connection, actor: Actor, session_id: int, command_id: int, *, now: datetime
 ) -> Confirmed:
     """Confirm a command, once; raises NotFoundError: it is no command of a session of the caller's."""
-    await _require_own(conn, actor, session_id)
+    await require_own(conn, actor, session_id)
     row = await fetch_one(conn, "command", QUERIES["confirm"], session_id, command_id, now)
     return of_row(row, Confirmed)
 
 
-async def _require_own(conn: Connection, actor: Actor, session_id: int) -> None:
+async def require_own(conn: Connection, actor: Actor, session_id: int) -> None:
     """Check that a session is the caller's; raises NotFoundError when it is not."""
     await fetch_one(conn, "proctor session", QUERIES["find_own_session"], session_id, actor.user_id)

@@ -26,7 +26,8 @@ from msgspec import Meta
 
 from core_api.database import POOL, Connection, Pool, of_row, system_connection
 from core_api.proctoring.live import QUERIES, Level, LiveSession, shown
-from core_api.proctoring.live_watching import Ending, Message, Position, Watcher
+from core_api.proctoring.live_watching import Message, Position, Watcher
+from core_api.proctoring.sockets import Ending
 from kernel.errors import NotAuthenticatedError, OverloadedError, RateLimitedError, UnavailableError
 from kernel.events import SEQUENCE_BITS, SEQUENCE_MAX, EventOut, Severity, event_id, type_name
 from kernel.http.web import SETTINGS

@@ -22,8 +22,9 @@ from msgspec import UNSET, UnsetType
 
 from core_api.actors import ALLOWANCES, KEYRING, actor_of
 from core_api.ledger.viewings import VIEWS
-from core_api.proctoring.live_streams import LIVE, socket_for, talk, watching
-from core_api.proctoring.live_watching import Ending, Watcher
+from core_api.proctoring.live_streams import LIVE, watching
+from core_api.proctoring.live_watching import Watcher
+from core_api.proctoring.sockets import Ending, socket_for, talk
 from core_api.proctoring.tickets import signed
 from kernel.errors import DomainError, InvalidInputError
 from kernel.http.origins import CLAIMS

@@ -6,11 +6,10 @@ change, numbered; `ping` when nothing happens for a while; `end`, before a watch
 can set no header for either: a ticket in the address does it (`core_api.proctoring.tickets`).
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 import msgspec
@@ -22,14 +21,14 @@ from core_api.database import POOL, connection
 from core_api.exams import exams
 from core_api.ledger.viewings import note_view
 from core_api.proctoring.live_feed import FEEDS
-from core_api.proctoring.live_watching import Ending, Message, Position, Watcher, position_of
+from core_api.proctoring.live_watching import Message, Position, Watcher, position_of
+from core_api.proctoring.sockets import End, Ending, socket_for, talk
 from core_api.wire import uuid_in_path
 from kernel.errors import (
     DomainError,
     NotFoundError,
     OverloadedError,
     RateLimitedError,
-    UpgradeRequiredError,
 )
 from kernel.http.origins import CLAIMS
 from kernel.http.web import REQUEST_ID, SETTINGS, Shows, decode_query, dress
@@ -42,9 +41,7 @@ REFUSES: Final[dict[type[DomainError], str]] = {
 LIVE: Final = Shows("exam_live", "examId")
 RETRY_MS: Final = 2000  # after so long a browser connects again
 SLICE_BYTES: Final = 64 << 10  # of a long message, so that no watcher's buffer holds all of it
-MESSAGE_BYTES_MAX: Final = 4 << 10  # of what a watcher sends, who has nothing to say
 LOOK_S: Final = 1.0  # so often it is seen whether a silent watcher has gone
-HEARTBEAT_S: Final = 20.0
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -68,13 +65,6 @@ class Ping(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Nothing has changed; the connection is alive."""
 
     server_time: datetime
-
-
-class End(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """The watch ends from here, and why."""
-
-    code: str
-    detail: str
 
 
 @asynccontextmanager
@@ -180,29 +170,6 @@ async def socket(request: web.Request) -> web.StreamResponse:
         if watcher.ending is not None:
             await ws.close(code=watcher.ending.close_code, message=watcher.ending.code.encode())
     return ws
-
-
-def socket_for(request: web.Request) -> web.WebSocketResponse:
-    """Return a request's WebSocket, not prepared yet; raises UpgradeRequiredError where it asks for none."""
-    ws = web.WebSocketResponse(heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MESSAGE_BYTES_MAX)
-    if not ws.can_prepare(request).ok:
-        raise UpgradeRequiredError("This address speaks WebSocket.", headers={"Upgrade": "websocket"})
-    dress(ws, request[REQUEST_ID])
-    return ws
-
-
-async def talk(*sides: Coroutine[Any, Any, None]) -> None:
-    """Run both sides of a conversation until one of them ends, and then end the other."""
-    tasks = [asyncio.ensure_future(side) for side in sides]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        found = await asyncio.gather(*tasks, return_exceptions=True)
-    for each in found:
-        if isinstance(each, Exception) and not isinstance(each, ConnectionResetError):
-            raise each
 
 
 async def _send(ws: web.WebSocketResponse, watcher: Watcher, ping_s: float) -> None:

@@ -10,7 +10,6 @@ import re
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from enum import Enum
 from itertools import pairwise
 from typing import Final
 from uuid import UUID
@@ -18,12 +17,12 @@ from uuid import UUID
 import msgspec
 
 from core_api.actors import Actor
+from core_api.proctoring.sockets import FAREWELL_S, Ending
 from kernel.access import Scope
 from kernel.tokens import Claims
 
 POSITION_CHARS_MAX: Final = 4000
 _NO_XID: Final = 2**32  # a number that is a multiple of this is no transaction's
-FAREWELL_S: Final = 2.0  # for so long a watcher who is dropped may take the last message
 _POSITION: Final = re.compile(
     r"([0-9]{1,12})-([0-9]{1,19}):([0-9]{1,19}):((?:[0-9]{1,19}(?:,[0-9]{1,19})*)?)"
 )
@@ -53,31 +52,6 @@ def position_of(text: str | None) -> Position | None:
     if running and not (bounds[0] <= running[0] and running[-1] < bounds[-1]):
         return None
     return Position(int(at), f"{lowest}:{highest}:{between}")
-
-
-class Ending(Enum):
-    """Why a watch ends: its code and close code on sockets, and a sentence."""
-
-    slow = ("slow", 1013, "You take what changes too slowly; connect again with the last id.")
-    signed_out = ("not_authenticated", 4401, "You were signed out, or your sign-in has expired.")
-    lost = ("not_found", 4404, "You may not see this exam any more.")
-    unsure = ("unavailable", 1013, "Your sign-in cannot be checked now; connect again soon.")
-    stopping = ("stopping", 1012, "The service is stopping here; connect again with the last id.")
-
-    @property
-    def code(self) -> str:
-        """Return the stable tag."""
-        return self.value[0]
-
-    @property
-    def close_code(self) -> int:
-        """Return the close code of a WebSocket."""
-        return self.value[1]
-
-    @property
-    def sentence(self) -> str:
-        """Return what people read."""
-        return self.value[2]
 
 
 class Message(msgspec.Struct, frozen=True):

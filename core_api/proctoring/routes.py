@@ -9,6 +9,7 @@ from core_api.cases import case
 from core_api.database import POOL, connection
 from core_api.proctoring import (
     actions,
+    client_socket,
     live,
     live_hub,
     live_streams,
@@ -159,6 +160,21 @@ ROUTES: Final = (
         "POST /proctor/session/{id}/commands/{commandId}/confirm", actions.confirm,
         Action.command_confirm, name="confirm_command", shows=OWN, envelope=True, retry=Retry.own_way,
         says="Confirm a command: it was shown, or done. Again changes nothing; the first time counts.",
+    ),
+    case(
+        "POST /proctor/session/{id}/ticket", tickets.create_for_session, Action.command_read,
+        name="create_session_ticket", shows=OWN, envelope=True, retry=Retry.own_way,
+        says="""
+        Make a ticket that opens the socket of the caller's session within a minute, once or again: for
+        browsers, which can set no header there.
+        """,
+    ),
+    Route(
+        method="GET", path="/proctor/session/{id}/socket",
+        name="open_session_socket", shows=OWN,
+        handler=client_socket.socket, action=Action.command_read, ticketed=True, tag="Proctoring",
+        query=client_socket.Connect, status=101, media_type="websocket", reads=(ACCEPT_LANGUAGE,),
+        refuses=client_socket.REFUSES,
     ),
     Route(
         method="GET", path="/proctor/session/{id}/events",

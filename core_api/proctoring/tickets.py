@@ -11,6 +11,7 @@ import msgspec
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.exams import exams
+from core_api.proctoring import actions
 from kernel.http.web import API_PREFIX
 from kernel.settings import Settings
 from kernel.tokens import Claims, Keyring, ticket_claims
@@ -36,6 +37,21 @@ async def create_for_exam(
     """Return a ticket for watching an exam; raises NotFoundError when the caller may not see it."""
     await exams.require_visible(conn, actor, exam_id)
     return signed(claims, f"{API_PREFIX}/proctor/live/exam/{exam_id}", keyring, settings, now=now)
+
+
+async def create_for_session(
+    conn: Connection,
+    actor: Actor,
+    session_id: int,
+    *,
+    claims: Claims,
+    keyring: Keyring,
+    settings: Settings,
+    now: datetime,
+) -> Ticket:
+    """Return a ticket for the socket of the caller's session; raises NotFoundError when it is not theirs."""
+    await actions.require_own(conn, actor, session_id)
+    return signed(claims, f"{API_PREFIX}/proctor/session/{session_id}/socket", keyring, settings, now=now)
 
 
 def signed(claims: Claims, opens: str, keyring: Keyring, settings: Settings, *, now: datetime) -> Ticket:

@@ -105,6 +105,7 @@ LEDGER_SEAL_LAG = Gauge(
 LEDGER_WITNESS_LAG = Gauge("veritas_ledger_unwitnessed_events", "Sealed events that no witness has seen.")
 LEDGER_VIEWS_WAITING = Gauge("veritas_ledger_views_waiting", "Views not yet written to the ledger.")
 LIVE_WATCHES = Gauge("veritas_live_watches", "Watches of exams that are open in this process.")
+CLIENT_SOCKETS = Gauge("veritas_client_sockets", "Sockets of candidates' clients, open in this process.")
 LIVE_TURN_SECONDS = Histogram(
     "veritas_live_turn_seconds", "Reading what is new in all watched exams, and telling it.", buckets=_SECONDS
 )

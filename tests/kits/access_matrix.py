@@ -142,6 +142,8 @@ MATRIX: dict[tuple[str, str], Row] = {
     ),
     ("GET", "/proctor/session/{id}/actions"): Row(expected=VIEWED),
     ("GET", "/proctor/session/{id}/commands"): Row(expected=CANDIDATE),
+    ("POST", "/proctor/session/{id}/ticket"): Row(expected=CANDIDATE),
+    ("GET", "/proctor/session/{id}/socket"): Row(expected=CANDIDATE | {"student": 426}),  # no WebSocket
     ("POST", "/proctor/session/{id}/commands/{commandId}/confirm"): Row(expected=CANDIDATE),
     ("POST", "/proctor/session/{id}/calculate-risk"): Row(expected=VIEWED),
     ("GET", "/proctor/session/{id}/risk/snapshots"): Row(expected=VIEWED),

@@ -67,7 +67,7 @@ LEFT_OUT: Final = {
     " content.count_terms sessions.list_decisions_of queue.list_fired"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
-    " live.list_alerting live.list_lost"
+    " live.list_alerting live.list_lost live.list_client_states"
     " writer.read_latest_epoch",
     "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
     " evaluations.list_evaluations"

@@ -111,3 +111,20 @@ WHERE NOT EXISTS (SELECT FROM exams e WHERE e.id = w.exam_id AND e.creator_id = 
 -- name: delete_old_changes
 -- $1 before
 DELETE FROM live_changes WHERE noted_at < $1::timestamptz;
+
+-- name: read_client_changes
+-- $1 the position up to which changes are known; null: none. The sessions whose client has something to be told since, of all
+-- exams, null where none has; and the new position.
+SELECT pg_current_snapshot()::text AS position,
+       (SELECT array_agg(DISTINCT id)
+        FROM live_changes c CROSS JOIN LATERAL unnest(c.client_ids) id
+        WHERE c.client_ids IS NOT NULL AND c.xid >= pg_snapshot_xmin($1::text::pg_snapshot)
+          AND NOT pg_visible_in_snapshot(c.xid, $1::text::pg_snapshot)) AS session_ids;
+
+-- name: list_client_states
+-- $1 sessions
+SELECT s.id, s.status, a.expires_at,
+       EXISTS (SELECT FROM attempt_pauses p WHERE p.attempt_id = s.attempt_id AND p.resumed_at IS NULL) AS is_paused
+FROM proctor_sessions s
+JOIN exam_attempts a ON a.id = s.attempt_id
+WHERE s.id = ANY($1::bigint[]);

@@ -122,6 +122,7 @@ WITHOUT_A_PERSON = {
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
     "ledger/viewings.py": 1,  # many people's views in one statement
+    "proctoring/client_socket.py": 1,  # one reading for all clients, each of whom has their own session
     "proctoring/live_feed.py": 4,  # one reading for all who watch an exam, each of whom may
     "people/origins.py": 1,  # a preflight names nobody, and is answered by what anybody allows
 }

@@ -129,6 +129,7 @@ ELSEWHERE = {
     ("POST", "/auth/refresh"): "test_logins: an exchange is no act, a second use of a token is",
     ("POST", "/proctor/live/exam/{examId}/ticket"): "test_live_feed: what it opens is a view",
     ("POST", "/hubs/proctor/negotiate"): "test_live_hub: the same",
+    ("POST", "/proctor/session/{id}/ticket"): "test_client_socket: it opens what is one's own",
     ("POST", "/student/exams/{exam_id}/start"): "OTHERS",
     ("POST", "/proctor/session"): "OTHERS",
     ("PUT", "/student/attempts/{attempt_id}/answers"): "what is saved is recorded when it is handed in",

@@ -12,7 +12,8 @@ import pytest
 
 from core_api.actors import Actor
 from core_api.app import build
-from core_api.proctoring.live_watching import Ending, Message, Position, Watcher
+from core_api.proctoring.live_watching import Message, Position, Watcher
+from core_api.proctoring.sockets import Ending
 from kernel.access import Scope
 from kernel.events import EventType, Role, event_id
 from kernel.http.serving import serve
