@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -21,7 +22,7 @@ import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
-from deploy.local.postgres import Postgres, start_postgres
+from deploy.local.postgres import OWNER, Postgres, start_postgres
 from deploy.local.redis import Redis, start_redis
 from deploy.local.roles import give_passwords, on_database
 from kernel.running.logs import tell_exception
@@ -31,7 +32,11 @@ from sql.migrate import migrate
 TEMPLATE = "veritas_template"
 DISK, MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108  each server has a new folder of its own there
 MEMORY_BYTES_MIN = 6 << 30  # for the servers of eight workers
-WAL_MB_MAX = 512
+CHEAP = {
+    "max_wal_size": "512MB",  # what a worker's server may hold in memory beside its tables
+    "password_encryption": "md5",
+    "wal_compression": "off",
+}
 HELD, BEGUN_S = "held", 60  # a file that is locked while its folder is in use; in a moment after it was made
 # Lines as the processes write them: structlog's own picture of an error keeps an application's loop for long.
 structlog.configure(
@@ -113,11 +118,25 @@ def module_folder() -> Iterator[Path]:
 def postgres(run_folder: Path) -> Iterator[Postgres]:
     """The worker's PostgreSQL. Tests that harm a server start one of their own."""
     server = start_postgres(run_folder / "postgres")
-    with psycopg.connect(server.url, autocommit=True) as conn:
-        conn.execute(f"ALTER SYSTEM SET max_wal_size = '{WAL_MB_MAX}MB'".encode())
-        conn.execute("SELECT pg_reload_conf()")
+    make_cheap(server)
     yield server
     server.close()
+
+
+def make_cheap(server: Postgres) -> None:
+    """
+    Have a server that nothing kills do without what costs much and keeps nothing here: thousands of hashes
+    for each of some ten thousand sign-ins, a smaller WAL.
+    """
+    hba = server.home / "data" / "pg_hba.conf"
+    hba.write_text("host all all 127.0.0.1/32 md5\n")
+    with psycopg.connect(server.url, autocommit=True) as conn:
+        for name, value in CHEAP.items():
+            conn.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+        conn.execute("SELECT pg_reload_conf()")
+    with psycopg.connect(server.url, autocommit=True) as conn:
+        password = urlsplit(server.url).password
+        conn.execute(f"ALTER ROLE {OWNER} PASSWORD '{password}'".encode())
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +162,7 @@ def new_database(postgres: Postgres, *, of: str = TEMPLATE) -> Iterator[str]:
     """Give the owner's address of a new copy of a database, by default of the migrated template."""
     name = f"veritas_test_{next(numbers)}"
     with psycopg.connect(postgres.url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name} TEMPLATE {of}".encode())
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {of} STRATEGY file_copy".encode())
         try:
             yield on_database(postgres.url, name)
         finally:

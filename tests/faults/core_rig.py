@@ -12,6 +12,7 @@ import aiohttp
 import asyncpg
 import msgspec
 
+from core_api import seeding
 from deploy.local.postgres import DATABASE, start_postgres
 from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords, on_database
@@ -145,7 +146,8 @@ async def core_rig(servers: Servers) -> AsyncIterator[CoreRig]:
         tier.launch()
     try:
         database_url = on_database(postgres.url, name)
-        people, exam_id = make_people(database_url)
+        with seeding.connect(database_url) as conn:
+            people, exam_id = make_people(conn)
         owner = await asyncpg.connect(database_url)
         async with aiohttp.ClientSession() as http:
             rig = CoreRig(

@@ -16,6 +16,7 @@ from msgspec import Struct
 from multidict import CIMultiDictProxy
 from uuid_utils.compat import uuid7
 
+from core_api import seeding
 from core_api.app import routes
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
@@ -83,7 +84,7 @@ def address(route: Route) -> str:
 @pytest.fixture(scope="module")
 def core(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Core]:
     """The one origin: the core API and ingest, with no writer behind it."""
-    with new_database(postgres) as database, loop_beside() as there:
+    with new_database(postgres) as database, seeding.connect(database) as seeder, loop_beside() as there:
         database_as = logins_on(database, template, emptied(redis_server))
         settings = settings_of(
             database_as,
@@ -100,7 +101,7 @@ def core(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> I
 
         runner = there(begin())
         try:
-            yield Core(url_of(runner), database, database_as)
+            yield Core(url_of(runner), database, database_as, seeder)
         finally:
             there(runner.cleanup())
 

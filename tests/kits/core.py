@@ -8,7 +8,7 @@ an application of the test's own, for other settings or for what would harm othe
 
 import base64
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -26,6 +26,7 @@ from kernel.events import EventType, Role, is_violation
 from kernel.http.serving import serve
 from kernel.settings import Settings, load
 from kernel.tokens import Audience, Keyring, new_claims
+from sql.running import Connection
 from tests.kits.own_rows import show_own_rows
 from tests.kits.processes import loop_beside
 
@@ -135,17 +136,18 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
 class Core:
     """A module's application, in a thread of its own, over a database that its tests share."""
 
-    def __init__(self, url: str, database: str, database_as: DatabaseAs) -> None:
+    def __init__(self, url: str, database: str, database_as: DatabaseAs, seeder: Connection) -> None:
         self.url = url
         self.database = database
         self.database_as = database_as
+        self._seeder = seeder
         self._schools = count(1)
 
     def school(self) -> AbstractAsyncContextManager[Api]:
         """Make new people, and give the application to a test as they see it."""
         number = next(self._schools)
         network = f"127.{1 + number // 256}.{number % 256}.1"
-        return school(self.url, self.database, label=f"-{number}", address=network)
+        return school(self.url, self.database, self._seeder, label=f"-{number}", address=network)
 
 
 @contextmanager
@@ -156,10 +158,10 @@ def running_core(database: str, database_as: DatabaseAs, **overrides: Any) -> It
     async def begin() -> web.AppRunner:
         return await serve(await build(settings), settings, port=0)
 
-    with loop_beside() as there:
+    with loop_beside() as there, seeding.connect(database) as seeder:
         runner = there(begin())
         try:
-            yield Core(url_of(runner), database, database_as)
+            yield Core(url_of(runner), database, database_as, seeder)
         finally:
             there(runner.cleanup())
 
@@ -192,7 +194,12 @@ def url_of(runner: web.AppRunner) -> str:
 
 @asynccontextmanager
 async def school(
-    url: str, database: str, *, label: str = "", address: str = "127.0.0.1"
+    url: str,
+    database: str,
+    seeder: Connection | None = None,
+    *,
+    label: str = "",
+    address: str = "127.0.0.1",
 ) -> AsyncIterator[Api]:
     """
     Make people in the database and give a client that asks from the address.
@@ -200,7 +207,8 @@ async def school(
     People: one of each role; `colleague`, a teacher who may see nothing of the exam; `stranger` (student),
     `rival` (teacher) and `boss` (admin) of another organisation; the reviewer was granted the exam.
     """
-    people, exam_id = make_people(database, label=label)
+    with nullcontext(seeder) if seeder else seeding.connect(database) as conn:
+        people, exam_id = make_people(conn, label=label)
     owner = await asyncpg.connect(database)
     try:
         await show_own_rows(owner, {person.organisation_id for person in people.values()}, address)
@@ -220,37 +228,35 @@ async def school(
         await owner.close()
 
 
-def make_people(database: str, *, label: str = "") -> tuple[dict[str, Person], UUID]:
+def make_people(conn: Connection, *, label: str = "") -> tuple[dict[str, Person], UUID]:
     """Make the people that `school` names, and the teacher's exam; return them and its id."""
     now = datetime.now(UTC)
     people = {}
-    with seeding.connect(database) as conn:
-        for organisation, members in (
-            (
-                "Here",
-                {role.value: role for role in Role}
-                | {"other_student": Role.student, "colleague": Role.teacher},
-            ),
-            ("Elsewhere", {"stranger": Role.student, "rival": Role.teacher, "boss": Role.admin}),
-        ):
-            organisation_id = seeding.create_organisation(conn, organisation + label, now=now)
-            users = [
-                NewUser(
-                    email=f"{name}@{organisation.lower()}{label}.example",
-                    role=role,
-                    full_name=f"The {name}",
-                    password=PASSWORD,
-                )
-                for name, role in members.items()
-            ]
-            ids = seeding.create_users(conn, organisation_id, users, now=now, rounds=4)
-            for name, user, user_id in zip(members, users, ids, strict=True):
-                people[name] = Person(
-                    id=user_id, organisation_id=organisation_id, email=user.email, role=user.role
-                )
-        teacher = people["teacher"]
-        (exam_id,) = seeding.create_exams(conn, teacher.organisation_id, teacher.id, ["Algebra"], now=now)
-        seeding.grant_exam(conn, exam_id, people["reviewer"].id)
+    for organisation, members in (
+        (
+            "Here",
+            {role.value: role for role in Role} | {"other_student": Role.student, "colleague": Role.teacher},
+        ),
+        ("Elsewhere", {"stranger": Role.student, "rival": Role.teacher, "boss": Role.admin}),
+    ):
+        organisation_id = seeding.create_organisation(conn, organisation + label, now=now)
+        users = [
+            NewUser(
+                email=f"{name}@{organisation.lower()}{label}.example",
+                role=role,
+                full_name=f"The {name}",
+                password=PASSWORD,
+            )
+            for name, role in members.items()
+        ]
+        ids = seeding.create_users(conn, organisation_id, users, now=now, rounds=4)
+        for name, user, user_id in zip(members, users, ids, strict=True):
+            people[name] = Person(
+                id=user_id, organisation_id=organisation_id, email=user.email, role=user.role
+            )
+    teacher = people["teacher"]
+    (exam_id,) = seeding.create_exams(conn, teacher.organisation_id, teacher.id, ["Algebra"], now=now)
+    seeding.grant_exam(conn, exam_id, people["reviewer"].id)
     return people, exam_id
 
 

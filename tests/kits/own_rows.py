@@ -1,9 +1,10 @@
 """
 What the owner's connection of a school sees of a database that many share: the school's rows.
 
-Temporary views with the tables' names stand before the tables on that connection. Reading, counting and
-changing through them meets the school's rows alone, so that a test says "there is one submission" and means
-its own. Events, which no view stands before, are named by their session. `public.` reaches the whole table.
+Views with the tables' names, made once a database, stand before the tables on that connection, one of whose
+settings is the school. Reading, counting and changing through them meets the school's rows alone, so that a
+test says "there is one submission" and means its own. Events, which no view stands before, are named by their
+session. `public.` reaches the whole table; what a test makes under a bare name lies beside the views.
 """
 
 from typing import Any, Final
@@ -45,15 +46,23 @@ LINKS: Final = (
 )  # fmt: skip
 
 
+OWN: Final = {
+    "organisations": "id = ANY(current_setting('own.organisations')::uuid[])",
+    **{table: f"{column} IN (SELECT id FROM own.{parent})" for table, column, parent in LINKS},
+    **dict.fromkeys(("login_attempts", "login_networks"), "network >>= current_setting('own.address')::inet"),
+}
+VIEWS: Final = "CREATE SCHEMA own;" + ";".join(
+    f"CREATE VIEW own.{table} AS SELECT * FROM public.{table} WHERE {which}" for table, which in OWN.items()
+)
+
+
 async def show_own_rows(owner: Any, organisations: set[UUID], address: str) -> None:
     """Put the views before the tables; sign-ins are counted by the address that they come from."""
-    ids = ", ".join(f"'{each}'" for each in sorted(organisations))
-    own = {"organisations": f"id IN ({ids})"}
-    own |= {table: f"{column} IN (SELECT id FROM pg_temp.{parent})" for table, column, parent in LINKS}
-    own |= dict.fromkeys(("login_attempts", "login_networks"), f"network >>= '{address}'")
+    if await owner.fetchval("SELECT to_regnamespace('own') IS NULL"):
+        await owner.execute(VIEWS)
     await owner.execute(
-        ";".join(
-            f"CREATE TEMPORARY VIEW {table} AS SELECT * FROM public.{table} WHERE {condition}"
-            for table, condition in own.items()
-        )
+        "SELECT set_config('own.organisations', $1, false), set_config('own.address', $2, false),"
+        " set_config('search_path', 'own, public', false)",
+        f"{{{','.join(map(str, organisations))}}}",
+        address,
     )

@@ -65,7 +65,8 @@ class Place(Struct):
 
 @pytest.fixture
 def place(database: str) -> Iterator[Place]:
-    people, exam_id = make_people(database)
+    with seeding.connect(database) as conn:
+        people, exam_id = make_people(conn)
     with ExitStack() as opened:
         reading = opened.enter_context(seeding.connect(database))
         seats = seeding.seat_candidates(
