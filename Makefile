@@ -32,8 +32,9 @@ demo: setup ## show the whole chain at work for about a minute, then stop everyt
 run: setup ## start the whole stack and keep serving until Ctrl-C
 	@$(veritas) up
 
-test: lint ## lint, then all tests on real servers of their own, three workers for two cores
-	$(python) -m pytest -n $$((($$(nproc) * 3 + 1) / 2)) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
+test: lint ## lint, then all tests on real servers of their own, three workers for two cores; shows the ten slowest
+	$(python) -m pytest -n $$((($$(nproc) * 3 + 1) / 2)) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder \
+		--durations=10 --durations-min=1
 
 faults: tools ## the long form of the fault tests: KILLS=100 random kills under load
 	$(python) -m pytest tests/faults --kills=$(KILLS)

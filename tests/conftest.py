@@ -9,7 +9,8 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -28,6 +29,7 @@ from deploy.local.roles import give_passwords, on_database
 from kernel.running.logs import tell_exception
 from kernel.running.process import prepare_process
 from sql.migrate import migrate
+from tests.kits.budget import hold
 
 TEMPLATE = "veritas_template"
 DISK, MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108  each server has a new folder of its own there
@@ -63,8 +65,19 @@ numbers = count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the folders of the longest files, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: {"faults", "fuzz", "property"}.isdisjoint(item.path.parts))
+    """Begin with the files of the slowest tests, so that no worker is left alone with one at the end."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (-slow[item.path], "fuzz" not in item.path.parts))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what took too long fail, though it passed."""
+    report = yield
+    hold(item, report)
+    return report
 
 
 def make_server_folder(place: Path = DISK) -> Path:

@@ -38,6 +38,7 @@ async def read(url: str, query: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.faults
+@pytest.mark.slow("heartbeats on both sides of a step, and kills between")
 async def test_clocks_that_step_disconnect_nobody_and_misdate_nothing_whatever_is_killed(
     server_folder: Path,
 ) -> None:

@@ -109,6 +109,7 @@ async def walk(
         steps.append(table)
 
 
+@pytest.mark.slow("a new process for each table that is written")
 async def test_a_core_api_killed_at_any_table_leaves_nothing_and_the_retry_makes_one_submission_s1(
     rig: CoreRig,
 ) -> None:
@@ -120,6 +121,7 @@ async def test_a_core_api_killed_at_any_table_leaves_nothing_and_the_retry_makes
     await check_once(rig, made, attempt_id, first=200)
 
 
+@pytest.mark.slow("a new process for each table that is written")
 async def test_a_core_api_killed_at_any_table_of_an_observation_leaves_nothing_either_s1(
     rig: CoreRig,
 ) -> None:
@@ -152,6 +154,7 @@ async def test_a_core_api_killed_after_it_sent_commit_has_finalised_and_the_retr
     await check_once(rig, made, attempt_id, first=200)
 
 
+@pytest.mark.slow("PostgreSQL recovers five times")
 async def test_a_postgres_killed_within_a_finalisation_leaves_nothing_and_one_killed_after_it_all_s1(
     rig: CoreRig,
 ) -> None:

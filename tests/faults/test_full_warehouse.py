@@ -124,6 +124,7 @@ def doctor_says(log: Log, disk: Disk, database: str) -> dict[str, str]:
     return {each.check: each.found for each in examine(settings) if not each.ok}
 
 
+@pytest.mark.slow("two lives of the pipeline on a full disk")
 def test_a_full_warehouse_keeps_nothing_else_waiting_and_a_restart_neither(
     disk: Disk, database: str, database_as: Callable[[str], str], redis_url: str, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def is_taken_for(world: World) -> bool:
     return bool(world.one(seen) == SHARDS)
 
 
+@pytest.mark.slow("a silence is a real one, of 45 seconds")
 async def test_a_redis_that_stands_still_makes_no_violation(path: Rig, world: World) -> None:
     """Nobody who beats is missed; who was away before, and comes after it, has what was not ours."""
     seats = [world.seat() for _ in range(SHARDS)]
@@ -116,6 +117,7 @@ async def test_a_redis_that_stands_still_makes_no_violation(path: Rig, world: Wo
     assert 0 <= (span_s - gap["outage_s"]) // 15 - gap["missed"] <= 2, "intervals that it touches are ours"
 
 
+@pytest.mark.slow("sweeps on both sides of an outage")
 async def test_ingest_that_is_gone_makes_no_violation(path: Rig, world: World) -> None:
     """Everything is told that a minute and a half has passed while it was down."""
     ago_s = 2 * HEARTBEAT_MISSED_AFTER_S

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 
 @pytest.mark.faults
+@pytest.mark.slow("kills at random under load, each recovered from")
 async def test_nothing_acknowledged_is_lost_doubled_or_out_of_order_whatever_is_killed(
     server_folder: Path, request: pytest.FixtureRequest
 ) -> None:

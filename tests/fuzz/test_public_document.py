@@ -84,6 +84,7 @@ def ask_all(origin: Origin, report: Report, *, examples: int, seed: int, until: 
     shared.close()
 
 
+@pytest.mark.slow("every operation, by everybody, in many ways")
 def test_no_request_ends_in_a_fault_of_ours_x3(origin: Origin, request: pytest.FixtureRequest) -> None:
     wanted: int = request.config.getoption("--requests", default=0)
     given: int | None = request.config.getoption("--fuzz-seed", default=None)

@@ -190,6 +190,7 @@ def in_the_archive(settings: Settings) -> list[str]:
     return [text for text, _ in rows]
 
 
+@pytest.mark.slow("every value through every door to every reader")
 async def test_what_a_door_accepts_is_stored_and_shown_by_every_reader(
     running: Station, template: Urls, tmp_path: Path
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
 from core_api.ledger.entries import record
 from deploy import verify_export
@@ -40,6 +41,7 @@ async def append_to(url: str, count: int) -> None:
     await conn.close()
 
 
+@pytest.mark.slow("the whole stack, and commands beside it")
 def test_the_stack_seals_its_ledger_under_a_key_of_its_own_and_anybody_can_check_it(
     server_folder: Path, tmp_path: Path
 ) -> None:

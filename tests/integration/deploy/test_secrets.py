@@ -96,6 +96,7 @@ def marked(state: Path) -> list[str]:
     return [path.name for path in logs if MARKER in path.read_text(errors="replace")]
 
 
+@pytest.mark.slow("every hostile request to every tier")
 def test_hostile_requests_to_every_tier_leave_no_byte_in_any_log(state: tuple[Path, dict[str, Any]]) -> None:
     folder, local = state
     tiers = {urlsplit(each).netloc: each for each in (local["url"], local["ingest_url"])}

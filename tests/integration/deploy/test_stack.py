@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from kernel.events import Role
 from tests.kits.processes import SECOND_HOST
@@ -90,6 +91,7 @@ def doctor(state: Path) -> dict[str, str]:
     return {each["check"]: each["found"] for each in json.loads(done.stdout)}
 
 
+@pytest.mark.slow("the whole stack, twice")
 def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Path) -> None:
     state = server_folder / "state"
     with running_stack(state, **BOTH) as (process, local):

@@ -270,6 +270,7 @@ async def test_the_benchmark_s_counts_of_unsealed_events_and_its_verifier_agree(
     assert 0 < lags["p50"] <= lags["p99"]
 
 
+@pytest.mark.slow("a whole benchmark, a small one")
 async def test_the_report_has_exactly_these_keys(tmp_path: Path) -> None:
     sizes = Sizes(
         candidates=8, minute_s=0.5, minute_connections=4, finalises=8, passes=1, connections=2, logins=3,

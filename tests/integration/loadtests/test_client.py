@@ -34,6 +34,7 @@ async def drained(path: Rig, client: Client, log: Log, within_s: float) -> Repor
     return report
 
 
+@pytest.mark.slow("clients at their own pace")
 async def test_lost_replies_and_disconnects_leave_every_event_stored_once_and_in_order(path: Rig) -> None:
     dice = random.Random(3)
     [seat] = seats(path, 1)
@@ -57,6 +58,7 @@ async def test_lost_replies_and_disconnects_leave_every_event_stored_once_and_in
     assert figures(log).duplicates > 0
 
 
+@pytest.mark.slow("who is told to wait waits")
 async def test_a_client_over_its_rate_is_told_to_wait_and_gets_everything_in(path: Rig) -> None:
     [seat] = seats(path, 1)
     await path.wait_ready()
@@ -86,6 +88,7 @@ async def test_a_refused_event_is_given_up_and_holds_nothing_back(path: Rig) -> 
     assert (report.created - report.stored, figures(log).given_up) == (1, 1)
 
 
+@pytest.mark.slow("clients at their own pace")
 async def test_clients_refill_what_an_emptied_redis_has_lost(path: Rig) -> None:
     """Nothing of it is stored yet and the append-only file is gone: only the clients' copies are left."""
     async with under_load(path, 4, random.Random(4)) as load:

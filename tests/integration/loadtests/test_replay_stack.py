@@ -52,6 +52,7 @@ def a_file(folder: Path, rows: int) -> Path:
     return file
 
 
+@pytest.mark.slow("a stack of its own, at the speed asked for")
 async def test_every_row_of_a_file_becomes_a_stored_event_at_the_speed_asked_for(server_folder: Path) -> None:
     file = a_file(server_folder, 300)
     state = server_folder / "state"
@@ -98,6 +99,7 @@ def program(module: str, *words: str, **environment: str) -> "subprocess.Complet
     )
 
 
+@pytest.mark.slow("the whole demo")
 def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_folder: Path) -> None:
     done = program(
         "deploy.commands.cli", "demo", "--candidates", "10", "--seconds", "5",
@@ -113,6 +115,7 @@ def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_f
     assert not (server_folder / "state" / "local.json").exists()
 
 
+@pytest.mark.slow("a stack of its own, and locust")
 def test_a_bounded_locust_run_passes_on_a_stack_of_its_own() -> None:
     done = program("loadtests.locust_run", "--users", "8", "--seconds", "6")
 

@@ -90,6 +90,7 @@ def test_only_what_is_new_is_appended_and_a_late_commit_is_not_skipped(
     assert archived(settings) == rows_of(database, KEYS)
 
 
+@pytest.mark.slow("many small parts before they become one")
 def test_many_small_parts_of_a_day_become_one(settings: Settings, database: str) -> None:
     """design.md: about 122,880 rows a row group; a day is not a thousand files."""
     [sitting] = make_sittings(database, attempts=1)

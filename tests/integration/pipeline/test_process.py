@@ -84,6 +84,7 @@ def test_stored_events_reach_reporting_and_the_catalogue(
     assert process.wait(20) == 0
 
 
+@pytest.mark.slow("a new process after each kill")
 def test_killing_the_pipeline_again_and_again_loses_and_doubles_nothing(
     start: Start, database: str, tmp_path: Path
 ) -> None:

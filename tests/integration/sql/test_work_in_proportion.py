@@ -297,6 +297,7 @@ def blocks_of(conn: "psycopg.Connection[Any]", world: World, case: Case) -> int:
 
 
 @pytest.mark.parametrize("old", [uuid4(), None], ids=["of another school", "of the same school"])
+@pytest.mark.slow("years of a school before it is measured")
 def test_what_runs_every_few_seconds_or_per_page_costs_what_is_new(
     database: str, database_as: DatabaseAs, old: UUID | None
 ) -> None:

@@ -112,6 +112,7 @@ def test_a_glob_beside_a_busy_publisher_never_mixes_builds(root: Path) -> None:
             assert number == (10 if mark == 1 else 10 + mark % 5)
 
 
+@pytest.mark.slow("readers beside builds that go on")
 def test_a_glob_never_shows_only_the_parts_that_two_builds_share(root: Path) -> None:
     """spec.md W-4. DuckDB leaves out what vanishes while it lists: a kept part needs a new name."""
     replace_one_of_many(root, 1, kept=20)
@@ -256,6 +257,7 @@ def links_and_names(root: Path) -> int:
     return sum(len(list(folder.iterdir())) for folder in (own, *folders))
 
 
+@pytest.mark.slow("thousands of parts before it is measured")
 def test_a_build_costs_what_it_changes_however_many_parts_there_are(root: Path) -> None:
     """spec.md X-1: in proportion to what is new. Ten times the months cost their links, not their parts."""
     costs = []

@@ -88,6 +88,7 @@ def contents(database: str, pipeline: Settings) -> dict[str, list[tuple[Any, ...
     return found
 
 
+@pytest.mark.slow("schedules with crashes, each rebuilt")
 def test_incremental_equals_rebuild_whatever_the_schedule_and_the_crashes(
     database: str, pipeline_settings: Settings
 ) -> None:

@@ -81,6 +81,7 @@ async def check_refused(world: World, authorization: str | None, why: str) -> No
 
 
 @pytest.mark.parametrize("victim", ["student", "teacher", "admin", "service"])
+@pytest.mark.slow("every forgery to every route")
 async def test_nothing_that_is_forged_or_altered_opens_any_route_a1(core: Core, victim: str) -> None:
     async with core.school() as api:
         world = await furnish(api)

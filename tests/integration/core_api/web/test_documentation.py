@@ -6,6 +6,7 @@ from typing import Any
 
 import asyncpg
 import orjson
+import pytest
 from msgspec import UNSET
 from openapi_spec_validator import validate
 from structlog.testing import capture_logs
@@ -48,6 +49,7 @@ async def test_the_document_is_served_whole_and_holds_every_route_x3(core: Core)
             assert route.method.lower() in answer.body["paths"][API_PREFIX + route.path]
 
 
+@pytest.mark.slow("the validator walks the whole document")
 async def test_the_document_of_both_rooms_is_valid_and_is_what_is_served_x3() -> None:
     settings = load({}, database_url="postgresql://nowhere", jwt_keys=JWT_KEYS)
     app = await build(settings, beside=INGEST_ROUTES)

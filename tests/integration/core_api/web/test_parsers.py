@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 import orjson
+import pytest
 from structlog.testing import capture_logs
 from yarl import URL
 
@@ -205,6 +206,7 @@ def hostile_headers(world: World) -> Iterator[Tried]:
             yield Tried(name, route.method, address(world, route), entitled(route), b"{}", sent)
 
 
+@pytest.mark.slow("every body to every route")
 async def test_no_body_makes_any_route_fail_x1(database: str, database_as: DatabaseAs) -> None:
     async with core_api(database, database_as, **GENEROUS) as api:
         world = await furnish(api)

@@ -65,6 +65,7 @@ async def wait_until(holds: Callable[[], bool], *, seconds: float = 30.0) -> Non
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow("a new process after each kill")
 async def test_killing_the_sealer_again_and_again_leaves_every_event_sealed_once(
     log: Log, start: Start
 ) -> None:
