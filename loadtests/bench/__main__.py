@@ -1,6 +1,6 @@
 """
-Run benchmarks: `python -m loadtests.bench [all|ingest|soak|core|ledger|live|school]`; figures go to the
-terminal and to build/bench/.
+Run benchmarks: `python -m loadtests.bench [all|ingest|soak|core|ledger|fold|live|school]`; figures go to
+the terminal and to build/bench/.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from rich.console import Console
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
-from loadtests.bench import core, ingest, ledger, live, school, soak
+from loadtests.bench import core, fold, ingest, ledger, live, school, soak
 from loadtests.bench.measuring.report import FOLDER, show, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
 from loadtests.bench.sending.loads import LoadError
 from loadtests.client.stack import StackError
 
-NAMES: Final = ("ingest", "soak", "core", "ledger", "live", "school")
+NAMES: Final = ("ingest", "soak", "core", "ledger", "fold", "live", "school")
 
 
 def options() -> argparse.Namespace:
@@ -69,6 +69,14 @@ def run_ledger(screen: Screen) -> None:
     screen.say(f"written to {write('ledger', figures)}")
 
 
+def run_fold(sizes: fold.Sizes, screen: Screen) -> None:
+    """Measure, show, write."""
+    with private_folder() as folder, screen.step("fold"):
+        figures = fold.measure(sizes, folder)
+    show(screen.console, "fold", figures)
+    screen.say(f"written to {write('fold', figures)}")
+
+
 def run_live(sizes: live.Sizes, screen: Screen) -> None:
     """Measure, show, write."""
     figures = asyncio.run(live.measure(sizes, screen, FOLDER / "live.log"))
@@ -104,6 +112,8 @@ def main() -> int:
                     run_soak(asked.minutes * 60, asked.rate, sizes, screen)
                 case "core":
                     run_core(core.QUICK if asked.quick else core.Sizes(), screen)
+                case "fold":
+                    run_fold(fold.QUICK if asked.quick else fold.Sizes(), screen)
                 case "live":
                     run_live(live.QUICK if asked.quick else live.Sizes(), screen)
                 case "school":
