@@ -204,8 +204,9 @@ def _counted(before: dict[int, int], values: Ints) -> dict[int, int]:
     """Return the counts with those of the values."""
     if not len(values):
         return before
-    found, counts = np.unique(values, return_counts=True)
-    added = dict(zip(found.tolist(), counts.tolist(), strict=True))
+    added: dict[int, int] = Counter(
+        values.tolist()
+    )  # most slices are short, and numpy's own way is for long ones
     return {**before, **{value: before.get(value, 0) + count for value, count in added.items()}}
 
 
