@@ -73,7 +73,7 @@ async def test_an_act_in_a_room_counts_on_the_room_being_what_was_seen_and_answe
 async def test_a_room_is_one_of_three_and_an_act_says_what_it_needs(core: Core) -> None:
     async with core.school() as api:
         exam_id, _ = await filled(api, "student")
-        whole = {"room": {"wholeExam": True}, "count": 1, **REASON}
+        whole: dict[str, Any] = {"room": {"wholeExam": True}, "count": 1, **REASON}
         refused = [
             await in_room(api, exam_id, "announce", room={}, **SAID),
             await in_room(api, exam_id, "announce", room={"wholeExam": True, "sessionIds": [1]}, **SAID),
