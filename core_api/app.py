@@ -15,6 +15,9 @@ from core_api.analytics import routes as analytics_routes
 from core_api.attempts import routes as attempts_routes
 from core_api.authoring import routes as authoring_routes
 from core_api.database import POOL, ping
+from core_api.evidence import closing
+from core_api.evidence import routes as evidence_routes
+from core_api.evidence.storage import STORAGE, keep_storage
 from core_api.exams import routes as exams_routes
 from core_api.identity import routes as identity_routes
 from core_api.identity.passwords import CHECKER, PasswordChecker
@@ -55,6 +58,7 @@ def routes() -> list[Route]:
         reviews_routes.ROUTES,
         interventions_routes.ROUTES,
         risk_routes.ROUTES,
+        evidence_routes.ROUTES,
         authoring_routes.ROUTES,
         exams_routes.ROUTES,
         analytics_routes.ROUTES,
@@ -87,7 +91,7 @@ async def build(
 
     Raises:
         ValueError: `jwt_keys` is missing or malformed, or `launch_keys`, `login_exempt_networks` or
-            `trusted_proxies` is malformed.
+            `trusted_proxies` is malformed, or a store of evidence has no address that is one.
     """
     app = new_app(settings)
     app[KEYRING] = Keyring.parse(settings.jwt_keys)
@@ -105,6 +109,7 @@ async def build(
     app.cleanup_ctx.append(keep_views)
     app.cleanup_ctx.append(_checker)
     app.cleanup_ctx.append(lambda app: telling(app, settings))
+    app.cleanup_ctx.append(keep_storage)
     app.cleanup_ctx.append(_sweeper)
     app.cleanup_ctx.append(live_feed.keep_feeds)
     app.on_shutdown.append(live_feed.end_watches)
@@ -145,5 +150,6 @@ async def _sweeper(app: web.Application) -> AsyncIterator[None]:
     async with app[WATCH].kept(
         ("expiry", lambda: expiry.keep_sweeping(app[POOL], settings.expiry_sweep_s)),
         ("pauses", lambda: pauses.keep_ending(app[POOL], settings)),
+        ("evidence", lambda: closing.keep_sweeping(app[POOL], app[STORAGE])),
     ):
         yield

@@ -90,6 +90,10 @@ class Action(StrEnum):
     risk_rule_write = "risk_rule.write"
     risk_read = "risk.read"
     risk_adjust = "risk.adjust"
+    evidence_upload = "evidence.upload"
+    evidence_manifest = "evidence.manifest"
+    evidence_read = "evidence.read"
+    evidence_custody = "evidence.custody"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
@@ -166,6 +170,10 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.risk_rule_write: _ADMINS,
     Action.risk_read: _STAFF,
     Action.risk_adjust: _EDITOR,
+    Action.evidence_upload: {Role.student: Scope.own, Role.observer: Scope.own},
+    Action.evidence_manifest: {Role.student: Scope.own, Role.observer: Scope.own, **_STAFF},
+    Action.evidence_read: _STAFF,
+    Action.evidence_custody: _STAFF,
 }
 
 
@@ -186,6 +194,8 @@ SITTING: Final = frozenset(
         Action.answer_save,
         Action.attempt_submit,
         Action.login_end,
+        Action.evidence_upload,
+        Action.evidence_manifest,
     }
 )
 

@@ -183,6 +183,14 @@ class UnsupportedMediaError(DomainError):
     title = "Unsupported media type"
 
 
+class RangeError(DomainError):
+    """Nothing of the file lies in the range that was asked for."""
+
+    status = 416
+    code = "range_not_satisfiable"
+    title = "Range not satisfiable"
+
+
 class InvalidInputError(DomainError):
     """Readable, and some values are not allowed; `errors` names every one."""
 

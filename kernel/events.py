@@ -104,6 +104,29 @@ class DecisionStatus(IntEnum):
     Escalated = 5
 
 
+class EvidenceType(IntEnum):
+    """What a piece of evidence is."""
+
+    Video = 1
+    Audio = 2
+    Image = 3
+    ScreenCapture = 4
+    ScreenRecording = 5
+    Document = 6
+
+
+class EvidenceStatus(IntEnum):
+    """
+    How far a piece of evidence has come: on its way; whole, as its sender says; what was there when nobody
+    confirmed it in time; nothing ever arrived.
+    """
+
+    Pending = 1
+    Confirmed = 2
+    Incomplete = 3
+    Abandoned = 4
+
+
 class Role(StrEnum):
     """Who somebody is (spec.md, decision 2)."""
 

@@ -377,6 +377,55 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         ),
     ] = 0.5
 
+    # -- evidence (spec.md V-1, V-2)
+    evidence_store: Annotated[
+        str, _about("Where evidence is kept: a folder that all processes share, or s3://bucket/prefix.")
+    ] = ".veritas/evidence"
+    evidence_cold_store: Annotated[
+        str, _about("Where old evidence is moved to: a folder or an s3:// URL.")
+    ] = ".veritas/evidence-cold"
+    s3_endpoint: Annotated[
+        str,
+        _about(
+            "Address of the S3-compatible store, as clients reach it too; that of AWS when empty.",
+            pattern=r"^(https?://[^/?#\s]+)?$(?!\n)",
+        ),
+    ] = ""
+    s3_region: Annotated[str, _about("Region of the object store.")] = "us-east-1"
+    s3_access_key: Annotated[str, _about("Access key of the object store.")] = ""
+    s3_secret_key: Annotated[str, _about("Secret key of the object store.")] = ""
+    evidence_url_s: Annotated[
+        int, _about("Life of an address to upload or download evidence, seconds.", ge=30, le=86_400)
+    ] = 1800
+    evidence_video_bytes_max: Annotated[int, _about("One video or screen recording, bytes.", ge=1024)] = (
+        2 << 30
+    )
+    evidence_audio_bytes_max: Annotated[int, _about("One audio recording, bytes.", ge=1024)] = 256 << 20
+    evidence_image_bytes_max: Annotated[int, _about("One photograph or screenshot, bytes.", ge=1024)] = (
+        16 << 20
+    )
+    evidence_document_bytes_max: Annotated[int, _about("One document, bytes.", ge=1024)] = 32 << 20
+    evidence_chunk_bytes_max: Annotated[int, _about("One chunk of a recording, bytes.", ge=1024)] = 16 << 20
+    evidence_chunks_max: Annotated[int, _about("Chunks of one recording.", ge=1, le=100_000)] = 10_000
+    evidence_pieces_max: Annotated[
+        int, _about("Pieces of evidence of one proctor session, and of one observer at one exam.", ge=1)
+    ] = 1000
+    evidence_organisation_bytes_max: Annotated[
+        int, _about("Evidence of one organisation, bytes; more is refused.", ge=1024)
+    ] = 1 << 40
+    evidence_uploads_max: Annotated[
+        int, _about("Uploads that one core API process takes at a time; more are told to retry.", ge=1)
+    ] = 512
+    evidence_retention_days: Annotated[
+        int, _about("Days that evidence is kept after the attempt, where no policy says more.", ge=1)
+    ] = 90
+    evidence_hot_days: Annotated[
+        int, _about("Days after which evidence that is still kept is moved to the cold store.", ge=1)
+    ] = 365
+    evidence_sweep_s: Annotated[
+        float, _about("Seconds between sweeps that close, move and tidy up evidence.", gt=0, le=86_400)
+    ] = 60.0
+
     # -- pipeline
     fold_every_ms: Annotated[
         int, _about("Milliseconds between two looks at which sessions were touched.", ge=0)

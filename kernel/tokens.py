@@ -6,6 +6,7 @@ A token's `aud` says what it is for, so that a launch link is never taken for an
 
 import base64
 import binascii
+import hmac
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -85,6 +86,10 @@ class Keyring:
         except (binascii.Error, ValueError) as error:
             message = "jwt_keys: expected kid:base64[,kid:base64], each key of 32 bytes or more"
             raise ValueError(message) from error
+
+    def derived(self, label: str) -> list[bytes]:
+        """Return keys for another purpose, one of each key and in their order: no use tells of another's."""
+        return [hmac.digest(key, label.encode(), "sha256") for key in self._keys.values()]
 
     def sign(self, claims: Claims) -> str:
         """Return the compact JWT."""

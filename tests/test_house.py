@@ -29,7 +29,7 @@ FOREIGN = {ROOT / "loadtests/baselines/seed_design.py"}
 LINES_MAX = 400
 ALONE = {
     "verify_export.py": 100,  # read and run by strangers, without anything else of ours: one file
-    "settings.py": 100,  # a list: a setting a field
+    "settings.py": 200,  # a list: a setting a field
 }
 # Utility statements cannot be prepared; the tests of their programs run them.
 UTILITY = re.compile(r"(COPY|LISTEN|CREATE|ALTER|DROP|CHECKPOINT|VACUUM|ANALYZE|TRUNCATE|SET|BEGIN|COMMIT)\b")
@@ -340,6 +340,8 @@ def test_only_these_routes_need_no_token() -> None:
         "GET /openapi.json",
         "GET /docs",
         "GET /docs/{file}",
+        "PUT /proctor/evidence/{evidence_id}/upload",  # signed addresses, as an object store has them
+        "GET /proctor/evidence/{evidence_id}/download",
     }
 
 

@@ -139,6 +139,15 @@ def _not_sealed() -> NotSealedError:
     return NotSealedError("The event is not sealed yet; ask again soon.", retry_after_s=NOT_SEALED_RETRY_S)
 
 
+async def proofs_under(conn: Connection, head: SignedHead, positions: Sequence[int]) -> dict[int, list[str]]:
+    """Return the hashes that prove each position under a head, all of which it covers, in one round trip."""
+    asked = {position: inclusion_ranges(position, head.size) for position in positions}
+    tiles = await _tiles(conn, [each for ranges in asked.values() for each in ranges])
+    return {
+        position: [_text(each) for each in hashes_of(ranges, tiles)] for position, ranges in asked.items()
+    }
+
+
 async def consistency(conn: Connection, query: ConsistencyQuery) -> ConsistencyProof:
     """
     Prove that the ledger of a signed head, the newest by default, extends the one of its first events.
@@ -161,9 +170,12 @@ def _wrong(path: str, message: str) -> InvalidInputError:
 
 
 async def _hashes(conn: Connection, ranges: Sequence[Range]) -> list[str]:
+    return [_text(each) for each in hashes_of(ranges, await _tiles(conn, ranges))]
+
+
+async def _tiles(conn: Connection, ranges: Sequence[Range]) -> dict[tuple[int, int], bytes]:
     wanted = list(tiles_under(ranges))
     rows = await conn.fetch(
         QUERIES["list_tiles"], [level for level, _ in wanted], [index for _, index in wanted]
     )
-    tiles = {(row["level"], row["index"]): row["hashes"] for row in rows}
-    return [_text(each) for each in hashes_of(ranges, tiles)]
+    return {(row["level"], row["index"]): row["hashes"] for row in rows}

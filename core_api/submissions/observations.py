@@ -27,7 +27,7 @@ from core_api.submissions import observation_views, scoring, submissions
 from core_api.submissions.observation_views import WholeObservation
 from core_api.submissions.scoring import SCORING_VERSION
 from core_api.submissions.submissions import Request
-from core_api.wire import as_json, invalid
+from core_api.wire import SEQUENCE_63_MAX, as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError
 from kernel.ledger.event import event_id_at
 from kernel.ledger.kinds import Kind
@@ -36,6 +36,8 @@ from sql import named
 QUERIES: Final = named("observations")
 SUBJECTS_MAX: Final = 100
 ITEMS_MAX: Final = 500
+EVIDENCE_MAX: Final = 100
+TAKEN: Final = "your own, of this exam, confirmed, and of no other observation"
 
 
 class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,11 +47,22 @@ class Observed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     response: Response
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A piece of evidence that the observer has sent, and the item that it belongs to; null: all of it."""
+
+    evidence_id: Annotated[int, Meta(ge=1, le=SEQUENCE_63_MAX)]
+    question_id: UUID | None = None
+
+
 class Observation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an observer found about candidates; items left out are stored as not answered."""
+    """
+    What an observer found about candidates; items left out are stored as not answered. `evidence` was sent
+    for this exam and confirmed, and belongs to no other observation.
+    """
 
     subject_ids: Annotated[list[UUID], Meta(min_length=1, max_length=SUBJECTS_MAX)]
     items: Annotated[list[Observed], Meta(max_length=ITEMS_MAX)]
+    evidence: Annotated[list[Attached], Meta(max_length=EVIDENCE_MAX)] = []
 
 
 class ObservationReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +93,8 @@ async def finalise(
     Raises:
         NotFoundError: the exam was not granted to the observer.
         ConflictError: it is not published, or has no evaluation.
-        InvalidInputError: no key; a subject that is no candidate here; an item that does not fit.
+        InvalidInputError: no key; a subject that is no candidate here; an item that does not fit; evidence
+            that is not the observer's, is not confirmed, or belongs to another observation.
         IdempotencyKeyReusedError: the key came with another body, or for another exam.
     """
     if request.idempotency_key is None:
@@ -91,6 +105,8 @@ async def finalise(
             if first is None:
                 return await _finalise(conn, actor, exam_id, command, request, now=now), True
     except asyncpg.UniqueViolationError as error:
+        if error.constraint_name == "submission_evidence_once":
+            raise invalid("evidence", TAKEN) from error
         if error.constraint_name != "submissions_key":
             raise
         first = await _first(conn, actor, exam_id, request)
@@ -123,6 +139,7 @@ async def _finalise(
     await _check_subjects(conn, actor, command.subject_ids)
     key = await key_of(conn, exam["evaluation_version_id"])
     found = _checked(key.asked, command.items)
+    hashes = await _check_evidence(conn, actor, exam_id, key.asked, command.evidence)
     totals = scoring.totals(
         key.items,
         found,
@@ -141,6 +158,10 @@ async def _finalise(
         "finalised_at": now,
         "version_snapshot": snapshot,
     }
+    if command.evidence:
+        head["evidence"] = [
+            {**msgspec.to_builtins(each), "sha256": hashes[each.evidence_id]} for each in command.evidence
+        ]
     content = submissions.content_of(head, key.items, "response", found)
     digest = hashlib.sha256(content).digest()
     event_id = event_id_at(now)
@@ -160,12 +181,17 @@ async def _finalise(
         finalised_at=now,
     )
     items = submissions.item_columns(key, totals)
+    places = dict(zip(items["question_ids"], items["positions"], strict=True))
     await QUERIES.run(
         conn.execute,
         "insert_parts",
         submission_id=submission_id,
         finalised_at=now,
         subject_ids=command.subject_ids,
+        evidence_ids=[each.evidence_id for each in command.evidence],
+        evidence_positions=[
+            None if each.question_id is None else places[each.question_id] for each in command.evidence
+        ],
         **items,
         responses=[
             None if (each := found.get(one)) is None else as_json(each) for one in items["question_ids"]
@@ -196,6 +222,25 @@ async def _check_subjects(conn: Connection, actor: Actor, subject_ids: Sequence[
     known = await conn.fetchval(QUERIES["count_subjects"], actor.organisation_id, subject_ids)
     if known != len(subject_ids):
         raise invalid("subject_ids", "somebody is no candidate of your organisation")
+
+
+async def _check_evidence(
+    conn: Connection,
+    actor: Actor,
+    exam_id: UUID,
+    asked: Mapping[UUID, Item],
+    attached: Sequence[Attached],
+) -> dict[int, str]:
+    """Return the hash of each piece that may be attached; raises InvalidInputError for one that may not."""
+    ids = [each.evidence_id for each in attached]
+    rows = await conn.fetch(QUERIES["hold_evidence"], exam_id, actor.user_id, ids) if ids else []
+    found = {row["id"]: row["sha256"] for row in rows}
+    for n, each in enumerate(attached):
+        if each.evidence_id not in found or ids.index(each.evidence_id) != n:
+            raise invalid(f"evidence[{n}].evidence_id", f"Expected evidence that is {TAKEN}, once")
+        if each.question_id is not None and each.question_id not in asked:
+            raise invalid(f"evidence[{n}].question_id", "a question of the form")
+    return found
 
 
 def _checked(asked: Mapping[UUID, Item], observed: Sequence[Observed]) -> dict[UUID, Response]:

@@ -34,14 +34,19 @@ LAUNCH_KEYS_FILE: Final = "launch_keys"
 # What a tier is given of what only some may know: its keys, and no other's.
 SECRETS: Final = {
     "writer": (),
-    "pipeline": ("ledger_key_files",),
-    "origin": ("jwt_keys", "launch_keys", "ingest_database_url", "ingest_redis_url"),
+    "pipeline": ("ledger_key_files", "s3_secret_key"),
+    "origin": ("jwt_keys", "launch_keys", "ingest_database_url", "ingest_redis_url", "s3_secret_key"),
     "ingest": ("jwt_keys",),
 }
 KEPT: Final = {"owner_database_url", *(name for names in SECRETS.values() for name in names)}
 INGEST_PORT: Final = 8081
 GROUP_ALONE: Final = 0o2750  # what is made below belongs to the folder's group
-WAREHOUSE_DEFAULT: Final = Settings().warehouse
+# Settings that name a place, and the folder below the state where it is unless another one is set.
+PLACES: Final = {
+    "warehouse": "warehouse",
+    "evidence_store": "evidence",
+    "evidence_cold_store": "evidence-cold",
+}
 
 
 class Local(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +121,7 @@ async def open_stack(
             ingest_url=http_url(settings.http_host, ports[1]),
             database_url=servers.owner_url,
             redis_url=servers.redis_url,
-            warehouse=_warehouse(settings, state),
+            warehouse=_places(settings, state)["warehouse"],
             accounts=accounts,
             metrics={},
         )
@@ -145,7 +150,7 @@ def _state_folder(settings: Settings) -> Path:
     if not state.exists():
         state.mkdir(parents=True)
         state.chmod(REACHABLE)
-    for private in (state / "logs", state / "warehouse"):
+    for private in (state / "logs", *(state / folder for folder in PLACES.values())):
         private.mkdir(exist_ok=True)
         private.chmod(GROUP_ALONE)
     return state
@@ -231,7 +236,7 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
     logins = {} if servers.postgres is None else give_passwords(servers.owner_url)
     kept = {f"{PREFIX}{name.upper()}" for name in KEPT}
     shared = {name: value for name, value in os.environ.items() if name not in kept} | {
-        f"{PREFIX}WAREHOUSE": local.warehouse,
+        **{f"{PREFIX}{name.upper()}": place for name, place in _places(settings, state).items()},
         f"{PREFIX}STATE": str(state),
         "PYTHONUNBUFFERED": "1",
     }
@@ -241,6 +246,7 @@ def tiers_of(settings: Settings, state: Path, servers: Servers, local: Local) ->
         "ingest_database_url": logins.get("veritas_ingest", settings.ingest_database_url),
         "ingest_redis_url": settings.ingest_redis_url or redis_as("veritas_ingest"),
         "ledger_key_files": settings.ledger_key_files,
+        "s3_secret_key": settings.s3_secret_key,
     }
 
     def tier(
@@ -311,8 +317,13 @@ def _ledger(settings: Settings, state: Path) -> dict[str, str]:
     }
 
 
-def _warehouse(settings: Settings, state: Path) -> str:
-    """Return the warehouse's root: below the state folder unless another one is set."""
-    if settings.warehouse == WAREHOUSE_DEFAULT:
-        return str(state / "warehouse")
-    return settings.warehouse if "://" in settings.warehouse else str(Path(settings.warehouse).resolve())
+def _places(settings: Settings, state: Path) -> dict[str, str]:
+    """Return where what is kept in files is kept, by setting."""
+    return {name: _place(settings, state, name) for name in PLACES}
+
+
+def _place(settings: Settings, state: Path, name: str) -> str:
+    given: str = getattr(settings, name)
+    if given == getattr(Settings(), name):
+        return str(state / PLACES[name])
+    return given if "://" in given else str(Path(given).resolve())

@@ -42,6 +42,8 @@ EVERYWHERE: Final = (REQUEST_ID, CACHE_CONTROL, CONTENT_ENCODING, VARY)  # heade
 OF_STATUS: Final = {401: WWW_AUTHENTICATE, 415: ACCEPT_ENCODING}
 NAME_LENGTH_MAX: Final = 60  # of a response that several operations share
 PROBLEM_TYPE: Final = "application/problem+json"
+FILE_TYPE: Final = "application/octet-stream"
+FILE: Final = {"type": "string", "format": "binary"}
 _ID: Final = "01929a3e-7c4b-7d2a-9f00-5c6f0a1b2c3d"  # in examples
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 _DONE: Final = {
@@ -189,6 +191,9 @@ class _Operation(msgspec.Struct, frozen=True):
             bodies = {name: each.request for name, each in self.examples.items()}
             content = self._content(route.body, "application/json", bodies)
             operation["requestBody"] = {"required": not route.bodiless, "content": content}
+        if route.takes_file:
+            # examples are base64 of the bytes
+            operation["requestBody"] = {"required": True, "content": {FILE_TYPE: {"schema": FILE}}}
         if route.deprecated:
             operation["deprecated"] = True
         return operation
@@ -214,7 +219,8 @@ class _Operation(msgspec.Struct, frozen=True):
             for name, value in values.items()
             if value is not msgspec.UNSET
         }
-        return {media_type: {"schema": self.schemas.by_type[kind]} | ({"examples": shown} if shown else {})}
+        schema = FILE if media_type == FILE_TYPE else self.schemas.by_type[kind]
+        return {media_type: {"schema": schema} | ({"examples": shown} if shown else {})}
 
     def _in_path(self) -> list[Json]:
         return [

@@ -63,7 +63,7 @@ COMMON: Final = {
 _VERSIONS: Final = frozenset({HttpVersion10, HttpVersion11})
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 # Path parameters that are numbers of ours, by what they number.
-NUMBERED: Final = {"commandId": "command", "rule_id": "rule"}
+NUMBERED: Final = {"commandId": "command", "evidence_id": "piece of evidence", "rule_id": "rule"}
 
 
 class Shows(msgspec.Struct, frozen=True):
@@ -98,7 +98,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `path` is below /api. `name` is the operation's in the document, and with it the name of its function in
     every client that was generated from it: a verb first, and never changed. `action` is None for operations
     that need no token. `body`, `query` and `reply` are the msgspec types of what comes and goes; a request
-    that is `bodiless` may come without one, a reply is `media_type`; `also_status` are further successes with
+    that is `bodiless` may come without one; one that `takes_file` has the bytes of a file as its body, as
+    they are; a reply is `media_type`; `also_status` are further successes with
     the same reply; `also_bare` serves the path without the /api prefix too (spec.md, decision 3). `shows`
     says whose data a reply shows; `retry` what one gets, where the route changes something. The docstring of
     the handler is the operation's description.
@@ -117,6 +118,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     tag: str
     reply: Any = None
     body: Any = None
+    takes_file: bool = False
     query: Any = None
     status: int = 200
     also_status: tuple[int, ...] = ()

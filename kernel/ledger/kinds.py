@@ -14,7 +14,7 @@ import msgspec
 VIEWED: Final = ".viewed"
 PAIRS: Final = ("group_member", "permission")  # records that the aggregate and the subject name together
 # Records whose aggregate's id is a number; that of all others is a UUID.
-NUMBERED: Final = ("decision", "risk_adjustment", "risk_rule", "session", "session_actions")
+NUMBERED: Final = ("decision", "evidence", "risk_adjustment", "risk_rule", "session", "session_actions")
 
 
 class Kind(StrEnum):
@@ -42,6 +42,12 @@ class Kind(StrEnum):
     decision_overridden = "decision.overridden"
     evaluation_drafted = "evaluation.drafted"
     evaluation_published = "evaluation.published"
+    evidence_closed = "evidence.closed"
+    evidence_confirmed = "evidence.confirmed"
+    evidence_granted = "evidence.granted"
+    evidence_moved = "evidence.moved"
+    evidence_requested = "evidence.requested"
+    evidence_uploaded = "evidence.uploaded"
     exam_archived = "exam.archived"
     exam_created = "exam.created"
     exam_published = "exam.published"
@@ -137,6 +143,12 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.decision_overridden: About("decision", record="decision"),
     Kind.evaluation_drafted: About("evaluation_version", record="evaluation_version"),
     Kind.evaluation_published: About("evaluation_version", record="evaluation_version", is_told=True),
+    Kind.evidence_closed: About("evidence", record="evidence"),
+    Kind.evidence_confirmed: About("evidence", record="evidence"),
+    Kind.evidence_granted: About("evidence"),
+    Kind.evidence_moved: About("evidence", record="evidence"),
+    Kind.evidence_requested: About("evidence", record="evidence"),
+    Kind.evidence_uploaded: About("evidence"),
     Kind.exam_archived: About("exam", record="exam", is_told=True),
     Kind.exam_created: About("exam", record="exam"),
     Kind.exam_published: About("exam", record="exam", is_told=True),

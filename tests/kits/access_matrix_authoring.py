@@ -1,5 +1,6 @@
 """
-The access matrix's rows of content, exams, assignments, answers and submissions (spec.md A-4, E-1 to S-3).
+The access matrix's rows of content, exams, assignments, answers, submissions and evidence (spec.md A-4, E-1
+to S-3, V-1 to V-3).
 
 Content is its author's and the admin's: whoever was granted the exam sees the exam, and not what it was made
 from. Terms alone belong to the whole organisation.
@@ -20,6 +21,7 @@ from tests.kits.access_matrix_world import (
     rows,
 )
 from tests.kits.authoring import ITEMS, RIGHT, answer
+from tests.kits.evidence import SAMPLE
 
 CANDIDATE = {"student": 200, "other_student": 404, "stranger": 404}
 AUTHORED = rows(200, "teacher", "admin") | rows(404, "assistant", "colleague", "rival", "boss")
@@ -41,7 +43,30 @@ def _answers(world: World) -> Any:
     return {"answers": [answer(world.parameters["question_id"], 1, **RIGHT["essay"])]}
 
 
-AUTHORING: dict[tuple[str, str], Row] = {
+def _evidence(world: World) -> Any:
+    return SAMPLE | {"proctorSessionId": int(world.parameters["id"])}
+
+
+def _chunks(_: World) -> Any:
+    return {"chunks": [{"number": 1, "checksum": "0" * 64, "size": 1}]}
+
+
+SENT = CANDIDATE | {"observer": 404, "watcher": 404}
+PIECE = "/proctor/evidence/{evidence_id}"
+
+EVIDENCE: dict[tuple[str, str], Row] = {
+    ("POST", "/proctor/evidence/request-upload"): Row(expected=SENT | {"student": 201}, body=_evidence),
+    ("POST", f"{PIECE}/chunks"): Row(expected=SENT, body=_chunks, path={"evidence_id": "recording_id"}),
+    ("GET", f"{PIECE}/chunks"): Row(expected=SENT | VIEWED),
+    ("POST", f"{PIECE}/confirm"): Row(expected=SENT),
+    ("GET", "/proctor/session/{id}/evidence"): Row(expected=VIEWED),
+    ("GET", f"{PIECE}/download-url"): Row(expected=VIEWED),
+    # Nothing is sealed in the matrix's world.
+    ("GET", "/proctor/session/{id}/evidence/custody"): Row(
+        expected=VIEWED | rows(409, "teacher", "assistant", "reviewer", "admin")
+    ),
+}
+AUTHORING: dict[tuple[str, str], Row] = EVIDENCE | {
     ("GET", "/student/dashboard"): Row(expected=rows(200, *STUDENTS)),
     ("GET", "/student/attempts/{attempt_id}/paper"): Row(expected=CANDIDATE),
     ("PUT", "/student/attempts/{attempt_id}/answers"): Row(expected=CANDIDATE, body=_answers),

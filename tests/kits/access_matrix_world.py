@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from kernel.events import Role
+from tests.kits import evidence
 from tests.kits.authoring import ITEMS, answer, make_evaluation, save, submit
 from tests.kits.core import Api
 
@@ -85,9 +86,12 @@ async def furnish(api: Api) -> World:
     attempt = await api.start_attempt()
     session_id = await api.start_session(attempt_id=attempt)
     warned = await _make(api, "POST", f"/proctor/session/{session_id}/warn", "teacher", {"reason": "Talks."})
+    recording_id, _ = await evidence.asked(api, session_id, isChunked=True)
+    evidence_id = await evidence.sent(api, session_id)
     return World(
         api=api,
         parameters={
+            "evidence_id": str(evidence_id), "recording_id": str(recording_id),
             "exam_id": str(api.exam_id), "examId": str(api.exam_id), "attempt_id": attempt,
             "attemptId": attempt, "id": str(session_id), "client_seq": "1", "type": "TabSwitched",
             "commandId": str(warned["data"]["commandId"]),

@@ -6,13 +6,17 @@ network that no other test has, so that one test's rows, limits and refusals are
 an application of the test's own, for other settings or for what would harm other tests.
 """
 
+import atexit
 import base64
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aiohttp
 import asyncpg
@@ -33,6 +37,8 @@ from tests.kits.processes import loop_beside
 PASSWORD = "correct horse battery staple"
 JWT_KEYS = "test:" + base64.b64encode(b"a key that only the tests know, of 32 bytes or more").decode()
 DatabaseAs = Callable[[str], str]
+FILES = Path(tempfile.mkdtemp(prefix="veritas-evidence-"))  # each application has folders of its own there
+atexit.register(shutil.rmtree, FILES, ignore_errors=True)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -183,7 +189,13 @@ def settings_of(database_as: DatabaseAs, **overrides: Any) -> Settings:
         {},
         database_url=database_as("veritas_core"),
         jwt_keys=JWT_KEYS,
-        **{"bcrypt_rounds": 4, "redis_url": database_as("redis"), **overrides},
+        **{
+            "bcrypt_rounds": 4,
+            "redis_url": database_as("redis"),
+            "evidence_store": str(FILES / str(uuid4())),
+            "evidence_cold_store": str(FILES / str(uuid4())),
+            **overrides,
+        },
     )
 
 

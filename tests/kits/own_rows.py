@@ -17,6 +17,7 @@ LINKS: Final = (
         "allowed_origins", "risk_rules", "rule_sets",
         "proctor_sessions", "submissions", "ledger_events", "outbox",
         "proctor_decisions", "review_claims", "submission_results",
+        "evidence", "evidence_usage",
     )),
     *((table, "user_id", "users") for table in (
         "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations", "invitations",
@@ -36,6 +37,7 @@ LINKS: Final = (
     *((table, "question_id", "questions") for table in ("question_versions", "question_terms")),
     *((table, "event_id", "ledger_events") for table in ("ledger_salts", "ledger_pending", "ledger_leaves")),
     ("risk_rule_versions", "rule_id", "risk_rules"),
+    ("evidence_chunks", "evidence_id", "evidence"),
     ("group_members", "group_id", "groups"),
     ("decision_acts", "decision_id", "proctor_decisions"),
     ("passage_versions", "passage_id", "passages"),

@@ -28,7 +28,7 @@ CLAIM = (
     " SELECT session_id, exam_id, organisation_id, decided_by, $2::timestamptz, $2 + interval '1 hour'"
     " FROM proctor_decisions WHERE session_id = $1::text::bigint"
 )
-EVIDENCE = "INSERT INTO submission_evidence (submission_id, evidence_id) VALUES ($1, 1)"
+EVIDENCE = "INSERT INTO submission_evidence (submission_id, evidence_id) VALUES ($1, $2)"
 ACTIVITY = (
     "INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session_ids, events,"
     " violations, by_type, by_severity, first_event_at, last_event_at, late_events, metric_version, coverage,"
@@ -149,7 +149,7 @@ async def _fill(world: World) -> None:
         await api.owner.execute(statement, session_id, now)
     await api.owner.execute(FIRE, session_id)
     await api.owner.execute(ADJUSTMENT, given["attempt_id"])
-    await api.owner.execute(EVIDENCE, given["submission_id"])
+    await api.owner.execute(EVIDENCE, given["submission_id"], int(given["evidence_id"]))
     await api.owner.execute(SALT, student)
 
 

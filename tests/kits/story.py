@@ -4,6 +4,7 @@ The examples of the public document, played on a running stack in the order of a
 Ids and tokens of the examples stand for those that the stack gives: each reply says which.
 """
 
+import base64
 import json
 import re
 import time
@@ -22,7 +23,7 @@ from kernel.http.openapi import Example
 
 WITHIN_S: Final = 60.0
 # Numbers that stand for others, of `id` in replies too.
-_NUMBERED: Final = ("proctorSessionId", "decisionId", "commandId")
+_NUMBERED: Final = ("proctorSessionId", "decisionId", "commandId", "evidenceId")
 _NAMED: Final = re.compile(r"id$|.*(_id|_ids|Id|token|cursor)$")
 
 
@@ -96,12 +97,18 @@ class Story:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         body = None if example.request is UNSET else json.dumps(self._live(example.request)).encode()
+        if isinstance(example.request, str):  # a file
+            body = base64.b64decode(example.request)
+            headers["Content-Type"] = "application/octet-stream"
         request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310  loopback
         try:
             with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
-                goes_on = answer.headers.get_content_type() == "text/event-stream"
-                reply = _first_event(answer) if goes_on else json.loads(answer.read() or b"null")
-                return answer.status, answer.headers, reply
+                kind = answer.headers.get_content_type()
+                if kind == "text/event-stream":
+                    return answer.status, answer.headers, _first_event(answer)
+                read = answer.read()
+                is_json = kind == "application/json"
+                return answer.status, answer.headers, json.loads(read) if is_json else read or None
         except urllib.error.HTTPError as refused:
             with refused:
                 return refused.code, refused.headers, json.loads(refused.read() or b"null")
@@ -116,6 +123,8 @@ class Story:
         if status != example.status:
             return [f"status {status}"]
         content = described["responses"][str(status)].get("content")
+        if isinstance(reply, bytes):
+            return [] if reply == base64.b64decode(example.reply) else ["other bytes"]
         if content is None:
             return [] if reply is None else ["a body"]
         (described,) = content.values()
@@ -145,6 +154,8 @@ class Story:
             case list(), list():
                 for one, other in zip(example, live, strict=False):
                     self._bind(one, other, key)
+            case (str(), str()) if "?grant=" in example:
+                self.meant.setdefault(example.partition("=")[2], live.partition("=")[2])
             case (str(), str()) if _NAMED.match(key):
                 self.meant.setdefault(example, live)
             case (int(), int()) if key in {"id", *_NUMBERED}:

@@ -12,6 +12,13 @@ FOR KEY SHARE OF e;
 -- $1 organisation, $2 ids uuid[]
 SELECT count(*) FROM users WHERE organisation_id = $1 AND id = ANY ($2::uuid[]) AND role = 'student';
 
+-- name: hold_evidence
+-- $1 exam_id, $2 observer, $3 ids. What may be attached: the observer's own of this exam, confirmed, and of no observation yet.
+SELECT e.id, encode(e.sha256, 'hex') AS sha256
+FROM evidence e
+WHERE e.id = ANY ($3::bigint[]) AND e.exam_id = $1 AND e.uploader_id = $2 AND e.session_id IS NULL AND e.status = 2
+  AND NOT EXISTS (SELECT FROM submission_evidence l WHERE l.evidence_id = e.id);
+
 -- name: insert_observation
 INSERT INTO submissions (id, kind, organisation_id, exam_id, author_id, submitted_by, idempotency_key, body_sha256,
                          version_snapshot, content, content_sha256, event_id, finalised_at)
@@ -24,6 +31,10 @@ VALUES (:id, 'observation', :organisation, :exam_id, :observer_id, 'observer', :
 WITH subjects AS (
     INSERT INTO submission_subjects (submission_id, subject_id, kind)
     SELECT :submission_id, subject_id, 'user' FROM unnest(:subject_ids::uuid[]) AS given (subject_id)
+), attached AS (
+    INSERT INTO submission_evidence (submission_id, evidence_id, position)
+    SELECT :submission_id, evidence_id, position
+    FROM unnest(:evidence_ids::bigint[], :evidence_positions::integer[]) AS given (evidence_id, position)
 ), items AS (
     INSERT INTO submission_items (submission_id, position, question_id, question_version_id, kind, response, saved_at, points,
                                   max_points)

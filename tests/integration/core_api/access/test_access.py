@@ -81,6 +81,7 @@ TABLES = (
     "submission_results",
     "submission_subjects", "outbox", "invitations", "session_actions", "session_commands", "session_notices",
     "attempt_pauses", "time_grants",
+    "evidence", "evidence_chunks",
 )  # fmt: skip
 
 

@@ -127,6 +127,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         },
         "proctor_sessions": SESSION,
         "session_commands": {"confirmed_at"},
+        "evidence": {"status"},  # of what they send: from pending to closed, once
     },
     "teacher": PERSON | KEYS | EDITED | JUDGED | AUTHORED | {"teacher_profiles": {"title", "department"}},
     "assistant": PERSON,  # a teacher who may look at the exam

@@ -57,6 +57,7 @@ THROUGH_SESSIONS = {
     "live_sessions": "proctor_sessions", "seen_events": "events",
     "seen_monitoring_events": "events", "seen_gaps": "heartbeat_gaps",
     "seen_clock_steps": "clock_steps",
+    "seen_custody": "ledger_events WHERE aggregate_type = 'evidence'",
 }  # fmt: skip
 OF_REPORTING = ("attempt_activity", "session_risk", "session_rule_fires")
 # Views of what reaches the asker, who the system is not.
@@ -75,6 +76,7 @@ OF_CANDIDATE = {
     "assignments", "assignment_overrides", "exam_attempts", "attempt_answers", "attempt_drafts",
     "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
     "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events", "own_attempts",
+    "evidence", "evidence_chunks",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events",
     "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys", "submission_results",
     "session_commands",
@@ -89,6 +91,7 @@ OF_EXAM = {
     "risk_adjustments", "risk_snapshots", "session_risk",
     "proctor_decisions", "decision_acts", "review_claims", "submission_results",
     "session_actions", "session_commands", "attempt_pauses", "time_grants",
+    "evidence", "evidence_chunks", "seen_custody",
 } | RULES  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
@@ -115,6 +118,8 @@ def rows_of(seen: dict[str, list[str]]) -> set[str]:
 # Where the core API works without a person. Whoever adds a place adds it here, on purpose.
 WITHOUT_A_PERSON = {
     "attempts/launches.py": 1,
+    "evidence/arrivals.py": 1,  # the sweep's pieces
+    "evidence/closing.py": 4,  # the sweep, and tidying up a piece that somebody closed
     "identity/invitations.py": 2,  # a token says whose it is only once it is found
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
     "submissions/expiry.py": 2,

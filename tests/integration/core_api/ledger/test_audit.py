@@ -128,6 +128,7 @@ ACTS: Final[dict[Key, Act]] = {
     ("POST", f"{RULE}/toggle"): Act(kinds=["risk_rule.saved"]),
     ("PUT", "/me"): Act(kinds=["user.updated"], by="student"),
     ("PUT", "/me/password"): Act(kinds=["auth.password_changed"], by="student"),
+    ("POST", "/proctor/evidence/request-upload"): Act(kinds=["evidence.requested"], by="student"),
     ("POST", "/student/attempts/{attempt_id}/submit"): Act(
         kinds=["session.ended", "submission.finalised"], by="student"
     ),
@@ -152,6 +153,9 @@ ELSEWHERE = {
     ("PUT", "/student/attempts/{attempt_id}/answers"): "what is saved is recorded when it is handed in",
     ("POST", "/observer/exams/{exam_id}/observations"): "test_observations",
     ("POST", "/proctor/session/{id}/calculate-risk"): "computes, and stores nothing: a view",
+    ("PUT", "/proctor/evidence/{evidence_id}/upload"): "test_uploads",
+    ("POST", "/proctor/evidence/{evidence_id}/chunks"): "what is announced is recorded when it arrives",
+    ("POST", "/proctor/evidence/{evidence_id}/confirm"): "test_uploads",
 }
 
 REFUSE = """
@@ -382,14 +386,16 @@ ENDED: Final = (f"{SESSION}/end", f"{SESSION}/terminate")  # which exclude a can
 SHOWING: Final = [route for route in routes() if route.shows not in {None, OWN, NOBODY}]
 # What a socket shows is a view, too: test_live_feed opens one.
 SHOWN: Final = [route for route in SHOWING if route.method == "GET" and route.status != 101]
+GRANTS: Final = "/proctor/evidence/{evidence_id}/download-url"  # an act, which says itself who was given it
 ABOUT: Final = {
     "/admin/users/{user_id}", "/admin/users/{user_id}/student-profile", "/proctor/session/{id}",
     "/proctor/session/{id}/events", "/proctor/session/{id}/events/{type}",
     "/proctor/session/attempt/{attemptId}", "/teacher/attempts/{attempt_id}/monitoring",
     "/teacher/submissions/{submission_id}", "/teacher/observations/{submission_id}",
-    "/observer/observations/{submission_id}",
+    "/observer/observations/{submission_id}", GRANTS,
 }  # fmt: skip
-UNSEALED: Final = "/ledger/events/{event_id}/proof"  # nothing is sealed here, so nothing is shown
+# nothing is sealed here, so nothing is shown
+UNSEALED: Final = {"/ledger/events/{event_id}/proof", "/proctor/session/{id}/evidence/custody"}
 
 
 def test_every_route_that_reads_says_whose_data_it_shows_a6() -> None:
@@ -477,13 +483,15 @@ async def test_every_sensitive_view_is_on_the_ledger_with_its_subject_and_origin
             found = ("admin", "teacher", "observer", "student")
             person = next(name for name in found if expected_of.get(name) in {200, 409})
             status = await ask(world, (route.method, route.path), person)
-            assert (status == 200) == (route.path != UNSEALED), route.path
+            assert (status == 200) == (route.path not in UNSEALED), route.path
             if status == 200 and route.shows is not None:
                 subject = api.people["student"].id if route.path in ABOUT else None
-                expected.append((f"{route.shows.noun}.viewed", api.people[person].id, subject))
+                done = "evidence.granted" if route.path == GRANTS else f"{route.shows.noun}.viewed"
+                expected.append((done, api.people[person].id, subject))
 
         async def seen() -> dict[tuple[Any, ...], Any]:
-            rows = [row for row in (await events(api)).values() if row["kind"].endswith(".viewed")]
+            seen = (".viewed", ".granted")
+            rows = [row for row in (await events(api)).values() if row["kind"].endswith(seen)]
             return {(row["kind"], row["actor_id"], row["subject_id"]): row for row in rows}
 
         async with asyncio.timeout(20):

@@ -1,0 +1,143 @@
+"""
+The object stores as this process uses them: in a few threads, so that nobody else waits for a disk or a hash.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final, ParamSpec, TypeVar
+
+from aiohttp import web
+
+from core_api.evidence.media import HEAD_BYTES
+from kernel.errors import OverloadedError, UnavailableError
+from kernel.http.web import SETTINGS
+from kernel.settings import Settings
+from kernel.storage.local import LocalStore
+from kernel.storage.opening import open_tiers
+from kernel.storage.stores import MissingObjectError, Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS: Final = 2  # that write and hash what arrives, and as many that read what is fetched
+STORED_AT_ONCE: Final = 2  # transactions of uploads: they leave connections to everybody else
+RETRY_S: Final = 2
+
+
+class Storage:
+    """The stores by tier, the threads that work on them, and how many uploads there are."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the stores; raises ValueError where an address is none."""
+        self.settings = settings
+        self.tiers = open_tiers(settings)
+        self.storing = asyncio.Semaphore(STORED_AT_ONCE)
+        self._writing = ThreadPoolExecutor(THREADS, "evidence-writing")
+        self._reading = ThreadPoolExecutor(THREADS, "evidence-reading")
+        self._uploads = 0
+
+    @property
+    def hot(self) -> Store:
+        """The store that takes what arrives."""
+        return self.tiers["hot"]
+
+    @property
+    def folder(self) -> LocalStore | None:
+        """The folder that takes what arrives, where uploads come through us."""
+        return self.hot if isinstance(self.hot, LocalStore) else None
+
+    @contextmanager
+    def one_upload(self) -> Iterator[None]:
+        """Count an upload; raises OverloadedError where there are as many as may be."""
+        if self._uploads >= self.settings.evidence_uploads_max:
+            raise OverloadedError(
+                "Too many uploads at the moment; nothing was stored.", retry_after_s=RETRY_S
+            )
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
+
+    async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do what writes or hashes in its threads."""
+        return await asyncio.get_running_loop().run_in_executor(self._writing, lambda: work(*args, **kwargs))
+
+    def later(self, work: Callable[[], None]) -> None:
+        """Do it in a thread, waited for by nobody."""
+        self._writing.submit(work)
+
+    async def open(self, tier: str, key: str, start: int, length: int) -> AsyncIterator[bytes]:
+        """
+        Return an object's bytes from one on, in pieces; what was moved a moment ago is found where it is now.
+
+        Raises:
+            UnavailableError: it is in no store.
+        """
+        pieces = await self._read(self._begin, tier, key, start, length)
+        return self._pieces(pieces)
+
+    def _begin(self, tier: str, key: str, start: int, length: int) -> Iterator[bytes]:
+        for each in sorted(self.tiers, key=lambda name: name != tier):
+            try:
+                return self.tiers[each].read(key, start, length)
+            except MissingObjectError:
+                continue
+        raise UnavailableError("The file cannot be read at the moment.", retry_after_s=RETRY_S)
+
+    async def _pieces(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+        while (piece := await self._read(next, pieces, None)) is not None:
+            yield piece
+
+    async def _read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, lambda: work(*args, **kwargs))
+
+    def close(self) -> None:
+        """Let the threads end after what they are at."""
+        self._writing.shutdown()
+        self._reading.shutdown()
+
+
+class Read:
+    """What a file's bytes were, as they went by: its beginning, its size, its hash."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.head = b""
+        self.size_bytes = 0
+        self._hash = hashlib.sha256()
+
+    def take(self, piece: bytes) -> None:
+        """Take the next ones."""
+        if len(self.head) < HEAD_BYTES:
+            self.head = (self.head + piece)[:HEAD_BYTES]
+        self.size_bytes += len(piece)
+        self._hash.update(piece)
+
+    @property
+    def sha256(self) -> bytes:
+        """The hash of all of them."""
+        return self._hash.digest()
+
+
+def read_back(store: Store, key: str, bytes_max: int) -> Read:
+    """Read an object through, up to a byte more than it may have; raises MissingObjectError."""
+    read = Read()
+    for piece in store.read(key):
+        read.take(piece)
+        if read.size_bytes > bytes_max:
+            break
+    return read
+
+
+STORAGE: Final = web.AppKey("storage", Storage)
+
+
+async def keep_storage(app: web.Application) -> AsyncIterator[None]:
+    """Have the stores open while the application runs."""
+    app[STORAGE] = storage = Storage(app[SETTINGS])
+    yield
+    await asyncio.to_thread(storage.close)
