@@ -89,7 +89,7 @@ ROUTES: Final = (
         name="export_evidence_custody", shows=Shows("custody", "id"), envelope=True,
         says="""
         Return the chain of custody of a session's evidence, as a file to keep: what there is, every event
-        about it, and the proofs. `deploy/verify_export.py --custody` checks it.
+        about it, and its proof under a signed head.
         """,
     ),
 )  # fmt: skip
