@@ -5,7 +5,7 @@ from typing import Final
 from core_api.cases import case
 from core_api.risk import adjustments, rules, scores
 from kernel.access import Action
-from kernel.http.web import NOBODY, Shows
+from kernel.http.web import NOBODY, Retry, Shows
 
 ROUTES: Final = (
     case(
@@ -42,7 +42,7 @@ ROUTES: Final = (
     ),
     case(
         "POST /proctor/session/{id}/calculate-risk", scores.calculate, Action.risk_read,
-        name="calculate_risk", shows=Shows("session_risk", "id"), envelope=True,
+        name="calculate_risk", shows=Shows("session_risk", "id"), envelope=True, retry=Retry.own_way,
         says="""
         Compute a session's risk at once from all of its stored events: the score now, or at its end, the
         highest it ever had, and for every point the rule, its version, its window and the events.

@@ -381,7 +381,7 @@ async def test_the_audit_log_names_who_did_what_from_where_decision_14(core: Cor
         assert (await api.get("/api/admin/audit-logs?actor=x", "admin")).status == 422
 
 
-LAST: Final = re.compile("revoke|role|cancel")  # what others need is ended after them
+LAST: Final = re.compile("revoke|role|cancel|override")  # what others need is ended after them
 ENDED: Final = (f"{SESSION}/end", f"{SESSION}/terminate")  # which exclude a cancellation
 SHOWING: Final = [route for route in routes() if route.shows not in {None, OWN, NOBODY}]
 # What a socket shows is a view, too: test_live_feed opens one.
