@@ -264,9 +264,9 @@ async def test_links_are_for_students_of_the_organisation_and_every_other_is_nam
 
         assert answer.status == 422
         assert [fault["path"] for fault in answer.body["errors"]] == [
+            "emails[0]",
             "student_ids[1]",
             "student_ids[2]",
-            "emails[0]",
         ]
         assert (await links_for(api, {})).status == 422
 
