@@ -27,6 +27,7 @@ from pipeline.features.activity import EPOCH
 from pipeline.features.session import NO_EVENTS, NO_TIME, Events, Session
 from pipeline.riders.activity import ACTIVITY
 from pipeline.riders.rider import Folded, Rider
+from pipeline.riders.risk import RISK
 from sql import named
 from sql.running import Connection, connect, one, run
 from warehouse.publish import Step, no_step
@@ -34,7 +35,7 @@ from warehouse.publish import Step, no_step
 log = structlog.get_logger(__name__, process="pipeline")
 
 FOLDS: Final = named("folds")
-RIDERS: Final[tuple[Rider, ...]] = (ACTIVITY,)
+RIDERS: Final[tuple[Rider, ...]] = (ACTIVITY, RISK)
 FAILED_S: Final = 60.0  # before an attempt that cannot be folded is tried again
 IDLE_MAX: Final = "60s"  # of a worker in the middle of a turn, before PostgreSQL gives up on it
 MICROSECOND: Final = timedelta(microseconds=1)
