@@ -25,7 +25,8 @@ FOREIGN = ("stranger", "rival", "boss")
 # What is the student's, what only its author and the admin see, and what else belongs to the exam.
 # Small ones, which stand in many others.
 NUMBERS = (
-    "id", "client_seq", "past_session_id", "decision_id", "commandId", "rule_id", "evidence_id", "recording_id",
+    "id", "client_seq", "past_session_id", "decision_id", "commandId", "rule_id", "evidence_id",
+    "recording_id",
 )  # fmt: skip
 OWN = ("attempt_id", "past_attempt_id", "submission_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
