@@ -47,6 +47,11 @@ LOOKS: Final = (
 # What is looked at without being measured here, and what bounds it instead.
 LEFT_OUT: Final = {
     "one school's sessions without a final decision": "queue.list_pending",
+    "one session's score": "risk_scores.count_by_type risk_scores.list_gaps risk_scores.list_kept_rules"
+    " risk_scores.list_percents risk_scores.list_snapshots risk_adjustments.list_adjustments",
+    "rules, of which an organisation has only so many": "risk_rules.count_rules risk_rules.list_rules"
+    " risk_rules.list_versions",
+    "sessions in which one rule fired": "risk_rules.count_fires",
     "one decision": "decisions.list_acts claims.is_final",
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"

@@ -24,6 +24,7 @@ NEVER: dict[tuple[str, str], set[Refusal]] = {
     ("POST", "/admin/groups"): {NotFoundError},
     ("POST", "/admin/users/import"): {NotFoundError},
     ("POST", "/teacher/exams/import"): {NotFoundError},
+    ("POST", "/proctor/rules"): {NotFoundError},
 }
 
 
