@@ -382,7 +382,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         str, _about("Where evidence is kept: a folder that all processes share, or s3://bucket/prefix.")
     ] = ".veritas/evidence"
     evidence_cold_store: Annotated[
-        str, _about("Where old evidence is moved to: a folder or an s3:// URL.")
+        str, _about("Where evidence of the cold tier is kept: a folder or an s3:// URL.")
     ] = ".veritas/evidence-cold"
     s3_endpoint: Annotated[
         str,
@@ -419,11 +419,8 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     evidence_retention_days: Annotated[
         int, _about("Days that evidence is kept after the attempt, where no policy says more.", ge=1)
     ] = 90
-    evidence_hot_days: Annotated[
-        int, _about("Days after which evidence that is still kept is moved to the cold store.", ge=1)
-    ] = 365
     evidence_sweep_s: Annotated[
-        float, _about("Seconds between sweeps that close, move and tidy up evidence.", gt=0, le=86_400)
+        float, _about("Seconds between sweeps that close and tidy up evidence.", gt=0, le=86_400)
     ] = 60.0
 
     # -- pipeline
