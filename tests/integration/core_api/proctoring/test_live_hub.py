@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from asyncio.subprocess import Process
+from typing import Any
 from uuid import uuid4
 
 import aiohttp
@@ -24,6 +26,16 @@ async def alert(api: Api, session_id: int, severity: int = 4) -> None:
     await api.owner.execute(note, [session_id], [event_id(session_id, 1)])
 
 
+async def said_next(client: Process) -> Any:
+    """Return what the client says next; where it stopped instead, the test fails with its own words."""
+    assert client.stdout is not None
+    line = await client.stdout.readline()
+    if not line:
+        _, errors = await client.communicate()
+        pytest.fail(f"the client of SignalR stopped: {errors.decode()}")
+    return json.loads(line)
+
+
 async def test_the_real_client_of_signalr_joins_and_is_alerted(core: Core) -> None:
     async with core.school() as api:
         session_id = await api.start_session()
@@ -33,13 +45,11 @@ async def test_the_real_client_of_signalr_joins_and_is_alerted(core: Core) -> No
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
-            assert client.stdout is not None
             async with asyncio.timeout(WITHIN_S):
-                refused = json.loads(await client.stdout.readline() or b"null")
-                assert "There is no such exam." in refused["refused"]
-                assert json.loads(await client.stdout.readline()) == {"joined": str(api.exam_id)}
+                assert "There is no such exam." in (await said_next(client))["refused"]
+                assert await said_next(client) == {"joined": str(api.exam_id)}
                 await alert(api, session_id)
-                told = json.loads(await client.stdout.readline())["alert"]
+                told = (await said_next(client))["alert"]
                 assert await client.wait() == 0
         finally:
             if client.returncode is None:
