@@ -67,17 +67,17 @@ ORDER BY l.position;
 -- The newest commitment to each record, with the rows that are there hashed in the same way; null where no rows can be looked
 -- for, as the event's columns were tampered with. What an event of another kind commits to says nothing. `committed` is null
 -- where no event about the record commits to it; `later` is the newest event that does not, where it is newer than the one
--- that does.
+-- that does. With what an event calls erased, all its records are: a submission's result too.
 SELECT newest.committed, newest.event_id, newest.name, newest.aggregate_id, newest.keyed_by, s.value AS recorded,
        CASE WHEN newest.aggregate_id ~ CASE
                 WHEN newest.name = ANY ($4::text[]) THEN '^[0-9]{1,18}$' ELSE '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' END
             THEN record_hashes(substring(newest.name FROM 8), newest.aggregate_id, newest.keyed_by, coalesce(s.salt, '')) END AS found,
        EXISTS (SELECT FROM ledger_events x WHERE x.aggregate_id = newest.aggregate_id
-                                             AND x.kind = substring(newest.name FROM 8) || '.erased') AS is_erased,
+                                             AND x.kind = newest.aggregate_type || '.erased') AS is_erased,
        CASE WHEN newest.uncommitted > newest.event_id::text COLLATE "C" THEN newest.uncommitted END AS later
 FROM (
     SELECT DISTINCT ON (r.name, e.aggregate_id, k.keyed_by)
-           e.id AS event_id, r.name, e.aggregate_id, k.keyed_by, c.committed,
+           e.id AS event_id, r.name, e.aggregate_type, e.aggregate_id, k.keyed_by, c.committed,
            max(CASE WHEN c.committed IS NULL THEN e.id::text COLLATE "C" END)
                OVER (PARTITION BY r.name, e.aggregate_id, k.keyed_by) AS uncommitted
     FROM ledger_events e

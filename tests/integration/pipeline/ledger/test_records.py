@@ -66,6 +66,8 @@ COVERED = {
     "risk_rules": ("risk_rule", "id", "NULL"),
     "risk_rule_versions": ("risk_rule", "rule_id", "NULL"),
     "risk_adjustments": ("risk_adjustment", "id", "NULL"),
+    "evidence": ("evidence", "id", "NULL"),
+    "evidence_chunks": ("evidence", "evidence_id", "NULL"),
 }
 # What no event records, and why.
 UNCOVERED = {
@@ -100,6 +102,8 @@ UNCOVERED = {
     "exam_attempts.dropout_label": "computed",
     "exam_attempts.flagged": "computed",
     "exam_attempts.metadata": "nothing writes it",
+    "evidence_chunks.stated_sha256": "what was announced, which has to be what arrived",
+    "evidence_chunks.stated_bytes": "as stated_sha256",
     "session_commands.told_at": "when ingest was told",
     "session_commands.confirmed_at": "when the client said so",
     "proctor_sessions.rule_set_id": "a trigger's, and never changed: the newest when it began",
@@ -119,7 +123,7 @@ UNCOVERED = {
 UNRECORDED = {
     "attempt_answers": "runtime state until it is handed in",
     "attempt_drafts": "runtime state",
-    "submission_evidence": "in the record `submission`; evidence has no rows yet",
+    "submission_evidence": "in the record `submission`",
     "evaluations": "its columns stand in the record of each version",
     "logins": "sign-ins, which are events",
     "refresh_tokens": "of sign-ins",
@@ -139,6 +143,7 @@ UNRECORDED = {
 OTHER = {
     "uuid": "gen_random_uuid()",
     "text": "'other'",
+    "json": "'{\"other\": 1}'",
     "jsonb": "'{\"other\": 1}'",
     "bytea": "'\\x00'",
     "boolean": "NOT coalesce({0}, false)",
@@ -274,13 +279,13 @@ async def test_every_table_that_the_core_api_writes_is_some_records(owner: Any) 
 
 
 def test_every_kind_is_recorded_somewhere_and_no_kind_is_a_loose_string() -> None:
-    """`submission.erased` is what retention has to record."""
+    """`submission.erased` is what retention has to record; `evidence.moved` move_evidence() writes itself."""
     room = Path(core_api.__file__).parent
     text = "\n".join(path.read_text() for path in room.rglob("*.py"))
     used = {kind for kind in Kind if re.search(rf"\bKind\.{kind.name}\b", text)}
     loose = {kind for kind in Kind if f'"{kind.value}"' in text}
 
-    assert used == set(Kind) - {Kind.submission_erased}
+    assert used == set(Kind) - {Kind.submission_erased, Kind.evidence_moved}
     assert loose == set()
 
 
@@ -361,11 +366,11 @@ async def _tampered(owner: Any, log: Log, statement: str) -> list[str]:
 
 
 KEPT = (
-    "submission_scores", "submission_items", "submission_subjects", "submissions", "question_versions",
-    "passage_versions", "evaluation_versions", "evaluation_items", "ledger_events", "ledger_leaves",
-    "ledger_tiles", "ledger_heads",
+    "submission_scores", "submission_results", "submission_items", "submission_subjects", "submissions",
+    "question_versions", "passage_versions", "evaluation_versions", "evaluation_items", "ledger_events",
+    "ledger_leaves", "ledger_tiles", "ledger_heads",
 )  # fmt: skip
-ERASED = ("submission_scores", "submission_items", "submission_subjects", "submissions")
+ERASED = ("submission_scores", "submission_results", "submission_items", "submission_subjects", "submissions")
 
 
 async def test_finalised_rows_go_only_with_the_event_that_says_so_and_the_ledger_still_holds(
@@ -402,7 +407,8 @@ async def test_finalised_rows_go_only_with_the_event_that_says_so_and_the_ledger
         for table in ERASED:
             column = "id" if table == "submissions" else "submission_id"
             await owner.execute(f"DELETE FROM {table} WHERE {column} = $1", submission)
-        await forget_record(owner, "submission", submission)
+        for each in ("submission", "result"):
+            await forget_record(owner, each, submission)
     log.seal()
 
     assert await owner.fetchval("SELECT count(*) FROM submissions WHERE id = $1", submission) == 0
@@ -455,7 +461,7 @@ async def test_an_event_about_something_else_does_not_cover_changed_rows(
     log.tamper(
         *(
             f"DELETE FROM submission_{table} WHERE submission_id = '{submission}'"
-            for table in ("scores", "items", "subjects")
+            for table in ("scores", "results", "items", "subjects")
         )
     )
     log.tamper(f"DELETE FROM submissions WHERE id = '{submission}'", "DELETE FROM ledger_salts")
