@@ -52,6 +52,12 @@ LEFT_OUT: Final = {
     "rules, of which an organisation has only so many": "risk_rules.count_rules risk_rules.list_rules"
     " risk_rules.list_versions",
     "sessions in which one rule fired": "risk_rules.count_fires",
+    "one session's evidence, of which it may have only so much": "evidence.count_pieces"
+    " evidence.list_of_session evidence.list_custody_evidence evidence.list_custody_chunks"
+    " evidence.list_custody_events",
+    "one piece of evidence": "evidence.list_chunks evidence.list_stored evidence.list_announced"
+    " evidence.list_missing evidence.sum_announced",
+    "sixteen rows a school": "evidence.sum_usage",
     "one decision": "decisions.list_acts claims.is_final",
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
@@ -203,6 +209,7 @@ def periodic(world: World) -> Iterator[Case]:
     for noun, name, *arguments in (
         ("submissions", "list_expired", NOW + timedelta(days=9), LONG_AGO, UUID(int=0), 200),
         ("acts", "list_lapsed", NOW, 200),
+        ("evidence", "list_unclosed", NOW, NOW, 0, 200),
         ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
         ("logins", "delete_expired_revocations", NOW),
         ("origins", "list_changed", NOW),

@@ -64,6 +64,11 @@ SELECT session_id, first_event_at, 1, 'closed', last_event_at, 'network', 1, '{}
 INSERT INTO gap_marks (session_id, kind, started_at, ended_at, from_seq, through_seq, due_at)
 SELECT session_id, 'filled', first_event_at, last_event_at, 1, 1, 'infinity' FROM session_progress p
 WHERE NOT EXISTS (SELECT FROM gap_marks m WHERE m.session_id = p.session_id);
+INSERT INTO evidence (session_id, exam_id, organisation_id, uploader_id, type, status, is_chunked, file_name, content_type, chunk_count,
+                      size_bytes, sha256, requested_at, closed_at, expires_at)
+SELECT id, exam_id, organisation_id, candidate_id, 1, 2, false, 'old.jpg', 'image/jpeg', 1, 1, sha256(''), started_at, started_at,
+       'infinity'
+FROM proctor_sessions s WHERE status = 2 AND NOT EXISTS (SELECT FROM evidence e WHERE e.session_id = s.id);
 INSERT INTO ingest_outages (shard, started_at, ended_at)
 SELECT n %% 4, %(at)s + n * interval '1 min', %(at)s + n * interval '1 min' + interval '20 s'
 FROM generate_series(%(low)s + 1, %(high)s) n;
