@@ -15,6 +15,7 @@ from tests.integration.core_api.submissions.test_observations import (
 )
 from tests.kits.authoring import Made, make_evaluation
 from tests.kits.core import Api, Core, grant
+from tests.kits.evidence import PNG, sent
 
 
 async def permit(api: Api, form: Made, name: str, **more: Any) -> None:
@@ -38,11 +39,10 @@ async def test_an_observation_is_read_whole_with_what_is_needed_to_understand_it
     async with core.school() as api:
         form = await make_form(api)
         await permit(api, form, "reviewer")
-        made = (await observe(api, form, subjects=("student",))).body
-        await api.owner.execute(
-            "INSERT INTO submission_evidence (submission_id, evidence_id, position) VALUES ($1, 7, 1)",
-            made["submission_id"],
-        )
+        picture = {"examId": form.exam_id, "type": 3, "contentType": "image/png", "fileName": "bench.png"}
+        evidence_id = await sent(api, None, PNG, "observer", **picture)
+        attached = [{"evidence_id": evidence_id, "question_id": form.questions["finding"]}]
+        made = (await observe(api, form, subjects=("student",), evidence=attached)).body
         path = f"/api/teacher/observations/{made['submission_id']}"
         shown = {by: await api.get(path, by) for by in ("teacher", "reviewer", "observer", "admin")}
         own = await api.get(f"/api/observer/observations/{made['submission_id']}", "observer")
@@ -58,7 +58,7 @@ async def test_an_observation_is_read_whole_with_what_is_needed_to_understand_it
         assert whole["subjects"] == [
             {"id": str(api.people["student"].id), "kind": "user", "full_name": "The student"}
         ]
-        assert whole["evidence"] == [{"evidence_id": 7, "position": 1}]
+        assert whole["evidence"] == [{"evidence_id": evidence_id, "position": 1}]
         assert (whole["score"], whole["passed"], whole["revision"]) == (25.0, False, 1)
         stems = [each["content"]["stem"] for each in whole["form"]["items"]]
         assert stems == [FINDING["content"]["stem"], ESSAY["content"]["stem"]]  # type: ignore[index]
