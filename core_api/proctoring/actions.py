@@ -16,7 +16,7 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.database import Connection, fetch_one, of_row, page_of
 from core_api.proctoring.session_views import require_visible
-from core_api.wire import LIMIT_DEFAULT, Limit, Paging
+from core_api.wire import LIMIT_DEFAULT, SEQUENCE_63_MAX, Limit, Paging
 from kernel.commands import COMMANDS_MAX, TOLD, Command, OpenCommand, SessionAction
 from sql import named
 
@@ -59,7 +59,9 @@ class ListActions(msgspec.Struct, frozen=True, kw_only=True, rename="camel", for
     """Which of a session's actions, and which page of them."""
 
     limit: Limit = LIMIT_DEFAULT
-    cursor: Annotated[int, Meta(ge=1, description="`nextCursor` of the page before.")] | None = None
+    cursor: (
+        Annotated[int, Meta(ge=1, le=SEQUENCE_63_MAX, description="`nextCursor` of the page before.")] | None
+    ) = None
     unconfirmed: Annotated[bool, Meta(description="Only what the client has not confirmed.")] = False
 
 
