@@ -22,6 +22,7 @@ NEW: Final[dict[Key, str]] = {
     ("POST", "/proctor/session/{id}/warn"): "a warning: somebody has said it once more",
     ("POST", "/proctor/session/{id}/extra-time"): "minutes more",
     ("POST", "/proctor/exam/{examId}/announce"): "as a warning",
+    ("POST", "/proctor/evidence/request-upload"): "a place for one more piece",
     ("POST", "/proctor/rules"): "a rule",
     ("POST", "/proctor/rules/{rule_id}/toggle"): "the other state",
     ("POST", "/teacher/exams"): "an exam",
