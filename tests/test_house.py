@@ -456,6 +456,12 @@ def test_the_project_names_no_machine_and_no_registry(word: str) -> None:
     assert found == []
 
 
+def test_no_route_passes_over_a_parameter_that_it_does_not_know() -> None:
+    queries = {route.query for route in (*routes(), *ROUTES)} - {None}
+
+    assert [each for each in queries if not each.__struct_config__.forbid_unknown_fields] == []
+
+
 def test_what_others_published_lies_here_byte_for_byte_each_with_its_licence() -> None:
     vendor = ROOT / "core_api/web/static/vendor"
     sums = {name: digest for digest, name in map(str.split, (vendor / "SHA256SUMS").read_text().splitlines())}

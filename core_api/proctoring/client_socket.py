@@ -79,7 +79,7 @@ class Refused(msgspec.Struct, frozen=True, rename="camel"):
     detail: str
 
 
-class Connect(msgspec.Struct, frozen=True, kw_only=True):
+class Connect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a client connects."""
 
     ticket: Annotated[str, Meta(description="In place of the Authorization header.")] | None = None

@@ -45,7 +45,7 @@ LOOK_S: Final = 1.0  # so often it is seen whether a silent watcher has gone
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Watch(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Watch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """How a watch begins."""
 
     ticket: Annotated[str, Meta(description="In place of the Authorization header.")] | None = None

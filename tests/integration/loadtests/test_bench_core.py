@@ -190,6 +190,7 @@ async def test_pgbench_leaves_the_rows_that_the_product_leaves_table_by_table(wo
         "submission_items": CANDIDATES * items,
         "ledger_events": CANDIDATES * 2,  # the submission, and the end of the session
         "ledger_salts": CANDIDATES * 3,  # of both records, and where the hand-in came from
+        "live_changes": CANDIDATES * 2,  # of the attempt and of its session, for who watches the exam
     }
     assert what_is_common(world, by_product) == what_is_common(world, by_pgbench)
     check_left(world.core, by_pgbench, world.questions, CANDIDATES)
