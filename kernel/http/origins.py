@@ -47,8 +47,8 @@ _HOST: Final = re.compile(r"(\[[^\]]*\]|[^:]*)(?::[0-9]*)?")
 REQUEST_HEADERS: Final = ", ".join(sorted({*IN_REQUESTS, "Authorization", "Content-Type"}))
 # What replies carry that a page may read, beyond what every page may (Content-Type, Content-Length and such).
 EXPOSED_HEADERS: Final = (
-    "Accept-Encoding, Allow, Content-Disposition, ETag, Link, Location, Retry-After, WWW-Authenticate,"
-    " X-Ingest-Load, X-Request-Id"
+    "Accept-Encoding, Allow, Content-Disposition, ETag, Link, Location, Retry-After, Upgrade,"
+    " WWW-Authenticate, X-Ingest-Load, X-Request-Id"
 )
 # A refusal from before a request was read tells nothing of anybody: whoever sees it may read it.
 UNREAD: Final = {

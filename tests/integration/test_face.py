@@ -104,6 +104,8 @@ async def test_head_is_get_without_the_body(tiers: list[Tier]) -> None:
 
         for tier in tiers:
             for path in [each for each, methods in tier.methods.items() if "GET" in methods]:
+                if path.endswith("/stream"):  # which goes on for ever
+                    continue
                 until = monotonic() + WITHIN_S  # a list may grow by who looks at it
                 while True:
                     status, told, body = await ask("GET")

@@ -124,6 +124,7 @@ async def ask(api: Api, route: Route, segment: str, asked: dict[str, str], sent:
         headers={"Content-Type": "application/json"},
     )
     allowed = ANSWERS | (TO_STRANGERS if route.action is None else set())
+    allowed |= {426} if route.media_type == "websocket" else set()
     assert answer.status in allowed, (answer.status, route.path, segment, asked, sent)
     if answer.status >= 400:
         assert answer.headers["Content-Type"].startswith("application/problem+json")
