@@ -111,8 +111,8 @@ async def end_session(api: Api, session_id: int, *, ago: timedelta = timedelta(0
 async def events_of(api: Api, evidence_id: int) -> list[tuple[str, UUID | None]]:
     """Return kind and actor of everything that the ledger holds about a piece, in order."""
     rows = await api.owner.fetch(
-        "SELECT kind, actor_id FROM ledger_events WHERE aggregate_type = 'evidence' AND aggregate_id = $1"
-        " ORDER BY occurred_at, cmin::text::bigint",  # of one moment: as the transaction wrote them
+        "SELECT kind, actor_id FROM public.ledger_events"
+        " WHERE aggregate_type = 'evidence' AND aggregate_id = $1 ORDER BY occurred_at, ctid",  # of one moment: as they were written
         str(evidence_id),
     )
     return [(row["kind"], row["actor_id"]) for row in rows]

@@ -15,7 +15,7 @@ from obstore.store import S3Store
 
 from deploy.local.server import free_port
 
-WITHIN_S: Final = 60.0
+WITHIN_S: Final = 180.0
 BUCKET: Final = "evidence"
 KEYS: Final = {"s3_access_key": "an-access-key", "s3_secret_key": "a secret key of the tests"}
 
