@@ -35,6 +35,10 @@ EXAMPLES: Final = 3  # of each operation in the short form
 EXAMPLES_MANY: Final = 60  # of each operation in each round of the long form, at most
 TOKENS: Final = 4  # with which an example is sent, about
 ROUND: Final = 1000  # more than there are operations
+# What the signature in an address opens, and nobody's token: the tests of evidence send and fetch files.
+SIGNED: Final = {"PUT /proctor/evidence/{evidence_id}/upload", "GET /proctor/evidence/{evidence_id}/download"}
+# Nobody claims a session once another operation has decided on it for good.
+UNDECIDED: Final = "/proctor/session/{id}/claim"
 Operation = APIOperation[Any, Any, Any, Any]
 
 
@@ -74,7 +78,7 @@ def ask_all(origin: Origin, report: Report, *, examples: int, seed: int, until: 
     """Ask for every operation, until so many requests were sent."""
     shared, described = open_place(origin, whole=True), operations(origin)
     for number, route in enumerate(in_order()):
-        wrecks = takes_away((route.method, route.path)) or route.path.startswith("/auth/")
+        wrecks = takes_away((route.method, route.path)) or route.path.startswith(("/auth/", UNDECIDED))
         place = open_place(origin, whole=False) if wrecks else shared
         ask_in_many_ways(
             described[label(route)], route, place, report, examples=examples, number=seed + number
@@ -102,7 +106,7 @@ def test_no_request_ends_in_a_fault_of_ours_x3(origin: Origin, request: pytest.F
     report.show(Console(width=140))
 
     assert report.faults == {}, report.told()
-    assert report.never_done() == set()
+    assert report.never_done() == SIGNED
     logs = origin.logs()
     assert [line for line in logs.splitlines() if "Traceback" in line or '"level":"error"' in line] == []
     assert [each for each in (MARK, PASSWORD, "eyJ", "Bearer") if each in logs] == []

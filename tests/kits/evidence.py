@@ -112,7 +112,8 @@ async def events_of(api: Api, evidence_id: int) -> list[tuple[str, UUID | None]]
     """Return kind and actor of everything that the ledger holds about a piece, in order."""
     rows = await api.owner.fetch(
         "SELECT kind, actor_id FROM public.ledger_events"
-        " WHERE aggregate_type = 'evidence' AND aggregate_id = $1 ORDER BY occurred_at, ctid",  # of one moment: as they were written
+        # Those of one moment as they were written.
+        " WHERE aggregate_type = 'evidence' AND aggregate_id = $1 ORDER BY occurred_at, ctid",
         str(evidence_id),
     )
     return [(row["kind"], row["actor_id"]) for row in rows]
