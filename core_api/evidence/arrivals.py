@@ -11,7 +11,6 @@ import secrets
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -34,8 +33,6 @@ from kernel.ledger.kinds import Kind
 from kernel.settings import Settings
 from kernel.storage.opening import key_of
 from kernel.storage.stores import MissingObjectError
-
-SHOWN_HASH: Final = 16  # digits
 
 
 def new_key(evidence_id: int, number: int) -> str:
@@ -116,13 +113,12 @@ def told(
 ) -> ledger.Entry:
     """Describe what somebody, or the system, did with a piece of evidence."""
     subject_id: UUID | None = None if piece["session_id"] is None else piece["uploader_id"]
-    if actor is not None:
-        return ledger.by(actor, kind, piece["evidence_id"], now=now, subject_id=subject_id, detail=detail)
-    return ledger.Entry(
-        kind=kind,
-        aggregate_id=str(piece["evidence_id"]),
+    return ledger.by_somebody(
+        actor,
+        kind,
+        piece["evidence_id"],
         organisation_id=piece["organisation_id"],
-        occurred_at=now,
+        now=now,
         subject_id=subject_id,
         detail=detail,
     )

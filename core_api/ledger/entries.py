@@ -99,6 +99,29 @@ def by(
     )
 
 
+def by_somebody(
+    actor: Actor | None,
+    kind: str,
+    aggregate_id: object,
+    *,
+    organisation_id: UUID,
+    now: datetime,
+    subject_id: UUID | None,
+    detail: Mapping[str, Any],
+) -> Entry:
+    """Describe what an actor did, as `by` does; or, where it is None, what the system did."""
+    if actor is not None:
+        return by(actor, kind, aggregate_id, now=now, subject_id=subject_id, detail=detail)
+    return Entry(
+        kind=kind,
+        aggregate_id=str(aggregate_id),
+        organisation_id=organisation_id,
+        occurred_at=now,
+        subject_id=subject_id,
+        detail=detail,
+    )
+
+
 def origin_of(actor: Actor) -> dict[str, Personal]:
     """Return where the actor's request came from, as a personal value of theirs; nothing where unknown."""
     return {ORIGIN: Personal(actor.origin, actor.user_id)} if actor.origin else {}

@@ -31,6 +31,7 @@ DECISION_ID_MAX: Final = 2**53 - 1
 REASON_LENGTH_MAX: Final = 2000
 NOTES_LENGTH_MAX: Final = 4000
 ACTS_SHOWN: Final = 100
+SESSION_COLUMNS: Final = ("attempt_id", "exam_id", "candidate_id", "organisation_id")
 # Of which a decision can be final; and which say something against a candidate, hence why.
 VERDICTS: Final = frozenset({DecisionStatus.Cleared, DecisionStatus.Suspicious, DecisionStatus.Invalidated})
 ACCUSING: Final = frozenset({DecisionStatus.Suspicious, DecisionStatus.Invalidated})
@@ -164,9 +165,6 @@ async def make(
             await claims.end(conn, session["id"])
         await _record(conn, actor, session, row["id"], act, kind, command.status, now=now)
         return await _fetch(conn, session["id"])
-
-
-SESSION_COLUMNS: Final = ("attempt_id", "exam_id", "candidate_id", "organisation_id")
 
 
 async def override(conn: Connection, actor: Actor, command: OverrideDecision, *, now: datetime) -> Decision:

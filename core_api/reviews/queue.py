@@ -17,7 +17,7 @@ from core_api.actors import Actor
 from core_api.database import Connection, of_row, page_of
 from core_api.exams import exams
 from core_api.reviews import claims, reaching
-from core_api.reviews.recommending import Evidence, FiredRule, Recommendation, recommend
+from core_api.reviews.recommending import FiredRule, Grounds, Recommendation, recommend
 from core_api.wire import LIMIT_DEFAULT, Limit, Moment, Paging, check_moments
 from kernel.errors import ConflictError
 from kernel.events import DecisionStatus, Mode
@@ -178,7 +178,7 @@ async def _shown(conn: Connection, rows: Sequence[asyncpg.Record]) -> list[Pendi
 
 def _pending(row: asyncpg.Record, rules: Sequence[FiredRule]) -> PendingReview:
     status = row["decision_status"]
-    evidence = Evidence(
+    grounds = Grounds(
         level=row["risk_level"],
         total_events=row["total_events"],
         coverage=row["coverage"],
@@ -191,5 +191,5 @@ def _pending(row: asyncpg.Record, rules: Sequence[FiredRule]) -> PendingReview:
         PendingReview,
         mode_name=Mode(row["mode"]).name,
         decision_status_name=None if status is None else DecisionStatus(status).name,
-        recommendation=recommend(evidence),
+        recommendation=recommend(grounds),
     )

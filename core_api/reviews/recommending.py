@@ -35,7 +35,7 @@ class FiredRule(msgspec.Struct, frozen=True, kw_only=True):
         return (self.upheld + 1) / (self.upheld + self.cleared + 2)
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+class Grounds(msgspec.Struct, frozen=True, kw_only=True):
     """What there is to judge a session by; `level` is the peak's, `coverage` the share of heartbeats."""
 
     level: str | None
@@ -60,26 +60,26 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reasons_ar: list[str]
 
 
-def recommend(evidence: Evidence) -> Recommendation | None:
+def recommend(grounds: Grounds) -> Recommendation | None:
     """
-    Return what the evidence speaks for; None where there is too little of it to say anything.
+    Return what the grounds speak for; None where there is too little of it to say anything.
 
     Too little is: no score, no event, or less than half of the heartbeats without a rule that was met.
     """
-    seen = 1.0 if evidence.coverage is None else min(1.0, evidence.coverage)
-    if evidence.level is None or not evidence.total_events or (seen < COVERAGE_MIN and not evidence.rules):
+    seen = 1.0 if grounds.coverage is None else min(1.0, grounds.coverage)
+    if grounds.level is None or not grounds.total_events or (seen < COVERAGE_MIN and not grounds.rules):
         return None
-    worth = max((rule.worth for rule in evidence.rules), default=0.0)
-    if evidence.level == QUIET and not evidence.unexplained_gaps:
-        return _of(DecisionStatus.Cleared, (1 - worth) * seen, evidence)
-    if worth >= 0.5 and evidence.level != QUIET:
-        return _of(DecisionStatus.Suspicious, worth, evidence)
+    worth = max((rule.worth for rule in grounds.rules), default=0.0)
+    if grounds.level == QUIET and not grounds.unexplained_gaps:
+        return _of(DecisionStatus.Cleared, (1 - worth) * seen, grounds)
+    if worth >= 0.5 and grounds.level != QUIET:
+        return _of(DecisionStatus.Suspicious, worth, grounds)
     # A high score by what reviewers rarely uphold, or silence that nothing explains: somebody has to look.
-    return _of(DecisionStatus.Escalated, 0.5, evidence)
+    return _of(DecisionStatus.Escalated, 0.5, grounds)
 
 
-def _of(status: DecisionStatus, confidence: float, evidence: Evidence) -> Recommendation:
-    told = [_level(evidence), *(_rule(each) for each in evidence.rules), *_silences(evidence)]
+def _of(status: DecisionStatus, confidence: float, grounds: Grounds) -> Recommendation:
+    told = [_level(grounds), *(_rule(each) for each in grounds.rules), *_silences(grounds)]
     return Recommendation(
         recommended_status=status,
         recommended_status_name=status.name,
@@ -92,8 +92,8 @@ def _of(status: DecisionStatus, confidence: float, evidence: Evidence) -> Recomm
 _LEVELS_AR: Final = {"Low": "منخفض", "Medium": "متوسط", "High": "مرتفع", "Critical": "حرج"}
 
 
-def _level(evidence: Evidence) -> tuple[str, str]:
-    level = evidence.level or ""
+def _level(grounds: Grounds) -> tuple[str, str]:
+    level = grounds.level or ""
     return f"The peak of the score is {level}.", f"أعلى درجة للمخاطر: {_LEVELS_AR[level]}."
 
 
@@ -111,20 +111,20 @@ def _rule(rule: FiredRule) -> tuple[str, str]:
     )
 
 
-def _silences(evidence: Evidence) -> list[tuple[str, str]]:
+def _silences(grounds: Grounds) -> list[tuple[str, str]]:
     told = []
-    if evidence.unexplained_gaps:
+    if grounds.unexplained_gaps:
         told.append(
             (
-                f"{evidence.unexplained_gaps} silences that nothing explains.",
-                f"فترات انقطاع غير مفسرة: {evidence.unexplained_gaps}.",
+                f"{grounds.unexplained_gaps} silences that nothing explains.",
+                f"فترات انقطاع غير مفسرة: {grounds.unexplained_gaps}.",
             )
         )
-    if evidence.network_gaps:
+    if grounds.network_gaps:
         told.append(
             (
-                f"{evidence.network_gaps} silences of the network, filled later.",
-                f"فترات انقطاع للشبكة استكملت لاحقا: {evidence.network_gaps}.",
+                f"{grounds.network_gaps} silences of the network, filled later.",
+                f"فترات انقطاع للشبكة استكملت لاحقا: {grounds.network_gaps}.",
             )
         )
     return told

@@ -14,7 +14,6 @@ import msgspec
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
-from core_api.ledger.entries import Entry
 from core_api.sittings.clock import Clock
 from core_api.wire import as_json
 from kernel.commands import TOLD, SessionAction
@@ -95,11 +94,11 @@ async def note(
     ids = {row["session_id"]: row["id"] for row in rows}
     kind = KIND_OF[act.action]
     entries = [
-        entry_of(
+        ledger.by_somebody(
             by,
-            organisation_id,
             kind,
             row["id"],
+            organisation_id=organisation_id,
             subject_id=row["candidate_id"],
             detail={"action_id": ids[row["id"]]},
             now=now,
@@ -109,26 +108,3 @@ async def note(
     for first in range(0, len(entries), RECORDED_MAX):
         await ledger.record(conn, *entries[first : first + RECORDED_MAX])
     return ids
-
-
-def entry_of(
-    by: Actor | None,
-    organisation_id: UUID,
-    kind: Kind,
-    aggregate_id: UUID | int,
-    *,
-    subject_id: UUID,
-    detail: Mapping[str, Any],
-    now: datetime,
-) -> Entry:
-    """Return the event of what somebody did, or of what the system did."""
-    if by is not None:
-        return ledger.by(by, kind, aggregate_id, now=now, subject_id=subject_id, detail=detail)
-    return Entry(
-        kind=kind,
-        aggregate_id=str(aggregate_id),
-        organisation_id=organisation_id,
-        occurred_at=now,
-        subject_id=subject_id,
-        detail=detail,
-    )

@@ -17,7 +17,7 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
-from core_api.sittings.acts import QUERIES, entry_of
+from core_api.sittings.acts import QUERIES
 from core_api.sittings.clock import Clock, clock_of
 from kernel.errors import ConflictError
 from kernel.events import AttemptStatus
@@ -163,11 +163,11 @@ async def _record(
 ) -> None:
     await ledger.record(
         conn,
-        entry_of(
+        ledger.by_somebody(
             by,
-            attempt["organisation_id"],
             kind,
             attempt["id"],
+            organisation_id=attempt["organisation_id"],
             subject_id=attempt["student_id"],
             detail={"expires_at": clock.expires_at.isoformat(), **(detail or {})},
             now=now,

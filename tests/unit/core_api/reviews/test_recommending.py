@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from core_api.reviews.recommending import Evidence, FiredRule, recommend
+from core_api.reviews.recommending import FiredRule, Grounds, recommend
 from kernel.events import DecisionStatus
 
 
@@ -13,12 +13,12 @@ def rule(upheld: int = 0, cleared: int = 0) -> FiredRule:
     return FiredRule(name_en="No Face", name_ar="عدم ظهور الوجه", triggers=2, upheld=upheld, cleared=cleared)
 
 
-def evidence(**more: Any) -> Evidence:
+def grounds(**more: Any) -> Grounds:
     known: dict[str, Any] = {
         "level": "Low", "total_events": 100, "coverage": 1.0, "unexplained_gaps": 0, "network_gaps": 0,
         "rules": [],
     }  # fmt: skip
-    return Evidence(**known | more)
+    return Grounds(**known | more)
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def evidence(**more: Any) -> Evidence:
 def test_the_worth_of_rules_and_the_silences_decide_what_is_recommended_r7(
     given: dict[str, Any], status: DecisionStatus, confidence: float
 ) -> None:
-    found = recommend(evidence(**given))
+    found = recommend(grounds(**given))
 
     assert found is not None
     assert (found.recommended_status, found.confidence) == (status, confidence)
@@ -45,14 +45,14 @@ def test_the_worth_of_rules_and_the_silences_decide_what_is_recommended_r7(
 
 @pytest.mark.parametrize("missing", [{"level": None}, {"total_events": 0}, {"coverage": 0.4}])
 def test_too_little_evidence_recommends_nothing_r7(missing: dict[str, Any]) -> None:
-    assert recommend(evidence(**missing)) is None
+    assert recommend(grounds(**missing)) is None
 
 
 def test_whatever_the_numbers_are_nothing_is_invalidated_and_every_reason_has_both_languages_r7() -> None:
     for level, upheld, cleared, gaps, coverage in product(
         ("Low", "Medium", "High", "Critical"), (0, 3, 90), (0, 3, 90), (0, 2), (None, 0.2, 0.9, 1.0)
     ):
-        given = evidence(
+        given = grounds(
             level=level,
             rules=[rule(upheld, cleared)],
             unexplained_gaps=gaps,
