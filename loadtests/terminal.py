@@ -3,7 +3,6 @@ What a run shows in the terminal while it lasts, and its figures as a table.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import Final
@@ -14,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from kernel.running.tasks import cancel
 from loadtests.check.figures import Figures
 from loadtests.client.client import Client
 
@@ -61,9 +61,7 @@ async def delivery(
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await cancel([task])
             live.update(picture(), refresh=True)
 
 

@@ -456,6 +456,14 @@ def test_the_project_names_no_machine_and_no_registry(word: str) -> None:
     assert found == []
 
 
+def test_nobody_swallows_a_cancellation_that_may_be_their_own() -> None:
+    """To end tasks of one's own there is `kernel.running.tasks.cancel`."""
+    sources = [*SOURCES, *(ROOT / "tests").rglob("*.py")]
+    swallowed = "suppress(" + "asyncio.CancelledError"
+
+    assert [path for path in sources if swallowed in path.read_text()] == []
+
+
 def test_no_route_passes_over_a_parameter_that_it_does_not_know() -> None:
     queries = {route.query for route in (*routes(), *ROUTES)} - {None}
 

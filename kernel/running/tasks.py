@@ -8,7 +8,7 @@ again and again. Errors that are expected (a server that is away) are the loop's
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from time import monotonic
 from typing import Final
@@ -25,6 +25,22 @@ STEADY_S: Final = 60.0  # a loop that has turned for so long is well again
 WRONG_AFTER: Final = 3
 
 Body = Callable[[], Awaitable[None]]
+
+
+async def cancel(tasks: "Collection[asyncio.Task[None]]") -> None:
+    """
+    Cancel tasks and wait until they have ended; raises what one of them failed with.
+
+    Whoever is cancelled while it waits is cancelled: to suppress the error of a task that one has cancelled
+    would swallow one's own as well.
+    """
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 class _Loop:

@@ -18,6 +18,7 @@ import aiohttp
 import msgspec
 
 from kernel.events import VIOLATION_SEVERITY_MIN, EventType
+from kernel.running.tasks import cancel
 from loadtests.client.log import Log
 from loadtests.client.outbox import BATCH_EVENTS_MAX, Held, Outbox
 from loadtests.client.tab import Clock, Tab, right_time
@@ -133,8 +134,8 @@ class Client:
     async def go_offline(self) -> None:
         """Lose the network: whatever is on its way loses its reply."""
         self._online.clear()
-        await self._cancel(self._tasks[:1])
-        self._tasks[0] = asyncio.create_task(self._deliver())
+        cut_off, self._tasks[0] = self._tasks[0], asyncio.create_task(self._deliver())
+        await cancel([cut_off])
 
     def lose_next_reply(self) -> None:
         """Have the network fail between the next request's arrival and its reply."""
@@ -161,7 +162,7 @@ class Client:
             False when some event was still unacknowledged or unstored after `within_s`.
         """
         self.go_online()
-        await self._cancel(self._tasks[1:])
+        await cancel(self._tasks[1:])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 while len(self.outbox) and self.stopped_by is None:
@@ -172,15 +173,7 @@ class Client:
 
     async def close(self) -> None:
         """Stop at once; what is unsent stays unsent."""
-        await self._cancel(self._tasks)
-
-    @staticmethod
-    async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            task.cancel()
-        for task in tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await cancel(self._tasks)
 
     # -- delivery ------------------------------------------------------------------------------------------
 
