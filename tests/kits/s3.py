@@ -43,7 +43,7 @@ def running_s3(folder: Path) -> Iterator[dict[str, Any]]:
         _wait(child, endpoint, folder / "log")
         yield {"s3_endpoint": endpoint, **KEYS}
     finally:
-        child.terminate()
+        child.kill()  # it would take its time to say goodbye to itself
         child.wait()
 
 
