@@ -29,7 +29,6 @@ FOREIGN = {ROOT / "loadtests/baselines/seed_design.py"}
 LINES_MAX = 400
 ALONE = {
     "verify_export.py": 100,  # read and run by strangers, without anything else of ours: one file
-    "settings.py": 200,  # a list: a setting a field
 }
 # Utility statements cannot be prepared; the tests of their programs run them.
 UTILITY = re.compile(r"(COPY|LISTEN|CREATE|ALTER|DROP|CHECKPOINT|VACUUM|ANALYZE|TRUNCATE|SET|BEGIN|COMMIT)\b")
@@ -394,7 +393,7 @@ def test_docstrings_name_their_errors_and_a_check_returns_nothing() -> None:
 
 PROGRAMS_WITHOUT_FILES = {
     # print a table, ask one address, run before any package is there or away from Veritas, or are a yardstick
-    "kernel/access.py", "kernel/settings.py", "deploy/ready.py", "deploy/local/programs.py",
+    "kernel/access.py", "deploy/ready.py", "deploy/local/programs.py",
     "deploy/verify_export.py", "loadtests/baselines/simple_durable.py",
 }  # fmt: skip
 

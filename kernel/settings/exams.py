@@ -1,0 +1,86 @@
+"""
+Settings about exams: attempts, watching and acting while they run, risk, reviews.
+"""
+
+from typing import Annotated
+
+from kernel.settings.about import about
+from kernel.settings.people import People
+
+
+class Exams(People, frozen=True, kw_only=True):
+    """Attempts, watching and acting while exams run, risk, reviews."""
+
+    # -- attempts (spec.md D-2)
+    expiry_sweep_s: Annotated[
+        float, about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)
+    ] = 5.0
+
+    # -- watching an exam live (spec.md U-1)
+    stream_ticket_s: Annotated[
+        int, about("Life of an unused ticket that opens a stream or a socket, seconds.", ge=5, le=600)
+    ] = 60
+    live_turn_ms: Annotated[
+        int, about("How long changes of watched exams are gathered before they are told.", ge=20, le=5000)
+    ] = 250
+    live_ping_s: Annotated[
+        float, about("Seconds without a change after which a watcher gets a ping.", gt=0, le=60)
+    ] = 15.0
+    live_resume_s: Annotated[
+        int,
+        about("How long ago a watcher may have been cut off and still go on from there.", ge=10, le=3600),
+    ] = 300
+    live_waiting_max: Annotated[
+        int, about("Messages that may wait for one watcher; with more the watch ends.", ge=2, le=10_000)
+    ] = 64
+    live_sessions_max: Annotated[
+        int, about("Running sessions of one exam that a watcher is shown at first, the newest.", ge=1)
+    ] = 10_000
+    live_alerts_max: Annotated[int, about("Alerts of one exam in one message.", ge=1, le=1000)] = 100
+    live_watches_max: Annotated[int, about("Watches of one process at once.", ge=1)] = 2000
+    live_account_watches_max: Annotated[int, about("Watches of one account and process at once.", ge=1)] = 20
+    client_sockets_max: Annotated[
+        int, about("Sockets of candidates' clients that one process keeps open.", ge=1)
+    ] = 20_000
+
+    # -- what staff do while an exam runs (spec.md P-4)
+    pause_minutes_max: Annotated[
+        int,
+        about(
+            "How long one attempt may be paused, all its pauses together; then its clock runs again.",
+            ge=1,
+            le=10_080,
+        ),
+    ] = 60
+    pauses_end_with_window: Annotated[
+        bool,
+        about("Whether the exam's window, with extra time, ends an attempt that was paused, too."),
+    ] = False
+    pause_grace_s: Annotated[
+        float,
+        about("How long after a pause began what was typed before is still saved.", ge=0, le=600),
+    ] = 30.0
+    room_acts_max: Annotated[
+        int, about("Sessions that are paused, resumed and so on by one request.", ge=1, le=10_000)
+    ] = 500
+    room_announcements_max: Annotated[
+        int, about("Sessions that one announcement reaches.", ge=1, le=100_000)
+    ] = 10_000
+
+    # -- risk (spec.md R-2)
+    risk_rules_max: Annotated[int, about("Risk rules that one organisation may have.", ge=7, le=1000)] = 100
+
+    # -- reviews (spec.md C-1)
+    review_claim_s: Annotated[
+        int,
+        about(
+            "How long a session is a reviewer's alone after the last thing that they did about it, seconds.",
+            ge=10,
+            le=86_400,
+        ),
+    ] = 900
+
+    # -- what candidates see
+    show_numbers_to_candidates: Annotated[
+        bool, about("Put risk score and violation count into candidates' replies (spec.md, decision 6).")
+    ] = False
