@@ -3,7 +3,7 @@
 
 Simulated candidates take their seats by launch links, think, write, switch tabs, lose their network and get
 it back, hand in, all over real HTTP. Then: what they know against what the database holds, their receipts
-checked offline, what their teacher sees, what an analyst asks.
+checked offline, what the proctor saw and the reviewer decides, what their teacher sees, what an analyst asks.
 """
 
 import asyncio
@@ -20,7 +20,10 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 
+from deploy.commands.demo_proctoring import TEMPTED, Desk, cast, review, send_picture
 from deploy.commands.demo_receipts import Kept, answers_table, keep_receipts, pinned_key
+from deploy.commands.demo_wall import PATH as WALL
+from deploy.commands.demo_wall import proctor
 from deploy.local.server import ServerError, is_free
 from deploy.local.stack import INGEST_PORT, open_stack
 from deploy.local.supervisor import StackError as NotStartedError
@@ -46,6 +49,7 @@ QUESTIONS: Final = {
     "Whose client fell silent longest?": "quietest_candidates",
 }
 PROJECTED_WITHIN_S: Final = 45.0
+SCORED_WITHIN_S: Final = 45.0
 POLL_S: Final = 0.25
 STUDENTS_SHOWN: Final = 8
 STUDENTS_ASKED: Final = 200
@@ -90,7 +94,7 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
         room = Room(http, stack, secrets.randbits(32))
         cleanup.push_async_callback(room.close)
         key = pinned_key(settings)
-        await _hold(room, candidates, seconds, console)
+        evidence_id = await _hold(http, stack, room, candidates, seconds, console)
         with console.status("counting what the candidates know against what the database holds"):
             rows = await rows_of(stack.database_url, (client.seat.session_id for client in room.clients))
             found = await asyncio.to_thread(check, room.log, rows)
@@ -100,19 +104,22 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
         with console.status("waiting for the ledger's next signed head, and checking everybody's receipt"):
             kept = await keep_receipts(room, stack, settings, key)
         console.print(answers_table(kept))
+        reviewed = await review(Desk(http, stack, room, console), evidence_id, seconds)
         await _show_teacher(http, stack, room, found, console)
         await _show_analyst(stack, room, found, console)
         _show_addresses(stack, settings, kept, console)
     console.print("Everything is stopped.")
-    return 0 if found.ok and found.acknowledged == found.created and kept.ok else 1
+    return 0 if found.ok and found.acknowledged == found.created and kept.ok and reviewed else 1
 
 
 def _done(console: Console, what: str, began: float) -> None:
     console.print(f"[green]✓[/green] {what} [dim]({monotonic() - began:.1f} s)[/dim]")
 
 
-async def _hold(room: Room, candidates: int, seconds: int, console: Console) -> None:
-    """Hold the exam: everybody sits down, acts, hands in."""
+async def _hold(
+    http: aiohttp.ClientSession, stack: Stack, room: Room, candidates: int, seconds: int, console: Console
+) -> int:
+    """Hold the exam under a proctor's eyes: everybody sits down, acts, hands in; return a file's number."""
     began = monotonic()
     title = f"Introduction to Programming, {datetime.now(UTC):%H:%M}"
     with console.status("publishing an exam, making candidates and launch links"):
@@ -122,16 +129,25 @@ async def _hold(room: Room, candidates: int, seconds: int, console: Console) -> 
     with console.status("candidates take their seats"):
         await room.seat(links)
     _done(console, f"{len(room.clients)} candidates have opened their attempts and proctor sessions", began)
+    console.print(f"\n[bold]What the proctor sees[/bold]  [dim]WebSocket {WALL}[/dim]")
     began = monotonic()
+    async with proctor(http, stack, room.token, room.exam_id, console) as wall:
 
-    def caption() -> str:
-        left = max(0.0, seconds - (monotonic() - began))
-        now = f"{left:.0f} s to go" if left else "time is up"
-        return f"{now} · {room.offline} of {candidates} offline · {room.disconnects} disconnects so far"
+        def caption() -> str:
+            left = max(0.0, seconds - (monotonic() - began))
+            now = f"{left:.0f} s to go" if left else "time is up"
+            away = f"{room.offline} of {candidates} offline · {room.disconnects} disconnects so far"
+            return f"{now} · {away}\n{wall.caption}"
 
-    async with delivery(room.clients, None, console, caption):
-        await room.sit(seconds)
-        await room.hand_in()
+        suspect = room.clients[TEMPTED].seat
+        async with delivery(room.clients, None, console, caption):
+            sitting = room.sit(seconds, cast(seconds))
+            _, evidence_id = await asyncio.gather(sitting, send_picture(http, stack, suspect))
+            if not await wall.shows(suspect.session_id, "Critical", SCORED_WITHIN_S):
+                raise StackError("the proctor was not told that a score became critical")
+            await room.hand_in()
+    console.print(f"\nThe proctor was told {wall.changes:,} changes, each as it happened.")
+    return evidence_id
 
 
 def _verdict(found: Report, counted: Figures, room: Room) -> Table:

@@ -5,7 +5,7 @@ Used by the demo and by locust.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import Any, Final
 
@@ -37,6 +37,9 @@ class Act(msgspec.Struct, frozen=True):
     offline_s: float = 0.0
 
 
+Part = Callable[[random.Random], Iterator[Act]]  # what somebody does, given their dice
+
+
 def temper_of(dice: random.Random) -> Temper:
     """Draw what kind of candidate the next one is."""
     return dice.choices(list(SHARES), list(SHARES.values()))[0]
@@ -53,6 +56,38 @@ def conduct(dice: random.Random, temper: Temper) -> Iterator[Act]:
             yield from _distraction(dice, temper, question)
         answer = {"question": question, "characters": dice.randint(40, 900)}
         yield Act(dice.uniform(0.2, 1.5), [(EventType.AnswerSaved, Severity.Info, answer)])
+
+
+def tempted(dice: random.Random, every_s: float) -> Iterator[Act]:
+    """Do what every proctor looks for, an act each `every_s`; then write on."""
+    for question in (1, 2, 3):
+        yield Act(every_s, [(EventType.TabSwitched, Severity.Medium, {"question": question})])
+    yield Act(every_s, [(EventType.FullscreenExited, Severity.High, {"by": "Escape"})])
+    yield Act(every_s, [(EventType.DevToolsOpened, Severity.High, {"by": "F12"})])
+    yield from _only_typing(dice)
+
+
+def cut_off(dice: random.Random, offline_s: float) -> Iterator[Act]:
+    """Lose the network and write on, which the page sends once it has it back."""
+    yield Act(0.5, [_BEAT])
+    yield Act(2.0, [], offline_s=offline_s)
+    yield from _only_typing(dice)
+
+
+def asleep(dice: random.Random, offline_s: float) -> Iterator[Act]:
+    """Close the lid: nothing happens, and nothing comes later that happened meanwhile; then write on."""
+    yield Act(0.5, [_BEAT])
+    yield Act(2.0, [], offline_s=offline_s)
+    yield Act(offline_s + 2, [_BEAT])
+    yield from _only_typing(dice)
+
+
+_BEAT: Final[Happening] = (EventType.Heartbeat, Severity.Info, {})
+
+
+def _only_typing(dice: random.Random) -> Iterator[Act]:
+    while True:
+        yield _typing(dice, dice.randint(1, QUESTIONS))
 
 
 def _typing(dice: random.Random, question: int) -> Act:

@@ -6,7 +6,7 @@ in.
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Final
 from uuid import UUID
@@ -14,7 +14,7 @@ from uuid import UUID
 import aiohttp
 
 from kernel.events import EventType, Role
-from loadtests.client.behaviour import Act, conduct, temper_of
+from loadtests.client.behaviour import Act, Part, conduct, temper_of
 from loadtests.client.client import Client, Pace
 from loadtests.client.log import Log
 from loadtests.client.paper import ITEMS
@@ -88,13 +88,14 @@ class Room:
 
         await asyncio.gather(*map(one, links.values()))
 
-    async def sit(self, seconds: float) -> None:
-        """Let everybody act until the time is up."""
+    async def sit(self, seconds: float, cast: Mapping[int, Part] | None = None) -> None:
+        """Let everybody act until the time is up; `cast` says what some do, by their place in `clients`."""
         for client in self.clients:
             client.start()
-        for client, sheet in zip(self.clients, self.sheets, strict=True):
+        for place, (client, sheet) in enumerate(zip(self.clients, self.sheets, strict=True)):
             dice = random.Random(self._dice.randrange(2**32))
-            acts = conduct(dice, temper_of(dice))
+            part = (cast or {}).get(place)
+            acts = conduct(dice, temper_of(dice)) if part is None else part(dice)
             self._acting.append(asyncio.create_task(self._act(client, sheet, acts)))
             self._acting.append(asyncio.create_task(self._autosave(client, sheet)))
         done, _ = await asyncio.wait(self._acting, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)

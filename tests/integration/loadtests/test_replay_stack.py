@@ -109,6 +109,13 @@ def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_f
     assert done.returncode == 0, done.stdout + done.stderr
     for promise in ("lost", "What the teacher sees", "What an analyst asks", "Everything is stopped"):
         assert promise in done.stdout
+    assert re.search("candidate-[0-9]+  risk [0-9]+ → 80  Critical", done.stdout), done.stdout
+    assert re.search("candidate-[0-9]+ +│ 80 +│ Critical +│ 5 ", done.stdout), done.stdout
+    assert re.search("computed anew from all stored events +│ 80 ", done.stdout), done.stdout
+    assert "Suspicious, by Teacher" in done.stdout
+    custody = ("asked where to send it", "computed here", "this is all", "address to fetch it", "fetched it")
+    for step in custody:
+        assert re.search(f"{step} +│ +[0-9]+", done.stdout), done.stdout
     for promise in ("attempts submitted", "receipts verified offline"):
         assert re.search(f"{promise} +│ +10 of 10 ", done.stdout), done.stdout
     assert re.search("one letter changed +│ +refused ", done.stdout)

@@ -1,10 +1,11 @@
 """Simulated candidates do what candidates do, and the same again from the same seed."""
 
 import random
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from kernel.events import EventType
-from loadtests.client.behaviour import Temper, conduct, temper_of
+from loadtests.client.behaviour import Act, Temper, asleep, conduct, cut_off, temper_of, tempted
 
 
 def kinds(temper: Temper, acts: int = 2000) -> set[EventType]:
@@ -35,3 +36,29 @@ def test_every_temper_is_drawn() -> None:
     dice = random.Random(1)
 
     assert {temper_of(dice) for _ in range(200)} == set(Temper)
+
+
+def test_who_is_tempted_meets_three_rules_first() -> None:
+    acts = list(islice(tempted(random.Random(1), 0.5), 5))
+
+    assert [event[0] for act in acts for event in act.events] == [
+        *[EventType.TabSwitched] * 3, EventType.FullscreenExited, EventType.DevToolsOpened,
+    ]  # fmt: skip
+    assert {act.after_s for act in acts} == {0.5}
+
+
+def test_who_is_cut_off_goes_on_and_whose_computer_sleeps_does_not() -> None:
+    def during(part: Callable[[random.Random, float], Iterator[Act]]) -> int:
+        """Return how many events happen while there is no network."""
+        acts = part(random.Random(1), 48.0)
+        gone = next(act for act in acts if act.offline_s)
+        since, events = 0.0, 0
+        for act in acts:
+            since += act.after_s
+            if since > gone.offline_s:
+                return events
+            events += len(act.events)
+        raise AssertionError
+
+    assert during(cut_off) > 20
+    assert during(asleep) == 0
