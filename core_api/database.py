@@ -151,10 +151,10 @@ async def _ask_as(conn: Connection, asker: Asker, user_id: str, organisation_id:
 
 
 async def fetch_one(conn: Connection, what: str, statement: str, *values: object) -> asyncpg.Record:
-    """Return a statement's row; raises NotFoundError ("There is no such …") where there is none."""
+    """Return a statement's row; raises NotFoundError ("There is no such …, or …") where there is none."""
     row = await conn.fetchrow(statement, *values)
     if row is None:
-        raise NotFoundError(f"There is no such {what}.")
+        raise NotFoundError(f"There is no such {what}, or none that you may see.")
     return row
 
 

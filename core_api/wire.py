@@ -212,7 +212,7 @@ def uuid_in_path(request: web.Request, name: str) -> UUID:
             return UUID(text)
     except ValueError:
         pass
-    raise NotFoundError("There is nothing under this id.")
+    raise NotFoundError("There is nothing under this id: expected a UUID, as replies have it.")
 
 
 def number_in_path(request: web.Request, name: str, number_max: int) -> int:
@@ -222,7 +222,7 @@ def number_in_path(request: web.Request, name: str, number_max: int) -> int:
         number = int(text)
         if 0 < number <= number_max:
             return number
-    raise NotFoundError("There is nothing under this number.")
+    raise NotFoundError("There is nothing under this number: expected a whole one, as replies have it.")
 
 
 def session_id_in_path(request: web.Request) -> int:

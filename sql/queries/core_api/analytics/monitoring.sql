@@ -36,7 +36,8 @@ LIMIT $3;
 -- name: list_gaps
 -- $1 session_ids bigint[], $2 limit. Each gap as it is judged now.
 SELECT session_id, started_at, ended_at, class, missed, outage_s,
-       (SELECT sum(upper(r) - lower(r)) FROM unnest(covered) r)::integer AS covered
+       CASE WHEN covered IS NOT NULL
+            THEN (SELECT coalesce(sum(upper(r) - lower(r)), 0) FROM unnest(covered) r)::integer END AS covered
 FROM seen_gaps
 WHERE session_id = ANY ($1::bigint[])
 ORDER BY session_id, started_at

@@ -153,7 +153,7 @@ async def test_time_in_which_nothing_was_taken_is_shown_beside_the_gaps(core: Co
 
         assert [row["session_id"] for row in body["ingest_outages"]] == [session_id]
         assert datetime.fromisoformat(body["ingest_outages"][0]["started_at"]) == started + minute
-        assert [gap["outage_s"] for gap in body["heartbeat_gaps"]] == [60.0]
+        assert [(gap["outage_s"], gap["covered"]) for gap in body["heartbeat_gaps"]] == [(60.0, 0)]
 
 
 async def test_an_attempt_without_a_session_is_shown_empty(core: Core) -> None:
