@@ -23,7 +23,7 @@ from msgspec import UNSET, Meta, UnsetType
 from core_api.actors import ALLOWANCES, actor_of
 from core_api.database import POOL, Connection, Pool, connection, system_connection
 from core_api.proctoring import actions
-from core_api.proctoring.sockets import FAREWELL_S, End, Ending, socket_for, talk
+from core_api.proctoring.sockets import FAREWELL_S, End, Ending, EndMessage, socket_for, talk
 from core_api.wire import session_id_in_path
 from kernel.commands import Command
 from kernel.errors import (
@@ -77,6 +77,27 @@ class Refused(msgspec.Struct, frozen=True, rename="camel"):
 
     code: str
     detail: str
+
+
+class StateMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="state"):
+    """At once, whenever something changes, and when the client asks."""
+
+    data: ClientState
+
+
+class ConfirmedMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="confirmed"):
+    """The client's confirmation of a command counts."""
+
+    data: actions.Confirmed
+
+
+class RefusedMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="refused"):
+    """What the client said was not done."""
+
+    data: Refused
+
+
+ClientMessage = StateMessage | ConfirmedMessage | RefusedMessage | EndMessage
 
 
 class Connect(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

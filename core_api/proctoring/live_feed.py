@@ -15,21 +15,21 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
 import asyncpg
 import msgspec
 import structlog
 from aiohttp import web
-from msgspec import Meta
 
 from core_api.database import POOL, Connection, Pool, of_row, system_connection
-from core_api.proctoring.live import QUERIES, Level, LiveSession, shown
+from core_api.proctoring.live import QUERIES, LiveSession, shown
+from core_api.proctoring.live_messages import LiveAlert
 from core_api.proctoring.live_watching import Message, Position, Watcher
 from core_api.proctoring.sockets import Ending
 from kernel.errors import NotAuthenticatedError, OverloadedError, RateLimitedError, UnavailableError
-from kernel.events import SEQUENCE_BITS, SEQUENCE_MAX, EventOut, Severity, event_id, type_name
+from kernel.events import SEQUENCE_BITS, SEQUENCE_MAX, Severity, event_id, type_name
 from kernel.http.web import SETTINGS
 from kernel.revocation import REVOCATIONS, Revocations
 from kernel.running.runtime import LIVE_TURN_SECONDS, LIVE_WATCHES
@@ -44,39 +44,6 @@ TRIM_S: Final = 30.0
 COMMIT_S: Final = 300  # longer than a transaction that changes a session can take to commit
 ALERTED_WITHIN: Final = timedelta(days=1)  # what alerts happened no longer ago
 _encode: Final = msgspec.json.Encoder().encode
-
-
-class Alert(EventOut, frozen=True, kw_only=True, rename="camel"):
-    """
-    An event that somebody should look at now: of severity 4 or 5, or the latest one when the session's peak
-    score rose into a higher band.
-    """
-
-    cause: Literal["severity", "band"]
-    attempt_id: UUID
-    candidate_name: str
-    risk_level: Level | None
-
-
-class Whole(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """All sessions that run, as they are; what follows has the next numbers."""
-
-    number: int
-    server_time: datetime
-    sessions: list[LiveSession]
-
-
-class Changes(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """
-    The sessions that have changed, as they are now: one whose `status` is no longer 1 has left the wall. In
-    the numbers of a connection there is no hole.
-    """
-
-    number: int
-    server_time: datetime
-    sessions: list[LiveSession]
-    alerts: list[Alert]
-    alerts_left_off: Annotated[int, Meta(description="Alerts beyond the most that one message holds.")]
 
 
 class Feed:
@@ -364,10 +331,10 @@ def _alerting_ids(row: asyncpg.Record) -> list[int]:
     return ids
 
 
-def _alert(event: asyncpg.Record, session: asyncpg.Record, cause: Literal["severity", "band"]) -> Alert:
+def _alert(event: asyncpg.Record, session: asyncpg.Record, cause: Literal["severity", "band"]) -> LiveAlert:
     return of_row(
         event,
-        Alert,
+        LiveAlert,
         id=event_id(event["session_id"], event["seq"]),
         proctor_session_id=event["session_id"],
         event_type_name=type_name(event["event_type"], event["event_name"]),

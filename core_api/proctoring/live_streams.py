@@ -21,6 +21,7 @@ from core_api.database import POOL, connection
 from core_api.exams import exams
 from core_api.ledger.viewings import note_view
 from core_api.proctoring.live_feed import FEEDS
+from core_api.proctoring.live_messages import LivePing
 from core_api.proctoring.live_watching import Message, Position, Watcher, position_of
 from core_api.proctoring.sockets import End, Ending, socket_for, talk
 from core_api.wire import uuid_in_path
@@ -59,12 +60,6 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_un
         ]
         | None
     ) = None
-
-
-class Ping(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Nothing has changed; the connection is alive."""
-
-    server_time: datetime
 
 
 @asynccontextmanager
@@ -147,7 +142,7 @@ def _told(message: Message | None, ending: Ending | None) -> tuple[str, str, byt
         return message.event, message.id, message.data
     if ending is not None:
         return "end", "", _encode(End(code=ending.code, detail=ending.sentence))
-    return "ping", "", _encode(Ping(server_time=datetime.now(UTC)))
+    return "ping", "", _encode(LivePing(server_time=datetime.now(UTC)))
 
 
 async def socket(request: web.Request) -> web.StreamResponse:

@@ -12,6 +12,7 @@ from core_api.proctoring import (
     client_socket,
     live,
     live_hub,
+    live_messages,
     live_streams,
     session_events,
     session_views,
@@ -119,14 +120,14 @@ ROUTES: Final = (
         name="stream_live_sessions", shows=live_streams.LIVE,
         handler=live_streams.stream, action=Action.live_watch, ticketed=True, tag="Proctoring",
         query=live_streams.Watch, reply=str, media_type="text/event-stream", reads=(LAST_EVENT_ID,),
-        refuses=live_streams.REFUSES,
+        refuses=live_streams.REFUSES, tells=live_messages.LiveMessage,
     ),
     Route(
         method="GET", path="/proctor/live/exam/{examId}/socket",
         name="open_live_socket", shows=live_streams.LIVE,
         handler=live_streams.socket, action=Action.live_watch, ticketed=True, tag="Proctoring",
         query=live_streams.Watch, status=101, media_type="websocket",
-        refuses=live_streams.REFUSES | {UpgradeRequiredError: ""},
+        refuses=live_streams.REFUSES | {UpgradeRequiredError: ""}, tells=live_messages.LiveMessage,
     ),
     Route(
         method="POST", path="/hubs/proctor/negotiate", also_bare=True,
@@ -174,7 +175,7 @@ ROUTES: Final = (
         name="open_session_socket", shows=OWN,
         handler=client_socket.socket, action=Action.command_read, ticketed=True, tag="Proctoring",
         query=client_socket.Connect, status=101, media_type="websocket", reads=(ACCEPT_LANGUAGE,),
-        refuses=client_socket.REFUSES,
+        refuses=client_socket.REFUSES, tells=client_socket.ClientMessage, hears=client_socket.ClientSays,
     ),
     Route(
         method="GET", path="/proctor/session/{id}/events",

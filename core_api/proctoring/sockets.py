@@ -50,6 +50,12 @@ class End(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     detail: str
 
 
+class EndMessage(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag="end"):
+    """The last one, before the connection is closed from here."""
+
+    data: End
+
+
 def socket_for(request: web.Request) -> web.WebSocketResponse:
     """Return a request's WebSocket, not prepared yet; raises UpgradeRequiredError where it asks for none."""
     ws = web.WebSocketResponse(heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MESSAGE_BYTES_MAX)

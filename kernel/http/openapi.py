@@ -11,7 +11,7 @@ import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 import msgspec
 from msgspec import Meta
@@ -118,9 +118,12 @@ def document(routes: Sequence[Route], info: Json, tags: Mapping[str, str], examp
         examples: of the operations.
     """
     schemas = schemas_of(
-        bodies=[route.body for route in routes if route.body is not None],
+        bodies=[each for route in routes for each in (route.body, route.hears) if each is not None],
         queries=[route.query for route in routes if route.query is not None],
-        replies=[Problem, EventType, Severity, *(route.reply for route in routes if route.reply is not None)],
+        replies=[
+            *(Problem, EventType, Severity),
+            *(each for route in routes for each in (route.reply, route.tells) if each is not None),
+        ],
     )
     queries = {kind: schemas.fields_of(kind) for kind in {route.query for route in routes} - {None}}
     shared = _response_names(routes)
@@ -182,7 +185,7 @@ class _Operation(msgspec.Struct, frozen=True):
             "operationId": route.name,
             "tags": [route.tag],
             "summary": re.split(r"(?<=[.:;])\s", text, maxsplit=1)[0].rstrip(".:;"),
-            "description": "\n\n".join([text, *_own_refusals(route), _who(route)]),
+            "description": "\n\n".join([text, *_messages(route), *_own_refusals(route), _who(route)]),
             "parameters": [*self._in_path(), *self._in_query(), *_in_headers(route)],
             "responses": dict(sorted((successes | refused).items())),
             "security": _security(route),
@@ -196,6 +199,10 @@ class _Operation(msgspec.Struct, frozen=True):
             operation["requestBody"] = {"required": True, "content": {FILE_TYPE: {"schema": FILE}}}
         if route.deprecated:
             operation["deprecated"] = True
+        if route.tells is not None:
+            # OpenAPI 3.1 has no field for them: programs find the schemas here, people in the description.
+            ways = (("toClient", route.tells), ("fromClient", route.hears))
+            operation["x-messages"] = {way: self.schemas.by_type[kind] for way, kind in ways if kind}
         return operation
 
     def _reply(self, status: int) -> Json:
@@ -250,6 +257,15 @@ def _own_refusals(route: Route) -> Iterable[str]:
     """Say when a route refuses what its form does not tell."""
     told = [f"- {each.status} `{each.code}`: {when}" for each, when in route.refuses.items() if when]
     return ["It refuses:\n\n" + "\n".join(told)] if told else []
+
+
+def _messages(route: Route) -> Iterable[str]:
+    """Say what goes over a connection that stays: the name of each message, its schema, and when it comes."""
+    if route.tells is not None:
+        told = {f"`{each.__struct_config__.tag}` (`{each.__name__}`)": each for each in get_args(route.tells)}
+        yield "Messages:\n\n" + "\n".join(f"- {name}: {inspect.getdoc(each)}" for name, each in told.items())
+    if route.hears is not None:
+        yield f"The client sends `{route.hears.__name__}`: {inspect.getdoc(route.hears)}"
 
 
 def _security(route: Route) -> list[Json]:

@@ -108,6 +108,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     are further errors, with when they come; `reads` and `requires` are headers of requests, `sends` of
     replies that are no refusal, `always_sends` of all (`kernel.http.headers`); `deprecated` says that another
     operation is to be called, `ticketed` that a ticket in the address does what a token in the header does.
+    Of a connection that stays, `tells` is the type of the messages that its client gets (on a socket they are
+    JSON texts; on a stream each is an event, with its `id`, and `data` as JSON), and `hears` of those that it
+    sends.
     """
 
     method: str
@@ -134,6 +137,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     always_sends: tuple[str, ...] = ()
     deprecated: bool = False
     ticketed: bool = False
+    tells: Any = None
+    hears: Any = None
 
 
 def mount(app: web.Application, routes: Iterable[Route]) -> None:

@@ -54,3 +54,15 @@ export const refused: Body<"log_event">[] = [
   // @ts-expect-error  no type has this number
   { proctorSessionId: 1, eventType: 13 },
 ];
+
+type Message = Schemas["SnapshotMessage"] | Schemas["DeltaMessage"] | Schemas["PingMessage"] | Schemas["EndMessage"];
+
+// A wall over the socket of an exam: the sessions that run, and where to go on from.
+export function take(wall: Map<number, Schemas["LiveSession"]>, message: Message): string | undefined {
+  if (message.event === "ping" || message.event === "end") return undefined;
+  for (const session of message.data.sessions) {
+    if (session.status === 1) wall.set(session.proctorSessionId, session);
+    else wall.delete(session.proctorSessionId);
+  }
+  return message.id;
+}

@@ -8,8 +8,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from core_api.proctoring.client_socket import ClientMessage
 from kernel.events import EventType
 from tests.kits.core import Api, Core, store_events
+from tests.kits.told import read
 
 WITHIN_S = 30.0
 KNOWN = {"serverTime", "endsAt", "status", "isPaused", "commands"}
@@ -26,7 +28,7 @@ async def talking(api: Api, session_id: int, **more: Any) -> AsyncIterator[aioht
 async def told(ws: aiohttp.ClientWebSocketResponse, *events: str) -> Any:
     """Return what the next message of these kinds says."""
     while True:
-        message = await ws.receive_json(timeout=WITHIN_S)
+        message = read(ClientMessage, await ws.receive_json(timeout=WITHIN_S))
         if message["event"] in events:
             return message["data"]
 

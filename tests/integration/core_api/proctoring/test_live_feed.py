@@ -12,6 +12,7 @@ import pytest
 
 from core_api.actors import Actor
 from core_api.app import build
+from core_api.proctoring.live_messages import LiveMessage
 from core_api.proctoring.live_watching import Message, Position, Watcher
 from core_api.proctoring.sockets import Ending
 from kernel.access import Scope
@@ -21,6 +22,7 @@ from kernel.tokens import Audience, Claims
 from sql import named
 from tests.integration.core_api.proctoring.test_live import SCORE
 from tests.kits.core import Api, Core, DatabaseAs, school, settings_of, store_events, url_of
+from tests.kits.told import read
 
 WITHIN_S = 30.0
 ACTOR = Actor(
@@ -46,8 +48,12 @@ class Told:
                     name, _, value = line.rstrip("\n").partition(": ")
                     fields[name] = value
                 assert fields or line, "the stream has ended"
-                if fields.get("event") in events:
-                    return fields["event"], fields.get("id", ""), json.loads(fields["data"])
+                if "event" not in fields:  # how soon to connect again
+                    continue
+                told = {name: fields[name] for name in ("event", "id") if name in fields}
+                message = read(LiveMessage, {**told, "data": json.loads(fields["data"])})
+                if message["event"] in events:
+                    return message["event"], message.get("id", ""), message["data"]
 
 
 @asynccontextmanager
@@ -151,11 +157,11 @@ async def test_a_socket_tells_the_same_and_passes_over_what_watchers_say(core: C
         headers = {"Authorization": f"Bearer {api.token('reviewer')}"}
         path = f"{api.url}/api/proctor/live/exam/{api.exam_id}/socket"
         async with api.http.ws_connect(path, headers=headers) as ws:
-            whole = await ws.receive_json(timeout=WITHIN_S)
+            whole = read(LiveMessage, await ws.receive_json(timeout=WITHIN_S))
             assert [each["proctorSessionId"] for each in whole["data"]["sessions"]] == [session_id]
             await ws.send_str("hello")
             await store_events(api, session_id, [(EventType.PasteAttempt, 3)])
-            delta = await ws.receive_json(timeout=WITHIN_S)
+            delta = read(LiveMessage, await ws.receive_json(timeout=WITHIN_S))
             assert (delta["event"], delta["data"]["number"]) == ("delta", whole["data"]["number"] + 1)
         refused = await api.get(f"/api/proctor/live/exam/{api.exam_id}/socket", "reviewer")
         assert (refused.status, refused.body["code"]) == (426, "upgrade_required")

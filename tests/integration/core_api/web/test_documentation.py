@@ -176,6 +176,20 @@ def test_everything_that_operations_share_is_used_and_named_briefly_x3() -> None
     assert [name for _, name in shared if len(name) > 60] == []
 
 
+def test_every_connection_that_stays_names_its_messages_x3() -> None:
+    """Their types are held to what is told where streams and sockets are tested; the hub speaks SignalR's."""
+    kept = [each for each in routes() if each.media_type in {"text/event-stream", "websocket"}]
+    unsaid = []
+    for route in kept:
+        operation = DOCUMENT["paths"][API_PREFIX + route.path]["get"]
+        told = operation.get("x-messages", {}).get("toClient", {}).get("anyOf", [])
+        named = [each["$ref"].rpartition("/")[2] for each in told]
+        if not named or any(f"(`{name}`): " not in operation["description"] for name in named):
+            unsaid.append(route.name)
+
+    assert unsaid == ["connect_to_proctor_hub"]
+
+
 def schemas_below(value: Any, schemas: dict[str, Any]) -> set[str]:
     """Return the names of all schemas that a part of the document leads to."""
     found, ahead = set[str](), [value]
