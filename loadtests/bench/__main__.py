@@ -1,6 +1,6 @@
 """
-Run benchmarks: `python -m loadtests.bench [all|ingest|soak|core|ledger|fold|live|school]`; figures go to
-the terminal and to build/bench/.
+Run benchmarks: `python -m loadtests.bench [ingest|soak|core|ledger|fold|live|school ...]`, all of them where
+none is named; figures go to the terminal and to build/bench/.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
 from loadtests.bench import core, fold, ingest, ledger, live, school, soak
-from loadtests.bench.measuring.report import FOLDER, show, show_rows, write
+from loadtests.bench.measuring.report import FOLDER, show, show_bars, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
 from loadtests.bench.sending.loads import LoadError
@@ -27,7 +27,8 @@ NAMES: Final = ("ingest", "soak", "core", "ledger", "fold", "live", "school")
 def options() -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("bench", nargs="?", default="all", choices=["all", *NAMES])
+    parser.add_argument("bench", nargs="*", choices=["all", *NAMES])
+    parser.add_argument("--rounds", type=int, help="rounds of the live benchmark")
     parser.add_argument("--quick", action="store_true", help="a fraction of the time; figures are indicative")
     parser.add_argument(
         "--ingest-processes", type=int, default=1, help="ingest processes that share the port"
@@ -80,8 +81,15 @@ def run_fold(sizes: fold.Sizes, screen: Screen) -> None:
 def run_live(sizes: live.Sizes, screen: Screen) -> None:
     """Measure, show, write."""
     figures = asyncio.run(live.measure(sizes, screen, FOLDER / "live.log"))
-    show(screen.console, "live", figures)
+    show(screen.console, "live", msgspec.structs.replace(figures, bars={}, passes={}, rounds=[]))
+    show_bars(screen.console, live.held(figures))
     screen.say(f"written to {write('live', figures)}")
+
+
+def live_sizes(*, quick: bool, rounds: int | None) -> live.Sizes:
+    """Return how much the live benchmark does."""
+    sizes = live.QUICK if quick else live.Sizes()
+    return sizes if rounds is None else msgspec.structs.replace(sizes, rounds=rounds)
 
 
 def run_school(sizes: school.Sizes, screen: Screen) -> None:
@@ -103,7 +111,7 @@ def main() -> int:
         bulk_connections=asked.connections,
     )
     try:
-        for name in NAMES if asked.bench == "all" else (asked.bench,):
+        for name in asked.bench if asked.bench and "all" not in asked.bench else NAMES:
             console.rule(name)
             match name:
                 case "ingest":
@@ -115,7 +123,7 @@ def main() -> int:
                 case "fold":
                     run_fold(fold.QUICK if asked.quick else fold.Sizes(), screen)
                 case "live":
-                    run_live(live.QUICK if asked.quick else live.Sizes(), screen)
+                    run_live(live_sizes(quick=asked.quick, rounds=asked.rounds), screen)
                 case "school":
                     run_school(school.QUICK if asked.quick else school.Sizes(), screen)
                 case _:

@@ -9,7 +9,8 @@ one worker. In the end every event was counted once, or the benchmark fails.
 import resource
 import statistics
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic, perf_counter, process_time
@@ -187,29 +188,46 @@ def _watch(settings: Settings, session: int, until: float) -> list[float]:
     return lags
 
 
+@contextmanager
+def _database(folder: Path) -> Iterator[tuple[Connection, Settings]]:
+    """Yield a private PostgreSQL below `folder`: a connection, and settings that name it."""
+    server = start_postgres(folder / "postgres")
+    try:
+        migrate(server.url)
+        with connect(server.url) as conn:
+            yield conn, load({}, database_url=server.url)
+    finally:
+        server.close()
+
+
+def measure_lengths(touches: int, folder: Path) -> dict[str, float]:
+    """Return microseconds an event of so many touches, by length, on a private PostgreSQL below `folder`."""
+    with _database(folder) as (conn, settings):
+        return _lengths(conn, settings, touches)[0]
+
+
+def cost_ratio(costs: Mapping[str, float]) -> float:
+    """Return what an event costs in the longest session, over what it costs in the shortest."""
+    return costs[f"{LENGTHS[-1]:,}"] / costs[f"{LENGTHS[0]:,}"]
+
+
 def measure(sizes: Sizes, folder: Path) -> FoldFigures:
     """
     Measure on a private PostgreSQL below `folder`; raises BenchError where an event is missing or doubled.
     """
-    server = start_postgres(folder / "postgres")
-    try:
-        migrate(server.url)
-        settings = load({}, database_url=server.url)
-        with connect(server.url) as conn:
-            costs, whole_us, memory_mib = _lengths(conn, settings, sizes.touches)
-            busy_cpu_s = _busy(conn, settings)
-            round_s = _many(conn, settings, sizes.rounds)
-            quiet_s = _quiet(settings, sizes.busy_s)
-            _fold(conn, settings)
-            [(stored, folded)] = run(conn, BENCH["read_difference"]).fetchall()
-            if stored != folded:
-                message = f"{stored:,} events are stored and {folded:,} folded"
-                raise BenchError(message)
-    finally:
-        server.close()
+    with _database(folder) as (conn, settings):
+        costs, whole_us, memory_mib = _lengths(conn, settings, sizes.touches)
+        busy_cpu_s = _busy(conn, settings)
+        round_s = _many(conn, settings, sizes.rounds)
+        quiet_s = _quiet(settings, sizes.busy_s)
+        _fold(conn, settings)
+        [(stored, folded)] = run(conn, BENCH["read_difference"]).fetchall()
+        if stored != folded:
+            message = f"{stored:,} events are stored and {folded:,} folded"
+            raise BenchError(message)
     return FoldFigures(
         us_per_event=costs,
-        fold_cost_ratio=costs[f"{LENGTHS[-1]:,}"] / costs[f"{LENGTHS[0]:,}"],
+        fold_cost_ratio=cost_ratio(costs),
         us_per_event_whole=whole_us,
         busy_cpu_s=busy_cpu_s,
         many_round_s=round_s,

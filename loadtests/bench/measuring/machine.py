@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 _SYNCS: Final = 200
 _SYNC_BYTES: Final = 512
@@ -78,6 +80,46 @@ class CpuMeter:
             self._latest[pid] = _cpu_or(pid, self._latest.get(pid, 0.0))
             totals[group] += self._latest[pid] - self._before[pid]
         return totals
+
+
+class Used(msgspec.Struct, frozen=True):
+    """
+    CPU seconds by group of processes, and those of this one, over so many seconds; `cores_s` are what all
+    cores had to give meanwhile, `busy_share` what was used of it, by whomever.
+    """
+
+    by_group: dict[str, float]
+    own_s: float
+    seconds: float
+    cores_s: float
+    busy_share: float
+
+
+class Share:
+    """What groups of processes, and this one, use of the machine from now on."""
+
+    def __init__(self, groups: Mapping[int, str]) -> None:
+        """Start at zero; `groups` is group by process id."""
+        self._meter = CpuMeter(groups)
+        self._began, self._own_s, self._idle_s = time.monotonic(), time.process_time(), _idle_seconds()
+
+    def read(self, newcomers: Mapping[int, str]) -> Used:
+        """Return what was used so far; newcomers count from zero."""
+        seconds = time.monotonic() - self._began
+        cores_s = seconds * (os.cpu_count() or 1)
+        return Used(
+            by_group=self._meter.read(newcomers),
+            own_s=time.process_time() - self._own_s,
+            seconds=seconds,
+            cores_s=cores_s,
+            busy_share=1 - (_idle_seconds() - self._idle_s) / cores_s,
+        )
+
+
+def _idle_seconds() -> float:
+    """Return the seconds that all cores together were idle, or waited for the disk, since boot (proc(5))."""
+    fields = Path("/proc/stat").read_text().partition("\n")[0].split()
+    return (int(fields[4]) + int(fields[5])) / _TICKS_PER_S
 
 
 def _cpu_or(pid: int, otherwise: float) -> float:

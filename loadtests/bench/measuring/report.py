@@ -2,7 +2,7 @@
 What the ingest benchmark reports: exactly these keys, all from one run on one machine.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,6 +68,16 @@ def show(console: Console, title: str, content: object) -> None:
     table.add_column("value", justify="right")
     for name, value in _flat("", _rounded(msgspec.to_builtins(content))):
         table.add_row(name, f"{value:,}" if isinstance(value, int | float) else str(value))
+    console.print(table)
+
+
+def show_bars(console: Console, bars: Iterable[tuple[str, float, float, bool]]) -> None:
+    """Print each bar as a row: of what, what was found, where the bar lies, whether it is met."""
+    table = Table(title="bars")
+    for name in ("figure", "found", "bar", ""):
+        table.add_column(name, justify="left" if name == "figure" else "right")
+    for name, found, bar, passes in bars:
+        table.add_row(name, f"{_rounded(found):,}", f"{bar:,}", "passes" if passes else "[red]misses[/]")
     console.print(table)
 
 

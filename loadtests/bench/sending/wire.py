@@ -25,6 +25,7 @@ class Shape(StrEnum):
 
     bulk = "bulk"  # 50 events to /api/proctor/events/bulk
     single = "single"  # one event to /api/proctor/event
+    heartbeat = "heartbeat"  # one to /api/proctor/heartbeat
     seed = "seed"  # one event to the seed design's /monitor/events
 
 
@@ -35,11 +36,12 @@ class Target(msgspec.Struct, frozen=True):
     token: str
 
 
-EVENTS_PER_REQUEST: Final = {Shape.bulk: BULK, Shape.single: 1, Shape.seed: 1}
-STATUS_ACCEPTED: Final = {Shape.bulk: 202, Shape.single: 202, Shape.seed: 200}
+EVENTS_PER_REQUEST: Final = {Shape.bulk: BULK, Shape.single: 1, Shape.heartbeat: 1, Shape.seed: 1}
+STATUS_ACCEPTED: Final = {Shape.bulk: 202, Shape.single: 202, Shape.heartbeat: 202, Shape.seed: 200}
 _PATHS: Final = {
     Shape.bulk: "/api/proctor/events/bulk",
     Shape.single: "/api/proctor/event",
+    Shape.heartbeat: "/api/proctor/heartbeat",
     Shape.seed: "/monitor/events",
 }
 _SEED_SEVERITY: Final = {Severity.Info: "normal", Severity.Low: "normal", Severity.Medium: "warning"}
@@ -47,8 +49,8 @@ _SEED_SEVERITY: Final = {Severity.Info: "normal", Severity.Low: "normal", Severi
 
 def tails(shape: Shape, at: datetime) -> list[bytes]:
     """
-    Return what follows the number: one tail for bulks, one per sample event for single events; all equally
-    long.
+    Return what follows the number: one tail for bulks and heartbeats, one per sample event for single events;
+    all equally long.
 
     Args:
         shape: what one request carries.
@@ -56,6 +58,8 @@ def tails(shape: Shape, at: datetime) -> list[bytes]:
     """
     if shape is Shape.bulk:
         return [b',"events":' + orjson.dumps(wire_events(at)) + b"}"]
+    if shape is Shape.heartbeat:
+        return [b',"clientTimestamp":' + orjson.dumps(wire_events(at)[-1]["clientTimestamp"]) + b"}"]
     if shape is Shape.single:
         found = [b"," + orjson.dumps(event)[1:] for event in wire_events(at)]
     else:

@@ -81,9 +81,27 @@ SELECT before FROM session;
 -- Rows, different ones, and what the sessions' rows have given out: equal when nothing is lost, doubled or without a number.
 SELECT count(*), count(DISTINCT (session_id, seq)), (SELECT sum(through_seq) FROM session_progress)::bigint FROM events;
 
+-- name: list_scored
+-- $1 session ids. Up to which sequence each is scored, as whoever asks sees it.
+SELECT session_id, through_seq FROM reporting.session_folds WHERE session_id = ANY ($1::bigint[]);
+
 -- name: list_scoring_ms
--- Of every snapshot that events caused: from the newest of them to the snapshot, milliseconds.
-SELECT (extract(epoch FROM s.calculated_at - e.occurred_at) * 1000)::float8 AS took_ms
-FROM risk_snapshots s
-JOIN events e ON e.session_id = s.session_id AND e.seq = s.through_seq
-WHERE s.cause = 'events';
+-- $1 session ids, $2 sequences, $3 when they were seen to be scored, seconds since 1970; ascending within a session. Of each event
+-- from its acceptance to when it was seen, milliseconds.
+WITH seen AS (
+    SELECT session_id, through_seq, seen_at, lag(through_seq, 1, 0) OVER (PARTITION BY session_id ORDER BY through_seq) AS after_seq
+    FROM unnest($1::bigint[], $2::int[], $3::float8[]) AS t (session_id, through_seq, seen_at)
+)
+SELECT ((s.seen_at - extract(epoch FROM e.occurred_at)) * 1000)::float8 AS took_ms
+FROM seen s
+JOIN events e ON e.session_id = s.session_id AND e.seq > s.after_seq AND e.seq <= s.through_seq;
+
+-- name: count_unscored
+-- Sessions with events that no turn of the fold has taken in.
+SELECT count(*) FROM session_progress p
+LEFT JOIN reporting.session_folds f USING (session_id)
+WHERE p.through_seq > coalesce(f.through_seq, 0);
+
+-- name: count_scored
+-- Events stored, and those that the attempts' rows count; both at once.
+SELECT (SELECT count(*) FROM events) AS stored, (SELECT coalesce(sum(events), 0)::bigint FROM reporting.attempt_activity) AS counted;

@@ -66,6 +66,17 @@ def test_a_single_request_carries_one_of_the_same_events(number: int) -> None:
     }
 
 
+def test_a_heartbeat_says_whose_it_is_and_when() -> None:
+    body = body_of(Shape.heartbeat, 3, NOON)
+
+    assert body == {
+        "proctorSessionId": 7,
+        "clientInstance": "bench",
+        "clientSequence": 3,
+        "clientTimestamp": "2026-01-01T12:00:00.000000Z",
+    }
+
+
 def test_the_naive_design_gets_the_same_payloads_in_its_own_shape() -> None:
     body = body_of(Shape.seed, 3, NOON)
 
