@@ -32,7 +32,7 @@ from kernel.errors import NotAuthenticatedError, OverloadedError, RateLimitedErr
 from kernel.events import SEQUENCE_BITS, SEQUENCE_MAX, Severity, event_id, type_name
 from kernel.http.web import SETTINGS
 from kernel.revocation import REVOCATIONS, Revocations
-from kernel.running.runtime import LIVE_TURN_SECONDS, LIVE_WATCHES
+from kernel.running.runtime import LIVE_LAG, LIVE_TURN_SECONDS, LIVE_WATCHES
 from kernel.running.tasks import WATCH
 from kernel.settings import Settings
 
@@ -212,6 +212,9 @@ class Feeds:
         now = datetime.now(UTC)
         for place, some in groupby(rows, itemgetter("place")):
             self._tell(asking[place], list(some), alerting, now)
+        noted = [row["noted_at"] for row in rows if row["noted_at"] and not asking[row["place"]].returning]
+        if noted:
+            LIVE_LAG.observe(max(0.0, (datetime.now(UTC) - min(noted)).total_seconds()))
         told = {each.returning for each in asking}
         self._returning = [each for each in self._returning if each.returning not in told]
 

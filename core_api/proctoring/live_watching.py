@@ -19,6 +19,7 @@ import msgspec
 from core_api.actors import Actor
 from core_api.proctoring.sockets import FAREWELL_S, Ending
 from kernel.access import Scope
+from kernel.running.runtime import LIVE_DROPPED, LIVE_MESSAGES
 from kernel.tokens import Claims
 
 POSITION_CHARS_MAX: Final = 4000
@@ -103,8 +104,10 @@ class Watcher:
         if self.ending is not None:
             return
         if len(self._waiting) >= self._waiting_max:
+            LIVE_DROPPED.inc()
             self.end(Ending.slow)
             return
+        LIVE_MESSAGES.inc()
         self._waiting.append(message)
         self._some.set()
 

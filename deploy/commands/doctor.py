@@ -22,7 +22,7 @@ from rich.text import Text
 
 from deploy.commands.doctor_pipeline import pipeline_findings
 from deploy.commands.doctor_redis import redis_findings
-from deploy.commands.findings import CONNECT_S, Finding, metrics_of, open_files, promises, readiness
+from deploy.commands.findings import CONNECT_S, Finding, live, metrics_of, open_files, promises, readiness
 from deploy.local.programs import POSTGRES_MAJOR_MIN, REDIS_MAJOR_MIN, find_postgres, find_redis
 from deploy.local.server import ServerError, is_free, place_for
 from deploy.local.stack import INGEST_PORT, Local, running
@@ -54,6 +54,7 @@ def examine(settings: Settings) -> list[Finding]:
         *_programs(settings),
         *_stack(settings, local),
         *_proxies(settings, local),
+        *live(settings, local),
         *open_files(settings, local),
         *_database(
             settings,

@@ -3,6 +3,7 @@
 import re
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from http.client import HTTPException
 from typing import Final
@@ -10,10 +11,12 @@ from typing import Final
 import msgspec
 
 from deploy.local.stack import Local
+from kernel.http.networks import http_url
 from kernel.running.process import FILES_KEPT, files_needed, raise_file_limit
 from kernel.settings import Settings
 
 CONNECT_S: Final = 3
+LIVE_LAG_S_MAX: Final = 1.0  # spec.md U-1
 _METRIC: Final = re.compile(r"^(\w+) (\d+(?:\.\d+)?(?:e[+-]?\d+)?)$", re.MULTILINE)  # one without labels
 
 
@@ -88,6 +91,30 @@ def open_files(settings: Settings, local: Local | None) -> Iterator[Finding]:
             mend=mend,
             required=False,
         )
+
+
+def live(settings: Settings, local: Local | None) -> Iterator[Finding]:
+    """Tell who watches and who is connected, and whether what changes reaches them in time."""
+    metrics = list(local.metrics.values()) if local else []
+    metrics.append(f"{http_url(settings.http_host, settings.http_port)}/metrics")
+    told = Counter[str]()
+    for url in dict.fromkeys(metrics):
+        told.update(metrics_of(url))
+    turns, dropped = told["veritas_live_lag_seconds_count"], told["veritas_live_dropped_total"]
+    lag_s = told["veritas_live_lag_seconds_sum"] / turns if turns else 0.0
+    found = [
+        f"{told['veritas_live_watches']:.0f} watches",
+        f"{told['veritas_client_sockets']:.0f} sockets of candidates",
+        f"changes told after {lag_s:.2f} s" if turns else "nothing was told yet",
+        f"{dropped:.0f} slow watchers dropped",
+    ]
+    yield Finding(
+        check="live",
+        ok=lag_s <= LIVE_LAG_S_MAX,
+        found=", ".join(found),
+        mend="give the origin a core more, or start another one beside it",
+        required=False,
+    )
 
 
 def promises(server: str, found: dict[str, str], wanted: dict[str, str]) -> Iterator[Finding]:

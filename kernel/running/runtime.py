@@ -105,6 +105,15 @@ LEDGER_SEAL_LAG = Gauge(
 LEDGER_WITNESS_LAG = Gauge("veritas_ledger_unwitnessed_events", "Sealed events that no witness has seen.")
 LEDGER_VIEWS_WAITING = Gauge("veritas_ledger_views_waiting", "Views not yet written to the ledger.")
 LIVE_WATCHES = Gauge("veritas_live_watches", "Watches of exams that are open in this process.")
+LIVE_MESSAGES = Counter("veritas_live_messages_total", "Messages put to watchers, each watcher's.")
+LIVE_DROPPED = Counter(
+    "veritas_live_dropped_total", "Watches ended from here because what changes was taken too slowly."
+)
+LIVE_LAG = Histogram(
+    "veritas_live_lag_seconds",
+    "From a change in a watched exam, the oldest of a turn, to its being put to who watches.",
+    buckets=_SECONDS,
+)
 CLIENT_SOCKETS = Gauge("veritas_client_sockets", "Sockets of candidates' clients, open in this process.")
 LIVE_TURN_SECONDS = Histogram(
     "veritas_live_turn_seconds", "Reading what is new in all watched exams, and telling it.", buckets=_SECONDS

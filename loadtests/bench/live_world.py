@@ -52,10 +52,9 @@ class World(msgspec.Struct, frozen=True):
 
     def processes(self) -> dict[int, str]:
         """Return every process of the product by id, with the name it has in the figures."""
-        found = {program.process.pid: program.name for program in self.programs}
-        return (
-            found | {self.servers.redis.pid: "redis"} | machine.postgres_processes(self.servers.postgres.pid)
-        )
+        ours = {program.process.pid: program.name for program in self.programs}
+        servers = machine.postgres_processes(self.servers.postgres.pid)
+        return ours | servers | {self.servers.redis.pid: "redis"}
 
     def pid_of(self, name: str) -> int:
         """Return the process of a program."""

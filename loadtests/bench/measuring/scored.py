@@ -42,7 +42,9 @@ class Looker:
         """Look; at the end return from the acceptance of each event of theirs to its score, in ms."""
         conn = await asyncpg.connect(database_url)
         try:
-            while not self._stopping.is_set():
+            is_last = False
+            while not is_last:
+                is_last = self._stopping.is_set()
                 found = await conn.fetch(BENCH["list_scored"], list(self._through))
                 now = time.time()
                 for session_id, through_seq in found:

@@ -119,6 +119,9 @@ def test_the_stack_serves_supervises_stops_and_starts_again_x2(server_folder: Pa
             re.fullmatch(r"[\d,]+ of [\d,]+", found[f"open files of {name}"]) for name in local["metrics"]
         )
         assert "needed by a process that serves HTTP" in found["open files"]
+        assert found["live"] == (
+            "0 watches, 0 sockets of candidates, nothing was told yet, 0 slow watchers dropped"
+        )
 
         killed = children_of(process.pid)["ingest.writer"]
         os.kill(killed, signal.SIGKILL)

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from deploy import ready
 from deploy.commands.doctor import print_findings
-from deploy.commands.findings import Finding, metrics_of, readiness
+from deploy.commands.findings import Finding, live, metrics_of, readiness
+from kernel.settings import load
 
 
 @contextmanager
@@ -53,6 +54,16 @@ def answering(status: int, body: bytes) -> Iterator[str]:
 def test_only_what_answers_as_a_tier_is_called_ready(status: int, body: bytes, told: str) -> None:
     with answering(status, body) as url:
         assert readiness(url) == told
+
+
+@pytest.mark.parametrize("seconds", [14.0, 28.5])
+def test_changes_that_reach_watchers_late_are_a_finding_u1(seconds: float) -> None:
+    counted = "veritas_live_watches 7.0\nveritas_live_lag_seconds_count 28.0\n"
+    with answering(200, f"{counted}veritas_live_lag_seconds_sum {seconds}\n".encode()) as url:
+        [found] = live(load({}, http_port=urlsplit(url).port), None)
+
+    assert (found.ok, found.required) == (seconds < 28, False)
+    assert found.found.startswith("7 watches, 0 sockets of candidates, changes told after ")
 
 
 def test_what_speaks_no_http_is_told_as_an_error() -> None:

@@ -75,20 +75,21 @@ WITH asked AS (
     SELECT place, exam_id, position::pg_snapshot AS position
     FROM unnest(:places::int[], :exams::uuid[], :positions::text[]) AS t (place, exam_id, position)
 ), changed AS MATERIALIZED (
-    SELECT a.place, c.session_ids, c.event_ids, c.risen_ids
+    SELECT a.place, c.session_ids, c.event_ids, c.risen_ids, c.noted_at
     FROM asked a
     CROSS JOIN LATERAL (
         SELECT * FROM live_changes c
         WHERE c.exam_id = a.exam_id AND c.xid >= pg_snapshot_xmin(a.position) AND NOT pg_visible_in_snapshot(c.xid, a.position)
     ) c
 ), touched AS (
-    SELECT place, session_id, array_agg(event_id) FILTER (WHERE event_id IS NOT NULL) AS event_ids, bool_or(has_risen) AS has_risen
-    FROM (SELECT place, unnest(session_ids) AS session_id, NULL::bigint AS event_id, false AS has_risen FROM changed
-          UNION ALL SELECT place, id >> 22, id, false FROM changed CROSS JOIN LATERAL unnest(event_ids) id
-          UNION ALL SELECT place, unnest(risen_ids), NULL, true FROM changed) u
+    SELECT place, session_id, array_agg(event_id) FILTER (WHERE event_id IS NOT NULL) AS event_ids, bool_or(has_risen) AS has_risen,
+           min(noted_at) AS noted_at
+    FROM (SELECT place, noted_at, unnest(session_ids) AS session_id, NULL::bigint AS event_id, false AS has_risen FROM changed
+          UNION ALL SELECT place, noted_at, id >> 22, id, false FROM changed CROSS JOIN LATERAL unnest(event_ids) id
+          UNION ALL SELECT place, noted_at, unnest(risen_ids), NULL, true FROM changed) u
     GROUP BY place, session_id
 )
-SELECT a.place, pg_current_snapshot()::text AS position, t.event_ids, t.has_risen, s.*,
+SELECT a.place, pg_current_snapshot()::text AS position, t.event_ids, t.has_risen, t.noted_at, s.*,
        pg_snapshot_xmax(a.position) > pg_snapshot_xmax(pg_current_snapshot()) AS is_ahead
 FROM asked a
 LEFT JOIN touched t ON t.place = a.place
