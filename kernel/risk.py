@@ -96,6 +96,8 @@ def weighed(rules: Iterable[Rule], percents: Mapping[int, int]) -> tuple[Rule, .
     Return rules as they weigh in one attempt: scaled points are rounded to hundredths, at least one of them;
     at 0 percent a rule is left out (spec.md R-6).
     """
+    if not percents:
+        return tuple(rules)
     return tuple(
         replace(rule, points=scaled(rule.points, percent), percent=percent)
         for rule in rules
@@ -284,7 +286,8 @@ def advance(state: State, rules: Sequence[Rule], events: Iterable[Event]) -> tup
     Returns:
         The state, and the score at the moment of its peak, with its trace, where that has risen.
     """
-    kept = [deque(met.events) for met in state.met]
+    # Of the rules that have met anything: most have not, and can add nothing.
+    kept = {place: deque(met.events) for place, met in enumerate(state.met) if met.events}
     most = [met.most for met in state.met]
     about: dict[int, list[int]] = {}
     for place, rule in enumerate(rules):
@@ -299,22 +302,24 @@ def advance(state: State, rules: Sequence[Rule], events: Iterable[Event]) -> tup
         assert event.at_us >= at_us, "the caller has asked whether the events follow"
         at_us = event.at_us
         for place in places:
-            if rules[place].window_us or len(kept[place]) < rules[place].kept:
-                kept[place].append((at_us, event.seq))
+            own = kept.setdefault(place, deque())
+            if rules[place].window_us or len(own) < rules[place].kept:
+                own.append((at_us, event.seq))
         total = 0
-        for place, rule in enumerate(rules):
-            _forget(kept[place], rule, at_us)
-            triggers = rule.triggers(len(kept[place]))
+        for place, own in kept.items():
+            rule = rules[place]
+            _forget(own, rule, at_us)
+            triggers = rule.triggers(len(own))
             most[place] = max(most[place], triggers)
             total += triggers * rule.points
         if min(total, SCORE_MAX) > highest:
             highest = min(total, SCORE_MAX)
-            risen = at_us, [list(each) for each in kept]
-    met = [Met(list(events), times) for events, times in zip(kept, most, strict=True)]
+            risen = at_us, {place: list(own) for place, own in kept.items()}
+    met = [Met(list(kept.get(place, ())), times) for place, times in enumerate(most)]
     after = State(met=met, at_us=at_us, peak=highest)
     if risen is None:
         return after, None
-    return after, _scored(risen[1], rules, risen[0])
+    return after, _scored([risen[1].get(place, []) for place in range(len(rules))], rules, risen[0])
 
 
 def _forget(events: deque[tuple[int, int]], rule: Rule, at_us: int) -> None:
@@ -333,6 +338,8 @@ def scored(state: State, rules: Sequence[Rule], as_of_us: int) -> Scored:
 def _scored(kept: Sequence[list[tuple[int, int]]], rules: Sequence[Rule], as_of_us: int) -> Scored:
     parts = []
     for rule, events in zip(rules, kept, strict=True):
+        if len(events) < rule.threshold:
+            continue
         first = bisect_left(events, (as_of_us - rule.window_us, 0)) if rule.window_us else 0
         parts.append(_part(rule, as_of_us, [seq for _, seq in events[first:]]))
     return _sum(parts, as_of_us)

@@ -11,7 +11,7 @@ for anybody.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import accumulate, groupby
 from time import monotonic
 from typing import Any, Final
 
@@ -342,16 +342,20 @@ def _read(conn: Connection, slices: Sequence[Slice]) -> dict[int, Events]:
         "until": [each.claimed.until for each in wanted],
     }
     bounds = {"first": min(columns["since"]), "last": max(columns["until"])}
-    found = run(conn, *FOLDS.bind("read_slices", **columns, **bounds))
-    return {session_id: unpacked(packed) for session_id, packed in found}
+    return unpacked(run(conn, *FOLDS.bind("read_slices", **columns, **bounds)).fetchall())
 
 
-def unpacked(packed: bytes) -> Events:
-    """Return the events that `read_slices` has packed, in the order of their sequence."""
-    rows = np.frombuffer(packed, dtype=PACKED)
-    rows = rows[np.argsort(rows["seq"], kind="stable")]
+def unpacked(found: Sequence[tuple[int, bytes]]) -> dict[int, Events]:
+    """
+    Return the events that `read_slices` has packed, by session, each in the order of its sequence.
+
+    Columns are made once for all: a session gets its part of them.
+    """
+    counts = [len(packed) // PACKED.itemsize for _, packed in found]
+    rows = np.frombuffer(b"".join(packed for _, packed in found), dtype=PACKED)
+    rows = rows[np.lexsort((rows["seq"], np.repeat(np.arange(len(counts)), counts)))]
     client = rows["client"].astype(np.int64)
-    return Events(
+    whole = Events(
         seq=rows["seq"].astype(np.int64),
         occurred_us=rows["occurred"].astype(np.int64) + EPOCH_2000_US,
         effective_us=rows["effective"].astype(np.int64) + EPOCH_2000_US,
@@ -362,3 +366,5 @@ def unpacked(packed: bytes) -> Events:
         is_late=rows["late"],
         is_backfilled=rows["backfilled"],
     )
+    parts = zip(found, counts, accumulate(counts), strict=True)
+    return {session_id: whole[end - count : end] for (session_id, _), count, end in parts}

@@ -74,7 +74,7 @@ class Events(Struct, frozen=True):
 
     def __getitem__(self, chosen: slice) -> "Events":
         """Return those at the places."""
-        return Events(*(column[chosen] for column in structs.astuple(self)))
+        return Events(*[column[chosen] for column in structs.astuple(self)])
 
     @classmethod
     def of(cls, events: Sequence[Event]) -> "Events":

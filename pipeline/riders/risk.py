@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import orjson
 from msgspec import Struct
 
@@ -180,11 +179,8 @@ def _why_anew(folded: Folded, stored: Stored | None, told: Sequence[Event]) -> s
 
 def _told(events: Events, facts: Facts, after_seq: int, ended_us: int | None) -> list[Event]:
     """Return the events that rules may be about, of those beyond a sequence."""
-    if not len(events):
-        return []
-    chosen = np.flatnonzero(
-        np.isin(events.event_type, risk.told_types(facts.rules)) & (events.seq > after_seq)
-    )
+    about = frozenset(rule.event_type for rule in facts.rules)
+    chosen = [place for place, kind in enumerate(events.event_type.tolist()) if kind in about]
     return [
         _event(
             int(events.seq[place]),
@@ -196,6 +192,7 @@ def _told(events: Events, facts: Facts, after_seq: int, ended_us: int | None) ->
             is_ours=bool(events.is_backfilled[place]) and int(events.client_us[place]) == NO_TIME,
         )
         for place in chosen
+        if events.seq[place] > after_seq
     ]
 
 
@@ -250,7 +247,22 @@ def _store_states(conn: Connection, moved: Sequence[Outcome]) -> None:
         "ended": [_moment_or_none(each.folded.session.ended_us) for each in moved],
     }
     run(conn, *RISK_ROWS.bind("upsert_states", **columns))
-    run(conn, RISK_ROWS["delete_fires"], ids)
+    if fired := [each for each in moved if _has_fired_anew(each)]:
+        _store_fires(conn, fired)
+
+
+def _has_fired_anew(each: Outcome) -> bool:
+    """Tell whether a rule was met more often than before, or counts otherwise."""
+    stored = each.stored
+    return (
+        stored is None
+        or stored.adjustment_id != each.folded.facts.adjustment_id
+        or [met.most for met in stored.carried.state.met] != [met.most for met in each.carried.state.met]
+    )
+
+
+def _store_fires(conn: Connection, fired: Sequence[Outcome]) -> None:
+    run(conn, RISK_ROWS["delete_fires"], [each.folded.session.session_id for each in fired])
     fires = [
         {
             "session_id": each.folded.session.session_id,
@@ -259,7 +271,7 @@ def _store_states(conn: Connection, moved: Sequence[Outcome]) -> None:
             "organisation_id": each.folded.session.organisation_id,
             "triggers": met.most,
         }
-        for each in moved
+        for each in fired
         for rule, met in zip(each.folded.facts.rules, each.carried.state.met, strict=True)
         if met.most
     ]

@@ -13,6 +13,7 @@ from pipeline.features.activity import (
     State,
     _rounded_ms,
     advance,
+    advance_many,
     attempt_activity,
     finish,
     rounded_ms,
@@ -74,7 +75,9 @@ def folded(world: World, cuts: Sequence[int] = ()) -> dict[int, State]:
         events, state = of(session, world[1]), start(session)
         places = sorted(min(cut, len(events)) for cut in cuts)
         for begin, end in zip([0, *places], [*places, len(events)], strict=True):
-            state = advance(state, events[begin:end], session)
+            before, piece = state, events[begin:end]
+            state = advance(before, piece, session)
+            assert not len(piece) or state == advance_many(before, piece, session)
             state = msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=State)
         states[session.session_id] = state
     return states
