@@ -170,9 +170,12 @@ async def socket(request: web.Request) -> web.StreamResponse:
 async def _send(ws: web.WebSocketResponse, watcher: Watcher, ping_s: float) -> None:
     while not (watcher.has_ended() or ws.closed):
         message = await watcher.next(ping_s)
-        event, head, data = _told(message, watcher.ending)
-        ident = b',"id":"%b"' % head.encode() if head else b""
-        await ws.send_str((b'{"event":"%b"%b,"data":%b}' % (event.encode(), ident, data)).decode())
+        if message is not None:
+            text = message.text
+        else:
+            event, _, data = _told(None, watcher.ending)
+            text = b'{"event":"%b","data":%b}' % (event.encode(), data)
+        await ws.send_frame(text, WSMsgType.TEXT)
 
 
 async def _listen(ws: web.WebSocketResponse) -> None:

@@ -10,6 +10,7 @@ import re
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from functools import cached_property
 from itertools import pairwise
 from typing import Final
 from uuid import UUID
@@ -55,7 +56,7 @@ def position_of(text: str | None) -> Position | None:
     return Position(int(at), f"{lowest}:{highest}:{between}")
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True, dict=True):
     """One message as every watcher of an exam gets it: `data` is its JSON, `alerts` those in it, apart."""
 
     event: str
@@ -67,6 +68,11 @@ class Message(msgspec.Struct, frozen=True):
     def id(self) -> str:
         """Return what a watcher goes on from."""
         return str(self.position)
+
+    @cached_property
+    def text(self) -> bytes:
+        """Return the message as sockets have it, made once for all of them."""
+        return b'{"event":"%b","id":"%b","data":%b}' % (self.event.encode(), self.id.encode(), self.data)
 
 
 class Watcher:
@@ -124,7 +130,8 @@ class Watcher:
         if not self._waiting and self.ending is None:
             self._some.clear()
             try:
-                await asyncio.wait_for(self._some.wait(), within_s)
+                async with asyncio.timeout(within_s):  # `wait_for` would make a task each time
+                    await self._some.wait()
             except TimeoutError:
                 return None
         return self._waiting.popleft() if self._waiting else None
