@@ -6,7 +6,9 @@ They have no arguments. Every actor may run twice, late or not at all: what is t
 PostgreSQL, and the scheduler wakes somebody again while something is.
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import dramatiq
@@ -18,9 +20,11 @@ from msgspec import Struct
 from kernel.settings import Settings
 from pipeline.archive import archive_events
 from pipeline.extract import DATABASE_AWAY
+from pipeline.fold import connect_to_fold
 from pipeline.fold import fold as fold_due
 from pipeline.jobs import run_job
 from pipeline.publications import publish_activity, show_builds
+from sql.running import Connection
 from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS
 
 log = structlog.get_logger(__name__, process="pipeline")  # threads do not inherit what start-up has bound
@@ -41,6 +45,32 @@ class Actors(Struct, frozen=True):
     open: "dramatiq.Actor[..., Any]"
     archive: "dramatiq.Actor[..., Any]"
     publish: "dramatiq.Actor[..., Any]"
+
+
+class Connections(dramatiq.Middleware):
+    """A connection of each worker thread's own, kept from one message to the next."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._own = threading.local()
+
+    @contextmanager
+    def held(self) -> Iterator[Connection]:
+        """Yield the thread's; after an error the next one is a new one."""
+        conn: Connection | None = getattr(self._own, "conn", None)
+        if conn is None or conn.closed:
+            self._own.conn = conn = connect_to_fold(self._settings)
+        try:
+            yield conn
+        except BaseException:
+            conn.close()
+            raise
+
+    def before_worker_thread_shutdown(self, broker: dramatiq.Broker, thread: threading.Thread) -> None:
+        """Close the thread's."""
+        del broker, thread
+        if (conn := getattr(self._own, "conn", None)) is not None:
+            conn.close()
 
 
 def open_broker(settings: Settings) -> RedisBroker:
@@ -65,6 +95,9 @@ def waiting(actor: "dramatiq.Actor[..., Any]") -> int:
 
 
 def _declare_fold(broker: dramatiq.Broker, settings: Settings) -> "dramatiq.Actor[..., Any]":
+    connections = Connections(settings)
+    broker.add_middleware(connections)
+
     @dramatiq.actor(
         broker=broker,
         queue_name=FOLDS,
@@ -75,7 +108,8 @@ def _declare_fold(broker: dramatiq.Broker, settings: Settings) -> "dramatiq.Acto
     )
     def fold() -> None:
         """Fold what is due."""
-        sessions = fold_due(settings, seconds_max=FOLD_S)
+        with connections.held() as conn:
+            sessions = fold_due(conn, settings, seconds_max=FOLD_S)
         log.info("sessions_folded", sessions=sessions)
 
     return fold

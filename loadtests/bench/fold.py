@@ -22,7 +22,7 @@ from core_api import seeding
 from deploy.local.postgres import start_postgres
 from kernel.settings import Settings, load
 from loadtests.bench.measuring.stack import BenchError
-from pipeline.fold import fold
+from pipeline.fold import connect_to_fold, fold
 from pipeline.scheduler import gather
 from sql import named
 from sql.migrate import migrate
@@ -91,7 +91,7 @@ def _fold(conn: Connection, settings: Settings) -> float:
     """Gather and fold all there is; return how many seconds it took."""
     started = perf_counter()
     gather(conn, settings)
-    fold(settings, seconds_max=600.0)
+    fold(conn, settings, seconds_max=600.0)
     return perf_counter() - started
 
 
@@ -154,10 +154,10 @@ def _quiet(settings: Settings, seconds: float) -> dict[str, float]:
                 stop.wait(max(0.0, 1.0 - (monotonic() - started)))
 
     def work() -> None:
-        with connect(settings.database_url) as conn:
+        with connect_to_fold(settings) as conn:
             while not stop.is_set():
                 gather(conn, settings)
-                fold(settings, seconds_max=10.0)
+                fold(conn, settings, seconds_max=10.0)
                 stop.wait(settings.fold_every_ms / 1000)
 
     threads = [threading.Thread(target=each) for each in (write, work)]
@@ -194,8 +194,9 @@ def _database(folder: Path) -> Iterator[tuple[Connection, Settings]]:
     server = start_postgres(folder / "postgres")
     try:
         migrate(server.url)
-        with connect(server.url) as conn:
-            yield conn, load({}, database_url=server.url)
+        settings = load({}, database_url=server.url)
+        with connect_to_fold(settings) as conn:
+            yield conn, settings
     finally:
         server.close()
 

@@ -37,7 +37,7 @@ class ClientFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure_clients(world: World, seconds: float, idle_s: float, screen: Screen) -> ClientFigures:
-    """Measure with all of the world's candidates; raises BenchError when a socket is lost."""
+    """Measure with all of the world's candidates; raises BenchError or LoadError when a socket is lost."""
     targets = world.targets
     scale = FULL / len(targets)
     idle = await _used(world, idle_s, screen, "nothing happens")

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from kernel.settings import Settings
 from pipeline.archive import archive_events
-from pipeline.fold import fold
+from pipeline.fold import connect_to_fold, fold
 from pipeline.outbox import read_outbox
 from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
@@ -35,7 +35,8 @@ def fold_now(settings: Settings, step: publish.Step = publish.no_step) -> int:
     """Gather what was touched and fold all of it; return how many sessions the turns had."""
     with connect(settings.database_url) as conn:
         gather(conn, settings)
-    return fold(settings, seconds_max=60.0, step=step)
+    with connect_to_fold(settings) as conn:
+        return fold(conn, settings, seconds_max=60.0, step=step)
 
 
 def drain_outbox(settings: Settings, step: publish.Step) -> None:

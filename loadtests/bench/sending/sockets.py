@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Final, cast
 
-from loadtests.bench.measuring.stack import BenchError
+from loadtests.bench.sending.loads import LoadError
 from loadtests.bench.sending.wire import Target
 
 CONNECTING_MAX: Final = 64  # at a time
@@ -39,7 +39,7 @@ class _Socket(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.is_open = False
         if not self._began.done():
-            self._began.set_exception(BenchError(f"a socket was closed before it began: {exc}"))
+            self._began.set_exception(LoadError(f"a socket was closed before it began: {exc}"))
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -57,9 +57,7 @@ class _Socket(asyncio.Protocol):
     def _open(self) -> bool:
         head, found, rest = self._buffer.partition(b"\r\n\r\n")
         if found and not head.startswith(b"HTTP/1.1 101 ") and not self._began.done():
-            self._began.set_exception(
-                BenchError(f"no socket: {self._buffer[:2000].decode(errors='replace')}")
-            )
+            self._began.set_exception(LoadError(f"no socket: {self._buffer[:2000].decode(errors='replace')}"))
         self.is_open = bool(found)
         self._buffer = rest if found else self._buffer
         return self.is_open
@@ -94,7 +92,7 @@ class Sockets:
         return sum(each.is_open for each in self._sockets)
 
     async def connect(self, port: int, targets: Sequence[Target]) -> None:
-        """Open one for each session's candidate; raises BenchError where one does not begin."""
+        """Open one for each session's candidate; raises LoadError where one does not begin."""
         started, gate = time.monotonic(), asyncio.Semaphore(CONNECTING_MAX)
 
         async def connect(target: Target) -> None:
