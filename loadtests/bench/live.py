@@ -111,7 +111,7 @@ async def measure(sizes: Sizes, screen: Screen, log: Path) -> LiveReport:
         clients = await measure_clients(world, sizes.beating_s, sizes.idle_s, screen)
     with private_folder() as folder, screen.step("the fold, by length"):
         costs = fold.measure_lengths(sizes.touches, folder)
-    return _report(rounds, clients, fold.cost_ratio(costs))
+    return report_of(rounds, clients, fold.cost_ratio(costs))
 
 
 def _in_words(found: Round) -> str:
@@ -122,7 +122,9 @@ def _in_words(found: Round) -> str:
     )
 
 
-def _report(rounds: Sequence[Round], clients: ClientFigures, ratio: float) -> LiveReport:
+def report_of(rounds: Sequence[Round], clients: ClientFigures, ratio: float) -> LiveReport:
+    """Return the figures: the rounds' medians, and whether they meet the bars."""
+
     def middle(name: str) -> float:
         return float(statistics.median(getattr(each, name) for each in rounds))
 

@@ -45,8 +45,8 @@ class _Socket(asyncio.Protocol):
         self._buffer += data
         if not self.is_open and not self._open():
             return
-        while (frame := _frame(self._buffer)) is not None:
-            kind, whole = frame
+        while (found := frame(self._buffer)) is not None:
+            kind, whole = found
             self._buffer = self._buffer[whole:]
             if kind == _PING and self._transport is not None:
                 self._transport.write(_PONG)
@@ -67,7 +67,7 @@ class _Socket(asyncio.Protocol):
             self._transport.abort()
 
 
-def _frame(data: bytes) -> tuple[int, int] | None:
+def frame(data: bytes) -> tuple[int, int] | None:
     """Return the first byte and the whole length of an unmasked frame; None while it is not all there."""
     if len(data) < 2:
         return None

@@ -8,10 +8,14 @@ import pytest
 
 from kernel.events import SEVERITY_BY_NAME
 from loadtests.bench.ingest import medians
+from loadtests.bench.live import report_of
+from loadtests.bench.live_clients import ClientFigures
+from loadtests.bench.live_rounds import Round
 from loadtests.bench.measuring.report import Report
 from loadtests.bench.measuring.stack import BenchError
 from loadtests.bench.school import SchoolFigures, hold
 from loadtests.bench.sending.loads import percentiles
+from loadtests.bench.sending.sockets import frame
 from loadtests.bench.sending.wire import NUMBER_WIDTH, Shape, Target, starts, tails
 from loadtests.bench.soak import Sample, numbered, slope, summarise
 from loadtests.sample import BULK, client_times, sample_bulk, wire_events
@@ -157,3 +161,44 @@ def test_a_school_that_takes_more_than_a_minute_fails_its_benchmark() -> None:
 
     with pytest.raises(BenchError, match=r"took 60\.5 s by http, of 60 s"):
         hold(msgspec.structs.replace(figures, exams_s={"command": 10.0, "http": 20.5}))
+
+
+def live_round(events_per_s: float, p99_ms: float) -> Round:
+    took = {"p50": 90.0, "p99": p99_ms}
+    return Round(
+        events_per_s=events_per_s,
+        ack_ms=took,
+        accept_to_score_ms=took,
+        accept_to_watcher_ms=took,
+        messages_per_s=800.0,
+        cut_off=0,
+        cpu_us_per_event={"ingest": 5.0},
+        cpu_us_per_scored_event=60.0,
+        busy_share=0.9,
+        generator_cpu_share=0.1,
+    )
+
+
+def test_the_live_figures_are_medians_and_each_says_whether_it_passes() -> None:
+    rounds = [live_round(21_000.0, 1_500.0), live_round(20_000.0, 900.0), live_round(19_000.0, 1_001.0)]
+    clients = ClientFigures(
+        heartbeats_cpu_share=0.3,
+        heartbeats_by_process={},
+        sockets=10,
+        socket_kib=20.0,
+        opened_per_s=100.0,
+        sockets_cpu_share=0.01,
+    )
+    report = report_of(rounds, clients, ratio=1.5)
+
+    assert (report.events_per_s, report.accept_to_score_ms["p99"]) == (20_000.0, 1_001.0)
+    assert set(report.bars) == set(report.passes)
+    assert [name for name, passes in report.passes.items() if not passes] == ["accept_to_watcher_ms.p99"]
+
+
+def test_frames_of_a_socket_are_known_when_they_are_whole() -> None:
+    short, long = bytes([0x81, 3]) + b"abc", bytes([0x81, 126, 1, 0]) + b"x" * 256
+
+    assert [frame(short[:length]) for length in range(6)] == [None] * 5 + [(0x81, 5)]
+    assert [frame(long[:length]) for length in (3, 259, 260)] == [None, None, (0x81, 260)]
+    assert frame(b"\x89\0" + short) == (0x89, 2)
