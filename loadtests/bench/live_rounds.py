@@ -95,7 +95,7 @@ async def run_round(world: World, load: Load, screen: Screen, title: str) -> Rou
         scored_ms = await looking
     if not heard.took_ms:
         raise BenchError("no watcher was told of any event")
-    return _found(outcome, used, scored_ms, list(heard.took_ms), messages, heard.cut_off)
+    return _found(outcome, used, scored_ms, heard.took_ms, messages, heard.cut_off)
 
 
 def _note(requests: int) -> str:

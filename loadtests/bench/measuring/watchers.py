@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from array import array
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -40,7 +39,7 @@ class Heard(Struct):
     messages; watchers whose watch has begun; watches that ended from the other side.
     """
 
-    took_ms: array[float]
+    took_ms: list[float]
     messages: int = 0
     begun: int = 0
     cut_off: int = 0
@@ -49,7 +48,7 @@ class Heard(Struct):
 @asynccontextmanager
 async def watching(port: int, watchers: Sequence[tuple[UUID, str]]) -> AsyncIterator[Heard]:
     """Watch exams, each with its token, while the block runs; it begins when all have the first message."""
-    heard = Heard(array("d"))
+    heard = Heard([])
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as http:
         tasks = [asyncio.ensure_future(_watch(http, port, *each, heard)) for each in watchers]
         try:
