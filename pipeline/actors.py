@@ -66,7 +66,7 @@ class Connections(dramatiq.Middleware):
             conn.close()
             raise
 
-    def before_worker_thread_shutdown(self, broker: dramatiq.Broker, thread: threading.Thread) -> None:
+    def before_worker_thread_shutdown(self, broker: dramatiq.Broker, thread: object) -> None:
         """Close the thread's."""
         del broker, thread
         if (conn := getattr(self._own, "conn", None)) is not None:

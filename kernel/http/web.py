@@ -1,9 +1,8 @@
 """
 HTTP as every process speaks it: routes as data, bounded bodies, JSON replies, problems.
 
-One middleware turns whatever escapes a handler into RFC 9457 `application/problem+json`; handlers never build
-an error reply. Compressed bodies are decompressed by `bodies`, within a bound, so the server must run with
-`auto_decompress=False` (`serve` does).
+One middleware turns whatever escapes a handler into RFC 9457 `application/problem+json`; no handler builds an
+error reply. Compressed bodies are decompressed by `bodies`, in bounds: `serve` has `auto_decompress` off.
 """
 
 import asyncio
@@ -98,19 +97,15 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     `path` is below /api. `name` is the operation's in the document, and with it the name of its function in
     every client that was generated from it: a verb first, and never changed. `action` is None for operations
     that need no token. `body`, `query` and `reply` are the msgspec types of what comes and goes; a request
-    that is `bodiless` may come without one; one that `takes_file` has the bytes of a file as its body, as
-    they are; a reply is `media_type`; `also_status` are further successes with
-    the same reply; `also_bare` serves the path without the /api prefix too (spec.md, decision 3). `shows`
-    says whose data a reply shows; `retry` what one gets, where the route changes something. The docstring of
-    the handler is the operation's description.
+    that is `bodiless` may come without one; one that `takes_file` has a file's bytes as its body; a reply is
+    `media_type`; `also_status` are further successes with the same reply; `also_bare` serves the path without
+    the /api prefix too (spec.md, decision 3). `shows` says whose data a reply shows; `retry` what one gets,
+    where the route changes something. The docstring of the handler is the operation's description.
 
     What else the document says follows from this (`kernel.http.openapi`), but for what is special: `refuses`
     are further errors, with when they come; `reads` and `requires` are headers of requests, `sends` of
-    replies that are no refusal, `always_sends` of all (`kernel.http.headers`); `deprecated` says that another
-    operation is to be called, `ticketed` that a ticket in the address does what a token in the header does.
-    Of a connection that stays, `tells` is the type of the messages that its client gets (on a socket they are
-    JSON texts; on a stream each is an event, with its `id`, and `data` as JSON), and `hears` of those that it
-    sends.
+    replies that are no refusal, `always_sends` of all; a `ticketed` one takes a ticket in its address. Of a
+    connection that stays, `tells` and `hears` are the messages that its client gets and sends.
     """
 
     method: str
