@@ -99,6 +99,7 @@ class MonitorOut(Struct, frozen=True, omit_defaults=True):
     """
     One attempt's result of `POST /monitor/events`: `recorded`, with its ids, or `refused`, with the reason.
     What was refused may be sent again as it is, after so many seconds, where `retry_after` says so.
+    `commands` are for the candidate's own client, never for a service.
     """
 
     attempt_id: str
@@ -110,6 +111,7 @@ class MonitorOut(Struct, frozen=True, omit_defaults=True):
     detail: str | None = None
     errors: list[Fault] | None = None
     retry_after: int | None = None
+    commands: Commands = UNSET
 
 
 class MonitorReply(Struct, frozen=True):
@@ -190,17 +192,21 @@ def event_results(accepted: Mapping[int, int], faults: Mapping[int, list[forms.F
 
 
 def nothing_allowed(
-    faults: Mapping[int, list[forms.Fault]], ack: Ack | None
+    faults: Mapping[int, list[forms.Fault]],
+    ack: Ack | None = None,
+    commands: list[Command] | UnsetType = UNSET,
 ) -> InvalidInputError | TooLargeError:
     """
     Return the refusal of a batch of which no event is allowed; `ack` tells of numbers that were settled.
     """
     error = BATCH.refusal([each for some in faults.values() for each in some])
     error.beside = {"results": event_results({}, faults)} | ({} if ack is None else {"ack": ack})
+    if commands is not UNSET:
+        error.beside["commands"] = commands
     return error
 
 
-def refused(attempt_id: str, error: DomainError) -> MonitorOut:
+def refused(attempt_id: str, error: DomainError, commands: list[Command] | UnsetType = UNSET) -> MonitorOut:
     """Return the result of an attempt whose events were refused."""
     return MonitorOut(
         attempt_id=attempt_id,
@@ -209,6 +215,7 @@ def refused(attempt_id: str, error: DomainError) -> MonitorOut:
         detail=error.detail,
         errors=error.errors,
         retry_after=error.retry_after_s,
+        commands=commands,
     )
 
 

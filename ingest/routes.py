@@ -83,7 +83,10 @@ async def _append(
     *,
     heartbeat: bool = False,
 ) -> Appended:
-    """Append what was admitted, once under the request's key, unless the load forbids it."""
+    """
+    Append what was admitted, once under the request's key, which `body` is bound to, unless the load forbids
+    it. The refusal of a session that has ended brings what its client is told.
+    """
     shed(request, session_id, admitted, heartbeat=heartbeat)
     appender = request.app[TIER].appender
     try:
@@ -163,14 +166,13 @@ async def _partial(
     if client is not None and settles and (admitted is None or admitted.ranges):
         admitted = settle(admitted, client, sifted.settled)
     if admitted is None:
-        raise replies.nothing_allowed(sifted.faults, ack=None)
+        raise replies.nothing_allowed(sifted.faults)
     appended = await _append(request, head.proctor_session_id, admitted, sender, body)
-    ack = replies.ignoring(appended.ack, posted.ignored)
+    ack, told = replies.ignoring(appended.ack, posted.ignored), _told(request, sender, appended.commands)
     if not sifted.events:
-        raise replies.nothing_allowed(sifted.faults, ack=ack)
+        raise replies.nothing_allowed(sifted.faults, ack, told)
     sequences = [seq for seq, _ in appended.positions]
     results = replies.event_results(dict(zip(sifted.places, sequences, strict=True)), sifted.faults)
-    told = _told(request, sender, appended.commands)
     return _reply(replies.bulk(len(sifted.events), ack, told, results))
 
 
@@ -210,20 +212,24 @@ async def post_monitor_events(request: web.Request) -> web.Response:
     A list may span many attempts: each attempt's events are stored whole or not at all, with a result for
     each. An event of which nobody can tell whose it is refuses the whole list. Where nothing is stored the
     reply is a refusal with `results`: with the status and code that all attempts' refusals have; 429 or 503
-    where one of them may be sent again; else 422 `all_refused`.
+    where one of them may be sent again; else 422 `all_refused`. A candidate's client is told its commands
+    with each result.
     """
     settings = request.app[SETTINGS]
     sender, body = await receive(request)
     posted = read_monitor(body, settings)
-    key, shares = idempotency_key(request), by_attempt(posted)
+    shares = by_attempt(posted)
     if posted.form is MONITOR_ALONE:
         ((attempt, share),) = shares.items()
-        appended, session_id = await _monitor(
-            request, attempt, share, posted.form, sender, key=key, body=body
-        )
+        appended, session_id = await _monitor(request, attempt, share, posted.form, sender, body=body)
         ack = replies.ignoring(appended.ack, posted.ignored)
+        told = _told(request, sender, appended.commands)
         ident = str(event_id(session_id, appended.positions[0][0]))
-        return _reply(replies.MonitorOut(attempt_id=share.attempt_id, status="recorded", id=ident, ack=ack))
+        return _reply(
+            replies.MonitorOut(
+                attempt_id=share.attempt_id, status="recorded", id=ident, ack=ack, commands=told
+            )
+        )
     found = await request.app[TIER].sessions.of_attempts(
         list(shares), sender.org, sender.user, account=sender.account, may_open=not sender.exam
     )
@@ -231,18 +237,20 @@ async def post_monitor_events(request: web.Request) -> web.Response:
     refusals: list[DomainError] = []
     for attempt, share in shares.items():
         try:
-            appended, session_id = await _monitor(
-                request, attempt, share, posted.form, sender, key=key, found=found
-            )
+            appended, session_id = await _monitor(request, attempt, share, posted.form, sender, found=found)
         except DomainError as error:
             EVENTS_REFUSED.labels(error.code).inc()
             refusals.append(error)
-            results.append(replies.refused(share.attempt_id, error))
+            told = _told(request, sender, error.commands) if isinstance(error, EndedError) else UNSET
+            results.append(replies.refused(share.attempt_id, error, told))
         else:
             ack = replies.ignoring(appended.ack, posted.ignored, share.places)
+            told = _told(request, sender, appended.commands)
             ids = [str(event_id(session_id, seq)) for seq, _ in appended.positions]
             results.append(
-                replies.MonitorOut(attempt_id=share.attempt_id, status="recorded", ids=ids, ack=ack)
+                replies.MonitorOut(
+                    attempt_id=share.attempt_id, status="recorded", ids=ids, ack=ack, commands=told
+                )
             )
     if len(refusals) == len(results):
         raise replies.all_refused(refusals, results)
@@ -257,7 +265,6 @@ async def _monitor(
     form: Form,
     sender: Sender,
     *,
-    key: str | None,
     body: bytes = b"",
     found: dict[UUID, int] | None = None,
 ) -> tuple[Appended, int]:
@@ -292,14 +299,13 @@ async def _monitor(
         session_id = found[attempt]
     else:
         raise NotFoundError("There is no such attempt.")
-    shed(request, session_id, admitted)
     try:
-        return await tier.appender.append(session_id, admitted, sender, key=key, body=bound), session_id
+        return await _append(request, session_id, admitted, sender, bound), session_id
     except SessionNotActiveError:
         latest = await asking(anew=True)
         if latest == session_id:
             raise
-        return await tier.appender.append(latest, admitted, sender, key=key, body=bound), latest
+        return await _append(request, latest, admitted, sender, bound), latest
 
 
 def _canonical(events: list[MonitorIn]) -> bytes:
@@ -349,7 +355,6 @@ ROUTES: Final = [
     _posted(
         path="/monitor/events",
         name="log_monitor_events",
-        reads=(IDEMPOTENCY_KEY,),
         handler=post_monitor_events,
         body=MonitorIn | list[MonitorIn],
         reply=replies.MonitorOut | replies.MonitorReply,

@@ -92,10 +92,7 @@ class Ack(msgspec.Struct, frozen=True, rename="camel"):
 class EndedError(SessionNotActiveError):
     """A session that has ended, and what waits for its client: that its attempt was terminated, say."""
 
-    def __init__(self, commands: bytes) -> None:
-        """Say that it has ended; `commands` are JSON, empty for none."""
-        super().__init__("The proctor session has ended.")
-        self.commands = commands
+    commands = b""  # as JSON, empty for none
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -228,7 +225,9 @@ class Appender:
                     retry_after_s=-(-int(reply[1]) // 1000),
                 )
             case b"ended":
-                return EndedError(reply[1])
+                ended = EndedError("The proctor session has ended.")
+                ended.commands = reply[1]
+                return ended
             case word:
                 kind, sentence = _REFUSALS[word]
                 return kind(sentence)

@@ -5,7 +5,9 @@ import json
 import time
 from typing import Any
 
-from tests.kits.ingest.api import Answer, Api
+from ingest.routes import ROUTES
+from kernel.events import Role
+from tests.kits.ingest.api import Answer, Api, body_for
 from tests.kits.ingest.waiting import WITHIN_S
 from tests.kits.ingest.world import Seat
 
@@ -27,7 +29,9 @@ def command(api: Api, seat: Seat, kind: str = "warn", en: str | None = None, ar:
 
 
 def told(answer: Answer) -> list[int]:
-    return [each["id"] for each in answer.body.get("commands", [])]
+    """Return the commands of a reply; of a list's, those of its only result."""
+    (body,) = answer.body.get("results", [answer.body]) if "commands" not in answer.body else [answer.body]
+    return [each["id"] for each in body.get("commands", [])]
 
 
 async def heard(api: Api, seat: Seat, wanted: list[int], **members: Any) -> Answer:
@@ -59,11 +63,6 @@ async def test_a_command_comes_with_every_reply_until_the_next_heartbeat_confirm
         await api.event(seat, headers={"Idempotency_Key": "one"}),
         await api.event(seat, headers={"Idempotency_Key": "one"}),
     ]
-    service = await api.post(
-        "/api/monitor/events",
-        {"attempt_id": str(seat.attempt_id), "event_type": "keystroke"},
-        seat.token,
-    )
     confirming = await api.heartbeat(seat, confirmedCommands=[first, 10**9])
     await heard(api, seat, [second])
 
@@ -75,9 +74,29 @@ async def test_a_command_comes_with_every_reply_until_the_next_heartbeat_confirm
     assert [told(each) for each in replies] == [[first, second]] * 6
     assert replies[0].body["commands"][0]["text"] == "تفضل بالجلوس."
     assert replies[0].body["commands"][1]["text"].startswith("تم إيقاف")
-    assert "commands" not in service.body
     assert told(confirming) == [second], "what it confirms it is not told again"
     assert (confirmed(api, first), confirmed(api, second)) == (True, False)
+
+
+async def test_every_route_and_form_of_body_brings_commands_to_a_candidate_and_none_to_a_service_p4(
+    api: Api,
+) -> None:
+    """A refusal of what was sent, too, where the session was asked; whoever adds a route is asked as well."""
+    seat = api.world.seat()
+    ident = command(api, seat)
+    await heard(api, seat, [ident])
+    bodies: list[tuple[str, Any]] = [(route.path, body_for(route.path, seat)) for route in ROUTES]
+    bodies.append(("/monitor/events", [body_for("/monitor/events", seat)]))
+    refused = {"eventType": "No Such Type", "clientSequence": 1}
+    settled = body_for("bulk", seat, events=[refused], clientInstance="tab")
+    service = api.world.token(Role.service)
+    for path, body in bodies:
+        mine, theirs = [await api.post(f"/api{path}", body, token) for token in (seat.token, service)]
+
+        assert (mine.status, told(mine), path) == (202, [ident], path)
+        assert (theirs.status, told(theirs), path) == (202, [], path)
+    nothing = await api.post("/api/proctor/events/bulk?partial=true", settled, seat.token)
+    assert (nothing.status, told(nothing)) == (422, [ident])
 
 
 async def test_nobody_confirms_a_command_of_another_session(api: Api) -> None:
@@ -97,7 +116,7 @@ async def test_nobody_confirms_a_command_of_another_session(api: Api) -> None:
 
 
 async def test_a_session_that_has_ended_is_told_with_its_refusals_p4(api: Api) -> None:
-    """So a client learns that its attempt was terminated, and that from the very next thing it sends."""
+    """So a client learns that its attempt was terminated, from the very next thing it sends, by any route."""
     seat = api.world.seat()
     await api.heartbeat(seat)
     ident = command(api, seat, "terminate")
@@ -108,6 +127,11 @@ async def test_a_session_that_has_ended_is_told_with_its_refusals_p4(api: Api) -
         await asyncio.sleep(0.05)
 
     assert last.body["code"] == "session_not_active"
+    for route in ROUTES:
+        body = body_for(route.path, seat)
+        for each in [body, [body]] if route.path == "/monitor/events" else [body]:
+            answer = await api.post(f"/api{route.path}", each, seat.token)
+            assert (answer.status, told(answer), route.path) == (409, [ident], route.path)
 
 
 async def test_redis_is_told_again_when_it_has_forgotten_p4(api: Api) -> None:
