@@ -17,8 +17,9 @@ its docstring says that it raises stands in the document.
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, reduce
 from inspect import Parameter, get_annotations, signature
+from operator import or_
 from typing import Any, Final, TypedDict, Unpack, get_args, get_origin
 from uuid import UUID
 
@@ -218,7 +219,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
         creates, pages = second == (bool,), second == (Paging,)
         kind = reply or (get_args(returned)[0] if second else returned)
         return cls(
-            reply=_ENVELOPE[kind] if envelope or pages else kind,
+            reply=_enveloped(kind) if envelope or pages else kind,
             status=201 if creates else 204 if kind is None else status,
             creates=creates,
             pages=pages,
@@ -239,6 +240,12 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
         if self.envelope:
             result = Envelope(data=result, message=self.message, paging=paging)
         return send_json(result, status=status)
+
+
+def _enveloped(kind: Any) -> Any:  # noqa: ANN401  types
+    """Return the type of an envelope; one for each struct where the data is one of several."""
+    structs = [each for each in get_args(kind) if isinstance(each, type) and issubclass(each, msgspec.Struct)]
+    return reduce(or_, (_ENVELOPE[each] for each in structs)) if len(structs) > 1 else _ENVELOPE[kind]
 
 
 def _check(use_case: UseCase, known: set[str]) -> None:

@@ -21,7 +21,7 @@ from kernel.events import SESSION_ID_MAX, DecisionStatus, Mode, Role, SessionSta
 from kernel.settings import Settings
 from sql import named
 
-S = TypeVar("S", bound="Session")
+S = TypeVar("S", bound="SessionHead")
 QUERIES: Final = named("sessions")
 OFFSET_MAX: Final = 10_000
 GONE: Final[dict[str, Any]] = {"extra_json_schema": {"deprecated": True}}
@@ -47,16 +47,8 @@ class SessionDecision(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     decided_at: datetime
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """
-    A session as its staff see it; a candidate sees null for the numbers about violations and risk.
-
-    `riskScore` is the score now, or at the session's end; `peakRiskScore` the highest that it ever had, and
-    `riskLevel` the band of that. They are null until a score was computed,
-    `decision` until there is one. Until
-    `quarantinedUntil`, which may be over, the session's events are set aside (dead letters), because the
-    database refused too many of them: none of those is in the counts. Null where it never was in quarantine.
-    """
+class SessionHead(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a session is, for whoever may see it."""
 
     id: int
     attempt_id: UUID
@@ -72,8 +64,32 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     ended_at: datetime | None
     ip_address: str | None
     browser_name: str | None
-    total_events: int
+
+
+class OwnSession(SessionHead, frozen=True, kw_only=True, rename="camel"):
+    """
+    A session as its candidate sees it: nothing of risk, events, evidence or decisions (spec.md, decision 6).
+
+    `totalViolations` is null, unless the deployment shows candidates the number.
+    """
+
     total_violations: int | None
+    last_heartbeat_at: datetime | None
+
+
+class Session(SessionHead, frozen=True, kw_only=True, rename="camel"):
+    """
+    A session as its staff see it.
+
+    `riskScore` is the score now, or at the session's end; `peakRiskScore` the highest that it ever had, and
+    `riskLevel` the band of that. They are null until a score was computed,
+    `decision` until there is one. Until
+    `quarantinedUntil`, which may be over, the session's events are set aside (dead letters), because the
+    database refused too many of them: none of those is in the counts. Null where it never was in quarantine.
+    """
+
+    total_events: int
+    total_violations: int
     risk_score: float | None
     peak_risk_score: float | None
     risk_level: RiskLevel | None
@@ -83,7 +99,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class SessionDetail(Session, frozen=True, kw_only=True, rename="camel"):
-    """A session with its latest events, newest first; none of them for a candidate."""
+    """A session with its latest events, newest first."""
 
     recent_events: list[RecentEvent]
 
@@ -141,13 +157,13 @@ async def fetch(conn: Connection, actor: Actor, session_id: int) -> SessionDetai
 
 async def fetch_of_attempt(
     conn: Connection, actor: Actor, attempt_id: UUID, query: OfAttempt, *, settings: Settings
-) -> SessionDetail:
+) -> SessionDetail | OwnSession:
     """
     Return an attempt's session, the later one unless a mode is asked for.
 
     Args:
         conn: a connection.
-        actor: staff, or the candidate, who sees no events and no numbers made of them (spec.md, decision 6).
+        actor: staff, or the candidate, who is shown less (spec.md, decision 6).
         attempt_id: of the attempt.
         query: which session.
         settings: say whether this deployment lets candidates see their violation count.
@@ -162,7 +178,7 @@ async def fetch_of_attempt(
     if actor.role is not Role.student:
         return await _detail(conn, row)
     hidden = {} if settings.show_numbers_to_candidates else {"total_violations": None}
-    return _shown(row, SessionDetail, recent_events=[], quarantined_until=None, **hidden)
+    return _shown(row, OwnSession, **hidden)
 
 
 async def _detail(conn: Connection, row: asyncpg.Record) -> SessionDetail:
@@ -182,7 +198,7 @@ async def _decisions(conn: Connection, rows: Sequence[asyncpg.Record]) -> list[S
 
 
 def _shown(row: asyncpg.Record, kind: type[S], **further: object) -> S:
-    """Return a session of a row of `session_overview`, with more; nothing has decided it."""
+    """Return a session of a row of `session_overview`, with more."""
     return of_row(
         row,
         kind,
@@ -190,7 +206,7 @@ def _shown(row: asyncpg.Record, kind: type[S], **further: object) -> S:
         mode_name=Mode(row["mode"]).name,
         status_name=SessionStatus(row["status"]).name,
         ip_address=None if row["ip_address"] is None else str(row["ip_address"]),
-        **{"decision": None} | further,
+        **further,
     )
 
 

@@ -86,12 +86,12 @@ async def test_a_candidate_sees_their_session_without_events_or_numbers_decision
         own = (await api.get(path, "student")).body["data"]
         staffs = (await api.get(path, "reviewer")).body["data"]
 
-        assert (own["id"], own["totalViolations"], own["recentEvents"]) == (
-            session_id,
-            1 if show else None,
-            [],
-        )
-        assert set(own) == set(staffs)
+        assert (own["id"], own["totalViolations"]) == (session_id, 1 if show else None)
+        assert set(staffs) - set(own) == {
+            "totalEvents", "riskScore", "peakRiskScore", "riskLevel", "decision", "quarantinedUntil",
+            "recentEvents",
+        }  # fmt: skip
+        assert set(own) <= set(staffs)
         assert (staffs["totalViolations"], len(staffs["recentEvents"])) == (1, 1)
         assert (await api.get(path, "other_student")).status == 404
         assert (await api.get(path, "colleague")).status == 404
@@ -238,7 +238,7 @@ async def test_staff_are_told_of_a_session_whose_events_are_set_aside(
 
         assert (never, over) == (None, "2026-01-02T00:00:00Z")
         assert (await api.get(one, "teacher")).body["data"]["quarantinedUntil"] == "2090-01-01T00:00:00Z"
-        assert (await api.get(own, "student")).body["data"]["quarantinedUntil"] is None
+        assert "quarantinedUntil" not in (await api.get(own, "student")).body["data"]
         (listed,) = (await api.get(many, "admin")).body["data"]
         assert listed["quarantinedUntil"] == "2090-01-01T00:00:00Z"
         monitoring = await api.get(f"/api/teacher/attempts/{attempt_id}/monitoring", "teacher")
