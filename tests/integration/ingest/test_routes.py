@@ -13,8 +13,8 @@ from tests.kits.ingest.api import Api, keystroke, stamp
 from tests.kits.ingest.waiting import until
 
 
-async def test_an_event_is_answered_in_the_shape_of_the_proctor_document(api: Api) -> None:
-    """I-1, decision 7: sample 2 of proctor-module.txt."""
+async def test_log_single_event(api: Api) -> None:
+    """proctor-module.txt, testing checklist: "Log single event"; its sample 2 (I-1, decision 7)."""
     seat = api.world.seat()
     metadata = '{"tabCount": 3, "windowTitle": "Google Search"}'
     before = datetime.now(UTC)
@@ -64,8 +64,8 @@ async def test_every_column_of_an_event_is_stored_as_it_was_sent(api: Api) -> No
     assert (row["client_seq"], row["is_late"], row["event_name"]) == (1, False, None)
 
 
-async def test_a_batch_is_answered_with_its_count_and_an_acknowledgement(api: Api) -> None:
-    """I-1: sample 3 of proctor-module.txt."""
+async def test_bulk_log_events(api: Api) -> None:
+    """proctor-module.txt, testing checklist: "Bulk log events"; its sample 3 (I-1)."""
     seat = api.world.seat()
     events = [
         {"eventType": 3, "severity": 1, "metadataJson": '{"duration": 2000}', "clientTimestamp": stamp()},
@@ -84,8 +84,8 @@ async def test_a_batch_is_answered_with_its_count_and_an_acknowledgement(api: Ap
     assert [row["event_type"] for row in await api.stored(seat, 2)] == [3, 5]
 
 
-async def test_a_heartbeat_is_answered_without_numbers_for_a_candidate(api: Api) -> None:
-    """I-1, P-3, decision 6: the keys of sample 4, the numbers null."""
+async def test_process_heartbeat_without_numbers_for_a_candidate(api: Api) -> None:
+    """proctor-module.txt, testing checklist: "Process heartbeat"; its sample 4, no numbers (decision 6)."""
     seat = api.world.seat()
 
     answer = await api.heartbeat(seat, clientTimestamp=stamp(), metadataJson='{"memoryUsage": 256}')

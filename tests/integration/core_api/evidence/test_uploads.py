@@ -22,6 +22,7 @@ async def listed(api: Api, session_id: int, by: str = "teacher") -> list[dict[st
 
 
 async def test_request_evidence_upload_and_confirm_evidence_upload_v1(core: Core) -> None:
+    """proctor-module.txt, testing checklist: "Request evidence upload", "Confirm evidence upload"."""
     async with core.school() as api:
         session_id = await api.start_session()
         requested = await evidence.ask(api, session_id)
@@ -45,6 +46,7 @@ async def test_request_evidence_upload_and_confirm_evidence_upload_v1(core: Core
 
 
 async def test_get_evidence_download_url_and_the_bytes_are_those_that_were_sent_v1(core: Core) -> None:
+    """proctor-module.txt, testing checklist: "Get evidence download URL"."""
     async with core.school() as api:
         some = film(700_000, mark=1)
         evidence_id = await sent(api, await api.start_session(), some)

@@ -21,7 +21,7 @@ ACTIVITY = (
 
 
 async def test_get_live_monitoring_data(core: Core) -> None:
-    """As proctor-module.txt shows it (12), and its checklist says."""
+    """proctor-module.txt, testing checklist: "Get live monitoring data"; as its sample shows it."""
     async with core.school() as api:
         session_id = await api.start_session()
         await store_events(api, session_id, [(EventType.TabSwitched, 2), (EventType.Heartbeat, 0)])
@@ -84,7 +84,7 @@ async def test_the_live_list_is_filtered_sorted_and_paged(core: Core) -> None:
 
 
 async def test_get_dashboard_metrics(core: Core) -> None:
-    """As proctor-module.txt shows them (11), and its checklist says."""
+    """proctor-module.txt, testing checklist: "Get dashboard metrics"; as its sample shows them."""
     async with core.school() as api:
         cancelled, ended, _ = (seat.session_id for seat in api.seat(3))
         assert (await api.post(f"/api/proctor/session/{cancelled}/cancel", "admin")).status == 200

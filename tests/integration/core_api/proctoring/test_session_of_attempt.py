@@ -123,7 +123,8 @@ async def test_a_candidate_cannot_end_proctoring_while_the_attempt_runs(core: Co
     assert [kind for kind, _ in recorded] == ["session.started"], "nothing that can be repeated for ever"
 
 
-async def test_the_session_ends_with_the_attempt_whether_a_client_came_or_not(core: Core) -> None:
+async def test_end_session_on_attempt_submit_whether_a_client_came_or_not_p2(core: Core) -> None:
+    """proctor-module.txt, testing checklist: "End session on attempt submit"."""
     async with core.school() as api:
         for comes in (True, False):
             made = await make_exam(api, "numeric")

@@ -46,7 +46,8 @@ async def test_a_client_cannot_ask_for_less_than_the_policy_demands_e3(core: Cor
         assert await api.owner.fetchval("SELECT array_agg(mode) FROM proctor_sessions") == [2]
 
 
-async def test_a_client_may_ask_for_more_and_gets_both_sessions_decision_8(core: Core) -> None:
+async def test_create_advanced_proctor_session_beside_the_soft_one_decision_8(core: Core) -> None:
+    """proctor-module.txt, testing checklist: "Create advanced proctor session"."""
     async with core.school() as api:
         attempt_id = await start(api, await make_exam(api, "numeric"))
         answers = [await begin(api, attempt_id), await begin(api, attempt_id, mode=2)]

@@ -24,7 +24,8 @@ async def create(
     return await api.post("/api/proctor/session", by, json=body)
 
 
-async def test_a_session_starts_as_the_document_shows_p1(core: Core) -> None:
+async def test_create_soft_proctor_session_p1(core: Core) -> None:
+    """proctor-module.txt, testing checklist: "Create soft proctor session"."""
     async with core.school() as api:
         attempt_id = await api.start_attempt()
         answer = await create(api, attempt_id, **CLIENT)
@@ -52,7 +53,8 @@ async def test_fifty_creations_at_once_make_one_session_per_mode_p1(core: Core) 
         assert len({answer.body["data"]["proctorSessionId"] for answer in answers}) == 2
 
 
-async def test_a_duplicate_of_an_ended_session_is_a_conflict_decision_8(core: Core) -> None:
+async def test_reject_duplicate_session_same_attempt_mode_once_it_has_ended_decision_8(core: Core) -> None:
+    """proctor-module.txt, testing checklist: "Reject duplicate session (same attempt+mode)"."""
     async with core.school() as api:
         attempt_id = await api.start_attempt()
         session_id = await api.start_session(attempt_id=attempt_id)
@@ -111,9 +113,10 @@ async def test_ending_a_session_is_idempotent_and_tells_the_closer_p2(core: Core
         assert (await api.post(f"/api/proctor/session/{session_id}/cancel", "admin")).status == 409
 
 
-async def test_a_session_is_ended_by_its_candidate_and_cancelled_by_an_admin_of_the_organisation_p1(
+async def test_cancel_session_admin_p1(
     core: Core,
 ) -> None:
+    """proctor-module.txt, testing checklist: "Cancel session (admin)"."""
     async with core.school() as api:
         path = f"/api/proctor/session/{await api.start_session()}"
 

@@ -42,7 +42,7 @@ async def acts(api: Api) -> list[tuple[str, int]]:
 
 
 async def test_make_decision_pending_cleared_suspicious(core: Core) -> None:
-    """P's checklist: one decision of the session, changed until it is final."""
+    """proctor-module.txt, testing checklist: "Make decision (pending, cleared, suspicious)"."""
     async with core.school() as api:
         ended = await reviewable(api)
         answers = [await decide(api, ended.session_id, status) for status in (1, 2, 3)]
@@ -61,7 +61,7 @@ async def test_make_decision_pending_cleared_suspicious(core: Core) -> None:
 
 
 async def test_finalize_decision(core: Core) -> None:
-    """P's checklist: what is final stays, says who decided, and frees the session."""
+    """proctor-module.txt, testing checklist: "Finalize decision": it stays, and frees the session."""
     async with core.school() as api:
         ended = await reviewable(api)
         final = await decide(api, ended.session_id, 2, finalize=True, internalNotes="Looked at all of it.")
@@ -88,7 +88,7 @@ async def test_finalize_decision(core: Core) -> None:
 
 
 async def test_override_decision_admin_only(core: Core) -> None:
-    """P's checklist, with its sample: what is overridden is final, and says what it was before."""
+    """proctor-module.txt, testing checklist: "Override decision (admin only)"; its sample, too."""
     async with core.school() as api:
         ended = await reviewable(api)
         made = (await decide(api, ended.session_id, 3)).body["data"]

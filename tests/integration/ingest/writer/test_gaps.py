@@ -60,8 +60,12 @@ def missed(api: Api, seat: Seat) -> int:
     return int(api.world.one(query, seat.session_id))
 
 
-async def test_a_silence_is_one_disconnection_at_its_place_and_one_reconnection(api: Api) -> None:
-    """At 45 s after the last sign of life; once; counted in whole intervals when it ends."""
+async def test_detect_missed_heartbeats_as_one_disconnection_and_one_reconnection(api: Api) -> None:
+    """
+    proctor-module.txt, testing checklist: "Detect missed heartbeats".
+
+    At 45 s after the last sign of life; once; counted in whole intervals when it ends.
+    """
     seat = await away(api)
     started = api.world.one("SELECT started_at FROM proctor_sessions WHERE id = %s", seat.session_id)
     (lost,) = await api.stored(seat, 1)

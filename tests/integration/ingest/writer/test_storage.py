@@ -145,8 +145,8 @@ async def test_a_flood_stops_the_shard_and_nothing_is_lost_when_it_is_mended(
 # -- append-only
 
 
-async def test_nobody_changes_a_stored_event_the_owner_neither(api: Api) -> None:
-    """I-7."""
+async def test_verify_events_are_append_only_for_the_owner_too(api: Api) -> None:
+    """proctor-module.txt, testing checklist: "Verify events are append-only" (I-7)."""
     seat = api.world.seat()
     await api.event(seat)
     await api.stored(seat, 1)

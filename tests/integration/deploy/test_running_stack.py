@@ -1,9 +1,12 @@
-"""A client generated from the served document drives a whole exam on the whole stack (spec.md X-3)."""
+"""
+What is asked of one running stack: the public document's examples as a story, the samples of
+proctor-module.txt, a whole exam by a generated client and by hand (spec.md X-3, P-1, decision 6).
+"""
 
 import json
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing
 from importlib import import_module
 from pathlib import Path
@@ -11,11 +14,16 @@ from types import ModuleType
 from typing import Any
 from uuid import UUID, uuid4
 
+import aiohttp
 import pytest
 
 from kernel.events import Role
 from tests.integration.deploy.test_stack import answer, running_stack
+from tests.kits.exam_day import exam_day
 from tests.kits.generated import operations_of, python_client
+from tests.kits.persons import Person
+from tests.kits.samples import MODULE, play_samples
+from tests.kits.secrecy import leaks_in
 from tests.kits.story import Story, shown
 
 WITHIN_S = 60.0
@@ -103,6 +111,51 @@ def test_the_server_takes_every_example_and_answers_like_it_x3(stack: Stack) -> 
 
     told = {f"{operation}.{word}".removesuffix(".example") for operation, word, _ in shown()}
     assert told - {name for _, name, *_ in steps} == UNPLAYED
+
+
+@pytest.fixture
+async def admin(stack: Stack) -> AsyncIterator[Person]:
+    """The demo's admin, by whose client all others of the test ask as well."""
+    async with aiohttp.ClientSession() as http:
+        yield Person(http, stack.local["url"], stack.token("admin"))
+
+
+async def test_every_sample_of_the_proctor_document_is_answered_like_it_p1(
+    stack: Stack, admin: Person
+) -> None:
+    """Each in its order, with what happens between them; keys and types are those of the document."""
+    teacher = Person(admin.http, admin.url, stack.token("teacher"))
+
+    wrong = await play_samples(admin, teacher)
+
+    assert {title: some for title, some in wrong.items() if some} == {}
+    assert wrong.keys() == {sample.title for sample in MODULE.samples}
+
+
+async def test_verify_candidates_cannot_see_proctor_data_in_a_whole_exam_day_decision_6(
+    admin: Person,
+) -> None:
+    """
+    proctor-module.txt, testing checklist: "Verify candidates cannot see proctor data".
+
+    Neither in replies and refusals with their headers, nor in commands and messages of sockets; staff were
+    told each of the secrets.
+    """
+    day = await exam_day(admin)
+    staffs = [heard for person in day.staff.values() for heard in person.heard]
+    told = b"\n".join(heard.raw for heard in staffs).decode(errors="replace")
+
+    assert [what for what, word in day.words.items() if word not in told] == []
+    assert day.numbers
+    for name, sitting in day.sittings.items():
+        words, heard = day.secrets_from(name), sitting.person.heard
+        assert {"socket", "POST /api/proctor/heartbeat"} < {each.asked for each in heard}
+        leaks = [(each.asked, each.status, leaks_in(each, words, day.numbers)) for each in heard]
+        assert [each for each in leaks if each[-1]] == []
+    statuses = {each.status for sitting in day.sittings.values() for each in sitting.person.heard}
+    assert {200, 201, 202, 403, 404, 409, 422} - statuses == set()
+    found = {what for each in staffs for what in leaks_in(each, day.words, day.numbers)}
+    assert {"rule", "member riskScore", "member recentEvents"} < found, "the search finds what there is"
 
 
 def set_exam(teacher: Caller, candidate: UUID) -> tuple[UUID, dict[str, UUID]]:
