@@ -15,6 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ingest.admission.columns import (
     check_payloads,
+    check_results,
     count_violations,
     latest_times,
     severity_column,
@@ -24,7 +25,8 @@ from ingest.admission.columns import (
 from ingest.admission.forms import BATCH, Fault, Form
 from ingest.stream.protocol import BATCH_VERSION, Batch
 from kernel.commands import COMMANDS_MAX
-from kernel.events import SEQUENCE_MAX, GivenSeverity, GivenType
+from kernel.detections import RESULT_OF
+from kernel.events import SCHEMAS, SEQUENCE_MAX, GivenSeverity, GivenType
 from kernel.settings import Settings
 
 SessionId = Annotated[int, Meta(ge=1, le=2**31 - 1, description="The proctor session.")]
@@ -67,6 +69,19 @@ BeaconToken = Annotated[
     ),
 ]
 MetadataJson = Annotated[str, Meta(description="A JSON document as text: at most 16 KiB, 32 levels.")]
+EventMetadataJson = Annotated[
+    MetadataJson,
+    Meta(
+        description="A JSON document as text: at most 16 KiB, 32 levels. Of `FaceAnalysis` it is a "
+        "`FaceDetectionResult`, of `ScreenAnalysis` a `ScreenAnalysisResult`. What names a `modelVersion` "
+        "is a `FaceDetectionResult` also with `FaceNotDetected`, `MultipleFacesDetected` and "
+        "`FaceOutOfFrame`.",
+        extra_json_schema={
+            "contentMediaType": "application/json",
+            "contentSchema": {"anyOf": [{"$ref": SCHEMAS + kind.__name__} for kind in RESULT_OF.values()]},
+        },
+    ),
+]
 
 
 NUMBERED_TWICE: Final = "Stands on the batch or on its events, not on both"
@@ -77,7 +92,7 @@ class EventIn(Struct, frozen=True, rename="camel", gc=False, kw_only=True):
 
     event_type: GivenType
     severity: GivenSeverity = 0
-    metadata_json: MetadataJson | None = None
+    metadata_json: EventMetadataJson | None = None
     client_timestamp: ClientTime | None = None
     client_sequence: ClientSequence | None = None
     buffered: Buffered = False
@@ -180,6 +195,7 @@ def columns_of(events: Sequence[EventIn], settings: Settings, faults: list[Fault
     client_us = time_column([event.client_timestamp for event in events], faults)
     payloads = [event.metadata_json for event in events]
     check_payloads(payloads, settings, faults)
+    check_results(types, severities, payloads, faults)
     return Columns(types, severities, client_us, payloads, names)
 
 
@@ -212,7 +228,7 @@ def admit(
     where: Sequence[int] = range(len(events)) if places is None else places
     found: list[Fault] = []
     columns = columns_of(events, settings, found)
-    found = [Fault(where[each.place or 0], each.member, each.message) for each in found]
+    found = [each.at(where[each.place or 0]) for each in found]
     if not events and not faults:
         found.append(Fault(None, "events", "Expected at least one event"))
     sequences, ranges = _sequences(events, where, client, first_sequence, form, found)

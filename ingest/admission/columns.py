@@ -15,6 +15,7 @@ import numpy as np
 
 from ingest.admission.forms import Fault
 from ingest.stream.protocol import NO_TIME
+from kernel.detections import JUDGED, judge
 from kernel.events import (
     OTHER_NAME_FORM,
     SEVERITY_BY_NAME,
@@ -50,6 +51,7 @@ _SEVERITIES: Final[dict[int | str, int]] = {
 _OTHER_NAME: Final = re.compile(OTHER_NAME_FORM)
 _TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can show what is stored
 _VIOLATING: Final = bytes(number in VIOLATION_TYPES for number in range(256))
+_JUDGED: Final = bytes(number in JUDGED for number in range(256))
 
 
 def type_column(given: list[int | str], faults: list[Fault]) -> tuple[bytes, list[str | None] | None]:
@@ -141,3 +143,15 @@ def check_payloads(given: list[str | None], settings: Settings, faults: list[Fau
     for index, text in enumerate(given):
         if text is not None and (wrong := wrong_document(text, **bounds)) is not None:
             faults.append(Fault(index, "metadata_json", wrong))
+
+
+def check_results(types: bytes, severities: bytes, given: list[str | None], faults: list[Fault]) -> None:
+    """Check the metadata of what detectors report (`kernel/detections.py`), where it may be stored at all."""
+    index = types.translate(_JUDGED).find(1)
+    if index < 0:
+        return
+    unfit = {each.place for each in faults if each.member == "metadata_json"}
+    for place in range(index, len(types)):
+        if types[place] in JUDGED and place not in unfit:
+            found = judge(types[place], severities[place], given[place])
+            faults += [Fault(place, "metadata_json", message, inside=inside) for inside, message in found]

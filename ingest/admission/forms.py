@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from kernel.errors import InvalidInputError, TooLargeError
 from kernel.settings import Settings
@@ -19,13 +20,19 @@ from kernel.values import below
 class Fault(Struct, frozen=True, gc=False):
     """
     What is wrong with a member of an event, in the words of `EventIn`; with all of the event where `member`
-    is empty. `place` is the event's index, None for what stands beside the events.
+    is empty. `place` is the event's index, None for what stands beside the events; `inside` is where in the
+    member it is, as `boxes[2].x`.
     """
 
     place: int | None
     member: str
     message: str
     is_size: bool = False
+    inside: str = ""
+
+    def at(self, place: int | None) -> "Fault":
+        """Return it at another place."""
+        return replace(self, place=place)
 
 
 class Form(Struct, frozen=True):
@@ -34,14 +41,18 @@ class Form(Struct, frozen=True):
     event: str
     spell: Callable[[str], str]
 
-    def path(self, place: int | None, member: str = "") -> str:
-        """Return where a member stands in the request; its event's place without one."""
+    def path(self, place: int | None, member: str = "", inside: str = "") -> str:
+        """Return where a member stands in the request, or what is in it; its event's place without one."""
         event = "" if place is None else self.event.format(place)
-        return ".".join(filter(None, (event, self.spell(member)))) or "body"
+        path = ".".join(filter(None, (event, self.spell(member)))) or "body"
+        return f"{path}{'.' if inside[:1].isalpha() else ''}{inside}"
 
     def errors(self, faults: Iterable[Fault]) -> list[dict[str, str]]:
         """Return faults as a reply tells them."""
-        return [{"path": self.path(each.place, each.member), "message": each.message} for each in faults]
+        return [
+            {"path": self.path(each.place, each.member, each.inside), "message": each.message}
+            for each in faults
+        ]
 
     def refusal(self, faults: Sequence[Fault]) -> InvalidInputError | TooLargeError:
         """Return the refusal for the faults: 413 where all of them are about sizes."""

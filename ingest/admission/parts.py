@@ -38,7 +38,7 @@ def sift(posted: Posted[EventIn], settings: Settings) -> Sifted:
         faults.setdefault(each.place or 0, []).append(each)
     for each in wrong:
         place = posted.places[each.place or 0]
-        faults.setdefault(place, []).append(Fault(place, each.member, each.message))
+        faults.setdefault(place, []).append(each.at(place))
     events, places = [], []
     own = {place: right.get("client_sequence") for place, right in posted.refused.items()}
     for place, event in zip(posted.places, posted.events, strict=True):

@@ -303,4 +303,4 @@ def _wrong_values(right: dict[str, Any], place: int, settings: Settings) -> list
         members["metadata_json"] = bytes(right["data"]).decode()
     faults: list[Fault] = []
     columns_of([EventIn(**{"event_type": 0} | members)], settings, faults)
-    return [Fault(place, each.member, each.message) for each in faults]
+    return [each.at(place) for each in faults]

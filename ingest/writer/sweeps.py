@@ -31,6 +31,7 @@ from kernel.events import (
     HEARTBEAT_MISSED_AFTER_S,
     EventType,
     Severity,
+    is_violation,
 )
 from kernel.running.runtime import HEARTBEATS_MISSED, SYSTEM_APPENDS_REUSED
 from kernel.settings import Settings
@@ -237,7 +238,7 @@ class Sweeper:
             ranges="",
             candidate="",
             organisation=str(row["organisation_id"]),
-            violations=int(severity >= Severity.High),
+            violations=int(is_violation(event_type, severity)),
             heartbeat_us=None,
             latest_us=batch.effective_us,
             event_us=0,

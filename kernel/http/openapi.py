@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from kernel.access import ACCESS
+from kernel.detections import RESULT_OF
 from kernel.errors import DomainError, InvalidInputError
 from kernel.events import SCHEMAS, EventType, Severity
 from kernel.http.headers import (
@@ -118,7 +119,10 @@ def document(routes: Sequence[Route], info: Json, tags: Mapping[str, str], examp
         examples: of the operations.
     """
     schemas = schemas_of(
-        bodies=[each for route in routes for each in (route.body, route.hears) if each is not None],
+        bodies=[
+            *RESULT_OF.values(),
+            *(each for route in routes for each in (route.body, route.hears) if each is not None),
+        ],
         queries=[route.query for route in routes if route.query is not None],
         replies=[
             *(Problem, EventType, Severity),

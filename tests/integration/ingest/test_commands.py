@@ -20,6 +20,7 @@ NOTICE = (
     "INSERT INTO session_notices (session_id, event_name, minute, severity, noted_at, event_type, payload)"
     " VALUES (%s, 'proctor_warning', %s, 2, now(), 59, %s)"
 )
+FACES = NOTICE.replace("'proctor_warning'", "'face_detection'").replace("59", "53")
 
 
 def command(api: Api, seat: Seat, kind: str = "warn", en: str | None = None, ar: str | None = None) -> int:
@@ -154,3 +155,14 @@ async def test_what_staff_did_is_an_event_of_its_type_with_what_they_said_p4(api
     assert (row["event_type"], row["event_name"], row["severity"]) == (59, None, 2)
     assert row["payload"] == {"actionId": 7, "textEn": "Sit down."}
     assert (row["is_violation"], forged.status) == (False, 422)
+
+
+async def test_what_a_detector_found_counts_as_it_does_from_a_client_v4(api: Api) -> None:
+    """A second face is a violation by its type, however mild: in the row, and in what Redis counts."""
+    seat = api.world.seat(started_s_ago=10)
+    api.world.run(FACES, seat.session_id, 1, json.dumps({"faceCount": 2}))
+    (row,) = await api.stored(seat, 1)
+    (key,) = api.at.redis.keys(f"*:s:{seat.session_id}")
+
+    assert (row["event_type"], row["severity"], row["is_violation"]) == (53, 2, True)
+    assert api.at.redis.hget(key, "vio") == b"1"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -199,3 +200,36 @@ def test_what_may_be_sent_again_decides_and_the_longest_wait_counts(
 
     assert error.code == code
     assert error.retry_after_s == (10 if OverloadedError in kinds else 2)
+
+
+async def test_what_a_detector_says_is_judged_among_the_others_v4(api: Api) -> None:
+    """V-4: a fault inside of its metadata is named by its path there; the others are stored."""
+    seat, service = api.world.seat(), api.world.token(Role.service)
+    face = {
+        "faceCount": 1, "isFaceVisible": True, "confidenceScore": 0.9, "result": "seen",
+        "model": "m", "modelVersion": "1", "boxes": [{"x": 0.1, "y": 0.1, "width": 0.2, "height": 0.2}],
+    }  # fmt: skip
+    outside = face | {"boxes": [{"x": 1.5, "y": 0.1, "width": 0.2, "height": 0.2}]}
+    events = [
+        {"eventType": "FaceAnalysis", "metadataJson": msgspec.json.encode(each).decode()}
+        for each in (face, outside, face | {"emotion": "calm"})
+    ] + [{"eventType": "FaceNotDetected", "severity": 2}]
+
+    batch = await api.bulk(seat, events, query="?partial=true")
+    module = await api.post(
+        PATH,
+        [seen(seat, event_type="FaceAnalysis", data=face), seen(seat, event_type=108, data=face)],
+        service,
+    )
+
+    assert batch.status == 202, batch.body
+    faults = [fault for each in batch.body["results"] for fault in each.get("errors", [])]
+    assert [fault["path"] for fault in faults] == [
+        "events[1].metadataJson.boxes[0].x",
+        "events[2].metadataJson.emotion",
+    ]
+    assert_problem(module, 422, "invalid_input")
+    assert "[1].data" in {fault["path"] for fault in module.body["errors"]}
+    assert "[1].data.faceCount" in {fault["path"] for fault in module.body["errors"]}
+    stored = await api.stored(seat, 2)
+    assert [row["event_type"] for row in stored] == [107, 52]
