@@ -15,7 +15,7 @@ USERS ?= 100
 SECONDS ?= 30
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools demo run test faults fuzz bench locust accept lint format lock doctor clean
+.PHONY: help setup tools detector demo run test faults fuzz bench locust accept lint format lock doctor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ setup: ## install what runs, where it is missing: Python packages, PostgreSQL wi
 
 tools: ## the same, and what only tests and measures: linters, generators of clients, Chromium
 	@bash deploy/setup/setup.sh tools
+
+detector: ## the same as setup, and the face detector, an optional install
+	@bash deploy/setup/setup.sh detector
 
 demo: setup ## show the whole chain at work for about a minute, then stop everything
 	@$(veritas) demo
@@ -64,7 +67,8 @@ format: tools ## let ruff fix and format what it can
 
 lock: tools ## resolve pyproject.toml anew into the locks: what runs, and all that tests too, for every supported Python
 	$(compile) --output-file requirements.lock
-	$(compile) --group dev --group bench --constraints requirements.lock --output-file requirements-dev.lock
+	$(compile) --extra detector --constraints requirements.lock --output-file requirements-detector.lock
+	$(compile) --extra detector --group dev --group bench --constraints requirements.lock --output-file requirements-dev.lock
 
 doctor: setup ## say what is there, what is not, and how to mend it
 	@$(veritas) doctor

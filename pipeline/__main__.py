@@ -19,6 +19,7 @@ from kernel.running.runtime import run
 from kernel.running.tasks import WATCH, Watch
 from kernel.settings import Settings, load
 from pipeline.actors import declare, open_broker
+from pipeline.detector import MISSING, is_installed
 from pipeline.ledger.sealer import new_sealer, seal_forever
 from pipeline.outbox import read_forever
 from pipeline.scheduler import Pulse, schedule
@@ -67,10 +68,14 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     pulses = {name: Pulse(turned_at=monotonic()) for name in names}
     health = await serve_health(settings, pulses, watch) if settings.metrics_port else None
     folds, warehouse = open_broker(settings), open_broker(settings)
-    actors = declare(folds, warehouse, settings)
+    detector = open_broker(settings) if is_installed() else None
+    if detector is None:
+        log.info("detector_not_started", reason=MISSING)
+    actors = declare(folds, warehouse, detector, settings)
+    brokers = [folds, warehouse, *([] if detector is None else [detector])]
     workers = [
-        Worker(folds, worker_threads=settings.pipeline_threads, worker_timeout=POLL_MS),
-        Worker(warehouse, worker_threads=1, worker_timeout=POLL_MS),
+        Worker(broker, worker_threads=threads, worker_timeout=POLL_MS)
+        for broker, threads in zip(brokers, (settings.pipeline_threads, 1, 1), strict=False)
     ]
     for worker in workers:
         worker.start()
@@ -92,7 +97,7 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
         await asyncio.to_thread(loop.join)
     for worker in workers:
         await asyncio.to_thread(worker.stop, settings.shutdown_s * 1000)
-    for broker in (folds, warehouse):
+    for broker in brokers:
         broker.close()
     if health is not None:
         await health.cleanup()

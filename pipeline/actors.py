@@ -19,10 +19,11 @@ from msgspec import Struct
 
 from kernel.settings import Settings
 from pipeline.archive import archive_events
+from pipeline.detector.turns import detect as look_at_due
 from pipeline.extract import DATABASE_AWAY
 from pipeline.fold import connect_to_fold
 from pipeline.fold import fold as fold_due
-from pipeline.jobs import run_job
+from pipeline.jobs import DETECT, run_job
 from pipeline.publications import publish_activity, show_builds
 from sql.running import Connection
 from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS
@@ -32,6 +33,8 @@ log = structlog.get_logger(__name__, process="pipeline")  # threads do not inher
 NAMESPACE: Final = "veritas:pipeline"
 FOLDS: Final = "folds"  # queue of what somebody waits for
 WAREHOUSE: Final = "warehouse"  # queue of what may take a minute
+DETECTOR: Final = "detector"  # queue of what looks at pictures
+DETECT_S: Final = 60.0  # that a worker looks before it looks for another message
 FOLD_S: Final = 10.0  # that a worker folds before it looks for another message
 MESSAGE_AGE_MS: Final = (
     30_000  # older ones have been sent again, and would only follow on the heels of a long job
@@ -39,12 +42,13 @@ MESSAGE_AGE_MS: Final = (
 
 
 class Actors(Struct, frozen=True):
-    """What the scheduler sends to. A broker each, so that a long archive job never keeps the fold waiting."""
+    """What the scheduler sends to. A broker for each queue: a long job never keeps the fold waiting."""
 
     fold: "dramatiq.Actor[..., Any]"
     open: "dramatiq.Actor[..., Any]"
     archive: "dramatiq.Actor[..., Any]"
     publish: "dramatiq.Actor[..., Any]"
+    detect: "dramatiq.Actor[..., Any] | None" = None  # where the face detector is installed
 
 
 class Connections(dramatiq.Middleware):
@@ -80,11 +84,21 @@ def open_broker(settings: Settings) -> RedisBroker:
     return RedisBroker(client=client, namespace=NAMESPACE)  # type: ignore[no-untyped-call]  # dramatiq's own
 
 
-def declare(folds: dramatiq.Broker, warehouse: dramatiq.Broker, settings: Settings) -> Actors:
-    """Register the actors, those that somebody waits for and those that may take a minute, on a broker
-    each.
+def declare(
+    folds: dramatiq.Broker, warehouse: dramatiq.Broker, detector: dramatiq.Broker | None, settings: Settings
+) -> Actors:
     """
-    return Actors(_declare_fold(folds, settings), *_declare_warehouse(warehouse, settings))
+    Register the actors, those that somebody waits for, those that may take a minute, and the face detector's
+    where it is installed, on a broker each.
+    """
+    opens, archive, publish = _declare_warehouse(warehouse, settings)
+    return Actors(
+        fold=_declare_fold(folds, settings),
+        open=opens,
+        archive=archive,
+        publish=publish,
+        detect=None if detector is None else _declare_detector(detector, settings),
+    )
 
 
 def waiting(actor: "dramatiq.Actor[..., Any]") -> int:
@@ -142,6 +156,28 @@ def _declare_warehouse(broker: dramatiq.Broker, settings: Settings) -> "tuple[dr
         run_job(settings, "publish", lambda: _publish(settings))
 
     return open, archive, publish
+
+
+def _declare_detector(broker: dramatiq.Broker, settings: Settings) -> "dramatiq.Actor[..., Any]":
+    @dramatiq.actor(
+        broker=broker,
+        queue_name=DETECTOR,
+        max_retries=0,
+        max_age=MESSAGE_AGE_MS,
+        time_limit=3_600_000,
+        throws=DATABASE_AWAY,
+    )
+    def detect() -> None:
+        """Look at photographs and videos."""
+        run_job(settings, DETECT, lambda: _detect(settings))
+
+    return detect
+
+
+def _detect(settings: Settings) -> None:
+    pieces = look_at_due(settings, seconds_max=DETECT_S)
+    if pieces:
+        log.info("evidence_looked_at", pieces=pieces)
 
 
 def _archive(settings: Settings) -> None:

@@ -32,10 +32,12 @@ JOBS: Final = named("jobs")
 COUNTED_MAX: Final = 10_000  # rows of a backlog; beyond it "at least" is said
 EVENT_BYTES: Final = 100  # of an event in Parquet, while the archive has none to measure
 REASON_LENGTH_MAX: Final = 300
+DETECT: Final = "detect"
 TITLES: Final = {
     "open": "The warehouse cannot be opened",
     "archive": "The archive of events fails",
     "publish": "Publishing what was projected fails",
+    DETECT: "The face detector cannot work",
 }
 
 
@@ -144,7 +146,7 @@ def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, a
         f"{each.reason}."
         for each in failing
     ]
-    if failing:
+    if any(each.job != DETECT for each in failing):
         said.append(
             f"The warehouse's disk has {in_size(disk.free)} free; the {_count(lags.unarchived_events)} "
             f"events that wait for the archive need about {in_size(disk.needed)}."

@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__, process="pipeline")
 
 FOLDS: Final = named("folds")
 WATERMARKS: Final = named("watermarks")
+DETECTIONS: Final = named("detections")
 DUE_MAX: Final = 20_000  # sessions that are counted
 WAKES_MAX: Final = 64  # messages that wait for a worker
 BACK_OFF_S: Final = 1.0
@@ -110,7 +111,7 @@ def _lead(
 
 def _due(conn: Connection, actors: Actors, *, is_first: bool) -> "Iterator[dramatiq.Actor[..., Any]]":
     """
-    Yield the warehouse's jobs that there is work for. One that fails is left alone until it may be tried
+    Yield the jobs that there is work for. One that fails is left alone until it may be tried
     again.
     """
     failing = {each.job: each.is_due for each in failing_jobs(conn)}
@@ -118,6 +119,7 @@ def _due(conn: Connection, actors: Actors, *, is_first: bool) -> "Iterator[drama
         (actors.open, lambda: is_first or "open" in failing),
         (actors.archive, lambda: one(conn, WATERMARKS["has_unarchived"])),
         (actors.publish, lambda: one(conn, WATERMARKS["is_marked"], ATTEMPT_ACTIVITY.name)),
+        (actors.detect, lambda: one(conn, DETECTIONS["has_due"])),
     ):
-        if failing.get(actor.actor_name, True) and is_wanted():
+        if actor is not None and failing.get(actor.actor_name, True) and is_wanted():
             yield actor

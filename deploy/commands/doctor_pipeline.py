@@ -1,13 +1,18 @@
 """The checks of `veritas doctor` on the pipeline: what it is behind with, and the warehouse's disk."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import psycopg
 
 from deploy.commands.findings import Finding
 from kernel.settings import Settings
 from pipeline import jobs
-from sql.running import connect
+from pipeline.detector import is_installed
+from sql import named
+from sql.running import connect, one
+
+DETECTIONS: Final = named("detections")
 
 
 def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
@@ -16,6 +21,7 @@ def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
         with connect(url) as conn:
             lags = jobs.read_lags(conn)
             said = jobs.behind(conn, settings)
+            unseen = one(conn, DETECTIONS["count_waiting"], jobs.COUNTED_MAX)
     except psycopg.Error as error:
         yield Finding(
             check="pipeline",
@@ -30,6 +36,13 @@ def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
         ok=not said,
         found=" ".join(said) or "nothing waits for long, no job fails",
         mend="make room on the warehouse's disk, or see the pipeline's log; what waits is taken up by itself",
+        required=False,
+    )
+    yield Finding(
+        check="face detector",
+        ok=is_installed(),
+        found=f"{'there' if is_installed() else 'not installed'}; pictures and videos that wait: {unseen:,}",
+        mend="optional: `make detector` installs it (docs/detectors.md); what waits is looked at then",
         required=False,
     )
     disk = jobs.look_at_disk(settings, lags)

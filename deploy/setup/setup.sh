@@ -12,8 +12,9 @@ python_min=3.11
 part=${1:-run}
 case "$part" in
 run) lock=requirements.lock ;;
-tools) lock=requirements-dev.lock ;; # holds what runs as well
-*) echo "setup.sh: there is no part '$part'; it is run (the default) or tools" >&2 && exit 2 ;;
+tools) lock=requirements-dev.lock ;; # holds what runs as well, and the face detector
+detector) lock=requirements-detector.lock ;; # likewise
+*) echo "setup.sh: there is no part '$part'; it is run (the default), tools or detector" >&2 && exit 2 ;;
 esac
 stamp=.venv/.ready-$part
 # shellcheck source=saying.sh

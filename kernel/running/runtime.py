@@ -76,6 +76,11 @@ FOLDED_SESSIONS = Counter(
 FOLDED_EVENTS = Counter("veritas_pipeline_events_folded_total", "Events that were folded, each once.")
 FOLDS_FAILED = Counter("veritas_pipeline_folds_failed_total", "Times that an attempt could not be folded.")
 FOLD_LAG = Gauge("veritas_pipeline_fold_lag_seconds", "How long the oldest session that is due has been.")
+DETECTOR_LOOKED = Counter(
+    "veritas_detector_pieces_total",
+    "Pieces of evidence that the face detector had: looked, exempt, broke_off or failed (tried again).",
+    ["outcome"],
+)
 OUTBOX_READ = Counter("veritas_pipeline_outbox_read_total", "Rows of the outbox handed over and deleted.")
 OUTBOX_LAG = Gauge("veritas_pipeline_outbox_lag_seconds", "Age of the oldest row of the last batch read.")
 LOGINS_FAILED = Counter("veritas_logins_failed_total", "Sign-ins refused for their credentials.")

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from kernel.settings import Settings
 from pipeline.archive import archive_events
+from pipeline.detector.turns import detect
 from pipeline.fold import connect_to_fold, fold
 from pipeline.outbox import read_outbox
 from pipeline.publications import publish_activity
@@ -25,6 +26,7 @@ from warehouse.layout import EVENTS
 PUBLISH_STEPS: Final = ("parts_written", "draft_complete", "groups_named", "build_named", "swapped")
 STEPS: Final[dict[str, tuple[str, ...]]] = {
     "fold": ("claimed", "read", "computed", "stored", "committed"),
+    "detect": ("claimed", "looked", "settled", "noted", "committed"),
     "archive": ("planned", *PUBLISH_STEPS, "published", "confirmed"),
     "publish": ("read", *PUBLISH_STEPS, "unmarked"),
     "rebuild": ("planned", *PUBLISH_STEPS, "published", "confirmed", "stored", "read", "unmarked"),
@@ -51,6 +53,7 @@ JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "archive": archive_events,
     "publish": publish_activity,
     "outbox": drain_outbox,
+    "detect": lambda settings, step: detect(settings, seconds_max=60.0, step=step),
     "rebuild": lambda settings, step: rebuild(settings, step=step),
 }
 
