@@ -19,7 +19,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -89,6 +89,21 @@ class Rule(Struct, frozen=True, kw_only=True):
     def triggers(self, events: int) -> int:
         """Return how often so many events trigger the rule."""
         return min(events // self.threshold, self.limit)
+
+
+def rule_of(row: Any) -> Rule:  # noqa: ANN401  a record or a mapping with the columns
+    """Return a row of `risk_rule_versions` as a rule, at its whole weight."""
+    return Rule(
+        rule_id=row["rule_id"],
+        version=row["version"],
+        event_type=row["event_type"],
+        threshold=row["threshold_count"],
+        window_us=row["window_seconds"] * SECOND,
+        points=int(row["risk_points"] * POINT),
+        min_severity=row["min_severity"] or 0,
+        max_triggers=row["max_triggers"],
+        gap_class=None if row["gap_class"] is None else GapClass(row["gap_class"]),
+    )
 
 
 def weighed(rules: Iterable[Rule], percents: Mapping[int, int]) -> tuple[Rule, ...]:

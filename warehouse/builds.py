@@ -149,14 +149,17 @@ def list_parts(
     ]
 
 
-def part_paths(root: Path, dataset: Dataset, manifest: Manifest) -> list[Path]:
+def part_paths(
+    root: Path, dataset: Dataset, manifest: Manifest, partitions: Collection[str] | None = None
+) -> list[Path]:
     """
-    Return the immutable files of a build, each with its schema checked against the dataset's.
+    Return the immutable files of a build, or of these partitions of it, each with its schema checked against
+    the dataset's.
 
     Raises:
         LayoutError: a file has another schema.
     """
-    paths = [path for _, path in list_parts(root, dataset, manifest)]
+    paths = [path for _, path in list_parts(root, dataset, manifest, partitions)]
     for path in paths:
         assert_file(dataset, path)
     return paths

@@ -45,7 +45,7 @@ def told_events(events: pl.LazyFrame, sessions: pl.LazyFrame, gaps: pl.LazyFrame
     Args:
         events: of the archive's columns; those of other sessions are left out.
         sessions: session_id, ended_us (null while it is not over): nothing takes place after that.
-        gaps: session_id, started_us, gap_class, as they are judged.
+        gaps: session_id, started_us, gap_class, as they are judged; null while one is not.
     """
     at_us = pl.coalesce("effective_at", "occurred_at").dt.epoch("us")
     is_ours = (
@@ -56,9 +56,7 @@ def told_events(events: pl.LazyFrame, sessions: pl.LazyFrame, gaps: pl.LazyFrame
     told = events.join(sessions.select("session_id", "ended_us"), on="session_id").select(
         "session_id", "event_type", "severity", is_ours=is_ours, told_us=at_us, ended_us="ended_us"
     )
-    known = gaps.filter(pl.col("gap_class").is_not_null()).select(
-        "session_id", "gap_class", started_us=pl.col("started_us") + 1
-    )
+    known = gaps.select("session_id", "gap_class", started_us=pl.col("started_us") + 1)
     return (
         told.sort("told_us")
         .join_asof(
@@ -82,7 +80,9 @@ def risk_frame(
     sessions: pl.LazyFrame, rules: pl.LazyFrame, percents: pl.LazyFrame, events: pl.LazyFrame
 ) -> pl.LazyFrame:
     """
-    Return a row per session, by its id: `score` as of its moment, and `peak`, in hundredths.
+    Return a row per session, by its id: `score` as of its moment, `peak`, in hundredths, and its moment
+    `peak_us`, null where no rule ever triggered; `parts`, the rules that ever did, in their order, each with
+    its place in the set, its points, how often it triggers as of the moment, at the peak, and at most.
 
     Args:
         sessions: session_id, rule_set_id, as_of_us.
@@ -90,7 +90,33 @@ def risk_frame(
         percents: session_id, rule_id, percent, where a rule does not weigh in full; 0 leaves it out.
         events: session_id, at_us, event_type, severity, gap_class; of all sessions, any order.
     """
-    weighing = _weighing(sessions, rules, percents)
+    triggered = _triggered(sessions, _weighing(sessions, rules, percents), events)
+    total = (pl.col("triggers") * pl.col("points")).sum()
+    scores = triggered.group_by("session_id", "at_us", "is_now").agg(
+        score=pl.min_horizontal(total, pl.lit(SCORE_MAX, pl.Int64))
+    )
+    now = scores.filter("is_now").select("session_id", "score")
+    tops = (
+        scores.filter(~pl.col("is_now") & (pl.col("score") > 0))
+        .sort("session_id", "score", "at_us", descending=[False, True, False])
+        .group_by("session_id")
+        .agg(peak=pl.col("score").first(), peak_us=pl.col("at_us").first())
+    )
+    return (
+        sessions.select("session_id")
+        .join(now, on="session_id", how="left")
+        .join(tops, on="session_id", how="left")
+        .join(_parts(triggered, tops), on="session_id", how="left")
+        .with_columns(pl.col("score", "peak").fill_null(0), pl.col("parts").fill_null([]))
+        .sort("session_id")
+    )
+
+
+def _triggered(sessions: pl.LazyFrame, weighing: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
+    """
+    Return a row per session, moment and rule: how often it triggers then. Moments are those of the events
+    that a rule is about, and each session's own, `is_now`.
+    """
     met = (
         events.join(weighing, on=["session_id", "event_type"])
         .filter(
@@ -116,22 +142,26 @@ def risk_frame(
         forgotten_us=pl.when(pl.col("window_us") > 0).then(pl.col("at_us") - pl.col("window_us") - 1)
     )
     counted = _upto(_upto(grid, counts, "at_us", "n"), counts, "forgotten_us", "n_forgotten")
-    triggers = pl.min_horizontal(
-        (pl.col("n") - pl.col("n_forgotten")) // pl.col("threshold"), pl.col("limit")
-    )
-    scores = (
-        counted.group_by("session_id", "at_us", "is_now")
-        .agg(total=(triggers * pl.col("points")).sum())
-        .with_columns(score=pl.min_horizontal("total", pl.lit(SCORE_MAX, pl.Int64)))
-    )
-    per_session = scores.group_by("session_id").agg(
-        score=pl.col("score").filter("is_now").max(), peak=pl.col("score").filter(~pl.col("is_now")).max()
-    )
+    times = pl.min_horizontal((pl.col("n") - pl.col("n_forgotten")) // pl.col("threshold"), pl.col("limit"))
+    return counted.select(*_KEY, "at_us", "is_now", "points", triggers=times)
+
+
+def _parts(triggered: pl.LazyFrame, tops: pl.LazyFrame) -> pl.LazyFrame:
+    """Return a row per session in which a rule ever triggered: `parts`, as `risk_frame` has them."""
+    at_peak = ~pl.col("is_now") & (pl.col("at_us") == pl.col("peak_us"))
     return (
-        sessions.select("session_id")
-        .join(per_session, on="session_id", how="left")
-        .with_columns(pl.col("score", "peak").fill_null(0))
-        .sort("session_id")
+        triggered.join(tops, on="session_id")
+        .group_by(_KEY)
+        .agg(
+            pl.col("points").first(),
+            now=pl.col("triggers").filter("is_now").max(),
+            at_peak=pl.col("triggers").filter(at_peak).max(),
+            most=pl.col("triggers").filter(~pl.col("is_now")).max(),
+        )
+        .filter(pl.col("most") > 0)
+        .sort(_KEY)
+        .group_by("session_id", maintain_order=True)
+        .agg(parts=pl.struct("place", "points", "now", "at_peak", "most"))
     )
 
 

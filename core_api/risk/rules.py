@@ -31,7 +31,7 @@ from kernel.events import (
     type_name,
 )
 from kernel.ledger.kinds import Kind
-from kernel.risk import POINT, RULE_EVENTS_MAX, SECOND, GapClass, Rule
+from kernel.risk import RULE_EVENTS_MAX, GapClass, rule_of
 from kernel.settings import Settings
 from sql import named
 
@@ -156,21 +156,6 @@ def columns_of(terms: RuleTerms) -> dict[str, Any]:
         message = f"Would rest on more than {RULE_EVENTS_MAX} events: give more points, or fewer triggers"
         raise invalid("maxTriggers", message)
     return columns
-
-
-def rule_of(row: Any) -> Rule:  # noqa: ANN401  a record or a mapping with the columns
-    """Return a row of `risk_rule_versions` as the scorer takes it."""
-    return Rule(
-        rule_id=row["rule_id"],
-        version=row["version"],
-        event_type=row["event_type"],
-        threshold=row["threshold_count"],
-        window_us=row["window_seconds"] * SECOND,
-        points=int(row["risk_points"] * POINT),
-        min_severity=row["min_severity"] or 0,
-        max_triggers=row["max_triggers"],
-        gap_class=None if row["gap_class"] is None else GapClass(row["gap_class"]),
-    )
 
 
 def _event_type(given: int | str) -> EventType:

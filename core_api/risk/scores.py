@@ -14,7 +14,6 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.database import TICK, Connection, page_of
 from core_api.proctoring import session_views
-from core_api.risk.rules import rule_of
 from core_api.wire import LIMIT_DEFAULT, SEQUENCE_63_MAX, Limit, Paging
 from kernel import risk
 from kernel.events import SessionStatus, event_id, type_name
@@ -110,7 +109,7 @@ async def calculate(conn: Connection, actor: Actor, session_id: int, *, now: dat
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         session = await session_views.require_visible(conn, actor, session_id)
         versions = await conn.fetch(QUERIES["list_kept_rules"], session_id)
-        rules = risk.weighed([rule_of(row) for row in versions], await _percents(conn, session_id))
+        rules = risk.weighed([risk.rule_of(row) for row in versions], await _percents(conn, session_id))
         ended = None if session["status"] == SessionStatus.Active else session["ended_at"]
         state, top = await _carried(conn, session, rules, ended)
         breakdown = await _breakdown(conn, session)

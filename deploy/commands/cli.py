@@ -14,6 +14,7 @@ from rich.console import Console
 
 from deploy.commands import importing as import_commands
 from deploy.commands import ledger as ledger_commands
+from deploy.commands import risk as risk_commands
 from deploy.commands.helps import Group
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.add_typer(import_commands.app, name="import")
 app.add_typer(ledger_commands.app, name="ledger")
+app.add_typer(risk_commands.app, name="risk")
 console = Console(highlight=False)
 
 StateOption = Annotated[

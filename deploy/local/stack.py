@@ -176,6 +176,13 @@ def database_url_of(settings: Settings) -> str:
     return local.database_url
 
 
+def warehouse_of(settings: Settings) -> str:
+    """Return the warehouse that belongs to `database_url_of`."""
+    local = running(Path(settings.state))
+    is_named = settings.owner_database_url or settings.database_url
+    return settings.warehouse if is_named or local is None else local.warehouse
+
+
 class LedgerFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Where the local stack keeps its ledger's signing key and its witness."""
 

@@ -8,7 +8,7 @@ makes the session's score computed from all its stored events, in the same turn.
 snapshots come: the score where it or the peak has changed, and before it the peak, where that lies between.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -26,8 +26,6 @@ from sql.running import Connection, rows, run
 
 RISK_ROWS: Final = named("risk")
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
-_SETS: Final[dict[int, tuple[Rule, ...]]] = {}  # by id; a set never changes
-SETS_MAX: Final = 10_000
 
 Gaps = list[tuple[int, GapClass | None]]
 
@@ -82,39 +80,28 @@ class Outcome(Struct, frozen=True):
 
 
 def _read(conn: Connection, sessions: Sequence[Session]) -> Mapping[int, Facts]:
-    found = {}
-    for row in rows(conn, RISK_ROWS["read_facts"], [each.session_id for each in sessions]):
-        percents = msgspec.json.decode(row["percents"], type=dict[int, int])
-        found[row["id"]] = Facts(
+    found = rows(conn, RISK_ROWS["read_facts"], [each.session_id for each in sessions])
+    sets = read_sets(conn, {row["rule_set_id"] for row in found})
+    return {
+        row["id"]: Facts(
             rule_set_id=row["rule_set_id"],
-            rules=risk.weighed(_set(conn, row["rule_set_id"]), percents),
+            rules=risk.weighed(
+                sets[row["rule_set_id"]], msgspec.json.decode(row["percents"], type=dict[int, int])
+            ),
             adjustment_id=row["adjustment_id"],
             judgements=row["judgements"],
             gaps=msgspec.json.decode(row["gaps"], type=Gaps),
         )
-    return found
+        for row in found
+    }
 
 
-def _set(conn: Connection, rule_set_id: int) -> tuple[Rule, ...]:
-    """Return the rules of a set."""
-    if rule_set_id not in _SETS:
-        if len(_SETS) >= SETS_MAX:
-            _SETS.clear()
-        _SETS[rule_set_id] = tuple(
-            Rule(
-                rule_id=row["rule_id"],
-                version=row["version"],
-                event_type=row["event_type"],
-                threshold=row["threshold_count"],
-                window_us=row["window_seconds"] * risk.SECOND,
-                points=int(row["risk_points"] * POINT),
-                min_severity=row["min_severity"] or 0,
-                max_triggers=row["max_triggers"],
-                gap_class=None if row["gap_class"] is None else GapClass(row["gap_class"]),
-            )
-            for row in rows(conn, RISK_ROWS["read_set"], rule_set_id)
-        )
-    return _SETS[rule_set_id]
+def read_sets(conn: Connection, ids: Collection[int]) -> dict[int, list[Rule]]:
+    """Return the rules of sets, by the sets' ids."""
+    sets: dict[int, list[Rule]] = {each: [] for each in ids}
+    for row in rows(conn, RISK_ROWS["read_sets"], list(ids)):
+        sets[row["rule_set_id"]].append(risk.rule_of(row))
+    return sets
 
 
 def _store(conn: Connection, folded: Sequence[Folded], now: datetime) -> Mapping[int, datetime]:

@@ -21,14 +21,14 @@ FROM proctor_sessions s
 JOIN exam_attempts t ON t.id = s.attempt_id
 WHERE s.id = ANY ($1::bigint[]);
 
--- name: read_set
--- $1 rule set id. Its rules in their order; a set never changes.
-SELECT v.rule_id, v.version, v.event_type, v.threshold_count, v.window_seconds, v.risk_points, v.min_severity, v.max_triggers,
-       v.gap_class
+-- name: read_sets
+-- $1 rule set ids. The rules of each, in their order; a set never changes.
+SELECT r.id AS rule_set_id, v.rule_id, v.version, v.event_type, v.threshold_count, v.window_seconds, v.risk_points, v.min_severity,
+       v.max_triggers, v.gap_class
 FROM rule_sets r
 JOIN risk_rule_versions v ON v.id = ANY (r.version_ids)
-WHERE r.id = $1
-ORDER BY array_position(r.version_ids, v.id);
+WHERE r.id = ANY ($1::bigint[])
+ORDER BY r.id, array_position(r.version_ids, v.id);
 
 -- name: read_states
 -- $1 session ids. The scores are hundredths.

@@ -129,48 +129,91 @@ def test_a_score_stays_until_it_is_due(given_rules: list[Rule], events: list[Eve
     assert after < before
 
 
-def columns(sets: dict[int, list[Rule]], worlds: list[tuple[int, list[Event]]], as_of: int) -> pl.DataFrame:
+class Archived(msgspec.Struct):
+    """A session as the archive and its rows have it: which events no client sent, silences, the end."""
+
+    rule_set: int
+    events: list[Event]
+    ours: list[bool]
+    gaps: list[tuple[int, GapClass | None]]
+    ended_us: int | None
+
+    def told(self) -> list[Event]:
+        """Return the events as the definition takes them."""
+        return [
+            msgspec.structs.replace(
+                event,
+                at_us=event.at_us if self.ended_us is None else min(event.at_us, self.ended_us),
+                gap_class=risk.gap_class_of(event.event_type, event.at_us, self.gaps) if is_ours else None,
+            )
+            for event, is_ours in zip(self.events, self.ours, strict=True)
+        ]
+
+    def rows(self, session: int) -> list[tuple[Any, ...]]:
+        """Return the events as the archive has them: session, type, severity, and three times."""
+        return [
+            (session, each.event_type, each.severity, each.at_us, each.at_us if is_ours else None,
+             None if is_ours else each.at_us)
+            for each, is_ours in zip(self.events, self.ours, strict=True)
+        ]  # fmt: skip
+
+
+moments = st.integers(990, 1_080).map(lambda second: second * SECOND)
+archived = st.builds(
+    lambda rule_set, events, ours, gaps, ended: Archived(
+        rule_set, events, [ours and event.event_type == 9 for event in events], sorted(gaps.items()), ended
+    ),
+    st.sampled_from([1, 2]),
+    histories(),
+    st.booleans(),
+    st.dictionaries(moments, st.sampled_from([None, *GapClass]), max_size=3),
+    st.none() | moments,
+)
+
+
+def columns(sets: dict[int, list[Rule]], worlds: list[Archived], as_of: int) -> pl.DataFrame:
     sessions = pl.LazyFrame(
-        {
-            "session_id": list(range(len(worlds))),
-            "rule_set_id": [number for number, _ in worlds],
-            "as_of_us": [as_of] * len(worlds),
-        },
-        schema={"session_id": pl.Int64, "rule_set_id": pl.Int64, "as_of_us": pl.Int64},
-    )
-    rows = [
-        (session, event.at_us, event.event_type, event.severity, event.gap_class)
-        for session, (_, events) in enumerate(worlds)
-        for event in events
-    ]
-    told = pl.LazyFrame(
-        rows,
-        schema={
-            "session_id": pl.Int64, "at_us": pl.Int64, "event_type": pl.Int16, "severity": pl.Int16,
-            "gap_class": pl.String,
-        },
+        [(session, each.rule_set, as_of, each.ended_us) for session, each in enumerate(worlds)],
+        schema=dict.fromkeys(("session_id", "rule_set_id", "as_of_us", "ended_us"), pl.Int64()),
         orient="row",
-    )  # fmt: skip
+    )
+    times = dict.fromkeys(("occurred_at", "effective_at", "client_at"), pl.Int64)
+    events = pl.LazyFrame(
+        [row for session, each in enumerate(worlds) for row in each.rows(session)],
+        schema={"session_id": pl.Int64, "event_type": pl.Int16, "severity": pl.Int16, **times},
+        orient="row",
+    ).with_columns(pl.col(*times).cast(pl.Datetime("us", "UTC")))
+    gaps = pl.LazyFrame(
+        [(session, at, judged) for session, each in enumerate(worlds) for at, judged in each.gaps],
+        schema=GAPS,
+        orient="row",
+    )
     percents = pl.LazyFrame([(0, 1, 0), (0, 2, 33)], schema=PERCENTS, orient="row")
+    told = told_events(events, sessions, gaps)
     return risk_frame(sessions, rules_frame(sets), percents, told).collect()
 
 
-@settings(max_examples=40)
-@given(rules, rules, st.lists(histories(), min_size=1, max_size=3), st.integers(0, 80 * SECOND))
+@settings(max_examples=25)
+@given(rules, rules, st.lists(archived, min_size=1, max_size=3), st.integers(0, 80 * SECOND))
 def test_columns_give_what_the_definition_gives(
-    first: list[Rule], second: list[Rule], given_histories: list[list[Event]], later: int
+    first: list[Rule], second: list[Rule], worlds: list[Archived], later: int
 ) -> None:
-    """R-3 of many sessions at once: each by its own set, as its rules weigh in it."""
-    sets, as_of = {1: first, 2: second}, 1_000 * SECOND + later
-    worlds = [(1 + number % 2, events) for number, events in enumerate(given_histories)]
+    """R-3 of many sessions at once, as the archive has them: each by its own set and its weights."""
+    judged = rule(rule_id=10, event_type=9, gap_class=GapClass.unexplained)
+    sets, as_of = {1: [*first, judged], 2: [judged, *second]}, 1_000 * SECOND + later
     found = columns(sets, worlds, as_of)
 
-    expected = []
-    for session, (number, events) in enumerate(worlds):
-        own = risk.weighed(sets[number], {1: 0, 2: 33} if session == 0 else {})
-        top = risk.peak(own, events)
-        expected.append((session, risk.score(own, events, as_of).score, 0 if top is None else top.score))
-    assert found.rows() == expected
+    for session, (row, world) in enumerate(zip(found.rows(named=True), worlds, strict=True)):
+        own = risk.weighed(sets[world.rule_set], {1: 0, 2: 33} if session == 0 else {})
+        now, top = risk.score(own, world.told(), as_of), risk.peak(own, world.told())
+        given_ids = [each.rule_id for each in sets[world.rule_set]]
+
+        assert (row["session_id"], row["score"]) == (session, now.score)
+        assert (row["peak_us"] or 0, row["peak"]) == moment_of(top)
+        for name, expected in (("now", now.trace), ("at_peak", [] if top is None else top.trace)):
+            assert [
+                (given_ids[part["place"]], part[name], part["points"]) for part in row["parts"] if part[name]
+            ] == [(part.rule_id, part.triggers, part.points) for part in expected]
 
 
 def rule(**given_values: Any) -> Rule:
@@ -267,16 +310,17 @@ def test_a_state_travels_as_a_few_bytes() -> None:
 def test_archived_events_are_seen_as_rules_look_at_them() -> None:
     """The corrected time of a back-filled event, nothing after the end, and the class of our own silences."""
     columns_of = {
-        "session_id": [1] * 4, "event_type": [2, 9, 9, 2], "severity": [2] * 4,
-        "occurred_at": [100, 200, 300, 400], "effective_at": [None, 50, None, None],
-        "client_at": [None, None, 290, None],
+        "session_id": [1] * 5, "event_type": [2, 9, 9, 9, 2], "severity": [2] * 5,
+        "occurred_at": [100, 200, 300, 310, 400], "effective_at": [None, 50, None, 90, None],
+        "client_at": [None, None, 290, None, None],
     }  # fmt: skip
     times = pl.col("occurred_at", "effective_at", "client_at").cast(pl.Datetime("us", "UTC"))
     archived = pl.LazyFrame(columns_of).with_columns(times, pl.col("event_type", "severity").cast(pl.Int16))
     sessions = pl.LazyFrame({"session_id": [1], "ended_us": [350]})
-    gaps = pl.LazyFrame([(1, 10, "unexplained"), (1, 250, "network")], schema=GAPS, orient="row")
+    judged = [(1, 10, "unexplained"), (1, 80, None), (1, 250, "network")]
+    gaps = pl.LazyFrame(judged, schema=GAPS, orient="row")
     found = told_events(archived, sessions, gaps).sort("at_us").collect()
 
     assert found.select("event_type", "at_us", "gap_class").rows() == [
-        (9, 50, "unexplained"), (2, 100, None), (9, 300, None), (2, 350, None),
+        (9, 50, "unexplained"), (9, 90, None), (2, 100, None), (9, 300, None), (2, 350, None),
     ]  # fmt: skip
