@@ -7,7 +7,7 @@ meanwhile: the fold, sealing, whatever else the scheduler sends.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__, process="pipeline")
 JOBS: Final = named("jobs")
 COUNTED_MAX: Final = 10_000  # rows of a backlog; beyond it "at least" is said
 EVENT_BYTES: Final = 100  # of an event in Parquet, while the archive has none to measure
+ASIDE_MAX: Final = 20  # attempts that are named
 REASON_LENGTH_MAX: Final = 300
 DETECT: Final = "detect"
 TITLES: Final = {
@@ -117,6 +118,11 @@ def read_lags(conn: Connection) -> Lags:
     )
 
 
+def put_aside(conn: Connection) -> list[str]:
+    """Return attempts that could not be folded and wait to be tried again, the first ASIDE_MAX."""
+    return [attempt_id for (attempt_id,) in run(conn, JOBS["list_put_aside"], ASIDE_MAX)]
+
+
 def look_at_disk(settings: Settings, lags: Lags) -> Disk:
     """Return what the warehouse's disk has free, and what the events that wait need there."""
     root = Path(settings.warehouse).resolve()
@@ -130,7 +136,15 @@ def look_at_disk(settings: Settings, lags: Lags) -> Disk:
     return Disk(free, round(each * lags.unarchived_events))
 
 
-def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, after: timedelta) -> list[str]:
+def in_words(
+    failing: list[Failing],
+    lags: Lags,
+    disk: Disk,
+    aside: Sequence[str] = (),
+    *,
+    now: datetime,
+    after: timedelta,
+) -> list[str]:
     """
     Say what is behind, a sentence each; nothing when all is well.
 
@@ -138,6 +152,7 @@ def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, a
         failing: jobs whose last try failed.
         lags: what waits.
         disk: the warehouse's.
+        aside: attempts that could not be folded, up to ASIDE_MAX.
         now: the moment, tz-aware UTC.
         after: how old the oldest that waits must be before it is worth saying.
     """
@@ -158,6 +173,12 @@ def in_words(failing: list[Failing], lags: Lags, disk: Disk, *, now: datetime, a
     ):
         if since is not None and now - since > after:
             said.append(f"{_count(rows)} {what}, the oldest for {(now - since).total_seconds():.0f} s.")
+    if aside:
+        named = ", ".join(aside) + (", and others" if len(aside) >= ASIDE_MAX else "")
+        said.append(
+            f"Attempts that cannot be folded, and are tried again every minute: {named}; "
+            "`attempt_not_folded` in the pipeline's log says why."
+        )
     return said
 
 
@@ -166,7 +187,7 @@ def behind(conn: Connection, settings: Settings) -> list[str]:
     lags = read_lags(conn)
     after = timedelta(seconds=settings.behind_after_s)
     disk = look_at_disk(settings, lags)
-    return in_words(failing_jobs(conn), lags, disk, now=datetime.now(UTC), after=after)
+    return in_words(failing_jobs(conn), lags, disk, put_aside(conn), now=datetime.now(UTC), after=after)
 
 
 def _count(rows: int) -> str:

@@ -14,6 +14,10 @@ DELETE FROM reporting.failing_jobs WHERE job = $1;
 -- name: list_failing
 SELECT job, failing_since, failures, reason, retry_at <= now() AS is_due FROM reporting.failing_jobs ORDER BY job;
 
+-- name: list_put_aside
+-- $1 attempts at most. Those whose sessions are due, and only later: a turn could not fold them.
+SELECT DISTINCT attempt_id::text FROM reporting.fold_claims WHERE due_at > now() ORDER BY 1 LIMIT $1;
+
 -- name: read_lags
 -- $1 rows at most that are counted of each queue. Sessions that are due, and since when one is or was touched; events of planned or
 -- touched sessions that wait for the archive; ledger events that wait for the sealer, and rows of the outbox that wait for their

@@ -10,6 +10,7 @@ import pytest
 from kernel.events import EventType
 from kernel.settings import Settings
 from pipeline.fold import turn
+from pipeline.jobs import behind
 from pipeline.scheduler import gather
 from sql import named
 from sql.running import connect, run
@@ -253,6 +254,8 @@ def test_an_attempt_that_cannot_be_folded_is_put_aside_and_holds_up_nobody(
     assert rows_of(database, WAITING) == [(0, 1)]
     store_now(database, broken, some_events(broken, 1))
     assert fold_now(settings) == 0  # a touch alone does not bring it back at once
+    with connect(settings.database_url) as worker:
+        assert any(broken.attempt_id in said for said in behind(worker, settings))
     with psycopg.connect(database) as conn:
         conn.execute("UPDATE reporting.session_folds SET states = %s WHERE states = 'broken'", row)
         conn.execute("UPDATE reporting.fold_claims SET due_at = now()")

@@ -41,6 +41,12 @@ def test_lags_are_said_with_how_many_wait_and_how_long() -> None:
     ]
 
 
+def test_attempts_that_cannot_be_folded_are_named() -> None:
+    [said] = in_words([], QUIET, Disk(free=1, needed=0), ["018d", "018e"], now=NOW, after=AFTER)
+
+    assert said.startswith("Attempts that cannot be folded, and are tried again every minute: 018d, 018e; ")
+
+
 def test_whoever_looks_at_a_broken_warehouse_does_not_fall_with_it(tmp_path: Path) -> None:
     """The scheduler looks every few seconds, and the fold hangs on it."""
     build = tmp_path / "current" / "events"
