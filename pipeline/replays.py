@@ -122,7 +122,7 @@ def _basis(conn: Connection, session_id: int, session: Mapping[str, Any]) -> _Ba
     attempt_id, rule_set_id = session["attempt_id"], session["rule_set_id"]
     return _Basis(
         rule_set_id=rule_set_id,
-        rules=tuple(read_sets(conn, [rule_set_id])[rule_set_id]),
+        rules=read_sets(conn, [rule_set_id])[rule_set_id],
         exempted=frozenset(rule for (rule,) in run(conn, REPLAYS["list_exempted"], attempt_id)),
         weights=run(conn, REPLAYS["list_weights"], attempt_id).fetchall(),
         judged=run(conn, REPLAYS["list_judged"], session_id).fetchall(),

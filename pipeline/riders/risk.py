@@ -96,12 +96,12 @@ def _read(conn: Connection, sessions: Sequence[Session]) -> Mapping[int, Facts]:
     }
 
 
-def read_sets(conn: Connection, ids: Collection[int]) -> dict[int, list[Rule]]:
+def read_sets(conn: Connection, ids: Collection[int]) -> dict[int, tuple[Rule, ...]]:
     """Return the rules of sets, by the sets' ids."""
     sets: dict[int, list[Rule]] = {each: [] for each in ids}
     for row in rows(conn, RISK_ROWS["read_sets"], list(ids)):
         sets[row["rule_set_id"]].append(risk.rule_of(row))
-    return sets
+    return {each: tuple(rules) for each, rules in sets.items()}
 
 
 def _store(conn: Connection, folded: Sequence[Folded], now: datetime) -> Mapping[int, datetime]:

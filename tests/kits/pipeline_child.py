@@ -5,9 +5,11 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import psycopg
 import pyarrow as pa
 
 from kernel.settings import Settings
@@ -72,6 +74,19 @@ def _job(settings: Settings, job: str, at: str) -> None:
     JOBS[job](settings, dying(at))
 
 
+def _statements(settings: Settings, job: str, at: int) -> None:
+    """Run the job, and die in front of so many-th statement that it sends."""
+    sent, send = count(1), psycopg.RawCursor.execute
+
+    def counted(cursor: Any, *given: Any, **more: Any) -> Any:
+        if next(sent) == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return send(cursor, *given, **more)
+
+    psycopg.RawCursor.execute = counted  # type: ignore[assignment, method-assign]
+    JOBS[job](settings, publish.no_step)
+
+
 def _build(root: Path, rows: pa.Table, at: str) -> None:
     put_in_force(root, rows, dying(at))
 
@@ -91,6 +106,11 @@ def put_in_force(root: Path, rows: pa.Table, step: publish.Step = publish.no_ste
 def kill_at(job: str, settings: Settings, at: str) -> bool:
     """Run the job until the step, kill it there; False when it ended before coming to it."""
     return _run(_job, settings, job, at)
+
+
+def kill_at_statement(job: str, settings: Settings, at: int) -> bool:
+    """Run the job up to a statement, and kill it there; False when it ended before coming to it."""
+    return _run(_statements, settings, job, at)
 
 
 def kill_publisher_at(root: Path, rows: pa.Table, at: str) -> bool:
