@@ -88,6 +88,7 @@ class Action(StrEnum):
     subject_find = "subject.find"
     risk_rule_read = "risk_rule.read"
     risk_rule_write = "risk_rule.write"
+    risk_rule_try = "risk_rule.try"
     risk_read = "risk.read"
     risk_adjust = "risk.adjust"
     evidence_upload = "evidence.upload"
@@ -168,6 +169,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.subject_find: {Role.observer: Scope.shared},
     Action.risk_rule_read: _ADMINS,
     Action.risk_rule_write: _ADMINS,
+    Action.risk_rule_try: _ADMINS,
     Action.risk_read: _STAFF,
     Action.risk_adjust: _EDITOR,
     Action.evidence_upload: {Role.student: Scope.own, Role.observer: Scope.own},

@@ -90,14 +90,14 @@ def risk_frame(
         percents: session_id, rule_id, percent, where a rule does not weigh in full; 0 leaves it out.
         events: session_id, at_us, event_type, severity, gap_class; of all sessions, any order.
     """
-    triggered = _triggered(sessions, _weighing(sessions, rules, percents), events)
+    triggered = _triggered(sessions, _weighing(sessions, rules, percents), events).cache()
     total = (pl.col("triggers") * pl.col("points")).sum()
     scores = triggered.group_by("session_id", "at_us", "is_now").agg(
         score=pl.min_horizontal(total, pl.lit(SCORE_MAX, pl.Int64))
     )
     now = scores.filter("is_now").select("session_id", "score")
     tops = (
-        scores.filter(~pl.col("is_now") & (pl.col("score") > 0))
+        scores.filter(~pl.col("is_now"))
         .sort("session_id", "score", "at_us", descending=[False, True, False])
         .group_by("session_id")
         .agg(peak=pl.col("score").first(), peak_us=pl.col("at_us").first())
@@ -114,7 +114,7 @@ def risk_frame(
 
 def _triggered(sessions: pl.LazyFrame, weighing: pl.LazyFrame, events: pl.LazyFrame) -> pl.LazyFrame:
     """
-    Return a row per session, moment and rule: how often it triggers then. Moments are those of the events
+    Return a row per session, moment and rule that triggers then: how often. Moments are those of the events
     that a rule is about, and each session's own, `is_now`.
     """
     met = (
@@ -143,7 +143,7 @@ def _triggered(sessions: pl.LazyFrame, weighing: pl.LazyFrame, events: pl.LazyFr
     )
     counted = _upto(_upto(grid, counts, "at_us", "n"), counts, "forgotten_us", "n_forgotten")
     times = pl.min_horizontal((pl.col("n") - pl.col("n_forgotten")) // pl.col("threshold"), pl.col("limit"))
-    return counted.select(*_KEY, "at_us", "is_now", "points", triggers=times)
+    return counted.select(*_KEY, "at_us", "is_now", "points", triggers=times).filter(pl.col("triggers") > 0)
 
 
 def _parts(triggered: pl.LazyFrame, tops: pl.LazyFrame) -> pl.LazyFrame:
@@ -154,11 +154,10 @@ def _parts(triggered: pl.LazyFrame, tops: pl.LazyFrame) -> pl.LazyFrame:
         .group_by(_KEY)
         .agg(
             pl.col("points").first(),
-            now=pl.col("triggers").filter("is_now").max(),
-            at_peak=pl.col("triggers").filter(at_peak).max(),
+            now=pl.col("triggers").filter("is_now").max().fill_null(0),
+            at_peak=pl.col("triggers").filter(at_peak).max().fill_null(0),
             most=pl.col("triggers").filter(~pl.col("is_now")).max(),
         )
-        .filter(pl.col("most") > 0)
         .sort(_KEY)
         .group_by("session_id", maintain_order=True)
         .agg(parts=pl.struct("place", "points", "now", "at_peak", "most"))

@@ -10,8 +10,6 @@ address: however many sign-ins a few accounts send, with whatever passwords, the
 
 import asyncio
 import os
-import sys
-import threading
 from collections import Counter
 from collections.abc import Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,11 +24,11 @@ from core_api.identity.throttle import LIMITS, Source
 from kernel import spelling
 from kernel.errors import RateLimitedError
 from kernel.running.runtime import LOGINS_THROTTLED
+from kernel.running.threads import give_way
 
 # bcrypt reads no further, and refuses more.
 PASSWORD_BYTES_MAX: Final = 72
 RETRY_AFTER_S: Final = 2
-NICENESS: Final = 10
 
 
 def hash_password(password: str, rounds: int) -> str:
@@ -61,12 +59,6 @@ def _matches(password: str, stored: str) -> bool:
     return equal
 
 
-def _give_way() -> None:
-    """Make the calling thread nicer; elsewhere than on Linux niceness is the whole process's."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
-
 class PasswordChecker:
     """Hashing threads with a bounded queue; past the bound a check is refused at once."""
 
@@ -85,7 +77,7 @@ class PasswordChecker:
         """
         # One core stays with the event loop, so that a storm of sign-ins costs the other routes little.
         self._threads = max(1, (os.cpu_count() or 1) - 1)
-        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt", initializer=_give_way)
+        self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="bcrypt", initializer=give_way)
         self._inside_max = self._threads + waiting_max
         self._pair_places = pair_places
         self._account_places = max(pair_places, int(account_share * self._inside_max))

@@ -3,7 +3,7 @@
 from typing import Final
 
 from core_api.cases import case
-from core_api.risk import adjustments, rules, scores
+from core_api.risk import adjustments, rules, scores, what_if
 from kernel.access import Action
 from kernel.http.web import NOBODY, Retry, Shows
 
@@ -18,6 +18,15 @@ ROUTES: Final = (
         envelope=True,
         says="""
         Create a risk rule. Sessions that begin from now on keep it; those that have begun keep theirs.
+        """,
+    ),
+    case(
+        "POST /proctor/rules/what-if", what_if.try_draft, Action.risk_rule_try, name="try_risk_rules",
+        shows=Shows("risk_what_if"), retry=Retry.own_way,
+        says="""
+        Try a draft of risk rules, or stored versions, on past sessions: how many would be in which band, who
+        would cross to another, and what each rule adds. Changes nothing. The events come from the archive,
+        which follows within a minute; exemptions and adjustments count as in the real score.
         """,
     ),
     case(

@@ -113,7 +113,7 @@ async def calculate(conn: Connection, actor: Actor, session_id: int, *, now: dat
         ended = None if session["status"] == SessionStatus.Active else session["ended_at"]
         state, top = await _carried(conn, session, rules, ended)
         breakdown = await _breakdown(conn, session)
-    as_of_us = max(_micros(ended or now), state.at_us)
+    as_of_us = max(micros(ended or now), state.at_us)
     found = risk.scored(state, rules, as_of_us)
     names = {(row["rule_id"], row["version"]): row for row in versions}
     peak = None
@@ -143,8 +143,8 @@ async def _carried(
     if session["first_event_at"] is None:
         return state, top
     gaps = [
-        (_micros(row["started_at"]), None if row["class"] is None else GapClass(row["class"]))
-        for row in await conn.fetch(QUERIES["list_gaps"], session["id"])
+        (micros(row["started_at"]), None if row["class"] is None else GapClass(row["class"]))
+        for row in await conn.fetch(QUERIES["list_gaps"], [session["id"]])
     ]
     wanted = QUERIES.bind(
         "stream_told_events",
@@ -162,8 +162,8 @@ async def _carried(
 
 
 def _event(row: asyncpg.Record, gaps: Sequence[tuple[int, GapClass | None]]) -> Event:
-    at_us = _micros(row["at"])
-    told_us = _micros(row["told_at"])
+    at_us = micros(row["at"])
+    told_us = micros(row["told_at"])
     return Event(
         seq=row["seq"],
         at_us=at_us,
@@ -175,7 +175,7 @@ def _event(row: asyncpg.Record, gaps: Sequence[tuple[int, GapClass | None]]) -> 
 
 async def _percents(conn: Connection, session_id: int) -> dict[int, int]:
     """Return what rules weigh in the session's attempt, where that is not all."""
-    rows = await conn.fetch(QUERIES["list_percents"], session_id)
+    rows = await conn.fetch(QUERIES["list_percents"], [session_id])
     return {row["rule_id"]: row["percent"] for row in rows}
 
 
@@ -238,7 +238,7 @@ def _snapshot(row: asyncpg.Record, names: Mapping[tuple[int, int], Any]) -> Snap
     )
 
 
-def _micros(moment: datetime) -> int:
+def micros(moment: datetime) -> int:
     """Return microseconds of the Unix epoch."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 

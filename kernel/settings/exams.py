@@ -69,6 +69,10 @@ class Exams(People, frozen=True, kw_only=True):
 
     # -- risk (spec.md R-2)
     risk_rules_max: Annotated[int, about("Risk rules that one organisation may have.", ge=7, le=1000)] = 100
+    what_if_sessions_max: Annotated[
+        int, about("Past sessions that a draft of risk rules may be tried on at a time.", ge=1)
+    ] = 10_000
+    what_if_events_max: Annotated[int, about("Events that those sessions may have in all.", ge=1)] = 2_000_000
 
     # -- reviews (spec.md C-1)
     review_claim_s: Annotated[

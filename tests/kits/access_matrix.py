@@ -156,6 +156,7 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/proctor/rules"): Row(
         expected=rows(201, *ADMINS), body=lambda _: RULE | {"nameEn": f"Rule {uuid4()}"}
     ),
+    ("POST", "/proctor/rules/what-if"): Row(expected=rows(200, *ADMINS), body=lambda _: {"rules": [RULE]}),
     ("GET", "/proctor/rules/{rule_id}"): Row(expected=ADMINISTERED),
     ("PUT", "/proctor/rules/{rule_id}"): Row(expected=ADMINISTERED, body=lambda _: RULE),
     ("POST", "/proctor/rules/{rule_id}/toggle"): Row(expected=ADMINISTERED),

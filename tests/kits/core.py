@@ -291,7 +291,7 @@ async def store_events(
             n + 1,
             times[n],
             columns.get("effective_at"),
-            times[n],
+            columns.get("client_at", times[n]),
             kind,
             severity,
             violations[n],

@@ -10,8 +10,8 @@ WHERE s.id = $1
 ORDER BY array_position(r.version_ids, v.id);
 
 -- name: list_percents
--- $1 session id. What rules weigh in its attempt: nothing where its policy exempts them, else as the newest adjustment says.
-SELECT DISTINCT ON (w.rule_id) w.rule_id, w.percent
+-- $1 session ids. What rules weigh in their attempts: nothing where the policy exempts from one, else as the newest adjustment says.
+SELECT DISTINCT ON (s.id, w.rule_id) s.id AS session_id, w.rule_id, w.percent
 FROM proctor_sessions s
 JOIN exam_attempts t ON t.id = s.attempt_id
 CROSS JOIN LATERAL (
@@ -20,12 +20,12 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT a.rule_id, a.percent, a.id FROM risk_adjustments a WHERE a.attempt_id = t.id
 ) w
-WHERE s.id = $1
-ORDER BY w.rule_id, w.id DESC NULLS FIRST;
+WHERE s.id = ANY ($1::bigint[])
+ORDER BY s.id, w.rule_id, w.id DESC NULLS FIRST;
 
 -- name: list_gaps
--- $1 session id. As they are judged now, by beginning.
-SELECT started_at, class FROM seen_gaps WHERE session_id = $1 ORDER BY started_at;
+-- $1 session ids. As they are judged now, by session and beginning.
+SELECT session_id, started_at, class FROM seen_gaps WHERE session_id = ANY ($1::bigint[]) ORDER BY session_id, started_at;
 
 -- name: stream_told_events
 -- Those that rules may be about, in order of the moment at which they took place, which is never after the session's end.

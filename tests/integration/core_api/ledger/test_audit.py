@@ -153,6 +153,7 @@ ELSEWHERE = {
     ("PUT", "/student/attempts/{attempt_id}/answers"): "what is saved is recorded when it is handed in",
     ("POST", "/observer/exams/{exam_id}/observations"): "test_observations",
     ("POST", "/proctor/session/{id}/calculate-risk"): "computes, and stores nothing: a view",
+    ("POST", "/proctor/rules/what-if"): "test_what_if: the same",
     ("PUT", "/proctor/evidence/{evidence_id}/upload"): "test_uploads",
     ("POST", "/proctor/evidence/{evidence_id}/chunks"): "what is announced is recorded when it arrives",
     ("POST", "/proctor/evidence/{evidence_id}/confirm"): "test_uploads",
