@@ -3,6 +3,7 @@ What is asked of one running stack: the public document's examples as a story, t
 proctor-module.txt, a whole exam by a generated client and by hand (spec.md X-3, P-1, decision 6).
 """
 
+import inspect
 import json
 import time
 import urllib.request
@@ -192,6 +193,20 @@ def set_exam(teacher: Caller, candidate: UUID) -> tuple[UUID, dict[str, UUID]]:
     assert teacher("publish_exam", exam.id).is_published
     assert teacher("assign_exam", exam.id, body=models.Assign(user_ids=[candidate])).count == 1
     return exam.id, questions
+
+
+def test_a_whole_python_client_is_generated_and_knows_every_reply_x3(stack: Stack) -> None:
+    operations, document = operations_of(stack.client), stack.document
+    documented = {
+        each["operationId"]: each for entry in document["paths"].values() for each in entry.values()
+    }
+
+    assert set(operations) == set(documented)
+    for name, operation in documented.items():
+        module = operations[name]
+        assert ("body" in inspect.signature(module.sync_detailed).parameters) == ("requestBody" in operation)
+        read = inspect.getsource(module._parse_response)
+        assert [status for status in operation["responses"] if f"== {status}:" not in read] == [], name
 
 
 def test_a_generated_client_drives_a_whole_exam_x3(stack: Stack) -> None:
