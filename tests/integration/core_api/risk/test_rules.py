@@ -1,10 +1,11 @@
-"""Risk rules as admins keep them (spec.md R-1, R-2; proctor-module.txt, 7 and "Default Rules")."""
+"""Risk rules as admins keep them (spec.md R-1, R-2, R-5; proctor-module.txt, 7 and "Default Rules")."""
 
 from typing import Any
 
 import pytest
 
 from tests.kits.core import Answer, Api, Core
+from tests.kits.reviews import decide, end_attempt, make_reviewed_exam, override
 
 PATH = "/api/proctor/rules"
 SAMPLE = {
@@ -155,3 +156,31 @@ async def test_there_are_only_so_many_rules(core: Core) -> None:
         refused = await create(api)
 
         assert (refused.status, "100 rules" in refused.body["detail"]) == (409, True)
+
+
+async def test_a_rule_shows_how_often_it_fired_and_what_was_finally_decided_r5(core: Core) -> None:
+    async with core.school() as api:
+        made = await make_reviewed_exam(api)
+        first, second = [(await end_attempt(api, made, by)).session_id for by in ("student", "other_student")]
+        rule_id, another, *_ = (each["id"] for each in await listed(api))
+        await api.owner.executemany(
+            "INSERT INTO reporting.session_rule_fires"
+            " (session_id, rule_id, version, organisation_id, triggers) SELECT id, $2, 1, organisation_id, 3 FROM proctor_sessions WHERE id = $1",
+            [(first, rule_id), (second, rule_id)],
+        )
+
+        async def fared(of: int = rule_id) -> list[int]:
+            shown = (await api.get(f"{PATH}/{of}", "admin")).body["data"]["statistics"]
+            return [shown[name] for name in ("fired", "upheld", "cleared", "overturned")]
+
+        seen = [await fared()]
+        decision_id = (await decide(api, first, 4)).body["data"]["id"]
+        seen.append(await fared())
+        await decide(api, first, 4, finalize=True)
+        await decide(api, second, 2, finalize=True)
+        seen.append(await fared())
+        assert (await override(api, decision_id, 2)).status == 200
+        seen.append(await fared())
+
+        assert seen == [[2, 0, 0, 0], [2, 0, 0, 0], [2, 1, 1, 0], [2, 0, 2, 1]]
+        assert await fared(another) == [0, 0, 0, 0]
