@@ -165,7 +165,8 @@ async def test_a_rule_shows_how_often_it_fired_and_what_was_finally_decided_r5(c
         rule_id, another, *_ = (each["id"] for each in await listed(api))
         await api.owner.executemany(
             "INSERT INTO reporting.session_rule_fires"
-            " (session_id, rule_id, version, organisation_id, triggers) SELECT id, $2, 1, organisation_id, 3 FROM proctor_sessions WHERE id = $1",
+            " (session_id, rule_id, version, organisation_id, triggers)"
+            " SELECT id, $2, 1, organisation_id, 3 FROM proctor_sessions WHERE id = $1",
             [(first, rule_id), (second, rule_id)],
         )
 
