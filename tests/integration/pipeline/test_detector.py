@@ -14,7 +14,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from kernel.events import EvidenceType
+from kernel.events import EventType, EvidenceType
 from kernel.settings import Settings, load
 from kernel.storage.opening import key_of, open_tiers
 from pipeline.detector.findings import Finding, finding_of
@@ -23,8 +23,8 @@ from pipeline.detector.looking import Looker
 from pipeline.detector.turns import BEGINNING, BROKE, GONE, detect
 from tests.kits import pictures
 from tests.kits.pictures import covered, encoded, film, lit, noisy, room, turned, two, webcam
-from tests.kits.pipeline_child import STEPS, kill_at
-from tests.kits.pipeline_world import Sitting, make_sittings, rows_of
+from tests.kits.pipeline_child import STEPS, fold_now, kill_at
+from tests.kits.pipeline_world import Sitting, event, make_sittings, rows_of, store_now
 
 NOISE: Final = random.Random(1).randbytes(2_000)
 NOTICES: Final = """
@@ -212,6 +212,24 @@ def test_what_is_found_in_confirmed_pictures_is_noted_once_for_the_stream(
         " JOIN proctor_sessions s ON s.id = n.session_id WHERE n.event_type = 53",
     )
     assert at == frame_at == started
+
+
+def test_what_is_found_feeds_the_rules_as_any_event_does(settings: Settings, database: str) -> None:
+    """P's defaults: a second face is worth 35 points, a missing one 25 at the third time within a minute."""
+    [sitting] = make_sittings(database, attempts=1)
+    for picture in (FACE, two(), room(), room(), room()):
+        keep(database, settings, sitting, encoded(picture))
+    detect(settings, seconds_max=60)
+    found = rows_of(database, "SELECT noted_at, event_type, severity FROM session_notices ORDER BY minute")
+    said = [event(at, EventType(kind), severity=severity) for at, kind, severity in found]
+    store_now(database, sitting, [each | {"effective_at": each["occurred_at"]} for each in said])
+
+    fold_now(settings)
+
+    peak = "SELECT peak_risk_score::float8, risk_level FROM reporting.session_risk"
+    assert rows_of(database, peak) == [(60.0, "High")]
+    [(trace,)] = rows_of(database, "SELECT trace FROM risk_snapshots WHERE risk_score = 60")
+    assert [each["events"] for each in trace] == [[3, 4, 5], [2]]
 
 
 def test_a_candidate_who_is_exempt_is_not_looked_at_r6(settings: Settings, database: str) -> None:
