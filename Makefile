@@ -14,6 +14,9 @@ REQUESTS ?= 100000
 USERS ?= 100
 SECONDS ?= 30
 
+# Processes are started hundreds of times: each would compile what it imports, where the environment forbids to keep that.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup tools detector demo run test faults fuzz bench locust accept lint format lock doctor clean
 

@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="module")
 def path(request: pytest.FixtureRequest, module_folder: Path) -> Iterator[Rig]:
-    """One path, with the module's SETTINGS; what tests kill they start from the main thread, as it ends."""
+    """One path, with the module's SETTINGS."""
     with rig(module_folder, **request.module.SETTINGS) as whole:
         asyncio.run(whole.wait_ready())
         yield whole

@@ -6,8 +6,6 @@ import os
 import random
 import secrets
 import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -33,6 +31,7 @@ from loadtests.client.log import Log
 from loadtests.client.tab import Clock, right_time
 from sql import named
 from sql.migrate import migrate
+from tests.kits.forks import Forked, start_program
 
 READY_S_MAX: Final = 60.0
 STORED_S_MAX: Final = 90.0
@@ -50,25 +49,18 @@ class Victim(Protocol):
 
 
 class Tier:
-    """One of our programs as a process, `python -m module`, with a health port."""
+    """One of our programs as a process, what `python -m module` does, with a health port."""
 
     def __init__(self, module: str, port: int, log: Path, environment: dict[str, str]) -> None:
         self.module = module
         self.port = port
         self._log = log
         self._environment = environment
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
 
     def launch(self) -> None:
         """Start without waiting until it is ready; it dies with this process, however that ends."""
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig=KILL", "--", sys.executable, "-m", self.module],
-                env={**self._environment, "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"]},
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                cwd=Path(__file__).parents[2],
-            )
+        self._process = start_program(self.module, self._environment, self._log)
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -96,7 +88,7 @@ class Tier:
         """True when it was launched and is gone."""
         return self._process is not None and self._process.poll() is not None
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _running(self) -> Forked:
         assert self._process is not None, "launched before"
         return self._process
 

@@ -36,7 +36,7 @@ async def test_a_kill_under_load_loses_and_doubles_nothing(path: Rig, world: Wor
         for pause_s in (0.0, 0.3):
             victim.kill()
             await asyncio.sleep(pause_s)
-            victim.launch()  # by the main thread: a child ends with the thread that began it
+            victim.launch()
         await path.wait_ready()
         await until_answering(world)
         await posting.more(200)
@@ -83,7 +83,7 @@ async def test_a_writer_that_was_paused_and_replaced_stores_nothing_when_it_wake
                 "SELECT pg_terminate_backend(pid) FROM pg_locks"
                 " WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
             )
-            second.launch()  # by the main thread: a child ends with the thread that began it
+            second.launch()
             await until(lambda: stored_in_all(world) > backlog, "the second writer to store")
         finally:
             path.writer.wake()

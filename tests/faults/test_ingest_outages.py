@@ -141,7 +141,7 @@ async def test_ingest_that_is_gone_makes_no_violation(path: Rig, world: World) -
         )
         await asyncio.sleep(SWEEPS_S)
         while_gone = blame(world, seats)
-        path.ingest.launch()  # by the main thread: a child ends with the thread that began it
+        path.ingest.launch()
         await path.wait_ready()
         before = beats(world, seats)
         await until(lambda: beats(world, seats) > before, "everybody to be back")

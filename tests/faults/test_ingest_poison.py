@@ -76,7 +76,7 @@ async def test_poison_sets_its_sessions_aside_and_harms_no_neighbour(path: Rig, 
     async with crowd(world, path.url) as posting, poisoned(path.url, poisonous) as sent:
         await posting.more(100)
         path.writer.kill()
-        path.writer.launch()  # by the main thread: a child ends with the thread that began it
+        path.writer.launch()
         await posting.more(200)
         for _ in range(20):
             status, said = await health(path.ingest.port)

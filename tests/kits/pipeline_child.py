@@ -1,6 +1,5 @@
 """Run one job of the pipeline in a process of its own and kill it (SIGKILL) at a named step."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
 from pipeline.scheduler import gather
 from sql.running import connect
+from tests.kits.forks import Forked
 from warehouse import publish
 from warehouse.builds import Manifest
 from warehouse.layout import EVENTS
@@ -119,10 +119,6 @@ def kill_publisher_at(root: Path, rows: pa.Table, at: str) -> bool:
 
 
 def _run(target: Callable[..., None], *arguments: Any) -> bool:
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    child = context.Process(target=target, args=arguments)
-    child.start()
-    child.join(60)
-    assert child.exitcode in (0, -signal.SIGKILL), f"the job failed by itself: {child.exitcode}"
-    return child.exitcode == -signal.SIGKILL
+    code = Forked(target, *arguments).wait(60)
+    assert code in (0, -signal.SIGKILL), f"the job failed by itself: {code}"
+    return code == -signal.SIGKILL

@@ -11,13 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.kits.forks import Forked, start_program
+
 WITHIN_S = 30.0
 # An address of this machine beside 127.0.0.1: IPv6's, but where a container has none.
 SECOND_HOST = (
     "::1" if Path("/proc/net/if_inet6").exists() and Path("/proc/net/if_inet6").read_text() else "127.0.0.2"
 )
 There = Callable[[Coroutine[Any, Any, Any]], Any]
-Start = Callable[[], "subprocess.Popen[bytes]"]
+Start = Callable[[], Forked]
 
 
 @contextmanager
@@ -37,20 +39,18 @@ def loop_beside() -> Iterator[There]:
 @contextmanager
 def pipelines(log: Path, settings: Mapping[str, str]) -> Iterator[Start]:
     """Give what starts the pipeline as the supervisor does; whatever still runs at the end is killed."""
-    running = []
+    running: list[Forked] = []
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("VERITAS_")}
     environment = inherited | {f"VERITAS_{name.upper()}": value for name, value in settings.items()}
-    with log.open("ab") as output:
 
-        def start() -> "subprocess.Popen[bytes]":
-            command = [sys.executable, "-m", "pipeline"]
-            running.append(subprocess.Popen(command, env=environment, stdout=output, stderr=output))
-            return running[-1]
+    def start() -> Forked:
+        running.append(start_program("pipeline", environment, log))
+        return running[-1]
 
-        yield start
-        for process in running:
-            process.kill()
-            process.wait()
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
 
 
 def kill_and_wait(program: str, argument: Path) -> bool:
