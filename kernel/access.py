@@ -211,7 +211,8 @@ def scope_of(role: Role, action: Action, *, bound: bool = False) -> Scope:
     """
     scope = ACCESS[action].get(role)
     if scope is None:
-        message = f"Your role ({role}) does not allow this ({action})."
+        may = ", ".join(sorted(ACCESS[action]))
+        message = f"Your role ({role}) does not allow this ({action}); these roles do: {may}."
         raise ForbiddenError(message)
     if bound and action not in SITTING:
         message = f"A launch link is for its exam, not for {action}; sign in with your password."

@@ -33,6 +33,7 @@ from kernel.errors import (
 from kernel.http import headers
 from kernel.http.bodies import public
 from kernel.http.compression import compress
+from kernel.http.faults import refused
 from kernel.http.headers import IDEMPOTENCY_KEY, KEY_LENGTH_MAX
 from kernel.http.networks import Address, Networks, client_address, networks_of
 from kernel.http.origins import ORIGINS, Origins, say_origin
@@ -330,9 +331,10 @@ def decode(body: bytes | msgspec.Raw, decoder: "msgspec.json.Decoder[T]") -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _refused("A value is not allowed.", error, "body") from error
+        raise refused("A value is not allowed.", error, decoder.type, "body") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise MalformedError("The body is not valid JSON.") from error
+        sentence = "The body is not valid JSON." if bytes(body) else "There is no body: JSON is expected."
+        raise MalformedError(sentence) from error
 
 
 def decode_query(request: web.Request, query: type[Query]) -> Query:
@@ -346,19 +348,12 @@ def decode_query(request: web.Request, query: type[Query]) -> Query:
     try:
         decoded = msgspec.convert(raw, query, strict=False)
     except msgspec.ValidationError as error:
-        raise _refused("A query parameter is not allowed.", error, "query") from error
+        raise refused("A query parameter is not allowed.", error, query, "query") from error
     names = dict(zip(query.__struct_encode_fields__, query.__struct_fields__, strict=True))
     if nulls := [name for name in raw if getattr(decoded, names[name]) is None]:
         errors = [{"path": name, "message": "Expected a value, got null"} for name in nulls]
         raise InvalidInputError("A query parameter is not allowed.", errors=errors)
     return decoded
-
-
-def _refused(sentence: str, error: msgspec.ValidationError, whole: str) -> InvalidInputError:
-    """Return the refusal of the value that an error is about, by its path; of the `whole` without one."""
-    text, _, path = str(error).partition(" - at `")
-    where = path.rstrip("`").removeprefix("$").lstrip(".") or whole
-    return InvalidInputError(sentence, errors=[{"path": where, "message": text}])
 
 
 def address_of(request: web.Request) -> Address | None:
