@@ -59,6 +59,7 @@ from kernel.revocation import REVOCATIONS
 
 UseCase = Callable[..., Awaitable[Any]]
 Part = Callable[[web.Request], Any]
+Said = str | Callable[[Any], str]  # what stands beside the data, or what says it of them
 
 PROVIDED: Final[Mapping[str, Part]] = {
     "actor": actor_of,
@@ -112,7 +113,7 @@ def case(
     parts: Mapping[str, Part] | None = None,
     reply: Any = None,  # noqa: ANN401  a type, of any kind
     envelope: bool = False,
-    message: str | None = None,
+    message: Said | None = None,
     person: Callable[[Any], UUID | None] | None = None,
     also_bare: bool = False,
     bodiless: bool = False,
@@ -136,7 +137,7 @@ def case(
         parts: what reads further parameters from a request, by name.
         reply: the type of the reply, where the use case's annotation does not say it.
         envelope: whether the reply goes as `data`, as on proctor routes (spec.md, decision 4).
-        message: beside the data.
+        message: beside the data, or what says it of them.
         person: whom the reply is about, where the path does not say; None: several, or nobody.
         also_bare: whether the path is served without /api, too.
         bodiless: whether no body at all is taken for `{}`.
@@ -202,7 +203,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
     creates: bool
     pages: bool
     envelope: bool
-    message: str | UnsetType
+    message: Said | UnsetType
 
     @classmethod
     def of(
@@ -212,7 +213,7 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
         *,
         status: int,
         envelope: bool,
-        message: str | None,
+        message: Said | None,
     ) -> "_Answer":
         """Return what a use case's annotation says; `reply` is the type where it does not say it."""
         second = get_args(returned)[1:] if get_origin(returned) is tuple else ()
@@ -238,7 +239,8 @@ class _Answer(msgspec.Struct, frozen=True, kw_only=True):
         if self.pages:
             result, paging = result
         if self.envelope:
-            result = Envelope(data=result, message=self.message, paging=paging)
+            message = self.message(result) if callable(self.message) else self.message
+            result = Envelope(data=result, message=message, paging=paging)
         return send_json(result, status=status)
 
 

@@ -73,7 +73,7 @@ ROUTES: Final = (
     ),
     case(
         "POST /proctor/session/{id}/end", sessions.end, Action.session_end, name="end_session",
-        shows=Shows("session", "id"), envelope=True, message="Proctor session ended",
+        shows=Shows("session", "id"), envelope=True, message=sessions.said_of_end,
         says="""
         End proctoring. While the attempt runs, a candidate's session stays active until the attempt ends, and
         the request is recorded. Ending a completed session again changes nothing; a cancelled one is a 409.

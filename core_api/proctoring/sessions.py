@@ -253,6 +253,13 @@ async def end(conn: Connection, actor: Actor, session_id: int, *, now: datetime)
     return await _close(conn, actor, session_id, SessionStatus.Completed, now=now)
 
 
+def said_of_end(state: SessionState) -> str:
+    """Return what an end is answered with."""
+    if state.status == SessionStatus.Active:
+        return "Noted; the session ends with the attempt"
+    return "Proctor session ended"
+
+
 async def cancel(conn: Connection, actor: Actor, session_id: int, *, now: datetime) -> SessionState:
     """
     Cancel the session; one that was cancelled before is returned as it is.

@@ -117,6 +117,7 @@ async def test_a_candidate_cannot_end_proctoring_while_the_attempt_runs(core: Co
 
     assert [(each.status, each.body["success"]) for each in answers] == [(200, True)] * 5
     assert answers[0].body["data"]["statusName"] == "Active"
+    assert answers[0].body["message"] == "Noted; the session ends with the attempt"
     assert (row["status"], row["ended_at"], again.status) == (1, None, 200)
     assert 1 <= len(notices) <= 2, "one a minute"
     assert {(each["event_name"], each["severity"]) for each in notices} == {("session_end_requested", 3)}
@@ -137,6 +138,7 @@ async def test_end_session_on_attempt_submit_whether_a_client_came_or_not_p2(cor
 
             assert row["status"] == 2
             assert (after.status, after.body["data"]["statusName"]) == (200, "Completed")
+            assert after.body["message"] == "Proctor session ended"
 
 
 async def test_what_staff_end_stays_ended_while_the_attempt_goes_on(core: Core) -> None:
