@@ -5,8 +5,9 @@ Everything is on: origin, ingest, the writer, the pipeline with its sealer, and 
 of 20 exams, each on a socket of its own. What a watcher is told of says when it was accepted
 (`lastEvent.occurredAt`): the time until it has arrived is counted for each watcher and change. An event is
 scored when its session's position has passed it; a hundred sessions are looked at. Each round has a stack of
-its own, and the figures are the rounds' medians. What 10,000 candidates cost who only sit there, and what the
-fold costs an event of a long session, are measured after that, each by itself.
+its own, and the figures are the rounds' medians. What 10,000 candidates cost who only sit there, what the
+fold costs an event of a long session, and how fast a draft of rules is tried on past sessions, are measured
+after that, each by itself.
 """
 
 import statistics
@@ -24,6 +25,7 @@ from loadtests.bench.live_world import running_world
 from loadtests.bench.measuring import machine
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import private_folder
+from loadtests.bench.what_if import what_if_sessions_per_s
 
 # The least that is held, and the most that it may take.
 EVENTS_PER_S_MIN: Final = 20_000.0
@@ -72,7 +74,8 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     `cpu_us_per_scored_event` of all processes of the product, `cpu_us_per_event` by process;
     `generator_cpu_share` of the machine's cores: what sends, watches and looks. `heartbeats_10k_cpu_share` of
     the cores as well. `fold_cost_ratio`: an event's cost in a session of 500,000 over that in one of 1,000.
-    `passes` says of each of the `bars` whether it is met.
+    `what_if_sessions_per_s`: past sessions of 200 events that a draft of rules is tried on. `passes` says of
+    each of the `bars` whether it is met.
     """
 
     events_per_s: float
@@ -88,6 +91,7 @@ class LiveReport(msgspec.Struct, frozen=True, kw_only=True):
     heartbeats_10k_cpu_share: float
     clients: ClientFigures
     fold_cost_ratio: float
+    what_if_sessions_per_s: float
     bars: dict[str, float]
     passes: dict[str, bool]
     rounds: list[Round]
@@ -110,8 +114,10 @@ async def measure(sizes: Sizes, screen: Screen, log: Path) -> LiveReport:
     with running_world(1, sizes.clients, log) as world:
         clients = await measure_clients(world, sizes.beating_s, sizes.idle_s, screen)
     with private_folder() as folder, screen.step("the fold, by length"):
-        costs = fold.measure_lengths(sizes.touches, folder)
-    return report_of(rounds, clients, fold.cost_ratio(costs))
+        ratio = fold.cost_ratio(fold.measure_lengths(sizes.touches, folder))
+    with private_folder() as folder, screen.step("a draft of rules, on past sessions"):
+        tried_per_s = what_if_sessions_per_s(folder)
+    return report_of(rounds, clients, ratio, tried_per_s)
 
 
 def _in_words(found: Round) -> str:
@@ -122,7 +128,9 @@ def _in_words(found: Round) -> str:
     )
 
 
-def report_of(rounds: Sequence[Round], clients: ClientFigures, ratio: float) -> LiveReport:
+def report_of(
+    rounds: Sequence[Round], clients: ClientFigures, ratio: float, tried_per_s: float
+) -> LiveReport:
     """Return the figures: the rounds' medians, and whether they meet the bars."""
 
     def middle(name: str) -> float:
@@ -145,6 +153,7 @@ def report_of(rounds: Sequence[Round], clients: ClientFigures, ratio: float) -> 
         heartbeats_10k_cpu_share=clients.heartbeats_cpu_share,
         clients=clients,
         fold_cost_ratio=ratio,
+        what_if_sessions_per_s=tried_per_s,
         bars={},
         passes={},
         rounds=list(rounds),
