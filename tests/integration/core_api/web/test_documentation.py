@@ -112,6 +112,27 @@ def test_every_list_comes_in_pages_of_one_kind_in_its_family_x3() -> None:
     assert other == []
 
 
+def test_proctor_routes_answer_in_an_envelope_and_speak_camel_case_decision_4() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    wrong = []
+    for name, (_, path, operation) in operations_in(DOCUMENT).items():
+        if not path.startswith("/api/proctor/"):
+            continue
+        replies = [each for status, each in operation["responses"].items() if status < "300"]
+        told = [each["content"]["application/json"]["schema"] for each in replies if is_json(each)]
+        variants = [followed(one)["properties"].keys() for each in told for one in each.get("anyOf", [each])]
+        wrong += [(name, "no envelope") for each in variants if not {"success", "data"} <= each]
+        below = schemas_below([told, operation.get("requestBody", {})], schemas)
+        members = {member for each in below for member in schemas[each].get("properties", ())}
+        wrong += [(name, each) for each in members if "_" in each]
+
+    assert wrong == [("export_evidence_custody", "signed_at")], "a signed head is the same everywhere"
+
+
+def is_json(reply: dict[str, Any]) -> bool:
+    return "application/json" in reply.get("content", {})
+
+
 def test_no_body_has_a_member_that_nobody_knows_but_for_events_x3() -> None:
     """A name that is spelled wrong is a fault, and not silently nothing: every object of a body is closed."""
     schemas = DOCUMENT["components"]["schemas"]
