@@ -7,6 +7,7 @@ What lies in the store beside a closed piece's chunks was left by a crash, and g
 
 import asyncio
 import hashlib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
@@ -202,7 +203,7 @@ def _check_said(command: ConfirmEvidence, found: EvidenceConfirmed) -> None:
 
 
 async def _tidy(pool: Pool, storage: Storage, evidence_id: int) -> None:
-    """Delete what lies beside a closed piece's chunks; a failure leaves it to whoever closes or moves it."""
+    """Delete what lies beside a closed piece's chunks; the pipeline's sweep does where it fails."""
     async with system_connection(pool) as conn:
         stored = await conn.fetch(QUERIES["list_stored"], evidence_id)
     known = {each["object_key"] for each in stored}
@@ -211,7 +212,8 @@ async def _tidy(pool: Pool, storage: Storage, evidence_id: int) -> None:
         there = storage.hot.found(key_of(evidence_id))
         storage.hot.delete([each.key for each in there if each.key not in known])
 
-    await storage.write(tidy)
+    with suppress(UnavailableError):
+        await storage.write(tidy)
 
 
 async def sweep(pool: Pool, storage: Storage, *, now: datetime) -> Closed:

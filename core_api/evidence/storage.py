@@ -3,12 +3,14 @@ The object stores as this process uses them: in a few threads, so that nobody el
 """
 
 import asyncio
+import errno
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, ParamSpec, TypeVar
 
+import structlog
 from aiohttp import web
 
 from core_api.evidence.media import HEAD_BYTES
@@ -16,7 +18,7 @@ from kernel.errors import OverloadedError, UnavailableError
 from kernel.http.web import SETTINGS
 from kernel.settings import Settings
 from kernel.storage.local import LocalStore
-from kernel.storage.opening import open_tiers
+from kernel.storage.opening import STORE_FAILS, open_tiers
 from kernel.storage.stores import MissingObjectError, Store
 
 P = ParamSpec("P")
@@ -25,6 +27,10 @@ T = TypeVar("T")
 THREADS: Final = 2  # that write and hash what arrives, and as many that read what is fetched
 STORED_AT_ONCE: Final = 2  # transactions of uploads: they leave connections to everybody else
 RETRY_S: Final = 2
+AWAY_RETRY_S: Final = 30  # until a store that is away or full may be tried again
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+log = structlog.get_logger(__name__)
 
 
 class Storage:
@@ -63,8 +69,13 @@ class Storage:
             self._uploads -= 1
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Do what writes or hashes in its threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._writing, lambda: work(*args, **kwargs))
+        """
+        Do what writes or hashes in its threads.
+
+        Raises:
+            UnavailableError: the store is away, or has no room.
+        """
+        return await self._run(self._writing, work, *args, **kwargs)
 
     def later(self, work: Callable[[], None]) -> None:
         """Do it in a thread, waited for by nobody."""
@@ -93,7 +104,20 @@ class Storage:
             yield piece
 
     async def _read(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._reading, lambda: work(*args, **kwargs))
+        return await self._run(self._reading, work, *args, **kwargs)
+
+    @staticmethod
+    async def _run(threads: ThreadPoolExecutor, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads, lambda: work(*args, **kwargs))
+        except STORE_FAILS as error:
+            log.warning("evidence_store_fails", error=error)
+            has_room = getattr(error, "errno", None) not in NO_ROOM
+            why = "cannot be reached" if has_room else "has no room"
+            raise UnavailableError(
+                f"The store of evidence {why} at the moment; nothing was done. Try it again later.",
+                retry_after_s=AWAY_RETRY_S,
+            ) from error
 
     def close(self) -> None:
         """Let the threads end after what they are at."""

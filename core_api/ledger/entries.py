@@ -33,6 +33,7 @@ from kernel.ledger.event import (
     commitment,
     event_id_at,
     new_salt,
+    place_of,
 )
 from kernel.ledger.kinds import PAIRS, about
 from sql import named
@@ -176,8 +177,7 @@ def _row_of(entry: Entry) -> tuple[dict[str, Any], list[Salt]]:
     body = body_of(event)
     assert len(body) <= BODY_BYTES_MAX, "a ledger event holds ids and facts, not documents"
     if covered is not None:
-        named_so = f'"{RECORD}{covered}":"'.encode()
-        place = body.index(named_so) + len(named_so) + 1  # from 1, as SQL counts
+        place = place_of(body, covered)
     row = {
         "ids": event.event_id,
         "organisations": event.organisation_id,

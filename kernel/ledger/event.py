@@ -53,6 +53,12 @@ def body_of(event: LedgerEvent) -> bytes:
     return _ENCODER.encode(event)
 
 
+def place_of(body: bytes, record: str) -> int:
+    """Return where the commitment to a record goes in an event's bytes, counted from 1 as SQL counts."""
+    named_so = f'"{RECORD}{record}":"'.encode()
+    return body.index(named_so) + len(named_so) + 1
+
+
 def read_body(body: bytes) -> LedgerEvent:
     """Return what canonical bytes say; raises msgspec.DecodeError (or UnicodeDecodeError) for others."""
     return _DECODER.decode(body)

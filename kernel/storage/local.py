@@ -5,13 +5,16 @@ finds it under its own name finds it whole.
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import TypeVar
 
 from kernel.storage.stores import INCOMING, PIECE_BYTES, Found, MissingObjectError
+
+T = TypeVar("T")
 
 
 class Arriving:
@@ -19,11 +22,9 @@ class Arriving:
 
     def __init__(self, root: Path) -> None:
         """Begin an empty one."""
-        folder = root / INCOMING
-        _make(folder)
         self._root = root
-        self._path = folder / secrets.token_hex(16)
-        self._file = self._path.open("xb")
+        self._path = root / INCOMING / secrets.token_hex(16)
+        self._file = _within(self._path.parent, lambda: self._path.open("xb"))
 
     def write(self, piece: bytes) -> None:
         """Append."""
@@ -38,13 +39,13 @@ class Arriving:
     def keep(self, key: str) -> None:
         """Give the file its name, in one step; after `sync`."""
         target = self._root / key
-        _make(target.parent)
-        self._path.rename(target)
+        _within(target.parent, lambda: self._path.rename(target))
         _sync_folder(target.parent)
 
     def discard(self) -> None:
         """Leave nothing behind; nothing happens to a file that was kept."""
-        self._file.close()
+        with suppress(OSError):  # a full disk does not take what is still to be written now either
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 
@@ -72,11 +73,12 @@ class LocalStore:
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Yield what an object holds, as `Store` says."""
+        pieces = _pieces(self._root / key, start, length)
         try:
-            file = (self._root / key).open("rb")
+            next(pieces)
         except FileNotFoundError as error:
             raise MissingObjectError from error
-        return _pieces(file, start, length)
+        return pieces
 
     def copy(self, source: str, target: str) -> None:
         """Copy an object, as `Store` says."""
@@ -84,15 +86,11 @@ class LocalStore:
 
     def found(self, prefix: str) -> list[Found]:
         """List objects, as `Store` says."""
-        folder, listed = self._root / prefix, []
-        for place, _, names in os.walk(folder):
-            for name in names:
-                path = Path(place, name)
-                with suppress(FileNotFoundError):  # deleted or renamed meanwhile
-                    about = path.stat()
-                    key = path.relative_to(self._root).as_posix()
-                    listed.append(Found(key, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC)))
-        return listed
+        return list(_listed(self._root / prefix, prefix, ""))
+
+    def after(self, key: str, limit: int) -> list[Found]:
+        """List the next objects, as `Store` says; of a folder of files that is all names of their folders."""
+        return list(islice(_listed(self._root, "", key), limit))
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, and the folder that the last one leaves empty."""
@@ -111,9 +109,11 @@ class LocalStore:
         return None
 
 
-def _pieces(file: BinaryIO, start: int, length: int | None) -> Iterator[bytes]:
-    with file:
+def _pieces(path: Path, start: int, length: int | None) -> Iterator[bytes]:
+    """Yield nothing once the file is open, and then its pieces; whoever leaves off closes it."""
+    with path.open("rb") as file:
         file.seek(start)
+        yield b""
         left = length
         while left is None or left > 0:
             piece = file.read(PIECE_BYTES if left is None else min(PIECE_BYTES, left))
@@ -124,13 +124,43 @@ def _pieces(file: BinaryIO, start: int, length: int | None) -> Iterator[bytes]:
             yield piece
 
 
+def _listed(folder: Path, prefix: str, after: str) -> Iterator[Found]:
+    """Yield what a folder holds, at any depth, in the order of the keys; they begin with `prefix`."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(f"{each.name}/" if each.is_dir() else each.name for each in entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return  # deleted meanwhile, or never made
+    for name in names:
+        key = prefix + name
+        if key.endswith("/"):
+            if key > after or after.startswith(key):
+                yield from _listed(folder / name, key, after)
+        elif key > after:
+            with suppress(FileNotFoundError):  # deleted or renamed meanwhile
+                about = (folder / name).stat()
+                yield Found(key, about.st_size, datetime.fromtimestamp(about.st_mtime, UTC))
+
+
+def _within(folder: Path, work: Callable[[], T]) -> T:
+    """Do something in a folder that is made for it, however often whoever empties it takes it away again."""
+    while True:
+        _make(folder)
+        try:
+            return work()
+        except FileNotFoundError:
+            if folder.is_dir():
+                raise
+
+
 def _make(folder: Path) -> None:
     """Make a folder, and see to it that a crash does not take it away again."""
     if folder.is_dir():
         return
     _make(folder.parent)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    _sync_folder(folder.parent)
+    with suppress(FileNotFoundError):  # the one above was empty, and is gone again
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import obstore
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from kernel.settings import Settings
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 PART_BYTES: Final = 8 << 20  # of an upload in parts; S3 takes 10,000 parts of an object
 PARTS_AT_ONCE: Final = 2
 LISTED_AT_ONCE: Final = 1000
+AWAY: Final = BaseError  # what is raised when the store cannot be reached, or refuses
 
 
 class ObjectStore:
@@ -70,11 +73,16 @@ class ObjectStore:
 
     def found(self, prefix: str) -> list[Found]:
         """List objects, as `Store` says."""
-        return [
-            Found(each["path"], each["size"], each["last_modified"])
-            for some in obstore.list(self._store, prefix.rstrip("/"), chunk_size=LISTED_AT_ONCE)
-            for each in some
-        ]
+        return list(self._listed(prefix.rstrip("/"), None))
+
+    def after(self, key: str, limit: int) -> list[Found]:
+        """List the next objects, as `Store` says."""
+        return list(islice(self._listed(None, key or None), limit))
+
+    def _listed(self, prefix: str | None, offset: str | None) -> Iterator[Found]:
+        for some in obstore.list(self._store, prefix, offset=offset, chunk_size=LISTED_AT_ONCE):
+            for each in some:
+                yield Found(each["path"], each["size"], each["last_modified"])
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects, as `Store` says."""

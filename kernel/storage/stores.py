@@ -29,7 +29,10 @@ class Found(msgspec.Struct, frozen=True):
 
 
 class Store(Protocol):
-    """A place for objects, each under a key: names of letters, digits and dashes, divided by slashes."""
+    """
+    A place for objects, each under a key: names of letters and digits, the last one with dashes too, divided
+    by slashes.
+    """
 
     def put(self, key: str, pieces: Iterable[bytes]) -> None:
         """Write an object; when this returns it is there, whatever crashes. An older one of the key goes."""
@@ -42,6 +45,9 @@ class Store(Protocol):
 
     def found(self, prefix: str) -> list[Found]:
         """List the objects below a prefix that ends in a slash."""
+
+    def after(self, key: str, limit: int) -> list[Found]:
+        """List the first so many objects whose keys come after one, in the order of their keys."""
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; one that is not there is no error."""

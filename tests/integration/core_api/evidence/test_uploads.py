@@ -1,17 +1,21 @@
 """Evidence, from the request to the confirmation (spec.md V-1, P-2; proctor-module.txt, "Evidence")."""
 
 import base64
+import resource
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
 from core_api.evidence.grants import address_of, opened
+from kernel.storage.local import LocalStore
 from kernel.tokens import Keyring
 from tests.kits import evidence
-from tests.kits.core import JWT_KEYS, Api, Core
+from tests.kits.core import JWT_KEYS, Api, Core, DatabaseAs, core_api
 from tests.kits.evidence import PNG, asked, confirm, film, send, sent, sha256
+from tests.kits.ingest.waiting import until
 
 
 async def listed(api: Api, session_id: int, by: str = "teacher") -> list[dict[str, Any]]:
@@ -215,6 +219,28 @@ async def test_nothing_half_stored_is_left_by_a_sender_who_goes_away_v1(core: Co
 
         assert stored.status == 200
         assert (await confirm(api, evidence_id, checksum=sha256(film()))).status == 200
+
+
+async def test_a_full_disk_is_said_and_leaves_nothing_and_the_file_may_be_sent_again_v1(
+    database: str, database_as: DatabaseAs, tmp_path: Path
+) -> None:
+    """A limit on the size of files stands for the disk: to whoever writes it is the same."""
+    async with core_api(database, database_as, evidence_store=str(tmp_path)) as api:
+        evidence_id, where = await asked(api, await api.start_session())
+        some, (soft, hard) = film(600_000), resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, hard))
+        try:
+            full = await send(api, where, some)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        await until(lambda: LocalStore(tmp_path).after("", 9) == [], "the file to be thrown away", 60.0)
+        again = await send(api, where, some)
+        await confirm(api, evidence_id)
+
+        assert (full.status, full.body["code"], full.headers["Retry-After"]) == (503, "unavailable", "30")
+        assert "has no room" in full.body["detail"]
+        assert again.status == 200
+        assert [each.size_bytes for each in LocalStore(tmp_path).after("", 9)] == [600_000]
 
 
 async def test_an_address_with_no_content_type_or_a_generic_one_takes_the_file_v1(core: Core) -> None:
