@@ -1,6 +1,6 @@
 """
-Run the pipeline: `python -m pipeline`. Actors, scheduler, the reader of the outbox, and health, in
-one process.
+Run the pipeline: `python -m pipeline`. Actors, scheduler, the reader of the outbox, the sweeps over stored
+files, and health, in one process.
 """
 
 import asyncio
@@ -18,11 +18,13 @@ from kernel.running.logs import configure_logging
 from kernel.running.runtime import run
 from kernel.running.tasks import WATCH, Watch
 from kernel.settings import Settings, load
+from kernel.storage.opening import open_tiers
 from pipeline.actors import declare, open_broker
 from pipeline.detector import MISSING, is_installed
 from pipeline.ledger.sealer import new_sealer, seal_forever
 from pipeline.outbox import read_forever
 from pipeline.scheduler import Pulse, schedule
+from pipeline.sweeps.sweeping import sweep_forever
 
 log = structlog.get_logger(__name__)
 POLL_MS = 200  # how long an idle queue is left alone; each look is one write to Redis
@@ -63,6 +65,7 @@ async def serve_health(settings: Settings, pulses: dict[str, Pulse], watch: Watc
 async def main(stop: asyncio.Event, settings: Settings) -> None:
     """Work until `stop` is set, then let the running jobs finish; queued ones wait in Redis."""
     halt, watch = threading.Event(), Watch()
+    stores = open_tiers(settings)
     sealer = new_sealer(settings) if settings.ledger_key_files else None
     names = ["scheduler"] if sealer is None else ["scheduler", "sealer"]
     pulses = {name: Pulse(turned_at=monotonic()) for name in names}
@@ -82,6 +85,7 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     loops = [
         watch.thread("scheduler", lambda: schedule(settings, actors, halt, pulses["scheduler"]), halt),
         watch.thread("outbox", lambda: read_forever(settings, halt), halt),
+        watch.thread("sweeps", lambda: sweep_forever(settings, stores, halt), halt),
     ]
     if sealer is None:
         log.warning("ledger_not_sealed_here", reason="VERITAS_LEDGER_KEY_FILES is not set")

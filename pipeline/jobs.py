@@ -34,7 +34,9 @@ EVENT_BYTES: Final = 100  # of an event in Parquet, while the archive has none t
 ASIDE_MAX: Final = 20  # attempts that are named
 REASON_LENGTH_MAX: Final = 300
 DETECT: Final = "detect"
+EVIDENCE: Final = "evidence"
 TITLES: Final = {
+    EVIDENCE: "Sweeping over the evidence that is stored fails",
     "open": "The warehouse cannot be opened",
     "archive": "The archive of events fails",
     "publish": "Publishing what was projected fails",
@@ -161,7 +163,7 @@ def in_words(
         f"{each.reason}."
         for each in failing
     ]
-    if any(each.job != DETECT for each in failing):
+    if any(each.job not in {DETECT, EVIDENCE} for each in failing):
         said.append(
             f"The warehouse's disk has {in_size(disk.free)} free; the {_count(lags.unarchived_events)} "
             f"events that wait for the archive need about {in_size(disk.needed)}."

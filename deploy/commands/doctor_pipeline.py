@@ -1,4 +1,4 @@
-"""The checks of `veritas doctor` on the pipeline: what it is behind with, and the warehouse's disk."""
+"""The checks of `veritas doctor` on the pipeline: its backlog, damaged evidence, the warehouse's disk."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -10,9 +10,11 @@ from kernel.settings import Settings
 from pipeline import jobs
 from pipeline.detector import is_installed
 from sql import named
-from sql.running import connect, one
+from sql.running import connect, one, run
 
+DEPLOY: Final = named("deploy")
 DETECTIONS: Final = named("detections")
+SHOWN_MAX: Final = 20  # pieces of evidence
 
 
 def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
@@ -22,6 +24,10 @@ def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
             lags = jobs.read_lags(conn)
             said = jobs.behind(conn, settings)
             unseen = one(conn, DETECTIONS["count_waiting"], jobs.COUNTED_MAX)
+            damaged = [
+                f"evidence {number} was found changed or missing, last on {at:%d %b %H:%M}"
+                for number, at in run(conn, DEPLOY["list_damaged_evidence"], SHOWN_MAX).fetchall()
+            ]
     except psycopg.Error as error:
         yield Finding(
             check="pipeline",
@@ -46,6 +52,12 @@ def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
         required=False,
     )
     disk = jobs.look_at_disk(settings, lags)
+    yield Finding(
+        check="evidence",
+        ok=not damaged,
+        found=f"{'; '.join(damaged)}" or "no file was found changed",
+        mend="bring the files back from a backup, under their keys: they are looked at again each day",
+    )
     yield Finding(
         check="warehouse disk",
         ok=disk.free is not None and disk.free > disk.needed,

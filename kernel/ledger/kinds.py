@@ -44,6 +44,7 @@ class Kind(StrEnum):
     evaluation_published = "evaluation.published"
     evidence_closed = "evidence.closed"
     evidence_confirmed = "evidence.confirmed"
+    evidence_damaged = "evidence.damaged"
     evidence_granted = "evidence.granted"
     evidence_moved = "evidence.moved"
     evidence_requested = "evidence.requested"
@@ -145,6 +146,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.evaluation_published: About("evaluation_version", record="evaluation_version", is_told=True),
     Kind.evidence_closed: About("evidence", record="evidence"),
     Kind.evidence_confirmed: About("evidence", record="evidence"),
+    Kind.evidence_damaged: About("evidence"),
     Kind.evidence_granted: About("evidence"),
     Kind.evidence_moved: About("evidence", record="evidence"),
     Kind.evidence_requested: About("evidence", record="evidence"),

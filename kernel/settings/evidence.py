@@ -53,6 +53,15 @@ class Evidence(Exams, frozen=True, kw_only=True):
     evidence_retention_days: Annotated[
         int, about("Days that evidence is kept after the attempt, where no policy says more.", ge=1)
     ] = 90
+    evidence_hot_days: Annotated[
+        int, about("Days after which evidence that is closed moves to the cold store.", ge=0, le=36_500)
+    ] = 365
+    evidence_orphan_days: Annotated[
+        int, about("Days after which a stored file that belongs to no evidence is deleted.", ge=1, le=36_500)
+    ] = 7
+    evidence_swept_max: Annotated[
+        int, about("Stored files that one sweep over a store looks at.", ge=100, le=1_000_000)
+    ] = 10_000
     evidence_sweep_s: Annotated[
-        float, about("Seconds between sweeps that close and tidy up evidence.", gt=0, le=86_400)
+        float, about("Seconds between sweeps that close, move and tidy up evidence.", gt=0, le=86_400)
     ] = 60.0

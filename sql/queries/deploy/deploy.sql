@@ -30,3 +30,7 @@ WHERE ended_at > now() - $1::int * interval '1 hour' ORDER BY ended_at DESC LIMI
 -- $1 limit. Sessions whose events are set aside at the moment, the newest session first.
 SELECT DISTINCT ON (session_id) session_id, ends_at, sqlstate, reason FROM session_quarantines
 WHERE ends_at > now() ORDER BY session_id DESC, began_at DESC LIMIT $1;
+
+-- name: list_damaged_evidence
+-- $1 limit. What the sweep found to be other bytes than were stored, and when it last did.
+SELECT id, damaged_at FROM evidence WHERE damaged_at IS NOT NULL ORDER BY id LIMIT $1;

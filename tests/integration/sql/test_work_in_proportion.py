@@ -189,6 +189,10 @@ def periodic(world: World) -> Iterator[Case]:
         ("detections", "claim_piece", 60.0),
         ("detections", "count_waiting", 10_000),
         ("outbox", "claim_facts", 1_000),
+        ("evidence_tiers", "list_due", LONG_AGO, LONG_AGO, 100),
+        ("evidence_tiers", "list_files", 1),
+        ("evidence_tiers", "list_known", [1], ["evidence/0/1/00001-0123456789abcdef"]),
+        ("evidence_tiers", "list_pending", [1]),
         ("outbox", "mark_abandoned", [str(world.attempt)]),
         ("outbox", "mark_submitted", [str(world.attempt)]),
     ):

@@ -1,8 +1,10 @@
 """Evidence in a real S3-compatible object store, which clients reach by themselves (spec.md V-2)."""
 
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,16 @@ import pytest
 
 from kernel.settings import Settings
 from kernel.storage.local import LocalStore
-from kernel.storage.opening import key_of, open_store
+from kernel.storage.opening import key_of, open_store, open_tiers
 from kernel.storage.stores import INCOMING, MissingObjectError, Store
+from pipeline.sweeps.orphans import Walk, sweep_orphans
+from pipeline.sweeps.tiers import move_due
+from sql.running import connect
 from tests.conftest import emptied, logins_on, new_database
 from tests.kits import evidence
-from tests.kits.core import Core, running_core
+from tests.kits.core import Core, DatabaseAs, running_core
 from tests.kits.evidence import PNG, asked, confirm, film, send, sha256
+from tests.kits.evidence_kept import held, keep, seat
 from tests.kits.s3 import BUCKET, running_s3
 
 HOT = f"s3://{BUCKET}/hot"
@@ -59,11 +65,42 @@ def test_every_store_does_what_a_store_can_do_v2(s3: dict[str, Any], tmp_path: P
     assert b"".join(store.read("a/1", 5, 0)) == b""
     assert max(len(each) for each in store.read("a/1")) <= 1 << 20
     assert {each.key: each.size_bytes for each in store.found("a/")} == {"a/1": 700_000, "a/b/2": 700_000}
+    store.put("a0", [some[:9]])
+    walked, at = [], ""
+    while page := store.after(at, 2):
+        walked += [each.key for each in page]
+        at = page[-1].key
+    assert [each for each in walked if each.startswith("a")] == ["a/1", "a/b/2", "a0"] == sorted(walked)
     store.delete(["a/1", "a/none"])
     assert [each.key for each in store.found("a/")] == ["a/b/2"]
     for missing in (lambda: store.read("a/1"), lambda: store.copy("a/1", "x")):
         with pytest.raises(MissingObjectError):
             missing()
+
+
+def test_evidence_moves_from_a_folder_to_a_bucket_and_orphans_go_from_both_v2(
+    s3: dict[str, Any], database: str, database_as: DatabaseAs, tmp_path: Path
+) -> None:
+    settings = Settings(
+        database_url=database_as("veritas_pipeline"), evidence_store=str(tmp_path),
+        evidence_cold_store=f"s3://{BUCKET}/cold", **s3,
+    )  # fmt: skip
+    tiers, now = open_tiers(settings), datetime.now(UTC)
+    hot, cold = tiers.values()
+    piece = keep(seat(database), hot, [film(600_000, mark=1), film(9)])
+    orphans = [key_of(piece.evidence_id, "00007-0123456789abcdef"), f"{INCOMING}{key_of(987_654_321, '1')}"]
+    for store in (hot, cold):
+        for key in orphans:
+            store.put(key, [b"left by a crash"])
+    with connect(settings.database_url) as conn:
+        moved = move_due(conn, tiers, settings, threading.Event(), now=now)
+        there = (held(hot, piece), held(cold, piece))
+        swept = sweep_orphans(conn, tiers, settings, Walk(), now=now + timedelta(days=8))
+
+    assert moved.moved == 1
+    assert there == (piece.chunks, piece.chunks)
+    assert swept == 2 * len(orphans) + len(piece.keys)
+    assert (held(hot, piece), held(cold, piece)) == ([], piece.chunks)
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["folder", "s3"])

@@ -1,0 +1,1 @@
+"""What goes over stored files again and again: old evidence to its cold tier, orphans away."""

@@ -1,0 +1,51 @@
+"""The loop of the sweeps: one process at a time turns it, and what fails is said in words (`jobs.py`)."""
+
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+import psycopg
+import structlog
+
+from kernel.settings import Settings
+from kernel.storage.stores import Store
+from pipeline.extract import DATABASE_AWAY
+from pipeline.jobs import EVIDENCE, run_job
+from pipeline.sweeps.orphans import Walk, sweep_orphans
+from pipeline.sweeps.tiers import TIERS, StoppedError, move_due
+from sql.running import Connection, connect, one
+
+log = structlog.get_logger(__name__, process="pipeline")
+
+BACK_OFF_S: Final = 1.0
+
+
+def sweep_forever(settings: Settings, stores: Mapping[str, Store], stop: threading.Event) -> None:
+    """Sweep, or wait to, until `stop` is set. A database that is away is waited out."""
+    while not stop.is_set():
+        try:
+            with connect(settings.database_url) as conn:
+                while not stop.is_set() and not one(conn, TIERS["try_sweep"]):
+                    stop.wait(BACK_OFF_S)
+                _sweep(conn, settings, stores, stop)
+        except (psycopg.Error, *DATABASE_AWAY) as error:
+            log.warning("sweeps_wait", error=error)
+            stop.wait(BACK_OFF_S)
+
+
+def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], stop: threading.Event) -> None:
+    walk = Walk()
+
+    def work() -> None:
+        swept = sweep_orphans(conn, stores, settings, walk, now=datetime.now(UTC))
+        try:
+            found = move_due(conn, stores, settings, stop, now=datetime.now(UTC))
+        except StoppedError:
+            return
+        if found.moved or found.damaged or swept:
+            log.info("evidence_swept", moved=found.moved, damaged=found.damaged, orphans=swept)
+
+    while not stop.is_set():
+        run_job(settings, EVIDENCE, work)
+        stop.wait(settings.evidence_sweep_s)
