@@ -1,11 +1,15 @@
 """
-Verify an exported Veritas ledger, or candidates' receipts, without Veritas.
+Verify an exported Veritas ledger, candidates' receipts, or the custody of evidence, without Veritas.
 
     python verify_export.py ledger.ndjson --key 'veritas/ledger+1a2b3c4d+AbCd…' --witness FILE [--head FILE]
     python verify_export.py --receipt receipt.json … --key … --witness FILE
+    python verify_export.py --custody custody.json [--file film.webm …] --key … --witness FILE
 
 A receipt is what a candidate fetches from /api/student/attempts/{attempt_id}/receipt, or the proof of any
-one event.
+one event. A custody is what staff fetch from /api/proctor/session/{id}/evidence/custody: the evidence has to
+be what its events say, and every file that is given one of it, whole or a chunk. Names of files, content
+types and the attempt are on no event, so nothing is said of them. That no view of it was left out is seen in
+the whole export alone.
 
 Needs Python 3.9 or newer and the package `cryptography`, nothing of Veritas: read it before you trust it. The
 key is the ledger's public one, as its operator has published it, or a PEM file; without --key an export's own
@@ -41,7 +45,7 @@ Key = tuple[str, bytes, Ed25519PublicKey]  # name, its hash in signatures, the k
 Known = dict[int, dict[bytes, str]]  # roots by size, and who says so
 
 VERIFIED, WRONG, CANNOT_CHECK, NOT_VERIFIED, NOT_WITNESSED = 0, 1, 2, 3, 4
-EXPORT_VERSION = 1
+EXPORT_VERSION = CUSTODY_VERSION = 1
 SHOWN_MAX = 100
 # What reading something malformed may raise: it is named where it stands.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
@@ -364,23 +368,32 @@ def _conclude(export: Export, size: "int | None", last_line: int, verdict: Verdi
 
 def verify_proof(proof: dict[str, Any], given_keys: list[str]) -> tuple[str, int, bytes]:
     """Check the proof of one event; return where it stands, and size and root of the head over it."""
-    note = proof["head"]["note"]
-    keys = keys_for(note, given_keys)
-    size, root = open_head(note, keys)
-    head = proof["head"]
+    size, root = open_stated(proof["head"], given_keys)
+    check_place(proof, proof["event_id"], size, root)
+    return f"at position {proof['position']} of the {size} signed events", size, root
+
+
+def open_stated(head: dict[str, Any], given_keys: list[str]) -> tuple[int, bytes]:
+    """Return (size, root) of a head that was signed, and is as it says of itself."""
+    note = head["note"]
+    size, root = open_head(note, keys_for(note, given_keys))
     stated = (head["origin"], head["size"], base64.b64decode(head["root"], validate=True))
     if stated != (note.partition("\n")[0], size, root):
         raise WrongError("the head is not what its signed note says")
     signed_at = [line.partition(" ")[2] for line in note.splitlines() if line.startswith("signed_at ")]
     if [moment(head["signed_at"] or "")] != [moment(each) for each in signed_at or [""]]:
         raise WrongError("the head was not signed when it says")
+    return size, root
+
+
+def check_place(proof: dict[str, Any], event_id: object, size: int, root: bytes) -> None:
+    """Check that an event stands where its proof says, under that root."""
     hashes = [base64.b64decode(each, validate=True) for each in proof["hashes"]]
     leaf = leaf_hash(proof["body"].encode())
     if root_of_proof(leaf, proof["position"], size, hashes) != root:
         raise WrongError("the proof does not lead to the signed root")
-    if json.loads(proof["body"])["event_id"] != proof["event_id"]:
+    if json.loads(proof["body"])["event_id"] != event_id:
         raise WrongError("the proof is another event's")
-    return f"at position {proof['position']} of the {size} signed events", size, root
 
 
 def keys_for(note: str, given_keys: list[str]) -> list[Key]:
@@ -428,15 +441,8 @@ def proof_of(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 def verify_receipt(path: str, given_keys: list[str], witnesses: list[str], kept: list[str]) -> Verdict:
     """Check a saved receipt, or a saved reply of /api/ledger/events/{event_id}/proof."""
     verdict = Verdict()
-    try:
-        for each in given_keys:
-            read_key(each, "")
-        saved = Path(path).read_bytes()
-    except OSError as error:
-        verdict.unusable.append(f"{type(error).__name__}: {error}")
-        return verdict
-    except MALFORMED as error:  # a key that cannot be read is no fault of the receipt's
-        verdict.unusable.append(f"a key cannot be used ({type(error).__name__}: {error})")
+    saved = read_saved(path, given_keys, verdict)
+    if saved is None:
         return verdict
     try:
         document = json.loads(saved)
@@ -447,17 +453,168 @@ def verify_receipt(path: str, given_keys: list[str], witnesses: list[str], kept:
         what, proof = proof_of(document) if is_receipt else (f"event {document['event_id']}", document)
         where, size, root = verify_proof(proof, given_keys)
         outside = Outside(witnesses, kept, keys_for(proof["head"]["note"], given_keys), verdict)
-        verdict.is_witnessed = outside.knows(size, root, verdict)
-        if outside.is_named and not verdict.is_witnessed and not verdict.wrong:
-            verdict.unproven.append(f"the witness does not know the head of {size} events over it")
-        if verdict.code() in {VERIFIED, NOT_WITNESSED}:
-            seen = "witnessed" if verdict.is_witnessed else "not witnessed"
-            verdict.holds.append(f"{what} stands {where}, {seen}")
+        conclude_under(outside, f"{what} stands {where}", size, root, verdict)
     except WrongError as error:
         verdict.wrong.append(str(error))
     except MALFORMED as error:
         verdict.wrong.append(f"the receipt cannot be read ({type(error).__name__}: {error})")
     return verdict
+
+
+STATUSES = ("", "Pending", "Confirmed", "Incomplete", "Abandoned")
+TYPES = ("", "Video", "Audio", "Image", "ScreenCapture", "ScreenRecording", "Document")
+
+
+class Custody:
+    """The custody of a session's evidence: what its events say, held to what it says itself."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        if document["veritasCustody"] != CUSTODY_VERSION:
+            raise WrongError(f"a custody of version {document['veritasCustody']!r:.20} is not known")
+        self.session_id, self.exam_id = document["proctorSessionId"], document["examId"]
+        self.stated = {each["evidenceId"]: each for each in document["evidence"]}
+        self.found: dict[int, dict[str, Any]] = {}
+        self.notes: list[str] = []
+        if len(self.stated) != len(document["evidence"]):
+            raise WrongError("a piece of evidence is listed twice")
+        told = [(each, json.loads(each["body"])) for each in document["events"]]
+        if len({event["event_id"] for _, event in told}) != len(told):
+            raise WrongError("an event is there twice")
+        for each, event in sorted(told, key=lambda both: str(both[1]["occurred_at"])):
+            if (event["aggregate_type"], event["aggregate_id"]) != ("evidence", str(each["evidenceId"])):
+                raise WrongError(f"event {event['event_id']} is not about evidence {each['evidenceId']}")
+            self._take(each["evidenceId"], event["kind"], event["detail"])
+
+    def _take(self, number: int, kind: str, detail: dict[str, Any]) -> None:
+        piece = self.found.setdefault(number, {"type": [], "chunks": {}, "closed": [], "tier": "hot"})
+        if kind == "evidence.requested":
+            piece["type"].append(TYPES[detail["type"]])
+            if (detail["session_id"], detail["exam_id"]) != (self.session_id, self.exam_id):
+                raise WrongError(f"evidence {number} is another session's")
+        elif kind == "evidence.uploaded":
+            if detail["chunk"] in piece["chunks"]:
+                raise WrongError(f"chunk {detail['chunk']} of evidence {number} arrived twice")
+            piece["chunks"][detail["chunk"]] = (detail["size_bytes"], detail["sha256"])
+        elif kind in {"evidence.confirmed", "evidence.closed"}:
+            piece["closed"].append(detail)
+        elif kind == "evidence.moved":
+            piece["tier"] = detail["to"]
+        elif kind == "evidence.damaged":
+            self.notes.append(
+                f"evidence {number}: chunk {detail['chunk']} was found damaged ({detail['why']})"
+            )
+
+    def check(self) -> None:
+        """Hold each piece to its events; raises WrongError for the first that is not what they say."""
+        for number in self.found.keys() ^ self.stated.keys():
+            missing = "events" if number in self.stated else "description"
+            raise WrongError(f"evidence {number} has no {missing}")
+        for number, piece in sorted(self.found.items()):
+            if len(piece["type"]) != 1 or len(piece["closed"]) > 1:
+                raise WrongError(f"evidence {number} was not asked for once and closed at most once")
+            said, chunks = self.stated[number], sorted(piece["chunks"].items())
+            closed = piece["closed"][0] if piece["closed"] else {"status": 1}
+            values = {
+                "chunks": ([(e["number"], (e["size"], e["checksum"])) for e in said["chunks"]], chunks),
+                "type": (said["typeName"], piece["type"][0]),
+                "status": (said["statusName"], STATUSES[closed["status"]]),
+                "tier": (said["tier"], piece["tier"]),
+                "checksum": (said["checksum"], closed.get("sha256")),
+                "size": (said["fileSize"], closed.get("size_bytes")),
+            }
+            if piece["closed"]:
+                hashes = [bytes.fromhex(hashed) for _, (_, hashed) in chunks]
+                whole = (
+                    hashlib.sha256(b"".join(hashes)).digest() if closed["is_chunked"] else b"".join(hashes)
+                )
+                values["hash of its chunks"] = (closed.get("sha256") or "", whole.hex() if hashes else "")
+                values["sum of its chunks"] = (closed["size_bytes"], sum(size for _, (size, _) in chunks))
+                values["number of its chunks"] = (closed["chunks"], len(chunks))
+            for name, (stated, found) in values.items():
+                if stated != found:
+                    raise WrongError(f"evidence {number}: its {name} is not what its events say")
+
+    def whose(self, path: str) -> str:
+        """Return which evidence a file is, whole or a chunk; raises WrongError where it is none."""
+        size = Path(path).stat().st_size
+        for number, piece in sorted(self.found.items()):
+            chunks = sorted(piece["chunks"].items())
+            if size == sum(length for _, (length, _) in chunks) and is_of(path, [each for _, each in chunks]):
+                return f"evidence {number}"
+            for chunk, each in chunks:
+                if size == each[0] and is_of(path, [each]):
+                    return f"chunk {chunk} of evidence {number}"
+        raise WrongError(f"{path} is none of this evidence")
+
+
+def is_of(path: str, parts: "list[tuple[int, str]]") -> bool:
+    """Tell whether a file is made of parts of these sizes and hashes, one after the other."""
+    with Path(path).open("rb") as file:
+        for size, expected in parts:
+            hashed, left = hashlib.sha256(), size
+            while left and (some := file.read(min(left, 1 << 20))):
+                hashed.update(some)
+                left -= len(some)
+            if left or hashed.hexdigest() != expected:
+                return False
+    return True
+
+
+def verify_custody(
+    path: str, files: list[str], given_keys: list[str], witnesses: list[str], kept: list[str]
+) -> Verdict:
+    """Check a saved custody of evidence, and files that should be that evidence."""
+    verdict = Verdict()
+    saved = read_saved(path, given_keys, verdict)
+    if saved is None:
+        return verdict
+    try:
+        document = json.loads(saved)
+        document = document.get("data", document)
+        size, root = open_stated(document["head"], given_keys)
+        for each in document["events"]:
+            if each["position"] is None:
+                verdict.unproven.append(f"event {each['eventId']} is not sealed yet: fetch it again")
+            else:
+                check_place(each, each["eventId"], size, root)
+        custody = Custody(document)
+        custody.check()
+        verdict.notes += custody.notes
+        verdict.holds += [f"{each} is {custody.whose(each)}" for each in files]
+        outside = Outside(witnesses, kept, keys_for(document["head"]["note"], given_keys), verdict)
+        what = f"evidence of session {custody.session_id}: {len(custody.found)} pieces"
+        conclude_under(outside, f"{what}, {len(document['events'])} events", size, root, verdict)
+    except WrongError as error:
+        verdict.wrong.append(str(error))
+    except OSError as error:
+        verdict.unusable.append(f"{type(error).__name__}: {error}")
+    except MALFORMED as error:
+        verdict.wrong.append(f"the custody cannot be read ({type(error).__name__}: {error})")
+    return verdict
+
+
+def read_saved(path: str, given_keys: list[str], verdict: Verdict) -> "bytes | None":
+    """Return a saved file's bytes; None, and why, where it or a key cannot be used."""
+    try:
+        for each in given_keys:
+            read_key(each, "")
+        return Path(path).read_bytes()
+    except OSError as error:
+        verdict.unusable.append(f"{type(error).__name__}: {error}")
+    except MALFORMED as error:  # a key that cannot be read is no fault of the file's
+        verdict.unusable.append(f"a key cannot be used ({type(error).__name__}: {error})")
+    return None
+
+
+def conclude_under(outside: Outside, what: str, size: int, root: bytes, verdict: Verdict) -> None:
+    """Say whether somebody outside has seen the head over it, and that it holds."""
+    verdict.is_witnessed = outside.knows(size, root, verdict)
+    if outside.is_named and not verdict.is_witnessed and not verdict.wrong:
+        verdict.unproven.append(f"the witness does not know the head of {size} events over it")
+    if verdict.code() in {VERIFIED, NOT_WITNESSED}:
+        verdict.holds.append(f"{what}, {'witnessed' if verdict.is_witnessed else 'not witnessed'}")
+    else:
+        verdict.holds.clear()
 
 
 def verify_receipts(paths: list[str], keys: list[str], witnesses: list[str], kept: list[str]) -> Verdict:
@@ -475,17 +632,22 @@ def main() -> int:
     )
     parser.add_argument("export", nargs="?", help="file that `veritas ledger export` has written")
     parser.add_argument("--receipt", nargs="+", help="saved receipts, or proofs of single events")
+    parser.add_argument("--custody", help="saved custody of a session's evidence")
+    parser.add_argument("--file", nargs="+", default=[], help="files that should be this evidence")
     parser.add_argument(
         "--key", action="append", default=[], help="public key, as text or a PEM file; may be repeated"
     )
     parser.add_argument("--head", action="append", default=[], help="file with a signed head that you kept")
     parser.add_argument("--witness", action="append", default=[], help="a witness's file")
     given = parser.parse_args()
-    if (given.export is None) == (given.receipt is None) or (given.receipt and not given.key):
-        parser.error("give an export, or --receipt with --key")
+    kinds = [each is not None for each in (given.export, given.receipt, given.custody)]
+    if sum(kinds) != 1 or (given.export is None and not given.key) or (given.file and not given.custody):
+        parser.error("give an export, or --receipt or --custody with --key; --file goes with --custody")
     try:
         if given.receipt:
             verdict = verify_receipts(given.receipt, given.key, given.witness, given.head)
+        elif given.custody:
+            verdict = verify_custody(given.custody, given.file, given.key, given.witness, given.head)
         else:
             verdict = verify_export(given.export, given.key, given.witness, given.head)
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from deploy.local.server import ServerError
 from kernel.settings import Settings, load
 
 if TYPE_CHECKING:
+    from deploy.verify_export import Verdict
     from kernel.ledger.checkpoints import Keys
     from pipeline.ledger.verify import Progress
 
@@ -118,14 +119,29 @@ def receipt(
     Exit codes as `veritas ledger verify` has them; 3 as well while it is not sealed.
     """
     from deploy.verify_export import verify_receipt  # noqa: PLC0415
-    from kernel.ledger.checkpoints import verifier_keys  # noqa: PLC0415
 
-    seen_by = witness or _witness(state)
-    keys_ = verifier_keys(_keys(key, state))
-    verdict = verify_receipt(str(file), keys_, [] if seen_by is None else [str(seen_by)], [])
-    print("\n".join(verdict.lines()))
-    if verdict.code():
-        raise typer.Exit(verdict.code())
+    _conclude(verify_receipt(str(file), *_checked_with(key, witness, state), []))
+
+
+@app.command()
+def custody(
+    saved: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="A session's saved custody.")],
+    file: Annotated[
+        list[Path] | None, typer.Option(exists=True, dir_okay=False, help="A file of it; may be repeated.")
+    ] = None,
+    witness: WitnessOption = None,
+    key: KeyOption = None,
+    state: StateOption = None,
+) -> None:
+    """
+    Check a saved custody of evidence, and files of it, as `deploy/verify_export.py` does without Veritas.
+
+    Exit codes as `veritas ledger verify` has them; 3 as well while something of it is not sealed.
+    """
+    from deploy.verify_export import verify_custody  # noqa: PLC0415
+
+    files = [str(each) for each in file or []]
+    _conclude(verify_custody(str(saved), files, *_checked_with(key, witness, state), []))
 
 
 @app.command()
@@ -135,6 +151,22 @@ def keys(state: StateOption = None) -> None:
 
     for line in verifier_keys(_keys(None, state)):
         print(line)
+
+
+def _checked_with(
+    key: list[str] | None, witness: Path | None, state: Path | None
+) -> tuple[list[str], list[str]]:
+    """Return the public keys and the witness's files to check with."""
+    from kernel.ledger.checkpoints import verifier_keys  # noqa: PLC0415
+
+    seen_by = witness or _witness(state)
+    return verifier_keys(_keys(key, state)), [] if seen_by is None else [str(seen_by)]
+
+
+def _conclude(verdict: "Verdict") -> None:
+    print("\n".join(verdict.lines()))
+    if verdict.code():
+        raise typer.Exit(verdict.code())
 
 
 def _keys(given: list[str] | None, state: Path | None) -> "Keys":
