@@ -1,6 +1,6 @@
 """
-Run benchmarks: `python -m loadtests.bench [ingest|soak|core|ledger|fold|live|school ...]`, all of them where
-none is named; figures go to the terminal and to build/bench/.
+Run benchmarks: `python -m loadtests.bench [ingest|soak|core|ledger|fold|live|evidence|school ...]`, all of
+them where none is named; figures go to the terminal and to build/bench/.
 """
 
 import argparse
@@ -14,14 +14,14 @@ from rich.console import Console
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
-from loadtests.bench import core, fold, ingest, ledger, live, school, soak
+from loadtests.bench import core, evidence, fold, ingest, ledger, live, school, soak
 from loadtests.bench.measuring.report import FOLDER, show, show_bars, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
 from loadtests.bench.sending.loads import LoadError
 from loadtests.client.stack import StackError
 
-NAMES: Final = ("ingest", "soak", "core", "ledger", "fold", "live", "school")
+NAMES: Final = ("ingest", "soak", "core", "ledger", "fold", "live", "evidence", "school")
 
 
 def options() -> argparse.Namespace:
@@ -92,6 +92,13 @@ def live_sizes(*, quick: bool, rounds: int | None) -> live.Sizes:
     return sizes if rounds is None else msgspec.structs.replace(sizes, rounds=rounds)
 
 
+def run_evidence(sizes: evidence.Sizes, screen: Screen) -> None:
+    """Measure, show, write."""
+    figures = asyncio.run(evidence.measure(sizes, screen, FOLDER / "evidence.log"))
+    show(screen.console, "evidence", figures)
+    screen.say(f"written to {write('evidence', figures)}")
+
+
 def run_school(sizes: school.Sizes, screen: Screen) -> None:
     """Measure, show, write; fail where it took too long."""
     figures = school.measure(sizes, screen, FOLDER / "school.log")
@@ -124,6 +131,8 @@ def main() -> int:
                     run_fold(fold.QUICK if asked.quick else fold.Sizes(), screen)
                 case "live":
                     run_live(live_sizes(quick=asked.quick, rounds=asked.rounds), screen)
+                case "evidence":
+                    run_evidence(evidence.QUICK if asked.quick else evidence.Sizes(), screen)
                 case "school":
                     run_school(school.QUICK if asked.quick else school.Sizes(), screen)
                 case _:

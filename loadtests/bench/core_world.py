@@ -103,7 +103,12 @@ def running_core(servers: Servers, folder: Path, log: Path, candidates: int) -> 
     key_file.write_bytes(new_key_pem())
     urls = give_passwords(servers.postgres.url)
     school, group = make_people(servers, candidates)
-    shared: dict[str, object] = {"redis_url": servers.redis.url, "log_level": "warning"}
+    shared: dict[str, object] = {
+        "redis_url": servers.redis.url,
+        "log_level": "warning",
+        "evidence_store": folder / "evidence",
+        "evidence_cold_store": folder / "evidence-cold",
+    }
     core: dict[str, object] = {
         "database_url": urls["veritas_core"],
         "jwt_keys": keys,

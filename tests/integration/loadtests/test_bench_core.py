@@ -4,6 +4,7 @@ The core's benchmark in small: its report, and that pgbench leaves what the prod
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from rich.console import Console
 
 from kernel.ledger.checkpoints import read_keys
 from kernel.settings import load
+from kernel.storage.opening import open_tiers
+from loadtests.bench import evidence
 from loadtests.bench.core import CoreReport, Sizes, check_ledger, measure
 from loadtests.bench.core_loads import (
     NONE,
@@ -37,7 +40,7 @@ from loadtests.bench.core_world import (
     running_core,
 )
 from loadtests.bench.measuring.screen import Screen
-from loadtests.bench.measuring.stack import BenchError, open_servers, private_folder
+from loadtests.bench.measuring.stack import BenchError, make_sessions, open_servers, private_folder
 from pipeline.ledger.verify import verify
 from sql import named
 from sql.running import run
@@ -239,6 +242,22 @@ async def test_every_candidate_starts_saves_and_submits_and_all_of_it_is_counted
     assert all(0 < each.latency_ms["p50"] <= each.latency_ms["p99"] for each in done)
     assert count_left(world.core, exam_id)["answers"] == CANDIDATES * len(world.questions.question_ids)
     assert len(attempts_of(world.core, exam_id)) == CANDIDATES
+
+
+async def test_recordings_are_read_back_and_one_that_is_not_as_it_was_sent_fails_the_run(core: Core) -> None:
+    folder, sizes = core.key_file.parent, evidence.Sizes(candidates=2, chunks=6, chunk_bytes=1000)
+    targets = make_sessions(core.servers.owner, core.keyring, 2, datetime.now(UTC))
+    _, refused = await evidence.record_all(core, targets, sizes)
+    evidence.check_stored(core, folder, 6)
+
+    with pytest.raises(BenchError, match="6 of 7 chunks"):
+        evidence.check_stored(core, folder, 7)
+    hot = open_tiers(evidence.stores_in(folder))["hot"]
+    key = hot.found("evidence/")[0].key
+    hot.put(key, [b"something else"])
+    with pytest.raises(BenchError, match=key):
+        evidence.check_stored(core, folder, 6)
+    assert refused == 0
 
 
 async def test_a_refused_request_fails_the_run_and_is_shown(world: World) -> None:

@@ -32,7 +32,16 @@ LIMIT: Final = 20
 ROLES: Final = ("veritas_pipeline", "veritas_ingest", "veritas_core")
 DatabaseAs = Callable[[str], str]
 # Statements of these files are run by hand.
-BY_HAND: Final = {"bench", "bench_core", "bench_fold", "checker", "deploy", "ledger_audit", "migrations"}
+BY_HAND: Final = {
+    "bench",
+    "bench_core",
+    "bench_evidence",
+    "bench_fold",
+    "checker",
+    "deploy",
+    "ledger_audit",
+    "migrations",
+}
 LOOKS: Final = (
     "list_",
     "search_",
