@@ -23,10 +23,14 @@ from rich.console import Console
 from rich.table import Table
 
 from kernel.events import DecisionStatus, EvidenceType, Role
+from kernel.risk import POINT
 from loadtests.client.behaviour import Part, asleep, cut_off, tempted
 from loadtests.client.client import Seat
 from loadtests.client.room import Room
 from loadtests.client.stack import Stack, StackError, call
+from pipeline.replays import Replay, replay
+from sql.running import connect
+from warehouse.files import open_root
 
 TEMPTED: Final = 0  # who is tempted, by their place in the room
 SILENT: Final = {1: cut_off, 2: asleep}
@@ -198,13 +202,7 @@ async def _queue(desk: Desk) -> None:
 async def _score(desk: Desk, session_id: int) -> bool:
     """Show one score with its trace, and that it comes out again."""
     path = f"/proctor/session/{session_id}"
-    deadline = monotonic() + WITHIN_S
-    while True:
-        kept = (await desk.get(f"{path}/risk/snapshots?limit=200"))["data"]
-        anew = await desk.post(f"{path}/calculate-risk")
-        if (kept and kept[0]["riskScore"] == anew["riskScore"]) or monotonic() > deadline:
-            break
-        await asyncio.sleep(POLL_S)
+    kept = (await desk.get(f"{path}/risk/snapshots?limit=200"))["data"]
     events = (await desk.get(f"{path}/events?severityMin=1&limit=200"))["data"]
     desk.say(
         "Where one score comes from",
@@ -214,16 +212,34 @@ async def _score(desk: Desk, session_id: int) -> bool:
         + ". For every point of the last one there is a rule, in the version that the session began with, "
         "and the events that met it:",
     )
-    desk.console.print(_trace(kept[0]["triggeredRules"] if kept else [], events))
-    summed = min(100.0, sum(each["riskPoints"] for each in kept[0]["triggeredRules"])) if kept else None
-    table = Table(
-        title="The same score, three ways", title_justify="left", title_style="bold", show_header=False
-    )
-    table.add_row("as it was kept when it came about", f"{kept[0]['riskScore']:g}" if kept else "-")
-    table.add_row("the points of its trace, added up (100 at most)", "-" if summed is None else f"{summed:g}")
-    table.add_row("computed anew from all stored events", f"{anew['riskScore']:g}")
+    desk.console.print(_trace(kept[0]["triggeredRules"], events))
+    deadline = monotonic() + WITHIN_S
+    with desk.console.status("waiting for the Parquet archive, to compute the score from it as well"):
+        while (found := await asyncio.to_thread(_replayed, desk.stack, session_id)).from_archive is None:
+            if monotonic() > deadline:
+                break
+            await asyncio.sleep(POLL_S)
+    desk.say("The same score again", f"veritas risk replay {session_id}")
+    table = Table(show_header=False)
+    table.add_row("as it was stored", _points(found.snapshot.score))
+    table.add_row("from the numbers of its trace", _points(found.from_trace))
+    table.add_row("from the events in the database", _points(found.from_events and found.from_events[0]))
+    table.add_row("from the events in Parquet files", _points(found.from_archive and found.from_archive[0]))
     desk.console.print(table)
-    return bool(kept) and kept[0]["riskScore"] == summed == anew["riskScore"]
+    return found.is_equal and None not in {found.from_events, found.from_archive}
+
+
+def _replayed(stack: Stack, session_id: int) -> Replay:
+    """Return a session's newest score, computed again. Blocking."""
+    with connect(stack.database_url) as conn:
+        found = replay(conn, open_root(stack.warehouse), session_id, limit=1)
+    if not found:
+        raise StackError(f"session {session_id} has no score")
+    return found[0]
+
+
+def _points(score: int | None) -> str:
+    return "not there" if score is None else f"{score / POINT:g}"
 
 
 def _trace(rules: Sequence[dict[str, Any]], events: Sequence[dict[str, Any]]) -> Table:

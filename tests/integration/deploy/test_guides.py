@@ -76,3 +76,5 @@ def test_an_exam_is_watched_and_decided_about_as_its_page_says(follow: Follow) -
     assert '"statusName":"Confirmed"' in said
     assert '"statusName":"Suspicious"' in said
     assert '"wasOverridden":true' in said
+    assert "snapshots compute to the numbers that were stored" in said
+    assert '"crossings":' in said
