@@ -6,19 +6,19 @@ veritas := .venv/bin/veritas
 sources := kernel sql warehouse ingest core_api pipeline loadtests deploy tests
 compile := .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --quiet
+real_data := ../shared/data/epm/activity.csv.gz
 
 BENCH ?= all
 KILLS ?= 100
 REQUESTS ?= 100000
 USERS ?= 100
 SECONDS ?= 30
-DATA ?= ../shared/data/epm/activity.csv.gz
 
 # Processes are started hundreds of times: each would compile what it imports, where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools detector demo run test pytest faults fuzz bench locust accept lint format lock doctor clean
+.PHONY: help setup tools detector demo run test faults fuzz bench locust accept lint format lock doctor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,10 +38,7 @@ demo: setup ## show the whole chain at work for about a minute, then stop everyt
 run: setup ## start the whole stack and keep serving until Ctrl-C
 	@$(veritas) up
 
-test: ## lint, and beside it all tests on real servers of their own, three workers for two cores; shows the ten slowest
-	@$(MAKE) --no-print-directory --jobs=2 lint pytest
-
-pytest: tools
+test: lint ## lint, then all tests on real servers of their own, three workers for two cores; shows the ten slowest
 	$(python) -m pytest -n $$((($$(nproc) * 3 + 1) / 2)) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder \
 		--durations=10 --durations-min=1
 
@@ -57,10 +54,8 @@ bench: tools ## measure: BENCH="ingest soak core ledger fold live evidence schoo
 locust: tools ## a bounded, headless locust run against a stack of its own, then the checker: USERS=100 SECONDS=30
 	$(python) -m loadtests.locust_run --users $(USERS) --seconds $(SECONDS)
 
-accept: setup ## replay real monitoring data through a stack of its own and count the events back: DATA=FILE
-	@test -r "$(DATA)" || { echo "$(DATA) is not there: make accept replays the EPM data set's activity.csv, which" \
-		"Veritas does not bring along; name your copy, make accept DATA=FILE (docs/load-testing.md)" >&2; exit 2; }
-	$(python) -m deploy.with_stack build/accept veritas replay "$(DATA)" --report build/accept.json
+accept: setup ## replay real monitoring data through a stack of its own and count the events back
+	$(python) -m deploy.with_stack build/accept veritas replay $(real_data) --report build/accept.json
 
 lint: tools ## style, formatting, types, import contracts, migrations
 	.venv/bin/ruff check $(sources)

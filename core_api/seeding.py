@@ -180,6 +180,7 @@ def grant_exam(conn: Connection, exam_id: UUID, staff_id: UUID, *, can_edit: boo
         "can_view": True,
         "can_edit": can_edit,
         "can_manage_students": False,
+        "can_adjudicate": False,
         "can_view_analytics": True,
     }
     run(conn, *named("accounts").bind("grant_exam", teacher_id=staff_id, exam_id=exam_id, **allowed))

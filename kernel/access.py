@@ -79,6 +79,7 @@ class Action(StrEnum):
     decision_read = "decision.read"
     review_list = "review.list"
     review_claim = "review.claim"
+    review_agreement = "review.agreement"
     submission_read = "submission.read"
     submission_grade = "submission.grade"
     observation_finalise = "observation.finalise"
@@ -160,6 +161,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.decision_read: _STAFF,
     Action.review_list: _STAFF,
     Action.review_claim: _STAFF,
+    Action.review_agreement: _STAFF,
     Action.submission_read: _STAFF,
     Action.submission_grade: _EDITOR,
     Action.observation_finalise: {Role.observer: Scope.granted},

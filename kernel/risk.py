@@ -56,6 +56,13 @@ def level_of(score: int) -> Level:
     return next((level for most, level in _BOUNDS if score <= most), Level.critical)
 
 
+def range_of(level: Level) -> tuple[int, int]:
+    """Return the scores of a band, in hundredths: above the first, up to the second."""
+    bounds = [-1, *(most for most, _ in _BOUNDS), SCORE_MAX]
+    at = list(Level).index(level)
+    return bounds[at], bounds[at + 1]
+
+
 class Rule(Struct, frozen=True, kw_only=True):
     """
     A version of a rule, as it weighs in one attempt.

@@ -37,11 +37,16 @@ METADATA_BYTES_MAX: Final = 64 << 10
 MINUTES_MAX: Final = 30 * 24 * 60  # an exam that is taken home; as the tables have it
 SCORE_MAX: Final = 99_999_999.99  # numeric(10, 2)
 FIXED: Final = ("evaluation_version_id", "max_score", "passing_score")
+CAN: Final = ("can_edit", "can_manage_students", "can_adjudicate", "can_view_analytics")
 
 Points = Annotated[float, Meta(ge=0, le=SCORE_MAX)]
 MaxScore = Annotated[float, Meta(ge=0.01, le=SCORE_MAX)]
 Minutes = Annotated[int, Meta(ge=1, le=MINUTES_MAX, description="Minutes, up to 30 days.")]
 Description = Annotated[str, Meta(max_length=20_000, pattern=NO_NUL)]
+DoubleReview = Annotated[
+    bool,
+    Meta(description="Two people review each proctor session, blind; where they disagree a third decides."),
+]
 
 
 class NewExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,6 +61,7 @@ class NewExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     passing_score: Points | None = None
     enable_monitoring: bool = True
     enable_integrity_analysis: bool = True
+    double_review: DoubleReview = False
     metadata: Document | UnsetType = UNSET
     evaluation_version_id: UUID | None = None
 
@@ -72,6 +78,7 @@ class UpdateExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     passing_score: Points | UnsetType = UNSET
     enable_monitoring: bool | UnsetType = UNSET
     enable_integrity_analysis: bool | UnsetType = UNSET
+    double_review: DoubleReview | UnsetType = UNSET
     metadata: Document | UnsetType = UNSET
     evaluation_version_id: UUID | UnsetType | None = UNSET
 
@@ -96,6 +103,7 @@ class Exam(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     evaluation_version_id: UUID | None  # null: delivered elsewhere and only proctored here
     archived_at: datetime | None
+    double_review: DoubleReview
 
 
 class ShownExam(Exam, frozen=True, kw_only=True):
@@ -107,6 +115,7 @@ class ShownExam(Exam, frozen=True, kw_only=True):
     evaluation_id: UUID | None
     can_edit: bool
     can_manage_students: bool
+    can_adjudicate: bool
     can_view_analytics: bool
 
 
@@ -258,7 +267,7 @@ async def fetch(conn: Connection, actor: Actor, exam_id: UUID) -> Exam:
 async def fetch_shown(conn: Connection, actor: Actor, exam_id: UUID) -> ShownExam:
     """Return an exam with what the caller may do; raises NotFoundError when they may not see it."""
     exam, allowed = await fetch(conn, actor, exam_id), await require_visible(conn, actor, exam_id)
-    may = {name: allowed[name] for name in ("can_edit", "can_manage_students", "can_view_analytics")}
+    may = {name: allowed[name] for name in CAN}
     evaluation_id = None
     if may["can_edit"] and exam.evaluation_version_id is not None:
         evaluation_id = await conn.fetchval(EVALUATIONS["find_evaluation"], exam.evaluation_version_id)

@@ -18,20 +18,23 @@ from sql import named
 
 QUERIES: Final = named("permissions")
 ACCOUNTS: Final = named("accounts")
-FLAGS: Final = ("can_view", "can_edit", "can_manage_students", "can_view_analytics")
+FLAGS: Final = ("can_view", "can_edit", "can_manage_students", "can_adjudicate", "can_view_analytics")
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     Whom to let do what with an exam; a second grant to the same person replaces the first. A teacher with
     `can_manage_students` says who takes it: assigns it, takes it back, makes exceptions and launch links.
-    Who has `can_edit` may do that as well, and changes the exam itself.
+    Who has `can_edit` may do that as well, and changes the exam itself. A teacher or reviewer with
+    `can_adjudicate` decides where two reviewers differ (the exam's `double_review`), and sees how far they
+    agree.
     """
 
     user_id: UUID
     can_view: bool = True
     can_edit: bool = False
     can_manage_students: bool = False
+    can_adjudicate: bool = False
     can_view_analytics: bool = False
 
 
@@ -46,6 +49,7 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     can_view: bool
     can_edit: bool
     can_manage_students: bool
+    can_adjudicate: bool
     can_view_analytics: bool
     granted_at: datetime
 

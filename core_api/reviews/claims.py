@@ -15,7 +15,7 @@ import msgspec
 from core_api.actors import Actor
 from core_api.database import Connection, of_row
 from core_api.ledger import entries as ledger
-from core_api.reviews import reaching
+from core_api.reviews import reaching, stages
 from kernel.errors import ConflictError, ForbiddenError
 from kernel.ledger.kinds import Kind
 from kernel.settings import Settings
@@ -42,13 +42,15 @@ async def claim(
 
     Raises:
         NotFoundError: the session is not visible to the caller.
-        ForbiddenError: it is, and they may only look at its exam, or it is their own.
-        ConflictError: the attempt has not ended, somebody else is at work on it, or its decision is final.
+        ForbiddenError: it is, and they may only look at its exam, or it is their own, or an adjudicator's.
+        ConflictError: the attempt has not ended, somebody else is at work on it, they have given their review
+            of it, or its decision is final.
     """
     async with conn.transaction():
         session = await reaching.hold(conn, actor, session_id)
         if await conn.fetchval(QUERIES["is_final"], session_id):
             raise ConflictError("The decision on this session is final: there is nothing to review.")
+        stages.check_claims(await stages.read(conn, actor, session))
         if await take(conn, actor, session, settings=settings, now=now):
             await _record(conn, actor, session, Kind.review_claimed, now=now)
         row = await conn.fetchrow(QUERIES["fetch_claim"], session_id, now)

@@ -2,8 +2,9 @@
 Decisions about proctor sessions: made, made final, overridden (spec.md C-1; P, "Decision Workflow").
 
 A session has one decision. Whoever decides holds the session's claim, so that nobody's work is overwritten by
-somebody who does not know of it. A final decision changes only by an admin's override. A final *Invalidated*
-makes the attempt's result void in the same transaction, and whatever takes it back restores the result.
+somebody who does not know of it; where two review it blind, what both say is the decision, or an adjudicator
+makes it (`blind.py`). A final decision changes only by an admin's override. A final *Invalidated* makes the
+attempt's result void in the same transaction, and whatever takes it back restores the result.
 """
 
 from datetime import datetime
@@ -17,7 +18,7 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
-from core_api.reviews import claims, reaching
+from core_api.reviews import claims, reaching, stages
 from core_api.submissions import results
 from core_api.wire import invalid
 from kernel.errors import ConflictError
@@ -50,17 +51,25 @@ Status = Annotated[
 ]
 
 
-class MakeDecision(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+Act = Literal["made", "finalised", "overridden", "agreed"]
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What somebody says of a session. Suspicious and Invalidated need a reason in English or Arabic."""
+
+    status: Status
+    decision_reason_en: Reason | None = None
+    decision_reason_ar: Reason | None = None
+    internal_notes: Notes | None = None
+
+
+class MakeDecision(Said, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
     """
     What is decided about a session, replacing what was decided before. Suspicious and Invalidated need a
     reason in English or Arabic; with `finalize` only an admin's override changes it any more.
     """
 
     proctor_session_id: Annotated[int, Meta(ge=1, le=SESSION_ID_MAX)]
-    status: Status
-    decision_reason_en: Reason | None = None
-    decision_reason_ar: Reason | None = None
-    internal_notes: Notes | None = None
     finalize: bool = False
 
 
@@ -103,10 +112,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class DecisionAct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """One step of a decision's history, which only grows."""
+    """One step of a decision's history, which only grows. `agreed`: two blind reviews said the same."""
 
     number: int
-    act: Literal["made", "finalised", "overridden"]
+    act: Act
     status: DecisionStatus
     status_name: str
     decision_reason_en: str | None
@@ -132,8 +141,9 @@ async def make(
 
     Raises:
         NotFoundError: the session is not visible to the caller.
-        ForbiddenError: it is, and they may only look at its exam, or it is their own.
-        ConflictError: the attempt has not ended, somebody else is at it, or the decision is final.
+        ForbiddenError: it is, and they may only look at its exam, or it is their own, or an adjudicator's.
+        ConflictError: the attempt has not ended, somebody else is at it, its two reviews are not in, or the
+            decision is final.
         InvalidInputError: a reason is missing, or the status cannot be final.
     """
     _check(command)
@@ -144,27 +154,34 @@ async def make(
             return _shown(before)
         if before is not None and before["is_finalized"]:
             raise ConflictError(_final(before))
+        stages.check_decides(await stages.read(conn, actor, session))
         await claims.take(conn, actor, session, settings=settings, now=now)
-        row = await QUERIES.run(
-            conn.fetchrow,
-            "save_decision",
-            **{name: session[name] for name in SESSION_COLUMNS},
-            session_id=session["id"],
-            status=command.status,
-            reason_en=command.decision_reason_en,
-            reason_ar=command.decision_reason_ar,
-            internal_notes=command.internal_notes,
-            decided_by=actor.user_id,
-            decided_at=now,
-            is_finalized=command.finalize,
-        )
-        assert row is not None, "the lock keeps others out"
-        act = "finalised" if command.finalize else "made"
-        kind = Kind.decision_finalised if command.finalize else Kind.decision_made
-        if command.finalize or command.status is DecisionStatus.Escalated:
-            await claims.end(conn, session["id"])
-        await _record(conn, actor, session, row["id"], act, kind, command.status, now=now)
+        await save(conn, actor, session, command, "finalised" if command.finalize else "made", now=now)
         return await _fetch(conn, session["id"])
+
+
+async def save(
+    conn: Connection, actor: Actor, session: asyncpg.Record, said: Said, act: Act, *, now: datetime
+) -> None:
+    """Write the decision on a session that the caller holds; every act but `made` is final."""
+    row = await QUERIES.run(
+        conn.fetchrow,
+        "save_decision",
+        **{name: session[name] for name in SESSION_COLUMNS},
+        session_id=session["id"],
+        status=said.status,
+        reason_en=said.decision_reason_en,
+        reason_ar=said.decision_reason_ar,
+        internal_notes=said.internal_notes,
+        decided_by=actor.user_id,
+        decided_at=now,
+        is_finalized=act != "made",
+    )
+    assert row is not None, "the lock keeps others out"
+    if act != "made" or said.status is DecisionStatus.Escalated:
+        await claims.end(conn, session["id"])
+    kind = Kind.decision_made if act == "made" else Kind.decision_finalised
+    await _record(conn, actor, session, row["id"], act, kind, said.status, now=now)
 
 
 async def override(conn: Connection, actor: Actor, command: OverrideDecision, *, now: datetime) -> Decision:
@@ -190,7 +207,7 @@ async def override(conn: Connection, actor: Actor, command: OverrideDecision, *,
         reason_en, reason_ar = command.decision_reason_en, command.decision_reason_ar
         if reason_en is None and reason_ar is None:
             reason_en, reason_ar = before["decision_reason_en"], before["decision_reason_ar"]
-        _check_reason(command.new_status, reason_en, reason_ar)
+        check_reason(command.new_status, reason_en, reason_ar)
         await QUERIES.run(
             conn.execute,
             "override_decision",
@@ -226,7 +243,7 @@ async def _record(
     actor: Actor,
     session: asyncpg.Record,
     decision_id: int,
-    act: str,
+    act: Act,
     kind: Kind,
     status: DecisionStatus,
     *,
@@ -275,10 +292,11 @@ def _check(command: MakeDecision) -> None:
     """Check what a decision says; raises InvalidInputError."""
     if command.finalize and command.status not in VERDICTS:
         raise invalid("status", "Expected a verdict with finalize: 2 Cleared, 3 Suspicious or 4 Invalidated")
-    _check_reason(command.status, command.decision_reason_en, command.decision_reason_ar)
+    check_reason(command.status, command.decision_reason_en, command.decision_reason_ar)
 
 
-def _check_reason(status: DecisionStatus, reason_en: str | None, reason_ar: str | None) -> None:
+def check_reason(status: DecisionStatus, reason_en: str | None, reason_ar: str | None) -> None:
+    """Check that what accuses somebody says why; raises InvalidInputError."""
     if status in ACCUSING and reason_en is None and reason_ar is None:
         raise invalid("decisionReasonEn", f"{status.name} needs a reason, here or in decisionReasonAr")
 

@@ -1,6 +1,9 @@
 """
 What waits for a review: sessions that have ended, with their attempt, and have no final decision (P,
 "pending-review"; spec.md C-1). The highest peak of risk comes first, what was not scored last.
+
+What two people review blind (C-2) waits for both, and where they differ for an adjudicator. Until then its
+row says neither how high the risk is nor what the numbers recommend: each looks for themselves.
 """
 
 from collections import defaultdict
@@ -17,8 +20,9 @@ from core_api.actors import Actor
 from core_api.database import Connection, of_row, page_of
 from core_api.exams import exams
 from core_api.reviews import claims, reaching
-from core_api.reviews.recommending import FiredRule, Grounds, Recommendation, recommend
+from core_api.reviews.recommending import Exempt, FiredRule, Grounds, Recommendation, recommend
 from core_api.wire import LIMIT_DEFAULT, Limit, Moment, Paging, check_moments
+from kernel import risk
 from kernel.errors import ConflictError
 from kernel.events import DecisionStatus, Mode
 from kernel.settings import Settings
@@ -28,12 +32,18 @@ QUERIES: Final = named("queue")
 TRIED_MAX: Final = 20  # sessions that others may take at the same moment, before nothing is found
 Level = Literal["Low", "Medium", "High", "Critical"]
 Claimed = Literal["by_me", "by_others", "by_nobody"]
+COUNTED: Final = (
+    "coverage", "unexplained_gaps", "network_gaps", "stored", "missing", "damaged", "is_flagged", "findings",
+)  # fmt: skip
+WITHHELD: Final = ("risk_score", "peak_risk_score", "risk_level")  # of what is reviewed blind
 
 
 class PendingReview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
     A session that waits for its review. Scores and level (of the peak) are null until something was scored,
-    `recommendation` where too little is known; it is shown beside, and decides nothing.
+    `recommendation` where too little is known; it is shown beside, and decides nothing. `review` is what it
+    waits for: a decision (`single`), one of two reviews that do not know of one another (`blind`: scores,
+    level and recommendation are withheld), or a decision between two that differ (`adjudication`).
     """
 
     proctor_session_id: int
@@ -57,6 +67,7 @@ class PendingReview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     claimed_by: UUID | None
     claimed_by_name: str | None
     claim_expires_at: datetime | None
+    review: Literal["single", "blind", "adjudication"]
     recommendation: Recommendation | None
 
 
@@ -150,12 +161,14 @@ async def _find(
     to_decide: bool = False,
     session_id: int | None = None,
 ) -> list[asyncpg.Record]:
+    above, most = (None, None) if query.level is None else _ranks(query.level)
     found: list[asyncpg.Record] = await QUERIES.run(
         conn.fetch,
         "list_pending",
         **actor.reach,
         exam_id=query.exam_id,
-        level=query.level,
+        rank_above=above,
+        rank_max=most,
         ended_before=query.ended_before,
         claimed=query.claimed,
         now=now,
@@ -168,28 +181,48 @@ async def _find(
     return found
 
 
+def _ranks(level: Level) -> tuple[float, float]:
+    above, most = risk.range_of(risk.Level(level))
+    return above / risk.POINT, most / risk.POINT
+
+
 async def _shown(conn: Connection, rows: Sequence[asyncpg.Record]) -> list[PendingReview]:
-    """Return rows of `list_pending` with what the numbers of each speak for."""
-    rules: dict[int, list[FiredRule]] = defaultdict(list)
-    for each in await conn.fetch(QUERIES["list_fired"], [row["proctor_session_id"] for row in rows]):
-        rules[each["session_id"]].append(of_row(each, FiredRule))
-    return [_pending(row, rules[row["proctor_session_id"]]) for row in rows]
+    """Return rows of `list_pending`, with a recommendation where nobody reviews it blind."""
+    seen = [row["proctor_session_id"] for row in rows if row["review"] != "blind"]
+    counted = await _of_each(conn, "list_grounds", seen)
+    rules, exempt = await _of_each(conn, "list_fired", seen), await _of_each(conn, "list_exempt", seen)
+
+    def grounds(row: asyncpg.Record) -> Grounds:
+        session_id = row["proctor_session_id"]
+        return Grounds(
+            level=row["risk_level"],
+            total_events=row["total_events"],
+            rules=[of_row(each, FiredRule) for each in rules[session_id]],
+            exempt=[of_row(each, Exempt) for each in exempt[session_id]],
+            **{name: counted[session_id][0][name] for name in COUNTED},
+        )
+
+    return [_pending(row, None if row["review"] == "blind" else grounds(row)) for row in rows]
 
 
-def _pending(row: asyncpg.Record, rules: Sequence[FiredRule]) -> PendingReview:
+async def _of_each(
+    conn: Connection, name: str, session_ids: Sequence[int]
+) -> dict[int, list[asyncpg.Record]]:
+    """Return a statement's rows by the sessions that they are of."""
+    found: dict[int, list[asyncpg.Record]] = defaultdict(list)
+    for row in await conn.fetch(QUERIES[name], session_ids):
+        found[row["session_id"]].append(row)
+    return found
+
+
+def _pending(row: asyncpg.Record, grounds: Grounds | None) -> PendingReview:
+    """Return a row as it is shown; without grounds it is reviewed blind."""
     status = row["decision_status"]
-    grounds = Grounds(
-        level=row["risk_level"],
-        total_events=row["total_events"],
-        coverage=row["coverage"],
-        unexplained_gaps=row["unexplained_gaps"],
-        network_gaps=row["network_gaps"],
-        rules=rules,
-    )
     return of_row(
         row,
         PendingReview,
         mode_name=Mode(row["mode"]).name,
         decision_status_name=None if status is None else DecisionStatus(status).name,
-        recommendation=recommend(grounds),
+        recommendation=None if grounds is None else recommend(grounds),
+        **(dict.fromkeys(WITHHELD) if grounds is None else {}),
     )

@@ -1,11 +1,11 @@
-"""Decisions about proctor sessions, and the desk where they are made."""
+"""Decisions about proctor sessions, blind reviews of them, and the desk where they are made."""
 
 from typing import Final
 
 from core_api.cases import case
-from core_api.reviews import claims, decisions, queue
+from core_api.reviews import agreement, blind, claims, decisions, queue
 from kernel.access import Action
-from kernel.http.web import Shows
+from kernel.http.web import NOBODY, Shows
 
 ROUTES: Final = (
     case(
@@ -28,6 +28,32 @@ ROUTES: Final = (
         "GET /proctor/session/{id}/decision", decisions.fetch, Action.decision_read, name="get_decision",
         shows=Shows("decision", "id"), envelope=True,
         says="Return what was decided about a proctor session, with how it came about; 404 before.",
+    ),
+    case(
+        "POST /proctor/session/{id}/review", blind.give, Action.decision_make, name="review_session",
+        shows=Shows("review", "id"), envelope=True,
+        says="""
+        Say what you find of a session of an exam whose sessions two people review (`double_review`), once and
+        for good. Neither reads what the other says. Where both say the same, that is the decision, final;
+        where they differ, an adjudicator decides by *Make a decision*. 409: your review is in already, or
+        both are.
+        """,
+    ),
+    case(
+        "GET /proctor/session/{id}/reviews", blind.list_of_session, Action.decision_read,
+        name="list_session_reviews", shows=Shows("review", "id"), envelope=True,
+        says="""
+        Return the blind reviews of a session that you may read: your own; both once the decision is final, or
+        while they wait for you to decide between them. Empty where there is none.
+        """,
+    ),
+    case(
+        "GET /proctor/review-agreement", agreement.measure, Action.review_agreement,
+        name="get_review_agreement", shows=NOBODY, envelope=True,
+        says="""
+        Return how far the two reviewers of sessions agree beyond chance (Cohen's kappa, with its interval and
+        the table that it rests on), by exam and period. For who adjudicates.
+        """,
     ),
     case(
         "GET /proctor/pending-review", queue.list_pending, Action.review_list, name="list_pending_reviews",

@@ -14,7 +14,9 @@ import msgspec
 VIEWED: Final = ".viewed"
 PAIRS: Final = ("group_member", "permission")  # records that the aggregate and the subject name together
 # Records whose aggregate's id is a number; that of all others is a UUID.
-NUMBERED: Final = ("decision", "evidence", "risk_adjustment", "risk_rule", "session", "session_actions")
+NUMBERED: Final = (
+    "decision", "evidence", "reviews", "risk_adjustment", "risk_rule", "session", "session_actions",
+)  # fmt: skip
 
 
 class Kind(StrEnum):
@@ -73,6 +75,7 @@ class Kind(StrEnum):
     result_restored = "result.restored"
     result_voided = "result.voided"
     review_claimed = "review.claimed"
+    review_given = "review.given"
     review_released = "review.released"
     session_announced = "session.announced"
     risk_adjustment_made = "risk_adjustment.made"
@@ -175,6 +178,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.result_restored: About("submission", record="result", is_told=True),
     Kind.result_voided: About("submission", record="result", is_told=True),
     Kind.review_claimed: About("session"),
+    Kind.review_given: About("session", record="reviews"),
     Kind.review_released: About("session"),
     Kind.session_announced: About("session", record="session_actions"),
     Kind.risk_adjustment_made: About("risk_adjustment", record="risk_adjustment"),

@@ -24,7 +24,7 @@ from tests.faults.core_rig import (
 from tests.integration.core_api.submissions.test_observations import make_form, observe
 from tests.kits.authoring import Made, answer, make_exam, outcome, save_all_right, start, submit
 from tests.kits.core import Answer, Api
-from tests.kits.reviews import decide, override
+from tests.kits.reviews import override, review
 
 NOTHING = {
     "submissions": 0, "items": 0, "scores": 0, "subjects": 0, "ledger": 0, "facts": 0, "completed": 0,
@@ -54,9 +54,9 @@ async def rig(servers: Servers) -> AsyncIterator[CoreRig]:
         yield running
 
 
-async def seated(rig: CoreRig) -> tuple[Made, str]:
+async def seated(rig: CoreRig, **fields: Any) -> tuple[Made, str]:
     """Return an exam and the running attempt of a candidate with saved answers and a proctor session."""
-    made = await make_exam(rig.api)
+    made = await make_exam(rig.api, **fields)
     attempt_id = await start(rig.api, made)
     await rig.api.start_session(attempt_id=attempt_id)
     await save_all_right(rig.api, made, attempt_id)
@@ -186,6 +186,8 @@ async def test_a_postgres_killed_within_a_finalisation_leaves_nothing_and_one_ki
 JUDGED = """
 SELECT (SELECT array_agg((status, is_finalized)) FROM proctor_decisions)::text,
        (SELECT array_agg((act, status) ORDER BY number) FROM decision_acts)::text,
+       (SELECT array_agg((number, status) ORDER BY number) FROM blind_reviews)::text,
+       (SELECT array_agg((rank, cardinality(reviewed_by))) FROM pending_reviews)::text,
        (SELECT array_agg(is_void) FROM submission_results)::text, (SELECT count(*) FROM review_claims)::text,
        (SELECT array_agg(kind ORDER BY kind) FROM ledger_events WHERE kind ~ '^(decision|result|review)[.]'
                                                                    AND kind !~ 'viewed$')::text,
@@ -193,7 +195,7 @@ SELECT (SELECT array_agg((status, is_finalized)) FROM proctor_decisions)::text,
 """
 
 
-async def judged(api: Api) -> tuple[str, ...]:
+async def judged(api: Api) -> tuple[str | None, ...]:
     """Return all that decisions leave."""
     return tuple(await api.owner.fetchrow(JUDGED))
 
@@ -201,28 +203,35 @@ async def judged(api: Api) -> tuple[str, ...]:
 async def test_a_core_api_killed_at_any_table_of_a_decision_or_an_override_leaves_all_of_it_or_nothing_c1(
     rig: CoreRig,
 ) -> None:
-    made, attempt_id = await seated(rig)
+    """The decision is that of two blind reviews: the second one's transaction holds all of it (C-2)."""
+    made, attempt_id = await seated(rig, double_review=True)
     assert (await hand_in(rig, made, attempt_id)).status == 201
     session_id = await rig.api.owner.fetchval("SELECT id FROM proctor_sessions")
+    assert (await review(rig.api, session_id, 4, "admin")).status == 200
+    first = await judged(rig.api)
 
     def invalidate() -> "asyncio.Task[Answer]":
-        return asyncio.create_task(decide(rig.api, session_id, 4, "teacher", finalize=True))
+        return asyncio.create_task(review(rig.api, session_id, 4, "teacher"))
 
     decided, answered = await walk(rig, invalidate, ADVISORY, judged)
     void, again = await judged(rig.api), await invalidate()
-    decision_id = answered.body["data"]["id"]
+    decision_id = await rig.api.owner.fetchval("SELECT id FROM proctor_decisions")
     overridden, restored = await walk(
         rig, lambda: asyncio.create_task(override(rig.api, decision_id, 2)), ADVISORY, judged
     )
 
     written = {"proctor_decisions", "decision_acts", "submission_results", "ledger_events", "outbox"}
-    assert (set(decided) >= written, set(overridden) >= written) == (True, True)
+    assert set(decided) >= written | {"blind_reviews", "pending_reviews", "review_claims"}
+    assert set(overridden) >= written
     assert (answered.status, again.body, restored.status) == (200, answered.body, 200)
+    reviews = '{"(1,4)","(2,4)"}'
+    assert first == (None, None, '{"(1,4)"}', '{"(-1,1)"}', None, "0", "{review.given}", None)
     assert void == (
-        '{"(4,t)"}', '{"(finalised,4)"}', "{t}", "0", "{decision.finalised,result.voided}", "{result.voided}",
+        '{"(4,t)"}', '{"(agreed,4)"}', reviews, None, "{t}", "0",
+        "{decision.finalised,result.voided,review.given,review.given}", "{result.voided}",
     )  # fmt: skip
     assert await judged(rig.api) == (
-        '{"(2,t)"}', '{"(finalised,4)","(overridden,2)"}', "{f}", "0",
-        "{decision.finalised,decision.overridden,result.restored,result.voided}",
+        '{"(2,t)"}', '{"(agreed,4)","(overridden,2)"}', reviews, None, "{f}", "0",
+        "{decision.finalised,decision.overridden,result.restored,result.voided,review.given,review.given}",
         "{result.restored,result.voided}",
     )  # fmt: skip

@@ -114,6 +114,11 @@ MATRIX: dict[tuple[str, str], Row] = {
             "overrideReason": "Seen.",
         },
     ),
+    ("POST", "/proctor/session/{id}/review"): Row(
+        expected=JUDGED | rows(409, "teacher"), path={"id": "past_session_id"}, body=lambda _: {"status": 2}
+    ),
+    ("GET", "/proctor/session/{id}/reviews"): Row(expected=VIEWED, path={"id": "past_session_id"}),
+    ("GET", "/proctor/review-agreement"): Row(expected=LISTED),
     ("GET", "/proctor/pending-review"): Row(expected=LISTED),
     ("POST", "/proctor/pending-review/next"): Row(expected=LISTED),
     ("GET", "/proctor/session/{id}/decision"): Row(expected=VIEWED, path={"id": "past_session_id"}),

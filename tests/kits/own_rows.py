@@ -16,7 +16,7 @@ LINKS: Final = (
         "users", "groups", "exams", "questions", "passages", "evaluations", "taxonomy_terms",
         "allowed_origins", "risk_rules", "rule_sets",
         "proctor_sessions", "submissions", "ledger_events", "outbox",
-        "proctor_decisions", "review_claims", "submission_results",
+        "proctor_decisions", "review_claims", "submission_results", "blind_reviews", "pending_reviews",
         "evidence", "evidence_usage",
     )),
     *((table, "user_id", "users") for table in (

@@ -62,3 +62,11 @@ async def decide(
 async def override(api: Api, decision_id: int, status: int, by: str = "admin", **more: Any) -> Answer:
     body = {"decisionId": decision_id, "newStatus": status, "overrideReason": "The recording shows it."}
     return await api.post("/api/proctor/decision/override", by, json=body | more)
+
+
+async def review(api: Api, session_id: int, status: int, by: str = "reviewer", **more: Any) -> Answer:
+    """Review a session blind, with a reason where none is given."""
+    reason = {"decisionReasonEn": REASON} if status in {3, 4} else {}
+    return await api.post(
+        f"/api/proctor/session/{session_id}/review", by, json={"status": status, **reason, **more}
+    )

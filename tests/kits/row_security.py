@@ -28,6 +28,14 @@ CLAIM = (
     " SELECT session_id, exam_id, organisation_id, decided_by, $2::timestamptz, $2 + interval '1 hour'"
     " FROM proctor_decisions WHERE session_id = $1::text::bigint"
 )
+REVIEW = (
+    "INSERT INTO blind_reviews SELECT id, 1, attempt_id, exam_id, candidate_id, organisation_id, 3, 'Talks.',"
+    " NULL, NULL, $2, now() FROM proctor_sessions WHERE id = $1::text::bigint"
+)
+WAITING = (
+    "INSERT INTO pending_reviews SELECT id, attempt_id, exam_id, candidate_id, organisation_id, ended_at, 10"
+    " FROM proctor_sessions WHERE id = $1::text::bigint"
+)
 EVIDENCE = "INSERT INTO submission_evidence (submission_id, evidence_id) VALUES ($1, $2)"
 ACTIVITY = (
     "INSERT INTO reporting.attempt_activity (attempt_id, exam_id, student_id, session_ids, events,"
@@ -143,6 +151,8 @@ async def _fill(world: World) -> None:
     await api.owner.execute(GAP, session_id, now)
     await override(api, int(given["decision_id"]), 4, decisionReasonEn="Seen.")
     await api.owner.execute(CLAIM, given["past_session_id"], now)
+    await api.owner.execute(REVIEW, given["past_session_id"], api.people["teacher"].id)
+    await api.owner.execute(WAITING, given["past_session_id"])
     await api.owner.execute(STEP, session_id, now)
     await api.owner.execute(ACTIVITY, given["attempt_id"], api.exam_id, student, now)
     for statement in (SNAPSHOT, RISK):

@@ -9,11 +9,12 @@ SELECT 1;
 SELECT ARRAY(SELECT lower(email) FROM unnest($1::text[]) WITH ORDINALITY AS given (email, n) ORDER BY n);
 
 -- name: grant_exam
-INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view, can_edit, can_manage_students, can_view_analytics)
-VALUES (:teacher_id, :exam_id, :can_view, :can_edit, :can_manage_students, :can_view_analytics)
+INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view, can_edit, can_manage_students, can_adjudicate, can_view_analytics)
+VALUES (:teacher_id, :exam_id, :can_view, :can_edit, :can_manage_students, :can_adjudicate,
+        :can_view_analytics)
 ON CONFLICT (teacher_id, exam_id) DO UPDATE
 SET can_view = excluded.can_view, can_edit = excluded.can_edit, can_manage_students = excluded.can_manage_students,
-    can_view_analytics = excluded.can_view_analytics;
+    can_adjudicate = excluded.can_adjudicate, can_view_analytics = excluded.can_view_analytics;
 
 -- name: find_credentials
 -- $1 email text, any case. Inactive people come back too: the caller spends the same time on them.

@@ -55,7 +55,8 @@ LOOKS: Final = (
 )
 # What is looked at without being measured here, and what bounds it instead.
 LEFT_OUT: Final = {
-    "one school's sessions without a final decision": "queue.list_pending",
+    "the pairs of reviews of a period": "blind_reviews.count_pairs",
+    "a session has two reviews": "blind_reviews.list_reviews",
     "one session's score": "risk_scores.count_by_type risk_scores.list_gaps risk_scores.list_kept_rules"
     " risk_scores.list_percents risk_scores.list_snapshots risk_adjustments.list_adjustments",
     "rules, of which an organisation has only so many": "risk_rules.count_rules risk_rules.list_rules"
@@ -85,6 +86,7 @@ LEFT_OUT: Final = {
     "ids that the caller names": "actions.list_open_commands"
     " assignments.list_reached assignments.count_groups assignments.list_grants"
     " content.count_terms sessions.list_decisions_of queue.list_fired"
+    " queue.list_grounds queue.list_exempt"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
     " live.list_alerting live.list_lost live.list_client_states"
@@ -162,12 +164,6 @@ def cases(world: World) -> Iterator[Case]:
 
 def periodic(world: World) -> Iterator[Case]:
     """Yield what the scheduler, the sealer, the sweeps and readiness run without being asked."""
-    yield from of_pipeline(world)
-    yield from of_ingest(world)
-    yield from of_core()
-
-
-def of_pipeline(world: World) -> Iterator[Case]:
     since, before = NOW, NOW + timedelta(days=1)
     arguments: list[Any]
     each = len(world.sessions)
@@ -175,6 +171,7 @@ def of_pipeline(world: World) -> Iterator[Case]:
         "sessions": world.sessions, "after": [0] * each, "through": [100] * each,
         "since": [since] * each, "until": [before] * each, "first": since, "last": before,
     }  # fmt: skip
+    owned = {"shards": 4, "owned": [0, 1, 2, 3], "limit": 500}
     for noun, name, *arguments in (
         ("watermarks", "has_unarchived"),
         ("watermarks", "is_marked", "attempt_activity"),
@@ -211,10 +208,6 @@ def of_pipeline(world: World) -> Iterator[Case]:
         ("outbox", "mark_submitted", [str(world.attempt)]),
     ):
         yield Case(str(noun), str(name), tuple(arguments))
-
-
-def of_ingest(world: World) -> Iterator[Case]:
-    owned = {"shards": 4, "owned": [0, 1, 2, 3], "limit": 500}
     for noun, name, *arguments in (
         ("writer", "list_closing", 4, [0, 1, 2, 3], 500),
         ("gaps", "list_silent", {**owned, "taken": [NOW + timedelta(minutes=1)] * 4, "silence_s": 45.0}),
@@ -231,9 +224,6 @@ def of_ingest(world: World) -> Iterator[Case]:
         ("ingest", "find_sessions_of_attempts", [world.attempt], None, None, False),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_ingest")
-
-
-def of_core() -> Iterator[Case]:
     for noun, name, *arguments in (
         ("submissions", "list_expired", NOW + timedelta(days=9), LONG_AGO, UUID(int=0), 200),
         ("acts", "list_lapsed", NOW, 200),
@@ -247,21 +237,16 @@ def of_core() -> Iterator[Case]:
         yield Case(str(noun), str(name), tuple(arguments), "veritas_core")
 
 
-FIRST: Final[dict[str, Any]] = {"cursor": None, "limit": LIMIT}
-
-
 def pages(world: World) -> Iterator[Case]:
     """Yield what a page of each list reads, as those who ask see it."""
-    yield from of_staff(world)
-    yield from of_admins(world)
-    yield from of_candidates(world)
-
-
-def of_staff(world: World) -> Iterator[Case]:
-    school, since, before, first = world.school, NOW, NOW + timedelta(days=1), FIRST
+    school, since, before = world.school, NOW, NOW + timedelta(days=1)
+    first = {"cursor": None, "limit": LIMIT}
     all_of = dict.fromkeys(("candidate_id", "status", "mode", "risk_level"))
     events = {"session_id": world.sessions[0], "since": since, "before": before, "after": 50, "limit": LIMIT}
     any_event = dict.fromkeys(("event_type", "severity", "severity_min", "is_violation"))
+    waiting = {"now": NOW, "after": 0, "to_decide": True, "limit": LIMIT} | dict.fromkeys(
+        ("rank_above", "rank_max", "ended_before", "claimed", "rank", "session_id")
+    )
     any_live = {"status": 1, "online_since": since, **dict.fromkeys(("level", "online", "q"))}
     for view, person, is_whole in (("staff", world.teacher, False), ("organisation", world.admin, True)):
         sight = {"organisation": school, "user_id": person, "sees_organisation": is_whole}
@@ -272,6 +257,9 @@ def of_staff(world: World) -> Iterator[Case]:
             ("sessions", listed, {**sessions, "exam_id": world.exam}),
             ("sessions", "count_sessions", {**sight, **all_of, "exam_id": world.exam}),
             ("sessions", "list_sessions_of_attempt", world.attempt),
+            ("queue", "list_pending", {**waiting, **sight, "exam_id": None}),
+            ("queue", "list_pending", {**waiting, **sight, "exam_id": world.exam}),
+            ("queue", "list_pending", {**waiting, **sight, "exam_id": None, "rank": 50.0}),
             ("live", "list_live", {**first, **any_live, "exam_id": world.exam}),
             ("sessions", "list_recent_events", world.sessions[0], since, before, LIMIT),
             ("sessions", "list_events", {**events, **any_event}),
@@ -297,10 +285,6 @@ def of_staff(world: World) -> Iterator[Case]:
             ("directory", "list_groups_to_assign", {**first, "organisation": school, "q": None}),
         ):
             yield Case(str(noun), str(name), tuple(arguments), "veritas_core", view)
-
-
-def of_admins(world: World) -> Iterator[Case]:
-    school, first = world.school, FIRST
     everybody = dict.fromkeys(("role", "is_active", "group", "q"))
     bounds = (
         "actor_id",
@@ -321,10 +305,6 @@ def of_admins(world: World) -> Iterator[Case]:
         ("ledger", "list_audit_log", {**log, "kind": "user.changed", "routine": True}),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_core", "organisation")
-
-
-def of_candidates(world: World) -> Iterator[Case]:
-    school, first = world.school, FIRST
     for noun, name, *arguments in (
         ("exams", "list_available", {**first, "organisation": school, "student": world.student}),
         ("attempts", "list_own_attempts", {**first, "student": world.student}),

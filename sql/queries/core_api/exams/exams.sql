@@ -2,13 +2,14 @@
 
 -- name: insert_exam
 INSERT INTO exams (id, organisation_id, creator_id, title, description, subject, topic, max_score, duration_minutes,
-                   passing_score, enable_monitoring, enable_integrity_analysis, metadata, created_at, evaluation_version_id)
+                   passing_score, enable_monitoring, enable_integrity_analysis, metadata, created_at, evaluation_version_id,
+                   double_review)
 VALUES (:id, :organisation, :creator_id, :title, :description, :subject, :topic, :max_score::float8, :duration_minutes,
         :passing_score::float8, :enable_monitoring, :enable_integrity_analysis, :metadata::text::jsonb, :created_at,
-        :evaluation_version_id)
+        :evaluation_version_id, :double_review)
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review;
 
 -- name: set_published
 -- $1 exam_id uuid, $2 is_published boolean, $3 at timestamptz. The first publication's time is kept.
@@ -17,13 +18,13 @@ SET is_published = $2, published_at = CASE WHEN $2 THEN coalesce(published_at, $
 WHERE id = $1
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review;
 
 -- name: hold_exam
 -- $1 exam_id uuid. The caller has checked that it is theirs to edit.
 SELECT id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
        passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-       metadata::json AS metadata, created_at, evaluation_version_id, archived_at
+       metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review
 FROM exams
 WHERE id = $1
 FOR UPDATE;
@@ -38,11 +39,11 @@ UPDATE exams
 SET title = :title, description = :description, subject = :subject, topic = :topic, max_score = :max_score::float8,
     duration_minutes = :duration_minutes, passing_score = :passing_score::float8, enable_monitoring = :enable_monitoring,
     enable_integrity_analysis = :enable_integrity_analysis, metadata = coalesce(:metadata::text::jsonb, metadata),
-    evaluation_version_id = :evaluation_version_id
+    evaluation_version_id = :evaluation_version_id, double_review = :double_review
 WHERE id = :id
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review;
 
 -- name: archive_exam
 -- $1 exam_id uuid, $2 at timestamptz. It takes no new attempts; archiving again keeps the first time.
@@ -51,13 +52,13 @@ SET is_published = false, archived_at = coalesce(archived_at, $2)
 WHERE id = $1
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata::json AS metadata, created_at, evaluation_version_id, archived_at;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review;
 
 -- name: list_exams
 -- `archived`: those too.
 SELECT e.id, e.creator_id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.is_published, e.published_at, e.enable_monitoring,
-       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at
+       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at, e.double_review
 FROM exams e
 WHERE e.organisation_id = :organisation
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = :user_id))
@@ -68,7 +69,7 @@ LIMIT :limit;
 -- name: fetch_exam
 SELECT e.id, e.creator_id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.is_published, e.published_at, e.enable_monitoring,
-       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at
+       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at, e.double_review
 FROM exams e
 WHERE e.id = :id AND e.organisation_id = :organisation
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = :user_id));
@@ -79,6 +80,7 @@ SELECT e.id, e.title, e.subject, e.topic, e.description, e.max_score::float8 AS 
        e.passing_score::float8 AS passing_score, e.duration_minutes, e.is_published, e.published_at, e.created_at,
        :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_edit, false) AS can_edit,
        :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_edit OR p.can_manage_students, false) AS can_manage_students,
+       :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_adjudicate, false) AS can_adjudicate,
        :sees_organisation OR e.creator_id = :user_id OR coalesce(p.can_view_analytics, false) AS can_view_analytics
 FROM exams e
 LEFT JOIN teacher_exam_permissions p ON p.exam_id = e.id AND p.teacher_id = :user_id

@@ -11,7 +11,7 @@ SELECT id FROM users WHERE id = $1 AND organisation_id = $2 AND role IN ('teache
 -- name: list_permissions
 -- By user id.
 SELECT p.exam_id, p.teacher_id AS user_id, u.email, u.full_name, u.role, p.can_view, p.can_edit, p.can_manage_students,
-       p.can_view_analytics, p.granted_at
+       p.can_adjudicate, p.can_view_analytics, p.granted_at
 FROM teacher_exam_permissions p
 JOIN users u ON u.id = p.teacher_id
 WHERE p.exam_id = :exam_id AND (:cursor::uuid IS NULL OR p.teacher_id > :cursor)
@@ -21,7 +21,7 @@ LIMIT :limit;
 -- name: fetch_permission
 -- $1 exam_id uuid, $2 user_id uuid
 SELECT p.exam_id, p.teacher_id AS user_id, u.email, u.full_name, u.role, p.can_view, p.can_edit, p.can_manage_students,
-       p.can_view_analytics, p.granted_at
+       p.can_adjudicate, p.can_view_analytics, p.granted_at
 FROM teacher_exam_permissions p
 JOIN users u ON u.id = p.teacher_id
 WHERE p.exam_id = $1 AND p.teacher_id = $2;

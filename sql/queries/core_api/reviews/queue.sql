@@ -2,41 +2,113 @@
 
 -- name: list_pending
 -- Of sessions that have ended with their attempt, without a final decision, never the caller's own. The highest peak first, of
--- equal ones the oldest; `rank` and `after` are of the last row before. `to_decide`: only what the caller may decide on, and has
--- not escalated themselves.
-WITH page AS MATERIALIZED (
-    SELECT o.id AS proctor_session_id, o.attempt_id, o.exam_id, o.exam_title AS exam_title_en, o.candidate_id, o.candidate_name,
-           o.mode, o.started_at, o.ended_at, o.total_events, o.total_violations, o.risk_score, o.peak_risk_score, o.risk_level,
-           coalesce(o.peak_risk_score, -1) AS rank, d.id AS decision_id, d.status AS decision_status, c.claimed_by,
-           c.expires_at AS claim_expires_at
-    FROM session_overview o
-    JOIN exam_attempts a ON a.id = o.attempt_id AND a.status <> 'in_progress'
-    LEFT JOIN proctor_decisions d ON d.session_id = o.id
-    LEFT JOIN review_claims c ON c.session_id = o.id AND c.expires_at > :now
-    WHERE o.organisation_id = :organisation AND o.status = 2 AND o.candidate_id <> :user_id AND d.is_finalized IS NOT TRUE
-      AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = o.exam_id AND v.user_id = :user_id))
-      AND (:session_id::bigint IS NULL OR o.id = :session_id) AND (:exam_id::uuid IS NULL OR o.exam_id = :exam_id)
-      AND (:level::text IS NULL OR o.risk_level = :level)
-      AND (:ended_before::timestamptz IS NULL OR o.ended_at < :ended_before)
-      AND CASE :claimed::text WHEN 'by_me' THEN c.claimed_by = :user_id WHEN 'by_others' THEN c.claimed_by <> :user_id
-                              WHEN 'by_nobody' THEN c.claimed_by IS NULL ELSE true END
-      AND (NOT :to_decide OR (:sees_organisation OR EXISTS (SELECT FROM judged_exams j WHERE j.exam_id = o.exam_id))
-                              AND NOT coalesce(d.status = 5 AND d.decided_by = :user_id, false))
-      AND (:rank::float8 IS NULL OR coalesce(o.peak_risk_score, -1) < :rank
-           OR (coalesce(o.peak_risk_score, -1) = :rank AND o.id > :after::bigint))
-    ORDER BY rank DESC, o.id
+-- equal ones the oldest; `rank` and `after` are of the last row before. The ranks of a level are those above `rank_above`, up to
+-- `rank_max`. `to_decide`: only what the caller may decide on, and has not escalated themselves.
+--
+-- What two people review waits neither for who has reviewed it nor, once both have, for anybody but adjudicators; while it is
+-- reviewed, no level finds it.
+--
+-- A page of each exam of theirs, and of those the highest; for who sees the whole organisation a page of all, `exam_id` null.
+WITH reached AS (
+    SELECT :exam_id::uuid AS exam_id WHERE :sees_organisation
+    UNION ALL
+    SELECT exam_id FROM exam_viewers
+    WHERE NOT :sees_organisation AND user_id = :user_id AND (:exam_id::uuid IS NULL OR exam_id = :exam_id)
+      AND (NOT :to_decide OR exam_id IN (SELECT exam_id FROM judged_exams))
+), page AS MATERIALIZED (
+    SELECT q.*
+    FROM (SELECT DISTINCT exam_id FROM reached) v
+    CROSS JOIN LATERAL (
+        SELECT q.session_id, q.exam_id, q.rank, cardinality(q.reviewed_by) AS reviews
+        FROM pending_reviews q
+        CROSS JOIN LATERAL (
+            -- Not joined: a plan that expects few rows would join and sort all that waits.
+            SELECT (SELECT c.claimed_by FROM review_claims c WHERE c.session_id = q.session_id AND c.expires_at > :now) AS claimed_by,
+                   (SELECT d.status = 5 AND d.decided_by = :user_id FROM proctor_decisions d WHERE d.session_id = q.session_id)
+                       AS was_escalated,
+                   (SELECT e.double_review FROM exams e WHERE e.id = q.exam_id) AS is_double,
+                   (SELECT count(*) > 0 FROM proctor_decisions d WHERE d.session_id = q.session_id) AS is_begun
+        ) l
+        WHERE q.organisation_id = :organisation AND q.candidate_id <> :user_id
+          AND CASE WHEN :sees_organisation AND :exam_id::uuid IS NULL THEN true ELSE q.exam_id = v.exam_id END
+          AND (:session_id::bigint IS NULL OR q.session_id = :session_id)
+          AND (:ended_before::timestamptz IS NULL OR q.ended_at < :ended_before)
+          AND (:rank::float8 IS NULL OR q.rank < :rank OR (q.rank = :rank AND q.session_id > :after::bigint))
+          AND (:rank_above::float8 IS NULL
+               OR (q.rank > :rank_above AND q.rank <= :rank_max::float8
+                   AND CASE cardinality(q.reviewed_by) WHEN 0 THEN l.is_begun OR NOT l.is_double WHEN 1 THEN false ELSE true END))
+          AND CASE :claimed::text WHEN 'by_me' THEN l.claimed_by = :user_id WHEN 'by_others' THEN l.claimed_by <> :user_id
+                                  WHEN 'by_nobody' THEN l.claimed_by IS NULL ELSE true END
+          AND :user_id <> ALL (q.reviewed_by)
+          AND (cardinality(q.reviewed_by) < 2 OR :sees_organisation OR q.exam_id IN (SELECT exam_id FROM adjudicated_exams))
+          AND NOT (:to_decide AND l.was_escalated IS TRUE)
+        ORDER BY q.rank DESC, q.session_id
+        LIMIT :limit
+    ) q
+    ORDER BY q.rank DESC, q.session_id
     LIMIT :limit
 )
-SELECT p.*, u.full_name AS claimed_by_name, y.heartbeat_coverage AS coverage, g.unexplained AS unexplained_gaps,
-       g.network AS network_gaps
+SELECT p.session_id AS proctor_session_id, o.attempt_id, o.exam_id, o.exam_title AS exam_title_en, o.candidate_id, o.candidate_name,
+       o.mode, o.started_at, o.ended_at, o.total_events, o.total_violations, o.risk_score, o.peak_risk_score, o.risk_level,
+       p.rank, d.id AS decision_id, d.status AS decision_status, c.claimed_by, c.expires_at AS claim_expires_at,
+       u.full_name AS claimed_by_name,
+       CASE WHEN p.reviews = 2 THEN 'adjudication' WHEN p.reviews = 1 OR (e.double_review AND d.id IS NULL) THEN 'blind'
+            ELSE 'single' END AS review
 FROM page p
-LEFT JOIN users u ON u.id = p.claimed_by
-LEFT JOIN reporting.attempt_activity y ON y.attempt_id = p.attempt_id
+JOIN session_overview o ON o.id = p.session_id
+JOIN exams e ON e.id = p.exam_id
+LEFT JOIN proctor_decisions d ON d.session_id = p.session_id
+LEFT JOIN review_claims c ON c.session_id = p.session_id AND c.expires_at > :now
+LEFT JOIN users u ON u.id = c.claimed_by
+ORDER BY p.rank DESC, p.session_id;
+
+-- name: list_grounds
+-- $1 session ids bigint[], which the caller may see. What there is to judge each of them by, beside its score and its rules.
+SELECT s.id AS session_id, y.heartbeat_coverage AS coverage, g.unexplained_gaps, g.network_gaps, v.stored, v.missing, v.damaged,
+       coalesce(f.kind = 'flag', false) AS is_flagged, o.findings
+FROM proctor_sessions s
+LEFT JOIN reporting.attempt_activity y ON y.attempt_id = s.attempt_id
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE s.class = 'unexplained') AS unexplained, count(*) FILTER (WHERE s.class = 'network') AS network
-    FROM seen_gaps s WHERE s.session_id = p.proctor_session_id
+    SELECT count(*) FILTER (WHERE class = 'unexplained') AS unexplained_gaps, count(*) FILTER (WHERE class = 'network') AS network_gaps
+    FROM seen_gaps WHERE session_id = s.id
 ) g
-ORDER BY p.rank DESC, p.proctor_session_id;
+CROSS JOIN LATERAL (
+    SELECT count(*) FILTER (WHERE status IN (2, 3)) AS stored, count(*) FILTER (WHERE status <> 2) AS missing,
+           count(*) FILTER (WHERE damaged_at IS NOT NULL) AS damaged
+    FROM evidence WHERE session_id = s.id
+) v
+LEFT JOIN LATERAL (
+    SELECT kind FROM session_actions WHERE session_id = s.id AND kind IN ('flag', 'unflag') ORDER BY id DESC LIMIT 1
+) f ON true
+CROSS JOIN LATERAL (
+    SELECT count(*) AS findings
+    FROM submission_subjects b
+    JOIN submissions m ON m.id = b.submission_id AND m.kind = 'observation' AND m.exam_id = s.exam_id
+    WHERE b.subject_id = s.candidate_id
+) o
+WHERE s.id = ANY ($1::bigint[]);
+
+-- name: list_exempt
+-- $1 session ids bigint[], which the caller may see. Rules of theirs that weigh less, or nothing, in their attempts: by the policy,
+-- else as the newest adjustment says.
+SELECT w.session_id, v.name_en, v.name_ar, w.percent
+FROM (
+    SELECT DISTINCT ON (s.id, x.rule_id) s.id AS session_id, s.rule_set_id, x.rule_id, x.percent
+    FROM proctor_sessions s
+    JOIN exam_attempts t ON t.id = s.attempt_id
+    CROSS JOIN LATERAL (
+        SELECT e.value::bigint AS rule_id, 0::integer AS percent, NULL::bigint AS id
+        FROM jsonb_array_elements_text(t.policy -> 'rule_exemptions') e
+        UNION ALL
+        SELECT a.rule_id, a.percent, a.id FROM risk_adjustments a WHERE a.attempt_id = t.id
+    ) x
+    WHERE s.id = ANY ($1::bigint[])
+    ORDER BY s.id, x.rule_id, x.id DESC NULLS FIRST
+) w
+JOIN rule_sets r ON r.id = w.rule_set_id
+JOIN risk_rule_versions v ON v.id = ANY (r.version_ids) AND v.rule_id = w.rule_id
+WHERE w.percent < 100
+ORDER BY w.session_id, w.rule_id;
 
 -- name: list_fired
 -- $1 session ids bigint[], which the caller may see. The rules that each of them met, with what became of all sessions of the

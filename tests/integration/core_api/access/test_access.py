@@ -78,6 +78,7 @@ TABLES = (
     "evaluations", "evaluation_versions", "evaluation_items", "assignments", "assignment_overrides",
     "attempt_answers", "attempt_drafts", "submissions", "submission_items", "submission_scores",
     "submission_subjects", "outbox", "invitations", "proctor_decisions", "decision_acts", "review_claims",
+    "blind_reviews", "pending_reviews",
     "submission_results",
     "submission_subjects", "outbox", "invitations", "session_actions", "session_commands", "session_notices",
     "attempt_pauses", "time_grants",

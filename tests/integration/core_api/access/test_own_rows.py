@@ -105,6 +105,7 @@ EDITED = {
         "enable_integrity_analysis",
         "metadata",
         "evaluation_version_id",
+        "double_review",
     },
     "assignments": TERMS | {"revoked_at"},
     "assignment_overrides": TERMS | {"reason", "created_by", "created_at"},
@@ -149,7 +150,9 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "groups": {"name", "description", "source_id"},
         "student_profiles": {"enrollment_id", "cohort"},
         "teacher_profiles": {"title", "department"},
-        "teacher_exam_permissions": {"can_view", "can_edit", "can_manage_students", "can_view_analytics"},
+        "teacher_exam_permissions": {
+            "can_view", "can_edit", "can_manage_students", "can_adjudicate", "can_view_analytics"
+        },
         "proctor_sessions": SESSION,
     },
 }  # fmt: skip

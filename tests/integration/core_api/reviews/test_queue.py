@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+from tests.kits import evidence
 from tests.kits.core import Api, Core
 from tests.kits.reviews import decide, end_attempt, make_reviewed_exam, override
 
@@ -19,6 +20,7 @@ FROM proctor_sessions s
 JOIN (SELECT min(id) AS id, organisation_id FROM public.risk_rules GROUP BY 2) r USING (organisation_id)
 WHERE s.id = ANY ($1)
 """
+ACT = "INSERT INTO session_actions (session_id, kind, acted_at) VALUES ($1, $2, now())"
 CANDIDATES = ("student", "other_student", "third", "fourth")
 
 
@@ -124,7 +126,47 @@ async def test_a_recommendation_stands_beside_and_learns_from_final_decisions_r7
             "Escalated", 0.667,
         )  # fmt: skip
         assert before[sessions[1]]["reasons"][0] == "The peak of the score is High."
-        assert len(before[sessions[1]]["reasons"]) == len(before[sessions[1]]["reasonsAr"]) == 2
+        assert len(before[sessions[1]]["reasons"]) == len(before[sessions[1]]["reasonsAr"]) == 3
+
+
+async def test_a_recommendation_rests_on_evidence_flags_findings_and_what_does_not_count_r7(
+    core: Core,
+) -> None:
+    async with core.school() as api:
+        exam_id, sessions = await waiting(api)
+        quiet, path = sessions[2], f"/api/proctor/session/{sessions[2]}"
+        await api.owner.execute(
+            "INSERT INTO session_progress (session_id, through_seq, total_events, total_violations,"
+            " first_event_at, last_event_at) VALUES ($1, 9, 9, 0, now(), now())",
+            quiet,
+        )
+        rule = (await api.get("/api/proctor/rules", "admin")).body["data"][0]
+        weight = {"ruleId": rule["id"], "percent": 0, "reason": "Agreed."}
+        assert (await api.post(f"{path}/risk/adjustments", "teacher", json=weight)).status == 201
+        await evidence.sent(api, quiet, by="third")
+        await evidence.asked(api, quiet, "third", isChunked=True)
+        shown = (await recommended(api, exam_id))[quiet]
+        await api.owner.execute(ACT, quiet, "flag")
+        flagged = (await recommended(api, exam_id))[quiet]
+        await api.owner.execute(ACT, quiet, "unflag")
+        taken_back = (await recommended(api, exam_id))[quiet]
+        await api.owner.execute("UPDATE evidence SET damaged_at = now() WHERE status = 2")
+        damaged = (await recommended(api, exam_id))[quiet]
+
+        assert (shown["recommendedStatusName"], shown["confidence"]) == ("Cleared", 0.5), (
+            "half of it is there"
+        )
+        assert {
+            f"{rule['nameEn']} does not count for this candidate.", "Evidence announced and not there: 1.",
+            "Evidence to look at: 1.",
+        } <= set(shown["reasons"])  # fmt: skip
+        assert flagged["recommendedStatusName"] == "Escalated"
+        assert set(flagged["reasons"]) - set(shown["reasons"]) == {"A proctor's flag stands."}
+        assert taken_back == shown
+        assert damaged["recommendedStatusName"] == "Escalated"
+        assert set(damaged["reasons"]) - set(shown["reasons"]) == {
+            "Evidence whose bytes are not what was stored: 1."
+        }
 
 
 async def recommended(api: Api, exam_id: str) -> dict[int, Any]:

@@ -26,14 +26,15 @@ VERBS = re.compile(
     "(accept|act|add|adjust|announce|archive|assign|calculate|cancel|change|claim|confirm|connect|create"
     "|delete|download|end|export|finalise|flag|get|grade|grant|import|invite|launch|list|lock|log|login"
     "|logout|make|negotiate|open|override|pause|publish|refresh|register|release|remove|request|resume"
-    "|revoke|save|send|set|show|start|stream|submit|terminate|toggle|try|unflag|unlock|unpublish|update"
+    "|review|revoke|save|send|set|show|start|stream|submit|terminate|toggle|try|unflag|unlock|unpublish|update"
     "|upload|warn)(_|$)"
 )
-WHOLE_LISTS = {  # a hundred at most, twenty, a hundred and two hundred
+WHOLE_LISTS = {  # a hundred at most, twenty, a hundred, two hundred and two
     "list_drafts",
     "list_commands",
     "list_risk_rules",
     "list_risk_adjustments",
+    "list_session_reviews",
 }
 DOCUMENT = whole([*routes(), *INGEST_ROUTES])
 

@@ -28,7 +28,7 @@ from tests.kits.access_matrix_world import World, furnish, interrupt
 from tests.kits.core import DatabaseAs, put
 from tests.kits.core import core_api as serving
 from tests.kits.ledger import Log, make_log
-from tests.kits.reviews import override
+from tests.kits.reviews import override, review, reviewable
 
 # Whose rows each record holds, and the way from a row to the record: its id, and whom it names too.
 COVERED = {
@@ -59,6 +59,7 @@ COVERED = {
     "proctor_sessions": ("session", "id", "NULL"),
     "proctor_decisions": ("decision", "id", "NULL"),
     "decision_acts": ("decision", "decision_id", "NULL"),
+    "blind_reviews": ("reviews", "session_id", "NULL"),
     "submission_results": ("result", "submission_id", "NULL"),
     "session_actions": ("session_actions", "session_id", "NULL"),
     "session_commands": ("session_actions", "session_id", "NULL"),
@@ -179,6 +180,8 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
         await override(api, int(made.parameters["decision_id"]), 4, decisionReasonEn="Seen.")
         await interrupt(made)
+        ended = await reviewable(api, double_review=True)
+        assert (await review(api, ended.session_id, 3)).status == 200
         weight = {"ruleId": int(made.parameters["rule_id"]), "percent": 50, "reason": "Agreed."}
         path = f"/api/proctor/session/{made.parameters['id']}/risk/adjustments"
         assert (await api.post(path, "teacher", json=weight)).status == 201
@@ -515,7 +518,7 @@ async def test_rows_that_nobody_made_are_told(owner: Any, log: Log) -> None:
     before = await owner.fetchval(count)
     await owner.execute(
         "INSERT INTO teacher_exam_permissions (teacher_id, exam_id, can_view, can_edit)"
-        " SELECT u.id, e.id, true, true FROM users u, exams e WHERE u.email LIKE 'rival%'"
+        " SELECT u.id, e.id, true, true FROM users u, exams e WHERE u.email LIKE 'rival%' LIMIT 1"
     )
     now_told = verify(log.owner_url, log.keys, witness=log.witness).remarks
     more = await owner.fetchval(count) - before
