@@ -16,6 +16,7 @@ from loadtests.bench.sending.loads import Events, Plan, run_load
 from loadtests.bench.sending.sockets import Sockets
 from loadtests.bench.sending.wire import Shape
 
+IDLE_S_MAX: Final = 20.0  # after the last heartbeat; then the first have been silent for too long
 FULL: Final = 10_000  # candidates that the figures are told for, however many were there
 
 
@@ -23,9 +24,9 @@ class ClientFigures(msgspec.Struct, frozen=True, kw_only=True):
     """
     Shares are of all cores of the machine, of the product's processes alone, for 10,000 candidates.
 
-    `heartbeats_cpu_share` of a heartbeat each 15 s, by everything that they set off; `sockets` were open at
-    the end, `socket_kib` of the origin's memory for each, `opened_per_s`; `sockets_cpu_share` while nothing
-    happens on them but pings.
+    `heartbeats_cpu_share` of a heartbeat each 15 s, by everything that they set off, beyond what idleness
+    costs. `sockets` were open at the end, `socket_kib` of the origin's memory for each, `opened_per_s`;
+    `sockets_cpu_share` of the origin while nothing happens on them but pings.
     """
 
     heartbeats_cpu_share: float
@@ -37,21 +38,19 @@ class ClientFigures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def measure_clients(world: World, seconds: float, idle_s: float, screen: Screen) -> ClientFigures:
-    """Measure with all of the world's candidates; raises BenchError or LoadError when a socket is lost."""
+    """
+    Measure with all of the world's candidates, while none is silent for so long that it is an event.
+
+    Raises:
+        BenchError, LoadError: a heartbeat was refused, or a socket lost.
+    """
     targets = world.targets
     scale = FULL / len(targets)
-    idle = await _used(world, idle_s, screen, "nothing happens")
-    plan = Plan(
-        port=world.ingest,
-        work=Events(shape=Shape.heartbeat, instance="live", targets=targets),
-        connections=64,
-        seconds=seconds,
-        rate_per_s=len(targets) / HEARTBEAT_INTERVAL_S,
-    )
+    await _beat(world, HEARTBEAT_INTERVAL_S, "first", screen)
     meter = machine.Share(world.processes())
-    with screen.step(f"heartbeats of {len(targets):,}", seconds) as show:
-        await run_load(plan, on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted:,}"))
+    await _beat(world, seconds, "live", screen)
     beating = meter.read(world.processes())
+    idle = await _used(world, min(idle_s, IDLE_S_MAX), screen, "nothing happens")
     origin, sockets = world.pid_of("origin"), Sockets()
     before = machine.memory_bytes(origin)
     try:
@@ -64,15 +63,26 @@ async def measure_clients(world: World, seconds: float, idle_s: float, screen: S
     finally:
         sockets.close()
     return ClientFigures(
-        heartbeats_cpu_share=(_share(beating) - _share(idle)) * scale,
-        heartbeats_by_process={
-            name: each / beating.cores_s * scale for name, each in sorted(beating.by_group.items())
-        },
+        heartbeats_cpu_share=(sum(_shares(beating).values()) - sum(_shares(idle).values())) * scale,
+        heartbeats_by_process={name: each * scale for name, each in _shares(beating).items()},
         sockets=len(targets),
         socket_kib=(after[0] - before[0]) / len(targets) / 1024,
         opened_per_s=len(targets) / sockets.opened_s,
-        sockets_cpu_share=(_share(quiet) - _share(idle)) * scale,
+        sockets_cpu_share=(_shares(quiet)["origin"] - _shares(idle)["origin"]) * scale,
     )
+
+
+async def _beat(world: World, seconds: float, instance: str, screen: Screen) -> None:
+    targets = world.targets
+    plan = Plan(
+        port=world.ingest,
+        work=Events(shape=Shape.heartbeat, instance=instance, targets=targets),
+        connections=64,
+        seconds=seconds,
+        rate_per_s=len(targets) / HEARTBEAT_INTERVAL_S,
+    )
+    with screen.step(f"heartbeats of {len(targets):,}", seconds) as show:
+        await run_load(plan, on_progress=lambda so_far: show(so_far.seconds, f"{so_far.accepted:,}"))
 
 
 async def _used(world: World, seconds: float, screen: Screen, title: str) -> machine.Used:
@@ -84,5 +94,5 @@ async def _used(world: World, seconds: float, screen: Screen, title: str) -> mac
     return meter.read(world.processes())
 
 
-def _share(used: machine.Used) -> float:
-    return sum(used.by_group.values()) / used.cores_s
+def _shares(used: machine.Used) -> dict[str, float]:
+    return {name: each / used.cores_s for name, each in sorted(used.by_group.items())}

@@ -43,9 +43,9 @@ class Round(msgspec.Struct, frozen=True, kw_only=True):
     """
     What one round found. `…_ms` have p50 and p99.
 
-    `ack_ms` to the 202 of 50 events, from the moment they fell due. `cpu_us_per_event` by process;
-    `cpu_us_per_scored_event` of all of the product's. `busy_share` of the machine's cores while events came,
-    and in it `generator_cpu_share`: what sends, watches and looks.
+    `ack_ms` to the 202 of 50 events, from the moment they fell due. `cpu_us_per_event` by process, until all
+    are scored; `cpu_us_per_scored_event` of all of the product's. `busy_share` of the machine's cores while
+    events came, and in it `generator_cpu_share`: what sends, watches and looks.
     """
 
     events_per_s: float
@@ -91,11 +91,12 @@ async def run_round(world: World, load: Load, screen: Screen, title: str) -> Rou
         used, messages = meter.read(world.processes()), heard.messages - began
         with screen.step("until all is scored"):
             await _until_all_is_scored(world)
+        spent = meter.read(world.processes()).by_group
         looker.stop()
         scored_ms = await looking
     if not heard.took_ms:
         raise BenchError("no watcher was told of any event")
-    return _found(outcome, used, scored_ms, heard.took_ms, messages, heard.cut_off)
+    return _found(outcome, used, spent, scored_ms, heard.took_ms, messages / used.seconds, heard.cut_off)
 
 
 def _note(requests: int) -> str:
@@ -122,26 +123,23 @@ async def _until_all_is_scored(world: World) -> None:
 def _found(
     outcome: Outcome,
     used: machine.Used,
+    spent: Mapping[str, float],
     scored_ms: list[float],
     watched_ms: list[float],
-    messages: int,
+    messages_per_s: float,
     cut_off: int,
 ) -> Round:
     events = outcome.requests * EVENTS_PER_REQUEST[Shape.bulk]
-    ours, generator = sum(used.by_group.values()), outcome.cpu_s + used.own_s
+    generator_s = outcome.cpu_s + used.own_s
     return Round(
         events_per_s=events / outcome.seconds,
         ack_ms={name: outcome.latency_ms[name] for name in ("p50", "p99")},
         accept_to_score_ms=percentiles(scored_ms, RANKS),
         accept_to_watcher_ms=percentiles(watched_ms, RANKS),
-        messages_per_s=messages / used.seconds,
+        messages_per_s=messages_per_s,
         cut_off=cut_off,
-        cpu_us_per_event=_per_event(used.by_group, events),
-        cpu_us_per_scored_event=ours / events * 1e6,
+        cpu_us_per_event={name: each / events * 1e6 for name, each in sorted(spent.items())},
+        cpu_us_per_scored_event=sum(spent.values()) / events * 1e6,
         busy_share=used.busy_share,
-        generator_cpu_share=generator / used.cores_s,
+        generator_cpu_share=generator_s / used.cores_s,
     )
-
-
-def _per_event(seconds: Mapping[str, float], events: int) -> dict[str, float]:
-    return {name: each / events * 1e6 for name, each in sorted(seconds.items())}
