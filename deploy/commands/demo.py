@@ -104,7 +104,7 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
         with console.status("waiting for the ledger's next signed head, and checking everybody's receipt"):
             kept = await keep_receipts(room, stack, settings, key)
         console.print(answers_table(kept))
-        reviewed = await review(Desk(http, stack, room, console), evidence_id, seconds)
+        reviewed = await review(Desk(http, stack, room, console, key, kept.folder), evidence_id, seconds)
         await _show_teacher(http, stack, room, found, console)
         await _show_analyst(stack, room, found, console)
         _show_addresses(stack, settings, kept, console)

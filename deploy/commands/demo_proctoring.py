@@ -14,6 +14,7 @@ from datetime import datetime
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
+from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ import orjson
 from rich.console import Console
 from rich.table import Table
 
+from deploy.commands.demo_receipts import verify
 from kernel.events import DecisionStatus, EvidenceType, Role
 from kernel.risk import POINT
 from loadtests.client.behaviour import Part, asleep, cut_off, tempted
@@ -102,13 +104,23 @@ async def send_picture(http: aiohttp.ClientSession, stack: Stack, seat: Seat) ->
 
 
 class Desk:
-    """Where an exam is reviewed: its staff's tokens, and how to ask."""
+    """Where an exam is reviewed; `key` is the ledger's public one, what is checked is saved in `folder`."""
 
-    def __init__(self, http: aiohttp.ClientSession, stack: Stack, room: Room, console: Console) -> None:
+    def __init__(
+        self,
+        http: aiohttp.ClientSession,
+        stack: Stack,
+        room: Room,
+        console: Console,
+        key: str,
+        folder: Path,
+    ) -> None:
         self.http = http
         self.stack = stack
         self.room = room
         self.console = console
+        self.key = key
+        self.folder = folder
 
     async def get(self, path: str) -> dict[str, Any]:
         """Return what a route answers to the exam's teacher."""
@@ -303,7 +315,24 @@ async def _custody(desk: Desk, session_id: int, evidence_id: int) -> bool:
         f"reviewer fetched are {same}.",
     )
     desk.console.print(_chain(events, custody["head"]["size"]))
-    return is_same and {"evidence.requested", "evidence.uploaded", "evidence.confirmed"} < sealed
+    checked = await _checked(desk, custody, fetched)
+    return is_same and checked and {"evidence.requested", "evidence.uploaded", "evidence.confirmed"} < sealed
+
+
+async def _checked(desk: Desk, custody: dict[str, Any], fetched: bytes) -> bool:
+    """Save the custody and the file, and have both checked without us; so a file that was changed."""
+    saved, file, other = (desk.folder / each for each in ("custody.json", "screen.png", "changed.png"))
+    saved.write_bytes(orjson.dumps(custody))
+    file.write_bytes(fetched)
+    other.write_bytes(fetched[:-1] + bytes([fetched[-1] ^ 1]))
+    _, lines = await verify(desk.key, "--custody", saved, "--file", file)
+    _, refused = await verify(desk.key, "--custody", saved, "--file", other)
+    desk.console.print("Checked without Veritas, by deploy/verify_export.py:")
+    table = Table(show_header=False)
+    table.add_row("the file and its custody", "\n".join(lines).replace(f"{desk.folder}/", ""))
+    table.add_row("one bit of the file changed", refused[0].replace(f"{desk.folder}/", ""))
+    desk.console.print(table)
+    return not any(line.startswith("WRONG: ") for line in lines) and refused[0].startswith("WRONG: ")
 
 
 def _chain(events: Sequence[dict[str, Any]], size: int) -> Table:

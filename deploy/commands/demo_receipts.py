@@ -63,9 +63,11 @@ async def keep_receipts(room: Room, stack: Stack, settings: Settings, key: str) 
     folder = _folder(settings, room.exam_id)
     sealed = await _sealed(room.sheets)
     paths = [_save(folder / f"{each['receipt']['submission_id']}.json", each) for each in sealed]
-    _, lines = await _verify(paths, key)
+    _, lines = await verify(key, "--receipt", *paths)
     verified = sum(" stands at position " in line and "WRONG: " not in line for line in lines)
-    _, altered = await _verify([_altered(folder / "altered.json", sealed[0])], key) if sealed else (2, [""])
+    altered = [""]
+    if sealed:
+        _, altered = await verify(key, "--receipt", _altered(folder / "altered.json", sealed[0]))
     return Kept(
         candidates=len(room.sheets),
         submissions=await _submissions(stack.database_url, room.exam_id),
@@ -118,11 +120,11 @@ def _altered(path: Path, receipt: dict[str, Any]) -> Path:
     return _save(path, receipt | {"content": content[:at] + letter + content[at + 1 :]})
 
 
-async def _verify(paths: list[Path], key: str) -> tuple[int, list[str]]:
-    """Run the stand-alone verifier; return its exit code and its lines, at least one."""
+async def verify(key: str, *words: str | Path) -> tuple[int, list[str]]:
+    """Run the stand-alone verifier with arguments; return its exit code and its lines, at least one."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-I", verify_export.__file__, "--key", key, "--receipt", *map(str, paths)),
+        *("-I", verify_export.__file__, "--key", key, *map(str, words)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

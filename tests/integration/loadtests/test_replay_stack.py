@@ -117,6 +117,7 @@ def test_the_demo_loses_nothing_shows_the_analytics_and_exits_with_zero(server_f
     custody = ("asked where to send it", "computed here", "this is all", "address to fetch it", "fetched it")
     for step in custody:
         assert re.search(f"{step} +│ +[0-9]+", done.stdout), done.stdout
+    assert re.search("one bit of the file changed +│ WRONG: changed.png", done.stdout), done.stdout
     for promise in ("attempts submitted", "receipts verified offline"):
         assert re.search(f"{promise} +│ +10 of 10 ", done.stdout), done.stdout
     assert re.search("one letter changed +│ +refused ", done.stdout)
