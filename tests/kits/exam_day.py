@@ -101,7 +101,7 @@ async def exam_day(admin: Person) -> Day:
             await _work(day, sitting)
         await _end(day, teacher, ada, bob)
     await _observe(day, observer, ada)
-    await _review(day, boss, reviewer, ada, bob)
+    await _review(day, ada, bob)
     await _look(day, ada, bob)
     document = await Person(admin.http, admin.url).must("GET /api/openapi.json")
     for about in (ada, bob):
@@ -207,17 +207,28 @@ async def _observe(day: Day, observer: Person, ada: Sitting) -> None:
     await observer.must(f"POST {path}", finding, Idempotency_Key="a-finding")
 
 
-async def _review(day: Day, boss: Person, reviewer: Person, *sittings: Sitting) -> None:
-    """Let the attempts be looked at, decided, decided otherwise, and the first one restored."""
-    for each in sittings:
-        session = f"/api/proctor/session/{each.session_id}"
-        await reviewer.must(f"POST {session}/claim")
-        await reviewer.must(f"GET {session}/evidence")
+async def _review(day: Day, ada: Sitting, bob: Sitting) -> None:
+    """
+    Let the attempts be looked at and decided, by one and by two who do not agree, with an admin between them;
+    and decided otherwise, again by the admin.
+    """
+    boss, teacher, reviewer = (day.staff[role] for role in ("admin", "teacher", "reviewer"))
+    for each in (ada, bob):
+        await reviewer.must(f"GET /api/proctor/session/{each.session_id}/evidence")
         await reviewer.must(f"GET /api/proctor/evidence/{each.evidence_id}/download-url")
-        made = await reviewer.must("POST /api/proctor/decision", _decision(day, each, 3, finalize=False))
+    await reviewer.must(f"POST /api/proctor/session/{ada.session_id}/claim")
+    await reviewer.must("POST /api/proctor/decision", _decision(day, ada, status=3, finalize=False))
+    await _seen(ada)
+    await reviewer.must("POST /api/proctor/decision", _decision(day, ada, status=4, finalize=True))
+    await teacher.must(f"PATCH /api/teacher/exams/{day.exam_id}", {"double_review": True})
+    for person, status in ((reviewer, 2), (teacher, 4)):
+        review = {"status": status, **_reasons(day, "review")}
+        await person.must(f"POST /api/proctor/session/{bob.session_id}/review", review)
+        await _seen(bob)
+    await boss.must("POST /api/proctor/decision", _decision(day, bob, status=4, finalize=True))
+    for each in (ada, bob):
         await _seen(each)
-        await reviewer.must("POST /api/proctor/decision", _decision(day, each, 4, finalize=True))
-        await _seen(each)
+        made = await boss.must(f"GET /api/proctor/session/{each.session_id}/decision")
         overridden = {
             "decisionId": made["data"]["id"], "newStatus": 2, "overrideReason": day.secret("override"),
             "decisionReasonEn": day.secret("reason of the override"),
@@ -226,12 +237,16 @@ async def _review(day: Day, boss: Person, reviewer: Person, *sittings: Sitting) 
         await _seen(each)
 
 
-def _decision(day: Day, sitting: Sitting, status: int, *, finalize: bool) -> dict[str, Any]:
+def _decision(day: Day, sitting: Sitting, **more: Any) -> dict[str, Any]:
+    return {"proctorSessionId": sitting.session_id, **_reasons(day, "decision"), **more}
+
+
+def _reasons(day: Day, of: str) -> dict[str, str]:
     return {
-        "proctorSessionId": sitting.session_id, "status": status, "finalize": finalize,
-        "decisionReasonEn": day.secret("reason"), "decisionReasonAr": day.secret("reason in Arabic"),
-        "internalNotes": day.secret("notes"),
-    }  # fmt: skip
+        "decisionReasonEn": day.secret(f"reason of the {of}"),
+        "decisionReasonAr": day.secret(f"reason of the {of} in Arabic"),
+        "internalNotes": day.secret(f"notes of the {of}"),
+    }
 
 
 async def _seen(sitting: Sitting) -> None:
@@ -251,7 +266,7 @@ async def _look(day: Day, *sittings: Sitting) -> None:
     await observer.must(f"GET /api/observer/observations/{made['submission_id']}")
     for each in sittings:
         session = f"/api/proctor/session/{each.session_id}"
-        for what in ("", "/events", "/actions", "/decision", "/risk/adjustments"):
+        for what in ("", "/events", "/actions", "/decision", "/reviews", "/risk/adjustments"):
             await reviewer.must(f"GET {session}{what}")
         kept = await reviewer.must(f"GET {session}/risk/snapshots")
         scores = {one[name] for one in kept["data"] for name in ("riskScore", "peakRiskScore")}
