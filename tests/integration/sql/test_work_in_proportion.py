@@ -58,7 +58,8 @@ LEFT_OUT: Final = {
     "the pairs of reviews of a period": "blind_reviews.count_pairs",
     "a session has two reviews": "blind_reviews.list_reviews",
     "one session's score": "risk_scores.count_by_type risk_scores.list_gaps risk_scores.list_kept_rules"
-    " risk_scores.list_percents risk_scores.list_snapshots risk_adjustments.list_adjustments",
+    " risk_scores.list_percents risk_scores.list_snapshots risk_adjustments.list_adjustments"
+    " replays.list_judged replays.list_snapshots_back",
     "rules, of which an organisation has only so many": "risk_rules.count_rules risk_rules.list_rules"
     " risk_rules.list_versions",
     "sessions in which one rule fired": "risk_rules.count_fires",
@@ -72,7 +73,7 @@ LEFT_OUT: Final = {
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
     " answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
-    " monitoring.count_timeline decisions.is_invalidated",
+    " monitoring.count_timeline decisions.is_invalidated replays.list_exempted replays.list_weights",
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links",
     "one exam": "interventions.list_room"
@@ -90,10 +91,12 @@ LEFT_OUT: Final = {
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
     " live.list_alerting live.list_lost live.list_client_states"
-    " writer.read_latest_epoch",
+    " writer.read_latest_epoch risk_drafts.list_rules_known risk_drafts.list_versions_named what_if.list_sets",
     "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
     " evaluations.list_evaluations"
     " questions.list_questions users.count_other_admins",
+    "past sessions, as many as are computed anew at once": "what_if.list_past_sessions",
+    "attempts that wait to be folded": "jobs.list_put_aside",
     "rebuilding": "folds.list_archived_sessions watermarks.list_batch_by_day",
     "restarts of Redis": "ingest.list_epochs",
     "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses"
