@@ -91,7 +91,8 @@ LEFT_OUT: Final = {
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
     " live.list_alerting live.list_lost live.list_client_states"
-    " writer.read_latest_epoch risk_drafts.list_rules_known risk_drafts.list_versions_named what_if.list_sets",
+    " writer.read_latest_epoch"
+    " risk_drafts.list_rules_known risk_drafts.list_versions_named what_if.list_sets",
     "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
     " evaluations.list_evaluations"
     " questions.list_questions users.count_other_admins",
