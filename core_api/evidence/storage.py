@@ -25,7 +25,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 THREADS: Final = 2  # that write and hash what arrives, and as many that read what is fetched
-STORED_AT_ONCE: Final = 2  # transactions of uploads: they leave connections to everybody else
+STORED_AT_ONCE: Final = 2  # connections of those who send: they leave the others to everybody else
 RETRY_S: Final = 2
 AWAY_RETRY_S: Final = 30  # until a store that is away or full may be tried again
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})

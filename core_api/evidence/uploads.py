@@ -85,7 +85,7 @@ async def _take(
 ) -> Uploaded:
     """Receive, check, keep and record a chunk; whatever goes wrong leaves nothing of it."""
     pool, settings = request.app[POOL], request.app[SETTINGS]
-    async with connection(pool, actor) as conn:
+    async with storage.storing, connection(pool, actor) as conn:
         piece, chunk = await _announced(conn, actor, grant, settings)
     arriving = await storage.write(folder.begin)
     try:

@@ -141,9 +141,11 @@ async def memory_of(pid: int) -> AsyncIterator[dict[str, float]]:
             await asyncio.sleep(LOOK_EVERY_S)
 
     looking = asyncio.create_task(look())
-    yield found
-    looking.cancel()
-    found["after"] = _mib(pid)
+    try:
+        yield found
+        found["after"] = _mib(pid)
+    finally:
+        looking.cancel()
 
 
 def _mib(pid: int) -> float:
@@ -180,7 +182,10 @@ def probe(core: Core, targets: list[Target], sizes: Sizes, seconds: float) -> Pl
         head("GET", "/student/exams/available", targets[n % len(targets)].token)
         for n in range(int(seconds * sizes.probe_per_s))
     ]
-    return once_each(core, heads, b"", 200, connections=64, seconds=seconds)
+    plan = once_each(core, heads, b"", 200, connections=64, seconds=seconds)
+    return msgspec.structs.replace(
+        plan, retry_spread_s=0.0
+    )  # what is refused counts with the time until it is not
 
 
 async def measure(sizes: Sizes, screen: Screen, log: Path) -> EvidenceReport:
