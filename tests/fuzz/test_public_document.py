@@ -31,7 +31,7 @@ from tests.fuzz.world import open_place
 from tests.kits.acts import takes_away
 from tests.kits.core import PASSWORD
 
-EXAMPLES: Final = 3  # of each operation in the short form
+EXAMPLES: Final = 2  # of each operation in the short form
 EXAMPLES_MANY: Final = 60  # of each operation in each round of the long form, at most
 TOKENS: Final = 4  # with which an example is sent, about
 ROUND: Final = 1000  # more than there are operations
