@@ -323,7 +323,8 @@ async def list_overrides(
 async def _hold(conn: Connection, actor: Actor, exam_id: UUID, assignment_id: UUID) -> Assignment:
     """Hold an assignment of an exam whose students are the caller's; raises NotFoundError, ForbiddenError."""
     await exams.require_students_managed(conn, actor, exam_id)
-    row = await fetch_one(conn, "assignment", QUERIES["hold_assignment"], assignment_id, exam_id)
+    await conn.execute(QUERIES["hold_assignment"], assignment_id, exam_id)
+    row = await fetch_one(conn, "assignment", QUERIES["fetch_assignment"], assignment_id, exam_id)
     return Assignment(**row)
 
 

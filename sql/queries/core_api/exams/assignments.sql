@@ -38,47 +38,24 @@ RETURNING id;
 
 -- name: fetch_assigned
 -- $1 exam_id, $2 user_ids uuid[], $3 group_ids uuid[]. What stands for them, users first.
-SELECT a.id, a.exam_id, a.user_id, a.group_id, coalesce(u.full_name, g.name, '') AS name, a.opens_at, a.closes_at,
-       a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at,
-       a.revoked_at
-FROM assignments a
-LEFT JOIN users u ON u.id = a.user_id
-LEFT JOIN groups g ON g.id = a.group_id
+SELECT * FROM shown_assignments a
 WHERE a.exam_id = $1 AND a.revoked_at IS NULL AND (a.user_id = ANY ($2::uuid[]) OR a.group_id = ANY ($3::uuid[]))
 ORDER BY a.user_id, a.group_id;
 
 -- name: list_assignments
 -- The caller has checked that the exam is theirs. Newest first.
-SELECT a.id, a.exam_id, a.user_id, a.group_id, coalesce(u.full_name, g.name, '') AS name, a.opens_at, a.closes_at,
-       a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at,
-       a.revoked_at
-FROM assignments a
-LEFT JOIN users u ON u.id = a.user_id
-LEFT JOIN groups g ON g.id = a.group_id
+SELECT * FROM shown_assignments a
 WHERE a.exam_id = :exam_id AND (:cursor::uuid IS NULL OR a.id < :cursor)
 ORDER BY a.id DESC
 LIMIT :limit;
 
 -- name: fetch_assignment
 -- $1 id, $2 exam_id. The caller has checked that the exam is theirs; a revoked one comes back too.
-SELECT a.id, a.exam_id, a.user_id, a.group_id, coalesce(u.full_name, g.name, '') AS name, a.opens_at, a.closes_at,
-       a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at,
-       a.revoked_at
-FROM assignments a
-LEFT JOIN users u ON u.id = a.user_id
-LEFT JOIN groups g ON g.id = a.group_id
-WHERE a.id = $1 AND a.exam_id = $2;
+SELECT * FROM shown_assignments WHERE id = $1 AND exam_id = $2;
 
 -- name: hold_assignment
--- $1 id, $2 exam_id. Locks it until the end of the transaction.
-SELECT a.id, a.exam_id, a.user_id, a.group_id, coalesce(u.full_name, g.name, '') AS name, a.opens_at, a.closes_at,
-       a.duration_minutes, a.extra_minutes, a.attempts_allowed, a.monitoring_mode, a.rule_exemptions, a.created_by, a.created_at,
-       a.revoked_at
-FROM assignments a
-LEFT JOIN users u ON u.id = a.user_id
-LEFT JOIN groups g ON g.id = a.group_id
-WHERE a.id = $1 AND a.exam_id = $2
-FOR UPDATE OF a;
+-- $1 id, $2 exam_id. Locks it until the end of the transaction; what it is, is read after that.
+SELECT id FROM assignments WHERE id = $1 AND exam_id = $2 FOR UPDATE;
 
 -- name: revoke_assignment
 -- $1 id, $2 at. Revoking again keeps the first time.

@@ -37,38 +37,22 @@ ORDER BY b.subject_id;
 SELECT evidence_id, position FROM submission_evidence WHERE submission_id = $1 ORDER BY evidence_id;
 
 -- name: list_observations_of_exam
--- The caller may see the exam; `own`: only what they made. Newest first; of the subjects the first five.
-SELECT s.id AS submission_id, s.exam_id, s.author_id AS observer_id, coalesce(u.full_name, '') AS observer_name, s.finalised_at,
-       (SELECT count(*) FROM submission_subjects b WHERE b.submission_id = s.id) AS subject_count,
-       ARRAY(SELECT b.subject_id FROM submission_subjects b WHERE b.submission_id = s.id ORDER BY b.subject_id LIMIT 5) AS subject_ids,
-       ARRAY(SELECT p.full_name FROM submission_subjects b LEFT JOIN users p ON p.id = b.subject_id
-             WHERE b.submission_id = s.id ORDER BY b.subject_id LIMIT 5) AS subject_names,
-       c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed
-FROM submissions s
-CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
-LEFT JOIN users u ON u.id = s.author_id
-WHERE s.exam_id = :exam_id AND s.kind = 'observation' AND (NOT :own OR s.author_id = :user_id)
-  AND (:observer::uuid IS NULL OR s.author_id = :observer)
+-- The caller may see the exam; `own`: only what they made. Newest first.
+SELECT * FROM shown_observations s
+WHERE s.exam_id = :exam_id AND (NOT :own OR s.observer_id = :user_id)
+  AND (:observer::uuid IS NULL OR s.observer_id = :observer)
   AND (:subject::uuid IS NULL
-       OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = s.id AND b.subject_id = :subject))
-  AND (:cursor::uuid IS NULL OR s.id < :cursor)
-ORDER BY s.id DESC
+       OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = s.submission_id AND b.subject_id = :subject))
+  AND (:cursor::uuid IS NULL OR s.submission_id < :cursor)
+ORDER BY s.submission_id DESC
 LIMIT :limit;
 
 -- name: list_own_observations
--- Newest first; of the subjects the first five.
-SELECT s.id AS submission_id, s.exam_id, s.author_id AS observer_id, coalesce(u.full_name, '') AS observer_name, s.finalised_at,
-       (SELECT count(*) FROM submission_subjects b WHERE b.submission_id = s.id) AS subject_count,
-       ARRAY(SELECT b.subject_id FROM submission_subjects b WHERE b.submission_id = s.id ORDER BY b.subject_id LIMIT 5) AS subject_ids,
-       ARRAY(SELECT p.full_name FROM submission_subjects b LEFT JOIN users p ON p.id = b.subject_id
-             WHERE b.submission_id = s.id ORDER BY b.subject_id LIMIT 5) AS subject_names,
-       c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed
-FROM submissions s
-CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
-LEFT JOIN users u ON u.id = s.author_id
-WHERE s.author_id = :user_id AND s.kind = 'observation' AND (:exam::uuid IS NULL OR s.exam_id = :exam)
+-- Newest first.
+SELECT * FROM shown_observations s
+WHERE s.observer_id = :user_id AND (:exam::uuid IS NULL OR s.exam_id = :exam)
   AND (:subject::uuid IS NULL
-       OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = s.id AND b.subject_id = :subject))
-  AND (:cursor::uuid IS NULL OR s.id < :cursor)
-ORDER BY s.id DESC
+       OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = s.submission_id AND b.subject_id = :subject))
+  AND (:cursor::uuid IS NULL OR s.submission_id < :cursor)
+ORDER BY s.submission_id DESC
 LIMIT :limit;

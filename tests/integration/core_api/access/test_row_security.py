@@ -69,7 +69,7 @@ OF_ASKER = {
 OF_OBSERVER = {
     "organisations", "users", "listed_students", "exams", "observed_exams", "exam_viewers",
     "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
-    "submission_subjects", "ledger_events",
+    "submission_subjects", "ledger_events", "shown_observations",
 }  # fmt: skip
 OF_CANDIDATE = {
     "organisations", "users", "student_profiles", "group_members", "logins", "revocations", "exams",
@@ -80,6 +80,7 @@ OF_CANDIDATE = {
     "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events",
     "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys", "submission_results",
     "session_commands",
+    "shown_assignments",
 }  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "listed_students", "groups", "group_members", "exams",
@@ -93,6 +94,7 @@ OF_EXAM = {
     "blind_reviews", "pending_reviews",
     "session_actions", "session_commands", "attempt_pauses", "time_grants",
     "evidence", "evidence_chunks", "seen_custody",
+    "shown_assignments", "shown_observations",
 } | RULES  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
