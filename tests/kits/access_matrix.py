@@ -115,7 +115,9 @@ MATRIX: dict[tuple[str, str], Row] = {
         },
     ),
     ("POST", "/proctor/session/{id}/review"): Row(
-        expected=JUDGED | rows(409, "teacher"), path={"id": "past_session_id"}, body=lambda _: {"status": 2}
+        expected=JUDGED | rows(409, "teacher"),
+        path={"id": "doubled_session_id"},
+        body=lambda _: {"status": 2},
     ),
     ("GET", "/proctor/session/{id}/reviews"): Row(expected=VIEWED, path={"id": "past_session_id"}),
     ("GET", "/proctor/review-agreement"): Row(expected=LISTED),

@@ -12,6 +12,7 @@ from kernel.events import Role
 from tests.kits import evidence
 from tests.kits.authoring import ITEMS, answer, make_evaluation, save, submit
 from tests.kits.core import Api
+from tests.kits.reviews import reviewable
 
 STUDENTS = ("student", "other_student", "stranger")
 TEACHERS = ("teacher", "assistant", "colleague", "rival")
@@ -25,8 +26,8 @@ FOREIGN = ("stranger", "rival", "boss")
 # What is the student's, what only its author and the admin see, and what else belongs to the exam.
 # Small ones, which stand in many others.
 NUMBERS = (
-    "id", "client_seq", "past_session_id", "decision_id", "commandId", "rule_id", "evidence_id",
-    "recording_id",
+    "id", "client_seq", "past_session_id", "doubled_session_id", "decision_id", "commandId", "rule_id",
+    "evidence_id", "recording_id",
 )  # fmt: skip
 OWN = ("attempt_id", "past_attempt_id", "submission_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
@@ -170,7 +171,18 @@ async def _decide(api: Api, attempt_id: str) -> dict[str, str]:
     session_id = await api.owner.fetchval("SELECT id FROM proctor_sessions WHERE attempt_id = $1", attempt_id)
     body = {"proctorSessionId": session_id, "status": 1}
     made = await _make(api, "POST", "/proctor/decision", "teacher", body)
-    return {"past_session_id": str(session_id), "decision_id": str(made["data"]["id"])}
+    past = str(session_id)
+    return {
+        "past_session_id": past,
+        "doubled_session_id": past,  # reviewed once, until `review_twice`
+        "decision_id": str(made["data"]["id"]),
+    }
+
+
+async def review_twice(world: World) -> None:
+    """Make a session that two people review, blind, and has no review yet."""
+    ended = await reviewable(world.api, double_review=True)
+    world.parameters["doubled_session_id"] = str(ended.session_id)
 
 
 async def _observe(api: Api, question_id: str) -> str:

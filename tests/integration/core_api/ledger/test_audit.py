@@ -24,9 +24,8 @@ from kernel.ledger.kinds import VIEWED
 from tests.integration.core_api.access.test_access import ask, snapshot
 from tests.integration.core_api.identity.test_registration import registration
 from tests.kits.access_matrix import MATRIX
-from tests.kits.access_matrix_world import World, furnish
+from tests.kits.access_matrix_world import World, furnish, review_twice
 from tests.kits.core import PASSWORD, Answer, Api, Core, DatabaseAs, core_api, put
-from tests.kits.reviews import reviewable
 
 Key = tuple[str, str]
 Ask = Callable[[], Awaitable[Answer]]
@@ -46,12 +45,6 @@ async def _draft(world: World) -> None:
     items = [{"question_id": world.parameters["question_id"]}]
     path = f"/api/teacher/evaluations/{world.parameters['evaluation_id']}/draft"
     assert (await put(world.api, path, "teacher", title="Next", items=items)).status == 200
-
-
-async def _review_twice(world: World) -> None:
-    """Let the past session be one that two people review."""
-    ended = await reviewable(world.api, double_review=True)
-    world.parameters["past_session_id"] = str(ended.session_id)
 
 
 EXAM, USER, GROUP = "/teacher/exams/{exam_id}", "/admin/users/{user_id}", "/admin/groups/{group_id}"
@@ -81,9 +74,7 @@ ACTS: Final[dict[Key, Act]] = {
     ("DELETE", f"{GROUP}/members/{{user_id}}"): Act(kinds=["group.member_removed"]),
     ("POST", "/proctor/decision"): Act(kinds=["decision.made"], by="teacher"),
     ("POST", "/proctor/decision/override"): Act(kinds=["decision.overridden"]),
-    ("POST", "/proctor/session/{id}/review"): Act(
-        kinds=["review.given"], by="teacher", prepare=_review_twice
-    ),
+    ("POST", "/proctor/session/{id}/review"): Act(kinds=["review.given"], by="teacher", prepare=review_twice),
     ("POST", "/proctor/pending-review/next"): Act(
         kinds=["review.claimed"], by="teacher", before=(("DELETE", CLAIM),)
     ),

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pipeline.outbox import WAKES
 from tests.kits.access_matrix import MATRIX
-from tests.kits.access_matrix_world import furnish
+from tests.kits.access_matrix_world import furnish, review_twice
 from tests.kits.acts import Key, act, acts
 from tests.kits.core import Api, Core
 
@@ -42,6 +42,7 @@ async def on_ledger(api: Api) -> dict[Any, str]:
 async def test_whatever_is_done_a_second_time_with_equal_values_leaves_no_event_l1(core: Core) -> None:
     async with core.school() as api:
         world = await furnish(api)
+        await review_twice(world)
         left: dict[Key, list[str]] = {}
         changed = set()
         for at in acts():
