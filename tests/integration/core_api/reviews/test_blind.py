@@ -10,6 +10,7 @@ import pytest
 from core_api.app import routes
 from kernel.access import ACCESS
 from kernel.events import Role
+from tests.integration.core_api.reviews.test_queue import MEET
 from tests.kits.authoring import Made
 from tests.kits.core import Answer, Api, Core
 from tests.kits.reviews import Ended, decide, end_attempt, make_reviewed_exam, override, review
@@ -68,10 +69,19 @@ async def kinds(api: Api) -> list[str]:
     return [row["kind"] for row in rows]
 
 
+async def standing(api: Api) -> tuple[int, ...]:
+    """Return how often the first rule fired, was upheld, cleared and overturned."""
+    rules = (await api.get("/api/proctor/rules", "admin")).body["data"]
+    first = min(each["id"] for each in rules)
+    rule = (await api.get(f"/api/proctor/rules/{first}", "admin")).body["data"]
+    return tuple(rule["statistics"][name] for name in ("fired", "upheld", "cleared", "overturned"))
+
+
 async def test_what_two_say_alike_is_the_decision_c2(core: Core) -> None:
     async with core.school() as api:
         ended = await end_attempt(api, await doubly_reviewed(api))
         path = f"/api/proctor/session/{ended.session_id}"
+        await api.owner.execute(MEET, [ended.session_id])
         single = [await decide(api, ended.session_id, 2, by, finalize=True) for by in OTHERS]
         first = await review(api, ended.session_id, 4, internalNotes=NOTES)
         again = await review(api, ended.session_id, 4, internalNotes=NOTES)
@@ -101,8 +111,10 @@ async def test_what_two_say_alike_is_the_decision_c2(core: Core) -> None:
             assert [what for _, what in await read(api, ended.session_id, name)] == ["Invalidated"] * 2
             assert await waits(api, name) == {}
         assert await kinds(api) == ["decision.finalised", "result.voided", "review.given", "review.given"]
+        upheld = await standing(api)
         back = await override(api, decision["id"], 2)
         assert (back.status, back.body["data"]["previousStatus"]) == (200, 4)
+        assert (upheld, await standing(api)) == ((1, 1, 0, 0), (1, 0, 1, 1)), "rules learn of it as of any"
 
 
 async def test_where_two_differ_an_adjudicator_reads_both_and_decides_c2(core: Core) -> None:
