@@ -21,6 +21,8 @@ from warehouse.layout import DATASETS
 from warehouse.publish import no_step
 
 ATTEMPTS = 3
+# What makes numbers of events. The detector makes none, and is killed in tests of its own.
+FOLDING = {job: steps for job, steps in STEPS.items() if job != "detect"}
 RESET = """
 TRUNCATE events, session_progress, dirty_sessions, unarchived_sessions,
          reporting.session_folds, reporting.fold_claims,
@@ -33,8 +35,8 @@ Action = tuple[str, Any]
 
 stores = st.tuples(st.just("store"), st.tuples(st.integers(0, ATTEMPTS - 1), st.integers(1, 4)))
 ends = st.tuples(st.just("end"), st.integers(0, ATTEMPTS - 1))
-runs = st.sampled_from([("run", job) for job in STEPS])
-kills = st.sampled_from([("kill", (job, at)) for job, steps in STEPS.items() for at in steps])
+runs = st.sampled_from([("run", job) for job in FOLDING])
+kills = st.sampled_from([("kill", (job, at)) for job, steps in FOLDING.items() for at in steps])
 schedules = st.lists(stores | stores | ends | runs | kills, min_size=3, max_size=12)
 
 
@@ -115,7 +117,7 @@ def test_incremental_equals_rebuild_whatever_the_schedule_and_the_crashes(
 
 
 @pytest.mark.parametrize(
-    ("job", "at"), [(job, at) for job, steps in STEPS.items() for at in steps if job != "fold"]
+    ("job", "at"), [(job, at) for job, steps in FOLDING.items() for at in steps if job != "fold"]
 )
 def test_a_kill_between_any_two_steps_loses_and_doubles_nothing(
     database: str, pipeline_settings: Settings, job: str, at: str
