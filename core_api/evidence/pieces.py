@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
-from core_api.database import Connection, fetch_one, of_row, page_of
+from core_api.database import Connection, Pool, connection, fetch_one, of_row, page_of
 from core_api.evidence import media
 from core_api.evidence.grants import address_of, granted
 from core_api.evidence.storage import Storage
@@ -130,7 +130,7 @@ def check_times(start_at: datetime | None, end_at: datetime | None) -> None:
 
 
 async def request_upload(
-    conn: Connection,
+    pool: Pool,
     actor: Actor,
     command: RequestUpload,
     *,
@@ -150,7 +150,7 @@ async def request_upload(
         InvalidInputError: neither a session nor an exam, or both; a content type that this is not taken in.
     """
     _check(command, settings)
-    async with conn.transaction():
+    async with storage.storing, connection(pool, actor) as conn, conn.transaction():
         row = await _hold_place(conn, actor, command, settings, now)
         session_id = command.proctor_session_id
         pieces = await QUERIES.run(

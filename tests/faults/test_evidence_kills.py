@@ -10,7 +10,6 @@ import psycopg
 import pytest
 
 from core_api.actors import Actor
-from core_api.database import connection
 from core_api.evidence.pieces import RequestUpload, request_upload
 from core_api.evidence.storage import Storage
 from kernel.access import Scope
@@ -44,9 +43,9 @@ async def asked(whose: Seat, settings: Settings) -> tuple[Actor, int, str]:
         content_type="video/webm",
     )  # fmt: skip
     storage = Storage(settings)
-    async with await open_pool(settings) as pool, connection(pool, actor) as conn:
+    async with await open_pool(settings) as pool:
         reply = await request_upload(
-            conn, actor, command, settings=settings, keyring=Keyring.parse(JWT_KEYS), storage=storage,
+            pool, actor, command, settings=settings, keyring=Keyring.parse(JWT_KEYS), storage=storage,
             now=datetime.now(UTC),
         )  # fmt: skip
     storage.close()
