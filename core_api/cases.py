@@ -92,8 +92,11 @@ _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class Special(TypedDict, total=False):
-    """What a row of `kernel.http.web.Route` may say beside what follows from its use case."""
+    """What a row of `kernel.http.web.Route` may say beside what follows from its use case: see there."""
 
+    also_bare: bool
+    shows: Shows | None
+    retry: Retry
     reads: tuple[str, ...]
     requires: tuple[str, ...]
     sends: tuple[str, ...]
@@ -115,10 +118,7 @@ def case(
     envelope: bool = False,
     message: Said | None = None,
     person: Callable[[Any], UUID | None] | None = None,
-    also_bare: bool = False,
     bodiless: bool = False,
-    shows: Shows | None = None,
-    retry: Retry = Retry.first_reply,
     **special: Unpack[Special],
 ) -> Route:
     """
@@ -139,33 +139,16 @@ def case(
         envelope: whether the reply goes as `data`, as on proctor routes (spec.md, decision 4).
         message: beside the data, or what says it of them.
         person: whom the reply is about, where the path does not say; None: several, or nobody.
-        also_bare: whether the path is served without /api, too.
         bodiless: whether no body at all is taken for `{}`.
-        shows: whose data it shows, an act too that answers with it.
-        retry: what one under an Idempotency-Key gets.
-        special: what the document says of this route that does not follow from the above.
+        special: what else is true of this route that does not follow from the above.
     """
     method, _, path = endpoint.partition(" ")
-    hints, taken = get_annotations(use_case), signature(use_case).parameters
-    constants = given or {}
-    asked = _asked(path, hints)
-    read = {each: asked[each] for each in taken if each in asked and each not in constants}
-    provided = {**PROVIDED, **(parts or {})}
-    had = {each: provided[each] for each in taken if each in provided}
-    _check(use_case, {"conn", "command", *read, *had, *constants})
-    decoder = msgspec.json.Decoder(hints["command"]) if "command" in taken else None
+    hints = get_annotations(use_case)
+    call = _Call.of(use_case, path, given or {}, {**PROVIDED, **(parts or {})}, bodiless=bodiless)
     answer = _Answer.of(hints["return"], reply, status=status, envelope=envelope, message=message)
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        values = {each: part(request) for each, part in read.items()}
-        if decoder is not None:
-            body = await read_bytes(request)
-            values["command"] = decode_body(body or b"{}" if bodiless else body, decoder)
-        if "conn" in taken:
-            async with connection(request.app[POOL], actor_of(request)) as conn:
-                result = await use_case(conn=conn, **values, **_as_of_now(had, request), **constants)
-        else:
-            result = await use_case(**values, **_as_of_now(had, request), **constants)
+        result = await call.made(request)
         if person is not None and (whom := person(result)) is not None:
             about(request, whom)
         return answer.response(result)
@@ -183,16 +166,68 @@ def case(
         query=hints.get("query"),
         status=answer.status,
         also_status=(200,) if answer.creates else (),
-        also_bare=also_bare,
         bodiless=bodiless,
-        shows=shows,
-        retry=retry,
         refuses=raised(use_case),
         **special,
     )
 
 
 bare: Final = partial(case, also_bare=True)  # a route that is served without /api, too
+
+
+class _Call(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How a request becomes a call of a use case: `read` are the parts that the address says, `had` what the
+    process has; `decoder` of the body, None where the use case takes none.
+    """
+
+    use_case: UseCase
+    read: Mapping[str, Part]
+    had: Mapping[str, Part]
+    constants: Mapping[str, Any]
+    decoder: msgspec.json.Decoder[Any] | None
+    bodiless: bool
+    on_connection: bool
+
+    @classmethod
+    def of(
+        cls,
+        use_case: UseCase,
+        path: str,
+        constants: Mapping[str, Any],
+        provided: Mapping[str, Part],
+        *,
+        bodiless: bool,
+    ) -> "_Call":
+        """Return what a use case's signature asks for; raises TypeError where it asks for anything else."""
+        hints, taken = get_annotations(use_case), signature(use_case).parameters
+        asked = _asked(path, hints)
+        read = {each: asked[each] for each in taken if each in asked and each not in constants}
+        had = {each: provided[each] for each in taken if each in provided}
+        _check(use_case, {"conn", "command", *read, *had, *constants})
+        return cls(
+            use_case=use_case,
+            read=read,
+            had=had,
+            constants=constants,
+            decoder=msgspec.json.Decoder(hints["command"]) if "command" in taken else None,
+            bodiless=bodiless,
+            on_connection="conn" in taken,
+        )
+
+    async def made(self, request: web.Request) -> Any:  # noqa: ANN401  of the annotated type
+        """Call the use case; whoever waited for a connection acts as of when they have it."""
+        values = {each: part(request) for each, part in self.read.items()}
+        if self.decoder is not None:
+            body = await read_bytes(request)
+            values["command"] = decode_body(body or b"{}" if self.bodiless else body, self.decoder)
+        if not self.on_connection:
+            return await self.use_case(**values, **self._as_of_now(request), **self.constants)
+        async with connection(request.app[POOL], actor_of(request)) as conn:
+            return await self.use_case(conn=conn, **values, **self._as_of_now(request), **self.constants)
+
+    def _as_of_now(self, request: web.Request) -> dict[str, Any]:
+        return {each: part(request) for each, part in self.had.items()}
 
 
 class _Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -271,8 +306,3 @@ def _asked(path: str, hints: Mapping[str, Any]) -> dict[str, Part]:
     if "query" in hints:
         asked["query"] = partial(decode_query, query=hints["query"])
     return asked
-
-
-def _as_of_now(parts: Mapping[str, Part], request: web.Request) -> dict[str, Any]:
-    """Return what the process has, as of now: whoever waited for a connection acts when they have it."""
-    return {each: part(request) for each, part in parts.items()}

@@ -18,7 +18,8 @@ from core_api.authoring.questions import Points
 from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.exams import exams
 from core_api.ledger import entries as ledger
-from core_api.submissions import scoring, submissions
+from core_api.submissions import scoring
+from core_api.submissions.contents import outcome_of, score_columns
 from core_api.wire import NO_NUL, ListPage, Page, invalid, shown_as
 from kernel.errors import ForbiddenError
 from kernel.ledger.kinds import Kind
@@ -161,12 +162,12 @@ async def grade(
             conn.execute,
             "insert_score",
             submission_id=submission_id,
-            **submissions.score_columns(totals),
+            **score_columns(totals),
             reason=command.reason,
             scored_by=actor.user_id,
             scored_at=now,
         )
-        outcome = submissions.outcome_of(totals)
+        outcome = outcome_of(totals)
         await QUERIES.run(conn.execute, "set_outcome", id=held["attempt_id"], **outcome)
         scored, author_id = Kind.submission_scored, held["author_id"]
         await ledger.record(conn, ledger.by(actor, scored, submission_id, now=now, subject_id=author_id))

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -20,10 +20,11 @@ from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
 from core_api.authoring.items import Item, Response, fault_of_response
-from core_api.authoring.published import key_of
+from core_api.authoring.published import Key, key_of
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
-from core_api.submissions import observation_views, scoring, submissions
+from core_api.submissions import observation_views, scoring
+from core_api.submissions.contents import content_of, item_columns, score_columns
 from core_api.submissions.observation_views import WholeObservation
 from core_api.submissions.scoring import SCORING_VERSION
 from core_api.submissions.submissions import Request
@@ -146,6 +147,62 @@ async def _finalise(
         max_score=Decimal(exam["max_score"] or 100),
         passing_score=Decimal(exam["passing_score"]),
     )
+    made = _made(actor, exam_id, command, key, found, hashes, now=now)
+    receipt = made.receipt
+    await QUERIES.run(
+        conn.execute,
+        "insert_observation",
+        id=receipt.submission_id,
+        organisation=actor.organisation_id,
+        exam_id=exam_id,
+        observer_id=actor.user_id,
+        idempotency_key=request.idempotency_key,
+        body_sha256=request.body_sha256,
+        version_snapshot=as_json(made.snapshot),
+        content=made.content,
+        content_sha256=bytes.fromhex(receipt.content_sha256),
+        event_id=receipt.event_id,
+        finalised_at=now,
+    )
+    await QUERIES.run(
+        conn.execute,
+        "insert_parts",
+        submission_id=receipt.submission_id,
+        finalised_at=now,
+        **_columns(command, found, item_columns(key, totals)),
+        **score_columns(totals),
+    )
+    entry = ledger.by(
+        actor,
+        Kind.observation_finalised,
+        receipt.submission_id,
+        now=now,
+        subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
+        detail={"exam_id": str(exam_id), "content_sha256": receipt.content_sha256},
+    )
+    await ledger.record(conn, msgspec.structs.replace(entry, event_id=receipt.event_id))
+    return receipt
+
+
+class _Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes durable of an observation: the exact bytes, what they were made with, and the receipt."""
+
+    receipt: ObservationReceipt
+    content: bytes
+    snapshot: dict[str, Any]
+
+
+def _made(
+    actor: Actor,
+    exam_id: UUID,
+    command: Observation,
+    key: Key,
+    found: Mapping[UUID, Response],
+    hashes: Mapping[int, str],
+    *,
+    now: datetime,
+) -> _Made:
+    """Return the observation as it is kept, with a new id and the id of its event."""
     submission_id = uuid7()
     snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION}
     head = {
@@ -162,58 +219,32 @@ async def _finalise(
         head["evidence"] = [
             {**msgspec.to_builtins(each), "sha256": hashes[each.evidence_id]} for each in command.evidence
         ]
-    content = submissions.content_of(head, key.items, "response", found)
-    digest = hashlib.sha256(content).digest()
-    event_id = event_id_at(now)
-    await QUERIES.run(
-        conn.execute,
-        "insert_observation",
-        id=submission_id,
-        organisation=actor.organisation_id,
-        exam_id=exam_id,
-        observer_id=actor.user_id,
-        idempotency_key=request.idempotency_key,
-        body_sha256=request.body_sha256,
-        version_snapshot=as_json(snapshot),
-        content=content,
-        content_sha256=digest,
-        event_id=event_id,
-        finalised_at=now,
-    )
-    items = submissions.item_columns(key, totals)
-    places = dict(zip(items["question_ids"], items["positions"], strict=True))
-    await QUERIES.run(
-        conn.execute,
-        "insert_parts",
+    content = content_of(head, key.items, "response", found)
+    receipt = ObservationReceipt(
         submission_id=submission_id,
+        exam_id=exam_id,
         finalised_at=now,
-        subject_ids=command.subject_ids,
-        evidence_ids=[each.evidence_id for each in command.evidence],
-        evidence_positions=[
+        content_sha256=hashlib.sha256(content).hexdigest(),
+        event_id=event_id_at(now),
+    )
+    return _Made(receipt=receipt, content=content, snapshot=snapshot)
+
+
+def _columns(
+    command: Observation, found: Mapping[UUID, Response], items: Mapping[str, list[Any]]
+) -> dict[str, list[Any]]:
+    """Return subjects, evidence and items, with what was found for each, as `insert_parts` takes them."""
+    places = dict(zip(items["question_ids"], items["positions"], strict=True))
+    given = [found.get(each) for each in items["question_ids"]]
+    return {
+        **items,
+        "subject_ids": list(command.subject_ids),
+        "evidence_ids": [each.evidence_id for each in command.evidence],
+        "evidence_positions": [
             None if each.question_id is None else places[each.question_id] for each in command.evidence
         ],
-        **items,
-        responses=[
-            None if (each := found.get(one)) is None else as_json(each) for one in items["question_ids"]
-        ],
-        **submissions.score_columns(totals),
-    )
-    entry = ledger.by(
-        actor,
-        Kind.observation_finalised,
-        submission_id,
-        now=now,
-        subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
-        detail={"exam_id": str(exam_id), "content_sha256": digest.hex()},
-    )
-    await ledger.record(conn, msgspec.structs.replace(entry, event_id=event_id))
-    return ObservationReceipt(
-        submission_id=submission_id,
-        exam_id=exam_id,
-        finalised_at=now,
-        content_sha256=digest.hex(),
-        event_id=event_id,
-    )
+        "responses": [None if each is None else as_json(each) for each in given],
+    }
 
 
 async def _check_subjects(conn: Connection, actor: Actor, subject_ids: Sequence[UUID]) -> None:

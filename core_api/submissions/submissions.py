@@ -16,21 +16,20 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
-import orjson
 from msgspec import Meta
 from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
 from core_api.attempts import answers
 from core_api.attempts.answers import BATCH_MAX, Answer, SavedAnswer
-from core_api.authoring.items import KeyedItem, kind_of
 from core_api.authoring.published import Key, key_of
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
 from core_api.sittings.clock import clock_of
 from core_api.submissions import scoring
-from core_api.submissions.scoring import SCORING_VERSION, Totals
+from core_api.submissions.contents import content_of, item_columns, outcome_of, score_columns
+from core_api.submissions.scoring import SCORING_VERSION
 from core_api.wire import as_json
 from kernel.errors import AttemptPausedError, ConflictError, IdempotencyKeyReusedError
 from kernel.events import AttemptStatus, Role
@@ -199,42 +198,9 @@ async def finalise(
         max_score=Decimal(attempt["max_score"] or 100),
         passing_score=Decimal(attempt["passing_score"]),
     )
-    submission_id = uuid7()
-    snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION, "policy": attempt["policy"]}
-    head = {
-        "submission_id": submission_id,
-        "kind": "attempt",
-        "attempt_id": attempt["id"],
-        "exam_id": attempt["exam_id"],
-        "candidate_id": attempt["student_id"],
-        "submitted_by": submitted_by,
-        "finalised_at": now,
-        "version_snapshot": snapshot,
-    }
-    content = content_of(head, key.items, "answer", saved)
-    digest = hashlib.sha256(content).digest()
-    actor_id = attempt["student_id"] if submitted_by == "candidate" else None
-    payload: dict[str, Any] = {"attempt_id": str(attempt["id"]), "content_sha256": digest.hex()}
-    if actor is not None and actor.exam_id is not None:
-        payload["by_link"] = True
-    event_id = event_id_at(now)
-    await QUERIES.run(
-        conn.execute,
-        "insert_submission",
-        id=submission_id,
-        organisation=attempt["organisation_id"],
-        exam_id=attempt["exam_id"],
-        attempt_id=attempt["id"],
-        author_id=attempt["student_id"],
-        submitted_by=submitted_by,
-        idempotency_key=None if request is None else request.idempotency_key,
-        body_sha256=None if request is None else request.body_sha256,
-        version_snapshot=as_json(snapshot),
-        content=content,
-        content_sha256=digest,
-        event_id=event_id,
-        finalised_at=now,
-    )
+    made = _made(attempt, submitted_by, key, saved, now=now)
+    await _write(conn, attempt, made, request)
+    submission_id = made.receipt.submission_id
     await QUERIES.run(
         conn.execute,
         "insert_parts",
@@ -254,78 +220,88 @@ async def finalise(
         **outcome_of(totals),
         submission_data=as_json({"submission_id": submission_id}),
     )
-    entry = _entry(attempt, Kind.submission_finalised, submission_id, actor_id, now=now, detail=payload)
-    came_from = {} if actor is None else ledger.origin_of(actor)
-    entry = msgspec.structs.replace(entry, event_id=event_id, personal=came_from)
-    await _record(conn, attempt, entry, ended)
-    return Receipt(
+    await _record(conn, attempt, _finalisation(attempt, made.receipt, actor), ended)
+    return made.receipt
+
+
+class _Made(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes durable of an attempt: the exact bytes, what they were made with, and the receipt."""
+
+    receipt: Receipt
+    content: bytes
+    snapshot: dict[str, Any]
+
+
+def _made(
+    attempt: asyncpg.Record,
+    submitted_by: SubmittedBy,
+    key: Key,
+    saved: Mapping[UUID, SavedAnswer],
+    *,
+    now: datetime,
+) -> _Made:
+    """Return an attempt's submission, with a new id and the id of its event."""
+    submission_id = uuid7()
+    snapshot = {**key.snapshot, "scoring_version": SCORING_VERSION, "policy": attempt["policy"]}
+    head = {
+        "submission_id": submission_id,
+        "kind": "attempt",
+        "attempt_id": attempt["id"],
+        "exam_id": attempt["exam_id"],
+        "candidate_id": attempt["student_id"],
+        "submitted_by": submitted_by,
+        "finalised_at": now,
+        "version_snapshot": snapshot,
+    }
+    content = content_of(head, key.items, "answer", saved)
+    receipt = Receipt(
         submission_id=submission_id,
         attempt_id=attempt["id"],
         submitted_by=submitted_by,
         finalised_at=now,
-        content_sha256=digest.hex(),
-        event_id=event_id,
+        content_sha256=hashlib.sha256(content).hexdigest(),
+        event_id=event_id_at(now),
+    )
+    return _Made(receipt=receipt, content=content, snapshot=snapshot)
+
+
+async def _write(conn: Connection, attempt: asyncpg.Record, made: _Made, request: Request | None) -> None:
+    """Insert the submission itself; raises UniqueViolationError where its key is another hand-in's."""
+    receipt = made.receipt
+    await QUERIES.run(
+        conn.execute,
+        "insert_submission",
+        id=receipt.submission_id,
+        organisation=attempt["organisation_id"],
+        exam_id=attempt["exam_id"],
+        attempt_id=attempt["id"],
+        author_id=attempt["student_id"],
+        submitted_by=receipt.submitted_by,
+        idempotency_key=None if request is None else request.idempotency_key,
+        body_sha256=None if request is None else request.body_sha256,
+        version_snapshot=as_json(made.snapshot),
+        content=made.content,
+        content_sha256=bytes.fromhex(receipt.content_sha256),
+        event_id=receipt.event_id,
+        finalised_at=receipt.finalised_at,
     )
 
 
-def content_of(
-    head: Mapping[str, object], items: Sequence[KeyedItem], member: str, given: Mapping[UUID, object]
-) -> bytes:
-    """
-    Return the bytes that stand for a submission: JSON with sorted names and no spaces.
-
-    Args:
-        head: what it says beside its items.
-        items: every one that was asked.
-        member: of an item, under which it has what was given.
-        given: by question; null where nothing was.
-    """
-    told = [
-        {
-            "position": each.position,
-            "question_id": each.question_id,
-            "question_version_id": each.question_version_id,
-            member: msgspec.to_builtins(given.get(each.question_id)),
-        }
-        for each in items
-    ]
-    # The driver's UUIDs are a subclass.
-    return orjson.dumps({**head, "items": told}, default=str, option=orjson.OPT_SORT_KEYS | orjson.OPT_UTC_Z)
-
-
-def item_columns(key: Key, totals: Totals) -> dict[str, list[Any]]:
-    """Return the items' columns of `insert_parts`; their answers are copied where they lie."""
-    points = [totals.item_points[each.position] for each in key.items]
-    return {
-        "positions": [each.position for each in key.items],
-        "question_ids": [each.question_id for each in key.items],
-        "question_version_ids": [each.question_version_id for each in key.items],
-        "kinds": [kind_of(each.item) for each in key.items],
-        "item_points": [None if each is None else str(each) for each in points],
-        "item_max_points": [str(each.points) for each in key.items],
-    }
-
-
-def score_columns(totals: Totals) -> dict[str, Any]:
-    """Return a score's columns as the statements name them."""
-    return {
-        "scoring_version": SCORING_VERSION,
-        "points_by_item": as_json({str(position): each for position, each in totals.item_points.items()}),
-        "points": str(totals.points),
-        "max_points": str(totals.max_points),
-        "ungraded": totals.ungraded,
-        **outcome_of(totals),
-    }
-
-
-def outcome_of(totals: Totals) -> dict[str, str | bool | None]:
-    """Return score, percentage and passed as the statements take them."""
-    score, percentage = totals.score, totals.percentage
-    return {
-        "score": None if score is None else str(score),
-        "percentage": None if percentage is None else str(percentage),
-        "passed": totals.passed,
-    }
+def _finalisation(attempt: asyncpg.Record, receipt: Receipt, actor: Actor | None) -> Entry:
+    """Return the event that says what was handed in, by whom and from where."""
+    detail: dict[str, Any] = {"attempt_id": str(attempt["id"]), "content_sha256": receipt.content_sha256}
+    if actor is not None and actor.exam_id is not None:
+        detail["by_link"] = True
+    entry = _entry(
+        attempt,
+        Kind.submission_finalised,
+        receipt.submission_id,
+        attempt["student_id"] if receipt.submitted_by == "candidate" else None,
+        now=receipt.finalised_at,
+        detail=detail,
+    )
+    came_from = {} if actor is None else ledger.origin_of(actor)
+    return msgspec.structs.replace(entry, event_id=receipt.event_id, personal=came_from)
 
 
 async def _record(

@@ -168,6 +168,12 @@ def cases(world: World) -> Iterator[Case]:
 
 def periodic(world: World) -> Iterator[Case]:
     """Yield what the scheduler, the sealer, the sweeps and readiness run without being asked."""
+    yield from of_pipeline(world)
+    yield from of_ingest(world)
+    yield from of_core()
+
+
+def of_pipeline(world: World) -> Iterator[Case]:
     since, before = NOW, NOW + timedelta(days=1)
     arguments: list[Any]
     each = len(world.sessions)
@@ -175,7 +181,6 @@ def periodic(world: World) -> Iterator[Case]:
         "sessions": world.sessions, "after": [0] * each, "through": [100] * each,
         "since": [since] * each, "until": [before] * each, "first": since, "last": before,
     }  # fmt: skip
-    owned = {"shards": 4, "owned": [0, 1, 2, 3], "limit": 500}
     for noun, name, *arguments in (
         ("watermarks", "has_unarchived"),
         ("watermarks", "is_marked", "attempt_activity"),
@@ -212,6 +217,10 @@ def periodic(world: World) -> Iterator[Case]:
         ("outbox", "mark_submitted", [str(world.attempt)]),
     ):
         yield Case(str(noun), str(name), tuple(arguments))
+
+
+def of_ingest(world: World) -> Iterator[Case]:
+    owned = {"shards": 4, "owned": [0, 1, 2, 3], "limit": 500}
     for noun, name, *arguments in (
         ("writer", "list_closing", 4, [0, 1, 2, 3], 500),
         ("gaps", "list_silent", {**owned, "taken": [NOW + timedelta(minutes=1)] * 4, "silence_s": 45.0}),
@@ -228,6 +237,9 @@ def periodic(world: World) -> Iterator[Case]:
         ("ingest", "find_sessions_of_attempts", [world.attempt], None, None, False),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_ingest")
+
+
+def of_core() -> Iterator[Case]:
     for noun, name, *arguments in (
         ("submissions", "list_expired", NOW + timedelta(days=9), LONG_AGO, UUID(int=0), 200),
         ("acts", "list_lapsed", NOW, 200),
@@ -241,10 +253,18 @@ def periodic(world: World) -> Iterator[Case]:
         yield Case(str(noun), str(name), tuple(arguments), "veritas_core")
 
 
+FIRST: Final[dict[str, Any]] = {"cursor": None, "limit": LIMIT}
+
+
 def pages(world: World) -> Iterator[Case]:
     """Yield what a page of each list reads, as those who ask see it."""
-    school, since, before = world.school, NOW, NOW + timedelta(days=1)
-    first = {"cursor": None, "limit": LIMIT}
+    yield from of_staff(world)
+    yield from of_admins(world)
+    yield from of_candidates(world)
+
+
+def of_staff(world: World) -> Iterator[Case]:
+    school, since, before, first = world.school, NOW, NOW + timedelta(days=1), FIRST
     all_of = dict.fromkeys(("candidate_id", "status", "mode", "risk_level"))
     events = {"session_id": world.sessions[0], "since": since, "before": before, "after": 50, "limit": LIMIT}
     any_event = dict.fromkeys(("event_type", "severity", "severity_min", "is_violation"))
@@ -289,6 +309,10 @@ def pages(world: World) -> Iterator[Case]:
             ("directory", "list_groups_to_assign", {**first, "organisation": school, "q": None}),
         ):
             yield Case(str(noun), str(name), tuple(arguments), "veritas_core", view)
+
+
+def of_admins(world: World) -> Iterator[Case]:
+    school, first = world.school, FIRST
     everybody = dict.fromkeys(("role", "is_active", "group", "q"))
     bounds = (
         "actor_id",
@@ -309,6 +333,10 @@ def pages(world: World) -> Iterator[Case]:
         ("ledger", "list_audit_log", {**log, "kind": "user.changed", "routine": True}),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_core", "organisation")
+
+
+def of_candidates(world: World) -> Iterator[Case]:
+    school, first = world.school, FIRST
     for noun, name, *arguments in (
         ("exams", "list_available", {**first, "organisation": school, "student": world.student}),
         ("attempts", "list_own_attempts", {**first, "student": world.student}),
