@@ -27,6 +27,7 @@ VERB = re.compile(
 # The naive design is measured as its document writes it, statements in the program and all.
 FOREIGN = {ROOT / "loadtests/baselines/seed_design.py"}
 LINES_MAX = 400
+FUNCTION_LINES_MAX = 70
 ALONE = {
     "verify_export.py": 270,  # read and run by strangers, without anything else of ours: one file
 }
@@ -445,6 +446,17 @@ def test_no_module_has_grown_a_second_subject() -> None:
         f"{path.relative_to(ROOT)}: {lines}"
         for path in SOURCES
         if (lines := len(path.read_text().splitlines())) > LINES_MAX + ALONE.get(path.name, 0)
+    ] == []
+
+
+def test_no_function_does_more_than_one_thing() -> None:
+    """With its signature and what it says about itself; tests and their kits too."""
+    assert [
+        f"{path.relative_to(ROOT)}: {node.name}, {lines}"
+        for path in [*SOURCES, *(ROOT / "tests").rglob("*.py")]
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
     ] == []
 
 

@@ -5,7 +5,6 @@
 import asyncio
 import signal
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,6 +15,7 @@ from deploy.commands import importing as import_commands
 from deploy.commands import ledger as ledger_commands
 from deploy.commands import risk as risk_commands
 from deploy.commands.helps import Group
+from deploy.commands.replaying import replay
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from kernel.settings import Settings, SettingsError, load
@@ -39,13 +39,6 @@ StateOption = Annotated[
     Path | None,
     typer.Option("--state", help="Folder of the local stack; VERITAS_STATE or .veritas by default."),
 ]
-
-
-class Fold(StrEnum):
-    """Which of two moments at which a clock showed the same."""
-
-    earlier = "earlier"
-    later = "later"
 
 
 @app.command()
@@ -132,102 +125,7 @@ def migrate(
     _say(f"{len(done)} applied, the schema is up to date")
 
 
-@app.command()
-def replay(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            dir_okay=False,
-            help="CSV, TSV or NDJSON, packed with gzip or zstd or not; - reads standard input.",
-        ),
-    ],
-    mapping: Annotated[
-        Path | None,
-        typer.Option(help="TOML that says which columns are what; a shipped one that fits by default."),
-    ] = None,
-    encoding: Annotated[
-        str | None,
-        typer.Option(help="Of the text, as Python names it (cp1252 say); by its mark, else UTF-8."),
-    ] = None,
-    delimiter: Annotated[
-        str | None, typer.Option(help="Between two fields of a CSV file; the mapping's by default.")
-    ] = None,
-    timezone: Annotated[
-        str | None,
-        typer.Option(help="Zone of times without an offset (Europe/Rome say); the mapping's by default."),
-    ] = None,
-    fold: Annotated[
-        Fold | None,
-        typer.Option(
-            help="Which is meant of two moments at which clocks showed the same (put back in autumn)."
-        ),
-    ] = None,
-    speed: Annotated[
-        float,
-        typer.Option(min=0, help="1 is the file's own pace, 60 a minute in a second, 0 as fast as it goes."),
-    ] = 0.0,
-    concurrency: Annotated[int, typer.Option(min=1, help="Sessions replayed at a time.")] = 128,
-    limit: Annotated[int | None, typer.Option(min=1, help="Rows at most.")] = None,
-    report: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to write the outcome as JSON: all counts, and the first findings of a kind."
-        ),
-    ] = None,
-    findings: Annotated[
-        Path | None,
-        typer.Option(help="Where to write every row that is refused or doubtful: a line of JSON for each."),
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option(help="The deployment; the running local stack by default.")
-    ] = None,
-    ingest_url: Annotated[
-        str | None, typer.Option(help="Where events go; the deployment's by default.")
-    ] = None,
-    database_url: Annotated[
-        str | None,
-        typer.Option(help="Database of the named deployment, to make candidates and to count back."),
-    ] = None,
-    email: Annotated[str | None, typer.Option(help="A teacher's account on the named deployment.")] = None,
-    password: Annotated[str | None, typer.Option(help="The teacher's password.")] = None,
-    state: StateOption = None,
-) -> None:
-    """
-    Send a file of real records through the API as good clients would, and count the events back.
-
-    Every row of the file is stored, or named with its line, its column and why it is not. A row is refused
-    where nobody can say whose it is, when it happened or what it is: nothing is guessed, no encoding, no time
-    zone and no missing value. What only describes an event is sent as it stands, and the row called doubtful.
-
-    Exits with 0 when every row is stored, every event exactly once; 1 when what was sent is not; 2 when
-    nothing was done: no stack, a mapping with a mistake, a file that cannot be read; 3 when rows are refused,
-    and the others are stored; 4 when the file holds no rows.
-    """
-    from loadtests.replay.planning import Options  # noqa: PLC0415
-    from loadtests.replay.replay import run  # noqa: PLC0415
-
-    code = run(
-        file,
-        mapping,
-        url,
-        ingest_url=ingest_url,
-        database_url=database_url,
-        email=email,
-        password=password,
-        state=state or Path(_settings(None).state),
-        options=Options(
-            encoding=encoding,
-            delimiter=delimiter,
-            zone=timezone,
-            fold=fold.value if fold else None,
-            limit=limit,
-        ),
-        speed=speed,
-        concurrency=concurrency,
-        report=report,
-        findings=findings,
-    )
-    raise typer.Exit(code)
+app.command()(replay)
 
 
 @app.command()

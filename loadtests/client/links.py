@@ -15,6 +15,8 @@ from uuid import uuid4
 
 import aiohttp
 
+from deploy.local.passwords import ask_password, password_of
+from deploy.local.server import ServerError
 from kernel.events import Role
 from kernel.running.process import prepare_process
 from loadtests.client.stack import (
@@ -44,6 +46,19 @@ async def fresh_links(stack: Stack, candidates: int) -> list[str]:
         return [links[email] for email in emails]
 
 
+def _named_stack(asked: argparse.Namespace) -> Stack:
+    """Return the deployment that was named, and its teacher; raises StackError and ServerError."""
+    if not (asked.database_url and asked.email):
+        raise StackError("beside its URL, a deployment needs its --database-url and a teacher's --email")
+    password = password_of(asked.password, asked.password_file) or ask_password()
+    return Stack(
+        url=asked.url,
+        ingest_url=asked.url,
+        database_url=asked.database_url,
+        accounts=[Account(asked.email, password, Role.teacher)],
+    )
+
+
 def main() -> int:
     """Print the links asked for on the command line; return 2 where that cannot be."""
     parser = argparse.ArgumentParser(
@@ -54,21 +69,15 @@ def main() -> int:
     parser.add_argument("--url", help="another deployment")
     parser.add_argument("--database-url", help="its database, to make candidates")
     parser.add_argument("--email", help="a teacher there")
-    parser.add_argument("--password", help="the teacher's password")
+    parser.add_argument(
+        "--password", help="their password, for everybody on this machine to see; asked for if not given"
+    )
+    parser.add_argument("--password-file", type=Path, help="file whose only line is their password")
     asked = parser.parse_args()
     try:
-        if asked.url is None:
-            stack = local_stack(asked.state)
-        else:
-            teacher = Account(asked.email or "", asked.password or "", Role.teacher)
-            stack = Stack(
-                url=asked.url,
-                ingest_url=asked.url,
-                database_url=asked.database_url or "",
-                accounts=[teacher],
-            )
+        stack = local_stack(asked.state) if asked.url is None else _named_stack(asked)
         print("\n".join(asyncio.run(fresh_links(stack, asked.candidates))))
-    except StackError as error:
+    except (StackError, ServerError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -97,7 +97,6 @@ def run(
         there are none.
     """
     console = Console(highlight=False)
-    found: list[Finding] = []
     if not math.isfinite(speed):
         say(console, "the speed is a finite number", "red")
         return CANNOT
@@ -105,13 +104,10 @@ def run(
         for path in (report, findings):
             if path is not None:
                 path.write_bytes(b"")  # what cannot be written is told before anything is sent
-        if url is None:
-            stack = local_stack(state)
-        else:
-            stack = _named_stack(url, ingest_url or url, database_url, email, password)
-        chosen = read_mapping(mapping) if mapping else None
+        named = None if url is None else _named_stack(url, ingest_url or url, database_url, email, password)
+        stack = named or local_stack(state)
         with console.status("reading the file"):
-            the_plan = plan(file, chosen, options)
+            the_plan = plan(file, read_mapping(mapping) if mapping else None, options)
         outcome, found = asyncio.run(
             replay(file.name, the_plan, stack, speed=speed, concurrency=concurrency, console=console)
         )
@@ -119,17 +115,25 @@ def run(
         say(console, f"{file} cannot be read: {error}", "red")
         return CANNOT
     except (StackError, MappingError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        if isinstance(error, OSError) and error.filename is not None:
-            say(console, f"{error.filename}: {error.strerror}", "red")
-        else:
-            say(console, str(error), "red")
+        say(console, _reason(error), "red")
         return CANNOT
+    _write(outcome, found, report, findings)
+    show(outcome, console)
+    return outcome.code
+
+
+def _reason(error: Exception) -> str:
+    """Return why nothing was done, as a sentence for whoever asked for it."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _write(outcome: Outcome, found: list[Finding], report: Path | None, findings: Path | None) -> None:
     if report:
         report.write_bytes(orjson.dumps(msgspec.to_builtins(outcome), option=orjson.OPT_INDENT_2))
     if findings:
         findings.write_bytes(b"".join(msgspec.json.encode(each) + b"\n" for each in found))
-    show(outcome, console)
-    return outcome.code
 
 
 def _named_stack(

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from core_api import csv_files
 from core_api.people.roster import USERS
-from deploy.commands.importing import by_kind, password_of, read_text
+from deploy.commands.importing import by_kind, read_text
 from deploy.commands.invitations import SHOWN, new_private, write_invitations
+from deploy.local.passwords import password_of
 from deploy.local.server import ServerError
 
 WRONG = {
@@ -114,15 +115,25 @@ def test_a_password_is_the_only_line_of_its_file(tmp_path: Path) -> None:
         password_of(None, tmp_path / "none")
 
 
-@pytest.mark.parametrize("words", ["people", "exams"])
-@pytest.mark.parametrize("stdin", ["", "<&-", "</dev/null"])
+COMMANDS = {
+    "people": "deploy.commands.cli import people rows.csv",
+    "exams": "deploy.commands.cli import exams rows.csv",
+    "replay": "deploy.commands.cli replay rows.csv --database-url postgresql://127.0.0.1:9/x",
+    "links": "loadtests.client.links --database-url postgresql://127.0.0.1:9/x",
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin"),
+    [("people", ""), ("people", "<&-"), ("exams", "</dev/null"), ("replay", "<&-"), ("links", "</dev/null")],
+)
 def test_without_anybody_to_ask_for_the_password_nothing_is_done(
     tmp_path: Path, words: str, stdin: str
 ) -> None:
     written(tmp_path, rows="email,name\n" if words == "people" else "title,durationMinutes,groups\n")
-    veritas = f"{sys.executable} -m deploy.commands.cli import {words} {tmp_path}/rows.csv"
+    command = f"{sys.executable} -m {COMMANDS[words]}".replace("rows.csv", str(tmp_path / "rows.csv"))
     done = subprocess.run(
-        ["/bin/sh", "-c", f"exec {veritas} --url http://127.0.0.1:9 --email a@x.example {stdin}"],
+        ["/bin/sh", "-c", f"exec {command} --url http://127.0.0.1:9 --email a@x.example {stdin}"],
         stdin=subprocess.PIPE if not stdin else None,
         capture_output=True,
         text=True,
