@@ -15,6 +15,7 @@ from uuid import UUID
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
+from msgspec.inspect import IntType, ListType, Metadata, StrType, StructType, UnionType
 
 from core_api import csv_files
 from core_api.actors import Actor
@@ -25,6 +26,7 @@ from core_api.exams.assignments import Assign
 from core_api.exams.exams import NewExam, UpdateExam
 from core_api.exams.permissions import Grant
 from core_api.ledger import entries as ledger
+from core_api.wire import check_moments
 from kernel import spelling
 from kernel.errors import DomainError, UnavailableError
 from kernel.events import Role
@@ -284,6 +286,10 @@ def _moment(row: Row, field: str) -> datetime | None:
         raise _FaultError(field, "Expected a time as 2026-12-01T09:00+01:00") from error
     if found.tzinfo is None:
         raise _FaultError(field, "Expected a time zone behind the time: 2026-12-01T09:00+01:00, or Z for UTC")
+    try:
+        check_moments(found)
+    except ValueError as error:
+        raise _FaultError(field, str(error)) from error
     return found
 
 
@@ -293,4 +299,22 @@ def _converted(given: Mapping[str, Any], kind: type[csv_files.T]) -> csv_files.T
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         name = path.rstrip("`")
-        raise _FaultError(COLUMN_OF.get(name, name), message) from error
+        raise _FaultError(COLUMN_OF.get(name, name), _expected(kind, name) or message) from error
+
+
+def _expected(kind: type, name: str) -> str | None:
+    """Return what a column holds, in words for whoever has a sheet before them; None where no type says."""
+    struct = msgspec.inspect.type_info(kind)
+    assert isinstance(struct, StructType), "rows are made of structs"
+    found = {field.name: field.type for field in struct.fields}.get(name)
+    if isinstance(found, Metadata):
+        found = found.type
+    for each in found.types if isinstance(found, UnionType) else [found]:
+        match each:
+            case IntType(ge=least, le=most):
+                return f"Expected a whole number from {least} to {most:,}"
+            case StrType(min_length=least, max_length=most):
+                return f"Expected {least or 0} to {most:,} characters"
+            case ListType(max_length=most):
+                return f"Expected at most {most:,} names"
+    return None

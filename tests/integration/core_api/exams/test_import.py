@@ -1,6 +1,7 @@
 """Exams in bulk: a file in, exams that are assigned and open out (spec.md A-8)."""
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -88,10 +89,33 @@ async def test_a_faulty_row_is_named_and_refuses_the_file_a8(core: Core) -> None
             "exams.csv line 10, title",
         ]
         assert (refused.status, foreign.status, others.status) == (422, 422, 422)
+        told = [each["message"] for each in refused.body["errors"]]
+        assert told[0] == "Expected a whole number from 1 to 43,200"
         assert await events(api) == before
         assert (await send(api, text, partial=True)).body["created"] == 1
         changed = await send(api, HEADER + "Good,75,9a,2026-12-01T09:00Z,,,\n")
         assert (changed.body["updated"], changed.body["created"]) == (1, 0)
+
+
+async def test_no_fault_of_a_file_speaks_of_types_a8(core: Core) -> None:
+    """Whoever fills in a sheet knows cells, and no `int`, `str` or `$`."""
+    async with core.school() as api:
+        await people(api)
+        long = "x" * 1999
+        rows = [
+            f"{long},60,9a,,,,,,,,", "Zero,0,9a,,,,,,,,", "Half,0.5,9a,,,,,,,,", "Year,525600,9a,,,,,,,,",
+            "Some,60,9a,,,,,some,,,", "None,60,9a,,,,,0,,,", f"Subject,60,9a,,,,,,{long},,",
+            f"Topic,60,9a,,,,,,,{long},", "Backwards,60,9a,2026-12-01T09:00Z,2026-12-01T08:00Z,,,,,,",
+            "Never,60,9a,0001-01-01T00:00Z,,,,,,,", "Void,,9a,,,,,,,,",
+        ]  # fmt: skip
+        header = HEADER.rstrip() + ",attemptsAllowed,subject,topic,description\n"
+        refused = await send(api, header + "\n".join(rows))
+        faults = refused.body["errors"]
+
+        assert {each["path"].partition(",")[0] for each in faults} == {
+            f"exams.csv line {n}" for n in range(2, len(rows) + 2)
+        }
+        assert [each for each in faults if re.search(r"[`$<>]|length|regex", each["message"])] == []
 
 
 async def test_of_imports_at_once_each_exam_is_made_once_a8(core: Core) -> None:
