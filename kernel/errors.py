@@ -232,6 +232,14 @@ class RateLimitedError(DomainError):
     title = "Too many requests"
 
 
+class UnknownMethodError(DomainError):
+    """The method is none that HTTP's registry has; one that the path alone does not take is a 405."""
+
+    status = 501
+    code = "unknown_method"
+    title = "Unknown method"
+
+
 class OverloadedError(DomainError):
     """The system sheds load; nothing was done, and the same request may be sent again."""
 

@@ -5,6 +5,7 @@ aiohttp would answer such a request in plain text that quotes it, and write a tr
 problem like any other, which says nothing of what came, and is counted. A flood of nonsense writes no line.
 """
 
+import re
 from typing import Any, Final
 
 import structlog
@@ -12,13 +13,15 @@ import uuid_utils
 from aiohttp import http_exceptions, web
 from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError, _ErrInfo
 
-from kernel.errors import DomainError, HeaderTooLargeError, MalformedError
+from kernel.errors import DomainError, HeaderTooLargeError, MalformedError, UnknownMethodError
 from kernel.http.origins import UNREAD
 from kernel.http.web import dress, problem, reply_in_ours
 from kernel.running.runtime import HTTP_REQUESTS
 
 log = structlog.get_logger(__name__)
 
+# A request's first line, with whatever method, as the parser quotes it.
+_ANY_METHOD: Final = re.compile(r"b['\"][\w!#$%&'*+.^`|~-]+ [^ ]+ HTTP/1\.[01]['\"]", re.ASCII)
 # What a client did, or had happen to it: its body broke off, or its connection did.
 _THEIRS: Final = (http_exceptions.HttpProcessingError, RequestPayloadError, PayloadAccessError)
 
@@ -78,4 +81,6 @@ def unreadable(error: BaseException) -> DomainError:
     """Return what a client is told whose request the parser refused for this: nothing of what it sent."""
     if isinstance(error, http_exceptions.LineTooLong):
         return HeaderTooLargeError("The request's first line, or a field of its header, is too long.")
+    if isinstance(error, http_exceptions.BadHttpMethod) and _ANY_METHOD.search(error.message):
+        return UnknownMethodError("The request's method is unknown (RFC 9110, section 9.1).")
     return MalformedError("The request cannot be read as HTTP/1.1 (RFC 9112).")
