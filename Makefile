@@ -6,13 +6,13 @@ veritas := .venv/bin/veritas
 sources := kernel sql warehouse ingest core_api pipeline loadtests deploy tests
 compile := .venv/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-header --quiet
-real_data := ../shared/data/epm/activity.csv.gz
 
 BENCH ?= all
 KILLS ?= 100
 REQUESTS ?= 100000
 USERS ?= 100
 SECONDS ?= 30
+DATA ?= ../shared/data/epm/activity.csv.gz
 
 # Processes are started hundreds of times: each would compile what it imports, where the environment forbids to keep that.
 unexport PYTHONDONTWRITEBYTECODE
@@ -54,8 +54,10 @@ bench: tools ## measure: BENCH="ingest soak core ledger fold live evidence schoo
 locust: tools ## a bounded, headless locust run against a stack of its own, then the checker: USERS=100 SECONDS=30
 	$(python) -m loadtests.locust_run --users $(USERS) --seconds $(SECONDS)
 
-accept: setup ## replay real monitoring data through a stack of its own and count the events back
-	$(python) -m deploy.with_stack build/accept veritas replay $(real_data) --report build/accept.json
+accept: setup ## replay real monitoring data through a stack of its own and count the events back: DATA=FILE
+	@test -r "$(DATA)" || { echo "$(DATA) is not there: make accept replays the EPM data set's activity.csv, which" \
+		"Veritas does not bring along; name your copy, make accept DATA=FILE (docs/load-testing.md)" >&2; exit 2; }
+	$(python) -m deploy.with_stack build/accept veritas replay "$(DATA)" --report build/accept.json
 
 lint: tools ## style, formatting, types, import contracts, migrations
 	.venv/bin/ruff check $(sources)
