@@ -18,7 +18,7 @@ DATA ?= ../shared/data/epm/activity.csv.gz
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools detector demo run test faults fuzz bench locust accept lint format lock doctor clean
+.PHONY: help setup tools detector demo run test pytest faults fuzz bench locust accept lint format lock doctor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ demo: setup ## show the whole chain at work for about a minute, then stop everyt
 run: setup ## start the whole stack and keep serving until Ctrl-C
 	@$(veritas) up
 
-test: lint ## lint, then all tests on real servers of their own, three workers for two cores; shows the ten slowest
+test: ## lint, and beside it all tests on real servers of their own, three workers for two cores; shows the ten slowest
+	@$(MAKE) --no-print-directory --jobs=2 lint pytest
+
+pytest: tools
 	$(python) -m pytest -n $$((($$(nproc) * 3 + 1) / 2)) --maxprocesses=8 --dist=loadfile --no-loadscope-reorder \
 		--durations=10 --durations-min=1
 
