@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing
 from hashlib import sha256
@@ -33,6 +34,8 @@ STOP_S_MAX: Final = 60.0
 POLL_S: Final = 0.02
 OUTGOING_PORTS: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 PORTS_MIN: Final = 1000  # to choose from
+CHOSEN_MAX: Final = 100
+_chosen: Final = deque[int]()  # sockets that hold them
 
 
 class ServerError(Exception):
@@ -295,22 +298,31 @@ def machine_memory_bytes() -> int:
 
 def free_port(*hosts: str) -> int:
     """
-    Return a port that nobody listens on, of 127.0.0.1 and of all the hosts.
+    Return a port that nobody listens on, of 127.0.0.1 and of all the hosts, and that nobody else is given.
 
     It lies below those that the kernel gives to outgoing connections, where it has room for that: one of
-    these would be anybody's again until whoever asked for it listens.
+    these would be anybody's again until whoever asked for it listens. Until then, and while this process
+    chooses no more than CHOSEN_MAX others, a socket that never listens holds it: two servers of ours may
+    listen on one port (they are replaced without a pause), and each would get half of the other's requests.
     """
     first, last = 20_000, _outgoing_from() - 1
     while True:
         port = 0 if last - first < PORTS_MIN else first + secrets.randbelow(last - first + 1)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            chosen: int = probe.getsockname()[1]
+        holder = socket.socket()
+        try:
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
+            continue
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):  # for whoever listens; choosing is for one
+            holder.setsockopt(socket.SOL_SOCKET, option, 1)
+        chosen: int = holder.getsockname()[1]
         if is_free(chosen, *hosts):
+            _chosen.append(holder.detach())
+            if len(_chosen) > CHOSEN_MAX:
+                os.close(_chosen.popleft())
             return chosen
+        holder.close()
 
 
 def _outgoing_from() -> int:

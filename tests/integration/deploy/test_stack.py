@@ -31,6 +31,11 @@ def veritas(*words: object) -> list[str]:
     return [sys.executable, "-m", "deploy.commands.cli", *map(str, words)]
 
 
+def ends_of_logs(state: Path) -> str:
+    """Return what each log of a stack says last."""
+    return "\n".join(f"{log.name}: {log.read_text()[-1000:]}" for log in sorted((state / "logs").glob("*")))
+
+
 @contextmanager
 def running_stack(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """
@@ -43,11 +48,11 @@ def running_stack(state: Path, **more: str) -> Iterator[tuple[subprocess.Popen[s
     ) as process:
         local = state / "local.json"
         deadline = time.monotonic() + UP_S
-        while not local.exists():
-            assert process.poll() is None, process.stdout.read() if process.stdout else ""
-            assert time.monotonic() < deadline, "the stack is not ready in time"
-            time.sleep(0.05)
         try:
+            while not local.exists():
+                assert process.poll() is None, process.stdout.read() if process.stdout else ""
+                assert time.monotonic() < deadline, f"the stack is not ready in time: {ends_of_logs(state)}"
+                time.sleep(0.05)
             yield process, json.loads(local.read_text())
         finally:
             process.send_signal(signal.SIGTERM)
