@@ -5,7 +5,7 @@ turn and mixed.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -43,6 +43,21 @@ OTHERS: Final = {"attempt_id": ("past_attempt_id",), "user_id": ("reviewer_id",)
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
+def ask_what_succeeds(
+    operation: APIOperation[Any, Any, Any, Any], route: Route, place: Place, report: Report
+) -> None:
+    """
+    Send a request that succeeds, with the token of each role and with none.
+
+    Whatever is wrong with a reply is noted in the report, and nothing is raised: the next ones are seen, too.
+    """
+    good = good_request(place, (route.method, route.path))
+    path = {name: good.path[name] for name in re.findall(r"\{(\w+)\}", route.path)}
+    body = NOT_SET if good.body is None else good.body
+    for role in ROLES:
+        _ask(operation.Case(path_parameters=path, body=body), role, good.headers, route, place, report)
+
+
 def ask_in_many_ways(
     operation: APIOperation[Any, Any, Any, Any],
     route: Route,
@@ -52,31 +67,19 @@ def ask_in_many_ways(
     examples: int,
     number: int,
 ) -> None:
-    """
-    Send a request that succeeds, with the token of each role and with none; then so many others, each as
-    everybody who may ask for it and as somebody who may not.
-
-    Whatever is wrong with a reply is noted in the report, and nothing is raised: the next ones are seen, too.
-    """
+    """Send so many other requests, each as everybody who may ask for it and as somebody who may not."""
     at = (route.method, route.path)
     entitled = [role for role in ROLES if route.action is not None and may(route, role)]
     others = [role for role in ROLES if role not in entitled]
-
-    def ask(case: Case[Any], roles: Sequence[str | None], headers: Mapping[str, str]) -> None:
-        for role in roles:
-            _ask(case, role, headers, route, place, report)
-
-    good = good_request(place, at)
-    path = {name: good.path[name] for name in re.findall(r"\{(\w+)\}", route.path)}
-    body = NOT_SET if good.body is None else good.body
-    ask(operation.Case(path_parameters=path, body=body), ROLES, good.headers)
+    headers = good_request(place, at).headers
 
     @seed(number)
     @settings(max_examples=examples, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
     @given(_cases(operation, place, at), st.sampled_from(others))
     def ask_generated(case: Case[Any], other: str | None) -> None:
         negative = _is_negative(case, ParameterLocation.HEADER)
-        ask(case, [*entitled, other], {} if negative else good.headers)
+        for role in (*entitled, other):
+            _ask(case, role, {} if negative else headers, route, place, report)
 
     ask_generated()
 

@@ -24,7 +24,7 @@ from deploy.local.redis import Redis
 from ingest.routes import ROUTES as INGEST_ROUTES
 from kernel.http.web import API_PREFIX, Route
 from tests.conftest import emptied
-from tests.fuzz.asking import MARK, ask_in_many_ways
+from tests.fuzz.asking import MARK, ask_in_many_ways, ask_what_succeeds
 from tests.fuzz.origin import Origin, running_origin
 from tests.fuzz.report import Report, label
 from tests.fuzz.world import open_place
@@ -75,20 +75,31 @@ def in_order() -> list[Route]:
 
 
 def ask_all(origin: Origin, report: Report, *, examples: int, seed: int, until: int) -> None:
-    """Ask for every operation, until so many requests were sent."""
+    """
+    Ask for every operation, until so many requests were sent: for each what succeeds, before anything that is
+    generated can stand in its way.
+    """
     shared, described = open_place(origin, whole=True), operations(origin)
-    for number, route in enumerate(in_order()):
-        wrecks = takes_away((route.method, route.path)) or route.path.startswith(("/auth/", UNDECIDED))
-        place = open_place(origin, whole=False) if wrecks else shared
-        ask_in_many_ways(
-            described[label(route)], route, place, report, examples=examples, number=seed + number
-        )
-        if wrecks:
+    steps: list[tuple[int, Route, bool]] = [(*each, True) for each in enumerate(in_order())]
+    steps += [(number, route, False) for number, route, _ in steps if not wrecks(route)]
+    for number, route, is_first in steps:
+        operation = described[label(route)]
+        place = open_place(origin, whole=False) if wrecks(route) else shared
+        if is_first:
+            ask_what_succeeds(operation, route, place, report)
+        if wrecks(route) or not is_first:
+            ask_in_many_ways(operation, route, place, report, examples=examples, number=seed + number)
+        if place is not shared:
             place.close()
         print(f"{report.requests:>9,}  {label(route)}", file=sys.stderr, flush=True)  # noqa: T201
         if until and report.requests >= until:
             break
     shared.close()
+
+
+def wrecks(route: Route) -> bool:
+    """Tell whether an operation needs a world of its own."""
+    return takes_away((route.method, route.path)) or route.path.startswith(("/auth/", UNDECIDED))
 
 
 @pytest.mark.slow("every operation, by everybody, in many ways")

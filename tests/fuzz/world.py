@@ -18,7 +18,7 @@ from kernel.http.web import API_PREFIX
 from kernel.settings import load
 from tests.fuzz.origin import Origin
 from tests.kits.access_matrix import MATRIX
-from tests.kits.access_matrix_world import Row, World, furnish
+from tests.kits.access_matrix_world import Row, World, furnish, review_twice
 from tests.kits.authoring import RIGHT, answer, save
 from tests.kits.core import PASSWORD, school
 from tests.kits.ingest.waiting import wait_until
@@ -92,6 +92,7 @@ async def _open(origin: Origin, *, whole: bool) -> Place:
         assert opened.status == 200, opened.body
         await save(api, at["attempt_id"], answer(at["question_id"], 1, **RIGHT["essay"]))
         if whole:
+            await review_twice(world)
             # By ingest: the writer may have stored events of its own already, of a silence.
             body = {"proctorSessionId": int(at["id"]), "events": [{"eventType": each} for each in SEEN]}
             sent = await api.post("/api/proctor/events/bulk", "student", json=body)
