@@ -60,7 +60,7 @@ locust: tools ## a bounded, headless locust run against a stack of its own, then
 accept: setup ## replay real monitoring data through a stack of its own and count the events back: DATA=FILE
 	@test -r "$(DATA)" || { echo "$(DATA) is not there: make accept replays the EPM data set's activity.csv, which" \
 		"Veritas does not bring along; name your copy, make accept DATA=FILE (docs/load-testing.md)" >&2; exit 2; }
-	$(python) -m deploy.with_stack build/accept veritas replay "$(DATA)" --report build/accept.json
+	$(python) -m loadtests.replay.accept "$(DATA)"
 
 lint: tools ## style, formatting, types, import contracts, migrations
 	.venv/bin/ruff check $(sources)
