@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from core_api.app import routes
+from ingest.routes import ROUTES as INGEST_ROUTES
 from kernel import access
 
 ROOT = Path(__file__).parents[1]
@@ -39,3 +41,31 @@ def test_no_paragraph_of_a_page_breaks_off(page: str) -> None:
 
     assert [block[-80:] for block in told if re.search(r"\n#+ ", block)] == []
     assert [block[-80:] for block in told if not re.search(r"[.:;!?)`>|*]$", block)] == []
+
+
+def test_every_request_that_a_page_names_has_its_route() -> None:
+    """`…` stands for what comes before, a segment that is no plain word for any."""
+    served = [(each.method, each.path) for each in (*routes(), *INGEST_ROUTES)]
+    asked = {
+        (page, *found)
+        for page in PAGES
+        if page != "docs/decisions.md"
+        for found in re.findall(
+            r"\b(GET|POST|PUT|PATCH|DELETE) ((?:/api|/proctor|/student|/teacher|…)/[^\s`\",;)?]+)",
+            (ROOT / page).read_text(),
+        )
+    }
+
+    assert len(asked) > 30, "the search must find requests"
+    assert {each for each in asked if not any(_matches(*each[1:], *route) for route in served)} == set()
+
+
+def _matches(method: str, named: str, served_method: str, served: str) -> bool:
+    words = [word for word in named.removeprefix("/api").removeprefix("…").split("/") if word]
+    route = served.removeprefix("/api").strip("/").split("/")
+    if method != served_method or len(words) > len(route) or (len(words) < len(route) and named[0] != "…"):
+        return False
+    return all(
+        word == other or (other.startswith("{") and not re.fullmatch("[a-z-]+", word))
+        for word, other in zip(words, route[len(route) - len(words) :], strict=True)
+    )
