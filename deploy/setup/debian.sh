@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Install from Debian's packages what is missing of Python's venv, PostgreSQL, TimescaleDB and Redis, and for the tests
-# Chromium. Runs as root. Arguments: Debian's version (12 or 13), the python to use, run or tools. Called by setup.sh.
+# Chromium and curl. Runs as root. Arguments: Debian's version (12 or 13), the python to use, run or tools.
+# Called by setup.sh.
 set -euo pipefail
 
 version=$1
@@ -57,4 +58,6 @@ if is_missing timescaledb; then
         bash "$here/timescaledb.sh" "$postgres"
     fi
 fi
-if [ "$part" = tools ] && ! command -v chromium >/dev/null; then install_packages chromium; fi
+if [ "$part" = tools ]; then
+    for each in chromium curl; do command -v "$each" >/dev/null || install_packages "$each"; done
+fi

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Make this checkout ready to run: PostgreSQL with TimescaleDB, Redis, and the Python environment in .venv. With the
-# argument `tools`, ready to be tested and measured too: more Python packages, Chromium, what tests run on Node.
+# argument `tools`, ready to be tested and measured too: more Python packages, Chromium, curl, what tests run on Node.
 # `make` calls it before every other target; when nothing is missing it returns at once. It installs only what is
 # missing, leaves servers that were there before alone, and leaves none of its own running.
 set -euo pipefail
@@ -27,7 +27,7 @@ setup stops: $1
 
 Veritas sets itself up on Debian 12 and 13. On another system, install these and run make again:
   Python >= $python_min with venv, PostgreSQL >= 15 with TimescaleDB (its pg_config on PATH), Redis >= 7;
-  for the tests Chromium too
+  for the tests Chromium and curl too
 or run the whole stack in containers:  docker compose -f deploy/compose.yaml up
 TEXT
     exit 1
@@ -52,10 +52,12 @@ choose_python() {
     if ! python_is_there && { ! is_debian || [ -f .venv/pyvenv.cfg ]; }; then python=$(command -v python3 || echo python3); fi
 }
 
-# Names of the programs still missing, one a line: postgresql, timescaledb, redis; for the tools chromium too.
+# Names of the programs still missing, one a line: postgresql, timescaledb, redis; for the tools chromium and curl too.
 missing_programs() {
     "$python" -B -m deploy.local.programs
-    if [ "$part" = tools ] && ! command -v chromium >/dev/null; then echo chromium; fi
+    if [ "$part" = tools ]; then
+        for each in chromium curl; do command -v "$each" >/dev/null || echo "$each"; done
+    fi
 }
 
 # What the Python environment is made from; the checkout's path belongs to it, for .venv cannot be moved.
