@@ -2,6 +2,7 @@
 Drafts of a set of risk rules: rules as they might be, stored versions, the active ones beside them.
 """
 
+from collections import Counter
 from typing import Annotated, Final
 
 import asyncpg
@@ -72,8 +73,9 @@ async def read(conn: Connection, actor: Actor, draft: Draft, *, settings: Settin
     named_ids = [terms.rule_id for terms in draft.rules]
     paths = {f"rules[{place}].ruleId": each for place, each in enumerate(named_ids) if each is not None}
     paths |= {f"versions[{place}].ruleId": each.rule_id for place, each in enumerate(draft.versions)}
-    for path, times in ((path, list(paths.values()).count(each)) for path, each in paths.items()):
-        if times > 1:
+    times = Counter(paths.values())
+    for path, rule_id in paths.items():
+        if times[rule_id] > 1:
             raise invalid(path, "The same rule is named twice")
     asked = [each.rule_id for each in draft.versions], [each.version for each in draft.versions]
     stored = await conn.fetch(QUERIES["list_versions_named"], actor.organisation_id, *asked)
@@ -81,9 +83,10 @@ async def read(conn: Connection, actor: Actor, draft: Draft, *, settings: Settin
     for place, each in enumerate(draft.versions):
         if (each.rule_id, each.version) not in known:
             raise invalid(f"versions[{place}]", "The organisation has no such rule in such a version")
-    there = await conn.fetch(QUERIES["list_rules_known"], actor.organisation_id, list(paths.values()))
+    rows = await conn.fetch(QUERIES["list_rules_known"], actor.organisation_id, list(paths.values()))
+    there = {row["id"] for row in rows}
     for path, rule_id in paths.items():
-        if rule_id not in {row["id"] for row in there}:
+        if rule_id not in there:
             raise invalid(path, "The organisation has no such rule")
     found = [*(each for each in given if each is not None), *map(named_rule, stored)]
     if draft.keep_active_rules:

@@ -179,7 +179,9 @@ async def try_draft(
         world = await _read(conn, actor, command, settings)
     if not _AT_WORK.acquire(blocking=False):
         raise OverloadedError("Another draft is being tried; try again.", retry_after_s=RETRY_AFTER_S)
-    compared = await asyncio.get_running_loop().run_in_executor(_WORKER, _compared, settings.warehouse, world)
+    work = _WORKER.submit(_compared, settings.warehouse, world)
+    work.add_done_callback(lambda _: _AT_WORK.release())  # whoever stops waiting does not stop the work
+    compared = await asyncio.wrap_future(work)
     shown = [each for each in compared if _is_shown(each, command)]
     page, last = page_of(shown, command.limit)
     found = TriedDraft(
@@ -233,9 +235,7 @@ def _check_size(rows: Sequence[asyncpg.Record], settings: Settings) -> None:
 
 
 def _compared(warehouse: str, world: _World) -> "list[Compared]":
-    """
-    Compare, in the worker's thread; raises UnavailableError where the archive cannot be read.
-    """
+    """Compare, in the worker's thread; raises UnavailableError where the archive cannot be read."""
     from warehouse.layout import LayoutError  # noqa: PLC0415  a process that tries nothing loads no Polars
     from warehouse.what_if import Basis, Past, compare  # noqa: PLC0415
 
@@ -255,8 +255,6 @@ def _compared(warehouse: str, world: _World) -> "list[Compared]":
         return list(compare(Path(warehouse), past, Basis(sets, world.percents, world.gaps)))
     except (OSError, LayoutError) as error:
         raise UnavailableError("The archive cannot be read.", retry_after_s=RETRY_AFTER_S) from error
-    finally:
-        _AT_WORK.release()
 
 
 def _is_shown(each: "Compared", command: WhatIf) -> bool:

@@ -1,5 +1,7 @@
 """A draft of rules, tried on past sessions (spec.md R-5, R-6)."""
 
+import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -7,9 +9,13 @@ from typing import Any
 
 import pytest
 
+from core_api.actors import Actor
+from core_api.risk import what_if
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
-from kernel.events import EventType
+from kernel.access import Scope
+from kernel.events import EventType, Role
+from kernel.postgres import open_pool
 from kernel.settings import Settings
 from pipeline.archive import archive_events
 from tests.conftest import emptied, logins_on, new_database
@@ -213,3 +219,36 @@ async def test_a_draft_that_cannot_be_tried_is_refused_with_its_place(core: Core
         ]
         assert (await tried(api, startedBefore=BEGIN.isoformat())).status == 200
         assert (await result(api, by="boss"))["sessions"] == 0
+
+
+async def test_whoever_stops_waiting_for_a_draft_leaves_its_place_to_the_next(core: Core) -> None:
+    """The thread is busy, so that the first draft has not begun when it is given up."""
+    settings = Settings(database_url=core.database_as("veritas_core"))
+    async with core.school() as api, await open_pool(settings) as pool:
+        admin = Actor(
+            user_id=api.people["admin"].id,
+            organisation_id=api.people["admin"].organisation_id,
+            email="",
+            role=Role.admin,
+            scope=Scope.organisation,
+        )
+
+        def trying() -> "asyncio.Task[Any]":
+            tried_so = what_if.try_draft(pool, admin, what_if.WhatIf(), settings=settings)
+            return asyncio.create_task(tried_so)
+
+        done = threading.Event()
+        busy = what_if._WORKER.submit(done.wait)
+        given_up = trying()
+        try:
+            async with asyncio.timeout(20):
+                while not what_if._AT_WORK.locked():  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            given_up.cancel()
+            await asyncio.wait([given_up])
+        finally:
+            done.set()
+        assert await asyncio.wrap_future(busy)
+
+        found, _ = await trying()
+        assert found.sessions == 0
