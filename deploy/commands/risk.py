@@ -11,6 +11,7 @@ from rich.table import Table
 
 from deploy.commands.helps import Group
 from deploy.local.server import ServerError
+from kernel.risk import POINT
 from kernel.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Group, help="Check scores of risk.", no_args_is_help=True)
 DIFFERENT: Final = 1
-POINT: Final = 100
 
 
 @app.callback()

@@ -17,6 +17,7 @@ from typing import Any, Final
 import aiohttp
 import msgspec
 
+from kernel.running.tasks import cancel
 from kernel.settings import Settings
 from kernel.storage.opening import open_tiers
 from loadtests.bench.core_loads import head, once_each, send
@@ -145,7 +146,7 @@ async def memory_of(pid: int) -> AsyncIterator[dict[str, float]]:
         yield found
         found["after"] = _mib(pid)
     finally:
-        looking.cancel()
+        await cancel([looking])
 
 
 def _mib(pid: int) -> float:

@@ -25,8 +25,10 @@ CREATE POLICY asker ON pending_reviews TO veritas_core
 GRANT SELECT ON pending_reviews TO veritas_core;
 
 -- Of a session and its attempt the one that ends second brings it; whoever ends the attempt ends or awaits its sessions first.
+-- Called at each hand-in, twice: plpgsql keeps its plan.
 CREATE FUNCTION await_review(of_attempt uuid) RETURNS void
-    LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
     INSERT INTO pending_reviews (session_id, attempt_id, exam_id, candidate_id, organisation_id, ended_at, rank)
     SELECT s.id, s.attempt_id, s.exam_id, s.candidate_id, s.organisation_id, s.ended_at, coalesce(r.peak_risk_score, -1)
     FROM proctor_sessions s
@@ -34,7 +36,8 @@ CREATE FUNCTION await_review(of_attempt uuid) RETURNS void
     LEFT JOIN reporting.session_risk r ON r.session_id = s.id
     WHERE s.attempt_id = of_attempt AND s.status = 2
       AND NOT EXISTS (SELECT FROM proctor_decisions d WHERE d.session_id = s.id AND d.is_finalized)
-    ON CONFLICT DO NOTHING
+    ON CONFLICT DO NOTHING;
+END
 $$;
 CREATE FUNCTION await_review_of_session() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 BEGIN
