@@ -26,7 +26,8 @@ from pipeline.fold import fold as fold_due
 from pipeline.jobs import DETECT, run_job
 from pipeline.publications import publish_activity, show_builds
 from sql.running import Connection
-from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.datasets.events import EVENTS
 
 log = structlog.get_logger(__name__, process="pipeline")  # threads do not inherit what start-up has bound
 

@@ -26,7 +26,8 @@ from sql import named
 from sql.running import Connection, connect, one, run
 from warehouse import files
 from warehouse.builds import Part, read_manifest
-from warehouse.layout import EVENTS, PART_BYTES_MAX, PART_ROWS_MAX, assert_file
+from warehouse.datasets.events import EVENTS
+from warehouse.layout import PART_BYTES_MAX, PART_ROWS_MAX, assert_file
 from warehouse.publish import Draft, Step, add, begin, commit, no_step, previous_parts
 
 WATERMARKS: Final = named("watermarks")

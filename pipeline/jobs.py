@@ -24,7 +24,7 @@ from pipeline.publications import make_room
 from sql import named
 from sql.running import Connection, connect, run
 from warehouse.builds import read_manifest
-from warehouse.layout import EVENTS
+from warehouse.datasets.events import EVENTS
 
 log = structlog.get_logger(__name__, process="pipeline")
 

@@ -20,7 +20,9 @@ from sql import named
 from sql.running import connect, one, run
 from warehouse import catalogue, files
 from warehouse.builds import Part
-from warehouse.layout import ATTEMPT_ACTIVITY, DATASETS, PART_ROWS_MAX
+from warehouse.datasets import DATASETS
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.layout import PART_ROWS_MAX
 from warehouse.publish import Draft, Step, add, begin, collect, commit, ensure, no_step, previous_parts
 
 PROJECTIONS: Final = named("projections")

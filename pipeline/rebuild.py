@@ -26,7 +26,7 @@ from pipeline.fold import RIDERS, Claimed, Slice, advance, session_of
 from sql import named
 from sql.running import Connection, connect, one, run
 from warehouse.builds import part_paths, read_manifest
-from warehouse.layout import EVENTS
+from warehouse.datasets.events import EVENTS
 from warehouse.publish import Step, no_step
 
 FOLDS: Final = named("folds")

@@ -24,7 +24,7 @@ from pipeline.actors import Actors, waiting
 from pipeline.jobs import behind, failing_jobs
 from sql import named
 from sql.running import Connection, connect, one, run
-from warehouse.layout import ATTEMPT_ACTIVITY
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 
 log = structlog.get_logger(__name__, process="pipeline")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from warehouse.builds import part_paths, read_manifest
-from warehouse.layout import EVENTS
+from warehouse.datasets.events import EVENTS
 
 
 def scan_events(root: Path, first_at: datetime, last_at: datetime) -> pl.LazyFrame:

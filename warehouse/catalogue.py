@@ -17,7 +17,8 @@ import pyarrow as pa
 
 from warehouse import files
 from warehouse.builds import Manifest, build_folder, read_manifest
-from warehouse.layout import DATASETS, Dataset
+from warehouse.datasets import DATASETS
+from warehouse.layout import Dataset, json_columns
 
 NAME: Final = "catalogue.duckdb"
 
@@ -62,8 +63,15 @@ def _write(root: Path, path: Path, in_force: dict[str, Manifest]) -> None:
         conn.execute(mart("catalogue").replace("{path}", _quoted(path)))
         for name, manifest in in_force.items():
             pattern = build_folder(root, name, manifest.build) / "*" / "*.parquet"
-            conn.execute(mart(name).replace("{files}", _quoted(pattern)))
+            conn.execute(_view(DATASETS[name], _quoted(pattern)))
         conn.execute(mart("close"))
+
+
+def _view(dataset: Dataset, pattern: str) -> str:
+    parsed = ", ".join(f"{name}::JSON AS {name}" for name in json_columns(dataset))
+    replaced = f"REPLACE ({parsed})" if parsed else ""
+    text = mart("dataset").replace("{name}", dataset.name).replace("{replaced}", replaced)
+    return text.replace("{files}", pattern)
 
 
 def _quoted(path: Path) -> str:

@@ -16,7 +16,8 @@ import pyarrow as pa
 from kernel.events import EventType
 from kernel.risk import POINT, SECOND, Rule
 from warehouse import files, publish
-from warehouse.layout import EVENTS, PART_ROWS_MAX
+from warehouse.datasets.events import EVENTS
+from warehouse.layout import PART_ROWS_MAX
 from warehouse.what_if import DRAFT, Basis, Past, compare
 
 BEGIN: Final = datetime(2026, 9, 1, 9, 0, tzinfo=UTC)

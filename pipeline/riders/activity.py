@@ -13,7 +13,7 @@ from pipeline.features.session import Session
 from pipeline.riders.rider import Folded, Rider
 from sql import named
 from sql.running import Connection, run
-from warehouse.layout import ATTEMPT_ACTIVITY
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 
 PROJECTIONS: Final = named("projections")
 WATERMARKS: Final = named("watermarks")

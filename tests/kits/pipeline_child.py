@@ -23,7 +23,7 @@ from sql.running import connect
 from tests.kits.forks import Forked
 from warehouse import publish
 from warehouse.builds import Manifest
-from warehouse.layout import EVENTS
+from warehouse.datasets.events import EVENTS
 
 PUBLISH_STEPS: Final = ("parts_written", "draft_complete", "groups_named", "build_named", "swapped")
 STEPS: Final[dict[str, tuple[str, ...]]] = {

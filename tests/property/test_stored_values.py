@@ -34,7 +34,7 @@ from tests.kits.ingest.waiting import until
 from tests.kits.ingest.world import JWT_KEYS, Seat
 from tests.kits.json_texts import TEXTS, nested
 from warehouse.builds import part_paths, read_manifest
-from warehouse.layout import EVENTS
+from warehouse.datasets.events import EVENTS
 
 EXAMPLES = 40
 Urls = dict[str, str]

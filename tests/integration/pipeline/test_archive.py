@@ -23,7 +23,8 @@ from tests.kits.pipeline_world import (
     store_now,
 )
 from warehouse.builds import list_parts, part_paths, read_manifest, verify
-from warehouse.layout import ATTEMPT_ACTIVITY, EVENTS
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.datasets.events import EVENTS
 
 KEYS = "SELECT session_id, seq FROM events ORDER BY 1, 2"
 

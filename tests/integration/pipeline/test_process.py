@@ -13,7 +13,7 @@ from deploy.local.server import free_port
 from tests.kits.pipeline_world import make_sittings, rows_of, some_events, store_now
 from tests.kits.processes import Start, pipelines
 from warehouse.builds import verify
-from warehouse.layout import DATASETS
+from warehouse.datasets import DATASETS
 
 PROJECTED = "SELECT coalesce(sum(events), 0)::int FROM reporting.attempt_activity"
 

@@ -14,7 +14,9 @@ import pytest
 
 from tests.kits.pipeline_child import PUBLISH_STEPS, kill_publisher_at, put_in_force
 from warehouse import builds, catalogue, files, publish
-from warehouse.layout import DATASETS, EVENTS, LayoutError, conform
+from warehouse.datasets import DATASETS
+from warehouse.datasets.events import EVENTS
+from warehouse.layout import LayoutError, conform
 
 AT = datetime(2026, 9, 1, tzinfo=UTC)
 # For every look: to open one costs four looks. It keeps nothing that it has read.

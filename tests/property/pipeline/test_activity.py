@@ -20,7 +20,8 @@ from pipeline.features.activity import (
     start,
 )
 from pipeline.features.session import Event, Events, Session
-from warehouse.layout import ATTEMPT_ACTIVITY, conform
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.layout import conform
 
 START = 1_790_000_000_000_000
 World = tuple[list[Session], list[Event]]

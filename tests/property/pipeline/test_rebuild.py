@@ -17,7 +17,7 @@ from pipeline.rebuild import rebuild
 from tests.kits.pipeline_child import JOBS, STEPS, fold_now, kill_at
 from tests.kits.pipeline_world import Sitting, end, make_sittings, rows_of, some_events, store_now
 from warehouse.builds import part_paths, verify
-from warehouse.layout import DATASETS
+from warehouse.datasets import DATASETS
 from warehouse.publish import no_step
 
 ATTEMPTS = 3

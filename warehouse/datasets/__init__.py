@@ -1,0 +1,10 @@
+"""
+What the warehouse holds, a module for each dataset: its grain, its columns, what they mean.
+"""
+
+from typing import Final
+
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.datasets.events import EVENTS
+
+DATASETS: Final = {each.name: each for each in (EVENTS, ATTEMPT_ACTIVITY)}

@@ -1,0 +1,4 @@
+-- One dataset. {name}: its name; {replaced}: its columns of JSON; {files}: pattern of one immutable build's parts.
+CREATE VIEW {name} AS
+SELECT * {replaced}
+FROM read_parquet('{files}', hive_partitioning = false);
