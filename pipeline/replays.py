@@ -64,14 +64,12 @@ class _Basis(Struct, frozen=True):
 
     rule_set_id: int
     rules: tuple[Rule, ...]
-    exempted: frozenset[int]
-    weights: list[tuple[int, int, int]]  # adjustment, rule, percent
+    weights: dict[int, dict[int, int]]  # what rules weighed after an adjustment, where that is not all
     judged: list[tuple[int, str | None, int]]  # when the silence began, class, number of the judgement
 
     def percents(self, at: Snapshot) -> dict[int, int]:
         """Return what rules weighed at a snapshot's position, where that is not all."""
-        agreed = {rule: percent for number, rule, percent in self.weights if number <= at.adjustment_id}
-        return agreed | dict.fromkeys(self.exempted, 0)
+        return self.weights[at.adjustment_id]
 
     def gaps(self, at: Snapshot) -> list[tuple[int, GapClass | None]]:
         """Return silences as they were judged at a snapshot's position, by beginning."""
@@ -99,7 +97,7 @@ def replay(conn: Connection, warehouse: Path, session_id: int, *, limit: int) ->
     ]
     if not snapshots:
         return []
-    basis = _basis(conn, session_id, session)
+    basis = _basis(conn, session_id, session, snapshots)
     types = risk.told_types(basis.rules)
     told = rows(conn, RISK_ROWS["read_told_events"], session_id, types)
     events = scan_events(warehouse, session["first_event_at"], session["last_event_at"]).filter(
@@ -118,13 +116,17 @@ def replay(conn: Connection, warehouse: Path, session_id: int, *, limit: int) ->
     ]
 
 
-def _basis(conn: Connection, session_id: int, session: Mapping[str, Any]) -> _Basis:
+def _basis(
+    conn: Connection, session_id: int, session: Mapping[str, Any], snapshots: Sequence[Snapshot]
+) -> _Basis:
     attempt_id, rule_set_id = session["attempt_id"], session["rule_set_id"]
+    weights: dict[int, dict[int, int]] = {each.adjustment_id: {} for each in snapshots}
+    for adjustment_id, rule_id, percent in run(conn, REPLAYS["list_weights"], attempt_id, list(weights)):
+        weights[adjustment_id][rule_id] = percent
     return _Basis(
         rule_set_id=rule_set_id,
         rules=read_sets(conn, [rule_set_id])[rule_set_id],
-        exempted=frozenset(rule for (rule,) in run(conn, REPLAYS["list_exempted"], attempt_id)),
-        weights=run(conn, REPLAYS["list_weights"], attempt_id).fetchall(),
+        weights=weights,
         judged=run(conn, REPLAYS["list_judged"], session_id).fetchall(),
     )
 

@@ -24,25 +24,19 @@ UPDATE detector_claims SET due_at = now(), tries = tries - 1 WHERE evidence_id =
 UPDATE detector_claims SET due_at = now() + $3::float8 * interval '1 second' WHERE evidence_id = $1 AND tries = $2;
 
 -- name: read_piece
--- $1 evidence_id. Where it is, whose it is, when it was taken; which types of events its candidate is exempt from, by the policy
--- of their attempt or by the newest adjustment of a rule; whether the detector has seen a face in its session.
+-- $1 evidence_id. Where it is, whose it is, when it was taken; which types of events its candidate is exempt from; whether the
+-- detector has seen a face in its session.
 SELECT e.session_id, e.type, e.tier, coalesce(e.start_at, e.requested_at) AS taken_at, s.started_at,
        least(coalesce(s.ended_at, e.closed_at), e.closed_at) AS until,
        (SELECT coalesce(array_agg(c.object_key ORDER BY c.number), '{}') FROM evidence_chunks c
         WHERE c.evidence_id = e.id AND c.stored_at IS NOT NULL) AS object_keys,
        (SELECT coalesce(array_agg(DISTINCT v.event_type), '{}')
-        FROM (SELECT DISTINCT ON (g.rule_id) g.rule_id, g.percent FROM (
-                  SELECT x.value::bigint AS rule_id, 0::integer AS percent, NULL::bigint AS id
-                  FROM jsonb_array_elements_text(t.policy -> 'rule_exemptions') x
-                  UNION ALL
-                  SELECT a.rule_id, a.percent, a.id FROM risk_adjustments a WHERE a.attempt_id = t.id
-              ) g ORDER BY g.rule_id, g.id DESC NULLS FIRST) w
+        FROM rule_weights(s.attempt_id) w
         JOIN risk_rule_versions v ON v.rule_id = w.rule_id
         WHERE w.percent = 0) AS exempt,
        EXISTS (SELECT FROM detections d WHERE d.session_id = e.session_id AND d.has_seen) AS has_seen
 FROM evidence e
 JOIN proctor_sessions s ON s.id = e.session_id
-JOIN exam_attempts t ON t.id = s.attempt_id
 WHERE e.id = $1;
 
 -- name: settle_piece

@@ -18,16 +18,11 @@ WHERE session_id = $1
 ORDER BY id DESC
 LIMIT $2;
 
--- name: list_exempted
--- $1 attempt uuid. Rules that its policy leaves out.
-SELECT x.value::bigint AS rule_id
-FROM exam_attempts t
-CROSS JOIN jsonb_array_elements_text(t.policy -> 'rule_exemptions') x
-WHERE t.id = $1;
-
 -- name: list_weights
--- $1 attempt uuid. In the order in which they were agreed.
-SELECT id, rule_id, percent FROM risk_adjustments WHERE attempt_id = $1 ORDER BY id;
+-- $1 attempt uuid, $2 adjustments bigint[]. What rules weighed in the attempt after each of them, where that is not all.
+SELECT p.adjustment_id, w.rule_id, w.percent
+FROM unnest($2::bigint[]) AS p (adjustment_id)
+CROSS JOIN LATERAL rule_weights($1::uuid, p.adjustment_id) w;
 
 -- name: list_judged
 -- $1 session id. Silences and their judgements, in the order in which they were recorded; `place` counts judgements from 1, and

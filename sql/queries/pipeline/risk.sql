@@ -1,24 +1,16 @@
 -- Scores of sessions on the fold: what they rest on beside events, what they are carried forward from, where they go.
 
 -- name: read_facts
--- $1 session ids. The rules that each keeps, what they weigh in its attempt (nothing where the policy exempts them, else as the
--- newest adjustment says), and its silences as they are judged now.
+-- $1 session ids. The rules that each keeps, what they weigh in its attempt, and its silences as they are judged now.
 SELECT s.id, s.rule_set_id,
-       (SELECT coalesce(json_object_agg(w.rule_id, w.percent), '{}')::text FROM (
-            SELECT DISTINCT ON (g.rule_id) g.rule_id, g.percent FROM (
-                SELECT x.value::bigint AS rule_id, 0::integer AS percent, NULL::bigint AS id
-                FROM jsonb_array_elements_text(t.policy -> 'rule_exemptions') x
-                UNION ALL
-                SELECT a.rule_id, a.percent, a.id FROM risk_adjustments a WHERE a.attempt_id = t.id
-            ) g ORDER BY g.rule_id, g.id DESC NULLS FIRST) w) AS percents,
-       (SELECT coalesce(max(a.id), 0) FROM risk_adjustments a WHERE a.attempt_id = t.id) AS adjustment_id,
+       (SELECT coalesce(json_object_agg(w.rule_id, w.percent), '{}')::text FROM rule_weights(s.attempt_id) w) AS percents,
+       (SELECT coalesce(max(a.id), 0) FROM risk_adjustments a WHERE a.attempt_id = s.attempt_id) AS adjustment_id,
        (SELECT count(*) FROM heartbeat_gaps g WHERE g.session_id = s.id AND g.revision > 0)::integer AS judgements,
        (SELECT coalesce(json_agg(json_build_array((extract(epoch FROM j.started_at) * 1000000)::bigint, j.class)
                                  ORDER BY j.started_at), '[]')::text FROM (
             SELECT DISTINCT ON (g.started_at) g.started_at, g.class
             FROM heartbeat_gaps g WHERE g.session_id = s.id ORDER BY g.started_at, g.revision DESC) j) AS gaps
 FROM proctor_sessions s
-JOIN exam_attempts t ON t.id = s.attempt_id
 WHERE s.id = ANY ($1::bigint[]);
 
 -- name: read_sets

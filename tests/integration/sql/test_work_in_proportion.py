@@ -58,7 +58,7 @@ LEFT_OUT: Final = {
     "the pairs of reviews of a period": "blind_reviews.count_pairs",
     "a session has two reviews": "blind_reviews.list_reviews",
     "one session's score": "risk_scores.count_by_type risk_scores.list_gaps risk_scores.list_kept_rules"
-    " risk_scores.list_percents risk_scores.list_snapshots risk_adjustments.list_adjustments"
+    " risk_scores.list_snapshots risk_adjustments.list_adjustments"
     " replays.list_judged replays.list_snapshots_back",
     "rules, of which an organisation has only so many": "risk_rules.count_rules risk_rules.list_rules"
     " risk_rules.list_versions",
@@ -73,7 +73,7 @@ LEFT_OUT: Final = {
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
     " answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
-    " monitoring.count_timeline decisions.is_invalidated replays.list_exempted replays.list_weights",
+    " monitoring.count_timeline decisions.is_invalidated",
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links",
     "one exam": "interventions.list_room"
@@ -87,7 +87,7 @@ LEFT_OUT: Final = {
     "ids that the caller names": "actions.list_open_commands"
     " assignments.list_reached assignments.count_groups assignments.list_grants"
     " content.count_terms sessions.list_decisions_of queue.list_fired"
-    " queue.list_grounds queue.list_exempt"
+    " queue.list_grounds"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
     " live.list_alerting live.list_lost live.list_client_states"
@@ -208,6 +208,9 @@ def of_pipeline(world: World) -> Iterator[Case]:
         ("detections", "has_due"),
         ("detections", "claim_piece", 60.0),
         ("detections", "count_waiting", 10_000),
+        ("detections", "read_piece", 1),
+        ("risk", "read_facts", world.sessions),
+        ("replays", "list_weights", world.attempt, [1, 2]),
         ("outbox", "claim_facts", 1_000),
         ("evidence_tiers", "list_due", LONG_AGO, LONG_AGO, 100),
         ("evidence_tiers", "list_files", 1),
@@ -284,6 +287,8 @@ def of_staff(world: World) -> Iterator[Case]:
             ("queue", "list_pending", {**waiting, **sight, "exam_id": None}),
             ("queue", "list_pending", {**waiting, **sight, "exam_id": world.exam}),
             ("queue", "list_pending", {**waiting, **sight, "exam_id": None, "rank": 50.0}),
+            ("queue", "list_exempt", world.sessions),
+            ("risk_scores", "list_percents", world.sessions),
             ("live", "list_live", {**first, **any_live, "exam_id": world.exam}),
             ("sessions", "list_recent_events", world.sessions[0], since, before, LIMIT),
             ("sessions", "list_events", {**events, **any_event}),

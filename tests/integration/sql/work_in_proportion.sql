@@ -69,6 +69,10 @@ INSERT INTO evidence (session_id, exam_id, organisation_id, uploader_id, type, s
 SELECT id, exam_id, organisation_id, candidate_id, 1, 2, false, 'old.jpg', 'image/jpeg', 1, 1, sha256(''), started_at, started_at,
        'infinity'
 FROM proctor_sessions s WHERE status = 2 AND NOT EXISTS (SELECT FROM evidence e WHERE e.session_id = s.id);
+INSERT INTO risk_adjustments (attempt_id, rule_id, percent, reason, created_by, created_at)
+SELECT a.id, r.id, percent, 'agreed', a.student_id, a.started_at
+FROM exam_attempts a CROSS JOIN (SELECT min(id) AS id FROM risk_rules) r CROSS JOIN (VALUES (50), (0)) AS p (percent)
+WHERE NOT EXISTS (SELECT FROM risk_adjustments x WHERE x.attempt_id = a.id);
 INSERT INTO ingest_outages (shard, started_at, ended_at)
 SELECT n %% 4, %(at)s + n * interval '1 min', %(at)s + n * interval '1 min' + interval '20 s'
 FROM generate_series(%(low)s + 1, %(high)s) n;

@@ -89,26 +89,14 @@ CROSS JOIN LATERAL (
 WHERE s.id = ANY ($1::bigint[]);
 
 -- name: list_exempt
--- $1 session ids bigint[], which the caller may see. Rules of theirs that weigh less, or nothing, in their attempts: by the policy,
--- else as the newest adjustment says.
-SELECT w.session_id, v.name_en, v.name_ar, w.percent
-FROM (
-    SELECT DISTINCT ON (s.id, x.rule_id) s.id AS session_id, s.rule_set_id, x.rule_id, x.percent
-    FROM proctor_sessions s
-    JOIN exam_attempts t ON t.id = s.attempt_id
-    CROSS JOIN LATERAL (
-        SELECT e.value::bigint AS rule_id, 0::integer AS percent, NULL::bigint AS id
-        FROM jsonb_array_elements_text(t.policy -> 'rule_exemptions') e
-        UNION ALL
-        SELECT a.rule_id, a.percent, a.id FROM risk_adjustments a WHERE a.attempt_id = t.id
-    ) x
-    WHERE s.id = ANY ($1::bigint[])
-    ORDER BY s.id, x.rule_id, x.id DESC NULLS FIRST
-) w
-JOIN rule_sets r ON r.id = w.rule_set_id
+-- $1 session ids bigint[], which the caller may see. Rules of theirs that weigh less, or nothing, in their attempts.
+SELECT s.id AS session_id, v.name_en, v.name_ar, w.percent
+FROM proctor_sessions s
+CROSS JOIN LATERAL rule_weights(s.attempt_id) w
+JOIN rule_sets r ON r.id = s.rule_set_id
 JOIN risk_rule_versions v ON v.id = ANY (r.version_ids) AND v.rule_id = w.rule_id
-WHERE w.percent < 100
-ORDER BY w.session_id, w.rule_id;
+WHERE s.id = ANY ($1::bigint[]) AND w.percent < 100
+ORDER BY s.id, w.rule_id;
 
 -- name: list_fired
 -- $1 session ids bigint[], which the caller may see. The rules that each of them met, with what became of all sessions of the

@@ -10,18 +10,11 @@ WHERE s.id = $1
 ORDER BY array_position(r.version_ids, v.id);
 
 -- name: list_percents
--- $1 session ids. What rules weigh in their attempts: nothing where the policy exempts from one, else as the newest adjustment says.
-SELECT DISTINCT ON (s.id, w.rule_id) s.id AS session_id, w.rule_id, w.percent
+-- $1 session ids. What rules weigh in their attempts, where that is not what they weigh in others.
+SELECT s.id AS session_id, w.rule_id, w.percent
 FROM proctor_sessions s
-JOIN exam_attempts t ON t.id = s.attempt_id
-CROSS JOIN LATERAL (
-    SELECT x.value::bigint AS rule_id, 0::integer AS percent, NULL::bigint AS id
-    FROM jsonb_array_elements_text(t.policy -> 'rule_exemptions') x
-    UNION ALL
-    SELECT a.rule_id, a.percent, a.id FROM risk_adjustments a WHERE a.attempt_id = t.id
-) w
-WHERE s.id = ANY ($1::bigint[])
-ORDER BY s.id, w.rule_id, w.id DESC NULLS FIRST;
+CROSS JOIN LATERAL rule_weights(s.attempt_id) w
+WHERE s.id = ANY ($1::bigint[]);
 
 -- name: list_gaps
 -- $1 session ids. As they are judged now, by session and beginning.
