@@ -3,6 +3,16 @@ The frames that features take: what each column is, in which unit, and what null
 
 A feature is a function from frames to a frame; nothing need run for it. Rows come in any order, and ids are
 UUIDs as text. Whoever makes such a frame from elsewhere calls `checked` on it first.
+
+>>> whole = pl.DataFrame(schema=DRAFTS.schema)
+>>> checked(whole, DRAFTS).columns == list(DRAFTS.about)
+True
+>>> checked(whole.drop("text"), DRAFTS)
+Traceback (most recent call last):
+...
+pipeline.features.frames.FrameError: text is missing
+
+Source: spec.md W-1.
 """
 
 from collections.abc import Sequence

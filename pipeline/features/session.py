@@ -3,6 +3,15 @@ What every feature takes: one proctor session, and its events, each as a struct 
 
 Order is that of the sequence. Server time never runs backwards along it; the time at which a back-filled
 event happened may.
+
+>>> first = Event(session_id=7, seq=1, occurred_us=10, effective_us=None, client_us=None, event_type=1,
+...               severity=0, is_violation=False, is_late=False)
+>>> later = structs.replace(first, seq=2, occurred_us=30, client_us=29)
+>>> events = Events.of([later, first])
+>>> events.occurred_us.tolist(), len(events[1:]), list(events.rows(7)) == [first, later]
+([10, 30], 1, True)
+
+Source: spec.md I-6.
 """
 
 from collections.abc import Iterator, Sequence

@@ -8,7 +8,8 @@ from typing import Final
 
 import orjson
 
-from pipeline.features import activity
+from pipeline.features.activity import METRIC_VERSION
+from pipeline.features.activity_fold import State, advance, finish, start
 from pipeline.features.session import Session
 from pipeline.riders.rider import Folded, Rider
 from sql import named
@@ -30,7 +31,7 @@ def _store(conn: Connection, folded: Sequence[Folded], _: datetime) -> Mapping[i
     for each in folded:
         attempts.setdefault(each.session.attempt_id, []).append(each)
     rows = [
-        activity.finish([each.session for each in own], {each.session.session_id: each.state for each in own})
+        finish([each.session for each in own], {each.session.session_id: each.state for each in own})
         for own in attempts.values()
     ]
     text = orjson.dumps([row for row in rows if row is not None]).decode()
@@ -46,10 +47,10 @@ def _forget(conn: Connection) -> None:
 
 ACTIVITY: Final = Rider(
     name="activity",
-    version=activity.METRIC_VERSION,
-    state=activity.State,
-    start=activity.start,
-    advance=lambda state, events, session, _: activity.advance(state, events, session),
+    version=METRIC_VERSION,
+    state=State,
+    start=start,
+    advance=lambda state, events, session, _: advance(state, events, session),
     read=_read,
     store=_store,
     forget=_forget,

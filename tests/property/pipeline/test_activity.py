@@ -9,16 +9,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.features.activity import (
-    State,
-    _rounded_ms,
-    advance,
-    advance_many,
-    attempt_activity,
-    finish,
-    rounded_ms,
-    start,
-)
+from pipeline.features.activity import attempt_activity, rounded_ms
+from pipeline.features.activity_fold import State, _rounded_ms, advance, advance_many, finish, start
 from pipeline.features.session import Event, Events, Session
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.layout import conform
