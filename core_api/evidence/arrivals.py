@@ -194,7 +194,7 @@ async def _take_over(
             return  # somebody else was faster
         read = await storage.write(read_back, storage.hot, key, bytes_max(piece, storage.settings))
         check(read, piece, chunk, storage.settings)
-        async with storage.storing, _for(pool, actor) as conn, conn.transaction():
+        async with storage.storing(), _for(pool, actor) as conn, conn.transaction():
             held = await hold(conn, evidence_id, number)
             if held["stored_at"] is None:
                 check(read, piece, held, storage.settings)

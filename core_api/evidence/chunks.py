@@ -124,11 +124,11 @@ async def announce(
     """
     _check(command, settings)
     numbers = [each.number for each in command.chunks]
-    async with storage.storing, connection(pool, actor) as conn:
+    async with storage.storing(), connection(pool, actor) as conn:
         row = await _own(conn, actor, evidence_id)
         _check_pending(row, settings, now)
     await arrivals.settle(pool, actor, row, storage, now=now)
-    async with storage.storing, connection(pool, actor) as conn, conn.transaction():
+    async with storage.storing(), connection(pool, actor) as conn, conn.transaction():
         wanted = QUERIES.bind("hold_own", evidence_id=evidence_id, **_who(actor))
         row = await fetch_one(conn, "piece of evidence", *wanted)
         _check_pending(row, settings, now)

@@ -88,13 +88,13 @@ async def confirm(
         InvalidInputError: size, hash or number of chunks is another one than was said.
     """
     wanted = QUERIES.bind("fetch_own", evidence_id=evidence_id, **_who(actor))
-    async with storage.storing, connection(pool, actor) as conn:
+    async with storage.storing(), connection(pool, actor) as conn:
         row = await fetch_one(conn, "piece of evidence", *wanted)
     wrong = await arrivals.settle(pool, actor, row, storage, now=now)
     if wrong:
         raise wrong[0]
     held = QUERIES.bind("hold_own", evidence_id=evidence_id, **_who(actor))
-    async with storage.storing, connection(pool, actor) as conn, conn.transaction():
+    async with storage.storing(), connection(pool, actor) as conn, conn.transaction():
         row = await fetch_one(conn, "piece of evidence", *held)
         if row["status"] == EvidenceStatus.Pending:
             check_open(row["ended_at"], storage.settings, now)
@@ -204,7 +204,7 @@ def _check_said(command: ConfirmEvidence, found: EvidenceConfirmed) -> None:
 
 async def _tidy(pool: Pool, storage: Storage, evidence_id: int) -> None:
     """Delete what lies beside a closed piece's chunks; the pipeline's sweep does where it fails."""
-    async with storage.storing, system_connection(pool) as conn:
+    async with storage.storing(), system_connection(pool) as conn:
         stored = await conn.fetch(QUERIES["list_stored"], evidence_id)
     known = {each["object_key"] for each in stored}
 

@@ -150,7 +150,7 @@ async def request_upload(
         InvalidInputError: neither a session nor an exam, or both; a content type that this is not taken in.
     """
     _check(command, settings)
-    async with storage.storing, connection(pool, actor) as conn, conn.transaction():
+    async with storage.storing(), connection(pool, actor) as conn, conn.transaction():
         row = await _hold_place(conn, actor, command, settings, now)
         session_id = command.proctor_session_id
         pieces = await QUERIES.run(

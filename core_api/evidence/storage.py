@@ -7,7 +7,7 @@ import errno
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final, ParamSpec, TypeVar
 
 import structlog
@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 THREADS: Final = 2  # that write and hash what arrives, and as many that read what is fetched
 STORED_AT_ONCE: Final = 2  # connections of those who send: they leave the others to everybody else
+TAKEN_AT_ONCE: Final = 4  # bodies that are read on; the others wait in their senders' sockets
 RETRY_S: Final = 2
 AWAY_RETRY_S: Final = 30  # until a store that is away or full may be tried again
 NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -40,10 +41,11 @@ class Storage:
         """Open the stores; raises ValueError where an address is none."""
         self.settings = settings
         self.tiers = open_tiers(settings)
-        self.storing = asyncio.Semaphore(STORED_AT_ONCE)
+        self.taking = asyncio.Semaphore(TAKEN_AT_ONCE)
+        self._storing = asyncio.Semaphore(STORED_AT_ONCE)
         self._writing = ThreadPoolExecutor(THREADS, "evidence-writing")
         self._reading = ThreadPoolExecutor(THREADS, "evidence-reading")
-        self._uploads = 0
+        self._uploads = self._waiting = 0
 
     @property
     def hot(self) -> Store:
@@ -67,6 +69,28 @@ class Storage:
             yield
         finally:
             self._uploads -= 1
+
+    @asynccontextmanager
+    async def storing(self) -> AsyncIterator[None]:
+        """
+        Wait for one's turn at the few connections of those who send.
+
+        Raises:
+            OverloadedError: as many wait as may.
+        """
+        if self._waiting >= self.settings.evidence_waiting_max:
+            raise OverloadedError(
+                "Too many requests about evidence at the moment; nothing was changed.", retry_after_s=RETRY_S
+            )
+        self._waiting += 1
+        try:
+            await self._storing.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._storing.release()
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """

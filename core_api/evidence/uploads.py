@@ -5,8 +5,8 @@ Whoever has the address may send; they need no token, as with an object store.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Final
 
 import asyncpg
@@ -33,8 +33,8 @@ from kernel.events import EvidenceStatus
 from kernel.http.web import SETTINGS, decode_query, send_json
 from kernel.settings import Settings
 from kernel.storage.local import Arriving, LocalStore
-from kernel.storage.stores import PIECE_BYTES
 
+WRITTEN_BYTES: Final = 64 << 10  # of what trickles in that are written at once
 UNTYPED: Final = frozenset({"", "application/octet-stream"})  # says nothing of a body
 
 
@@ -85,7 +85,7 @@ async def _take(
 ) -> Uploaded:
     """Receive, check, keep and record a chunk; whatever goes wrong leaves nothing of it."""
     pool, settings = request.app[POOL], request.app[SETTINGS]
-    async with storage.storing, connection(pool, actor) as conn:
+    async with storage.storing(), connection(pool, actor) as conn:
         piece, chunk = await _announced(conn, actor, grant, settings)
     arriving = await storage.write(folder.begin)
     try:
@@ -93,10 +93,12 @@ async def _take(
             read = await _receive(request, storage, arriving, grant, piece)
         arrivals.check(read, piece, chunk, settings)
         await storage.write(arriving.sync)
-        async with storage.storing:
+        async with storage.storing():
             return await _keep(pool, actor, piece, storage, arriving, read, grant.chunk)
     except TimeoutError as error:
         raise ReadTimeoutError("The file did not arrive in time.") from error
+    except RequestPayloadError as error:
+        raise MalformedError("The body broke off, or is not framed as its header says.") from error
     finally:
         storage.later(arriving.discard)
 
@@ -119,46 +121,49 @@ async def _announced(
 async def _receive(
     request: web.Request, storage: Storage, arriving: Arriving, grant: Grant, piece: asyncpg.Record
 ) -> Read:
-    """Write and hash the body as it comes; raises as soon as it is too long, or is of another format."""
-    read = Read()
+    """
+    Write and hash the body as it comes; raises as soon as it is too long, or is of another format.
 
-    def take(some: bytes) -> None:
-        read.take(some)
-        arriving.write(some)
+    Few bodies are read on at a time. What the others send stays in their sockets, so that two hundred
+    recordings cost the memory of a few, and nobody else waits while all of them are read.
+    """
+    read, gathered, size_bytes = Read(), list[bytes](), 0
 
-    async for some in _pieces(request, request.app[SETTINGS].read_deadline_s):
-        if read.size_bytes + len(some) > grant.bytes_max:
-            raise TooLargeError(f"This address takes at most {grant.bytes_max} bytes.")
+    def take(some: list[bytes]) -> None:
+        for each in some:
+            read.take(each)
+            arriving.write(each)
+
+    async def write() -> None:
         if not read.size_bytes:
-            arrivals.check_format(some[: media.HEAD_BYTES], piece, grant.chunk)
-        await storage.write(take, some)
+            head = bytes(islice(chain.from_iterable(gathered), media.HEAD_BYTES))
+            arrivals.check_format(head, piece, grant.chunk)
+        await storage.write(take, gathered)
+        gathered.clear()
+
+    while first := await _first(request, request.app[SETTINGS].read_deadline_s):
+        async with storage.taking:
+            gathered += [first, request.content.read_nowait()]
+            size_bytes += len(first) + len(gathered[-1])
+            if size_bytes > grant.bytes_max:
+                raise TooLargeError(f"This address takes at most {grant.bytes_max} bytes.")
+            if sum(map(len, gathered)) >= WRITTEN_BYTES:
+                await write()
+    if gathered:
+        await write()
     return read
 
 
-async def _pieces(request: web.Request, deadline_s: float) -> AsyncIterator[bytes]:
+async def _first(request: web.Request, deadline_s: float) -> bytes:
     """
-    Yield the body in pieces of about PIECE_BYTES.
-
-    Raises:
-        ReadTimeoutError: nothing came for `deadline_s`.
-        MalformedError: it broke off, or is not framed as its header says.
+    Return the body's next byte once something has come, which can be taken then without waiting; b"" at the
+    end. Raises ReadTimeoutError where nothing came for `deadline_s`.
     """
-    gathered = bytearray()
-    while True:
-        try:
-            async with asyncio.timeout(deadline_s):
-                some = await request.content.readany()
-        except TimeoutError as error:
-            message = f"Nothing of the body came for {deadline_s:g} s."
-            raise ReadTimeoutError(message) from error
-        except RequestPayloadError as error:
-            raise MalformedError("The body broke off, or is not framed as its header says.") from error
-        gathered += some
-        if len(gathered) >= PIECE_BYTES or (gathered and not some):
-            yield bytes(gathered)
-            gathered.clear()
-        if not some:
-            return
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await request.content.read(1)
+    except TimeoutError as error:
+        raise ReadTimeoutError(f"Nothing of the body came for {deadline_s:g} s.") from error
 
 
 async def _keep(

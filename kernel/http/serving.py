@@ -23,7 +23,7 @@ from kernel.http.networks import hosts_of
 from kernel.http.origins import UNREAD
 from kernel.http.web import COMMON, SPOKEN, problem_document
 from kernel.running.logs import configure_logging, constant_part, named
-from kernel.running.process import connections_allowed, files_needed, raise_file_limit
+from kernel.running.process import connections_allowed, files_needed, give_large_blocks_back, raise_file_limit
 from kernel.running.runtime import CONNECTIONS, CONNECTIONS_REFUSED
 from kernel.running.tasks import WATCH
 from kernel.settings import Settings, load
@@ -33,6 +33,7 @@ REFUSAL_S: Final = 1.0  # how long a refused connection may take to ask
 REFUSALS_MAX: Final = 48  # refused connections that are waited for; more are answered unheard
 KEEP_ALIVE_S: Final = 75.0
 LINGER_S: Final = 10.0  # for which the rest of a body is read that nobody wanted, so that its reply arrives
+UNREAD_BYTES: Final = 64 << 10  # of a body that wait for its reader; twice that is the most
 REPEAT_S: Final = 60.0  # a failure of the loop is told once in so long
 
 log = structlog.get_logger(__name__)
@@ -113,6 +114,7 @@ class BoundedSite(web.TCPSite):
                 auto_decompress=False,
                 keepalive_timeout=KEEP_ALIVE_S,
                 lingering_time=LINGER_S,
+                read_bufsize=UNREAD_BYTES,
             )
         CONNECTIONS_REFUSED.inc()
         return Refusal(self._refusing)
@@ -164,6 +166,7 @@ async def serve(app: web.Application, settings: Settings, *, port: int | None = 
 
     The port may be shared by several processes (SO_REUSEPORT).
     """
+    give_large_blocks_back()
     limit = raise_file_limit()
     allowed = connections_allowed(settings, limit)
     if limit < files_needed(settings):

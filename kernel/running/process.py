@@ -5,6 +5,8 @@ A connection, a file, a link to a server is one descriptor each. Systems start p
 allow many more; whoever serves an exam of 10,000 needs them.
 """
 
+import contextlib
+import ctypes
 import os
 import resource
 from typing import Final
@@ -13,6 +15,8 @@ from kernel.settings import Settings
 
 FILES_MAX: Final = 1 << 20  # more serves nobody, and some programs walk through all that they may have
 FILES_KEPT: Final = 96  # for what is neither client's, pool's nor Redis' connection: files, refusals
+LARGE_BYTES: Final = 128 << 10  # of a block that is given back once it is free
+_MMAP_THRESHOLD: Final = -3  # M_MMAP_THRESHOLD, <malloc.h>
 UMASK: Final = 0o027  # what we write is for its owner, and for its group to read
 
 
@@ -30,6 +34,17 @@ def raise_file_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted
     return FILES_MAX if soft == resource.RLIM_INFINITY else soft
+
+
+def give_large_blocks_back() -> None:
+    """
+    Let the system have large blocks of memory again as soon as they are free.
+
+    glibc begins so, and stops at the first one that is freed: from then on what bodies leave lies scattered
+    over the heap, and a process stays as large as its busiest minute. Elsewhere nothing happens.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def files_beside_clients(settings: Settings) -> int:

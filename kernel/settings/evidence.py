@@ -50,6 +50,14 @@ class Evidence(Exams, frozen=True, kw_only=True):
     evidence_uploads_max: Annotated[
         int, about("Uploads that one core API process takes at a time; more are told to retry.", ge=1)
     ] = 512
+    evidence_waiting_max: Annotated[
+        int,
+        about(
+            "Requests about evidence that wait for the database in one core API process; "
+            "more are told to retry.",
+            ge=1,
+        ),
+    ] = 1024
     evidence_retention_days: Annotated[
         int, about("Days that evidence is kept after the attempt, where no policy says more.", ge=1)
     ] = 90

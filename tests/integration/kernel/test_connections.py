@@ -13,6 +13,7 @@ from typing import IO
 
 import orjson
 import pytest
+from aiohttp import web
 
 from deploy.local.server import free_port
 from kernel.http import serving
@@ -135,6 +136,35 @@ async def test_who_leaves_in_the_middle_of_a_body_leaves_nothing(monkeypatch: py
         while runner.server.connections:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     await runner.cleanup()
+
+
+async def test_of_a_body_that_nobody_reads_little_waits_in_memory() -> None:
+    """The rest stays in its socket: ten thousand senders who are not heard yet cost no gigabytes."""
+    settings, waiting, is_over = load({}), asyncio.Queue[web.Request](), asyncio.Event()
+
+    async def wait(request: web.Request) -> web.Response:
+        waiting.put_nowait(request)
+        await is_over.wait()
+        return web.Response()
+
+    app = new_app(settings)
+    add_health(app, [], dict)
+    app.router.add_put("/slow", wait)
+    runner = await serving.serve(app, settings, port=0)
+    _, writer = await asyncio.open_connection("127.0.0.1", runner.addresses[0][1])
+    writer.write(b"PUT /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + bytes(1_000_000))
+    async with asyncio.timeout(START_S):
+        request = await waiting.get()
+        while request.content.total_bytes <= 128_000:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        for _ in range(100):
+            await asyncio.sleep(0)
+    held = request.content.total_bytes
+    is_over.set()
+    writer.close()
+    await runner.cleanup()
+
+    assert held <= 400_000, "what may wait, and what one more read of the socket has brought"
 
 
 def test_what_a_process_needs_is_all_that_its_settings_allow() -> None:
