@@ -117,6 +117,28 @@ DRAFTS: Final = frame(
     },
 )
 
+PROGRESS: Final = frame(
+    "one row per attempt",
+    {
+        "student_id": (pl.String, "The candidate."),
+        "attempt_id": (pl.String, "The attempt."),
+        "finalised_at": (UTC, "When it was handed in; attempts follow in this order, then by id."),
+        "normal_score": (pl.Float64, "Of its result; null without one, or a cohort of 10."),
+        "draft_z": (pl.Float64, "Mean z of its texts' thinking quality; null without one."),
+    },
+)
+
+POINTS: Final = frame(
+    "one row per value of a person",
+    {
+        "student_id": (pl.String, "The person."),
+        "occurred_at": (UTC, "When it was made, by the server."),
+        "sequence": (pl.Int64, "Place among values of one moment; 0 where there is none."),
+        "id": (pl.String, "Of the attempt: what settles the order at last."),
+        "value": (pl.Float64, "The value; null is left out."),
+    },
+)
+
 EVENTS: Final = frame(
     "one row per event: columns of the dataset `events` that features read",
     {
