@@ -156,6 +156,20 @@ EVENTS: Final = frame(
     },
 )
 
+CONTACTS: Final = frame(
+    "one row per attempt and address or device that it was taken from",
+    {
+        "attempt_id": (pl.String, "The attempt."),
+        "kind": (pl.String, "`address` or `device`."),
+        "value": (pl.String, "Equal where they are the same; need not be readable."),
+    },
+)
+
+
+def schema(**columns: Any) -> pl.Schema:  # noqa: ANN401  polars takes a type, or an instance of one
+    """Return the schema of these columns, in this order."""
+    return pl.Schema(columns)
+
 
 def checked(given: pl.DataFrame, wanted: Frame) -> pl.DataFrame:
     """
