@@ -36,6 +36,7 @@ log = structlog.get_logger(__name__, process="pipeline")
 
 FOLDS: Final = named("folds")
 RIDERS: Final[tuple[Rider, ...]] = (ACTIVITY, RISK)
+KEPT: Final = {rider.name: rider.keeps for rider in RIDERS if rider.keeps is not None}
 FAILED_S: Final = 60.0  # before an attempt that cannot be folded is tried again
 IDLE_MAX: Final = "60s"  # of a worker in the middle of a turn, before PostgreSQL gives up on it
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -255,8 +256,9 @@ def advance(
     for rider, own in zip(RIDERS, folded, strict=True):
         for session_id, at in rider.store(conn, own, now).items():
             wakes[session_id] = min(at, wakes.get(session_id, at))
-        for row, each in zip(kept, own, strict=True):
-            row[rider.name] = Kept(rider.version, msgspec.Raw(msgspec.msgpack.encode(each.state)))
+        if rider.keeps is not None:
+            for row, each in zip(kept, own, strict=True):
+                row[rider.name] = Kept(rider.keeps.version, msgspec.Raw(msgspec.msgpack.encode(each.state)))
     columns = {
         "sessions": [session.session_id for session in sessions],
         "through": [each.through_seq for each in slices],
@@ -270,16 +272,17 @@ def advance(
 def _fold(
     rider: Rider, taken: Slice, events: Mapping[int, Events], facts: Mapping[int, Any], *, is_rebuilt: bool
 ) -> Folded:
-    session = taken.claimed.session
-    before = taken.claimed.states.get(rider.name)
-    own, known = events.get(session.session_id, NO_EVENTS), facts.get(session.session_id)
-    state = rider.start(session) if before is None else before
+    session, keeps = taken.claimed.session, rider.keeps
+    own, before, state = events.get(session.session_id, NO_EVENTS), None, None
+    if keeps is not None:
+        before = taken.claimed.states.get(rider.name)
+        state = keeps.advance(keeps.start(session) if before is None else before, own, session)
     return Folded(
         session=session,
         before=before,
-        state=rider.advance(state, own, session, known),
+        state=state,
         events=own,
-        facts=known,
+        facts=facts.get(session.session_id),
         causes=taken.claimed.causes,
         is_whole=taken.is_whole,
         is_rebuilt=is_rebuilt,
@@ -314,11 +317,12 @@ def _us(moment: datetime) -> int:
 
 def _claimed(row: tuple[Any, ...]) -> Claimed:
     """
-    Return a row of `list_claimed`. A state of another version than its rider's has all of them start anew.
+    Return a row of `list_claimed`. A state of another version than its rider's has all of them start anew:
+    the position is theirs together.
     """
     stored_seq, first_at, last_at, folded_seq, folded_at, packed, generation, causes = row[8:]
     kept = {} if packed is None else msgspec.msgpack.decode(packed, type=dict[str, Kept])
-    is_ours = all(rider.name in kept and kept[rider.name].version == rider.version for rider in RIDERS)
+    is_ours = all(name in kept and kept[name].version == keeps.version for name, keeps in KEPT.items())
     return Claimed(
         session=session_of(row),
         stored_seq=stored_seq,
@@ -326,7 +330,7 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
         since=folded_at if is_ours and folded_at is not None else first_at,
         until=last_at,
         states={
-            rider.name: msgspec.msgpack.decode(kept[rider.name].state, type=rider.state) for rider in RIDERS
+            name: msgspec.msgpack.decode(kept[name].state, type=keeps.state) for name, keeps in KEPT.items()
         }
         if is_ours
         else {},

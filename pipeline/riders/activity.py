@@ -11,7 +11,7 @@ import orjson
 from pipeline.features.activity import METRIC_VERSION
 from pipeline.features.activity_fold import State, advance, finish, start
 from pipeline.features.session import Session
-from pipeline.riders.rider import Folded, Rider
+from pipeline.riders.rider import Folded, Keeps, Rider
 from sql import named
 from sql.running import Connection, run
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
@@ -47,10 +47,7 @@ def _forget(conn: Connection) -> None:
 
 ACTIVITY: Final = Rider(
     name="activity",
-    version=METRIC_VERSION,
-    state=State,
-    start=start,
-    advance=lambda state, events, session, _: advance(state, events, session),
+    keeps=Keeps(version=METRIC_VERSION, state=State, start=start, advance=advance),
     read=_read,
     store=_store,
     forget=_forget,

@@ -22,8 +22,8 @@ class Folded(Struct, frozen=True):
 
     Attributes:
         session: as of the turn.
-        before: the state that was stored; None where it was started from nothing.
-        state: the state with `events`.
+        before: the state that was stored; None where it was started from nothing, or the fold keeps none.
+        state: the state with `events`; None where the fold keeps none.
         events: what was taken in, maybe nothing: time, an end or a cause may be why the turn has it.
         facts: what the rider has read.
         causes: of the dirty rows that were no events', as they name themselves.
@@ -42,17 +42,31 @@ class Folded(Struct, frozen=True):
     is_rebuilt: bool = False
 
 
+class Keeps(Struct, frozen=True, kw_only=True):
+    """
+    What the fold carries forward for a rider, in the session's row, which every turn writes anew.
+
+    Attributes:
+        version: of the state's form; a row with another one is folded from nothing.
+        state: its type, a struct of bounded size.
+        start: pure; the state of a session of which nothing has arrived.
+        advance: pure; the state with events that follow by sequence. In one go or cut anywhere, it is the
+            same.
+    """
+
+    version: str
+    state: type[Struct]
+    start: Callable[[Session], State]
+    advance: Callable[[State, Events, Session], State]
+
+
 class Rider(Struct, frozen=True, kw_only=True):
     """
     A feature that is carried forward with its session.
 
     Attributes:
         name: of its state in the session's row.
-        version: of the state's form; a row with another one is folded from nothing.
-        state: the state's type, a struct of bounded size.
-        start: pure; the state of a session of which nothing has arrived.
-        advance: pure; the state with events that follow by sequence. In one go or cut anywhere, it is the
-            same.
+        keeps: that state; None for a rider whose rows are its own, with a version and a position of theirs.
         read: what else it needs of the turn's sessions, by session, with one statement. Inside the
             transaction, after the attempts are claimed.
         store: its numbers, in the transaction that moves the positions, as of the moment given. Returns when
@@ -61,10 +75,7 @@ class Rider(Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    version: str
-    state: type[Struct]
-    start: Callable[[Session], State]
-    advance: Callable[[State, Events, Session, Facts], State]
+    keeps: Keeps | None = None
     read: Callable[[Connection, Sequence[Session]], Mapping[int, Facts]]
     store: Callable[[Connection, Sequence[Folded], datetime], Mapping[int, datetime]]
     forget: Callable[[Connection], None]

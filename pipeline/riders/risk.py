@@ -2,10 +2,12 @@
 Risk on the fold: a session's score now and its peak in reporting.session_risk, and how they came about in
 risk_snapshots.
 
-What a score is carried forward from stands in a row of its own, with the position that it has reached: an
-event that took place before what is in it, a rule that weighs otherwise or a silence that was judged anew
-makes the session's score computed from all its stored events, in the same turn. Of each turn at most two
-snapshots come: the score where it or the peak has changed, and before it the peak, where that lies between.
+What a score is carried forward from stands in a row of its own, with the position that it has reached and the
+version of its form: an event that took place before what is in it, a rule that weighs otherwise, a silence
+that was judged anew or a state of another form makes the session's score computed from all its stored events,
+in the same turn. The row is written when the score's state moves, which heartbeats do not. Of each turn at
+most two snapshots come: the score where it or the peak has changed, and before it the peak, where that lies
+between.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -26,12 +28,9 @@ from sql.running import Connection, rows, run
 
 RISK_ROWS: Final = named("risk")
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
+VERSION: Final = "risk-1"  # of `Carried`; scores of another one are computed anew as they are touched
 
 Gaps = list[tuple[int, GapClass | None]]
-
-
-class Nothing(Struct, array_like=True):
-    """What the fold keeps for this rider."""
 
 
 class Facts(Struct, frozen=True):
@@ -52,9 +51,12 @@ class Carried(Struct, array_like=True):
 
 
 class Stored(Struct, frozen=True):
-    """What stood in the rows before: a state, what it was computed with, and the scores in hundredths."""
+    """
+    What stood in the rows before: a state, None where it has another form, what it was computed with, and the
+    scores in hundredths.
+    """
 
-    carried: Carried
+    carried: Carried | None
     judgements: int
     adjustment_id: int
     has_ended: bool
@@ -109,7 +111,7 @@ def _store(conn: Connection, folded: Sequence[Folded], now: datetime) -> Mapping
     ids = [each.session.session_id for each in folded]
     stored = {
         row["session_id"]: Stored(
-            carried=msgspec.msgpack.decode(row["state"], type=Carried),
+            carried=msgspec.msgpack.decode(row["state"], type=Carried) if row["version"] == VERSION else None,
             judgements=row["judgements"],
             adjustment_id=row["adjustment_id"],
             has_ended=row["has_ended"],
@@ -135,7 +137,7 @@ def _store(conn: Connection, folded: Sequence[Folded], now: datetime) -> Mapping
 def _scored(conn: Connection, folded: Folded, stored: Stored | None, now: datetime) -> Outcome:
     """Carry a session's score forward, or compute it from all its stored events."""
     facts, ended_us = folded.facts, folded.session.ended_us
-    before = Carried(0, risk.begin(facts.rules)) if stored is None else stored.carried
+    before = (stored and stored.carried) or Carried(0, risk.begin(facts.rules))
     told = _told(folded.events, facts, before.through_seq, ended_us)
     cause = _why_anew(folded, stored, told)
     if cause is None:
@@ -155,6 +157,8 @@ def _why_anew(folded: Folded, stored: Stored | None, told: Sequence[Event]) -> s
     facts, ended_us = folded.facts, folded.session.ended_us
     if stored is None:
         return None
+    if stored.carried is None:
+        return "rebuilt"
     if stored.adjustment_id != facts.adjustment_id:
         return "adjusted"
     if stored.judgements != facts.judgements and any(rule.gap_class for rule in facts.rules):
@@ -228,6 +232,7 @@ def _store_states(conn: Connection, moved: Sequence[Outcome]) -> None:
     ids = [each.folded.session.session_id for each in moved]
     columns = {
         "sessions": ids,
+        "version": VERSION,
         "states": [msgspec.msgpack.encode(each.carried) for each in moved],
         "judgements": [each.folded.facts.judgements for each in moved],
         "adjustments": [each.folded.facts.adjustment_id for each in moved],
@@ -243,6 +248,7 @@ def _has_fired_anew(each: Outcome) -> bool:
     stored = each.stored
     return (
         stored is None
+        or stored.carried is None
         or stored.adjustment_id != each.folded.facts.adjustment_id
         or [met.most for met in stored.carried.state.met] != [met.most for met in each.carried.state.met]
     )
@@ -327,18 +333,4 @@ def _moment_or_none(micros: int | None) -> datetime | None:
     return None if micros is None else _moment(micros)
 
 
-def _kept(state: Nothing, *_: object) -> Nothing:
-    """Return what the fold keeps, which is nothing."""
-    return state
-
-
-RISK: Final = Rider(
-    name="risk",
-    version="risk-1",
-    state=Nothing,
-    start=lambda _: Nothing(),
-    advance=_kept,
-    read=_read,
-    store=_store,
-    forget=_forget,
-)
+RISK: Final = Rider(name="risk", read=_read, store=_store, forget=_forget)

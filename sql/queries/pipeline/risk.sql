@@ -24,7 +24,7 @@ ORDER BY r.id, array_position(r.version_ids, v.id);
 
 -- name: read_states
 -- $1 session ids. The scores are hundredths.
-SELECT k.session_id, k.state, k.judgements, k.adjustment_id, k.ended_at IS NOT NULL AS has_ended,
+SELECT k.session_id, k.version, k.state, k.judgements, k.adjustment_id, k.ended_at IS NOT NULL AS has_ended,
        (r.risk_score * 100)::integer AS score, (r.peak_risk_score * 100)::integer AS peak
 FROM reporting.risk_states k
 JOIN reporting.session_risk r USING (session_id)
@@ -52,10 +52,11 @@ WHERE (r.risk_score, r.peak_risk_score) IS DISTINCT FROM (excluded.risk_score, e
 
 -- name: upsert_states
 -- One place a session.
-INSERT INTO reporting.risk_states (session_id, state, judgements, adjustment_id, ended_at)
-SELECT * FROM unnest(:sessions::bigint[], :states::bytea[], :judgements::integer[], :adjustments::bigint[], :ended::timestamptz[])
+INSERT INTO reporting.risk_states (version, session_id, state, judgements, adjustment_id, ended_at)
+SELECT :version::text, *
+FROM unnest(:sessions::bigint[], :states::bytea[], :judgements::integer[], :adjustments::bigint[], :ended::timestamptz[])
 ON CONFLICT (session_id) DO UPDATE SET
-    state = excluded.state, judgements = excluded.judgements, adjustment_id = excluded.adjustment_id, ended_at = excluded.ended_at;
+    version = excluded.version, state = excluded.state, judgements = excluded.judgements, adjustment_id = excluded.adjustment_id, ended_at = excluded.ended_at;
 
 -- name: insert_snapshots
 -- $1 rows as a JSON array.

@@ -187,3 +187,21 @@ def test_what_changes_no_score_leaves_no_snapshot_and_rebuilt_rows_are_the_same(
 
     assert rows_of(database, SNAPSHOTS.format(0)) == first
     assert len(first) == 1
+
+
+def test_a_state_of_another_form_is_computed_anew_alone_and_whole(settings: Settings, database: str) -> None:
+    """R-1, R-4: nothing is appended twice, nor a part of a long history, and no other rider begins anew."""
+    [sitting] = make_sittings(database, attempts=1)
+    store_now(database, sitting, [event(at(10), EventType.FullscreenExited, severity=2), tab(30), tab(31)])
+    fold_now(settings)
+    first = rows_of(database, SNAPSHOTS.format(0))
+    with psycopg.connect(database) as conn:
+        conn.execute("UPDATE reporting.risk_states SET version = 'risk-0', state = 'of another form'")
+    store_now(database, sitting, [event(at(40)), tab(400), tab(401), tab(402)])
+    fold_now(msgspec.structs.replace(settings, fold_events_max=1))
+
+    assert rows_of(database, SNAPSHOTS.format(0))[: len(first)] == first
+    # The peak, and what its windows have left of it by now.
+    assert check(database)[len(first) :] == [(4_000, 4_000, "rebuilt"), (3_000, 4_000, "rebuilt")]
+    assert rows_of(database, "SELECT DISTINCT version FROM reporting.risk_states") == [("risk-1",)]
+    assert rows_of(database, "SELECT events FROM reporting.attempt_activity") == [(7,)]
