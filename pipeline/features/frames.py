@@ -139,6 +139,14 @@ POINTS: Final = frame(
     },
 )
 
+GROUPS: Final = frame(
+    "one row per submission that an audit of fairness looks at",
+    {
+        "submission_id": (pl.String, "The submission."),
+        "group": (pl.String, "`reference` or `focal`."),
+    },
+)
+
 EVENTS: Final = frame(
     "one row per event: columns of the dataset `events` that features read",
     {
