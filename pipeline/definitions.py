@@ -67,8 +67,9 @@ def section(module: ModuleType) -> Iterator[str]:
     """Yield a module's section, line by line."""
     yield from (f"## {title_of(module)}", "", f"`{module.__name__}`", "")
     yield from (marked((inspect.getdoc(module) or "").removeprefix(f"{title_of(module)}.")), "")
+    source = inspect.getsource(module)  # of the frames that are its own
     for name, each in vars(module).items():
-        if isinstance(each, Frame) and module.__name__.endswith(".frames"):
+        if isinstance(each, Frame) and f"\n{name}: Final = frame(" in source:
             yield from (f"### `{name}`", "", f"{each.grain.capitalize()}.", "")
             yield from ("| Column | Type | Meaning |", "|---|---|---|")
             yield from (

@@ -42,6 +42,11 @@ ACTIVITY = (
     " violations, by_type, by_severity, first_event_at, last_event_at, late_events, metric_version, coverage,"
     " reasons, as_of) VALUES ($1, $2, $3, '{}', 3, 0, '{}', '{}', $4, $4, 0, '1', 1, '[]', $4)"
 )
+BEHAVIOR = (
+    "INSERT INTO reporting.behavior_analysis (attempt_id, exam_id, student_id, llm_model_version,"
+    " requires_instructor_attention, flagged, recommended_action, alerts, metric_version, coverage, reasons,"
+    " as_of) VALUES ($1, $2, $3, 'rules-1', false, false, 'none', '[]', '1', 1, '[]', $4)"
+)
 SNAPSHOT = (
     "INSERT INTO risk_snapshots (session_id, rule_set_id, as_of, risk_score, peak_risk_score, cause, trace,"
     " through_seq, judgements, adjustment_id) VALUES ($1, 1, $2, 10, 10, 'events', '[]', 3, 0, 0)"
@@ -154,7 +159,8 @@ async def _fill(world: World) -> None:
     await api.owner.execute(REVIEW, given["past_session_id"], api.people["teacher"].id)
     await api.owner.execute(WAITING, given["past_session_id"])
     await api.owner.execute(STEP, session_id, now)
-    await api.owner.execute(ACTIVITY, given["attempt_id"], api.exam_id, student, now)
+    for statement in (ACTIVITY, BEHAVIOR):
+        await api.owner.execute(statement, given["attempt_id"], api.exam_id, student, now)
     for statement in (SNAPSHOT, RISK):
         await api.owner.execute(statement, session_id, now)
     await api.owner.execute(FIRE, session_id)

@@ -5,6 +5,7 @@ What the warehouse holds, a module for each dataset: its grain, its columns, wha
 from typing import Final
 
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.datasets.behavior_analysis import BEHAVIOR_ANALYSIS
 from warehouse.datasets.events import EVENTS
 
-DATASETS: Final = {each.name: each for each in (EVENTS, ATTEMPT_ACTIVITY)}
+DATASETS: Final = {each.name: each for each in (EVENTS, ATTEMPT_ACTIVITY, BEHAVIOR_ANALYSIS)}

@@ -17,7 +17,8 @@ from pipeline.rebuild import rebuild
 from tests.kits.pipeline_child import JOBS, STEPS, fold_now, kill_at
 from tests.kits.pipeline_world import Sitting, end, make_sittings, rows_of, some_events, store_now
 from warehouse.builds import part_paths, verify
-from warehouse.datasets import DATASETS
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.datasets.events import EVENTS
 from warehouse.publish import no_step
 
 ATTEMPTS = 3
@@ -77,10 +78,10 @@ def drain(pipeline: Settings) -> None:
 
 
 def contents(database: str, pipeline: Settings) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of reporting and of the Parquet datasets in force."""
+    """Every row of reporting and of the Parquet datasets that events make, as they are in force."""
     found = {"reporting": rows_of(database, "SELECT * FROM reporting.attempt_activity ORDER BY attempt_id")}
     root = Path(pipeline.warehouse)
-    for name, dataset in DATASETS.items():
+    for name, dataset in ((each.name, each) for each in (EVENTS, ATTEMPT_ACTIVITY)):
         manifest = verify(root, dataset)
         assert manifest is not None
         order = "session_id, seq" if name == "events" else "attempt_id"

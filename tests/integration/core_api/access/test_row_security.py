@@ -59,7 +59,7 @@ THROUGH_SESSIONS = {
     "seen_clock_steps": "clock_steps",
     "seen_custody": "ledger_events WHERE aggregate_type = 'evidence'",
 }  # fmt: skip
-OF_REPORTING = ("attempt_activity", "session_risk", "session_rule_fires")
+OF_REPORTING = ("attempt_activity", "behavior_analysis", "session_risk", "session_rule_fires")
 # Views of what reaches the asker, who the system is not.
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
@@ -89,7 +89,7 @@ OF_EXAM = {
     "seen_gaps", "seen_clock_steps", "attempt_activity", "evaluation_versions", "evaluation_items",
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
     "session_overview", "live_sessions", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
-    "risk_adjustments", "risk_snapshots", "session_risk",
+    "risk_adjustments", "risk_snapshots", "session_risk", "behavior_analysis",
     "proctor_decisions", "decision_acts", "review_claims", "submission_results",
     "blind_reviews", "pending_reviews",
     "session_actions", "session_commands", "attempt_pauses", "time_grants",
