@@ -11,7 +11,6 @@ cannot slip below a mark that was planned.
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 import polars as pl
@@ -24,9 +23,9 @@ from pipeline.extract import Snapshot, as_frame, as_table, snapshot
 from pipeline.features.activity import TYPE_NAMES
 from sql import named
 from sql.running import Connection, connect, one, run
-from warehouse import files
 from warehouse.builds import Part, read_manifest
 from warehouse.datasets.events import EVENTS
+from warehouse.files import Root, open_root
 from warehouse.layout import PART_BYTES_MAX, PART_ROWS_MAX, assert_file
 from warehouse.publish import Draft, Step, add, begin, commit, no_step, previous_parts
 
@@ -63,7 +62,7 @@ def archive_events(settings: Settings, step: Step = no_step) -> int | None:
     Raises:
         ArchiveMismatchError: the manifest holds neither this batch nor the one before it.
     """
-    root = files.open_root(settings.warehouse)
+    root = open_root(settings.warehouse, settings)
     with connect(settings.database_url) as conn:
         if not one(conn, WATERMARKS["try_publish"], LOCK):
             return None
@@ -95,7 +94,7 @@ def plan(conn: Connection) -> Batch | None:
 def finish(
     conn: Connection,
     settings: Settings,
-    root: Path,
+    root: Root,
     batch: Batch,
     step: Step = no_step,
 ) -> int:
@@ -120,7 +119,7 @@ def finish(
     return rows
 
 
-def _publish(settings: Settings, root: Path, batch: Batch, step: Step) -> int:
+def _publish(settings: Settings, root: Root, batch: Batch, step: Step) -> int:
     with begin(root, EVENTS) as draft:
         with snapshot(settings.database_url) as reader:
             owners = reader.frame(WATERMARKS["list_owners"], batch.id)
@@ -186,17 +185,22 @@ def _add_days(draft: Draft, rows: pa.Table, owners: pl.DataFrame) -> None:
         add(draft, str(day), as_table(part, EVENTS))
 
 
-def _merge_small(draft: Draft, old: list[tuple[Part, Path]]) -> set[Part]:
+def _merge_small(draft: Draft, old: list[tuple[Part, str]]) -> set[Part]:
     """Put a day's small parts together once it has too many; return those that are replaced."""
     replaced: set[Part] = set()
     for day in {part.partition for part, _ in old}:
-        small = {part: path for part, path in old if part.partition == day and part.rows < SMALL_ROWS}
+        small = {part: key for part, key in old if part.partition == day and part.rows < SMALL_ROWS}
         if len(small) < PARTS_MAX:
             continue
-        for path in small.values():
-            assert_file(EVENTS, path)
-        tables = [pq.read_table(path) for path in small.values()]
+        tables = [_read(draft.root, key) for key in small.values()]
         for table in _gather(iter(pa.concat_tables(tables).to_batches())):
             add(draft, day, table)
         replaced |= small.keys()
     return replaced
+
+
+def _read(root: Root, key: str) -> pa.Table:
+    """Return a part's rows; raises LayoutError where it has another schema."""
+    with root.open(key) as file:
+        assert_file(EVENTS, file, key)
+        return pq.read_table(file)

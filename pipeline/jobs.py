@@ -25,6 +25,7 @@ from sql import named
 from sql.running import Connection, connect, run
 from warehouse.builds import read_manifest
 from warehouse.datasets.events import EVENTS
+from warehouse.files import ROOT_FAILS, WarehouseError, open_root
 
 log = structlog.get_logger(__name__, process="pipeline")
 
@@ -92,7 +93,7 @@ def run_job(settings: Settings, job: str, work: Callable[[], None]) -> None:
         log.exception("job_failed", job=job)
         with connect(settings.database_url) as conn:
             run(conn, JOBS["note_failure"], job, reason, settings.warehouse_retry_s_max)
-        with suppress(OSError):
+        with suppress(*ROOT_FAILS, WarehouseError):
             make_room(settings)
     else:
         with connect(settings.database_url) as conn:
@@ -125,14 +126,19 @@ def put_aside(conn: Connection) -> list[str]:
     return [attempt_id for (attempt_id,) in run(conn, JOBS["list_put_aside"], ASIDE_MAX)]
 
 
-def look_at_disk(settings: Settings, lags: Lags) -> Disk:
-    """Return what the warehouse's disk has free, and what the events that wait need there."""
+def look_at_disk(settings: Settings, lags: Lags) -> Disk | None:
+    """
+    Return what the warehouse's disk has free, and what the events that wait need there; None for a
+    bucket.
+    """
+    if "://" in settings.warehouse:
+        return None
     root = Path(settings.warehouse).resolve()
     free, each = None, float(EVENT_BYTES)
     with suppress(OSError, msgspec.DecodeError):  # who looks must not fall with what is looked at
         there = next(folder for folder in (root, *root.parents) if folder.is_dir())
         free = shutil.disk_usage(there).free
-        manifest = read_manifest(root, EVENTS)
+        manifest = read_manifest(open_root(settings.warehouse, settings), EVENTS)
         if manifest is not None and manifest.rows:
             each = manifest.bytes / manifest.rows
     return Disk(free, round(each * lags.unarchived_events))
@@ -141,7 +147,7 @@ def look_at_disk(settings: Settings, lags: Lags) -> Disk:
 def in_words(
     failing: list[Failing],
     lags: Lags,
-    disk: Disk,
+    disk: Disk | None,
     aside: Sequence[str] = (),
     *,
     now: datetime,
@@ -153,7 +159,7 @@ def in_words(
     Args:
         failing: jobs whose last try failed.
         lags: what waits.
-        disk: the warehouse's.
+        disk: the warehouse's; None for a bucket.
         aside: attempts that could not be folded, up to ASIDE_MAX.
         now: the moment, tz-aware UTC.
         after: how old the oldest that waits must be before it is worth saying.
@@ -163,7 +169,7 @@ def in_words(
         f"{each.reason}."
         for each in failing
     ]
-    if any(each.job not in {DETECT, EVIDENCE} for each in failing):
+    if disk is not None and any(each.job not in {DETECT, EVIDENCE} for each in failing):
         said.append(
             f"The warehouse's disk has {in_size(disk.free)} free; the {_count(lags.unarchived_events)} "
             f"events that wait for the archive need about {in_size(disk.needed)}."

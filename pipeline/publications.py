@@ -9,7 +9,6 @@ from a later snapshot.
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -18,10 +17,11 @@ from kernel.settings import Settings
 from pipeline.extract import as_frame, as_table, snapshot, wait_for
 from sql import named
 from sql.running import connect, one, run
-from warehouse import catalogue, files
+from warehouse import catalogue
 from warehouse.builds import Part
 from warehouse.datasets import DATASETS
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.files import Root, open_root
 from warehouse.layout import PART_ROWS_MAX
 from warehouse.publish import Draft, Step, add, begin, collect, commit, ensure, no_step, previous_parts
 
@@ -41,7 +41,7 @@ def publish_activity(settings: Settings, step: Step = no_step, *, whole: bool = 
 
     Otherwise nothing happens while another process publishes this dataset, or when nothing is marked.
     """
-    root = files.open_root(settings.warehouse)
+    root = open_root(settings.warehouse, settings)
     with connect(settings.database_url) as conn:
         if whole:
             wait_for(conn, WATERMARKS["wait_to_publish"], LOCK)
@@ -74,9 +74,9 @@ def _replace(draft: Draft, rows: pa.Table, exams: set[str] | None) -> set[Part]:
     return {part for part, _ in previous_parts(draft, exams)}
 
 
-def open_warehouse(settings: Settings) -> Path:
+def open_warehouse(settings: Settings) -> Root:
     """Return the root with every dataset published at least once, and a catalogue over what is in force."""
-    root = files.open_root(settings.warehouse)
+    root = open_root(settings.warehouse, settings)
     for dataset in DATASETS.values():
         ensure(root, dataset, datetime.now(UTC))
     catalogue.refresh(root)
@@ -91,7 +91,6 @@ def show_builds(settings: Settings, names: Iterable[str] = tuple(DATASETS)) -> N
 
 def make_room(settings: Settings, names: Iterable[str] = tuple(DATASETS)) -> None:
     """Remove builds past their grace and drafts that nobody writes any more."""
-    root = files.open_root(settings.warehouse)
+    root = open_root(settings.warehouse, settings)
     for name in names:
-        if (root / name).is_dir():
-            collect(root, DATASETS[name], grace_s=settings.build_grace_s, now=datetime.now(UTC))
+        collect(root, DATASETS[name], grace_s=settings.build_grace_s, now=datetime.now(UTC))

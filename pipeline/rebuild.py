@@ -10,7 +10,6 @@ afterwards.
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -25,8 +24,9 @@ from pipeline.features.session import NO_TIME, Events
 from pipeline.fold import RIDERS, Claimed, Slice, advance, session_of
 from sql import named
 from sql.running import Connection, connect, one, run
-from warehouse.builds import part_paths, read_manifest
+from warehouse.builds import part_addresses, read_manifest, scan
 from warehouse.datasets.events import EVENTS
+from warehouse.files import Root
 from warehouse.publish import Step, no_step
 
 FOLDS: Final = named("folds")
@@ -79,7 +79,7 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
     return Rebuilt(manifest.rows if manifest else 0, attempts, partitions)
 
 
-def _plan_whole(conn: Connection, root: Path) -> archive.Batch:
+def _plan_whole(conn: Connection, root: Root) -> archive.Batch:
     """Plan a batch of everything there is, as of one moment."""
     manifest = read_manifest(root, EVENTS)
     conn.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -94,11 +94,11 @@ def _plan_whole(conn: Connection, root: Path) -> archive.Batch:
     return archive.Batch(last + 1, "whole", planned_at)
 
 
-def _fold_anew(conn: Connection, root: Path, progress: Progress) -> int:
+def _fold_anew(conn: Connection, root: Root, progress: Progress) -> int:
     """Fold every session from nothing, in one transaction; return how many attempts have events."""
     manifest = read_manifest(root, EVENTS)
     assert manifest is not None, "the archive was just published"
-    events = pl.scan_parquet(part_paths(root, EVENTS, manifest))
+    events = scan(root, part_addresses(root, EVENTS, manifest))
     partitions = max(1, -(-manifest.rows // PARTITION_ROWS))
     attempts = set()
     with conn.transaction():

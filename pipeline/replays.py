@@ -8,7 +8,6 @@ whatever has arrived or changed since.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -21,6 +20,7 @@ from pipeline.riders.risk import RISK_ROWS, read_sets
 from sql import named
 from sql.running import Connection, rows, run
 from warehouse.archived import scan_events
+from warehouse.files import Root
 from warehouse.risk import GAPS, PERCENTS, risk_frame, rules_frame, told_events
 
 REPLAYS: Final = named("replays")
@@ -77,7 +77,7 @@ class _Basis(Struct, frozen=True):
         return [(began, GapClass(judged) if judged else None) for began, judged in sorted(known.items())]
 
 
-def replay(conn: Connection, warehouse: Path, session_id: int, *, limit: int) -> list[Replay] | None:
+def replay(conn: Connection, warehouse: Root, session_id: int, *, limit: int) -> list[Replay] | None:
     """
     Compute a session's newest snapshots once more; None where there is no such session.
 

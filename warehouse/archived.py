@@ -3,15 +3,15 @@ The archive of events, as far as a question needs it.
 """
 
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import polars as pl
 
-from warehouse.builds import part_paths, read_manifest
+from warehouse.builds import part_addresses, read_manifest, scan
 from warehouse.datasets.events import EVENTS
+from warehouse.files import Root
 
 
-def scan_events(root: Path, first_at: datetime, last_at: datetime) -> pl.LazyFrame:
+def scan_events(root: Root, first_at: datetime, last_at: datetime) -> pl.LazyFrame:
     """
     Return the archived events of the UTC days from one moment's to the other's; none where none are.
 
@@ -21,7 +21,7 @@ def scan_events(root: Path, first_at: datetime, last_at: datetime) -> pl.LazyFra
     manifest = read_manifest(root, EVENTS)
     days = range((last_at.date() - first_at.date()).days + 1)
     wanted = {str(first_at.date() + timedelta(days=day)) for day in days}
-    paths = [] if manifest is None else part_paths(root, EVENTS, manifest, wanted)
-    if not paths:
+    addresses = [] if manifest is None else part_addresses(root, EVENTS, manifest, wanted)
+    if not addresses:
         return pl.LazyFrame(EVENTS.schema.empty_table())
-    return pl.scan_parquet(paths)
+    return scan(root, addresses)

@@ -1,24 +1,32 @@
 """
 The DuckDB catalogue: one small file whose views lead analysts to the builds in force.
 
-Its views name immutable build folders by absolute path, so whoever has it open keeps one consistent state for
-the grace period, from any working directory; opening it again shows the newest. It is written beside and
-renamed in, in the storage version of DuckDB 1.0, so that every later DuckDB opens it. Blocking: never call it
-on an event loop.
+Its views name immutable files by their addresses, so whoever has it open keeps one consistent state for the
+grace period, from any working directory; opening it again shows the newest. It takes the place of the one
+before at one instant, in the storage version of DuckDB 1.0, so that every later DuckDB opens it. What each
+dataset and column means is in the views `datasets` and `columns`, and in comments on every view. Blocking:
+never call it on an event loop.
+
+A view is bound when it is made, for which DuckDB opens a file. In a bucket every file has the dataset's
+schema, so it is shown an empty one of that schema, whatever it asks for, and nothing is fetched.
 """
 
-import os
+from datetime import UTC, datetime
 from importlib.resources import files as resources
+from io import BytesIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
 
-from warehouse import files
-from warehouse.builds import Manifest, build_folder, read_manifest
+from warehouse.builds import Manifest, list_parts, read_manifest
 from warehouse.datasets import DATASETS
-from warehouse.layout import Dataset, json_columns
+from warehouse.files import Root
+from warehouse.layout import Dataset, json_columns, said_of
 
 NAME: Final = "catalogue.duckdb"
 
@@ -28,57 +36,101 @@ def mart(name: str) -> str:
     return (resources("warehouse") / "marts" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-def refresh(root: Path) -> Path:
+def refresh(root: Root) -> str:
     """
-    Write the catalogue for the builds in force and rename it in; return its path.
+    Put the catalogue for the builds in force in place; return its address.
 
-    Every dataset must have been published at least once (`publish.ensure`). Two processes take turns, so that
-    neither puts back what the other has moved on.
+    Every dataset must have been published at least once (`publish.ensure`). Of two processes the later one
+    looks again, so that neither puts back what the other has moved on.
     """
-    path = root / NAME
-    with files.locked(root / f".{NAME}.lock"):
+    while True:
+        before = root.read_tagged(NAME)
         in_force = {name: _manifest(root, dataset) for name, dataset in DATASETS.items()}
-        beside = root / f".{NAME}.{os.getpid()}"
-        for leftover in root.glob(f".{NAME}.[0-9]*"):
-            leftover.unlink()
-        _write(root, beside, in_force)
-        files.sync_file(beside)
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / NAME
+            _write(root, path, in_force)
+            content = path.read_bytes()
         # A log left by somebody who opened the old file for writing would be replayed over the new one.
-        path.with_name(f"{NAME}.wal").unlink(missing_ok=True)
-        beside.rename(path)
-        files.sync_folder(root)
-    return path
+        root.delete([f"{NAME}.wal"])
+        if root.replace(NAME, content, before[1] if before else None):
+            return f"{root.location}/{NAME}"
 
 
-def _manifest(root: Path, dataset: Dataset) -> Manifest:
+def _manifest(root: Root, dataset: Dataset) -> Manifest:
     manifest = read_manifest(root, dataset)
     assert manifest is not None, "publish.ensure comes first"
     return manifest
 
 
-def _write(root: Path, path: Path, in_force: dict[str, Manifest]) -> None:
+def _write(root: Root, path: Path, in_force: dict[str, Manifest]) -> None:
     with duckdb.connect() as conn:
         conn.register("given_datasets", _datasets_table(root, in_force))
         conn.register("given_columns", _columns_table())
-        conn.execute(mart("catalogue").replace("{path}", _quoted(path)))
+        conn.execute(mart("catalogue").replace("{path}", _quoted(str(path))))
         for name, manifest in in_force.items():
-            pattern = build_folder(root, name, manifest.build) / "*" / "*.parquet"
-            conn.execute(_view(DATASETS[name], _quoted(pattern)))
+            dataset = DATASETS[name]
+            if not root.has_links:
+                conn.register_filesystem(_Shape(dataset))
+            conn.execute(_view(dataset, _files(root, dataset, manifest)))
+            if not root.has_links:
+                conn.unregister_filesystem("s3")
         conn.execute(mart("close"))
 
 
-def _view(dataset: Dataset, pattern: str) -> str:
+def _files(root: Root, dataset: Dataset, manifest: Manifest) -> list[str]:
+    """Return what `read_parquet` finds a build by: in a folder a pattern, in a bucket all of its files."""
+    if root.has_links:
+        return [f"{root.location}/{dataset.name}/{manifest.name}/*/*.parquet"]
+    return [f"{root.location}/{key}" for _, key in list_parts(root, dataset, manifest)]
+
+
+def _view(dataset: Dataset, addresses: list[str]) -> str:
+    """Return the statements that make a dataset's view, with its comments."""
     parsed = ", ".join(f"{name}::JSON AS {name}" for name in json_columns(dataset))
     replaced = f"REPLACE ({parsed})" if parsed else ""
-    text = mart("dataset").replace("{name}", dataset.name).replace("{replaced}", replaced)
-    return text.replace("{files}", pattern)
+    files = ", ".join(f"'{_quoted(each)}'" for each in addresses)
+    view = mart("dataset").replace("{name}", dataset.name).replace("{replaced}", replaced)
+    about = mart("about").replace("{name}", dataset.name).replace("{about}", _quoted(dataset.grain))
+    columns = [
+        mart("column")
+        .replace("{name}", dataset.name)
+        .replace("{column}", field.name)
+        .replace("{about}", _quoted(said_of(field)))
+        for field in dataset.schema
+    ]
+    return "\n".join([view.replace("{files}", files), about, *columns])
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+class _Shape(AbstractFileSystem):  # type: ignore[misc]  # it comes without types
+    """A bucket in which every file is empty, and has the schema of one dataset."""
+
+    protocol = "s3"
+    cachable = False
+
+    def __init__(self, dataset: Dataset) -> None:
+        super().__init__()
+        file = BytesIO()
+        pq.write_table(dataset.schema.empty_table(), file)
+        self._content = file.getvalue()
+
+    def glob(self, path: str, **_: object) -> list[str]:
+        return [path]
+
+    def info(self, path: str, **_: object) -> dict[str, object]:
+        return {"name": path, "size": len(self._content), "type": "file"}
+
+    def modified(self, path: str) -> datetime:  # noqa: ARG002
+        return datetime.fromtimestamp(0, UTC)
+
+    def open(self, path: str, mode: str = "rb", **_: object) -> BytesIO:  # noqa: ARG002
+        return BytesIO(self._content)
 
 
-def _datasets_table(root: Path, in_force: dict[str, Manifest]) -> pa.Table:
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _datasets_table(root: Root, in_force: dict[str, Manifest]) -> pa.Table:
     rows = [
         {
             "dataset": name,
@@ -93,7 +145,7 @@ def _datasets_table(root: Path, in_force: dict[str, Manifest]) -> pa.Table:
             "rows": manifest.rows,
             "parts": manifest.parts,
             "bytes": manifest.bytes,
-            "folder": str(build_folder(root, name, manifest.build)),
+            "folder": f"{root.location}/{name}/{manifest.name}",
         }
         for name, manifest in in_force.items()
     ]

@@ -1,106 +1,110 @@
 """
-The warehouse's hands: the few file operations that publishing needs, each durable when it returns.
+Where a warehouse lies, and the few file operations that publishing needs: one small interface, over a local
+folder (`warehouse.folder`) and a bucket of an S3-compatible object store (`warehouse.bucket`).
 
-Everything that touches storage is here, so that an object store can take the folder's place. What it would
-need: put and get of whole objects; the pointer `current/<dataset>` as an object replaced with a conditional
-put (If-Match on the old one's tag) instead of a link swapped by rename; parts named by key in their group's
-list instead of hard-linked into its folder; leases with an expiry in place of `flock`. There the manifest is
-the promise, and globbing is not.
+A file has a key, names divided by slashes, below the root's location; both together are its address. It is
+written once, under a name that nobody had before, and never changed. Two things change, each by comparing
+and setting, so that of two publishers one is refused: which build of a dataset is in force, and the
+catalogue. What was read under a tag is replaced only while it still has that tag.
+
+What only a folder can do, and a bucket has no need of, are second names. They let a plain glob find the
+files of the build in force. In a bucket the manifest is the promise: it lists them.
 """
 
-import fcntl
-import hashlib
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import IO, Final, Protocol
+from urllib.parse import urlsplit
+
+from kernel.settings import Settings
+from kernel.storage.s3 import AWAY
+from warehouse.bucket import bucket_at
+from warehouse.folder import Folder
+
+ROOT_FAILS: Final = (OSError, AWAY)  # what any root raises that cannot be reached, read or written
 
 
 class WarehouseError(Exception):
     """The warehouse's root cannot be used; the message says why."""
 
 
-def open_root(location: str) -> Path:
+class Root(Protocol):
+    """A warehouse's place. Whatever is missing is a FileNotFoundError; whatever else fails, of ROOT_FAILS."""
+
+    def __hash__(self) -> int:
+        """Two of one location are one."""
+
+    @property
+    def location(self) -> str:
+        """What every address begins with: an absolute folder, or `s3://bucket/prefix`."""
+
+    @property
+    def options(self) -> dict[str, str] | None:
+        """What Polars needs to know (`storage_options`) to read an address; None for a folder."""
+
+    @property
+    def has_links(self) -> bool:
+        """Whether files can have second names, so that a glob finds what is in force."""
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write a new file; what it holds is durable when this returns, its name with `settle`."""
+
+    def read(self, key: str) -> bytes:
+        """Return a file's content."""
+
+    def read_tagged(self, key: str) -> tuple[bytes, str] | None:
+        """Return a file's content and its tag, which no other content of the key ever has; None without."""
+
+    def open(self, key: str) -> IO[bytes]:
+        """Open a file to read here and there in it."""
+
+    def keep(self, key: str, folder: str) -> str:
+        """Return under which key a folder has a file from now on: another name of it, or where it lies."""
+
+    def expose(self, folder: str, targets: Mapping[str, str]) -> None:
+        """Let a folder have names for others, where there are links."""
+
+    def settle(self, folders: Collection[str]) -> None:
+        """Make durable what is in folders, by its name, and the folders themselves."""
+
+    def make(self, folder: str) -> None:
+        """Make a new folder, which `names` lists from now on."""
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names of what lies directly in a folder, in order; hidden ones are left out."""
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete files, and the folder that the last one leaves empty; one that is not there is no error."""
+
+    def remove(self, folder: str) -> None:
+        """Delete a folder with all that is in it; one that is not there is no error."""
+
+    def replace(self, key: str, content: bytes, tag: str | None) -> bool:
+        """Put a file in the place of what has the tag (None: of nothing); False when that is not there."""
+
+    def put_in_force(self, dataset: str, folder: str, manifest: bytes, tag: str | None) -> bool:
+        """
+        Let `current/<dataset>` be a build that is whole, from one instant to the next; False when what is
+        in force has another tag.
+
+        Args:
+            dataset: which.
+            folder: the build's, in the dataset's.
+            manifest: what its manifest holds.
+            tag: of the manifest that was in force when the build was begun; None before the first.
+        """
+
+
+def open_root(location: str, settings: Settings) -> Root:
     """
-    Return the root folder, made if it is not there.
+    Return the place that an address names, a folder or `s3://bucket/prefix`; nothing is asked of it yet.
 
     Raises:
-        WarehouseError: the location is a URL; only folders are written so far.
+        WarehouseError: it is an address of another kind.
     """
-    if "://" in location:
-        raise WarehouseError(f"{location}: only a folder can be the warehouse's root")
-    root = Path(location).resolve()
-    (root / "current").mkdir(parents=True, exist_ok=True)
-    return root
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the folder's names durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def sync_file(path: Path) -> None:
-    """Make the file's bytes durable."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def write_file(path: Path, content: bytes) -> None:
-    """Write a new file, durable but for its name (`sync_folder`)."""
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def sha256(path: Path) -> str:
-    """Return the file's SHA-256 as hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def point(link: Path, target: str) -> None:
-    """Let `link` lead to `target` from one instant to the next: whoever opens it sees the old or the new."""
-    beside = link.with_name(f".{link.name}.{os.getpid()}")
-    beside.unlink(missing_ok=True)
-    beside.symlink_to(target, target_is_directory=True)
-    beside.rename(link)
-    sync_folder(link.parent)
-
-
-def try_lock(path: Path) -> int | None:
-    """Lock a file or folder that exists and return the handle to close; None when somebody holds it, dead
-    holders not.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    return handle
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the lock file; waits for whoever has it. A killed process holds nothing."""
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def remove_tree(folder: Path) -> None:
-    """Remove a folder under a hidden name first, so that a crash in between never leaves half a build that
-    looks whole.
-    """
-    hidden = (
-        folder.with_name(f".draft-gone-{folder.name}") if not folder.name.startswith(".draft-") else folder
-    )
-    if hidden != folder:
-        folder.rename(hidden)
-    shutil.rmtree(hidden, ignore_errors=True)
+    if "://" not in location:
+        return Folder(str(Path(location).resolve()))
+    parts = urlsplit(location)
+    if parts.scheme != "s3" or not parts.netloc:
+        raise WarehouseError(f"{location}: a warehouse is a folder or s3://bucket/prefix")
+    return bucket_at(parts.netloc, parts.path.strip("/"), settings)

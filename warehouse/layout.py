@@ -5,8 +5,7 @@ The schema is asserted when a part is written and again when it is read; the des
 Parquet files' field metadata and in the catalogue's view `columns`.
 """
 
-from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -82,6 +81,14 @@ def describe(
     )
 
 
+def said_of(column: pa.Field) -> str:
+    """Return all that a column says of itself, in a line."""
+    about = {key.decode(): value.decode() for key, value in column.metadata.items()}
+    unit = f" Unit: {about['unit']}." if "unit" in about else ""
+    null = f" Null: {about['null']}." if "null" in about else ""
+    return f"{about['description']}{unit}{null}"
+
+
 def json_columns(dataset: Dataset) -> list[str]:
     """Return the columns that hold JSON as text."""
     return [field.name for field in dataset.schema if field.metadata.get(b"unit", b"").startswith(b"JSON")]
@@ -114,13 +121,18 @@ def conform(dataset: Dataset, table: pa.Table) -> pa.Table:
     return pa.table(arranged.columns, schema=wanted)
 
 
-def assert_file(dataset: Dataset, path: Path) -> None:
+def assert_file(dataset: Dataset, file: IO[bytes], name: str) -> None:
     """
     Check a part's footer against the dataset's schema, descriptions included.
+
+    Args:
+        dataset: which.
+        file: the part, opened.
+        name: what to call it.
 
     Raises:
         LayoutError: it is another schema, or another version of it.
     """
-    found = pq.read_schema(path)
+    found = pq.read_schema(file)
     if not found.equals(dataset.schema, check_metadata=True):
-        raise LayoutError(f"{path.name} is not {dataset.name} version {dataset.version}")
+        raise LayoutError(f"{name} is not {dataset.name} version {dataset.version}")

@@ -1,17 +1,19 @@
 """
-Publish datasets: immutable builds, swapped in at one instant, never an older one over a newer.
+Publish datasets: immutable builds, put in force at one instant, never an older one over a newer.
 
-A draft `<root>/<dataset>/.draft-…/` is a build being written, locked by its writer; nobody reads it. What a
-build looks like, and why a glob over it never mixes builds, is said in `builds`.
+What a build looks like, and why a glob over it never mixes builds, is said in `builds`. A draft is a build
+that nobody is led to yet. It follows the build that was in force when it was begun, and can be put in force
+only while that one is. So a draft whose number is not above the one in force, and which none of those that
+led to it follows, is of a writer that died or will be refused: whoever collects knows it by that alone, and
+no writer holds a lock or a lease.
 """
 
-import os
-import shutil
+import hashlib
+import re
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
@@ -21,7 +23,6 @@ import pyarrow.parquet as pq
 from msgspec import Struct
 
 from kernel.running.runtime import DATASET_BUILDS
-from warehouse import files
 from warehouse.builds import (
     GROUPS,
     MANIFEST,
@@ -29,16 +30,19 @@ from warehouse.builds import (
     Group,
     Manifest,
     Part,
-    build_folder,
+    build_name,
     group_folder,
     list_parts,
     manifest_of,
+    part_key,
     parts_in,
     read_manifest,
+    read_tagged,
 )
+from warehouse.files import ROOT_FAILS, Root
 from warehouse.layout import EMPTY, ROW_GROUP_ROWS, Dataset, conform, group_of
 
-DRAFT: Final = ".draft-"
+BUILD: Final = re.compile(r"(\d{8,})(-[0-9a-f]+)?")
 
 Step = Callable[[str], None]
 
@@ -48,18 +52,40 @@ class StaleBuildError(Exception):
 
 
 class Draft(Struct, kw_only=True):
-    """A build being written. `previous` is what was in force when it was begun, None before the first."""
+    """
+    A build being written. `previous` is what was in force when it was begun, and `tag` is of its manifest;
+    None before the first. `is_offered`: it may be in force.
+    """
 
-    root: Path
+    root: Root
     dataset: Dataset
-    folder: Path
+    token: str
     previous: Manifest | None
-    parts: list[Part] = msgspec.field(default_factory=list)
+    tag: str | None
+    parts: list[Part] = []
+    folders: set[str] = set()
+    is_offered: bool = False
 
     @property
     def build(self) -> int:
         """Number of the build that this will be."""
         return self.previous.build + 1 if self.previous else 1
+
+    @property
+    def name(self) -> str:
+        """Name of the build that this will be."""
+        return build_name(self.build, self.token)
+
+    @property
+    def folder(self) -> str:
+        """Where its manifest will be."""
+        return f"{self.dataset.name}/{self.name}"
+
+    def group(self, name: str) -> str:
+        """Return where its parts of a group are."""
+        folder = group_folder(self.dataset.name, f"{name}.{self.name}")
+        self.folders.add(folder)
+        return folder
 
 
 def no_step(_: str) -> None:
@@ -67,7 +93,7 @@ def no_step(_: str) -> None:
 
 
 @contextmanager
-def begin(root: Path, dataset: Dataset) -> Iterator[Draft]:
+def begin(root: Root, dataset: Dataset) -> Iterator[Draft]:
     """Open a draft; what is not committed when the block ends is removed. Read inputs only after this."""
     _take_over_flat(root, dataset)
     with _open_draft(root, dataset) as draft:
@@ -75,21 +101,17 @@ def begin(root: Path, dataset: Dataset) -> Iterator[Draft]:
 
 
 @contextmanager
-def _open_draft(root: Path, dataset: Dataset) -> Iterator[Draft]:
-    (root / dataset.name).mkdir(exist_ok=True)
-    folder = root / dataset.name / f"{DRAFT}{uuid4().hex}"
-    with files.locked(
-        root / dataset.name / ".lock"
-    ):  # whoever collects meanwhile sees it locked or not at all
-        folder.mkdir()
-        handle = files.try_lock(folder)
+def _open_draft(root: Root, dataset: Dataset) -> Iterator[Draft]:
+    previous, tag = read_tagged(root, dataset)
+    draft = Draft(root=root, dataset=dataset, token=uuid4().hex[:8], previous=previous, tag=tag)
+    root.make(draft.folder)
     try:
-        yield Draft(root=root, dataset=dataset, folder=folder, previous=read_manifest(root, dataset))
+        yield draft
     finally:
-        if folder.exists():
-            files.remove_tree(folder)
-        if handle is not None:
-            os.close(handle)
+        if not draft.is_offered:
+            with suppress(*ROOT_FAILS):  # what stays is collected once another build is in force
+                for folder in (*draft.folders, draft.folder):
+                    root.remove(folder)
 
 
 class _Flat(Struct, frozen=True):
@@ -98,25 +120,23 @@ class _Flat(Struct, frozen=True):
     parts: list[Part]
 
 
-def _take_over_flat(root: Path, dataset: Dataset) -> None:
+def _take_over_flat(root: Root, dataset: Dataset) -> None:
     """Publish a build of the flat layout again, in groups, where one is in force: the same files, linked."""
     in_force = read_manifest(root, dataset)
     if in_force is None or in_force.groups:
         return
-    folder = build_folder(root, dataset.name, in_force.build)
-    flat = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=_Flat)
+    folder = f"{dataset.name}/{in_force.name}"
+    flat = msgspec.json.decode(root.read(f"{folder}/{MANIFEST}"), type=_Flat)
     with _open_draft(root, dataset) as draft:
         for part in flat.parts:
             if part.rows:
-                (_new_group(draft, group_of(dataset, part.partition)) / part.file).hardlink_to(
-                    folder / part.file
-                )
+                root.keep(f"{folder}/{part.file}", draft.group(group_of(dataset, part.partition)))
                 draft.parts.append(part)
         commit(draft, replaced=(), watermark=in_force.watermark, as_of=in_force.as_of, now=datetime.now(UTC))
 
 
-def previous_parts(draft: Draft, partitions: Collection[str] | None = None) -> list[tuple[Part, Path]]:
-    """Return parts of the build that the draft follows, each with its file; `partitions` None is all."""
+def previous_parts(draft: Draft, partitions: Collection[str] | None = None) -> list[tuple[Part, str]]:
+    """Return parts of the build that the draft follows, each with its key; `partitions` None is all."""
     if draft.previous is None:
         return []
     return list_parts(draft.root, draft.dataset, draft.previous, partitions)
@@ -135,28 +155,22 @@ def add(draft: Draft, partition: str, rows: pa.Table) -> Part:
         LayoutError: the rows do not have the dataset's schema.
     """
     dataset = draft.dataset
-    folder = _new_group(draft, group_of(dataset, partition))
-    path = folder / f"{dataset.name}-{partition}-{uuid4().hex[:12]}.parquet"
     order = [pq.SortingColumn(dataset.schema.names.index(name)) for name in dataset.sort]
+    file = pa.BufferOutputStream()
     pq.write_table(
-        conform(dataset, rows), path, compression="zstd", row_group_size=ROW_GROUP_ROWS, sorting_columns=order
+        conform(dataset, rows), file, compression="zstd", row_group_size=ROW_GROUP_ROWS, sorting_columns=order
     )
-    files.sync_file(path)
+    content = file.getvalue().to_pybytes()
     part = Part(
-        file=path.name,
+        file=f"{dataset.name}-{partition}-{uuid4().hex[:12]}.parquet",
         partition=partition,
         rows=rows.num_rows,
-        bytes=path.stat().st_size,
-        sha256=files.sha256(path),
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
     )
+    draft.root.write(f"{draft.group(group_of(dataset, partition))}/{part.file}", content)
     draft.parts.append(part)
     return part
-
-
-def _new_group(draft: Draft, name: str) -> Path:
-    folder = draft.folder / GROUPS / f"{name}.{draft.build:08d}"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 def commit(
@@ -196,15 +210,22 @@ def commit(
         as_of=as_of,
         published_at=now,
         groups=groups,
+        token=draft.token,
+        follows=draft.previous.name if draft.previous else "",
     )
-    for group in groups:
-        link = draft.folder / f"{group.name}.{draft.build:08d}"
-        link.symlink_to(Path("..") / GROUPS / group.folder, target_is_directory=True)
-    files.write_file(draft.folder / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
-    files.sync_folder(draft.folder)
+    step("groups_complete")
+    links = {f"{each.name}.{draft.name}": group_folder(dataset.name, each.folder) for each in groups}
+    root.expose(draft.folder, links)
+    content = msgspec.json.format(msgspec.json.encode(manifest))
+    root.write(f"{draft.folder}/{MANIFEST}", content)
+    root.settle([*draft.folders, draft.folder])
     step("draft_complete")
-    with files.locked(root / dataset.name / ".lock"):
-        _swap(draft, manifest, step)
+    draft.is_offered = True  # an answer that is lost on its way says neither yes nor no
+    draft.is_offered = root.put_in_force(dataset.name, draft.name, content, draft.tag)
+    if not draft.is_offered:
+        before = draft.previous.name if draft.previous else "none"
+        raise StaleBuildError(f"{dataset.name}: build {before} is no longer in force")
+    step("swapped")
     DATASET_BUILDS.labels(dataset.name).inc()
     return manifest
 
@@ -216,7 +237,7 @@ def _regroup(draft: Draft, replaced: frozenset[Part]) -> list[Group]:
     groups = {name: group for name, group in before.items() if name not in touched and name != EMPTY}
     for name in touched:
         own = [part for part in draft.parts if group_of(draft.dataset, part.partition) == name]
-        old = parts_in(group_folder(draft.root, draft.dataset.name, before[name])) if name in before else []
+        old = _parts_of(draft.root, draft.dataset, before[name]) if name in before else ()
         kept = [part for part in old if part not in replaced and part.rows]
         if own or kept:
             groups[name] = _finish_group(draft, name, own, kept, before.get(name))
@@ -224,51 +245,35 @@ def _regroup(draft: Draft, replaced: frozenset[Part]) -> list[Group]:
 
 
 def _finish_group(draft: Draft, name: str, own: list[Part], kept: list[Part], before: Group | None) -> Group:
-    """Link the parts that the group keeps beside the draft's own, and write its list."""
-    folder = _new_group(draft, name)
+    """Take the parts that the group keeps beside the draft's own, and write its list."""
+    folder = draft.group(name)
+    held = []
     for part in kept:
         assert before is not None, "what is kept was there"
-        (folder / part.file).hardlink_to(group_folder(draft.root, draft.dataset.name, before) / part.file)
-    parts = sorted([*kept, *own], key=lambda part: (part.partition, part.file))
-    files.write_file(folder / PARTS, msgspec.json.encode(parts))
-    files.sync_folder(folder)
+        key = draft.root.keep(part_key(draft.dataset.name, before, part), folder)
+        home = key.removesuffix(f"/{part.file}")
+        held.append(msgspec.structs.replace(part, folder="" if home == folder else home.rpartition("/")[2]))
+    parts = sorted([*held, *own], key=lambda part: (part.partition, part.file))
+    draft.root.write(f"{folder}/{PARTS}", msgspec.json.encode(parts))
     return Group(
         name=name,
         build=draft.build,
         parts=len(parts),
         rows=sum(part.rows for part in parts),
         bytes=sum(part.bytes for part in parts),
+        token=draft.token,
     )
 
 
-def _swap(draft: Draft, manifest: Manifest, step: Step) -> None:
-    """Compare with what is in force, and set. The caller holds the dataset's lock."""
-    in_force = read_manifest(draft.root, draft.dataset)
-    expected = draft.previous.build if draft.previous else None
-    if (in_force.build if in_force else None) != expected:
-        raise StaleBuildError(f"{draft.dataset.name}: build {expected} is no longer in force")
-    folder = build_folder(draft.root, draft.dataset.name, manifest.build)
-    groups = folder.with_name(GROUPS)
-    groups.mkdir(exist_ok=True)
-    # A writer may have died between these steps; nobody was ever led to what it left.
-    for left in groups.glob(f"*.{manifest.build:08d}"):
-        shutil.rmtree(left)
-    if folder.exists():
-        files.remove_tree(folder)
-    for group in manifest.groups:
-        if group.build == manifest.build:
-            (draft.folder / GROUPS / group.folder).rename(groups / group.folder)
-    (draft.folder / GROUPS).rmdir()
-    files.sync_folder(groups)
-    step("groups_named")
-    draft.folder.rename(folder)
-    files.sync_folder(folder.parent)
-    step("build_named")
-    files.point(draft.root / "current" / draft.dataset.name, f"../{draft.dataset.name}/{folder.name}")
-    step("swapped")
+def _keys(root: Root, dataset: Dataset, group: Group) -> set[str]:
+    return {part_key(dataset.name, group, part) for part in _parts_of(root, dataset, group)}
 
 
-def ensure(root: Path, dataset: Dataset, now: datetime) -> Manifest:
+def _parts_of(root: Root, dataset: Dataset, group: Group) -> tuple[Part, ...]:
+    return parts_in(root, group_folder(dataset.name, group.folder))
+
+
+def ensure(root: Root, dataset: Dataset, now: datetime) -> Manifest:
     """Return the manifest in force; an empty first build is published where there is none."""
     manifest = read_manifest(root, dataset)
     if manifest is not None and manifest.groups:
@@ -282,32 +287,66 @@ def ensure(root: Path, dataset: Dataset, now: datetime) -> Manifest:
             return ensure(root, dataset, now)
 
 
-def collect(root: Path, dataset: Dataset, *, grace_s: float, now: datetime) -> list[int]:
+def collect(root: Root, dataset: Dataset, *, grace_s: float, now: datetime) -> list[int]:
     """
-    Remove drafts whose writer died, and builds replaced more than the grace period ago; return those builds.
+    Remove drafts that can never be in force, and builds replaced more than the grace period ago, the oldest
+    first; return those builds.
 
-    With a build go the folders of the groups that its successor has replaced; the others are in use.
+    With a build go the parts that its successor does not have; the others are in use.
     """
-    folder = root / dataset.name
+    names = {name for name in root.names(dataset.name) if BUILD.fullmatch(name)}
+    chain = list(_led_to(root, dataset, names))
+    if not chain:
+        return []
+    for name in names - {each.name for each in chain}:
+        if int(name.partition("-")[0]) <= chain[0].build:
+            _remove_draft(root, dataset, name, chain)
     removed: list[int] = []
-    with files.locked(folder / ".lock"):
-        for draft in folder.glob(f"{DRAFT}*"):
-            handle = files.try_lock(draft)
-            if handle is not None:
-                files.remove_tree(draft)
-                os.close(handle)
-        builds = sorted(int(entry.name) for entry in folder.iterdir() if entry.name.isdigit())
-        in_force = read_manifest(root, dataset)
-        for build, successor in pairwise(builds):
-            if in_force is None or successor > in_force.build:
-                break
-            after = manifest_of(root, dataset.name, successor)
-            if after.published_at + timedelta(seconds=grace_s) > now:
-                break
-            kept = {group.folder for group in after.groups}
-            for group in manifest_of(root, dataset.name, build).groups:
-                if group.folder not in kept:
-                    shutil.rmtree(group_folder(root, dataset.name, group), ignore_errors=True)
-            files.remove_tree(build_folder(root, dataset.name, build))
-            removed.append(build)
+    for build, successor in pairwise(reversed(chain)):
+        if successor.published_at + timedelta(seconds=grace_s) > now:
+            break
+        _remove_build(root, dataset, build, successor)
+        removed.append(build.build)
     return removed
+
+
+def _led_to(root: Root, dataset: Dataset, names: Collection[str]) -> Iterator[Manifest]:
+    """Yield the manifest in force, and those of the builds that led to it, as far back as they are there."""
+    each = read_manifest(root, dataset)
+    while each is not None:
+        yield each
+        before = each.follows or build_name(each.build - 1, "")
+        try:
+            each = manifest_of(root, dataset.name, before) if before in names else None
+        except FileNotFoundError:
+            return
+
+
+def _remove_draft(root: Root, dataset: Dataset, name: str, chain: list[Manifest]) -> None:
+    """Remove a draft and its groups; what a build has, in spite of the name, stays."""
+    for folder in root.names(f"{dataset.name}/{GROUPS}"):
+        if folder.endswith(f".{name}") and not _is_in_use(root, dataset, folder, chain):
+            root.remove(group_folder(dataset.name, folder))
+    root.remove(f"{dataset.name}/{name}")
+
+
+def _is_in_use(root: Root, dataset: Dataset, folder: str, chain: list[Manifest]) -> bool:
+    groups = [group for build in chain for group in build.groups if folder.startswith(f"{group.name}.")]
+    return any(
+        group.folder == folder or any(part.folder == folder for part in _parts_of(root, dataset, group))
+        for group in groups
+    )
+
+
+def _remove_build(root: Root, dataset: Dataset, build: Manifest, successor: Manifest) -> None:
+    """Remove what the successor does not have, a group's list after its parts, and the manifest last."""
+    after = {group.name: group for group in successor.groups}
+    for group in build.groups:
+        new = after.get(group.name)
+        if new is not None and new.folder == group.folder:
+            continue
+        with suppress(FileNotFoundError):  # somebody began with it before, and got as far as the list
+            in_use = set() if new is None else _keys(root, dataset, new)
+            root.delete(sorted(_keys(root, dataset, group) - in_use))
+            root.delete([f"{group_folder(dataset.name, group.folder)}/{PARTS}"])
+    root.remove(f"{dataset.name}/{build.name}")

@@ -5,7 +5,6 @@ time.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Final
 
 import polars as pl
@@ -13,6 +12,7 @@ from msgspec import Struct
 
 from kernel.risk import Rule, told_types
 from warehouse.archived import scan_events
+from warehouse.files import Root
 from warehouse.risk import GAPS, PERCENTS, risk_frame, rules_frame, told_events
 
 DRAFT: Final = 0  # the draft's number among sets of rules, which count from 1
@@ -74,7 +74,7 @@ class Compared(Struct, frozen=True):
     after: Weighed
 
 
-def compare(root: Path, sessions: Sequence[Past], basis: Basis) -> Iterator[Compared]:
+def compare(root: Root, sessions: Sequence[Past], basis: Basis) -> Iterator[Compared]:
     """
     Yield each session of which the archive has all events, by its number; the others are left out.
 
@@ -84,7 +84,7 @@ def compare(root: Path, sessions: Sequence[Past], basis: Basis) -> Iterator[Comp
         basis: with the sets that they keep, and the draft's.
 
     Raises:
-        OSError: the archive cannot be read.
+        OSError, AWAY: the archive cannot be read (`warehouse.files.ROOT_FAILS`).
         LayoutError: a file has another schema.
     """
     rules = max(len(each) for each in basis.sets.values())
@@ -106,7 +106,7 @@ def pieces(sessions: Sequence[Past], events_max: int) -> Iterator[list[Past]]:
         yield piece
 
 
-def _compare(root: Path, sessions: Sequence[Past], basis: Basis) -> Iterator[Compared]:
+def _compare(root: Root, sessions: Sequence[Past], basis: Basis) -> Iterator[Compared]:
     known = pl.LazyFrame(
         [(each.session_id, each.rule_set_id, each.ended_us, each.ended_us, each.events) for each in sessions],
         schema=_SESSIONS,

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 from uuid import UUID
 
@@ -179,7 +178,7 @@ async def try_draft(
         world = await _read(conn, actor, command, settings)
     if not _AT_WORK.acquire(blocking=False):
         raise OverloadedError("Another draft is being tried; try again.", retry_after_s=RETRY_AFTER_S)
-    work = _WORKER.submit(_compared, settings.warehouse, world)
+    work = _WORKER.submit(_compared, settings, world)
     work.add_done_callback(lambda _: _AT_WORK.release())  # whoever stops waiting does not stop the work
     compared = await asyncio.wrap_future(work)
     shown = [each for each in compared if _is_shown(each, command)]
@@ -234,8 +233,9 @@ def _check_size(rows: Sequence[asyncpg.Record], settings: Settings) -> None:
             raise invalid("examIds", f"More than {most} {what}: name fewer exams, or a shorter time")
 
 
-def _compared(warehouse: str, world: _World) -> "list[Compared]":
+def _compared(settings: Settings, world: _World) -> "list[Compared]":
     """Compare, in the worker's thread; raises UnavailableError where the archive cannot be read."""
+    from warehouse.files import ROOT_FAILS, open_root  # noqa: PLC0415  as below
     from warehouse.layout import LayoutError  # noqa: PLC0415  a process that tries nothing loads no Polars
     from warehouse.what_if import Basis, Past, compare  # noqa: PLC0415
 
@@ -252,8 +252,10 @@ def _compared(warehouse: str, world: _World) -> "list[Compared]":
             for row in world.rows.values()
         ]
         sets = {number: [each.rule for each in rules] for number, rules in world.sets.items()}
-        return list(compare(Path(warehouse), past, Basis(sets, world.percents, world.gaps)))
-    except (OSError, LayoutError) as error:
+        return list(
+            compare(open_root(settings.warehouse, settings), past, Basis(sets, world.percents, world.gaps))
+        )
+    except (*ROOT_FAILS, LayoutError) as error:
         raise UnavailableError("The archive cannot be read.", retry_after_s=RETRY_AFTER_S) from error
 
 

@@ -26,6 +26,7 @@ from rich.table import Table
 from deploy.commands.demo_receipts import verify
 from kernel.events import DecisionStatus, EvidenceType, Role
 from kernel.risk import POINT
+from kernel.settings import Settings
 from loadtests.client.behaviour import Part, asleep, cut_off, tempted
 from loadtests.client.client import Seat
 from loadtests.client.room import Room
@@ -244,7 +245,7 @@ async def _score(desk: Desk, session_id: int) -> bool:
 def _replayed(stack: Stack, session_id: int) -> Replay:
     """Return a session's newest score, computed again. Blocking."""
     with connect(stack.database_url) as conn:
-        found = replay(conn, open_root(stack.warehouse), session_id, limit=1)
+        found = replay(conn, open_root(stack.warehouse, Settings()), session_id, limit=1)
     if not found:
         raise StackError(f"session {session_id} has no score")
     return found[0]

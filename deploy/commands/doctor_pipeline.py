@@ -11,6 +11,9 @@ from pipeline import jobs
 from pipeline.detector import is_installed
 from sql import named
 from sql.running import connect, one, run
+from warehouse.builds import read_manifest
+from warehouse.datasets.events import EVENTS
+from warehouse.files import ROOT_FAILS, WarehouseError, open_root
 
 DEPLOY: Final = named("deploy")
 DETECTIONS: Final = named("detections")
@@ -51,17 +54,37 @@ def pipeline_findings(settings: Settings, url: str) -> Iterator[Finding]:
         mend="optional: `make detector` installs it (docs/detectors.md); what waits is looked at then",
         required=False,
     )
-    disk = jobs.look_at_disk(settings, lags)
     yield Finding(
         check="evidence",
         ok=not damaged,
         found=f"{'; '.join(damaged)}" or "no file was found changed",
         mend="bring the files back from a backup, under their keys: they are looked at again each day",
     )
-    yield Finding(
-        check="warehouse disk",
-        ok=disk.free is not None and disk.free > disk.needed,
-        found=f"{jobs.in_size(disk.free)} free, {jobs.in_size(disk.needed)} needed for what waits",
-        mend=f"make room on the disk of {settings.warehouse}, or set VERITAS_WAREHOUSE",
-        required=False,
+    disk = jobs.look_at_disk(settings, lags)
+    yield (
+        bucket_finding(settings)
+        if disk is None
+        else Finding(
+            check="warehouse disk",
+            ok=disk.free is not None and disk.free > disk.needed,
+            found=f"{jobs.in_size(disk.free)} free, {jobs.in_size(disk.needed)} needed for what waits",
+            mend=f"make room on the disk of {settings.warehouse}, or set VERITAS_WAREHOUSE",
+            required=False,
+        )
     )
+
+
+def bucket_finding(settings: Settings) -> Finding:
+    """Say whether the warehouse's bucket answers."""
+    try:
+        manifest = read_manifest(open_root(settings.warehouse, settings), EVENTS)
+        found = "nothing is published yet" if manifest is None else f"{manifest.rows:,} events are archived"
+    except (*ROOT_FAILS, WarehouseError, ValueError) as error:
+        return Finding(
+            check="warehouse bucket",
+            ok=False,
+            found=f"{settings.warehouse}: {str(error).partition(chr(10))[0]}",
+            mend="name bucket and keys in VERITAS_WAREHOUSE, VERITAS_S3_ENDPOINT, VERITAS_S3_REGION, "
+            "VERITAS_S3_ACCESS_KEY, VERITAS_S3_SECRET_KEY; what waits is archived once it answers",
+        )
+    return Finding(check="warehouse bucket", ok=True, found=f"{settings.warehouse}: {found}", mend="")

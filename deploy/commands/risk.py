@@ -56,7 +56,7 @@ def replay(
     settings = _settings(state)
     try:
         with connect(database_url_of(settings)) as conn:
-            found = compute(conn, open_root(warehouse_of(settings)), session, limit=last)
+            found = compute(conn, open_root(warehouse_of(settings), settings), session, limit=last)
     except OperationalError as error:
         raise ServerError(str(error).strip()) from error
     if found is None:

@@ -13,7 +13,7 @@ from kernel.settings import Settings
 from kernel.storage.stores import PIECE_BYTES, Found, MissingObjectError
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, S3Config
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 PART_BYTES: Final = 8 << 20  # of an upload in parts; S3 takes 10,000 parts of an object
 PARTS_AT_ONCE: Final = 2
@@ -21,22 +21,27 @@ LISTED_AT_ONCE: Final = 1000
 AWAY: Final = BaseError  # what is raised when the store cannot be reached, or refuses
 
 
+def open_bucket(bucket: str, prefix: str, settings: Settings, retry: "RetryConfig | None" = None) -> S3Store:
+    """Return a bucket as the settings name it, below a prefix; nothing is asked of it yet."""
+    endpoint = settings.s3_endpoint
+    config: S3Config = {
+        "region": settings.s3_region,
+        "access_key_id": settings.s3_access_key,
+        "secret_access_key": settings.s3_secret_key,
+        "virtual_hosted_style_request": not endpoint,
+    }
+    if endpoint:
+        config["endpoint"] = endpoint
+    options: ClientConfig = {"allow_http": endpoint.startswith("http://")}
+    return S3Store(bucket, prefix=prefix or None, config=config, client_options=options, retry_config=retry)
+
+
 class ObjectStore:
     """Objects in a bucket, below a prefix."""
 
     def __init__(self, bucket: str, prefix: str, settings: Settings) -> None:
         """Name the bucket; nothing is asked of it yet."""
-        endpoint = settings.s3_endpoint
-        config: S3Config = {
-            "region": settings.s3_region,
-            "access_key_id": settings.s3_access_key,
-            "secret_access_key": settings.s3_secret_key,
-            "virtual_hosted_style_request": not endpoint,
-        }
-        if endpoint:
-            config["endpoint"] = endpoint
-        options: ClientConfig = {"allow_http": endpoint.startswith("http://")}
-        self._store = S3Store(bucket, prefix=prefix or None, config=config, client_options=options)
+        self._store = open_bucket(bucket, prefix, settings)
 
     def put(self, key: str, pieces: Iterable[bytes]) -> None:
         """Write an object, as `Store` says: in parts, which the last one makes an object."""

@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from kernel.events import EventType
 from kernel.risk import POINT, SECOND, Rule
-from warehouse import files, publish
+from kernel.settings import Settings
+from warehouse import publish
 from warehouse.datasets.events import EVENTS
+from warehouse.files import Root, open_root
 from warehouse.layout import PART_ROWS_MAX
 from warehouse.what_if import DRAFT, Basis, Past, compare
 
@@ -44,7 +46,7 @@ def what_if_sessions_per_s(
         events: of each, one in fifteen seconds, four in ten of kinds that rules are about.
         rounds: how often it is tried.
     """
-    root = files.open_root(str(folder))
+    root = open_root(str(folder), Settings())
     past = [_past(number, events) for number in range(1, sessions + 1)]
     _archive(root, sessions, events)
     rules = [_rule(number, *terms) for number, terms in enumerate(RULES, start=1)]
@@ -82,7 +84,7 @@ def _rule(number: int, event_type: int, threshold: int, window_s: int, points: i
     )
 
 
-def _archive(root: Path, sessions: int, events: int) -> None:
+def _archive(root: Root, sessions: int, events: int) -> None:
     """Publish the sessions' events as the archive has them, in parts of its size."""
     each = max(1, PART_ROWS_MAX // events)
     with publish.begin(root, EVENTS) as draft:

@@ -117,7 +117,7 @@ async def test_an_event(
                 await api.stored(seat, 3)
                 built = tmp_path / "attempt_activity" / "groups"
                 await until(
-                    lambda: any(built.glob("*.00000002/*.parquet")), "the exam's next build", WITHIN_S
+                    lambda: any(built.glob("*.00000002-*/*.parquet")), "the exam's next build", WITHIN_S
                 )
                 path = f"{core.url}/api/teacher/attempts/{seat.attempt_id}/monitoring"
                 async with api.http.get(path, headers={"Authorization": f"Bearer {admin}"}) as looked:

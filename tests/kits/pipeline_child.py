@@ -5,7 +5,6 @@ import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
-from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -24,8 +23,9 @@ from tests.kits.forks import Forked
 from warehouse import publish
 from warehouse.builds import Manifest
 from warehouse.datasets.events import EVENTS
+from warehouse.files import Root, open_root
 
-PUBLISH_STEPS: Final = ("parts_written", "draft_complete", "groups_named", "build_named", "swapped")
+PUBLISH_STEPS: Final = ("parts_written", "groups_complete", "draft_complete", "swapped")
 STEPS: Final[dict[str, tuple[str, ...]]] = {
     "fold": ("claimed", "read", "computed", "stored", "committed"),
     "detect": ("claimed", "looked", "settled", "noted", "committed"),
@@ -87,11 +87,11 @@ def _statements(settings: Settings, job: str, at: int) -> None:
     JOBS[job](settings, publish.no_step)
 
 
-def _build(root: Path, rows: pa.Table, at: str) -> None:
-    put_in_force(root, rows, dying(at))
+def _build(settings: Settings, rows: pa.Table, at: str) -> None:
+    put_in_force(open_root(settings.warehouse, settings), rows, dying(at))
 
 
-def put_in_force(root: Path, rows: pa.Table, step: publish.Step = publish.no_step) -> Manifest:
+def put_in_force(root: Root, rows: pa.Table, step: publish.Step = publish.no_step) -> Manifest:
     """Publish these rows, in two parts, in the place of everything before."""
     half = rows.num_rows // 2
     with publish.begin(root, EVENTS) as draft:
@@ -113,9 +113,9 @@ def kill_at_statement(job: str, settings: Settings, at: int) -> bool:
     return _run(_statements, settings, job, at)
 
 
-def kill_publisher_at(root: Path, rows: pa.Table, at: str) -> bool:
+def kill_publisher_at(settings: Settings, rows: pa.Table, at: str) -> bool:
     """Publish the rows until the step, and kill the publisher there."""
-    return _run(_build, root, rows, at)
+    return _run(_build, settings, rows, at)
 
 
 def _run(target: Callable[..., None], *arguments: Any) -> bool:

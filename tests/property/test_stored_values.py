@@ -33,7 +33,8 @@ from tests.kits.ingest.station import Station, station
 from tests.kits.ingest.waiting import until
 from tests.kits.ingest.world import JWT_KEYS, Seat
 from tests.kits.json_texts import TEXTS, nested
-from warehouse.builds import part_paths, read_manifest
+from tests.kits.warehouse import root_of
+from warehouse.builds import part_addresses, read_manifest
 from warehouse.datasets.events import EVENTS
 
 EXAMPLES = 40
@@ -180,10 +181,10 @@ def in_the_archive(settings: Settings) -> list[str]:
     """Archive everything; return the payloads as DuckDB reads them, once Polars has read the same."""
     while archive_events(settings):
         pass
-    root = Path(settings.warehouse)
+    root = root_of(settings)
     manifest = read_manifest(root, EVENTS)
     assert manifest is not None
-    paths = [str(path) for path in part_paths(root, EVENTS, manifest)]
+    paths = part_addresses(root, EVENTS, manifest)
     rows = duckdb.execute("SELECT payload, json_valid(payload) FROM read_parquet(?)", [paths]).fetchall()
     assert all(is_valid for payload, is_valid in rows if payload is not None)
     assert sorted(pl.read_parquet(paths)["payload"].drop_nulls()) == sorted(text for text, _ in rows if text)

@@ -2,6 +2,7 @@
 -- v1.0.0 is the oldest storage that has all of this; newer DuckDBs read it, and so does every one since 1.0.
 ATTACH '{path}' AS catalogue (STORAGE_VERSION 'v1.0.0');
 USE catalogue;
+BEGIN TRANSACTION;
 CREATE SCHEMA published;
 CREATE TABLE published.datasets AS SELECT * FROM given_datasets;
 CREATE TABLE published.columns AS SELECT * FROM given_columns;

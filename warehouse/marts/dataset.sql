@@ -1,4 +1,4 @@
--- One dataset. {name}: its name; {replaced}: its columns of JSON; {files}: pattern of one immutable build's parts.
+-- One dataset. {name}: its name; {replaced}: its columns of JSON; {files}: patterns or paths of one immutable build's parts.
 CREATE VIEW {name} AS
 SELECT * {replaced}
-FROM read_parquet('{files}', hive_partitioning = false);
+FROM read_parquet([{files}], hive_partitioning = false);

@@ -22,7 +22,8 @@ from tests.kits.pipeline_world import (
     store,
     store_now,
 )
-from warehouse.builds import list_parts, part_paths, read_manifest, verify
+from tests.kits.warehouse import read, root_of
+from warehouse.builds import list_parts, read_manifest
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.events import EVENTS
 
@@ -37,14 +38,7 @@ def settings(database_as: Callable[[str], str], tmp_path: Path) -> Settings:
 
 
 def archived(settings: Settings, columns: str = "session_id, seq") -> list[tuple[Any, ...]]:
-    root = Path(settings.warehouse)
-    manifest = verify(root, EVENTS)
-    assert manifest is not None
-    paths = [str(path) for path in part_paths(root, EVENTS, manifest)]
-    with duckdb.connect() as conn:
-        return conn.execute(
-            f"SELECT {columns} FROM read_parquet($1) ORDER BY session_id, seq", [paths]
-        ).fetchall()
+    return read(settings, EVENTS, columns, "session_id, seq")
 
 
 def test_what_is_in_parquet_is_what_is_in_the_table(settings: Settings, database: str) -> None:
@@ -68,9 +62,9 @@ def test_what_is_in_parquet_is_what_is_in_the_table(settings: Settings, database
     assert set(archived(settings, "event_type_name, payload")) == {
         (name, '{"n": 1}') for name in ("Heartbeat", "TabSwitched", "noise", "CopyAttempt")
     }
-    manifest = read_manifest(Path(settings.warehouse), EVENTS)
+    manifest = read_manifest(root_of(settings), EVENTS)
     assert manifest is not None
-    parts = list_parts(Path(settings.warehouse), EVENTS, manifest)
+    parts = list_parts(root_of(settings), EVENTS, manifest)
     assert [part.partition for part, _ in parts] == ["2026-09-01", "2026-09-02", "2026-09-03"]
 
 
@@ -98,7 +92,7 @@ def test_many_small_parts_of_a_day_become_one(settings: Settings, database: str)
     for _ in range(PARTS_MAX + 2):
         store_now(database, sitting, some_events(sitting, 2, seconds=1))
         archive_events(settings)
-    manifest = read_manifest(Path(settings.warehouse), EVENTS)
+    manifest = read_manifest(root_of(settings), EVENTS)
 
     assert manifest is not None
     assert manifest.parts < PARTS_MAX
@@ -140,12 +134,7 @@ def test_days_that_only_the_archive_has_survive_a_rebuild(settings: Settings, da
 
 
 def activity(settings: Settings) -> list[tuple[Any, ...]]:
-    root = Path(settings.warehouse)
-    manifest = verify(root, ATTEMPT_ACTIVITY)
-    assert manifest is not None
-    paths = [str(path) for path in part_paths(root, ATTEMPT_ACTIVITY, manifest)]
-    with duckdb.connect() as conn:
-        return conn.execute("SELECT * FROM read_parquet($1) ORDER BY attempt_id", [paths]).fetchall()
+    return read(settings, ATTEMPT_ACTIVITY, "*", "attempt_id")
 
 
 REPORTING = """
@@ -188,9 +177,9 @@ def test_only_touched_exams_are_written_again(settings: Settings, database: str)
 
 
 def exam_files(settings: Settings) -> dict[str, str]:
-    manifest = read_manifest(Path(settings.warehouse), ATTEMPT_ACTIVITY)
+    manifest = read_manifest(root_of(settings), ATTEMPT_ACTIVITY)
     assert manifest is not None
-    parts = list_parts(Path(settings.warehouse), ATTEMPT_ACTIVITY, manifest)
+    parts = list_parts(root_of(settings), ATTEMPT_ACTIVITY, manifest)
     return {part.partition: part.file for part, _ in parts}
 
 

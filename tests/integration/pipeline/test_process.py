@@ -14,6 +14,7 @@ from tests.kits.pipeline_world import make_sittings, rows_of, some_events, store
 from tests.kits.processes import Start, pipelines
 from warehouse.builds import verify
 from warehouse.datasets import DATASETS
+from warehouse.folder import Folder
 
 PROJECTED = "SELECT coalesce(sum(events), 0)::int FROM reporting.attempt_activity"
 
@@ -106,4 +107,4 @@ def test_killing_the_pipeline_again_and_again_loses_and_doubles_nothing(
     with duckdb.connect(str(root / "catalogue.duckdb"), read_only=True) as conn:
         keys = conn.execute("SELECT session_id, seq FROM events ORDER BY 1, 2").fetchall()
     assert keys == rows_of(database, "SELECT session_id, seq FROM events ORDER BY 1, 2")
-    assert all(verify(root, dataset) is not None for dataset in DATASETS.values())
+    assert all(verify(Folder(str(root)), dataset) is not None for dataset in DATASETS.values())

@@ -135,7 +135,7 @@ acts = st.one_of(
 
 def replayed(settings: Settings, sitting: Sitting) -> list[Replay]:
     with connect(settings.database_url) as conn:
-        found = replay(conn, open_root(settings.warehouse), sitting.session_id, limit=1_000)
+        found = replay(conn, open_root(settings.warehouse, settings), sitting.session_id, limit=1_000)
     assert found is not None
     return found
 

@@ -4,7 +4,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +15,7 @@ from pipeline.publications import publish_activity
 from pipeline.rebuild import rebuild
 from tests.kits.pipeline_child import JOBS, STEPS, fold_now, kill_at
 from tests.kits.pipeline_world import Sitting, end, make_sittings, rows_of, some_events, store_now
-from warehouse.builds import part_paths, verify
+from tests.kits.warehouse import read
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.events import EVENTS
 from warehouse.publish import no_step
@@ -80,14 +79,8 @@ def drain(pipeline: Settings) -> None:
 def contents(database: str, pipeline: Settings) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of reporting and of the Parquet datasets that events make, as they are in force."""
     found = {"reporting": rows_of(database, "SELECT * FROM reporting.attempt_activity ORDER BY attempt_id")}
-    root = Path(pipeline.warehouse)
-    for name, dataset in ((each.name, each) for each in (EVENTS, ATTEMPT_ACTIVITY)):
-        manifest = verify(root, dataset)
-        assert manifest is not None
-        order = "session_id, seq" if name == "events" else "attempt_id"
-        with duckdb.connect() as conn:
-            paths = [str(path) for path in part_paths(root, dataset, manifest)]
-            found[name] = conn.execute(f"SELECT * FROM read_parquet($1) ORDER BY {order}", [paths]).fetchall()
+    for dataset, order in ((EVENTS, "session_id, seq"), (ATTEMPT_ACTIVITY, "attempt_id")):
+        found[dataset.name] = read(pipeline, dataset, "*", order)
     return found
 
 

@@ -54,5 +54,6 @@ def test_whoever_looks_at_a_broken_warehouse_does_not_fall_with_it(tmp_path: Pat
     (build / "manifest.json").write_text("{")
 
     disk = look_at_disk(Settings(warehouse=str(tmp_path)), Lags(0, None, 10, 0, None, 0, None))
+    assert disk is not None
     assert disk.free is not None
     assert disk.needed == 1000
