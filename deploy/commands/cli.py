@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from deploy.commands import analytics as analytics_commands
 from deploy.commands import importing as import_commands
 from deploy.commands import ledger as ledger_commands
 from deploy.commands import risk as risk_commands
@@ -30,6 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.add_typer(analytics_commands.app, name="analytics")
 app.add_typer(import_commands.app, name="import")
 app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(risk_commands.app, name="risk")

@@ -35,6 +35,7 @@ class Form(Struct, frozen=True, kw_only=True):
         form_id: the form; None of an exam without: then all of it is one.
         attempts: attempt of each candidate.
         students: student of each.
+        questions: question of each item.
         chosen: (candidates, items): number of the option, NONE where nothing can match.
         answered: (candidates, items): whether there is an answer.
         is_right: (items, options): whether that option is right.
@@ -45,10 +46,17 @@ class Form(Struct, frozen=True, kw_only=True):
     form_id: str | None
     attempts: list[str]
     students: list[str]
+    questions: list[str]
     chosen: npt.NDArray[np.int16]
     answered: npt.NDArray[np.bool_]
     is_right: npt.NDArray[np.bool_]
     score: Ints
+
+    @property
+    def right(self) -> npt.NDArray[np.bool_]:
+        """Return whether each answer is right: (candidates, items)."""
+        is_right = self.is_right[np.arange(self.chosen.shape[1]), self.chosen]
+        return np.where(self.chosen == NONE, np.False_, is_right)
 
 
 def forms_of(responses: pl.DataFrame, *, answered_min: float) -> Iterator[Form]:
@@ -63,7 +71,8 @@ def forms_of(responses: pl.DataFrame, *, answered_min: float) -> Iterator[Form]:
     gave it got full points.
     """
     kept = responses.filter(pl.col("kind").is_in(COMPARED)).select(
-        "exam_id", "form_id", "attempt_id", "student_id", "position", "question_version_id", "response",
+        "exam_id", "form_id", "attempt_id", "student_id", "position", "question_id", "question_version_id",
+        "response",
         is_full=(
             pl.when(pl.col("key").is_not_null())
             .then(pl.col("response") == pl.col("key"))
@@ -79,14 +88,15 @@ def forms_of(responses: pl.DataFrame, *, answered_min: float) -> Iterator[Form]:
 
 
 def _form(exam_id: str, form_id: str | None, rows: pl.DataFrame, answered_min: float) -> Form | None:
-    items = rows.group_by("question_version_id").agg(pl.col("position").min())
+    items = rows.group_by("question_version_id").agg(pl.col("position", "question_id").min())
     items = items.sort("position", "question_version_id").with_row_index("item")
     enough = rows.group_by("attempt_id", "student_id").agg(pl.col("response").count().alias("answered"))
     people = enough.filter(pl.col("answered") >= max(1.0, answered_min * len(items))).sort("attempt_id")
     if not len(people):
         return None
     people = people.with_row_index("person")
-    rows = rows.join(people, on="attempt_id").join(items, on="question_version_id")
+    places = items.select("question_version_id", "item")
+    rows = rows.join(people, on="attempt_id").join(places, on="question_version_id")
     options = _options(rows)
     cells = rows.join(options, on=["item", "response"], how="left")
     person, item = cells["person"].to_numpy(), cells["item"].to_numpy()
@@ -104,6 +114,7 @@ def _form(exam_id: str, form_id: str | None, rows: pl.DataFrame, answered_min: f
         form_id=form_id,
         attempts=people["attempt_id"].gather(order).to_list(),
         students=people["student_id"].gather(order).to_list(),
+        questions=items["question_id"].to_list(),
         chosen=chosen[order],
         answered=answered[order],
         is_right=is_right,

@@ -12,11 +12,11 @@ never compared with themselves.
 
 **Definition.** M is the number of items that both answered identically; an omitted answer matches
 nothing. Given both totals (numbers right), M has a mean E and a spread s that follow from how often each
-option is chosen at each total (`pipeline.features.chances`), and
+option is chosen at each total (`pipeline.features.chances`):
 
     ω = (M - E) / s,        p = P(M ≥ observed | both totals)
 
-with p by the double saddlepoint. Where answers of a form are more alike throughout than independence
+p is by the double saddlepoint. Where answers of a form are more alike throughout than independence
 allows (a subject of several parts, classes taught apart), every pair's z is divided by √λ, where λ =
 max(1, median ω² / 0.455) over all pairs: genomic control, `inflation`. Then Benjamini-Hochberg over all
 pairs of the form: `q`; a pair `is_similar` when q ≤ 0.01. Overlap in time, of address and of device stand
@@ -31,9 +31,9 @@ two.
 
 **What it does not show.** Among N candidates there are N²/2 pairs to tell from chance: of 200 candidates
 and 40 items, a pair is found when some three quarters of the answers were taken over, of longer forms
-with less. People who knew the same items before are found as far as what they share is unusual at their
-totals, which it is when those items are hard; a group that knew easy items looks like a group that is
-able.
+with less. People who knew right answers before look like able people: pairs of them are mostly not
+found, whether their items were easy or hard. Where it is known which questions got out,
+`pipeline.features.beforehand` finds them by these.
 
 >>> from pipeline.features.simulated import Plan, cohort
 >>> exam = cohort(7, Plan(candidates=100, copiers=1, copied=0.7))
@@ -171,7 +171,7 @@ def is_enough(form: Form) -> bool:
 def judge(form: Form, *, block: int = BLOCK) -> Judged:
     """Return p and q of all that occurs on a form."""
     counted = count(form, block=block)
-    known = _known(form, counted)
+    known = chances_of(form, counted.scores, counted.place)
     cell = counted.first * len(counted.scores) + counted.second
     _, places, back = np.unique(cell, return_index=True, return_inverse=True)
     each = cells(known, counted.first[places], counted.second[places])
@@ -196,11 +196,12 @@ def adjusted(p: Floats, times: Ints) -> Floats:
     return q
 
 
-def _known(form: Form, counted: Counted) -> Chances:
-    chosen = np.zeros((len(counted.scores), *form.is_right.shape), dtype=np.int64)
+def chances_of(form: Form, scores: Ints, place: Ints) -> Chances:
+    """Return a form's chances, given its distinct totals and which of them each candidate has."""
+    chosen = np.zeros((len(scores), *form.is_right.shape), dtype=np.int64)
     people, items = np.nonzero(form.chosen != NONE)
-    np.add.at(chosen, (counted.place[people], items, form.chosen[people, items]), 1)
-    return chances(counted.scores, np.bincount(counted.place), chosen, form.is_right)
+    np.add.at(chosen, (place[people], items, form.chosen[people, items]), 1)
+    return chances(scores, np.bincount(place), chosen, form.is_right)
 
 
 def _rows(form: Form, judged: Judged, block: int, found_max: int) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from scipy.stats import false_discovery_control, norm
 from pipeline.features import chances, similarity
 from pipeline.features.collusion import clusters
 from pipeline.features.forms import Form, forms_of
+from pipeline.features.frames import CONTACTS
 from pipeline.features.pairs import count
 from pipeline.features.similarity import Judged, answer_similarity, judge, partners
 from pipeline.features.simulated import Cohort, Plan, cohort
@@ -270,3 +271,63 @@ def test_planted_copiers_are_found_and_nobody_else() -> None:
     assert set(found.filter("is_similar").select("attempt_a", "attempt_b").iter_rows()) == planted
     assert {tuple(each) for each in groups["attempt_ids"]} == planted
     assert groups["density"].to_list() == [1.0] * 4
+
+
+def test_what_stands_beside_a_pair_changes_nothing_of_it() -> None:
+    exam = cohort(11, Plan(candidates=60, items=30, copiers=2, copied=0.9))
+    [one, other] = exam.copies[0]
+    told = [(one, "address", "x"), (other, "address", "x"), (one, "device", "1"), (other, "device", "2")]
+    contacts = pl.DataFrame(told, schema=CONTACTS.schema, orient="row")
+    in_turn = (pl.col("attempt_id").rank("ordinal") - 1) * pl.duration(days=1)  # nobody with anybody
+    apart = exam.submissions.with_columns(pl.col("started_at", "finalised_at") + in_turn)
+
+    alone = answer_similarity(apart, exam.responses)
+    told_of = answer_similarity(exam.submissions, exam.responses, contacts)
+
+    beside = ["overlap_s", "same_address", "same_device", "second_factor", "reasons", "as_of"]
+    assert told_of.drop(beside).equals(alone.drop(beside))
+    assert not alone["second_factor"].any()
+    assert told_of["second_factor"].all()
+    pair = told_of.filter(pl.col("attempt_a") == min(one, other), pl.col("attempt_b") == max(one, other))
+    assert pair.select("same_address", "same_device").rows() == [(True, False)]
+    assert told_of["same_address"].null_count() == len(told_of) - 1
+    assert "Both were connected from the same network address." in pair["reasons"][0]
+
+
+def test_too_few_items_candidates_or_answers_say_nothing() -> None:
+    short = cohort(1, Plan(candidates=40, items=similarity.ITEMS_MIN - 1))
+    small = cohort(2, Plan(candidates=similarity.CANDIDATES_MIN - 1, items=20))
+    exam = cohort(3, Plan(candidates=40, items=20))
+    hasty = exam.submissions["attempt_id"][7]
+    left_out = (pl.col("attempt_id") == hasty) & (pl.col("position") > 9)
+    responses = exam.responses.with_columns(response=pl.when(~left_out).then("response"))
+
+    found = answer_similarity(exam.submissions, responses)
+
+    for each in (short, small):
+        assert answer_similarity(each.submissions, each.responses).rows() == []
+    assert clusters(found.clear()).rows() == []
+    assert set(partners(found)["attempt_id"]) == set(exam.submissions["attempt_id"]) - {hasty}
+
+
+def test_the_most_similar_pairs_are_kept_and_how_many_there_were_is_said() -> None:
+    exam = cohort(11, Plan(candidates=60, items=40))
+    ring = exam.submissions["attempt_id"][:6].to_list()
+    first = exam.responses.filter(pl.col("attempt_id") == ring[0]).select("position", taken="response")
+    taken = pl.col("attempt_id").is_in(ring) & (pl.col("position") > 6)
+    responses = exam.responses.join(first, on="position", maintain_order="left").with_columns(
+        response=pl.when(taken).then("taken").otherwise("response")
+    )
+    exam = Cohort(submissions=exam.submissions, responses=responses, copies=(), insiders=(), leaked=())
+    others = ~pl.col("is_best_of_a") & ~pl.col("is_best_of_b")
+    whole = answer_similarity(exam.submissions, exam.responses)
+    bound = len(whole.filter("is_similar")) // 2
+
+    kept = answer_similarity(exam.submissions, exam.responses, found_max=bound)
+
+    most = whole.filter("is_similar").sort("p").head(bound)
+    within = whole.filter(others).join(most, on=["attempt_a", "attempt_b"], how="semi")
+    assert kept.filter(others).equals(within)
+    assert 0 < len(kept.filter(others)) < len(whole.filter(others))
+    assert kept.filter(~others).equals(whole.filter(~others))
+    assert set(kept["similar_pairs"]) == {len(whole.filter("is_similar"))}
