@@ -10,14 +10,14 @@ that `merged` adds up, in any partitioning to the same bytes; `anomaly_scores` s
 
 Comparable are events of one type, mode and exam, from sessions without an upheld flag; where they are under
 200, those of the organisation. An event that is not among them is added to both counts. Strangeness is the
-larger of
+larger of these:
 
 - robust z = 0.6745 · (v - median) / MAD of its magnitude v: `durationMs` (or `awayMs`, `duration_ms`), else
-pasted   `characters`, else gaze `offset`; of a heartbeat the time since the one before. Two significant
-digits count. MAD is at   least a hundredth of the median, and 1; - burst = -log10 P(K ≥ k), k the events of
-its type in its session in the 60 s up to it, at most 100, and K negative   binomial: the rate per minute
-differs between sessions as a Gamma variable, whose mean and shape are those of the   comparable sessions by
-the method of moments. Not of heartbeats.
+  pasted `characters`, else gaze `offset`; of a heartbeat the time since the one before. Two significant
+  digits count. MAD is at least a hundredth of the median, and 1;
+- burst = -log10 P(K ≥ k), k the events of its type in its session in the 60 s up to it, at most 100, and K
+  negative binomial: the rate per minute differs between sessions as a Gamma variable, whose mean and shape
+  are those of the comparable sessions by the method of moments. Not of heartbeats.
 
 Where the organisation has under 200 comparable events too, the score is min(1, z / 6), and 0 without a
 magnitude. A heartbeat scores 0 unless its gap reached 45 s. `is_anomaly`: score ≥ 0.99, or severity ≥ 4.

@@ -3,7 +3,7 @@ Learning momentum (LMI): whether somebody's results, and their work on their tex
 
 Grain: one row per attempt of a person, from the steps up to it. LMI = 100 Φ(m n / (n + 2)), 0 to 100, where m
 is the mean of the last n steps' z, at most 10, weighted 2^(-age / 3) with age 0 for the latest; n / (n + 2)
-draws few steps towards 50. A step is
+draws few steps towards 50. A step is one of these:
 
 - from one result to the next: the difference of two normal scores over its spread √2. A normal score is
   Φ^-1((those below + half of those equal) / cohort), one's own result among the equal: results of easy and

@@ -44,9 +44,7 @@ def world(
         at = np.cumsum(dice.exponential(20, size))
         for seq, seconds in enumerate(at, start=1):
             kind = int(dice.choice([AWAY, AWAY, EventType.PasteAttempt, BEAT]))
-            payload = {AWAY: f'{{"awayMs": {int(dice.lognormal(8, 1))}}}', EventType.PasteAttempt: None}.get(
-                kind
-            )
+            payload = f'{{"awayMs": {int(dice.lognormal(8, 1))}}}' if kind == AWAY else None
             events.append(event(session_id, seq, float(seconds), kind, payload))
     sessions = [
         {"session_id": n, "organisation_id": "school", "mode": 1 + n % 2, "is_upheld": n in upheld}
