@@ -12,9 +12,9 @@ its chance at that total (`pipeline.features.chances`):
 
     P(X = x | S) ∝ P(x of the listed are right) · P(S - x of the others are right)
 
-This is exact, by convolution. p = P(X ≥ observed | S), and q is Benjamini-Hochberg's over the candidates of the
-form. `is_striking` when q ≤ 0.01. Whoever is good at everything is not striking, nor is who is bad at
-everything.
+This is exact, by convolution. p = P(X ≥ observed | S), and q is Benjamini-Hochberg's over the candidates
+of the form. `is_striking` when q ≤ 0.01. Whoever is good at everything is not striking, nor is who is bad
+at everything.
 
 **Units.** Counts of items; p and q are probabilities; coverage is the share of listed items with an
 answer.
