@@ -123,7 +123,7 @@ def conform(dataset: Dataset, table: pa.Table) -> pa.Table:
 
 def assert_file(dataset: Dataset, file: IO[bytes], name: str) -> None:
     """
-    Check a part's footer against the dataset's schema, descriptions included.
+    Check a part's footer against the dataset's schema; descriptions may be worded otherwise than they were.
 
     Args:
         dataset: which.
@@ -134,5 +134,7 @@ def assert_file(dataset: Dataset, file: IO[bytes], name: str) -> None:
         LayoutError: it is another schema, or another version of it.
     """
     found = pq.read_schema(file)
-    if not found.equals(dataset.schema, check_metadata=True):
+    about, wanted = found.metadata or {}, dataset.schema.metadata
+    is_named = all(about.get(key) == wanted[key] for key in (b"veritas.dataset", b"veritas.version"))
+    if not is_named or not found.equals(dataset.schema):
         raise LayoutError(f"{name} is not {dataset.name} version {dataset.version}")

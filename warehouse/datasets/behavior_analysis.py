@@ -120,7 +120,7 @@ BEHAVIOR_ANALYSIS: Final = describe(
             "What stands out, the most urgent first.",
             "JSON list of {code, rank, value, threshold, n, text}",
         ),
-        column("alert_rank", pa.int16(), "Rank of the first; 1 is the most urgent.", null="no alert"),
+        column("alert_rank", pa.int16(), "Rank of the first; 1 is the most urgent.", "rank", null="no alert"),
         column("metric_version", pa.string(), "Version of these definitions."),
         column("coverage", pa.float64(), "Share of what integrity rests on that is known.", "0 to 1"),
         column(

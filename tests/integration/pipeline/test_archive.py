@@ -200,7 +200,8 @@ def test_the_catalogue_answers_from_another_folder(
             (2,)
         ]
         freshness = conn.execute(
-            "SELECT dataset, rows, watermark > 0, bytes > 0, as_of > now() - INTERVAL 1 HOUR FROM datasets"
+            "SELECT dataset, rows, watermark > 0, bytes > 0, as_of > now() - INTERVAL 1 HOUR FROM datasets "
+            "WHERE rows > 0"
         )
         assert freshness.fetchall() == [
             ("attempt_activity", 1, True, True, True),

@@ -187,6 +187,16 @@ def test_a_file_of_another_schema_or_content_is_seen_on_read(root: Folder) -> No
         builds.verify(root, EVENTS)
 
 
+def test_a_file_whose_columns_were_worded_otherwise_is_read(root: Folder) -> None:
+    """spec.md W-2: the archive outlives the words of its schema."""
+    manifest = put_in_force(root, rows(1))
+    [path, _] = builds.part_addresses(root, EVENTS, manifest)
+    older = EVENTS.schema.set(0, EVENTS.schema.field(0).with_metadata({"description": "A session."}))
+    pq.write_table(conform(EVENTS, rows(1)).cast(older), path)
+
+    assert len(builds.part_addresses(root, EVENTS, manifest)) == 2
+
+
 def test_descriptions_and_units_travel_in_the_files(root: Folder) -> None:
     """spec.md W-4: schemas and units are documented in the data itself."""
     manifest = put_in_force(root, rows(1))

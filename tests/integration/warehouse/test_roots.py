@@ -1,5 +1,6 @@
 """spec.md W-4: the warehouse in a folder, and the same in a bucket of a real S3-compatible server."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -32,6 +33,7 @@ from warehouse.archived import scan_events
 from warehouse.bucket import Bucket
 from warehouse.datasets import DATASETS
 from warehouse.datasets.events import EVENTS
+from warehouse.described import PAGE
 from warehouse.files import Root
 
 AT = datetime(2026, 9, 1, tzinfo=UTC)
@@ -214,6 +216,12 @@ def test_analysts_read_the_catalogue_with_duckdb_and_the_manifest_with_polars(
         assert conn.execute("SELECT rows FROM datasets WHERE dataset = 'events'").fetchall() == [(30,)]
         conn.unregister_filesystem("s3")
     assert seen(root) == {(0, 20), (8, 10)}
+
+    [program] = re.findall(r"```python\n([^`]*import obstore.*?)```", PAGE.read_text(), re.DOTALL)
+    assert isinstance(root, Bucket)
+    names: dict[str, Any] = {"store": root.store, "root": root.location, "options": root.options}
+    exec(program, names)  # noqa: S102  what docs/warehouse.md shows
+    assert names["events"].height == 30
 
 
 def test_the_pipeline_works_on_a_bucket(
