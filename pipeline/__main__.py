@@ -19,7 +19,7 @@ from kernel.running.runtime import run
 from kernel.running.tasks import WATCH, Watch
 from kernel.settings import Settings, load
 from kernel.storage.opening import open_tiers
-from pipeline.actors import declare, open_broker
+from pipeline.actors import declare, open_brokers
 from pipeline.detector import MISSING, is_installed
 from pipeline.ledger.sealer import new_sealer, seal_forever
 from pipeline.outbox import read_forever
@@ -70,16 +70,12 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
     names = ["scheduler"] if sealer is None else ["scheduler", "sealer"]
     pulses = {name: Pulse(turned_at=monotonic()) for name in names}
     health = await serve_health(settings, pulses, watch) if settings.metrics_port else None
-    folds, warehouse = open_broker(settings), open_broker(settings)
-    detector = open_broker(settings) if is_installed() else None
-    if detector is None:
+    brokers = open_brokers(settings, detects=is_installed())
+    if brokers.detector is None:
         log.info("detector_not_started", reason=MISSING)
-    actors = declare(folds, warehouse, detector, settings)
-    brokers = [folds, warehouse, *([] if detector is None else [detector])]
-    workers = [
-        Worker(broker, worker_threads=threads, worker_timeout=POLL_MS)
-        for broker, threads in zip(brokers, (settings.pipeline_threads, 1, 1), strict=False)
-    ]
+    actors = declare(brokers, settings)
+    threads = brokers.with_threads(settings)
+    workers = [Worker(broker, worker_threads=count, worker_timeout=POLL_MS) for broker, count in threads]
     for worker in workers:
         worker.start()
     loops = [
@@ -101,7 +97,7 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
         await asyncio.to_thread(loop.join)
     for worker in workers:
         await asyncio.to_thread(worker.stop, settings.shutdown_s * 1000)
-    for broker in brokers:
+    for broker, _ in threads:
         broker.close()
     if health is not None:
         await health.cleanup()

@@ -7,7 +7,7 @@ PostgreSQL, and the scheduler wakes somebody again while something is.
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -24,19 +24,23 @@ from pipeline.extract import DATABASE_AWAY
 from pipeline.fold import connect_to_fold
 from pipeline.fold import fold as fold_due
 from pipeline.jobs import DETECT, run_job
-from pipeline.publications import publish_activity, show_builds
+from pipeline.projections.projection import Layer
+from pipeline.projections.turns import OWN
+from pipeline.projections.turns import project as project_due
+from pipeline.publications import publish_marked, show_builds
 from sql.running import Connection
-from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.events import EVENTS
 
 log = structlog.get_logger(__name__, process="pipeline")  # threads do not inherit what start-up has bound
 
 NAMESPACE: Final = "veritas:pipeline"
 FOLDS: Final = "folds"  # queue of what somebody waits for
+PROJECTIONS: Final = "projections"  # queue of attempts' and students' own numbers
+COHORTS: Final = "cohorts"  # queue of exams' numbers
 WAREHOUSE: Final = "warehouse"  # queue of what may take a minute
 DETECTOR: Final = "detector"  # queue of what looks at pictures
 DETECT_S: Final = 60.0  # that a worker looks before it looks for another message
-FOLD_S: Final = 10.0  # that a worker folds before it looks for another message
+FOLD_S: Final = 10.0  # that a worker folds, or projects, before it looks for another message
 MESSAGE_AGE_MS: Final = (
     30_000  # older ones have been sent again, and would only follow on the heels of a long job
 )
@@ -46,6 +50,8 @@ class Actors(Struct, frozen=True):
     """What the scheduler sends to. A broker for each queue: a long job never keeps the fold waiting."""
 
     fold: "dramatiq.Actor[..., Any]"
+    project: "dramatiq.Actor[..., Any]"
+    cohorts: "dramatiq.Actor[..., Any]"
     open: "dramatiq.Actor[..., Any]"
     archive: "dramatiq.Actor[..., Any]"
     publish: "dramatiq.Actor[..., Any]"
@@ -85,16 +91,43 @@ def open_broker(settings: Settings) -> RedisBroker:
     return RedisBroker(client=client, namespace=NAMESPACE)  # type: ignore[no-untyped-call]  # dramatiq's own
 
 
-def declare(
-    folds: dramatiq.Broker, warehouse: dramatiq.Broker, detector: dramatiq.Broker | None, settings: Settings
-) -> Actors:
-    """
-    Register the actors, those that somebody waits for, those that may take a minute, and the face detector's
-    where it is installed, on a broker each.
-    """
-    opens, archive, publish = _declare_warehouse(warehouse, settings)
+class Brokers(Struct, frozen=True):
+    """A broker for each queue; of the face detector where that is installed."""
+
+    folds: RedisBroker
+    projections: RedisBroker
+    cohorts: RedisBroker
+    warehouse: RedisBroker
+    detector: RedisBroker | None
+
+    def with_threads(self, settings: Settings) -> list[tuple[RedisBroker, int]]:
+        """Return those that there are, each with how many threads work for it."""
+        of_folds, others = (
+            settings.pipeline_threads,
+            (self.projections, self.cohorts, self.warehouse, self.detector),
+        )
+        return [(self.folds, of_folds), *((each, 1) for each in others if each is not None)]
+
+
+def open_brokers(settings: Settings, *, detects: bool) -> Brokers:
+    """Return brokers on the system's Redis, with the face detector's or without."""
+    return Brokers(
+        folds=open_broker(settings),
+        projections=open_broker(settings),
+        cohorts=open_broker(settings),
+        warehouse=open_broker(settings),
+        detector=open_broker(settings) if detects else None,
+    )
+
+
+def declare(brokers: Brokers, settings: Settings) -> Actors:
+    """Register the actors, each on the broker of its queue."""
+    opens, archive, publish = _declare_warehouse(brokers.warehouse, settings)
+    detector = brokers.detector
     return Actors(
-        fold=_declare_fold(folds, settings),
+        fold=_declare_fold(brokers.folds, settings),
+        project=_declare_projecting(brokers.projections, PROJECTIONS, OWN, 120, settings),
+        cohorts=_declare_projecting(brokers.cohorts, COHORTS, (Layer.exam,), 3_600, settings),
         open=opens,
         archive=archive,
         publish=publish,
@@ -130,6 +163,26 @@ def _declare_fold(broker: dramatiq.Broker, settings: Settings) -> "dramatiq.Acto
     return fold
 
 
+def _declare_projecting(
+    broker: dramatiq.Broker, queue: str, layers: Sequence[Layer], time_limit_s: int, settings: Settings
+) -> "dramatiq.Actor[..., Any]":
+    @dramatiq.actor(
+        broker=broker,
+        actor_name=queue,
+        queue_name=queue,
+        max_retries=0,
+        max_age=MESSAGE_AGE_MS,
+        time_limit=time_limit_s * 1000,
+        throws=DATABASE_AWAY,
+    )
+    def projecting() -> None:
+        """Compute what is due in these layers."""
+        keys = project_due(settings, layers, seconds_max=FOLD_S)
+        log.info("keys_projected", queue=queue, keys=keys)
+
+    return projecting
+
+
 def _declare_warehouse(broker: dramatiq.Broker, settings: Settings) -> "tuple[dramatiq.Actor[..., Any], ...]":
     def declared(time_limit_s: int) -> "Callable[[Callable[[], None]], dramatiq.Actor[..., Any]]":
         return dramatiq.actor(
@@ -153,7 +206,7 @@ def _declare_warehouse(broker: dramatiq.Broker, settings: Settings) -> "tuple[dr
 
     @declared(600)
     def publish() -> None:
-        """Publish the exams whose attempts were projected."""
+        """Publish the partitions whose rows have changed."""
         run_job(settings, "publish", lambda: _publish(settings))
 
     return open, archive, publish
@@ -189,7 +242,7 @@ def _archive(settings: Settings) -> None:
 
 
 def _publish(settings: Settings) -> None:
-    partitions = publish_activity(settings)
+    partitions = publish_marked(settings)
     if partitions:
-        show_builds(settings, [ATTEMPT_ACTIVITY.name])
-        log.info("activity_published", partitions=partitions)
+        show_builds(settings, partitions)
+        log.info("datasets_published", partitions=partitions)

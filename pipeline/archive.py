@@ -30,7 +30,6 @@ from warehouse.layout import PART_BYTES_MAX, PART_ROWS_MAX, assert_file
 from warehouse.publish import Draft, Step, add, begin, commit, no_step, previous_parts
 
 WATERMARKS: Final = named("watermarks")
-LOCK: Final = 3  # of this dataset, in watermarks.sql
 BY_SESSION_MAX: Final = 200_000  # sequences; above it a pass over the day is cheaper than the index
 PARTS_MAX: Final = 32  # of one day, before the small ones are put together
 SMALL_ROWS: Final = PART_ROWS_MAX // 2
@@ -64,7 +63,7 @@ def archive_events(settings: Settings, step: Step = no_step) -> int | None:
     """
     root = open_root(settings.warehouse, settings)
     with connect(settings.database_url) as conn:
-        if not one(conn, WATERMARKS["try_publish"], LOCK):
+        if not one(conn, WATERMARKS["try_publish"], EVENTS.name):
             return None
         batch = open_batch(conn) or plan(conn)
         if batch is None:

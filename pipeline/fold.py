@@ -35,6 +35,7 @@ from warehouse.publish import Step, no_step
 log = structlog.get_logger(__name__, process="pipeline")
 
 FOLDS: Final = named("folds")
+TURNS: Final = named("turns")
 RIDERS: Final[tuple[Rider, ...]] = (ACTIVITY, RISK)
 KEPT: Final = {rider.name: rider.keeps for rider in RIDERS if rider.keeps is not None}
 FAILED_S: Final = 60.0  # before an attempt that cannot be folded is tried again
@@ -267,6 +268,10 @@ def advance(
         "wake_at": [wakes.get(session.session_id) for session in sessions],
     }
     run(conn, *FOLDS.bind("put_folds", **columns))
+    # What was seen of an attempt counts in its numbers from when it is over; a rebuild computes them anyway.
+    over = {session.attempt_id for session in sessions if session.ended_us is not None}
+    if over and not is_rebuilt:
+        run(conn, TURNS["mark_attempts"], sorted(over))
 
 
 def _fold(

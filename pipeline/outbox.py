@@ -26,24 +26,24 @@ log = structlog.get_logger(__name__, process="pipeline")
 
 OUTBOX: Final = named("outbox")
 BACK_OFF_S: Final = 1.0
-# The statement that marks what a kind's records have changed, given their ids. It may run twice. None:
-# nothing that is projected rests on such records; what asks about them reads them as they are.
-WAKES: Final[Mapping[str, str | None]] = {
-    Kind.submission_finalised: "mark_submitted",
-    Kind.submission_scored: "mark_submitted",
-    Kind.result_voided: "mark_submitted",
-    Kind.result_restored: "mark_submitted",
-    Kind.attempt_abandoned: "mark_abandoned",
-    Kind.observation_finalised: None,
-    Kind.assignment_created: None,
-    Kind.assignment_revoked: None,
-    Kind.assignment_override_set: None,
-    Kind.assignment_override_removed: None,
-    Kind.evaluation_published: None,
-    Kind.exam_published: None,
-    Kind.exam_unpublished: None,
-    Kind.exam_updated: None,
-    Kind.exam_archived: None,
+# The statements that mark what a kind's records have changed, given their ids. They may run twice. Without
+# any, nothing that is projected rests on such records; what asks about them reads them as they are.
+WAKES: Final[Mapping[str, tuple[str, ...]]] = {
+    Kind.submission_finalised: ("mark_submitted", "mark_handed_in"),
+    Kind.submission_scored: ("mark_submitted", "mark_handed_in"),
+    Kind.result_voided: ("mark_submitted", "mark_handed_in"),
+    Kind.result_restored: ("mark_submitted", "mark_handed_in"),
+    Kind.attempt_abandoned: ("mark_abandoned", "mark_given_up"),
+    Kind.observation_finalised: (),
+    Kind.assignment_created: (),
+    Kind.assignment_revoked: (),
+    Kind.assignment_override_set: (),
+    Kind.assignment_override_removed: (),
+    Kind.evaluation_published: (),
+    Kind.exam_published: ("mark_changed_exams",),
+    Kind.exam_unpublished: ("mark_changed_exams",),
+    Kind.exam_updated: ("mark_changed_exams",),
+    Kind.exam_archived: ("mark_changed_exams",),
 }
 
 
@@ -77,7 +77,7 @@ def _hand_over(conn: Connection, facts: list[tuple[Any, ...]]) -> None:
     for _, kind, resource_id, _ in facts:
         if kind not in WAKES:  # of a newer core API, or an older one
             log.warning("outbox_kind_unknown", kind=kind)
-        if (statement := WAKES.get(kind)) is not None:
+        for statement in WAKES.get(kind, ()):
             woken.setdefault(statement, set()).add(resource_id)
     for statement, resource_ids in woken.items():
         run(conn, OUTBOX[statement], sorted(resource_ids))

@@ -1,13 +1,13 @@
 """
-Publish what was projected: the exams marked since the last build go into the next one, whole.
+Publish what was projected: the partitions marked since the last build go into the next one, whole.
 
 The order is what makes it safe to repeat: the draft remembers the build in force, then marks and rows are
 read in one snapshot, then the build is swapped in only if that other build still is in force, then the marks
-that were read are deleted. A job that is delivered twice, or taken up after a crash, publishes the same exams
-from a later snapshot.
+that were read are deleted. A job that is delivered twice, or taken up after a crash, publishes the same
+partitions from a later snapshot.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -15,63 +15,79 @@ import pyarrow as pa
 
 from kernel.settings import Settings
 from pipeline.extract import as_frame, as_table, snapshot, wait_for
+from pipeline.projections.reading import rows_of
+from pipeline.projections.registry import PUBLISHED
 from sql import named
 from sql.running import connect, one, run
 from warehouse import catalogue
 from warehouse.builds import Part
 from warehouse.datasets import DATASETS
-from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.files import Root, open_root
-from warehouse.layout import PART_ROWS_MAX
+from warehouse.layout import PART_ROWS_MAX, Dataset
 from warehouse.publish import Draft, Step, add, begin, collect, commit, ensure, no_step, previous_parts
 
-PROJECTIONS: Final = named("projections")
 WATERMARKS: Final = named("watermarks")
-LOCK: Final = 4  # of this dataset, in watermarks.sql
 
 
-def publish_activity(settings: Settings, step: Step = no_step, *, whole: bool = False) -> int:
+def publish(settings: Settings, dataset: Dataset, step: Step = no_step, *, whole: bool = False) -> int:
     """
-    Publish the marked exams of `attempt_activity`; return how many partitions changed.
+    Publish the marked partitions of a dataset from its table in `reporting`; return how many changed.
 
     Args:
         settings: where database and warehouse are.
+        dataset: one of PUBLISHED.
         step: called with a name after each step that a crash could follow.
-        whole: every exam, marked or not, waiting for whoever publishes just now; exams without rows go.
+        whole: every partition, marked or not, waiting for whoever publishes just now; those without rows go.
 
     Otherwise nothing happens while another process publishes this dataset, or when nothing is marked.
     """
     root = open_root(settings.warehouse, settings)
     with connect(settings.database_url) as conn:
         if whole:
-            wait_for(conn, WATERMARKS["wait_to_publish"], LOCK)
-        elif not one(conn, WATERMARKS["try_publish"], LOCK):
+            wait_for(conn, WATERMARKS["wait_to_publish"], dataset.name)
+        elif not one(conn, WATERMARKS["try_publish"], dataset.name):
             return 0
-        with begin(root, ATTEMPT_ACTIVITY) as draft:
+        with begin(root, dataset) as draft:
             with snapshot(settings.database_url) as reader:
-                marks = reader.frame(WATERMARKS["list_marks"], ATTEMPT_ACTIVITY.name)
+                marks = reader.frame(WATERMARKS["list_marks"], dataset.name)
                 if marks.is_empty() and not whole:
                     return 0
                 as_of = reader.frame(WATERMARKS["read_moment"]).item()
-                exams = marks["partition"].unique().to_list()
-                rows = reader.table(PROJECTIONS["list_activity"], None if whole else exams)
+                partitions = None if whole else marks["partition"].unique().to_list()
+                rows = rows_of(conn, reader, dataset, dataset.partition_key, partitions)
             step("read")
-            changed = _replace(draft, rows, None if whole else set(exams))
+            changed = _replace(draft, rows, partitions)
             watermark = max([*marks["id"], draft.previous.watermark if draft.previous else 0])
             now = datetime.now(UTC)
             commit(draft, replaced=changed, watermark=watermark, as_of=as_of, now=now, step=step)
-            partitions = len({part.partition for part in draft.parts})
+            count = len({part.partition for part in draft.parts})
         run(conn, WATERMARKS["delete_marks"], marks["id"].to_list())
         step("unmarked")
-    return partitions
+    return count
 
 
-def _replace(draft: Draft, rows: pa.Table, exams: set[str] | None) -> set[Part]:
-    """Add the exams' parts to the draft; return those of the previous build whose place they take."""
-    for (exam,), part in as_frame(rows).partition_by("exam_id", as_dict=True).items():
+def publish_marked(settings: Settings, step: Step = no_step, *, whole: bool = False) -> dict[str, int]:
+    """
+    Publish the datasets of PUBLISHED that are marked, or all; return how many partitions of each
+    changed.
+    """
+    with connect(settings.database_url) as conn:
+        marked = set(PUBLISHED) if whole else {name for (name,) in run(conn, WATERMARKS["list_marked"])}
+    counts = {
+        name: publish(settings, dataset, step, whole=whole)
+        for name, dataset in PUBLISHED.items()
+        if name in marked
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _replace(draft: Draft, rows: pa.Table, partitions: Sequence[str] | None) -> set[Part]:
+    """Add the partitions' parts to the draft; return those of the previous build whose place they take."""
+    dataset = draft.dataset
+    for (partition,), part in as_frame(rows).partition_by(dataset.partition_key, as_dict=True).items():
         for piece in part.iter_slices(PART_ROWS_MAX):
-            add(draft, str(exam), as_table(piece, ATTEMPT_ACTIVITY))
-    return {part for part, _ in previous_parts(draft, exams)}
+            add(draft, str(partition), as_table(piece, dataset))
+    return {part for part, _ in previous_parts(draft, None if partitions is None else set(partitions))}
 
 
 def open_warehouse(settings: Settings) -> Root:

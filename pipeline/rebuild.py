@@ -63,7 +63,7 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
     root = publications.open_warehouse(settings)
     with connect(settings.database_url) as conn:
         wait_for(conn, FOLDS["hold_folds"])
-        wait_for(conn, WATERMARKS["wait_to_publish"], archive.LOCK)
+        wait_for(conn, WATERMARKS["wait_to_publish"], EVENTS.name)
         batch = _plan_whole(conn, root)
         step("planned")
         progress("archive", 0, 1)
@@ -72,7 +72,7 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
         attempts = _fold_anew(conn, root, progress)
         step("stored")
     progress("publish", 0, 1)
-    partitions = publications.publish_activity(settings, step, whole=True)
+    partitions = sum(publications.publish_marked(settings, step, whole=True).values())
     publications.show_builds(settings)
     progress("publish", 1, 1)
     manifest = read_manifest(root, EVENTS)

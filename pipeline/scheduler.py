@@ -18,17 +18,20 @@ from dramatiq.errors import DramatiqError
 from msgspec import Struct, field
 from redis.exceptions import RedisError
 
-from kernel.running.runtime import FOLD_LAG
+from kernel.running.runtime import FOLD_LAG, PROJECTION_LAG
 from kernel.settings import Settings
 from pipeline.actors import Actors, waiting
 from pipeline.jobs import behind, failing_jobs
+from pipeline.projections.projection import Layer
+from pipeline.projections.registry import PUBLISHED
+from pipeline.projections.turns import KEYS_MAX, OWN
 from sql import named
 from sql.running import Connection, connect, one, run
-from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 
 log = structlog.get_logger(__name__, process="pipeline")
 
 FOLDS: Final = named("folds")
+TURNS: Final = named("turns")
 WATERMARKS: Final = named("watermarks")
 DETECTIONS: Final = named("detections")
 DUE_MAX: Final = 20_000  # sessions that are counted
@@ -78,6 +81,17 @@ def gather(conn: Connection, settings: Settings) -> tuple[int, int]:
     return int(rows), int(sessions)
 
 
+def read_due(conn: Connection, settings: Settings) -> dict[str, int]:
+    """Return how many keys of each layer have their turn, of layers that have any."""
+    found = run(conn, TURNS["list_due_layers"], settings.cohort_every_s, settings.cohort_settled_s).fetchall()
+    since = {layer: at for layer, _, at in found}
+    for layer in Layer:
+        PROJECTION_LAG.labels(layer.value).set(
+            max(0.0, time() - since[layer].timestamp()) if layer in since else 0.0
+        )
+    return {layer: keys for layer, keys, _ in found}
+
+
 def wakes(sessions: int, attempts_max: int) -> int:
     """Return how many workers so many due sessions are for: one for each turn, up to WAKES_MAX."""
     return min(-(-sessions // attempts_max), WAKES_MAX)
@@ -98,6 +112,11 @@ def _lead(
         if sessions:
             for _ in range(waiting(actors.fold), wakes(sessions, settings.fold_attempts_max)):
                 actors.fold.send()
+        due = read_due(conn, settings)
+        for actor, layers in ((actors.project, OWN), (actors.cohorts, (Layer.exam,))):
+            wanted = sum(wakes(due.get(layer, 0), KEYS_MAX[layer]) for layer in layers)
+            for _ in range(waiting(actor), min(wanted, WAKES_MAX)):
+                actor.send()
         if started >= publish_at:
             publish_at = started + settings.publish_debounce_s
             for actor in _due(conn, actors, is_first=is_first):
@@ -118,7 +137,7 @@ def _due(conn: Connection, actors: Actors, *, is_first: bool) -> "Iterator[drama
     for actor, is_wanted in (
         (actors.open, lambda: is_first or "open" in failing),
         (actors.archive, lambda: one(conn, WATERMARKS["has_unarchived"])),
-        (actors.publish, lambda: one(conn, WATERMARKS["is_marked"], ATTEMPT_ACTIVITY.name)),
+        (actors.publish, lambda: one(conn, WATERMARKS["is_marked"], list(PUBLISHED))),
         (actors.detect, lambda: one(conn, DETECTIONS["has_due"])),
     ):
         if actor is not None and failing.get(actor.actor_name, True) and is_wanted():

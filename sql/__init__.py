@@ -3,7 +3,8 @@ Every SQL text of the system, the loader that hands it out by name, and how it r
 
 `migrations/NNNN_noun.sql` build the schema. `queries/**/noun.sql` hold named statements
 (`-- name: verb_noun`), each noun once, whichever folder it is in. A few parameters are written `$n`, as the
-drivers take them; more of them by name, `:name`. Imports `kernel` only.
+drivers take them; more of them by name, `:name`. `templates/verb_noun.sql` are statements that many tables
+have alike (`shaped`). Imports `kernel` only.
 """
 
 import re
@@ -18,6 +19,7 @@ from sql.parameters import numbered
 
 T = TypeVar("T")
 
+_NAMES: Final = re.compile(r"[a-zA-Z0-9_., :\[\]]+")
 _HEADER: Final = re.compile(r"^-- name: ([a-z][a-z0-9_]*)\s*$", re.MULTILINE)
 
 
@@ -101,6 +103,22 @@ def named(noun: str) -> Statements:
 def nouns() -> list[str]:
     """Return the names of all query files."""
     return sorted(_files())
+
+
+@cache
+def shaped(template: str, **names: str) -> str:
+    """
+    Return a statement of `templates/` with names put in: of tables, of columns, of types, and nothing else.
+
+    Raises:
+        ValueError: something is no list of names.
+    """
+    for each in names.values():
+        if not _NAMES.fullmatch(each):
+            message = f"{template}.sql takes names, not {each!r}"
+            raise ValueError(message)
+    text = (files(__name__) / "templates" / f"{template}.sql").read_text(encoding="utf-8")
+    return text.format(**names).strip()
 
 
 @cache

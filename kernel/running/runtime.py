@@ -75,6 +75,17 @@ FOLDED_SESSIONS = Counter(
 )
 FOLDED_EVENTS = Counter("veritas_pipeline_events_folded_total", "Events that were folded, each once.")
 FOLDS_FAILED = Counter("veritas_pipeline_folds_failed_total", "Times that an attempt could not be folded.")
+PROJECTED_KEYS = Counter(
+    "veritas_pipeline_keys_projected_total",
+    "Attempts, exams and students whose numbers were computed.",
+    ["layer"],
+)
+PROJECTIONS_FAILED = Counter(
+    "veritas_pipeline_projections_failed_total", "Times that a key's numbers could not be computed."
+)
+PROJECTION_LAG = Gauge(
+    "veritas_pipeline_projection_lag_seconds", "How long the oldest change that is due has waited.", ["layer"]
+)
 FOLD_LAG = Gauge("veritas_pipeline_fold_lag_seconds", "How long the oldest session that is due has been.")
 DETECTOR_LOOKED = Counter(
     "veritas_detector_pieces_total",

@@ -32,6 +32,12 @@ class Pipeline(Ingest, frozen=True, kw_only=True):
     outbox_batch_rows: Annotated[
         int, about("Rows of the outbox handed over in one transaction.", ge=1, le=10_000)
     ] = 1_000
+    cohort_every_s: Annotated[
+        float, about("Least seconds between two computations of an exam's cohort while it runs.", ge=0)
+    ] = 60.0
+    cohort_settled_s: Annotated[
+        float, about("The same of an exam in which nobody is at work any more.", ge=0)
+    ] = 5.0
     publish_debounce_s: Annotated[
         float, about("Least seconds between two builds of one Parquet dataset.", ge=0)
     ] = 5.0

@@ -15,7 +15,8 @@ from pipeline.archive import archive_events
 from pipeline.detector.turns import detect
 from pipeline.fold import connect_to_fold, fold
 from pipeline.outbox import read_outbox
-from pipeline.publications import publish_activity
+from pipeline.projections.turns import project
+from pipeline.publications import publish_marked
 from pipeline.rebuild import rebuild
 from pipeline.scheduler import gather
 from sql.running import connect
@@ -29,6 +30,7 @@ PUBLISH_STEPS: Final = ("parts_written", "groups_complete", "draft_complete", "s
 STEPS: Final[dict[str, tuple[str, ...]]] = {
     "fold": ("claimed", "read", "computed", "stored", "committed"),
     "detect": ("claimed", "looked", "settled", "noted", "committed"),
+    "project": ("claimed", "read", "computed", "stored", "committed"),
     "archive": ("planned", *PUBLISH_STEPS, "published", "confirmed"),
     "publish": ("read", *PUBLISH_STEPS, "unmarked"),
     "rebuild": ("planned", *PUBLISH_STEPS, "published", "confirmed", "stored", "read", "unmarked"),
@@ -50,11 +52,18 @@ def drain_outbox(settings: Settings, step: publish.Step) -> None:
             pass
 
 
+def project_now(settings: Settings, step: publish.Step = publish.no_step) -> int:
+    """Read the outbox, and project what is due until nothing is; return how many keys had their turn."""
+    drain_outbox(settings, publish.no_step)
+    return project(settings, seconds_max=60.0, step=step)
+
+
 JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "fold": fold_now,
     "archive": archive_events,
-    "publish": publish_activity,
+    "publish": publish_marked,
     "outbox": drain_outbox,
+    "project": project_now,
     "detect": lambda settings, step: detect(settings, seconds_max=60.0, step=step),
     "rebuild": lambda settings, step: rebuild(settings, step=step),
 }

@@ -7,5 +7,9 @@ from typing import Final
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.behavior_analysis import BEHAVIOR_ANALYSIS
 from warehouse.datasets.events import EVENTS
+from warehouse.datasets.submission_items import SUBMISSION_ITEMS
+from warehouse.datasets.submissions import SUBMISSIONS
 
-DATASETS: Final = {each.name: each for each in (EVENTS, ATTEMPT_ACTIVITY, BEHAVIOR_ANALYSIS)}
+DATASETS: Final = {
+    each.name: each for each in (EVENTS, ATTEMPT_ACTIVITY, BEHAVIOR_ANALYSIS, SUBMISSIONS, SUBMISSION_ITEMS)
+}

@@ -13,6 +13,13 @@ JOIN proctor_sessions s ON s.attempt_id = b.attempt_id
 JOIN session_progress p ON p.session_id = s.id
 WHERE b.id = ANY ($1::text[]::uuid[]);
 
+-- name: mark_handed_in
+-- $1 submission ids as text. The numbers of their attempts are to be computed.
+INSERT INTO reporting.projection_marks (layer, key, attempt_id, lane)
+SELECT 'attempt', attempt_id, attempt_id, exam_id
+FROM submissions
+WHERE id = ANY ($1::text[]::uuid[]) AND attempt_id IS NOT NULL;
+
 -- name: mark_abandoned
 -- $1 attempt ids as text; likewise.
 INSERT INTO dirty_sessions (session_id)
@@ -20,6 +27,22 @@ SELECT s.id
 FROM proctor_sessions s
 JOIN session_progress p ON p.session_id = s.id
 WHERE s.attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: mark_given_up
+-- $1 attempt ids as text. There is nothing to project of them, but their exams and students have one more.
+INSERT INTO reporting.projection_marks (layer, key, attempt_id, lane)
+SELECT layer, CASE layer WHEN 'exam' THEN exam_id ELSE student_id END, id, exam_id
+FROM exam_attempts
+CROSS JOIN (VALUES ('exam'), ('student')) l (layer)
+WHERE id = ANY ($1::text[]::uuid[]);
+
+-- name: mark_changed_exams
+-- $1 exam ids as text. What is said of them, and of the subjects of their students, may be another.
+INSERT INTO reporting.projection_marks (layer, key, lane)
+SELECT 'exam', id, id FROM exams WHERE id = ANY ($1::text[]::uuid[])
+UNION ALL
+SELECT DISTINCT 'student', student_id, exam_id FROM exam_attempts
+WHERE exam_id = ANY ($1::text[]::uuid[]) AND status <> 'in_progress';
 
 -- name: delete_facts
 -- $1 ids that were claimed

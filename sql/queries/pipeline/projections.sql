@@ -1,4 +1,4 @@
--- Statements of what is projected for teachers and analysts: one row an attempt.
+-- Statements of what is projected of events, for teachers and analysts: one row an attempt.
 
 -- name: read_one_snapshot
 -- First in a transaction: everything it reads is of one moment.
@@ -21,13 +21,3 @@ RETURNING exam_id::text;
 
 -- name: delete_all_activity
 DELETE FROM reporting.attempt_activity;
-
--- name: list_activity
--- $1 exam ids as text, or null for all. The rows as they stand, in the Parquet dataset's columns.
-SELECT attempt_id::text AS attempt_id, exam_id::text AS exam_id, student_id::text AS student_id, session_ids, events,
-       violations, by_type::text AS by_type, by_severity::text AS by_severity, first_event_at, last_event_at,
-       longest_silence_s, heartbeat_coverage, clock_skew_ms, late_events, metric_version, coverage,
-       reasons::text AS reasons, as_of
-FROM reporting.attempt_activity
-WHERE $1::text[] IS NULL OR exam_id = ANY ($1::text[]::uuid[])
-ORDER BY exam_id, attempt_id;

@@ -5,12 +5,12 @@
 SELECT pg_try_advisory_lock(1986359925, 1) AS leads;
 
 -- name: try_publish
--- $1 number of the dataset: 3 events, 4 attempt_activity. One publisher at a time; held until the connection closes.
-SELECT pg_try_advisory_lock(1986359925, $1::int) AS owned;
+-- $1 dataset. One publisher of it at a time; held until the connection closes.
+SELECT pg_try_advisory_lock(1986359927, hashtext($1)) AS owned;
 
 -- name: wait_to_publish
--- $1 number of the dataset
-SELECT pg_advisory_lock(1986359925, $1::int);
+-- $1 dataset
+SELECT pg_advisory_lock(1986359927, hashtext($1));
 
 -- name: read_moment
 SELECT now() AS moment;
@@ -27,9 +27,13 @@ SELECT id, partition FROM reporting.partition_marks WHERE dataset = $1 ORDER BY 
 -- $1 ids that were read
 DELETE FROM reporting.partition_marks WHERE id = ANY ($1::bigint[]);
 
+-- name: list_marked
+-- Datasets with partitions that have changed since they were published.
+SELECT DISTINCT dataset FROM reporting.partition_marks;
+
 -- name: is_marked
--- $1 dataset
-SELECT EXISTS (SELECT FROM reporting.partition_marks WHERE dataset = $1) AS marked;
+-- $1 datasets
+SELECT EXISTS (SELECT FROM reporting.partition_marks WHERE dataset = ANY ($1::text[])) AS marked;
 
 -- name: has_unarchived
 -- Whether any session was touched since the last plan, or a planned batch is open.

@@ -9,7 +9,7 @@ import pytest
 
 from kernel.settings import Settings
 from pipeline.archive import PARTS_MAX, ArchiveMismatchError, archive_events
-from pipeline.publications import publish_activity, show_builds
+from pipeline.publications import publish_marked, show_builds
 from pipeline.rebuild import rebuild
 from tests.kits.pipeline_child import fold_now
 from tests.kits.pipeline_world import (
@@ -153,9 +153,9 @@ def test_parquet_and_reporting_hold_the_same_rows(settings: Settings, database: 
         store_now(database, sitting, some_events(sitting, 3 + number))
     fold_now(settings)
 
-    assert publish_activity(settings) == 3
+    assert publish_marked(settings) == {"attempt_activity": 3}
     assert activity(settings) == rows_of(database, REPORTING)
-    assert publish_activity(settings) == 0
+    assert publish_marked(settings) == {}
 
 
 def test_only_touched_exams_are_written_again(settings: Settings, database: str) -> None:
@@ -164,12 +164,12 @@ def test_only_touched_exams_are_written_again(settings: Settings, database: str)
     for sitting in (first, second):
         store_now(database, sitting, some_events(sitting, 3))
     fold_now(settings)
-    publish_activity(settings)
+    publish_marked(settings)
     files_before = exam_files(settings)
     store_now(database, first, some_events(first, 3))
     fold_now(settings)
 
-    assert publish_activity(settings) == 1
+    assert publish_marked(settings) == {"attempt_activity": 1}
     files = exam_files(settings)
     assert files[second.exam_id] == files_before[second.exam_id]
     assert files[first.exam_id] != files_before[first.exam_id]
@@ -217,4 +217,4 @@ def fill(settings: Settings, database: str, sittings: Sequence[Sitting]) -> None
         store_now(database, sitting, some_events(sitting, 6))
     fold_now(settings)
     archive_events(settings)
-    publish_activity(settings)
+    publish_marked(settings)

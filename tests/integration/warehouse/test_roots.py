@@ -19,7 +19,7 @@ from deploy.commands.doctor_pipeline import bucket_finding
 from kernel.settings import Settings
 from pipeline.archive import archive_events
 from pipeline.jobs import behind, run_job
-from pipeline.publications import publish_activity, show_builds
+from pipeline.publications import publish_marked, show_builds
 from pipeline.rebuild import rebuild
 from pipeline.replays import replay
 from sql.running import connect
@@ -234,7 +234,7 @@ def test_the_pipeline_works_on_a_bucket(
         store_now(database, sitting, some_events(sitting, 12))
     fold_now(settings)
     assert archive_events(settings) == 24
-    assert publish_activity(settings) == 1
+    assert publish_marked(settings) == {"attempt_activity": 1}
     store_now(database, first, some_events(first, 3))
     assert archive_events(settings) == 3
     show_builds(settings)

@@ -14,9 +14,10 @@ import pytest
 
 from core_api import database as borrowing
 from kernel.access import Scope
+from pipeline.projections.registry import PUBLISHED
 from sql import named
 from tests.kits.core import DatabaseAs
-from tests.kits.row_security import SCOPES, Wall, wall
+from tests.kits.row_security import SCOPES, Wall, shown, wall
 
 # What everybody of an organisation, or its staff, share.
 RULES = {"risk_rules", "risk_rule_versions", "rule_sets"}
@@ -59,7 +60,8 @@ THROUGH_SESSIONS = {
     "seen_clock_steps": "clock_steps",
     "seen_custody": "ledger_events WHERE aggregate_type = 'evidence'",
 }  # fmt: skip
-OF_REPORTING = ("attempt_activity", "behavior_analysis", "session_risk", "session_rule_fires")
+OF_DATASETS = {shown(f"reporting.{name}") for name in [*PUBLISHED, "behavior_analysis"]}
+OF_REPORTING = OF_DATASETS | {"session_risk", "session_rule_fires"}
 # Views of what reaches the asker, who the system is not.
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
@@ -86,16 +88,16 @@ OF_EXAM = {
     "organisations", "users", "listed_students", "groups", "group_members", "exams",
     "teacher_exam_permissions", "assignments", "assignment_overrides", "exam_attempts", "submissions",
     "submission_items", "submission_scores", "submission_subjects", "submission_evidence", "proctor_sessions",
-    "seen_gaps", "seen_clock_steps", "attempt_activity", "evaluation_versions", "evaluation_items",
+    "seen_gaps", "seen_clock_steps", "evaluation_versions", "evaluation_items",
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
     "session_overview", "live_sessions", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
-    "risk_adjustments", "risk_snapshots", "session_risk", "behavior_analysis",
+    "risk_adjustments", "risk_snapshots", "session_risk",
     "proctor_decisions", "decision_acts", "review_claims", "submission_results",
     "blind_reviews", "pending_reviews",
     "session_actions", "session_commands", "attempt_pauses", "time_grants",
     "evidence", "evidence_chunks", "seen_custody",
     "shown_assignments", "shown_observations",
-} | RULES  # fmt: skip
+} | RULES | OF_DATASETS  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
     "authored_evaluations", "edited_exams", "managed_exams", "judged_exams", "adjudicated_exams",
@@ -208,7 +210,8 @@ async def test_the_system_sees_every_row_of_every_table(database: str, database_
             if name in OF_ASKER:
                 continue
             assert rows, f"{name} is empty: the tests below would prove nothing of it"
-            source = {each: f"reporting.{each}" for each in OF_REPORTING} | THROUGH_SESSIONS
+            of_reporting = {each: f"reporting.{each.removeprefix('reporting.')}" for each in OF_REPORTING}
+            source = of_reporting | THROUGH_SESSIONS
             whole = await at.world.api.owner.fetchval(f"SELECT count(*) FROM {source.get(name, name)}")
             assert (name, len(rows)) == (name, whole)
 
@@ -261,7 +264,7 @@ async def test_whoever_was_granted_nothing_sees_only_themselves_and_what_all_sha
 
 async def test_the_rightful_see_their_rows_a4(database: str, database_as: DatabaseAs) -> None:
     async with wall(database, database_as) as at:
-        everything = rows_of({name.removeprefix("reporting."): ["x"] for name in await at.readable()})
+        everything = rows_of({shown(name): ["x"] for name in await at.readable()})
         seen = {
             name: rows_of(await at.seen_by(name, SCOPES.get(at.world.api.people[name].role, Scope.granted)))
             for name in ("student", "teacher", "assistant", "reviewer", "observer", "admin")

@@ -1,0 +1,109 @@
+"""
+Frames for a turn, all of one moment: rows of datasets that were projected before, and of the durable tables.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Final
+
+import polars as pl
+import pyarrow as pa
+
+from pipeline.extract import Snapshot, as_frame
+from pipeline.projections.projection import Layer
+from sql import named, shaped
+from sql.running import Connection, run
+from warehouse.datasets import DATASETS
+from warehouse.layout import Dataset
+
+SOURCES: Final = named("sources")
+TURNS: Final = named("turns")
+# The layer whose keys a source takes; in a turn of another layer those of its attempts.
+DURABLE: Final = {
+    "handed_in": Layer.attempt,
+    "handed_in_items": Layer.attempt,
+    "form_items": Layer.attempt,
+    "item_events": Layer.attempt,
+    "drafts": Layer.attempt,
+    "exams": Layer.exam,
+}
+TEXT: Final = {"uuid": "text", "uuid[]": "text[]", "jsonb": "text", "json": "text", "numeric": "float8"}
+
+
+class Shape:
+    """The table of a dataset in `reporting`: the type of each column, and the primary key."""
+
+    def __init__(self, conn: Connection, dataset: Dataset) -> None:
+        """Look at the table; raises LookupError where there is none."""
+        found = run(conn, TURNS["describe_columns"], dataset.name).fetchall()
+        if not found:
+            raise LookupError(dataset.name)
+        self.types = {name: kind for name, kind, _ in found}
+        self.primary = [
+            name for place, name in sorted((place, name) for name, _, place in found if place is not None)
+        ]
+
+
+@cache
+def _shapes() -> dict[str, Shape]:
+    return {}
+
+
+def shape_of(conn: Connection, dataset: Dataset) -> Shape:
+    """Return what a dataset's table looks like, asked once a process."""
+    if dataset.name not in _shapes():
+        _shapes()[dataset.name] = Shape(conn, dataset)
+    return _shapes()[dataset.name]
+
+
+def select(shape: Shape, dataset: Dataset, key: str) -> str:
+    """Return the statement for a dataset's rows with these keys, in the dataset's columns; $1: as text."""
+    kinds = {name: TEXT.get(shape.types[name]) for name in dataset.schema.names}
+    return shaped(
+        "list_rows",
+        dataset=dataset.name,
+        columns=", ".join(f"{name}::{kind} AS {name}" if kind else name for name, kind in kinds.items()),
+        key=key,
+        key_type=shape.types[key],
+        order=", ".join(dataset.sort),
+    )
+
+
+def rows_of(
+    conn: Connection, reader: Snapshot, dataset: Dataset, key: str, keys: Sequence[str] | None
+) -> pa.Table:
+    """Return a dataset's rows whose column `key` is one of the keys, or all of them."""
+    statement = select(shape_of(conn, dataset), dataset, key)
+    return reader.table(statement, None if keys is None else list(keys))
+
+
+class Reading:
+    """What a turn has read so far, each frame once; the keys are the turn's."""
+
+    def __init__(self, conn: Connection, reader: Snapshot, layer: Layer, keys: Sequence[str]) -> None:
+        """Read nothing yet."""
+        self._conn, self._reader, self._layer = conn, reader, layer
+        self._keys = {layer: list(keys)}
+        self.frames: dict[str, pl.DataFrame] = {}
+
+    def take(self, names: Sequence[str]) -> None:
+        """Read those frames that are not there yet."""
+        for name in names:
+            if name not in self.frames:
+                self.frames[name] = self._read(name)
+
+    def _read(self, name: str) -> pl.DataFrame:
+        if name == "attempts":
+            return self._reader.frame(SOURCES["attempts"], self._layer.value, self._keys[self._layer])
+        if name in DURABLE:
+            return self._reader.frame(SOURCES[name], self._keys_in(DURABLE[name]))
+        return as_frame(
+            rows_of(self._conn, self._reader, DATASETS[name], self._layer.key, self._keys[self._layer])
+        )
+
+    def _keys_in(self, layer: Layer) -> list[str]:
+        """Return the turn's keys as keys of a source's layer."""
+        if layer not in self._keys:
+            self.take(["attempts"])
+            self._keys[layer] = self.frames["attempts"][layer.key].unique().sort().to_list()
+        return self._keys[layer]

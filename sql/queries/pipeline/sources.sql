@@ -1,0 +1,80 @@
+-- Frames that projections read from the durable tables; each takes the keys of its turn.
+
+-- name: attempts
+-- $1 layer, $2 keys of it as text. The attempts of these keys that are over.
+SELECT id::text AS attempt_id, exam_id::text AS exam_id, student_id::text AS student_id, status, started_at, completed_at
+FROM exam_attempts
+WHERE status <> 'in_progress'
+  AND CASE $1::text WHEN 'attempt' THEN id = ANY ($2::text[]::uuid[])
+                    WHEN 'exam' THEN exam_id = ANY ($2::text[]::uuid[])
+                    ELSE student_id = ANY ($2::text[]::uuid[]) END;
+
+-- name: handed_in
+-- $1 attempt ids as text. Each submission with its newest score, and whether it counts.
+SELECT b.id::text AS submission_id, b.attempt_id::text AS attempt_id, b.exam_id::text AS exam_id,
+       b.organisation_id::text AS organisation_id, b.author_id::text AS student_id,
+       a.evaluation_version_id::text AS form_id, b.kind, b.submitted_by, a.started_at, b.finalised_at, c.revision, c.scored_at,
+       c.scoring_version, c.ungraded, CASE WHEN c.ungraded = 0 THEN c.points::float8 END AS points,
+       c.max_points::float8 AS max_points, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed,
+       coalesce(r.is_void, false) AS is_void, greatest(c.scored_at, r.changed_at) AS as_of
+FROM submissions b
+JOIN exam_attempts a ON a.id = b.attempt_id
+CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = b.id ORDER BY revision DESC LIMIT 1) c
+LEFT JOIN submission_results r ON r.submission_id = b.id
+WHERE b.attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: handed_in_items
+-- $1 attempt ids as text. Each item with the points of the newest score; a response as it was given.
+SELECT i.submission_id::text AS submission_id, i.position, i.question_id::text AS question_id,
+       i.question_version_id::text AS question_version_id, i.kind, i.response::text AS response,
+       (c.item_points ->> i.position::text)::float8 AS points, i.max_points::float8 AS max_points, i.saved_at
+FROM submissions b
+JOIN submission_items i ON i.submission_id = b.id
+CROSS JOIN LATERAL (SELECT item_points FROM submission_scores WHERE submission_id = b.id ORDER BY revision DESC LIMIT 1) c
+WHERE b.attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: form_items
+-- $1 attempt ids as text. Keys and topics of the items of their forms, as they were published.
+SELECT f.id::text AS form_id, item ->> 'question_id' AS question_id, (item -> 'item' -> 'key')::text AS key,
+       ARRAY(SELECT t.name FROM jsonb_array_elements_text(item -> 'term_ids') x
+             JOIN taxonomy_terms t ON t.id = x.value::uuid ORDER BY t.name, t.id) AS topics
+FROM evaluation_versions f
+CROSS JOIN LATERAL jsonb_array_elements(f.key) item
+WHERE f.id IN (SELECT evaluation_version_id FROM exam_attempts WHERE id = ANY ($1::text[]::uuid[]));
+
+-- name: item_events
+-- $1 attempt ids as text. What clients said of the questions that were on the screen and saved: types 104 and 105.
+SELECT s.attempt_id::text AS attempt_id, e.session_id, e.seq, e.event_type, coalesce(e.effective_at, e.occurred_at) AS told_at,
+       coalesce(e.payload ->> 'questionId', e.payload ->> 'question_id', e.payload ->> 'question') AS question
+FROM proctor_sessions s
+CROSS JOIN LATERAL (
+    SELECT * FROM events
+    WHERE session_id = s.id AND event_type IN (104, 105) AND occurred_at >= s.started_at
+) e
+WHERE s.attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: drafts
+-- $1 attempt ids as text. Every saved version of an essay; what was handed in is the last.
+SELECT d.attempt_id::text AS attempt_id, a.exam_id::text AS exam_id, a.student_id::text AS student_id,
+       d.question_id::text AS question_id,
+       row_number() OVER (PARTITION BY d.attempt_id, d.question_id ORDER BY d.client_seq)::int AS version,
+       coalesce(d.response ->> 'text', '') AS text, d.saved_at
+FROM (
+    SELECT attempt_id, question_id, client_seq, response, saved_at FROM attempt_drafts
+    WHERE attempt_id = ANY ($1::text[]::uuid[])
+    UNION
+    SELECT b.attempt_id, i.question_id, i.client_seq, i.response, i.saved_at
+    FROM submissions b
+    JOIN submission_items i ON i.submission_id = b.id
+    WHERE b.attempt_id = ANY ($1::text[]::uuid[]) AND i.kind = 'essay' AND i.response IS NOT NULL
+      AND NOT EXISTS (SELECT FROM attempt_drafts d WHERE d.attempt_id = b.attempt_id AND d.question_id = i.question_id
+                      AND d.client_seq = i.client_seq)
+) d
+JOIN exam_attempts a ON a.id = d.attempt_id;
+
+-- name: exams
+-- $1 exam ids as text
+SELECT id::text AS exam_id, organisation_id::text AS organisation_id, title, subject, topic, max_score::float8 AS max_score,
+       passing_score::float8 AS passing_score
+FROM exams
+WHERE id = ANY ($1::text[]::uuid[]);
