@@ -14,6 +14,7 @@ from rich.console import Console
 from deploy.commands import analytics as analytics_commands
 from deploy.commands import importing as import_commands
 from deploy.commands import ledger as ledger_commands
+from deploy.commands import models as model_commands
 from deploy.commands import risk as risk_commands
 from deploy.commands.helps import Group
 from deploy.commands.replaying import replay
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(analytics_commands.app, name="analytics")
 app.add_typer(import_commands.app, name="import")
 app.add_typer(ledger_commands.app, name="ledger")
+app.add_typer(model_commands.app, name="model")
 app.add_typer(risk_commands.app, name="risk")
 console = Console(highlight=False)
 

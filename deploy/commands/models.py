@@ -1,0 +1,156 @@
+"""
+`veritas model …`: train a model of leaving, score with it, read its card, see whether it has drifted.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.commands.helps import Group
+from deploy.local.server import ServerError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from pipeline.features.models import Model
+
+app = typer.Typer(cls=Group, help="Models of who leaves.", no_args_is_help=True)
+DRIFTED: Final = 1
+
+Progress = Annotated[
+    Path,
+    typer.Argument(
+        exists=True,
+        dir_okay=False,
+        help="CSV or Parquet with the columns of PROGRESS (docs/analytics.md, “How likely somebody leaves”).",
+    ),
+]
+ModelFile = Annotated[Path, typer.Option("--model", exists=True, dir_okay=False, help="The model's file.")]
+Out = Annotated[Path, typer.Option("--out", dir_okay=False, help="File to write.")]
+
+
+@app.callback()
+def group() -> None:
+    """Train models of who leaves, score with them, and see whether they still hold."""
+
+
+@app.command()
+def train(
+    progress: Progress,
+    out: Out,
+    version: Annotated[str, typer.Option(help="What the model is called in what it scores.")],
+    horizon_days: Annotated[int, typer.Option(min=1, help="Days within which leaving counts.")],
+    base_rate: Annotated[
+        float | None, typer.Option(min=0.0001, max=0.9999, help="Share who leave where it will be used.")
+    ] = None,
+    as_of: Annotated[datetime | None, typer.Option(help="The card's date, UTC; now by default.")] = None,
+) -> None:
+    """
+    Train on closed cohorts, and write the model with its card.
+
+    Exits with 2 where there are under 200 outcomes, or all of one kind.
+    """
+    import msgspec  # noqa: PLC0415
+
+    from pipeline.features import training  # noqa: PLC0415
+
+    moment = datetime.now(UTC) if as_of is None else as_of.replace(tzinfo=UTC)
+    try:
+        model = training.train(
+            _progress(progress), version=version, as_of=moment, horizon_days=horizon_days, base_rate=base_rate
+        )
+    except training.TooFewError as error:
+        raise ServerError(str(error)) from error
+    out.write_bytes(msgspec.json.format(msgspec.json.encode(model)))
+    _show(model)
+
+
+@app.command()
+def score(progress: Progress, model: ModelFile, out: Out) -> None:
+    """Write a row for each enrolled student: probability, coverage, reasons, the model's version."""
+    from pipeline.features import models  # noqa: PLC0415
+
+    scored = models.score(_model(model), _progress(progress))
+    if out.suffix == ".parquet":
+        scored.write_parquet(out)
+    else:
+        scored.write_csv(out)
+    print(f"{scored.height} students scored.")
+
+
+@app.command()
+def card(model: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Its file.")]) -> None:
+    """Say what a model was made of, when, how good it is, and who is left out."""
+    _show(_model(model))
+
+
+@app.command()
+def drift(progress: Progress, model: ModelFile) -> None:
+    """
+    Compare today's students with those of the training, and what was predicted with what came about.
+
+    Exits with 1 where an input or the score has drifted far (PSI from 0.25 on).
+    """
+    from pipeline.features import models  # noqa: PLC0415
+
+    known, given = _model(model), _progress(progress)
+    table = Table(title="Drift since the training: PSI", title_justify="left")
+    for name in ("input", "PSI", "verdict", "students"):
+        table.add_column(name)
+    found = models.drift(known, given)
+    for each in found:
+        psi = "" if each["psi"] is None else f"{each['psi']:.3f}"
+        table.add_row(each["name"], psi, each["verdict"], str(each["n"]))
+    Console(highlight=False).print(table)
+    _table("What came about", models.calibration_report(known, given))
+    if any(each["verdict"] == "act" for each in found):
+        raise typer.Exit(DRIFTED)
+
+
+def _show(model: "Model") -> None:
+    card = dict(model.card)
+    metrics = card.pop("metrics", {})
+    _table(f"Model {model.version}", {**card, **metrics, "calibration": model.calibration.kind})
+    weights = sorted(zip(model.inputs, model.coefficients, strict=True), key=lambda each: -abs(each[1]))
+    _table("What weighs how much, standardised", dict(weights))
+
+
+def _table(title: str, values: dict[str, Any]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in values.items():
+        table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
+    Console(highlight=False).print(table)
+
+
+def _model(path: Path) -> "Model":
+    import msgspec  # noqa: PLC0415
+
+    from pipeline.features.models import read_model  # noqa: PLC0415
+
+    try:
+        return read_model(path.read_bytes())
+    except msgspec.DecodeError as error:
+        raise ServerError(f"{path} is no model: {error}") from error
+
+
+def _progress(path: Path) -> "pl.DataFrame":
+    """Return the rows of a file in the types of PROGRESS."""
+    import polars as pl  # noqa: PLC0415
+
+    from pipeline.features.models import PROGRESS  # noqa: PLC0415
+
+    try:
+        if path.suffix == ".parquet":
+            found = pl.read_parquet(path)
+        else:
+            found = pl.read_csv(path, infer_schema=False).with_columns(
+                pl.col("cut_off").str.to_datetime("%+", time_zone="UTC", time_unit="us"),
+                pl.col("is_enrolled", "has_left").str.to_lowercase().replace({"": None}) == "true",
+            )
+        return found.select(pl.col(name).cast(kind) for name, kind in PROGRESS.schema.items())
+    except pl.exceptions.PolarsError as error:
+        raise ServerError(f"{path} is not what a model takes: {error}") from error

@@ -1,0 +1,50 @@
+"""`veritas model`: from a file of progress to a model, its card, scores and drift (analytics.md)."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from deploy.commands.cli import app
+from tests.property.pipeline.test_models import cohorts
+
+TRAIN = ["--version", "left-1", "--horizon-days", "28", "--as-of", "2026-10-01"]
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    found = CliRunner().invoke(app, ["model", *map(str, arguments)])
+    return found.exit_code, found.output
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_model_is_trained_read_and_used_from_files_alone(kind: str, tmp_path: Path) -> None:
+    past, now, model, out = (
+        tmp_path / name for name in (f"past.{kind}", f"now.{kind}", "model.json", f"out.{kind}")
+    )
+    for path, rows in ((past, cohorts(1)), (now, cohorts(2).with_columns(has_left=pl.lit(None, pl.Boolean)))):
+        rows.write_csv(path) if kind == "csv" else rows.write_parquet(path)
+
+    trained = run("train", past, "--out", model, *TRAIN)
+    assert trained[0] == 0, trained
+    assert "brier" in trained[1]
+    assert run("card", model) == trained
+    assert run("score", now, "--model", model, "--out", out)[0] == 0
+    scored = pl.read_csv(out) if kind == "csv" else pl.read_parquet(out)
+    assert scored.height == cohorts(2).filter("is_enrolled").height
+    assert scored["model_version"].unique().to_list() == ["left-1"]
+    code, told = run("drift", past, "--model", model)
+    assert code == 0, told
+    assert "What came about" in told
+
+
+def test_what_is_no_progress_or_no_model_or_too_little_is_said(tmp_path: Path) -> None:
+    few, odd, model = tmp_path / "few.csv", tmp_path / "odd.csv", tmp_path / "model.json"
+    cohorts(1, number=2).write_csv(few)
+    odd.write_text("cohort_id,cut_off,is_enrolled,has_left\n1,2026-01-01T00:00:00Z,true,\n")
+    model.write_text("{}")
+
+    assert run("train", few, "--out", model, *TRAIN)[0] != 0
+    assert run("train", odd, "--out", model, *TRAIN)[0] != 0
+    assert run("card", model)[0] != 0
+    assert model.read_text() == "{}"
