@@ -42,6 +42,7 @@ PRIOR: Final = 10.0  # candidates that the item's overall chances count for, at 
 EDGE: Final = 0.25  # of a point, that nobody's total counts as nearer to none or to all
 NORMAL_BELOW: Final = 1.0  # standard deviations over the mean, up to which a normal tail is as good
 STEPS: Final = 60
+P_MIN: Final = 1e-300  # what every format can write
 SETTLED: Final = 1e-9
 ELEMENTS: Final = 1 << 19  # of one array that is worked on at a time
 
@@ -249,6 +250,6 @@ def _determinant_of_totals(m: Floats) -> Floats:
 
 
 def rescaled(z: Floats, factor: float) -> tuple[Floats, Floats]:
-    """Return z over the root of the factor, and its upper tail probability."""
+    """Return z over the root of the factor, and its upper tail probability, P_MIN at least."""
     scaled = z / factor**0.5
-    return scaled, ndtr(-scaled)
+    return scaled, np.maximum(ndtr(-scaled), P_MIN)

@@ -25,7 +25,9 @@ DURABLE: Final = {
     "form_items": Layer.attempt,
     "item_events": Layer.attempt,
     "drafts": Layer.attempt,
+    "contacts": Layer.attempt,
     "exams": Layer.exam,
+    "at_work": Layer.exam,
 }
 TEXT: Final = {"uuid": "text", "uuid[]": "text[]", "jsonb": "text", "json": "text", "numeric": "float8"}
 

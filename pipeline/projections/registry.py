@@ -4,11 +4,16 @@ All projections, in the order in which a layer computes them.
 
 from typing import Final
 
-from pipeline.projections import submissions
+from pipeline.projections import collusion, submissions
 from pipeline.projections.projection import Projection
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 
-PROJECTIONS: Final[tuple[Projection, ...]] = (submissions.SUBMITTED, submissions.ITEMS)
+PROJECTIONS: Final[tuple[Projection, ...]] = (
+    submissions.SUBMITTED,
+    submissions.ITEMS,
+    collusion.SIMILARITY,
+    collusion.CLUSTERS,
+)
 # What is published from `reporting.<dataset>`: what is projected, and what the fold keeps up to date.
 PUBLISHED: Final = {
     each.name: each for each in (ATTEMPT_ACTIVITY, *(projection.dataset for projection in PROJECTIONS))

@@ -4,12 +4,23 @@ What the warehouse holds, a module for each dataset: its grain, its columns, wha
 
 from typing import Final
 
+from warehouse.datasets.answer_similarity import ANSWER_SIMILARITY
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.behavior_analysis import BEHAVIOR_ANALYSIS
+from warehouse.datasets.collusion_clusters import COLLUSION_CLUSTERS
 from warehouse.datasets.events import EVENTS
 from warehouse.datasets.submission_items import SUBMISSION_ITEMS
 from warehouse.datasets.submissions import SUBMISSIONS
 
 DATASETS: Final = {
-    each.name: each for each in (EVENTS, ATTEMPT_ACTIVITY, BEHAVIOR_ANALYSIS, SUBMISSIONS, SUBMISSION_ITEMS)
+    each.name: each
+    for each in (
+        EVENTS,
+        ATTEMPT_ACTIVITY,
+        BEHAVIOR_ANALYSIS,
+        SUBMISSIONS,
+        SUBMISSION_ITEMS,
+        ANSWER_SIMILARITY,
+        COLLUSION_CLUSTERS,
+    )
 }

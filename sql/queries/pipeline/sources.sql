@@ -78,3 +78,14 @@ SELECT id::text AS exam_id, organisation_id::text AS organisation_id, title, sub
        passing_score::float8 AS passing_score
 FROM exams
 WHERE id = ANY ($1::text[]::uuid[]);
+
+-- name: contacts
+-- $1 attempt ids as text. Addresses and devices that their proctor sessions were taken up from.
+SELECT attempt_id::text AS attempt_id, kind, value
+FROM proctor_sessions
+CROSS JOIN LATERAL (VALUES ('address', host(ip_address)), ('device', device_fingerprint)) c (kind, value)
+WHERE attempt_id = ANY ($1::text[]::uuid[]) AND value IS NOT NULL;
+
+-- name: at_work
+-- $1 exam ids as text. Those in which somebody is at work.
+SELECT DISTINCT exam_id::text AS exam_id FROM exam_attempts WHERE exam_id = ANY ($1::text[]::uuid[]) AND status = 'in_progress';

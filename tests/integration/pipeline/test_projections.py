@@ -62,7 +62,7 @@ def test_what_is_handed_in_scored_again_voided_and_restored_is_projected(
         ("a", "b", 0.0, ["Geometry"]),
         (None, "b", 0.0, ["Algebra"]),
     ]
-    assert publish_marked(settings) == dict.fromkeys(PUBLISHED.keys() - {"attempt_activity"}, 1)
+    assert publish_marked(settings).items() >= {"submissions": 1, "submission_items": 1}.items()
 
     score_again(database, own, second, [1, 0.5, 0, 1], minutes=50)
     set_void(database, own, first, is_void=True, minutes=60)

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control, norm
 
+from pipeline.extract import as_table
 from pipeline.features import chances, similarity
 from pipeline.features.collusion import clusters
 from pipeline.features.forms import Form, forms_of
@@ -19,6 +20,10 @@ from pipeline.features.frames import CONTACTS
 from pipeline.features.pairs import count
 from pipeline.features.similarity import Judged, answer_similarity, judge, partners
 from pipeline.features.simulated import Cohort, Plan, cohort
+from pipeline.projections.collusion import similarity as projected
+from warehouse.datasets.answer_similarity import ANSWER_SIMILARITY
+from warehouse.datasets.collusion_clusters import COLLUSION_CLUSTERS
+from warehouse.layout import conform
 
 SEEDS = st.integers(0, 2**32 - 1)
 OPTIONS = ["A", "B", "C", None, "elsewhere"]
@@ -331,3 +336,29 @@ def test_the_most_similar_pairs_are_kept_and_how_many_there_were_is_said() -> No
     assert 0 < len(kept.filter(others)) < len(whole.filter(others))
     assert kept.filter(~others).equals(whole.filter(~others))
     assert set(kept["similar_pairs"]) == {len(whole.filter("is_similar"))}
+
+
+def test_rows_are_those_of_their_datasets() -> None:
+    exam = cohort(11, Plan(candidates=60, items=30, copiers=2, copied=0.9))
+    found = answer_similarity(exam.submissions, exam.responses)
+
+    for dataset, frame in ((ANSWER_SIMILARITY, found), (COLLUSION_CLUSTERS, clusters(found))):
+        assert len(frame)
+        assert len(conform(dataset, as_table(frame, dataset))) == len(frame)
+
+
+def test_a_large_exam_is_compared_when_nobody_is_at_work_any_more() -> None:
+    exam = cohort(11, Plan(candidates=40, items=20))
+    frames = {
+        "submissions": exam.submissions,
+        "submission_items": exam.responses,
+        "contacts": CONTACTS.schema.to_frame(),
+        "at_work": exam.submissions.select("exam_id").unique(),
+    }
+    pairs = 40 * 39 // 2
+
+    whole = projected(frames, pairs_max=pairs)
+
+    assert len(whole)
+    assert projected(frames, pairs_max=pairs - 1).rows() == []
+    assert projected(frames | {"at_work": frames["at_work"].clear()}, pairs_max=0).equals(whole)
