@@ -3,7 +3,7 @@ The shared kernel: the vocabulary every room speaks, and the plumbing every proc
 
 Pure: `access`, `errors`, `events`, `meter`, `spelling`, `values`, and of `ledger` all but keys and witnesses.
 Plumbing: `settings`, `tokens`, `revocation`, `postgres`; `running` (a process), `http` (what it serves),
-`storage` (where files are kept).
+`storage` (where files are kept), `files` (foreign rows).
 It imports no sibling room; everybody may import it. Small, and changed rarely.
 """
 

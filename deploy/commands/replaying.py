@@ -98,8 +98,8 @@ def replay(
     nothing was done: no stack, a mapping with a mistake, a file that cannot be read; 3 when rows are refused,
     and the others are stored; 4 when the file holds no rows.
     """
+    from kernel.files.rows import Options  # noqa: PLC0415
     from kernel.settings import load  # noqa: PLC0415
-    from loadtests.replay.planning import Options  # noqa: PLC0415
     from loadtests.replay.replay import run  # noqa: PLC0415
 
     known = password_of(password, password_file)

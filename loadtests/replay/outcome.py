@@ -8,8 +8,8 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
+from kernel.files.findings import OURS, Group, Kind, shown
 from loadtests.check.figures import Figures
-from loadtests.replay.findings import OURS, Group, Kind, shown
 from loadtests.terminal import figures_table
 
 SHOWN_LINES: Final = 3  # of each kind of finding, in the terminal

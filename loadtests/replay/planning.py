@@ -9,45 +9,23 @@ local time without a zone, none of two moments that a clock showed alike.
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
-from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import orjson
 
+from kernel.files.findings import Finding, Kind, RowError
+from kernel.files.mapping import parts_of, zone_of
+from kernel.files.rows import Options, open_records
+from kernel.files.values import Row, Wide, moment, plain, spelt, whole_in
 from kernel.values import wrong_text
 from loadtests.replay import mapping as mappings
-from loadtests.replay.findings import Finding, Kind, RowError, shown
 from loadtests.replay.mapping import Rule
-from loadtests.replay.reading import (
-    DELIMITERS,
-    Line,
-    Lines,
-    UnreadableError,
-    csv_rows,
-    json_rows,
-    names_in,
-    opened,
-)
-from loadtests.replay.values import Fold, Row, Wide, moment, plain, spelt, whole_in
 
-ROWS_MAX: Final = 2_000_000  # all of a file's events are held in memory
 EXAM_CHARS_MAX: Final = 200  # of an exam's title
 # An event's marker is this, the line where its row begins, and the part where a row makes several.
 LINE_MARK: Final = "line-"
-
-_NAMED_MAX: Final = 10
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """What is said of a file beside its mapping, and goes before it."""
-
-    encoding: str | None = None
-    delimiter: str | None = None
-    zone: str | None = None
-    fold: Fold | None = None
-    limit: int | None = None
 
 
 class Planned(msgspec.Struct, frozen=True, gc=False):
@@ -103,92 +81,17 @@ def plan(path: Path, mapping: mappings.Mapping | None = None, options: Options |
         UnreadableError: it is no text, has no such columns, too many rows, or no shipped mapping fits.
     """
     options = options or Options()
-    encoding = options.encoding or (mapping.encoding if mapping else None)
-    with opened(path, encoding) as lines:
-        if lines.first() is None:
-            return Plan(0, {}, _damage(lines))
-        chosen = _with(mapping or _fitting(lines, options), options)
-        reader = _Reader(chosen)
-        reader.read(_rows(lines, chosen, reader.plan), options.limit)
-        reader.plan.findings += _damage(lines)
-        reader.plan.absent = sorted(chosen.columns - reader.seen) if chosen.format == "ndjson" else []
+    with open_records(path, mapping, [] if mapping else mappings.shipped(), options) as records:
+        if records.layout is None:
+            return Plan(0, {}, records.damage)
+        reader = _Reader(records.layout)
+        reader.plan.unread = records.unread
+        reader.read(records.read(options.limit))
+        reader.plan.findings += records.damage
+        if records.layout.format == "ndjson":
+            reader.plan.absent = sorted(records.layout.columns - records.seen)
     reader.plan.findings.sort(key=lambda finding: finding.line)
     return reader.plan
-
-
-def _damage(lines: Lines) -> list[Finding]:
-    return [lines.damage] if lines.damage else []
-
-
-def _with(mapping: mappings.Mapping, options: Options) -> mappings.Mapping:
-    """Return the mapping with what the options say in its place."""
-    time = msgspec.structs.replace(
-        mapping.time, zone=options.zone or mapping.time.zone, fold=options.fold or mapping.time.fold
-    )
-    chosen = msgspec.structs.replace(mapping, time=time, delimiter=options.delimiter or mapping.delimiter)
-    mappings.check(chosen)
-    return chosen
-
-
-def _fitting(lines: Lines, options: Options) -> mappings.Mapping:
-    """Return the first shipped mapping whose columns the first line names; raises UnreadableError."""
-    first = lines.first()
-    assert first is not None, "a file without a line fits nothing"
-    for mapping in mappings.shipped():
-        if _names(first, _with(mapping, options).separator) >= mapping.columns:
-            return mapping
-        for other in DELIMITERS:
-            if _names(first, other) >= mapping.columns:
-                raise UnreadableError(f"its delimiter seems to be {other!r}: say so with --delimiter")
-    raise UnreadableError(
-        "no shipped mapping fits the columns of its first line; say what they are with --mapping"
-    )
-
-
-def _names(first: Line, delimiter: str) -> set[str]:
-    try:
-        return set(names_in(first, delimiter))
-    except RowError:
-        return set()
-
-
-def _rows(lines: Lines, mapping: mappings.Mapping, result: Plan) -> Iterator[tuple[int, Row | RowError]]:
-    """Yield the rows of a file, or what is wrong with one, by the line where each begins."""
-    if mapping.format == "ndjson":
-        yield from json_rows(lines)
-        return
-    rows = csv_rows(lines, mapping.separator)
-    number, header = next(rows)
-    if isinstance(header, RowError):
-        raise UnreadableError(f"line {number}, the header: {header.why}")
-    _check_header(number, header, mapping)
-    result.unread = [name for name in dict.fromkeys(header) if name not in mapping.columns]
-    for number, fields in rows:
-        yield number, fields if isinstance(fields, RowError) else dict(zip(header, fields, strict=True))
-
-
-def _check_header(number: int, header: list[str], mapping: mappings.Mapping) -> None:
-    """
-    Hold a header against the mapping.
-
-    Raises:
-        UnreadableError: a column that the mapping reads is missing, or stands there twice.
-    """
-    missing = sorted(mapping.columns.difference(header))
-    if missing:
-        there = ", ".join(map(shown, header[:_NAMED_MAX])) + (", …" if len(header) > _NAMED_MAX else "")
-        why = f"line {number}, the header, has no column {', '.join(map(shown, missing))}; it has {there}"
-        counts = {each: header[0].count(each) for each in DELIMITERS if each != mapping.separator}
-        likely = max(counts, key=counts.__getitem__)
-        if len(header) == 1 and counts[likely]:
-            why += (
-                f". Its delimiter seems to be {likely!r}, not {mapping.separator!r}: say so with --delimiter"
-            )
-        raise UnreadableError(why)
-    twice = [name for name in sorted(mapping.columns) if header.count(name) > 1]
-    if twice:
-        names = ", ".join(map(shown, twice))
-        raise UnreadableError(f"line {number}, the header, names {names} twice: nobody knows which is meant")
 
 
 class _Reader:
@@ -196,19 +99,16 @@ class _Reader:
 
     def __init__(self, mapping: mappings.Mapping) -> None:
         self.plan = Plan(0, {}, [])
-        self.seen: set[str] = set()  # columns and members of rows
         self._mapping = mapping
-        self._zone = mappings.zone_of(mapping.time.zone) if mapping.time.zone else None
-        self._exam = mappings.parts_of(mapping.exam)
-        self._candidate = mappings.parts_of(mapping.candidate)
+        self._zone = zone_of(mapping.time.zone) if mapping.time.zone else None
+        self._exam = parts_of(mapping.exam)
+        self._candidate = parts_of(mapping.candidate)
         self._deciding = {column for rule in mapping.events for column in rule.above_zero}
         self._lines: dict[tuple[Key, int], int] = {}  # by session and content
 
-    def read(self, rows: Iterator[tuple[int, Row | RowError]], limit: int | None) -> None:
-        """Take the rows, at most `limit` of them."""
-        for line, row in islice(rows, limit):
-            if self.plan.rows == ROWS_MAX:
-                raise UnreadableError(f"it has more than {ROWS_MAX:,} rows: split it, or name a --limit")
+    def read(self, rows: Iterator[tuple[int, Row | RowError]]) -> None:
+        """Take the rows."""
+        for line, row in rows:
             self.plan.rows += 1
             try:
                 if isinstance(row, RowError):
@@ -219,7 +119,6 @@ class _Reader:
 
     def _take(self, line: int, row: Row) -> None:
         """Take a row as events; raises RowError where none can be made of it."""
-        self.seen.update(row)
         mapping = self._mapping
         key = (_exam(_filled(self._exam, row)), _filled(self._candidate, row))
         at = moment(row, mapping.time.column, mapping.time, self._zone)

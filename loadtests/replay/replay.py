@@ -21,6 +21,10 @@ import orjson
 from rich.console import Console
 
 from kernel.events import HEARTBEAT_INTERVAL_S, EventType, Role
+from kernel.files.findings import DOUBTFUL, Finding, Kind, by_kind
+from kernel.files.mapping import MappingError
+from kernel.files.reading import UnreadableError
+from kernel.files.rows import Options
 from loadtests.check.figures import figures
 from loadtests.check.history import Row, check, rows_of
 from loadtests.client.client import Client, Pace
@@ -39,11 +43,9 @@ from loadtests.client.stack import (
     sign_in,
     take_seat,
 )
-from loadtests.replay.findings import DOUBTFUL, Finding, Kind, by_kind
-from loadtests.replay.mapping import MappingError, read_mapping
+from loadtests.replay.mapping import read_mapping
 from loadtests.replay.outcome import CANNOT, Outcome, say, show
-from loadtests.replay.planning import LINE_MARK, Key, Options, Plan, Planned, line_of, plan
-from loadtests.replay.reading import UnreadableError
+from loadtests.replay.planning import LINE_MARK, Key, Plan, Planned, line_of, plan
 from loadtests.terminal import delivery
 
 EXAM_MINUTES: Final = 1440

@@ -11,8 +11,8 @@ from typing import Any, Final
 import msgspec
 from backports import zstd
 
-from loadtests.replay.findings import Kind
-from loadtests.replay.planning import Options
+from kernel.files.findings import Kind
+from kernel.files.rows import Options
 
 MAPPING: Final = """
 exam = "Paper {paper}"

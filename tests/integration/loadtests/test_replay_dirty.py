@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 
 from deploy.commands.cli import CANNOT as CANNOT_AT_ALL
 from deploy.commands.cli import app
+from kernel.files.findings import Finding
+from kernel.files.reading import UnreadableError
 from loadtests.client.stack import Stack, local_stack
-from loadtests.replay.findings import Finding
 from loadtests.replay.mapping import read_mapping
 from loadtests.replay.outcome import CANNOT, EMPTY, SOME_REFUSED, STORED, Outcome, show
 from loadtests.replay.planning import plan
-from loadtests.replay.reading import UnreadableError
 from loadtests.replay.replay import replay
 from tests.integration.deploy.test_stack import running_stack, veritas
 from tests.kits.dirty_files import CASES, GOOD, MAPPING, NDJSON, Case, csv, line, lines, row, table

@@ -9,10 +9,11 @@ from backports import zstd
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from loadtests.replay.findings import by_kind
+from kernel.files.findings import by_kind
+from kernel.files.reading import UnreadableError
+from kernel.files.rows import Options
 from loadtests.replay.mapping import Mapping, read_mapping
-from loadtests.replay.planning import Options, line_of, plan
-from loadtests.replay.reading import UnreadableError
+from loadtests.replay.planning import line_of, plan
 from tests.kits.dirty_files import CASES, MAPPING, NDJSON, table
 
 # What tables and JSON are made of, beside anything at all.

@@ -10,10 +10,12 @@ import pytest
 
 from kernel import spelling
 from kernel.events import EventType
-from loadtests.replay.findings import Kind
-from loadtests.replay.mapping import MappingError, read_mapping
-from loadtests.replay.planning import Options, Plan, plan
-from loadtests.replay.reading import UnreadableError
+from kernel.files.findings import Kind
+from kernel.files.mapping import MappingError
+from kernel.files.reading import UnreadableError
+from kernel.files.rows import Options
+from loadtests.replay.mapping import read_mapping
+from loadtests.replay.planning import Plan, plan
 from loadtests.replay.replay import address_of
 
 MAPPING = """

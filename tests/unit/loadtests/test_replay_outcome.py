@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
+from kernel.files.findings import Finding, Kind, by_kind
 from loadtests.check.figures import figures
-from loadtests.replay.findings import Finding, Kind, by_kind
 from loadtests.replay.outcome import Outcome, show
 
 

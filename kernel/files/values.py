@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from loadtests.replay.findings import Kind, RowError
-from loadtests.replay.mapping import TimeColumn
+from kernel.files.findings import Kind, RowError
+from kernel.files.mapping import TimeColumn
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -71,6 +71,8 @@ def moment(row: Row, column: str, time: TimeColumn, zone: ZoneInfo | None) -> da
 
 def _read_time(raw: object, form: str) -> datetime:
     """Return a time as it is written, with a zone or without; raises ValueError, TypeError, OverflowError."""
+    if isinstance(raw, datetime):  # of a format that has times
+        return raw
     if form in {"epoch_s", "epoch_ms"}:
         if isinstance(raw, bool) or not isinstance(raw, str | int | float):
             raise TypeError

@@ -21,9 +21,9 @@ from typing import Any, Final, Protocol
 import msgspec
 from backports import zstd
 
+from kernel.files.findings import Finding, Kind, RowError, shown
+from kernel.files.values import whole
 from kernel.values import too_deep
-from loadtests.replay.findings import Finding, Kind, RowError, shown
-from loadtests.replay.values import whole
 
 ROW_CHARS_MAX: Final = 1 << 20
 ROW_LINES_MAX: Final = 100  # of one row, by line ends in quoted fields
@@ -34,8 +34,10 @@ DELIMITERS: Final = ",;\t|"
 
 _HEAD_BYTES: Final = 1024
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+PARQUET: Final = b"PAR1"
+READABLE: Final = "what is read is CSV, TSV and NDJSON, plain, .gz or .zst, and Parquet"
 _OTHER_FORMATS: Final = {
-    b"PAR1": "a Parquet file",
+    PARQUET: "a Parquet file",
     b"PK\x03\x04": "a ZIP archive or a spreadsheet",
     b"BZh": "packed with bzip2",
     b"\xfd7zXZ": "packed with xz",
@@ -63,7 +65,7 @@ def _marked(error: UnicodeError) -> tuple[str, int]:
     return _UNDECODABLE * (error.end - error.start), error.end
 
 
-codecs.register_error("replay", _marked)
+codecs.register_error("foreign", _marked)
 
 
 class Line(msgspec.Struct, frozen=True, gc=False):
@@ -209,7 +211,9 @@ def opened(path: Path, encoding: str | None) -> Iterator[Lines]:
         source = _Joined(head, file)
         for magic, name in _OTHER_FORMATS.items():
             if head.startswith(magic):
-                raise UnreadableError(f"it is {name}: replay reads CSV, TSV and NDJSON, plain, .gz or .zst")
+                raise UnreadableError(
+                    f"it is {name}: what is read is CSV, TSV and NDJSON, plain, .gz or .zst, and Parquet"
+                )
         if head.startswith((_GZIP, _ZSTD)):
             packed = io.BufferedReader(source)
             source = _Joined(
@@ -217,7 +221,7 @@ def opened(path: Path, encoding: str | None) -> Iterator[Lines]:
             )
             head = source.look()
         codec = _codec(head, encoding)
-        text = io.TextIOWrapper(io.BufferedReader(source), encoding=codec, errors="replay", newline="")
+        text = io.TextIOWrapper(io.BufferedReader(source), encoding=codec, errors="foreign", newline="")
         yield Lines(text, source)
 
 

@@ -31,6 +31,8 @@ class Kind(StrEnum):
     ambiguous_time = auto()
     skipped_time = auto()
     unreadable_number = auto()
+    out_of_bounds = auto()
+    twice = auto()
     # refused where it was sent to
     refused_by_server = auto()
     dead_letter = auto()
@@ -65,6 +67,8 @@ _TITLES: Final = {
     Kind.ambiguous_time: "local time that a clock showed twice",
     Kind.skipped_time: "local time that no clock showed",
     Kind.unreadable_number: "number that cannot be read and decides what the event is",
+    Kind.out_of_bounds: "beyond what it can be",
+    Kind.twice: "said twice, or in two ways",
     Kind.refused_by_server: "refused by the server",
     Kind.dead_letter: "kept as a dead letter",
     Kind.not_stored: "not stored",
