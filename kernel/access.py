@@ -53,6 +53,7 @@ class Action(StrEnum):
     user_create = "user.create"
     user_import = "user.import"
     user_invite = "user.invite"
+    result_import = "result.import"
     user_lock = "user.lock"
     user_set_role = "user.set_role"
     student_find = "student.find"
@@ -135,6 +136,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.user_create: _ADMINS,
     Action.user_import: _ADMINS,
     Action.user_invite: _ADMINS,
+    Action.result_import: _ADMINS,
     Action.user_lock: _ADMINS,
     Action.user_set_role: _ADMINS,
     Action.student_find: {Role.teacher: Scope.shared, Role.admin: Scope.organisation},

@@ -156,7 +156,7 @@ async def grade(
             {each.question_id: each.response for each in before.items if each.response is not None},
             max_score=Decimal(held["max_score"]),
             passing_score=Decimal(held["passing_score"]),
-            graded=_graded(before, command),
+            graded=_graded(before, command, keeps_points=held["submitted_by"] == "import"),
         )
         await QUERIES.run(
             conn.execute,
@@ -182,14 +182,17 @@ async def _hold(conn: Connection, actor: Actor, submission_id: UUID) -> asyncpg.
     return row
 
 
-def _graded(before: GradedSubmission, command: Grade) -> dict[int, Decimal]:
-    """Return what people have given so far, with the new points over it."""
+def _graded(before: GradedSubmission, command: Grade, *, keeps_points: bool) -> dict[int, Decimal]:
+    """
+    Return what people have given so far, with the new points over it; with `keeps_points` all that an import
+    brought along.
+    """
     by_position = {each.position: each for each in before.items}
     latest = before.scores[0].item_points
     graded = {
         int(position): Decimal(repr(points))
         for position, points in latest.items()
-        if points is not None and by_position[int(position)].awaits
+        if points is not None and (keeps_points or by_position[int(position)].awaits)
     }
     for n, each in enumerate(command.grades):
         item = by_position.get(each.position)

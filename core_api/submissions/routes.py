@@ -8,11 +8,11 @@ from aiohttp import web
 from core_api.actors import actor_of
 from core_api.cases import bare, case
 from core_api.database import POOL, connection
-from core_api.submissions import grading, observation_views, observations, receipts, submissions
+from core_api.submissions import grading, importing, observation_views, observations, receipts, submissions
 from core_api.wire import body_of, uuid_in_path
 from kernel.access import Action
 from kernel.http.headers import CONTENT_DISPOSITION, IDEMPOTENCY_KEY
-from kernel.http.web import OWN, Retry, Route, Shows, idempotency_key, send_json
+from kernel.http.web import NOBODY, OWN, Retry, Route, Shows, idempotency_key, send_json
 
 
 def asked_in(request: web.Request) -> submissions.Request:
@@ -79,6 +79,17 @@ ROUTES: Final = (
         name="grade_submission",
         shows=Shows("submission", "submission_id"), status=201, person=lambda found: found.author_id,
         says="Give points to what no machine scores: a new revision of the score, the old ones stay.",
+    ),
+    bare(
+        "POST /admin/results/import", importing.import_results, Action.result_import, name="import_results",
+        retry=Retry.own_way, shows=NOBODY,
+        says="""
+        Bring results from elsewhere in: an exam that is open to nobody, with its items and keys, and results
+        of it, as attempts that are over and submissions of kind `imported`. Candidates are found by the name
+        that the file has for them, or get an account that nobody can sign in to. A result is known by
+        candidate, exam and attempt: sent again it changes nothing. A faulty result is named by its line and
+        nothing is written; `partial` takes the good ones, `dry_run` none.
+        """,
     ),
     case(
         "POST /observer/exams/{exam_id}/observations", observations.finalise, Action.observation_finalise,

@@ -41,7 +41,7 @@ QUERIES: Final = named("submissions")
 KEYS: Final = named("idempotency")
 KEYS_MAX: Final = 1000  # of one candidate; further ones are not bound, and get the first receipt
 
-SubmittedBy = Literal["candidate", "expiry", "proctor"]
+SubmittedBy = Literal["candidate", "expiry", "proctor", "import"]
 
 
 class Submit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

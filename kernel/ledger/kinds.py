@@ -29,6 +29,7 @@ class Kind(StrEnum):
     assignment_override_set = "assignment_override.set"
     attempt_abandoned = "attempt.abandoned"
     attempt_extended = "attempt.extended"
+    attempt_imported = "attempt.imported"
     attempt_paused = "attempt.paused"
     attempt_resumed = "attempt.resumed"
     attempt_started = "attempt.started"
@@ -132,6 +133,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.assignment_override_set: About("assignment_override", record="assignment", is_told=True),
     Kind.attempt_abandoned: About("attempt", record="attempt", is_provable=True, is_told=True),
     Kind.attempt_extended: About("attempt", record="attempt"),
+    Kind.attempt_imported: About("attempt", record="attempt", is_provable=True),
     Kind.attempt_paused: About("attempt", record="attempt"),
     Kind.attempt_resumed: About("attempt", record="attempt"),
     Kind.attempt_started: About("attempt", record="attempt", is_provable=True),

@@ -33,6 +33,7 @@ from tests.kits.access_matrix_world import (
     TEACHERS,
     VIEWED,
     Row,
+    imported,
     rows,
 )
 from tests.kits.core import PASSWORD
@@ -204,6 +205,9 @@ MATRIX: dict[tuple[str, str], Row] = {
     ),
     ("POST", "/admin/users/import"): Row(
         expected=rows(200, *ADMINS), body=lambda _: {"users": f"email,name\n{uuid4()}@x.example,New"}
+    ),
+    ("POST", "/admin/results/import"): Row(
+        expected=rows(200, *ADMINS), body=lambda _: imported(f"{uuid4()}", "Brought along")
     ),
     ("POST", "/admin/users/invitations"): Row(
         expected={"admin": 201, "boss": 422},

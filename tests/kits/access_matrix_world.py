@@ -87,6 +87,7 @@ async def furnish(api: Api) -> World:
     parameters |= await _hand_in(api, parameters["question_id"])
     parameters["observation_id"] = await _observe(api, parameters["question_id"])
     parameters |= await _decide(api, parameters["past_attempt_id"])
+    await _import(api)
     attempt = await api.start_attempt()
     session_id = await api.start_session(attempt_id=attempt)
     warned = await _make(api, "POST", f"/proctor/session/{session_id}/warn", "teacher", {"reason": "Talks."})
@@ -183,6 +184,26 @@ async def review_twice(world: World) -> None:
     """Make a session that two people review, blind, and has no review yet."""
     ended = await reviewable(world.api, double_review=True)
     world.parameters["doubled_session_id"] = str(ended.session_id)
+
+
+async def _import(api: Api) -> None:
+    """Bring a text of the student's in, with two versions, that was written elsewhere."""
+    await _make(api, "POST", "/admin/results/import", "admin", imported(api.people["student"].email))
+
+
+def imported(candidate: str, title: str = "Essays of 2015") -> dict[str, Any]:
+    """Return an import of one candidate's text."""
+    item = {"kind": "essay", "content": {"stem": "The essay"}, "key": {}}
+    text = {
+        "item": "The essay", "response": {"text": "Cells live."}, "seconds": 60.5,
+        "drafts": [{"text": "Cells.", "at": "2015-01-20T09:00:00Z"}],
+    }  # fmt: skip
+    result = {"line": 2, "candidate": candidate, "finalised_at": "2015-01-20T10:00:00Z", "answers": [text]}
+    return {
+        "file_sha256": "ab" * 32,
+        "exam": {"title": title, "items": [{"item": item}]},
+        "results": [result],
+    }
 
 
 async def _observe(api: Api, question_id: str) -> str:

@@ -28,6 +28,7 @@ LINKS: Final = (
     )),
     *((table, "submission_id", "submissions") for table in (
         "submission_items", "submission_scores", "submission_subjects", "submission_evidence",
+        "submission_drafts",
     )),
     *((table, "session_id", "proctor_sessions") for table in (
         "session_progress", "session_clients", "heartbeat_gaps", "gap_marks", "clock_steps",

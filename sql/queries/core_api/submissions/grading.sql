@@ -53,7 +53,7 @@ SELECT s.id AS submission_id, s.attempt_id, s.author_id, u.full_name AS author_n
 FROM submissions s
 JOIN users u ON u.id = s.author_id
 CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
-WHERE s.exam_id = :exam_id AND s.kind = 'attempt' AND (NOT :awaiting OR c.ungraded > 0)
+WHERE s.exam_id = :exam_id AND s.kind <> 'observation' AND (NOT :awaiting OR c.ungraded > 0)
   AND (:cursor::uuid IS NULL OR s.id < :cursor)
 ORDER BY s.id DESC
 LIMIT :limit;

@@ -82,7 +82,7 @@ TABLES = (
     "submission_results",
     "submission_subjects", "outbox", "invitations", "session_actions", "session_commands", "session_notices",
     "attempt_pauses", "time_grants",
-    "evidence", "evidence_chunks",
+    "evidence", "evidence_chunks", "submission_drafts",
 )  # fmt: skip
 
 

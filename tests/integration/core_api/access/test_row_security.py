@@ -78,7 +78,7 @@ OF_CANDIDATE = {
     "assignments", "assignment_overrides", "exam_attempts", "attempt_answers", "attempt_drafts",
     "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
     "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events", "own_attempts",
-    "evidence", "evidence_chunks",
+    "evidence", "evidence_chunks", "submission_drafts",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events",
     "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys", "submission_results",
     "session_commands",
@@ -286,9 +286,6 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "observed_exams",
             "reaching_assignments",
             "own_attempts",
-            "exam_viewers",
-            "edited_exams",
-            "managed_exams",
             "judged_exams",
             "adjudicated_exams",
         }

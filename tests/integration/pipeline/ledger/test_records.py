@@ -35,6 +35,7 @@ COVERED = {
     "submissions": ("submission", "id", "NULL"),
     "submission_items": ("submission", "submission_id", "NULL"),
     "submission_scores": ("submission", "submission_id", "NULL"),
+    "submission_drafts": ("submission", "submission_id", "NULL"),
     "submission_subjects": ("submission", "submission_id", "NULL"),
     "allowed_origins": ("allowed_origins", "organisation_id", "NULL"),
     "exams": ("exam", "id", "NULL"),
