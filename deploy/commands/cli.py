@@ -15,6 +15,7 @@ from deploy.commands import analytics as analytics_commands
 from deploy.commands import importing as import_commands
 from deploy.commands import ledger as ledger_commands
 from deploy.commands import models as model_commands
+from deploy.commands import results as result_commands
 from deploy.commands import risk as risk_commands
 from deploy.commands.helps import Group
 from deploy.commands.replaying import replay
@@ -33,6 +34,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(analytics_commands.app, name="analytics")
+import_commands.app.command()(result_commands.results)
+import_commands.app.command()(result_commands.drafts)
 app.add_typer(import_commands.app, name="import")
 app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(model_commands.app, name="model")

@@ -5,12 +5,7 @@ Everything is tried first, without being written; then people are sent a few hun
 all of it once more with the enrolments: what is there already changes nothing.
 """
 
-import gzip
-import json
 import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,14 +15,11 @@ import typer
 
 from deploy.commands.helps import Group
 from deploy.commands.invitations import new_private, write_invitations
-from deploy.local.passwords import ask_password, password_of
+from deploy.commands.signed_in import FAULTY, show_faults, signed_in
+from deploy.local.passwords import password_of
 from deploy.local.server import ServerError
 
 ROWS: Final = 500  # people of one request
-TRIES: Final = 6
-TIMEOUT_S: Final = 900
-UNNAMED: Final = "no column"  # how the fault of a header without a field begins
-FAULTY: Final = 1  # exit code: rows are faulty
 # OneRoster's other files, which say nothing that is needed here.
 NOT_NEEDED: Final = frozenset(
     {
@@ -119,9 +111,9 @@ def people(
     with ExitStack() as cleanup:
         # Before anything is sent: no token is made that there is no place for.
         written = None if invitations is None else cleanup.enter_context(new_private(invitations))
-        call = _signed_in(url, email, password_of(password, password_file), state, names)
+        call = signed_in(url, email, password_of(password, password_file), state, names)
         tried = call("/api/admin/users/import", {**texts, "columns": columns, "dry_run": True})
-        _show_faults(tried, names)
+        show_faults(tried, names)
         if dry_run:
             _conclude(tried, dry_run=True)
         if tried["faulty"] and not partial:
@@ -175,9 +167,9 @@ def exams(
         "dry_run": dry_run,
         "partial": partial,
     }
-    call = _signed_in(url, email, password_of(password, password_file), state, names)
+    call = signed_in(url, email, password_of(password, password_file), state, names)
     done = call("/api/teacher/exams/import", body)
-    _show_faults(done, names)
+    show_faults(done, names)
     what = "would be " if dry_run else ""
     print(f"exams: {done['created']} {what}created, {done['updated']} updated, {done['unchanged']} unchanged")
     raise typer.Exit(FAULTY if done["faulty"] else 0)
@@ -234,99 +226,6 @@ def by_kind(files: Iterable[Path], columns: Mapping[str, str]) -> dict[str, Path
     if not found:
         raise ServerError("none of the files says who is there")
     return found
-
-
-class _Session:
-    """A deployment, and somebody who is signed in there."""
-
-    def __init__(self, url: str, names: Mapping[str, str]) -> None:
-        self._url = url.rstrip("/")
-        self._names = names
-        self._token = ""
-
-    def sign_in(self, email: str, password: str) -> None:
-        """Sign in; raises ServerError."""
-        self._token = self("/api/auth/login", {"email": email, "password": password})["access_token"]
-
-    def __call__(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """
-        Return the reply to a post; what is refused for the moment is sent again when it may.
-
-        Raises:
-            ServerError: any other refusal, with what it says.
-            typer.Exit: rows are faulty; each was printed.
-        """
-        text = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        if self._token:
-            text, headers["Content-Encoding"] = gzip.compress(text), "gzip"
-            headers["Authorization"] = f"Bearer {self._token}"
-        request = urllib.request.Request(self._url + path, data=text, headers=headers, method="POST")  # noqa: S310
-        for tries_left in reversed(range(TRIES)):
-            try:
-                with urllib.request.urlopen(request, timeout=TIMEOUT_S) as reply:  # noqa: S310  checked below
-                    answer: dict[str, Any] = json.loads(reply.read())
-                    return answer
-            except urllib.error.HTTPError as error:
-                with error:
-                    problem = _problem(error)
-                wait_s = error.headers.get("Retry-After", "")
-                if not (tries_left and wait_s.isdigit() and problem.get("code") != "outcome_unknown"):
-                    raise self._refused(problem, error.code) from error
-                time.sleep(min(int(wait_s), 60))
-            except (OSError, ValueError) as error:
-                raise ServerError(f"{self._url} does not answer: {error}") from error
-        raise AssertionError("the last try answers or raises")
-
-    def _refused(self, problem: Mapping[str, Any], status: int) -> Exception:
-        if status == 422 and problem.get("errors"):
-            _show_faults({"faults": problem["errors"]}, self._names)
-            if any(each["message"].startswith(UNNAMED) for each in problem["errors"]):
-                print("as in --map 'E-Mail-Adresse=email'", file=sys.stderr)
-            return typer.Exit(FAULTY)
-        return ServerError(f"{self._url}: {status} {problem.get('detail', '')}")
-
-
-def _problem(error: urllib.error.HTTPError) -> dict[str, Any]:
-    try:
-        found = json.loads(error.read())
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _signed_in(
-    url: str | None, email: str | None, password: str | None, state: Path | None, names: Mapping[str, str]
-) -> _Session:
-    """Return the deployment as its admin; raises ServerError."""
-    from kernel.events import Role  # noqa: PLC0415
-    from kernel.settings import load  # noqa: PLC0415
-    from loadtests.client.stack import StackError, local_stack  # noqa: PLC0415
-
-    if url is None:
-        try:
-            stack = local_stack(state or Path(load().state))
-            account = stack.account(Role.admin)
-        except StackError as error:
-            raise ServerError(str(error)) from error
-        url, email, password = stack.url, email or account.email, password or account.password
-    if not url.startswith(("http://", "https://")):
-        raise ServerError(f"{url} is no address: http:// or https:// stands before it")
-    if email is None:
-        raise ServerError("beside --url, name an admin with --email")
-    session = _Session(url, names)
-    session.sign_in(email, password or ask_password())
-    return session
-
-
-def _show_faults(reply: Mapping[str, Any], names: Mapping[str, str]) -> None:
-    for fault in reply["faults"]:
-        path: str = fault["path"]
-        file, _, rest = path.partition(" ")
-        print(f"{names.get(file, file)} {rest}".strip() + f": {fault['message']}", file=sys.stderr)
-    more = reply.get("faulty", 0) - len(reply["faults"])
-    if more > 0:
-        print(f"and {more:,} more", file=sys.stderr)
 
 
 def _conclude(reply: Mapping[str, Any], *, dry_run: bool) -> None:
