@@ -140,7 +140,8 @@ def expected_functions() -> dict[str, Function]:
 
 def _types(takes: str) -> str:
     """Return the types of the arguments that go in, as PostgreSQL calls them."""
-    given = [each.split() for each in takes.split(",") if each.split()[:1] not in ([], ["OUT"])]
+    plain = [each.partition(" DEFAULT ")[0].split() for each in takes.split(",")]
+    given = [each for each in plain if each[:1] not in ([], ["OUT"])]
     return ", ".join(" ".join(_SHORT.get(word, word) for word in each[1:]) for each in given)
 
 
