@@ -18,7 +18,7 @@ DATA ?= ../shared/data/epm/activity.csv.gz
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools detector demo run test pytest faults fuzz bench locust accept lint format lock doctor clean
+.PHONY: help setup tools detector demo run test pytest faults fuzz bench locust accept example lint format lock doctor clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ accept: setup ## replay real monitoring data through a stack of its own and coun
 	@test -r "$(DATA)" || { echo "$(DATA) is not there: make accept replays the EPM data set's activity.csv, which" \
 		"Veritas does not bring along; name your copy, make accept DATA=FILE (docs/load-testing.md)" >&2; exit 2; }
 	$(python) -m loadtests.replay.accept "$(DATA)"
+
+example: tools ## take a real course through all of it, and draw the pictures of docs/example.md: DATA=FOLDER
+	$(python) -m loadtests.example.run "$(patsubst %/activity.csv.gz,%,$(DATA))"
 
 lint: tools ## style, formatting, types, import contracts, migrations
 	.venv/bin/ruff check $(sources)

@@ -1,6 +1,7 @@
 """How a file becomes exams with results: each row is taken, or named with its line and why (spec.md W-7)."""
 
 import gzip
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from deploy.imports.mapping import Mapping, check, read_mapping
 from deploy.imports.planning import Exam, Plan, Source, plan
 from kernel.files.mapping import MappingError, TimeColumn
 from kernel.files.reading import UnreadableError
+from loadtests.example.run import commands
 
+ROOT = Path(__file__).parents[3]
 AT = datetime(2015, 1, 20, 9, tzinfo=UTC)
 ANSWERS = """candidate,item,option,seconds,key,topics,time
 amina,q1,b,12.5,b,Logic|Sets,2015-01-20T10:00:00Z
@@ -179,3 +182,40 @@ def test_requests_are_bounded_and_together_are_all_results_w7(tmp_path: Path) ->
 
     assert [len(each) for each in sent] == [50, 50, 20]
     assert [each for part in sent for each in part] == exam.results
+
+
+def test_the_commands_of_the_example_are_those_that_it_runs_and_its_mappings_fit_the_data_w7(
+    tmp_path: Path,
+) -> None:
+    wanted = commands((ROOT / "docs/example.md").read_text())
+    (tmp_path / "final_grades.csv").write_text(
+        "sitting,student_id,ES 1.1 (2 points),ES 6.2 (15 points),TOTAL (100 points)\n"
+        "1,3,2,15,85\n2,3,1.5,0,9\n"
+    )
+    (tmp_path / "intermediate_grades.csv").write_text("student_id,session_2,session_6\n1,5,2.25\n3,6,0\n")
+    found = {}
+    for command in wanted:
+        if " import results " in command:
+            words = shlex.split(command)
+            given = dict(zip(words[4::2], words[5::2], strict=True))
+            name = words[3].removeprefix("$DATA/")
+            source = Source(
+                file=tmp_path / name,
+                mapping=read_mapping(ROOT / given["--mapping"]),
+                items=ROOT / given["--items"] if "--items" in given else None,
+                at=datetime.fromisoformat(given["--at"]) if "--at" in given else None,
+            )
+            found[name] = plan(source)
+
+    assert [each.split()[0] for each in wanted] == ["make", "veritas", "veritas", "veritas", "python"]
+    assert [faults(each) for each in found.values()] == [[], []]
+    assert [
+        (exam.form.title, len(exam.form.items), exam.results[0].candidate)
+        for each in found.values()
+        for exam in each.exams
+    ] == [
+        ("Final examination, sitting 1", 2, "epm-3@replay.example"),
+        ("Final examination, sitting 2", 2, "epm-3@replay.example"),
+        ("Grade of laboratory session 2", 1, "epm-1@replay.example"),
+        ("Grade of laboratory session 6", 1, "epm-1@replay.example"),
+    ]

@@ -1,0 +1,180 @@
+"""
+Draw the pictures of docs/example.md from a warehouse: `python -m loadtests.example.plots WAREHOUSE FOLDER`.
+
+Nothing but the warehouse's catalogue is read, as an analyst reads it; the numbers of the items come from the
+same pure functions that the system computes with. It waits until what was imported and replayed is published.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from typing import Final
+
+import duckdb
+import matplotlib as mpl
+import polars as pl
+from matplotlib import pyplot as plt
+from scipy.stats import spearmanr
+
+from pipeline.features.frames import RESPONSES, SUBMISSIONS, checked
+from pipeline.features.items import item_analysis
+from warehouse.catalogue import NAME
+
+WAIT_S: Final = 300.0
+POLL_S: Final = 2.0
+mpl.use("svg")
+# The same numbers make the same bytes.
+mpl.rcParams.update({"svg.hashsalt": "veritas", "font.size": 9, "axes.spines.top": False})
+mpl.rcParams["axes.spines.right"] = False
+
+
+class Analyst:
+    """Who has the warehouse's folder, and nothing else."""
+
+    def __init__(self, warehouse: Path) -> None:
+        """Remember where the catalogue is."""
+        self._catalogue = warehouse / NAME
+
+    def ask(self, name: str) -> pl.DataFrame:
+        """Return the answer to a query of the folder beside this, over what is published now."""
+        query = (files("loadtests.example") / "queries" / f"{name}.sql").read_text(encoding="utf-8")
+        with duckdb.connect(str(self._catalogue), read_only=True) as conn:
+            found = pl.from_arrow(conn.execute(query).to_arrow_table())
+        assert isinstance(found, pl.DataFrame), "a table is a frame"
+        return found
+
+
+def wait(analyst: Analyst) -> None:
+    """Wait until all is published; raises TimeoutError, which says what there is."""
+    deadline, before = time.monotonic() + WAIT_S, None
+    while time.monotonic() < deadline:
+        try:
+            counts = analyst.ask("counts").row(0)
+        except duckdb.Error:  # nothing is published yet
+            counts = None
+        if counts is not None and counts == before and min(counts):
+            return
+        before = counts
+        time.sleep(POLL_S)
+    message = f"events, attempts and submissions that are published: {before}"
+    raise TimeoutError(message)
+
+
+# A question whose score is known and whose answer is not was not omitted.
+UNKNOWN: Final = pl.when(pl.col("points") > 0).then(pl.lit("?")).otherwise(pl.col("response"))
+
+
+def finals(analyst: Analyst, folder: Path) -> None:
+    """Draw how the scores of both sittings lie, and how their questions measured."""
+    submissions = analyst.ask("finals")
+    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    exams = submissions.group_by("exam_id").len().sort("len", "exam_id")["exam_id"].to_list()
+    for n, exam in enumerate(exams, 1):
+        scores = submissions.filter(pl.col("exam_id") == exam)["percentage"].sort()
+        left.hist(
+            scores.to_list(), bins=list(range(0, 101, 10)), alpha=0.6, label=f"sitting {n}, n = {len(scores)}"
+        )
+    left.axvline(50, color="grey", linewidth=0.8, linestyle="--")
+    left.set(title="Final examination", xlabel="score, % of 100 points", ylabel="students")
+    left.legend(frameon=False)
+    responses = analyst.ask("questions").with_columns(UNKNOWN.alias("response"))
+    as_of = submissions["as_of"].max()
+    assert isinstance(as_of, datetime), "every submission has one"
+    for n, exam in enumerate(exams, 1):
+        rows = item_analysis(
+            checked(_typed(submissions.filter(pl.col("exam_id") == exam)), SUBMISSIONS),
+            checked(_typed(responses.filter(pl.col("exam_id") == exam)), RESPONSES),
+            as_of=as_of,
+        ).sort("position")
+        right.scatter(
+            rows["difficulty"].to_list(), rows["point_biserial"].to_list(), s=18, label=f"sitting {n}"
+        )
+        for place, x, y in rows.select("position", "difficulty", "point_biserial").iter_rows():
+            if n == len(exams) and y is not None:
+                right.annotate(str(place), (x, y), fontsize=6, xytext=(3, 2), textcoords="offset points")
+    right.axhline(0.10, color="grey", linewidth=0.8, linestyle="--")
+    right.set(
+        title="Its questions", xlabel="difficulty (share of the points won)", ylabel="corrected item-total r"
+    )
+    right.legend(frameon=False)
+    _save(folder / "finals.svg")
+
+
+def _typed(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a frame with the times and lists that features take, as DuckDB has read them."""
+    times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
+    return frame.with_columns(
+        pl.col(each).dt.cast_time_unit("us").dt.convert_time_zone("UTC") for each in times
+    )
+
+
+def activity(analyst: Analyst, folder: Path) -> None:
+    """Draw when there was activity, and whether it goes with the score."""
+    days, together = analyst.ask("days"), analyst.ask("together")
+    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
+    names = [f"{day:%d %b}\n{count} sessions" for day, count in days.select("day", "sessions").iter_rows()]
+    base = [0] * len(days)
+    for name in ("keys", "mouse", "neither"):
+        left.bar(names, days[name].to_list(), bottom=base, label=name)
+        base = [below + more for below, more in zip(base, days[name].to_list(), strict=True)]
+    left.tick_params(axis="x", labelsize=6)
+    left.set(title="Stretches of activity, by what was used", ylabel="events")
+    left.legend(frameon=False)
+    rho, p = spearmanr(together["stretches"].to_list(), together["percentage"].to_list())
+    right.scatter(together["stretches"].to_list(), together["percentage"].to_list(), s=12)
+    right.set(
+        title=f"Does activity go with the score?  Spearman's rho {rho:.2f}, p = {p:.2f}, n = {len(together)}",
+        xlabel="events of all sessions",
+        ylabel="best final score, %",
+    )
+    right.title.set_fontsize(8)
+    _save(folder / "activity.svg")
+
+
+def grades(analyst: Analyst, folder: Path) -> None:
+    """Draw whether the grades of the laboratory go with the final score, session by session."""
+    pairs = analyst.ask("grades")
+    sessions = pairs["session"].unique().sort().to_list()
+    _, axes = plt.subplots(1, len(sessions), figsize=(9, 2.4), sharey=True)
+    for place, session in zip(axes, sessions, strict=True):
+        some = pairs.filter(pl.col("session") == session)
+        rho, _ = spearmanr(some["grade"].to_list(), some["percentage"].to_list())
+        place.scatter(some["grade"].to_list(), some["percentage"].to_list(), s=8)
+        place.set(title=f"session {session}, rho {rho:.2f}", xlabel="grade, %")
+        place.title.set_fontsize(8)
+    axes[0].set(ylabel="best final score, %")
+    _save(folder / "grades.svg")
+
+
+def _save(path: Path) -> None:
+    plt.tight_layout()
+    plt.savefig(path, metadata={"Date": None})
+    plt.close()
+    # matplotlib ends lines with blanks
+    path.write_text("".join(f"{line.rstrip()}\n" for line in path.read_text().splitlines()))
+
+
+PICTURES: Final[tuple[Callable[[Analyst, Path], None], ...]] = (finals, activity, grades)
+
+
+def main() -> int:
+    """Draw everything; return 0."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("warehouse", type=Path)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    analyst = Analyst(given.warehouse)
+    wait(analyst)
+    for draw in PICTURES:
+        draw(analyst, given.folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
