@@ -13,7 +13,8 @@ questions on the screen (QuestionViewed) and saved (AnswerSaved).
   tolerance), or none is.
 - `seconds` = sum over the visits to the item of (next QuestionViewed of any question, at last the hand-in,
   minus its QuestionViewed); where a client says none, of (AnswerSaved minus the AnswerSaved before, at
-  first the start). Null where the client says neither. Server time, or what it was corrected to.
+  first the start). Null where the client says neither. Server time, or what it was corrected to. Of an
+  imported result it is what was imported.
 
 >>> spelt_as("multiple_choice", '{"choices": ["c", "a"]}', case_sensitive=False)
 'a,c'
@@ -52,7 +53,7 @@ def spelt(
     Args:
         submissions: with submission_id, the ids of OWNED, started_at and finalised_at.
         items: submission_id, position, question_id, question_version_id, kind, response (JSON text), points,
-            max_points, saved_at.
+            max_points, saved_at, stated_seconds (what an import said, else null).
         keys: form_id, question_id, key (JSON text) and topics.
         events: attempt_id, session_id, seq, event_type, told_at, question (its id, or its place in the form).
     """
@@ -64,11 +65,17 @@ def spelt(
         (spelt_as(kind, text, case_sensitive=_is_case_sensitive(key)), key_as(kind, key))
         for kind, text, key in given
     ]
-    return rows.with_columns(
+    spelled = rows.with_columns(
         pl.Series("response", [response for response, _ in spellings], pl.String),
         pl.Series("key", [key for _, key in spellings], pl.String),
         pl.col("topics").fill_null(pl.lit([], pl.List(pl.String))),
-    ).join(_seconds(submissions, rows, events), on=["attempt_id", "question_id"], how="left")
+    )
+    told = _seconds(submissions, rows, events)
+    return (
+        spelled.join(told, on=["attempt_id", "question_id"], how="left")
+        .with_columns(seconds=pl.coalesce("stated_seconds", "seconds"))
+        .drop("stated_seconds")
+    )
 
 
 def _is_case_sensitive(key: str | None) -> bool:

@@ -27,7 +27,8 @@ WHERE b.attempt_id = ANY ($1::text[]::uuid[]);
 -- $1 attempt ids as text. Each item with the points of the newest score; a response as it was given.
 SELECT i.submission_id::text AS submission_id, i.position, i.question_id::text AS question_id,
        i.question_version_id::text AS question_version_id, i.kind, i.response::text AS response,
-       (c.item_points ->> i.position::text)::float8 AS points, i.max_points::float8 AS max_points, i.saved_at
+       (c.item_points ->> i.position::text)::float8 AS points, i.max_points::float8 AS max_points, i.saved_at,
+       i.seconds AS stated_seconds
 FROM submissions b
 JOIN submission_items i ON i.submission_id = b.id
 CROSS JOIN LATERAL (SELECT item_points FROM submission_scores WHERE submission_id = b.id ORDER BY revision DESC LIMIT 1) c
@@ -54,7 +55,7 @@ CROSS JOIN LATERAL (
 WHERE s.attempt_id = ANY ($1::text[]::uuid[]);
 
 -- name: drafts
--- $1 attempt ids as text. Every saved version of an essay; what was handed in is the last.
+-- $1 attempt ids as text. Every saved version of an essay, imported ones too; what was handed in is the last.
 SELECT d.attempt_id::text AS attempt_id, a.exam_id::text AS exam_id, a.student_id::text AS student_id,
        d.question_id::text AS question_id,
        row_number() OVER (PARTITION BY d.attempt_id, d.question_id ORDER BY d.client_seq)::int AS version,
@@ -69,6 +70,12 @@ FROM (
     WHERE b.attempt_id = ANY ($1::text[]::uuid[]) AND i.kind = 'essay' AND i.response IS NOT NULL
       AND NOT EXISTS (SELECT FROM attempt_drafts d WHERE d.attempt_id = b.attempt_id AND d.question_id = i.question_id
                       AND d.client_seq = i.client_seq)
+    UNION
+    SELECT b.attempt_id, i.question_id, t.version, jsonb_build_object('text', t.text), t.saved_at
+    FROM submissions b
+    JOIN submission_drafts t ON t.submission_id = b.id
+    JOIN submission_items i ON i.submission_id = t.submission_id AND i.position = t.position
+    WHERE b.attempt_id = ANY ($1::text[]::uuid[])
 ) d
 JOIN exam_attempts a ON a.id = d.attempt_id;
 

@@ -11,7 +11,10 @@ from pipeline.projections.reading import rows_of as rows_projected
 from pipeline.projections.registry import PROJECTIONS, PUBLISHED
 from pipeline.projections.storing import store
 from pipeline.publications import publish_marked
+from sql import named
 from sql.running import connect
+from tests.kits.access_matrix_world import imported
+from tests.kits.core import core_api as serving
 from tests.kits.handed_in import hand_in, make_class, score_again, set_void
 from tests.kits.pipeline_child import project_now
 from tests.kits.pipeline_world import rows_of
@@ -72,3 +75,22 @@ def test_what_is_handed_in_scored_again_voided_and_restored_is_projected(
         (second, 2.5, 62.5, True, False, 2),
     ]
     assert rows_of(database, "SELECT * FROM reporting.projection_marks") == []
+
+
+async def test_what_is_imported_is_projected_with_its_times_and_versions_w7(
+    settings: Settings, database: str, database_as: Callable[[str], str]
+) -> None:
+    async with serving(database, database_as) as api:
+        done = await api.post("/api/admin/results/import", "admin", json=imported("S-1"))
+        assert done.status == 200, done.body
+    project_now(settings)
+
+    (attempt,) = rows_of(
+        database, "SELECT attempt_id::text FROM reporting.submissions WHERE kind = 'imported'"
+    )
+    assert rows_of(database, "SELECT seconds, points, kind FROM reporting.submission_items") == [
+        (60.5, None, "essay")
+    ]
+    with snapshot(settings.database_url) as reader:
+        drafts = reader.frame(named("sources")["drafts"], [attempt[0]])
+    assert drafts.sort("version").select("version", "text").rows() == [(1, "Cells."), (2, "Cells live.")]
