@@ -20,6 +20,7 @@ import polars as pl
 from matplotlib import pyplot as plt
 from scipy.stats import spearmanr
 
+from kernel.running.process import prepare_process
 from pipeline.features.frames import RESPONSES, SUBMISSIONS, checked
 from pipeline.features.items import item_analysis
 from warehouse.catalogue import NAME
@@ -177,4 +178,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())
