@@ -8,8 +8,9 @@ draws few steps towards 50. A step is one of these:
 - from one result to the next: the difference of two normal scores over its spread √2. A normal score is
   Φ^-1((those below + half of those equal) / cohort), one's own result among the equal: results of easy and
   hard exams compare. Without a cohort of 10 an attempt has none;
-- a text that was revised: z = (TQ - median) / MAD of thinking quality (`drafts`) in the cohort; an attempt's
-  texts give their mean. No z under a cohort of 10, or where MAD is 0.
+- a text that was revised: z = (TQ - median) / MAD of thinking quality (`drafts`) in its cohort; an attempt's
+  texts give their mean. No z under a cohort of 10, or where MAD is 0. Both are the exam's norms
+  (`norms`).
 
 |z| is cut at 3. 50 is no momentum: a constant series gives 50, the mirrored series 100 - LMI. Null: no step,
 as of a first attempt without a revised text; it is never taken for a low value. Bands: from 70 healthy, from
@@ -35,7 +36,7 @@ analytics.md, "LMI".
 
 from collections.abc import Sequence
 from math import erf, fsum, sqrt
-from statistics import NormalDist, median
+from statistics import NormalDist
 from typing import Any, Final
 
 import polars as pl
@@ -79,15 +80,8 @@ def normal_score(*, below: int, equal: int, cohort: int) -> float | None:
     return NORMAL.inv_cdf((below + equal / 2) / cohort)
 
 
-def draft_z(quality: float, cohort: Sequence[float]) -> float | None:
-    """
-    Return z of a text's thinking quality in its cohort, its own among them; None under a cohort of 10, or
-    where most of it is alike.
-    """
-    if len(cohort) < COHORT_MIN:
-        return None
-    middle = median(cohort)
-    deviation = median(abs(each - middle) for each in cohort)
+def draft_z(quality: float, *, middle: float, deviation: float) -> float | None:
+    """Return z of a text's thinking quality, by its cohort's median and MAD; None where most is alike."""
     return _cut((quality - middle) / deviation) if deviation else None
 
 

@@ -212,6 +212,7 @@ def draft_analysis(
 def analysed(text: Text) -> dict[str, Any]:
     """Return what a text's row says beside its ids."""
     found = look(text)
+    near = text.nearest if text.nearest and text.nearest.containment >= NEAR_DUPLICATE_MIN else None
     change, share = found.revision, found.growth.paste_share if text.typed else None
     known = [
         change is not None,
@@ -231,8 +232,8 @@ def analysed(text: Text) -> dict[str, Any]:
         "characters_deleted": found.growth.deleted,
         "paste_share": share,
         "pauses_per_100_words": found.pauses,
-        "nearest_attempt_id": text.nearest and text.nearest.attempt_id,
-        "containment": text.nearest and text.nearest.containment,
+        "nearest_attempt_id": near and near.attempt_id,
+        "containment": near and near.containment,
         "indicators": as_json(indicators(text, found)),
         "metric_version": METRIC_VERSION,
         "coverage": sum(known) / len(known),

@@ -114,6 +114,11 @@ def mann_kendall(values: Sequence[float]) -> float:
     return erfc((abs(s) - 1) / sqrt(variance) / sqrt(2))
 
 
+def label_of(found: Trend | None, standing: str) -> str | None:
+    """Return a trend's label, where `standing` is what its kind calls that; None without a trend."""
+    return None if found is None else standing if found.direction == "standing" else found.direction
+
+
 def score_delta(sem: float | None) -> float:
     """Return δ of results in percent, from the exam's standard error of measurement in percent."""
     return SCORE_DELTA_MIN if sem is None else max(SCORE_DELTA_MIN, SEM_FACTOR * sem)
@@ -144,7 +149,7 @@ def _trends(points: pl.DataFrame, deltas: Mapping[str, float], standing: str, un
     for (student_id,), own in ordered.group_by("student_id", maintain_order=True):
         values, delta = own["value"].drop_nulls().to_list(), deltas[str(student_id)]
         found = trend(values, delta)
-        label = None if found is None else standing if found.direction == "standing" else found.direction
+        label = label_of(found, standing)
         rows.append(
             {
                 "student_id": student_id,

@@ -27,15 +27,20 @@ Source: analytics.md, "originality_indicators": NEAR_DUPLICATE.
 from collections import defaultdict
 from collections.abc import Mapping
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
+import polars as pl
 from msgspec import Struct
 
+from pipeline.features.frames import DRAFTS, checked
 from pipeline.features.tokens import words_of
 
 WORDS: Final = 5
 WINDOW: Final = 4
 FINGERPRINTS_MIN: Final = 16
+IDS: Final = ("attempt_id", "question_id", "student_id")
+_COLUMNS: Final[dict[str, Any]] = dict.fromkeys(IDS, pl.String) | {"fingerprints": pl.List(pl.Int64)}
+PASSAGES: Final = pl.Schema(_COLUMNS)
 
 
 class Nearest(Struct, frozen=True, kw_only=True):
@@ -64,6 +69,23 @@ def fingerprints(text: str, *, prompt: str = "") -> frozenset[int]:
     hashes = [each for each in _hashes(text) if each not in asked]
     windows = max(len(hashes) - WINDOW + 1, min(len(hashes), 1))  # what is shorter than a window is one
     return frozenset(min(hashes[at : at + WINDOW]) for at in range(windows))
+
+
+def passages(drafts: pl.DataFrame, prompts: Mapping[str, str]) -> pl.DataFrame:
+    """
+    Return the fingerprints of each text that is long enough to be compared: PASSAGES, by its ids.
+
+    Args:
+        drafts: the frame DRAFTS: all versions of each text, in any order; the last counts.
+        prompts: the question's text by its id.
+    """
+    last = checked(drafts, DRAFTS).sort("version").group_by(IDS).last().sort(IDS)
+    rows = []
+    for row in last.iter_rows(named=True):
+        found = fingerprints(row["text"], prompt=prompts.get(row["question_id"], ""))
+        if len(found) >= FINGERPRINTS_MIN:
+            rows.append({name: row[name] for name in IDS} | {"fingerprints": sorted(found)})
+    return pl.DataFrame(rows, schema=PASSAGES, orient="row")
 
 
 def nearest(n: int, shared: Mapping[str, int]) -> Nearest | None:

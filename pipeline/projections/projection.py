@@ -41,9 +41,11 @@ class Projection(Struct, frozen=True, kw_only=True):
             (those that precede in the layer: as they were just computed), and what `sources.sql` has.
         compute: pure; from these frames, all rows of the turn's keys, in any order. A key that gets no row
             has none any more. The result of a key depends on nothing of the others in the turn.
+        is_published: false where the table is for computing alone, and no Parquet.
     """
 
     layer: Layer
     dataset: Dataset
     takes: tuple[str, ...]
     compute: Callable[[Frames], pl.DataFrame]
+    is_published: bool = True

@@ -28,6 +28,12 @@ DURABLE: Final = {
     "contacts": Layer.attempt,
     "exams": Layer.exam,
     "at_work": Layer.exam,
+    "typing": Layer.attempt,
+    "prompts": Layer.attempt,
+    "neighbours": Layer.attempt,
+    "results": Layer.exam,
+    "qualities": Layer.exam,
+    "norms": Layer.exam,
 }
 TEXT: Final = {"uuid": "text", "uuid[]": "text[]", "jsonb": "text", "json": "text", "numeric": "float8"}
 

@@ -4,7 +4,7 @@ All projections, in the order in which a layer computes them.
 
 from typing import Final
 
-from pipeline.projections import collusion, submissions
+from pipeline.projections import collusion, drafts, momentum, submissions
 from pipeline.projections.projection import Projection
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 
@@ -13,8 +13,13 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     submissions.ITEMS,
     collusion.SIMILARITY,
     collusion.CLUSTERS,
+    drafts.PASSAGES,
+    drafts.ANALYSED,
+    momentum.NORMS,
+    momentum.MOMENTUM,
 )
 # What is published from `reporting.<dataset>`: what is projected, and what the fold keeps up to date.
 PUBLISHED: Final = {
-    each.name: each for each in (ATTEMPT_ACTIVITY, *(projection.dataset for projection in PROJECTIONS))
+    each.name: each
+    for each in (ATTEMPT_ACTIVITY, *(every.dataset for every in PROJECTIONS if every.is_published))
 }

@@ -168,7 +168,7 @@ def _compute(
     changed = []
     for each in own:
         concerned = store(conn, each, keys, frames[each.dataset.name])
-        if concerned:
+        if concerned and each.is_published:
             partitions = sorted({row.partition for row in concerned})
             run(conn, WATERMARKS["insert_marks"], each.dataset.name, partitions)
         changed += concerned

@@ -142,7 +142,7 @@ def end(url: str, sitting: Sitting, at: datetime) -> None:
         )
 
 
-def rows_of(url: str, statement: str) -> list[tuple[Any, ...]]:
-    """Return what a statement of the test gives."""
+def rows_of(url: str, statement: str, *given: object) -> list[tuple[Any, ...]]:
+    """Return what a statement of the test gives; `given` are its parameters."""
     with psycopg.connect(url) as conn:
-        return conn.execute(statement.encode()).fetchall()
+        return conn.execute(statement.encode(), given or None).fetchall()

@@ -46,7 +46,7 @@ COLUMNS = (
 )
 NEEDED = {"recommended_action": "none"}  # of what CHECK names
 ANYTHING = {
-    "uuid": str(UUID(int=1)), "text": "anything", "jsonb": [], "boolean": False, "bigint": 1, "integer": 1,
+    "uuid": str(UUID(int=1)), "text": "anything", "jsonb": {}, "boolean": False, "bigint": 1, "integer": 1,
     "smallint": 1, "double precision": 1.0, "timestamp with time zone": "2026-09-01T09:00:00Z",
 }  # fmt: skip
 SNAPSHOT = (

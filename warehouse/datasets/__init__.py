@@ -8,7 +8,10 @@ from warehouse.datasets.answer_similarity import ANSWER_SIMILARITY
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.behavior_analysis import BEHAVIOR_ANALYSIS
 from warehouse.datasets.collusion_clusters import COLLUSION_CLUSTERS
+from warehouse.datasets.draft_analysis import DRAFT_ANALYSIS
 from warehouse.datasets.events import EVENTS
+from warehouse.datasets.exam_norms import EXAM_NORMS
+from warehouse.datasets.learning_momentum import LEARNING_MOMENTUM
 from warehouse.datasets.submission_items import SUBMISSION_ITEMS
 from warehouse.datasets.submissions import SUBMISSIONS
 
@@ -22,5 +25,8 @@ DATASETS: Final = {
         SUBMISSION_ITEMS,
         ANSWER_SIMILARITY,
         COLLUSION_CLUSTERS,
+        DRAFT_ANALYSIS,
+        EXAM_NORMS,
+        LEARNING_MOMENTUM,
     )
 }

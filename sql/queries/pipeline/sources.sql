@@ -96,3 +96,57 @@ WHERE attempt_id = ANY ($1::text[]::uuid[]) AND value IS NOT NULL;
 -- name: at_work
 -- $1 exam ids as text. Those in which somebody is at work.
 SELECT DISTINCT exam_id::text AS exam_id FROM exam_attempts WHERE exam_id = ANY ($1::text[]::uuid[]) AND status = 'in_progress';
+
+-- name: typing
+-- $1 attempt ids as text. Of attempts with drafts: keystrokes, pastes, and the first event of each session, which tells that they
+-- were watched.
+SELECT e.session_id, e.seq, s.attempt_id::text AS attempt_id, s.exam_id::text AS exam_id, e.occurred_at, e.effective_at,
+       e.event_type, e.severity, e.is_violation, e.is_late, e.payload::text AS payload
+FROM proctor_sessions s
+CROSS JOIN LATERAL (
+    SELECT * FROM events
+    WHERE session_id = s.id AND (event_type IN (6, 102) OR seq = 1) AND occurred_at >= s.started_at
+) e
+WHERE s.attempt_id = ANY ($1::text[]::uuid[]) AND EXISTS (SELECT FROM attempt_drafts d WHERE d.attempt_id = s.attempt_id);
+
+-- name: prompts
+-- $1 attempt ids as text. What the essays of their forms ask, as it was published.
+SELECT DISTINCT item ->> 'question_id' AS question_id, item -> 'item' -> 'content' ->> 'stem' AS prompt
+FROM evaluation_versions f
+CROSS JOIN LATERAL jsonb_array_elements(f.key) item
+WHERE f.id IN (SELECT evaluation_version_id FROM exam_attempts WHERE id = ANY ($1::text[]::uuid[]))
+  AND item -> 'item' ->> 'kind' = 'essay';
+
+-- name: results
+-- $1 exam ids as text. How many reached each percentage, of results that count.
+SELECT exam_id::text AS exam_id, organisation_id::text AS organisation_id, percentage, count(*) AS n
+FROM reporting.submissions
+WHERE exam_id = ANY ($1::text[]::uuid[]) AND percentage IS NOT NULL AND NOT is_void
+GROUP BY reporting.submissions.exam_id, reporting.submissions.organisation_id, percentage;
+
+-- name: qualities
+-- $1 exam ids as text. The thinking quality of each revised text.
+SELECT exam_id::text AS exam_id, question_id::text AS question_id, thinking_quality
+FROM reporting.draft_analysis
+WHERE exam_id = ANY ($1::text[]::uuid[]) AND thinking_quality IS NOT NULL;
+
+-- name: norms
+-- $1 exam ids as text
+SELECT exam_id::text AS exam_id, scores::text AS scores, qualities::text AS qualities
+FROM reporting.exam_norms
+WHERE exam_id = ANY ($1::text[]::uuid[]);
+
+-- name: neighbours
+-- $1 attempt ids as text. Of each text whose passages are kept, somebody else's to the same question that holds most of them: of equal
+-- ones the first by its attempt. Null without one that shares any.
+SELECT o.attempt_id::text AS attempt_id, o.question_id::text AS question_id, cardinality(o.fingerprints) AS n,
+       best.attempt_id::text AS other_attempt_id, best.shared
+FROM reporting.draft_passages o
+LEFT JOIN LATERAL (
+    SELECT p.attempt_id, (SELECT count(*) FROM unnest(p.fingerprints) x JOIN unnest(o.fingerprints) y ON x = y) AS shared
+    FROM reporting.draft_passages p
+    WHERE p.question_id = o.question_id AND p.student_id <> o.student_id AND p.fingerprints && o.fingerprints
+    ORDER BY shared DESC, p.attempt_id
+    LIMIT 1
+) best ON true
+WHERE o.attempt_id = ANY ($1::text[]::uuid[]);

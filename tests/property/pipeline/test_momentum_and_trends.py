@@ -26,6 +26,8 @@ from pipeline.features.momentum import (
     normal_score,
     score_step,
 )
+from pipeline.features.norms import exam_norms
+from pipeline.features.standing import Reliability, standing
 from pipeline.features.trends import (
     improvement_trend,
     integrity_trend,
@@ -112,12 +114,11 @@ def test_a_higher_step_never_lowers_momentum(z: list[float], more: float, data: 
 def test_padding_a_text_with_its_own_sentences_never_raises_momentum() -> None:
     """Once it counted characters, so that padding gave 100."""
     first, second = "Rain fell. We stayed in.", "Rain fell. We stayed in. Nobody came."
-    cohort = [n / 20 for n in range(12)]
 
     def momentum(text: str) -> float | None:
         quality = analyze_thinking_quality(first, text)
         assert quality is not None
-        z = draft_z(quality, cohort)
+        z = draft_z(quality, middle=0.3, deviation=0.2)
         return None if z is None else lmi([z])
 
     assert momentum(second) is not None
@@ -164,10 +165,9 @@ def test_every_value_has_its_band(value: float, name: str) -> None:
 
 def test_what_has_no_cohort_has_no_step() -> None:
     assert normal_score(below=4, equal=1, cohort=9) is None
-    assert draft_z(0.5, [0.5] * 9) is None
-    assert draft_z(0.5, [0.5] * 12) is None
+    assert draft_z(0.5, middle=0.5, deviation=0.0) is None
     assert normal_score(below=5, equal=2, cohort=12) == pytest.approx(0)
-    assert draft_z(0.9, [n / 20 for n in range(11)]) == 3
+    assert draft_z(0.9, middle=0.25, deviation=0.15) == 3
 
 
 @given(values)
@@ -257,3 +257,44 @@ def test_a_jump_is_as_rare_as_students_t(history: list[float], value: float) -> 
         n = len(history)
         t = (value - np.mean(history)) / (np.std(history, ddof=1) * np.sqrt(1 + 1 / n))
         assert stats.norm.sf(found) == pytest.approx(stats.t.sf(t, n - 1), rel=1e-6, abs=1e-9)
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=8), st.randoms(use_true_random=False))
+@settings(max_examples=10)
+def test_how_work_goes_on_does_not_depend_on_the_order_of_rows(
+    percents: list[int], dice: random.Random
+) -> None:
+    submissions = pl.DataFrame(
+        [
+            {
+                "attempt_id": f"a{n}",
+                "exam_id": f"e{n}",
+                "organisation_id": "o",
+                "student_id": "st"[n % 2],
+                "finalised_at": START + timedelta(days=n // 3),
+                "percentage": float(percent),
+                "is_void": n == 5,
+            }
+            for n, percent in enumerate(percents)
+        ]
+    )
+    results = submissions.select("exam_id", "organisation_id", percentage="percentage", n=pl.lit(12))
+    qualities = pl.DataFrame(
+        {"exam_id": ["e0"] * 11, "question_id": ["q"] * 11, "thinking_quality": [0.1 * n for n in range(11)]}
+    )
+    texts = pl.DataFrame(
+        {"attempt_id": ["a0", "a0"], "question_id": ["q", "q2"], "thinking_quality": [0.9, 0.1]}
+    )
+    tests = {"e1": Reliability(sem=4.0, alpha=0.8)}
+
+    norms = exam_norms(results, qualities)
+    whole = standing(submissions, texts, norms, tests=tests, speeds={"a0": 0.1})
+
+    assert exam_norms(shuffled(results, dice), shuffled(qualities, dice)).equals(norms)
+    assert standing(
+        shuffled(submissions, dice), shuffled(texts, dice), norms, tests=tests, speeds={"a0": 0.1}
+    ).equals(whole)
+    of_one = standing(submissions.filter(student_id="s"), texts, norms, tests=tests, speeds={"a0": 0.1})
+    assert whole.filter(student_id="s").equals(of_one)
+    assert whole.filter(attempt_id="a0")["draft_z"].item() == pytest.approx(4 / 3, abs=1e-9)
+    assert whole.filter(attempt_id="a5").is_empty()
