@@ -211,10 +211,13 @@ def _claims_of(request: web.Request, *, ticketed: bool) -> Claims:
     token = given[0] if given else bearer(request.headers.get("Authorization", ""))
     try:
         claims = keyring.verify(token, audience=Audience.ticket if given else Audience.access, now=now)
-    except NotAuthenticatedError:
+    except NotAuthenticatedError as error:
         if given or not ticketed:
             raise
-        claims = keyring.verify(token, audience=Audience.ticket, now=now)  # as SignalR sends it
+        try:
+            claims = keyring.verify(token, audience=Audience.ticket, now=now)  # as SignalR sends it
+        except NotAuthenticatedError:
+            raise error from None
     if claims.opens is not None and not f"{request.path}/".startswith(f"{claims.opens}/"):
         raise NotAuthenticatedError("The ticket is for another address.")
     request.app[REVOCATIONS].check(claims)

@@ -25,7 +25,7 @@ from kernel.http.origins import CLAIMS, asked_by
 from kernel.http.web import SETTINGS, address_of
 from kernel.meter import Meter
 from kernel.revocation import Revocations
-from kernel.tokens import Audience, Claims, Keyring, beacon_claims
+from kernel.tokens import EXPIRED, Audience, Claims, Keyring, beacon_claims
 
 TOKENS_REMEMBERED_MAX: Final = 100_000
 
@@ -74,7 +74,7 @@ def sender_of(request: web.Request) -> Sender:
         tier.verified[header] = claims
     elif claims.exp <= now.timestamp():
         del tier.verified[header]
-        raise NotAuthenticatedError("It has expired: sign in again, or ask for a new link.")
+        raise NotAuthenticatedError(EXPIRED)
     return _sender(request, claims)
 
 

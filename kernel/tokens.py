@@ -31,6 +31,28 @@ class Audience(StrEnum):
     ticket = "ticket"
 
 
+class Wrong(msgspec.Struct, frozen=True):
+    """What is said of a token that does not hold: of one that is not genuine, and of one that was."""
+
+    not_valid: str
+    expired: str
+
+
+EXPIRED: Final = "It has expired: sign in again, or ask for a new link."
+_TOKEN: Final = Wrong("The token is not valid.", EXPIRED)
+_WRONG: Final = {
+    Audience.access: _TOKEN,
+    Audience.launch: _TOKEN,
+    Audience.beacon: Wrong(
+        "The beaconToken is not valid.", "The beaconToken has expired: each heartbeat's reply has a new one."
+    ),
+    Audience.ticket: Wrong(
+        "The ticket is not valid: `POST …/ticket` makes one.",
+        "The ticket has expired: `POST …/ticket` makes another.",
+    ),
+}
+
+
 class Claims(msgspec.Struct, frozen=True, omit_defaults=True):
     """
     What a verified token says.
@@ -115,9 +137,9 @@ class Keyring:
             )
             claims = msgspec.convert(payload, Claims)
         except (jwt.PyJWTError, KeyError, UnicodeError, msgspec.ValidationError) as error:
-            raise NotAuthenticatedError("The token is not valid.") from error
+            raise NotAuthenticatedError(_WRONG[audience].not_valid) from error
         if claims.exp <= now.timestamp():
-            raise NotAuthenticatedError("It has expired: sign in again, or ask for a new link.")
+            raise NotAuthenticatedError(_WRONG[audience].expired)
         return claims
 
 

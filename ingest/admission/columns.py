@@ -48,6 +48,10 @@ _SEVERITIES: Final[dict[int | str, int]] = {
     **{member.name: member.value for member in Severity},
     **{name: member.value for name, member in SEVERITY_BY_NAME.items()},
 }
+_UNKNOWN: Final = (
+    "Unknown event type: EventType in /api/openapi.json lists the numbers, EventTypeName their names; "
+    "any other name is in snake_case"
+)
 _OTHER_NAME: Final = re.compile(OTHER_NAME_FORM)
 _TIME_MAX_US: Final = 253_402_214_400_000_000  # 9999-12-31: every library can show what is stored
 _VIOLATING: Final = bytes(number in VIOLATION_TYPES for number in range(256))
@@ -65,7 +69,7 @@ def type_column(given: list[int | str], faults: list[Fault]) -> tuple[bytes, lis
             continue
         known = name in STAFF_TYPES or name in TYPE_BY_NAME or name in SYSTEM_NAMES
         if known or not (isinstance(name, str) and _OTHER_NAME.fullmatch(name)):
-            message = "This type is recorded by the system only" if known else "Unknown event type"
+            message = "This type is recorded by the system only" if known else _UNKNOWN
             faults.append(Fault(index, "event_type", message))
         names[index] = str(name)
     return bytes(number or EventType.Other for number in numbers), names

@@ -67,6 +67,8 @@ def test_every_fault_is_named_with_its_index() -> None:
         "events[3].eventType",
         "events[4].clientTimestamp",
     ]
+    said = dict(found)["events[0].eventType"]
+    assert all(where in said for where in ("/api/openapi.json", "EventTypeName", "snake_case"))
 
 
 def nested(levels: int) -> str:

@@ -161,8 +161,13 @@ async def test_a_ticket_opens_the_stream_of_its_exam_and_nothing_else(core: Core
             assert (await api.get(other, params=ticket)).status == 401
         bearer = {"Authorization": f"Bearer {ticket['ticket']}"}
         assert (await api.get("/api/me", headers=bearer)).status == 401
-        wrong = {"ticket": api.token("teacher")}
-        assert (await api.get(f"{path}/stream", params=wrong)).status == 401
+        wrong = await api.get(f"{path}/stream", params={"ticket": api.token("teacher")})
+        assert (wrong.status, wrong.body["detail"]) == (
+            401,
+            "The ticket is not valid: `POST …/ticket` makes one.",
+        )
+        bare = await api.get(f"{path}/stream", headers={"Authorization": "Bearer x"})
+        assert (bare.status, bare.body["detail"]) == (401, "The token is not valid.")
 
 
 async def test_a_socket_tells_the_same_and_passes_over_what_watchers_say(core: Core) -> None:
