@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 
 from tests.conftest import make_server_folder
 from tests.integration.deploy.test_stack import answer, running_stack
+from tests.kits.clusters import laid_state
 from tests.kits.processes import There, loop_beside
 
 HERE: Final = Path(__file__).parent
@@ -123,7 +124,7 @@ def world() -> Iterator[World]:
     thread.start()
     try:
         with (
-            running_stack(folder / "state") as (_, local),
+            running_stack(laid_state(folder / "state")) as (_, local),
             psycopg.connect(local["database_url"], autocommit=True, row_factory=dict_row) as owner,
             loop_beside() as there,
         ):

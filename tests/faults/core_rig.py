@@ -18,8 +18,8 @@ from deploy.local.redis import start_redis
 from deploy.local.roles import give_passwords, on_database
 from deploy.local.server import Server, free_port
 from kernel.tokens import Keyring
-from sql.migrate import migrate
 from tests.faults.harness import POLL_S, READY_S_MAX, Tier
+from tests.kits.clusters import laid
 from tests.kits.core import JWT_KEYS, Answer, Api, make_people
 
 CORE: Final = "veritas_core"
@@ -114,9 +114,8 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
 @contextmanager
 def core_servers(folder: Path) -> Iterator[Servers]:
     """Start the servers; stop them at the end."""
-    postgres, redis = start_postgres(folder / "postgres"), start_redis(folder / "redis")
+    postgres, redis = start_postgres(laid(folder / "postgres")), start_redis(folder / "redis")
     try:
-        migrate(postgres.url)
         core_url = give_passwords(postgres.url)[CORE]
         yield Servers(postgres=postgres, redis=redis, core_url=core_url, folder=folder)
     finally:

@@ -30,7 +30,7 @@ from loadtests.client.client import Client, Pace, Seat
 from loadtests.client.log import Log
 from loadtests.client.tab import Clock, right_time
 from sql import named
-from sql.migrate import migrate
+from tests.kits.clusters import laid
 from tests.kits.forks import Forked, start_program
 
 READY_S_MAX: Final = 60.0
@@ -161,9 +161,8 @@ def rig(folder: Path, **settings: str) -> Iterator[Rig]:
         folder: for the servers' data and the logs.
         settings: `VERITAS_*` by lower-case name, for both tiers.
     """
-    postgres = start_postgres(folder / "postgres")
+    postgres = start_postgres(laid(folder / "postgres"))
     redis = start_redis(folder / "redis")
-    migrate(postgres.url)
     keys = "test:" + base64.b64encode(secrets.token_bytes(32)).decode()
     ports = free_port(), free_port()
     environment = {

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.deploy.test_stack import running_stack
+from tests.kits.clusters import laid_state
 
 DOCS = Path(__file__).parents[3] / "docs"
 BLOCK = re.compile(r"^```(csv|py|sh) ?(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -23,7 +24,7 @@ Follow = Callable[[str], str]
 def follow(module_folder: Path) -> Iterator[Follow]:
     """Do what a page says, on one stack for all pages; return what it printed."""
     state = module_folder / "state"
-    with running_stack(state) as (_, local):
+    with running_stack(laid_state(state)) as (_, local):
         admin = next(each for each in local["accounts"] if each["role"] == "admin")
         environ = os.environ | {
             "URL": local["url"],

@@ -16,6 +16,7 @@ import pytest
 from core_api.ledger.entries import record
 from deploy import verify_export
 from tests.integration.deploy.test_stack import answer, running_stack
+from tests.kits.clusters import laid_state
 from tests.kits.ledger import entry
 
 
@@ -47,7 +48,7 @@ def test_the_stack_seals_its_ledger_under_a_key_of_its_own_and_anybody_can_check
 ) -> None:
     state, export, witness = server_folder / "state", tmp_path / "ledger.ndjson", tmp_path / "witness.jsonl"
     ledger = ["-m", "deploy.commands.cli", "ledger"]
-    with running_stack(state) as (_, local):
+    with running_stack(laid_state(state)) as (_, local):
         asyncio.run(append_to(local["database_url"], 20))
         account = next(each for each in local["accounts"] if each["role"] == "student")
         signed_in = answer(

@@ -20,6 +20,7 @@ import pytest
 
 from kernel.events import Role
 from tests.integration.deploy.test_stack import answer, running_stack
+from tests.kits.clusters import laid_state
 from tests.kits.exam_day import exam_day
 from tests.kits.generated import operations_of, python_client
 from tests.kits.persons import Person
@@ -95,7 +96,7 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(module_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(module_folder / "state") as (_, local):
+    with running_stack(laid_state(module_folder / "state")) as (_, local):
         stack = Stack(local, tmp_path_factory.mktemp("client"))
         with stack.open:
             yield stack

@@ -20,6 +20,7 @@ from deploy.local.server import REACHABLE
 from kernel.running.logs import LibraryLines, constant_part, named, told
 from tests.conftest import make_server_folder
 from tests.integration.deploy.test_stack import answer, running_stack
+from tests.kits.clusters import laid_state
 from tests.kits.ingest.waiting import wait_until
 
 MARKER = "MarkedSecret7391"
@@ -53,7 +54,7 @@ BODIES = (
 def state() -> Iterator[tuple[Path, dict[str, Any]]]:
     folder = make_server_folder()
     try:
-        with running_stack(folder / "state") as (_, local):
+        with running_stack(laid_state(folder / "state")) as (_, local):
             yield folder / "state", local
     finally:
         subprocess.run(["rm", "-rf", str(folder)], check=True)

@@ -26,6 +26,7 @@ from loadtests.replay.outcome import CANNOT, EMPTY, SOME_REFUSED, STORED, Outcom
 from loadtests.replay.planning import plan
 from loadtests.replay.replay import replay
 from tests.integration.deploy.test_stack import running_stack, veritas
+from tests.kits.clusters import laid_state
 from tests.kits.dirty_files import CASES, GOOD, MAPPING, NDJSON, Case, csv, line, lines, row, table
 
 AT_A_TIME = 12
@@ -44,7 +45,7 @@ class Came(msgspec.Struct, frozen=True, kw_only=True):
 
 @pytest.fixture(scope="module")
 def state(module_folder: Path) -> Iterator[Path]:
-    with running_stack(module_folder / "state"):
+    with running_stack(laid_state(module_folder / "state")):
         yield module_folder / "state"
 
 

@@ -17,6 +17,7 @@ from loadtests.client.stack import local_stack
 from loadtests.replay.mapping import read_mapping
 from loadtests.replay.planning import plan
 from loadtests.replay.replay import replay, run
+from tests.kits.clusters import laid_state
 
 MAPPING = """
 format = "ndjson"
@@ -57,7 +58,7 @@ async def test_every_row_of_a_file_becomes_a_stored_event_at_the_speed_asked_for
     file = a_file(server_folder, 300)
     state = server_folder / "state"
     console = Console(quiet=True)
-    async with open_stack(load({}, state=str(state)), lambda _: None, port=0, ingest_port=0):
+    async with open_stack(load({}, state=str(laid_state(state))), lambda _: None, port=0, ingest_port=0):
         the_plan = plan(file, read_mapping(server_folder / "mapping.toml"))
         outcome, found = await replay(
             file.name, the_plan, local_stack(state), speed=100, concurrency=20, console=console
