@@ -75,7 +75,6 @@ class Claimed(Struct, frozen=True):
     until: datetime | None
     states: dict[str, Any]
     generation: int | None
-    causes: tuple[str, ...]
 
 
 class Slice(Struct, frozen=True):
@@ -288,7 +287,6 @@ def _fold(
         state=state,
         events=own,
         facts=facts.get(session.session_id),
-        causes=taken.claimed.causes,
         is_whole=taken.is_whole,
         is_rebuilt=is_rebuilt,
     )
@@ -325,7 +323,7 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
     Return a row of `list_claimed`. A state of another version than its rider's has all of them start anew:
     the position is theirs together.
     """
-    stored_seq, first_at, last_at, folded_seq, folded_at, packed, generation, causes = row[8:]
+    stored_seq, first_at, last_at, folded_seq, folded_at, packed, generation = row[8:]
     kept = {} if packed is None else msgspec.msgpack.decode(packed, type=dict[str, Kept])
     is_ours = all(name in kept and kept[name].version == keeps.version for name, keeps in KEPT.items())
     return Claimed(
@@ -340,7 +338,6 @@ def _claimed(row: tuple[Any, ...]) -> Claimed:
         if is_ours
         else {},
         generation=generation,
-        causes=tuple(causes),
     )
 
 

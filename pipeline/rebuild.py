@@ -130,7 +130,6 @@ def _slice(row: tuple[Any, ...]) -> Slice:
         until=through_at,
         states={},
         generation=None,
-        causes=(),
     )
     return Slice(claimed, through_seq)
 

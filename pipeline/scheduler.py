@@ -74,7 +74,7 @@ def gather(conn: Connection, settings: Settings) -> tuple[int, int]:
         How many touches were gathered, up to `fold_gather_rows`, and how many sessions are due, up to
         DUE_MAX.
     """
-    rows = one(conn, FOLDS["gather_touched"], settings.fold_gather_rows)
+    rows = one(conn, FOLDS["gather_touched"], settings.fold_gather_rows, settings.fold_heartbeats_s)
     run(conn, FOLDS["gather_woken"])
     sessions, since = run(conn, FOLDS["read_due"], DUE_MAX).fetchall()[0]
     FOLD_LAG.set(0.0 if since is None else max(0.0, time() - since.timestamp()))

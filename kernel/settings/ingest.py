@@ -89,7 +89,7 @@ class Ingest(Evidence, frozen=True, kw_only=True):
         int, about("Rows of one COPY at most (one request over is possible).", ge=1)
     ] = 20_000
     writer_batch_bytes: Annotated[int, about("Payload bytes of one COPY at most.", ge=1 << 16)] = 16 << 20
-    writer_batch_ms: Annotated[int, about("How long a batch may wait to fill.", ge=0, le=5000)] = 50
+    writer_batch_ms: Annotated[int, about("How long a batch may wait to fill.", ge=0, le=5000)] = 200
     writer_parallel: Annotated[int, about("Shards of one writer that COPY at the same time.", ge=1)] = 2
     writer_lock_s: Annotated[float, about("Seconds between attempts to become a shard's owner.", gt=0)] = 1.0
     writer_silence_s: Annotated[

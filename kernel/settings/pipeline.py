@@ -15,6 +15,9 @@ class Pipeline(Ingest, frozen=True, kw_only=True):
     fold_every_ms: Annotated[
         int, about("Milliseconds between two looks at which sessions were touched.", ge=0)
     ] = 500
+    fold_heartbeats_s: Annotated[
+        float, about("Seconds that heartbeats may wait to be folded; anything else is at once.", ge=0, le=600)
+    ] = 60.0
     fold_attempts_max: Annotated[
         int, about("Attempts that a worker folds in one transaction.", ge=1, le=2_000)
     ] = 200

@@ -79,7 +79,7 @@ def show_counts(wanted: Counts, found: dict[str, Counts], console: Console) -> N
 
 async def accept(file: Path, state: Path, console: Console) -> tuple[Outcome, bool]:
     """Replay the file through a stack in `state`; return the outcome, and whether all counts agree."""
-    settings = load({}, state=str(state))
+    settings = load({}, state=str(state), fold_heartbeats_s=0.0)  # all is counted, heartbeats as well
     async with open_stack(settings, lambda line: console.print(line, style="dim"), port=0, ingest_port=0):
         stack = local_stack(state)
         the_plan = await asyncio.to_thread(plan, file)

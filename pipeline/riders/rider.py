@@ -26,7 +26,6 @@ class Folded(Struct, frozen=True):
         state: the state with `events`; None where the fold keeps none.
         events: what was taken in, maybe nothing: time, an end or a cause may be why the turn has it.
         facts: what the rider has read.
-        causes: of the dirty rows that were no events', as they name themselves.
         is_whole: whether nothing more is stored; else another turn follows.
         is_rebuilt: whether the whole history was folded once more: what is appended for good was appended
             before.
@@ -37,7 +36,6 @@ class Folded(Struct, frozen=True):
     state: State
     events: Events
     facts: Facts
-    causes: tuple[str, ...] = ()
     is_whole: bool = True
     is_rebuilt: bool = False
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any, Final
 
+import msgspec
 import psycopg
 import pyarrow as pa
 
@@ -38,9 +39,9 @@ STEPS: Final[dict[str, tuple[str, ...]]] = {
 
 
 def fold_now(settings: Settings, step: publish.Step = publish.no_step) -> int:
-    """Gather what was touched and fold all of it; return how many sessions the turns had."""
+    """Gather what was touched and fold all of it, heartbeats too; return how many sessions the turns had."""
     with connect(settings.database_url) as conn:
-        gather(conn, settings)
+        gather(conn, msgspec.structs.replace(settings, fold_heartbeats_s=0.0))
     with connect_to_fold(settings) as conn:
         return fold(conn, settings, seconds_max=60.0, step=step)
 

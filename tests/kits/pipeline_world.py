@@ -104,6 +104,8 @@ def store(conn: "psycopg.Connection[Any]", sitting: Sitting, events: Sequence[di
         int((row["occurred_at"] - datetime.fromtimestamp(0, UTC)) / timedelta(microseconds=1))
         for row in events
     ]
+    others = [place for place, row in enumerate(events) if row["event_type"] != EventType.Heartbeat]
+    other = max(others, default=None)
     run(
         conn,
         *named("writer").bind(
@@ -117,10 +119,10 @@ def store(conn: "psycopg.Connection[Any]", sitting: Sitting, events: Sequence[di
             heartbeat_us=[None],
             offset_us=[None],
             first_heartbeat_us=[None],
-            last_other_seqs=[None],
-            last_other_types=[None],
+            last_other_seqs=[None if other is None else sitting.through_seq - len(events) + 1 + other],
+            last_other_types=[None if other is None else events[other]["event_type"]],
             last_other_names=[None],
-            last_other_us=[None],
+            last_other_us=[None if other is None else times[other]],
             gap_s=HEARTBEAT_MISSED_AFTER_S,
             grace_s=10.0,
         ),

@@ -27,7 +27,8 @@ FROM STDIN (FORMAT binary);
 
 -- name: advance_sessions
 -- Arrays of one place a session; `gap_s` between heartbeats that may be a gap, `grace_s` until one is judged. Also leaves a
--- dirty row and one for the archive for each, so that nothing derived can vanish in a crash.
+-- dirty row and one for the archive for each, so that nothing derived can vanish in a crash; the former says where more
+-- heartbeats are all that came.
 WITH touched AS (
     SELECT *
     FROM unnest(:sessions::bigint[], :through::int[], :events::int[], :violations::int[], :first_us::bigint[], :last_us::bigint[],
@@ -48,7 +49,8 @@ WITH touched AS (
     FROM heard
     WHERE heard_at > before + :gap_s::float8 * interval '1 second'
 ), marked AS (
-    INSERT INTO dirty_sessions (session_id) SELECT session_id FROM touched
+    INSERT INTO dirty_sessions (session_id, cause)
+    SELECT session_id, CASE WHEN last_other_seq IS NULL AND through_seq > events THEN 'heartbeat' END FROM touched
 ), queued AS (
     INSERT INTO unarchived_sessions (session_id) SELECT session_id FROM touched
 )

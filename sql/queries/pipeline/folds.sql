@@ -13,36 +13,39 @@ SELECT pg_advisory_lock(1986359925, 2);
 SELECT set_config('idle_in_transaction_session_timeout', $1, false);
 
 -- name: gather_touched
--- $1 rows at most, of the oldest. What was touched becomes due, a row a session: one that is due already, or was put aside, only
--- has another generation. Returns how many rows there were. Waits for nobody who folds: a turn deletes its claims last of all.
+-- $1 rows at most, of the oldest, $2 seconds that heartbeats may wait: until then they are patient, and become due with anything
+-- else that happens. What was touched becomes due, a row a session: one that is due already, or was put aside, only has another
+-- generation. Returns how many rows there were. Waits for nobody who folds: a turn deletes its claims last of all.
 WITH taken AS (
     DELETE FROM dirty_sessions
     WHERE id IN (SELECT id FROM dirty_sessions ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
     RETURNING session_id, marked_at, cause
 ), claimed AS (
-    INSERT INTO reporting.fold_claims AS c (session_id, attempt_id, exam_id, due_at, causes)
-    SELECT s.id, s.attempt_id, s.exam_id, min(t.marked_at),
-           coalesce(array_agg(DISTINCT t.cause) FILTER (WHERE t.cause IS NOT NULL), '{}')
+    INSERT INTO reporting.fold_claims AS c (session_id, attempt_id, exam_id, due_at, is_patient)
+    SELECT s.id, s.attempt_id, s.exam_id,
+           min(t.marked_at + CASE WHEN t.cause = 'heartbeat' THEN $2::float8 ELSE 0 END * interval '1 second'),
+           bool_and(t.cause IS NOT DISTINCT FROM 'heartbeat')
     FROM taken t
     JOIN proctor_sessions s ON s.id = t.session_id
     GROUP BY s.id
     ORDER BY s.id
     ON CONFLICT (session_id) DO UPDATE SET
-        generation = c.generation + 1,
-        causes = ARRAY(SELECT unnest(c.causes) UNION SELECT unnest(excluded.causes))
+        generation = c.generation + 1, is_patient = c.is_patient AND excluded.is_patient,
+        due_at = CASE WHEN c.is_patient THEN least(c.due_at, excluded.due_at) ELSE c.due_at END
 )
 SELECT count(*) FROM taken;
 
 -- name: gather_woken
 -- Sessions that are to be looked at again by time alone. One that is due already is left as it is: the turn that takes it says
 -- when to wake it next.
-INSERT INTO reporting.fold_claims (session_id, attempt_id, exam_id, due_at)
+INSERT INTO reporting.fold_claims AS c (session_id, attempt_id, exam_id, due_at)
 SELECT s.id, s.attempt_id, s.exam_id, f.wake_at
 FROM reporting.session_folds f
 JOIN proctor_sessions s ON s.id = f.session_id
-WHERE f.wake_at <= now() AND NOT EXISTS (SELECT FROM reporting.fold_claims c WHERE c.session_id = f.session_id)
+WHERE f.wake_at <= now()
+  AND NOT EXISTS (SELECT FROM reporting.fold_claims c WHERE c.session_id = f.session_id AND NOT c.is_patient)
 ORDER BY s.id
-ON CONFLICT DO NOTHING;
+ON CONFLICT (session_id) DO UPDATE SET due_at = least(c.due_at, excluded.due_at), is_patient = false WHERE c.is_patient;
 
 -- name: read_due
 -- $1 sessions at most that are counted. How many are due, and since when the oldest is.
@@ -69,7 +72,7 @@ SELECT attempt_id FROM unnest($1::text[]) AS t (attempt_id) WHERE pg_try_advisor
 
 -- name: put_aside
 -- $1 attempt ids as text, $2 seconds. They cannot be folded: until then they stand in nobody's way.
-UPDATE reporting.fold_claims SET due_at = now() + $2::float8 * interval '1 second' WHERE attempt_id = ANY ($1::text[]::uuid[]);
+UPDATE reporting.fold_claims SET due_at = now() + $2::float8 * interval '1 second', is_patient = false WHERE attempt_id = ANY ($1::text[]::uuid[]);
 
 -- name: list_claimed
 -- $1 attempt ids as text, in the order of their turn. Their sessions: what is known of them, what is stored, what was folded. An
@@ -77,7 +80,7 @@ UPDATE reporting.fold_claims SET due_at = now() + $2::float8 * interval '1 secon
 SELECT s.id, s.attempt_id::text, s.exam_id::text, s.candidate_id::text, s.organisation_id::text, s.mode, s.started_at,
        CASE WHEN s.final_seq IS NOT NULL THEN s.ended_at END AS ended_at,
        coalesce(p.through_seq, 0) AS stored_seq, p.first_event_at, p.last_event_at,
-       coalesce(f.through_seq, 0) AS folded_seq, f.through_at, f.states, c.generation, coalesce(c.causes, '{}') AS causes
+       coalesce(f.through_seq, 0) AS folded_seq, f.through_at, f.states, c.generation
 FROM unnest($1::text[]::uuid[]) WITH ORDINALITY AS t (attempt_id, place)
 JOIN proctor_sessions s ON s.attempt_id = t.attempt_id
 LEFT JOIN session_progress p ON p.session_id = s.id

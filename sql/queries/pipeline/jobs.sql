@@ -16,17 +16,18 @@ SELECT job, failing_since, failures, reason, retry_at <= now() AS is_due FROM re
 
 -- name: list_put_aside
 -- $1 attempts at most. Those whose sessions are due, and only later: a turn could not fold them.
-SELECT DISTINCT attempt_id::text FROM reporting.fold_claims WHERE due_at > now() ORDER BY 1 LIMIT $1;
+SELECT DISTINCT attempt_id::text FROM reporting.fold_claims WHERE due_at > now() AND NOT is_patient ORDER BY 1 LIMIT $1;
 
 -- name: read_lags
--- $1 rows at most that are counted of each queue. Sessions that are due, and since when one is or was touched; events of planned or
+-- $1 rows at most that are counted of each queue. Sessions that are due, without those whose heartbeats may wait, and since when one
+-- is or was touched; events of planned or
 -- touched sessions that wait for the archive; ledger events that wait for the sealer, and rows of the outbox that wait for their
 -- reader, each with the oldest of those looked at.
 SELECT due.rows + fresh.rows AS due_sessions,
        least(due.since, (SELECT marked_at FROM dirty_sessions ORDER BY id LIMIT 1)) AS due_since,
        planned.events + touched.events AS unarchived_events, ledger.rows AS pending_events, ledger.oldest AS oldest_pending,
        told.rows AS outbox_rows, told.oldest AS outbox_since
-FROM (SELECT count(*) AS rows, min(due_at) AS since FROM (SELECT due_at FROM reporting.fold_claims LIMIT $1::bigint) c) due,
+FROM (SELECT count(*) AS rows, min(due_at) AS since FROM (SELECT due_at FROM reporting.fold_claims WHERE NOT is_patient OR due_at <= now() LIMIT $1::bigint) c) due,
      (SELECT count(DISTINCT session_id) AS rows FROM (SELECT session_id FROM dirty_sessions LIMIT $1) d
       WHERE NOT EXISTS (SELECT FROM reporting.fold_claims c WHERE c.session_id = d.session_id)) fresh,
      (SELECT coalesce(sum(through_seq - after_seq), 0)::bigint AS events

@@ -2,6 +2,7 @@
 The four routes of ingest with the shapes of both documents, on real servers (spec.md I-1, decisions 3 to 7).
 """
 
+import itertools
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -312,16 +313,23 @@ async def test_stored_through_rises_to_the_end_once_everything_is_stored(api: Ap
 
 
 async def test_a_batch_leaves_a_dirty_row_for_each_session_it_touched(api: Api) -> None:
-    """R-4: scores, counters and alerts cannot vanish between the commit and what follows it."""
-    seats = [api.world.seat() for _ in range(3)]
-    for seat in seats:
-        await api.event(seat)
-    for seat in seats:
+    """
+    R-4: scores, counters and alerts cannot vanish between the commit and what follows it. Only heartbeats
+    that are not a session's first may wait.
+    """
+    seats = [api.world.seat() for _ in range(2)]
+    expected = {}
+    for seat, (first, second) in zip(seats, itertools.permutations(["event", "heartbeat"]), strict=True):
+        await getattr(api, first)(seat)
         await api.stored(seat, 1)
+        await getattr(api, second)(seat)
+        await api.stored(seat, 2)
+        expected[seat.session_id] = [None, "heartbeat" if second == "heartbeat" else None]
 
-    dirty = {row["session_id"] for row in api.world.rows("SELECT session_id FROM dirty_sessions")}
+    found = api.world.rows("SELECT session_id, cause FROM dirty_sessions ORDER BY id")
 
-    assert {seat.session_id for seat in seats} <= dirty
+    causes = {each: [row["cause"] for row in found if row["session_id"] == each] for each in expected}
+    assert causes == expected
 
 
 async def test_violations_are_counted_and_warned_about_in_two_languages(api: Api) -> None:

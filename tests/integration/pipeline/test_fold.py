@@ -263,6 +263,36 @@ def test_an_attempt_that_cannot_be_folded_is_put_aside_and_holds_up_nobody(
     assert events_of(database)[broken.attempt_id] == 4
 
 
+def test_heartbeats_wait_for_whatever_else_happens(settings: Settings, database: str) -> None:
+    """Another event, time that changes a score, or the end of their patience; nobody is behind meanwhile."""
+    sitting = seen(database)
+    fold_now(settings)
+
+    def beat() -> None:
+        store_now(database, sitting, [event(START + timedelta(seconds=100 * sitting.through_seq))])
+        touched(settings)
+        assert fold_now(settings) == 0
+        assert rows_of(database, WAITING) == [(0, 1)]
+
+    beat()
+    with connect(settings.database_url) as worker:
+        assert behind(worker, msgspec.structs.replace(settings, behind_after_s=0)) == []
+    tab = event(START + timedelta(seconds=550), EventType.TabSwitched, severity=2)
+    store_now(database, sitting, [tab])
+    assert fold_now(settings) == 1
+    assert events_of(database) == {sitting.attempt_id: 7}
+    beat()
+    with psycopg.connect(database) as conn:
+        conn.execute("UPDATE reporting.session_folds SET wake_at = now()")
+    assert fold_now(settings) == 1
+    beat()
+    with psycopg.connect(database) as conn:
+        conn.execute("UPDATE reporting.fold_claims SET due_at = now()")
+    assert fold_now(settings) == 1
+    assert events_of(database) == {sitting.attempt_id: 9}
+    assert rows_of(database, WAITING) == [(0, 0)]
+
+
 def test_a_rebuild_and_a_turn_keep_out_of_each_others_way(settings: Settings, database: str) -> None:
     seen(database)
     with connect(settings.database_url) as rebuilding:

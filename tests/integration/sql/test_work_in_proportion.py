@@ -193,7 +193,7 @@ def of_pipeline(world: World) -> Iterator[Case]:
         ("watermarks", "read_extent", 10**9),
         ("watermarks", "list_owners", 10**9),
         ("watermarks", "list_batch_by_session", 10**9, since, before),
-        ("folds", "gather_touched", 20_000),
+        ("folds", "gather_touched", 20_000, 60.0),
         ("folds", "gather_woken"),
         ("folds", "read_due", 20_000),
         ("folds", "claim_attempts", 200),

@@ -11,7 +11,7 @@ def claimed(attempt: str, session_id: int, *, folded: int = 0, stored: int) -> C
     )  # fmt: skip
     return Claimed(
         session=session, stored_seq=stored, folded_seq=folded, since=None, until=None, states={},
-        generation=1, causes=(),
+        generation=1,
     )  # fmt: skip
 
 
