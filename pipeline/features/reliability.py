@@ -10,7 +10,7 @@ points. With x_i the points of item i of k, T their total:
 - `sem` = sd · √(1 - alpha): by how many points a total varies from one like test to another, in points.
 - `mean`, `median`, `sd` (of n - 1), `lowest`, `highest` in points; `skew` = G1, corrected for n; null where
   they are not defined: skew under three submissions, or with one total for all.
-- `pass_rate` = passed / (passed + failed): as each submission says of itself, for it alone knows on which
+- `pass_rate` = `total_passed` / (passed + failed), as each submission says of itself: it alone knows on which
   scale passing is meant; null where none does. A percentage is never compared with points here.
 - `distribution`: how many had a total in each of 20 steps of 5 % of the full points; these are in the last.
 - `coverage`: share of valid submissions that are counted; the others, `waiting`, wait for a grader.
@@ -68,7 +68,7 @@ _TYPES: Final[dict[str, Any]] = {
     "alpha_low": pl.Float64,
     "alpha_high": pl.Float64,
     "sem": pl.Float64,
-    "passed": pl.Int64,
+    "total_passed": pl.Int64,
     "pass_rate": pl.Float64,
     "distribution": pl.String,
     "metric_version": pl.String,
@@ -185,7 +185,7 @@ def statistics_row(tally: Tally, named: Named) -> dict[str, Any]:
         "alpha_low": low,
         "alpha_high": high,
         "sem": None if alpha is None or sd is None else sd * sqrt(max(1 - alpha, 0.0)),
-        "passed": tally.passed if known else None,
+        "total_passed": tally.passed if known else None,
         "pass_rate": tally.passed / known if known else None,
         "distribution": _distribution(tally.totals, full),
         "metric_version": METRIC_VERSION,

@@ -10,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.extract import Snapshot, as_frame
+from pipeline.projections import tallies
 from pipeline.projections.projection import Layer
 from sql import named, shaped
 from sql.running import Connection, run
@@ -35,6 +36,8 @@ DURABLE: Final = {
     "qualities": Layer.exam,
     "norms": Layer.exam,
 }
+# What is carried forward from turn to turn of an exam, in its transaction, by reading what has changed.
+CARRIED: Final = {"tallies": tallies.carried}
 TEXT: Final = {"uuid": "text", "uuid[]": "text[]", "jsonb": "text", "json": "text", "numeric": "float8"}
 
 
@@ -88,9 +91,16 @@ def rows_of(
 class Reading:
     """What a turn has read so far, each frame once; the keys are the turn's."""
 
-    def __init__(self, conn: Connection, reader: Snapshot, layer: Layer, keys: Sequence[str]) -> None:
-        """Read nothing yet."""
-        self._conn, self._reader, self._layer = conn, reader, layer
+    def __init__(
+        self,
+        conn: Connection,
+        reader: Snapshot,
+        layer: Layer,
+        keys: Sequence[str],
+        changed: Sequence[str] | None,
+    ) -> None:
+        """Read nothing yet; `changed` are the attempts that have changed, None says that any may have."""
+        self._conn, self._reader, self._layer, self._changed = conn, reader, layer, changed
         self._keys = {layer: list(keys)}
         self.frames: dict[str, pl.DataFrame] = {}
 
@@ -103,6 +113,9 @@ class Reading:
     def _read(self, name: str) -> pl.DataFrame:
         if name == "attempts":
             return self._reader.frame(SOURCES["attempts"], self._layer.value, self._keys[self._layer])
+        if name in CARRIED:
+            assert self._layer is Layer.exam, "carried forward in the exams' turns alone"
+            return CARRIED[name](self._conn, self._reader, self._keys[self._layer], self._changed)
         if name in DURABLE:
             return self._reader.frame(SOURCES[name], self._keys_in(DURABLE[name]))
         return as_frame(

@@ -4,7 +4,7 @@ All projections, in the order in which a layer computes them.
 
 from typing import Final
 
-from pipeline.projections import collusion, drafts, momentum, submissions
+from pipeline.projections import collusion, drafts, items, momentum, submissions
 from pipeline.projections.projection import Projection
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 
@@ -17,6 +17,8 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     drafts.ANALYSED,
     momentum.NORMS,
     momentum.MOMENTUM,
+    items.ITEMS,
+    items.TESTS,
 )
 # What is published from `reporting.<dataset>`: what is projected, and what the fold keeps up to date.
 PUBLISHED: Final = {

@@ -12,12 +12,11 @@ from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import Final
 
-import polars as pl
 import structlog
 
 from kernel.running.runtime import PROJECTED_KEYS, PROJECTIONS_FAILED
 from kernel.settings import Settings
-from pipeline.extract import DATABASE_AWAY, Snapshot, snapshot
+from pipeline.extract import DATABASE_AWAY, snapshot
 from pipeline.projections.projection import Layer, Projection
 from pipeline.projections.reading import Reading
 from pipeline.projections.registry import PROJECTIONS
@@ -36,6 +35,7 @@ KEYS_MAX: Final = {Layer.attempt: 200, Layer.exam: 1, Layer.student: 200}  # of 
 OWN: Final = (Layer.attempt, Layer.student)  # what somebody waits for; an exam's cohort may take a while
 AFTER: Final = {Layer.attempt: (Layer.exam, Layer.student), Layer.exam: (Layer.student,), Layer.student: ()}
 FOLDS: Final = named("folds")
+Due = tuple[Layer, Sequence[str], Sequence[str] | None]  # a layer, its keys, the attempts that have changed
 
 
 class ProjectionError(Exception):
@@ -118,6 +118,7 @@ def turn(
         psycopg.OperationalError: PostgreSQL is away, or nobody knows whether the turn was stored.
     """
     own = [each for each in projections if each.layer is layer]
+    is_named = keys is not None
     with conn.transaction():
         if keys is None:
             if not one(conn, TURNS["try_share_projections"]):  # a rebuild begins
@@ -131,7 +132,8 @@ def turn(
         step("claimed")
         marks = run(conn, TURNS["list_key_marks"], layer, list(keys)).fetchall()
         try:
-            changed = _compute(conn, settings, layer, own, keys, step)
+            attempts = None if is_named else sorted({attempt for _, _, attempt in marks if attempt})
+            changed = _compute(conn, settings, own, (layer, keys, attempts), step)
         except DATABASE_AWAY:
             raise
         except Exception as error:
@@ -150,37 +152,28 @@ def turn(
 def _compute(
     conn: Connection,
     settings: Settings,
-    layer: Layer,
     own: Sequence[Projection],
-    keys: Sequence[str],
+    due: Due,
     step: Step,
 ) -> list[Changed]:
     """Read, compute and store; return what has changed. The snapshot is gone before anything is computed."""
     made = {each.dataset.name for each in own}
     with snapshot(settings.database_url) as reader:
-        frames = _read(
-            conn, reader, layer, keys, [name for each in own for name in each.takes if name not in made]
-        )
+        reading = Reading(conn, reader, *due)
+        reading.take([name for each in own for name in each.takes if name not in made])
+    frames = reading.frames
     step("read")
     for each in own:
         frames[each.dataset.name] = each.compute(frames)
     step("computed")
     changed = []
     for each in own:
-        concerned = store(conn, each, keys, frames[each.dataset.name])
+        concerned = store(conn, each, due[1], frames[each.dataset.name])
         if concerned and each.is_published:
             partitions = sorted({row.partition for row in concerned})
             run(conn, WATERMARKS["insert_marks"], each.dataset.name, partitions)
         changed += concerned
     return changed
-
-
-def _read(
-    conn: Connection, reader: Snapshot, layer: Layer, keys: Sequence[str], names: Sequence[str]
-) -> dict[str, pl.DataFrame]:
-    reading = Reading(conn, reader, layer, keys)
-    reading.take(names)
-    return reading.frames
 
 
 def _mark(conn: Connection, layers: Iterable[Layer], changed: Sequence[Changed]) -> None:

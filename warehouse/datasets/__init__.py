@@ -11,9 +11,11 @@ from warehouse.datasets.collusion_clusters import COLLUSION_CLUSTERS
 from warehouse.datasets.draft_analysis import DRAFT_ANALYSIS
 from warehouse.datasets.events import EVENTS
 from warehouse.datasets.exam_norms import EXAM_NORMS
+from warehouse.datasets.item_analysis import ITEM_ANALYSIS
 from warehouse.datasets.learning_momentum import LEARNING_MOMENTUM
 from warehouse.datasets.submission_items import SUBMISSION_ITEMS
 from warehouse.datasets.submissions import SUBMISSIONS
+from warehouse.datasets.test_statistics import TEST_STATISTICS
 
 DATASETS: Final = {
     each.name: each
@@ -28,5 +30,7 @@ DATASETS: Final = {
         DRAFT_ANALYSIS,
         EXAM_NORMS,
         LEARNING_MOMENTUM,
+        ITEM_ANALYSIS,
+        TEST_STATISTICS,
     )
 }

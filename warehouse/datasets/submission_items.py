@@ -28,7 +28,7 @@ SUBMISSION_ITEMS: Final = describe(
             "UUID as text",
             null="the exam asks nothing here",
         ),
-        column("position", pa.int32(), "Place in the form, from 1."),
+        column("position", pa.int32(), "Place in the form, from 1.", "place"),
         column("question_id", pa.string(), "The question, the same in all its versions.", "UUID as text"),
         column("question_version_id", pa.string(), "Its version.", "UUID as text"),
         column(

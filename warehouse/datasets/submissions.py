@@ -35,7 +35,10 @@ SUBMISSIONS: Final = describe(
         column("started_at", TIME, "When the attempt began.", "UTC"),
         column("finalised_at", TIME, "When it was handed in.", "UTC"),
         column(
-            "revision", pa.int32(), "Which score counts: 1, and one more each time that it was scored again."
+            "revision",
+            pa.int32(),
+            "Which score counts: 1, and one more each time that it was scored again.",
+            "place",
         ),
         column("scored_at", TIME, "When that score was given.", "UTC"),
         column("scoring_version", pa.string(), "Version of the rules that scored it."),

@@ -163,8 +163,8 @@ def test_a_pass_is_what_the_submission_says() -> None:
         for passed in ([True, None, False], [None, None, None])
     )
 
-    assert known.select("passed", "pass_rate").row(0) == (1, 0.5)
-    assert unknown.select("passed", "pass_rate").row(0) == (None, None)
+    assert known.select("total_passed", "pass_rate").row(0) == (1, 0.5)
+    assert unknown.select("total_passed", "pass_rate").row(0) == (None, None)
 
 
 def test_without_attempts_there_is_no_row_and_nothing_fails() -> None:
