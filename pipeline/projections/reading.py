@@ -27,6 +27,7 @@ DURABLE: Final = {
     "item_events": Layer.attempt,
     "drafts": Layer.attempt,
     "contacts": Layer.attempt,
+    "watched": Layer.attempt,
     "exams": Layer.exam,
     "at_work": Layer.exam,
     "typing": Layer.attempt,

@@ -4,7 +4,7 @@ All projections, in the order in which a layer computes them.
 
 from typing import Final
 
-from pipeline.projections import collusion, drafts, items, momentum, submissions
+from pipeline.projections import behavior, collusion, drafts, items, momentum, submissions
 from pipeline.projections.projection import Projection
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 
@@ -15,6 +15,7 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     collusion.CLUSTERS,
     drafts.PASSAGES,
     drafts.ANALYSED,
+    behavior.JUDGED,
     momentum.NORMS,
     momentum.MOMENTUM,
     items.ITEMS,

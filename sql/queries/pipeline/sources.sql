@@ -150,3 +150,38 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) best ON true
 WHERE o.attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: watched
+-- $1 attempt ids as text. What was seen of attempts that were handed in, beside their events, and what people have said of it.
+-- A gap without an end yet has no class. `said_at` is when the latest of this was said or found; risk has its events' time.
+SELECT a.id::text AS attempt_id, a.exam_id::text AS exam_id, a.student_id::text AS student_id, a.completed_at,
+       w.sessions > 0 AND w.decided = w.sessions AS is_decided, w.has_flag, w.peak_risk,
+       CASE WHEN w.sessions > 0 THEN w.silences END AS unexplained_silences,
+       CASE WHEN w.sessions > 0 THEN w.silence_s END AS unexplained_silence_s, w.damaged AS damaged_evidence, w.said_at
+FROM exam_attempts a
+CROSS JOIN LATERAL (
+    SELECT count(*) AS sessions, count(*) FILTER (WHERE d.is_finalized) AS decided,
+           coalesce(bool_or(f.kind = 'flag'), false) AS has_flag, max(r.peak_risk_score)::float8 AS peak_risk,
+           coalesce(sum(g.silences), 0)::bigint AS silences, coalesce(sum(g.seconds), 0)::float8 AS silence_s,
+           coalesce(sum(e.files), 0)::bigint AS damaged,
+           greatest(max(d.decided_at), max(d.overridden_at), max(f.acted_at), max(e.found_at)) AS said_at
+    FROM proctor_sessions s
+    LEFT JOIN proctor_decisions d ON d.session_id = s.id
+    LEFT JOIN reporting.session_risk r ON r.session_id = s.id
+    LEFT JOIN LATERAL (
+        SELECT kind, acted_at FROM session_actions
+        WHERE session_id = s.id AND kind IN ('flag', 'unflag') ORDER BY id DESC LIMIT 1
+    ) f ON true
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS silences, sum(extract(epoch FROM j.ended_at - j.started_at)) AS seconds
+        FROM (SELECT DISTINCT ON (started_at) started_at, ended_at, class FROM heartbeat_gaps
+              WHERE session_id = s.id ORDER BY started_at, revision DESC) j
+        WHERE j.class = 'unexplained'
+    ) g
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS files, max(damaged_at) AS found_at FROM evidence
+        WHERE session_id = s.id AND damaged_at IS NOT NULL
+    ) e
+    WHERE s.attempt_id = a.id
+) w
+WHERE a.id = ANY ($1::text[]::uuid[]) AND a.status = 'completed';
