@@ -89,6 +89,38 @@ def card(model: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help
 
 
 @app.command()
+def words(
+    rows: Annotated[
+        int, typer.Option(min=1, max=100_000, help="Attempts at most, the most urgent first.")
+    ] = 100,
+    state: Annotated[
+        Path | None,
+        typer.Option("--state", help="Folder of the local stack; VERITAS_STATE or .veritas by default."),
+    ] = None,
+) -> None:
+    """
+    Let the language model of the settings (VERITAS_LLM_URL) word attempts' reasons.
+
+    It is told numbers and sentences of ours, no id, name or text of anybody's. What it says that rests on no
+    reason is left out; where nothing is left, or it is not there, the text of the rules stands.
+
+    Exits with 2 where no model is set.
+    """
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from deploy.local.stack import database_url_of  # noqa: PLC0415
+    from kernel.settings import load  # noqa: PLC0415
+    from pipeline.writer import write_due  # noqa: PLC0415
+
+    settings = load() if state is None else load(state=str(state))
+    if not (settings.llm_url and settings.llm_model):
+        raise ServerError("no model is set: VERITAS_LLM_URL and VERITAS_LLM_MODEL")
+    own = replace(settings, database_url=database_url_of(settings))
+    worded, asked = write_due(own, rows_max=rows)
+    print(f"{worded} of {asked} attempts were worded by {settings.llm_model}.")
+
+
+@app.command()
 def drift(progress: Progress, model: ModelFile) -> None:
     """
     Compare today's students with those of the training, and what was predicted with what came about.

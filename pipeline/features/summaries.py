@@ -24,6 +24,7 @@ Source: spec.md, decision 16.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any, Final
 
 import msgspec
@@ -81,6 +82,11 @@ def advice_of(reasons: Sequence[Mapping[str, Any]]) -> str | None:
 def facts_of(reasons: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return what a model is told: of each reason code, value, threshold, n and text."""
     return [{name: each[name] for name in ("code", "value", "threshold", "n", "text")} for each in reasons]
+
+
+def facts_key(reasons: Sequence[Mapping[str, Any]]) -> str:
+    """Return what tells these facts from others: a text holds for the facts that it was written of."""
+    return sha256(msgspec.json.encode(facts_of(reasons), order="deterministic")).hexdigest()
 
 
 def checked_answer(

@@ -4,9 +4,11 @@ What is thought of each attempt, from what was seen of it and what people have s
 
 from typing import Final
 
+import orjson
 import polars as pl
 
 from pipeline.features.behavior import ATTEMPTS, behavior_analysis
+from pipeline.features.summaries import facts_key
 from pipeline.projections.projection import Frames, Layer, Projection
 from warehouse.datasets.behavior_analysis import BEHAVIOR_ANALYSIS
 
@@ -23,17 +25,36 @@ def judged(frames: Frames) -> pl.DataFrame:
     )
     known = frames["watched"].join(seen, on="attempt_id", how="left")
     known = known.with_columns(as_of=pl.max_horizontal("completed_at", "said_at", "seen_at"))
-    return behavior_analysis(
+    rows = behavior_analysis(
         known.select(
             pl.col(name).cast(kind) if name in known.columns else pl.lit(None, kind).alias(name)
             for name, kind in ATTEMPTS.schema.items()
         )
     )
+    return worded(rows, frames["written_texts"])
+
+
+def worded(rows: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows with a model's text where it was written of the very reasons that they have."""
+    keys = [facts_key(orjson.loads(reasons)) for reasons in rows["reasons"]]
+    own = rows.with_columns(facts_sha256=pl.Series(keys, dtype=pl.String)).join(
+        texts, on=["attempt_id", "facts_sha256"], how="left", maintain_order="left"
+    )
+    is_written = pl.col("model_version").is_not_null()
+    pairs = {
+        "llm_summary": "summary",
+        "llm_recommendations": "recommendations",
+        "llm_model_version": "model_version",
+    }
+    return own.with_columns(
+        pl.when(is_written).then(pl.col(said)).otherwise(pl.col(name)).alias(name)
+        for name, said in pairs.items()
+    ).select(rows.columns)
 
 
 JUDGED: Final = Projection(
     layer=Layer.attempt,
     dataset=BEHAVIOR_ANALYSIS,
-    takes=("watched", "attempt_activity"),
+    takes=("watched", "attempt_activity", "written_texts"),
     compute=judged,
 )

@@ -28,6 +28,7 @@ DURABLE: Final = {
     "drafts": Layer.attempt,
     "contacts": Layer.attempt,
     "watched": Layer.attempt,
+    "written_texts": Layer.attempt,
     "exams": Layer.exam,
     "at_work": Layer.exam,
     "typing": Layer.attempt,

@@ -185,3 +185,9 @@ CROSS JOIN LATERAL (
     WHERE s.attempt_id = a.id
 ) w
 WHERE a.id = ANY ($1::text[]::uuid[]) AND a.status = 'completed';
+
+-- name: written_texts
+-- $1 attempt ids as text. What a language model has worded of their reasons.
+SELECT attempt_id::text AS attempt_id, facts_sha256, summary, recommendations, model_version
+FROM reporting.written_texts
+WHERE attempt_id = ANY ($1::text[]::uuid[]);
