@@ -30,13 +30,13 @@ from core_api.ledger.entries import Personal
 from core_api.submissions import imported_forms
 from core_api.submissions.imported import GivenResult, all_made, digest_of, key_of, write
 from core_api.submissions.imported_forms import Form, ImportedForm
-from kernel.errors import ConflictError
+from kernel.errors import ConflictError, OverloadedError
 from kernel.events import Role
 from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("imported")
-HELD: Final = named("users")
+RETRY_S: Final = 1
 RESULTS_MAX: Final = 200  # of one request
 ANSWERS_MAX: Final = 20_000  # of one request, in all
 DOMAIN: Final = "imported.invalid"  # a domain that never is one (RFC 2606)
@@ -91,13 +91,15 @@ async def import_results(
         InvalidInputError: the form cannot be one or is another one than before, or results are faulty;
             nothing was written.
         ConflictError: several imported exams have the title; somebody else imports the same.
+        OverloadedError: another import of the organisation is under way.
     """
     imported_forms.check(command.exam)
     done: ImportedResults | None = None
     with suppress(_UndoneError):
         async with conn.transaction():
             # Of two imports at once the second finds what the first has made.
-            await conn.execute(HELD["hold_organisation"], actor.organisation_id)
+            if await conn.fetchval(QUERIES["hold_organisation"], actor.organisation_id) is None:
+                raise OverloadedError("Another import is under way; send it again.", retry_after_s=RETRY_S)
             try:
                 done, faults = await _import(conn, actor, command, now=now)
             except asyncpg.UniqueViolationError as error:

@@ -26,7 +26,7 @@ from pipeline.features.items import item_analysis
 from warehouse.catalogue import NAME
 
 WAIT_S: Final = 300.0
-POLL_S: Final = 2.0
+POLL_S: Final = 1.0
 mpl.use("svg")
 # The same numbers make the same bytes.
 mpl.rcParams.update({"svg.hashsalt": "veritas", "font.size": 9, "axes.spines.top": False})
@@ -44,7 +44,7 @@ class Analyst:
         """Return the answer to a query of the folder beside this, over what is published now."""
         query = (files("loadtests.example") / "queries" / f"{name}.sql").read_text(encoding="utf-8")
         with duckdb.connect(str(self._catalogue), read_only=True) as conn:
-            found = pl.from_arrow(conn.execute(query).to_arrow_table())
+            found = pl.from_arrow(conn.sql(query).to_arrow_table())
         assert isinstance(found, pl.DataFrame), "a table is a frame"
         return found
 

@@ -1,5 +1,9 @@
 -- Results from elsewhere: the exam they are of, whose they are, which are there, and what is written of them.
 
+-- name: hold_organisation
+-- $1 organisation uuid. Of two imports at once the second has no row: it waits with nothing of ours in its hands.
+SELECT id FROM organisations WHERE id = $1 FOR NO KEY UPDATE SKIP LOCKED;
+
 -- name: find_imported_exams
 -- Made by an import and not archived; two at most.
 SELECT id, evaluation_version_id, max_score::text AS max_score, passing_score::text AS passing_score, duration_minutes
