@@ -24,6 +24,7 @@ def judged(frames: Frames) -> pl.DataFrame:
         "attempt_id", "events", critical_events=critical, seen_at=pl.col("as_of")
     )
     known = frames["watched"].join(seen, on="attempt_id", how="left")
+    known = known.join(frames["best_partners"], on="attempt_id", how="left")
     known = known.with_columns(as_of=pl.max_horizontal("completed_at", "said_at", "seen_at"))
     rows = behavior_analysis(
         known.select(
@@ -55,6 +56,6 @@ def worded(rows: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
 JUDGED: Final = Projection(
     layer=Layer.attempt,
     dataset=BEHAVIOR_ANALYSIS,
-    takes=("watched", "attempt_activity", "written_texts"),
+    takes=("watched", "attempt_activity", "best_partners", "written_texts"),
     compute=judged,
 )

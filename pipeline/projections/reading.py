@@ -27,6 +27,7 @@ DURABLE: Final = {
     "item_events": Layer.attempt,
     "drafts": Layer.attempt,
     "contacts": Layer.attempt,
+    "best_partners": Layer.attempt,
     "watched": Layer.attempt,
     "written_texts": Layer.attempt,
     "exams": Layer.exam,

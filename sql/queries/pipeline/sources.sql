@@ -191,3 +191,13 @@ WHERE a.id = ANY ($1::text[]::uuid[]) AND a.status = 'completed';
 SELECT attempt_id::text AS attempt_id, facts_sha256, summary, recommendations, model_version
 FROM reporting.written_texts
 WHERE attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: best_partners
+-- $1 attempt ids as text. How unusual the likeness to the best partner is, adjusted for all pairs of the form.
+SELECT b.attempt_id::text AS attempt_id, p.q AS similarity_p, p.second_factor AS has_second_factor
+FROM unnest($1::text[]::uuid[]) b (attempt_id)
+CROSS JOIN LATERAL (
+    SELECT q, second_factor FROM reporting.answer_similarity WHERE attempt_a = b.attempt_id AND is_best_of_a
+    UNION ALL
+    SELECT q, second_factor FROM reporting.answer_similarity WHERE attempt_b = b.attempt_id AND is_best_of_b
+) p;

@@ -25,6 +25,11 @@ SELECT ARRAY[attempt_a, attempt_b], same_address, same_device, second_factor
 FROM reporting.answer_similarity WHERE is_similar
 """
 
+JUDGED = """
+SELECT attempt_id, jsonb_path_query_array(reasons, '$[*].code')
+FROM reporting.behavior_analysis ORDER BY attempt_id
+"""
+
 
 def test_who_copied_is_found_from_the_hand_in_to_parquet(
     database: str, database_as: Callable[[str], str], tmp_path: Path
@@ -55,3 +60,7 @@ def test_who_copied_is_found_from_the_hand_in_to_parquet(
     found = rows_of(database, "SELECT attempt_ids, pairs, density FROM reporting.collusion_clusters")
     assert found == [(planted, 1, 1.0)]
     assert published["answer_similarity"] == published["collusion_clusters"] == 1
+    told = dict(rows_of(database, JUDGED))
+    assert [each for each, codes in told.items() if "SIMILARITY" in codes] == planted
+    assert len(told) == CANDIDATES_MIN
+    assert rows_of(database, "SELECT * FROM reporting.projection_marks") == []
