@@ -183,7 +183,7 @@ def of_pipeline(world: World) -> Iterator[Case]:
     }  # fmt: skip
     for noun, name, *arguments in (
         ("watermarks", "has_unarchived"),
-        ("watermarks", "is_marked", "attempt_activity"),
+        ("watermarks", "is_marked", ["attempt_activity"]),
         ("watermarks", "list_marks", "attempt_activity"),
         ("watermarks", "read_open_batch"),
         ("watermarks", "read_last_confirmed"),
@@ -199,7 +199,6 @@ def of_pipeline(world: World) -> Iterator[Case]:
         ("folds", "claim_attempts", 200),
         ("folds", "list_claimed", [str(world.attempt)]),
         ("folds", "read_slices", slices),
-        ("projections", "list_activity", [str(world.exam)]),
         ("sealer", "seal_pending", 10**9, 1000),
         ("sealer", "read_size"),
         ("sealer", "read_last_head"),
