@@ -15,7 +15,6 @@ from typing import Final
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 from msgspec import Struct
 
 from kernel.settings import Settings
@@ -23,16 +22,14 @@ from pipeline.extract import Snapshot, as_frame, as_table, snapshot
 from pipeline.features.activity import TYPE_NAMES
 from sql import named
 from sql.running import Connection, connect, one, run
-from warehouse.builds import Part, read_manifest
+from warehouse.builds import read_manifest
+from warehouse.compacting import gather, merge_small
 from warehouse.datasets.events import EVENTS
 from warehouse.files import Root, open_root
-from warehouse.layout import PART_BYTES_MAX, PART_ROWS_MAX, assert_file
 from warehouse.publish import Draft, Step, add, begin, commit, no_step, previous_parts
 
 WATERMARKS: Final = named("watermarks")
 BY_SESSION_MAX: Final = 200_000  # sequences; above it a pass over the day is cheaper than the index
-PARTS_MAX: Final = 32  # of one day, before the small ones are put together
-SMALL_ROWS: Final = PART_ROWS_MAX // 2
 DAY: Final = timedelta(days=1)
 
 
@@ -126,7 +123,7 @@ def _publish(settings: Settings, root: Root, batch: Batch, step: Step) -> int:
                 _add_days(draft, rows, owners)
         fresh = list(draft.parts)
         old = previous_parts(draft, {part.partition for part in fresh})
-        replaced = {part for part, _ in old} if batch.kind == "whole" else _merge_small(draft, old)
+        replaced = {part for part, _ in old} if batch.kind == "whole" else merge_small(draft, old)
         commit(
             draft,
             replaced=replaced,
@@ -151,22 +148,8 @@ def _slices(reader: Snapshot, batch: Batch) -> Iterator[pa.Table]:
     day = extent["after_at"].replace(hour=0, minute=0, second=0, microsecond=0)
     while day <= extent["through_at"]:
         reader.table(WATERMARKS["choose_day"], str(batch.id), day.isoformat(), (day + DAY).isoformat())
-        yield from _gather(reader.batches(WATERMARKS["list_batch_by_day"]))
+        yield from gather(reader.batches(WATERMARKS["list_batch_by_day"]))
         day += DAY
-
-
-def _gather(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
-    rows = size = 0
-    for batch in batches:
-        if waiting and (rows + batch.num_rows > PART_ROWS_MAX or size + batch.nbytes > PART_BYTES_MAX):
-            yield pa.Table.from_batches(waiting)
-            waiting, rows, size = [], 0, 0
-        waiting.append(batch)
-        rows += batch.num_rows
-        size += batch.nbytes
-    if rows:
-        yield pa.Table.from_batches(waiting)
 
 
 def _add_days(draft: Draft, rows: pa.Table, owners: pl.DataFrame) -> None:
@@ -182,24 +165,3 @@ def _add_days(draft: Draft, rows: pa.Table, owners: pl.DataFrame) -> None:
     dated = whole.with_columns(day=pl.col("occurred_at").dt.date())
     for (day,), part in dated.partition_by("day", as_dict=True, include_key=False).items():
         add(draft, str(day), as_table(part, EVENTS))
-
-
-def _merge_small(draft: Draft, old: list[tuple[Part, str]]) -> set[Part]:
-    """Put a day's small parts together once it has too many; return those that are replaced."""
-    replaced: set[Part] = set()
-    for day in {part.partition for part, _ in old}:
-        small = {part: key for part, key in old if part.partition == day and part.rows < SMALL_ROWS}
-        if len(small) < PARTS_MAX:
-            continue
-        tables = [_read(draft.root, key) for key in small.values()]
-        for table in _gather(iter(pa.concat_tables(tables).to_batches())):
-            add(draft, day, table)
-        replaced |= small.keys()
-    return replaced
-
-
-def _read(root: Root, key: str) -> pa.Table:
-    """Return a part's rows; raises LayoutError where it has another schema."""
-    with root.open(key) as file:
-        assert_file(EVENTS, file, key)
-        return pq.read_table(file)

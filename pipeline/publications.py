@@ -14,6 +14,7 @@ from typing import Final
 import pyarrow as pa
 
 from kernel.settings import Settings
+from pipeline.durable import FILLS
 from pipeline.extract import as_frame, as_table, snapshot, wait_for
 from pipeline.projections.reading import rows_of
 from pipeline.projections.registry import PUBLISHED
@@ -31,7 +32,8 @@ WATERMARKS: Final = named("watermarks")
 
 def publish(settings: Settings, dataset: Dataset, step: Step = no_step, *, whole: bool = False) -> int:
     """
-    Publish the marked partitions of a dataset from its table in `reporting`; return how many changed.
+    Publish the marked partitions of a dataset, from its table in `reporting` or what FILLS has for it; return
+    how many changed.
 
     Args:
         settings: where database and warehouse are.
@@ -54,9 +56,12 @@ def publish(settings: Settings, dataset: Dataset, step: Step = no_step, *, whole
                     return 0
                 as_of = reader.frame(WATERMARKS["read_moment"]).item()
                 partitions = None if whole else marks["partition"].unique().to_list()
-                rows = rows_of(conn, reader, dataset, dataset.partition_key, partitions)
+                if fill := FILLS.get(dataset.name):
+                    changed = fill(draft, reader, partitions)
+                else:
+                    rows = rows_of(conn, reader, dataset, dataset.partition_key, partitions)
+                    changed = _replace(draft, rows, partitions)
             step("read")
-            changed = _replace(draft, rows, partitions)
             watermark = max([*marks["id"], draft.previous.watermark if draft.previous else 0])
             now = datetime.now(UTC)
             commit(draft, replaced=changed, watermark=watermark, as_of=as_of, now=now, step=step)

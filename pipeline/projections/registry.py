@@ -7,6 +7,9 @@ from typing import Final
 from pipeline.projections import behavior, collusion, drafts, items, momentum, submissions
 from pipeline.projections.projection import Projection
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
+from warehouse.datasets.ledger_events import LEDGER_EVENTS
+from warehouse.datasets.risk_snapshots import RISK_SNAPSHOTS
+from warehouse.datasets.rule_precision import RULE_PRECISION
 
 PROJECTIONS: Final[tuple[Projection, ...]] = (
     submissions.SUBMITTED,
@@ -21,8 +24,15 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     items.ITEMS,
     items.TESTS,
 )
-# What is published from `reporting.<dataset>`: what is projected, and what the fold keeps up to date.
+# What is published as it is marked: what is projected, what the fold keeps up to date, and what is read from
+# durable tables (`pipeline/durable.py`).
 PUBLISHED: Final = {
     each.name: each
-    for each in (ATTEMPT_ACTIVITY, *(every.dataset for every in PROJECTIONS if every.is_published))
+    for each in (
+        ATTEMPT_ACTIVITY,
+        LEDGER_EVENTS,
+        RISK_SNAPSHOTS,
+        RULE_PRECISION,
+        *(every.dataset for every in PROJECTIONS if every.is_published),
+    )
 }

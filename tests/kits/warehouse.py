@@ -61,5 +61,5 @@ def _value(dataset: Dataset, field: pa.Field, number: int) -> Any:
     if pa.types.is_timestamp(field.type):
         return AT
     if pa.types.is_boolean(field.type):
-        return True
+        return field.name != "is_void"
     return [] if pa.types.is_list(field.type) else number

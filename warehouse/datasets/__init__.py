@@ -13,6 +13,9 @@ from warehouse.datasets.events import EVENTS
 from warehouse.datasets.exam_norms import EXAM_NORMS
 from warehouse.datasets.item_analysis import ITEM_ANALYSIS
 from warehouse.datasets.learning_momentum import LEARNING_MOMENTUM
+from warehouse.datasets.ledger_events import LEDGER_EVENTS
+from warehouse.datasets.risk_snapshots import RISK_SNAPSHOTS
+from warehouse.datasets.rule_precision import RULE_PRECISION
 from warehouse.datasets.submission_items import SUBMISSION_ITEMS
 from warehouse.datasets.submissions import SUBMISSIONS
 from warehouse.datasets.test_statistics import TEST_STATISTICS
@@ -20,17 +23,20 @@ from warehouse.datasets.test_statistics import TEST_STATISTICS
 DATASETS: Final = {
     each.name: each
     for each in (
-        EVENTS,
+        ANSWER_SIMILARITY,
         ATTEMPT_ACTIVITY,
         BEHAVIOR_ANALYSIS,
-        SUBMISSIONS,
-        SUBMISSION_ITEMS,
-        ANSWER_SIMILARITY,
         COLLUSION_CLUSTERS,
         DRAFT_ANALYSIS,
+        EVENTS,
         EXAM_NORMS,
-        LEARNING_MOMENTUM,
         ITEM_ANALYSIS,
+        LEARNING_MOMENTUM,
+        LEDGER_EVENTS,
+        RISK_SNAPSHOTS,
+        RULE_PRECISION,
+        SUBMISSIONS,
+        SUBMISSION_ITEMS,
         TEST_STATISTICS,
     )
 }

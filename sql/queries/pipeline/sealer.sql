@@ -7,7 +7,7 @@ SELECT pg_try_advisory_lock(1986359925, 16) AS owned;
 -- name: seal_pending
 -- $1 size of the tree bigint, $2 events at most
 -- Takes what is committed and gives it the next positions; one transaction with the tiles. A queued event that is not
--- there makes a leaf without a hash, which is refused.
+-- there makes a leaf without a hash, which is refused. What is sealed is marked for publication.
 WITH taken AS (
     DELETE FROM ledger_pending WHERE ctid = ANY (ARRAY (SELECT ctid FROM ledger_pending LIMIT $2)) RETURNING event_id
 ), sealed AS (
@@ -16,6 +16,9 @@ WITH taken AS (
     FROM taken t
     LEFT JOIN ledger_events e ON e.id = t.event_id
     RETURNING position, event_id, leaf_hash
+), marked AS (
+    INSERT INTO reporting.partition_marks (dataset, partition)
+    SELECT 'ledger_events', max(position)::text FROM sealed HAVING count(*) > 0
 )
 SELECT position, event_id, leaf_hash FROM sealed ORDER BY position;
 

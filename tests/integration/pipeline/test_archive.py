@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from kernel.settings import Settings
-from pipeline.archive import PARTS_MAX, ArchiveMismatchError, archive_events
+from pipeline.archive import ArchiveMismatchError, archive_events
 from pipeline.publications import publish_marked, show_builds
 from pipeline.rebuild import rebuild
 from tests.kits.pipeline_child import fold_now
@@ -24,6 +24,7 @@ from tests.kits.pipeline_world import (
 )
 from tests.kits.warehouse import read, root_of
 from warehouse.builds import list_parts, read_manifest
+from warehouse.compacting import PARTS_MAX
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.events import EVENTS
 

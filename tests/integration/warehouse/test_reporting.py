@@ -6,9 +6,11 @@ import pyarrow as pa
 from warehouse.datasets import DATASETS
 from warehouse.layout import Dataset
 
-ARCHIVED = {"events"}  # from their own table, without one in `reporting`
+# From durable tables of their own, without one in `reporting`.
+ARCHIVED = {"events", "ledger_events", "risk_snapshots", "rule_precision"}
 COLUMNS = """
-SELECT column_name, CASE WHEN data_type = 'ARRAY' THEN udt_name ELSE data_type END, is_nullable = 'YES'
+SELECT column_name, CASE WHEN data_type = 'ARRAY' THEN udt_name ELSE data_type END,
+       is_nullable = 'YES'
 FROM information_schema.columns WHERE table_schema = 'reporting' AND table_name = %s
 """
 TYPES = {
@@ -45,7 +47,11 @@ def differing(dataset: Dataset, found: list[tuple[str, str, bool]]) -> list[str]
             continue
         kind, nullable = table[field.name]
         is_json = kind in {"json", "jsonb"}
-        if kind not in TYPES[str(field.type)] or is_json != is_json_text(field) or nullable != field.nullable:
+        if (
+            kind not in TYPES[str(field.type)]
+            or is_json != is_json_text(field)
+            or nullable not in {field.nullable, None}
+        ):
             odd.append(f"{field.name}: {field.type}, {field.nullable}; {kind}, {nullable}")
     return odd
 

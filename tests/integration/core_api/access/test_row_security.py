@@ -14,6 +14,7 @@ import pytest
 
 from core_api import database as borrowing
 from kernel.access import Scope
+from pipeline.durable import FILLS
 from pipeline.projections.registry import PUBLISHED
 from sql import named
 from tests.kits.core import DatabaseAs
@@ -60,7 +61,9 @@ THROUGH_SESSIONS = {
     "seen_clock_steps": "clock_steps",
     "seen_custody": "ledger_events WHERE aggregate_type = 'evidence'",
 }  # fmt: skip
-OF_DATASETS = {shown(f"reporting.{name}") for name in [*PUBLISHED, "behavior_analysis"]}
+OF_DATASETS = {
+    shown(f"reporting.{name}") for name in [*(PUBLISHED.keys() - FILLS.keys()), "behavior_analysis"]
+}
 OF_REPORTING = OF_DATASETS | {"session_risk", "session_rule_fires"}
 # Views of what reaches the asker, who the system is not.
 OF_ASKER = {
