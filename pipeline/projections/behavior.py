@@ -8,6 +8,7 @@ import orjson
 import polars as pl
 
 from pipeline.features.behavior import ATTEMPTS, behavior_analysis
+from pipeline.features.frames import as_json
 from pipeline.features.summaries import facts_key
 from pipeline.projections.projection import Frames, Layer, Projection
 from warehouse.datasets.behavior_analysis import BEHAVIOR_ANALYSIS
@@ -25,6 +26,7 @@ def judged(frames: Frames) -> pl.DataFrame:
     )
     known = frames["watched"].join(seen, on="attempt_id", how="left")
     known = known.join(frames["best_partners"], on="attempt_id", how="left")
+    known = known.join(indicators(frames["draft_analysis"]), on="attempt_id", how="left")
     known = known.with_columns(as_of=pl.max_horizontal("completed_at", "said_at", "seen_at"))
     rows = behavior_analysis(
         known.select(
@@ -33,6 +35,18 @@ def judged(frames: Frames) -> pl.DataFrame:
         )
     )
     return worded(rows, frames["written_texts"])
+
+
+def indicators(texts: pl.DataFrame) -> pl.DataFrame:
+    """Return the indicators of each attempt's texts together, as one JSON list."""
+    rows = [
+        (attempt, as_json([each for said in own for each in orjson.loads(said)]))
+        for attempt, own in texts.sort("attempt_id", "question_id")
+        .group_by("attempt_id", maintain_order=True)
+        .agg(pl.col("indicators").drop_nulls())
+        .iter_rows()
+    ]
+    return pl.DataFrame(rows, {"attempt_id": pl.String, "indicators": pl.String}, orient="row")
 
 
 def worded(rows: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
@@ -56,6 +70,6 @@ def worded(rows: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
 JUDGED: Final = Projection(
     layer=Layer.attempt,
     dataset=BEHAVIOR_ANALYSIS,
-    takes=("watched", "attempt_activity", "best_partners", "written_texts"),
+    takes=("watched", "attempt_activity", "best_partners", "draft_analysis", "written_texts"),
     compute=judged,
 )

@@ -1,0 +1,59 @@
+"""What behavior is projected from (spec.md W-1)."""
+
+from datetime import UTC, datetime
+
+import polars as pl
+from msgspec import json
+
+from pipeline.projections.behavior import judged
+
+MOMENT = pl.Datetime("us", "UTC")
+AT = datetime(2026, 9, 1, tzinfo=UTC)
+WATCHED = pl.DataFrame({
+    "attempt_id": ["a", "b"], "exam_id": ["e", "e"], "student_id": ["s", "t"], "completed_at": [AT, AT],
+    "is_decided": [False, False], "has_flag": [False, False], "peak_risk": [50.0, 50.0],
+    "unexplained_silences": [0, 0], "unexplained_silence_s": [0.0, 0.0], "damaged_evidence": [0, 0],
+    "said_at": [None, None],
+}, schema_overrides={"said_at": MOMENT, "completed_at": MOMENT})  # fmt: skip
+ACTIVITY = pl.DataFrame(
+    schema={
+        "attempt_id": pl.String, "events": pl.Int64, "by_severity": pl.String, "as_of": MOMENT,
+    }
+)  # fmt: skip
+PARTNERS = pl.DataFrame(
+    schema={"attempt_id": pl.String, "similarity_p": pl.Float64, "has_second_factor": pl.Boolean}
+)
+TEXTS = pl.DataFrame(
+    schema={
+        "attempt_id": pl.String, "facts_sha256": pl.String, "summary": pl.String,
+        "recommendations": pl.String, "model_version": pl.String,
+    }
+)  # fmt: skip
+
+
+def test_the_indicators_of_all_texts_of_an_attempt_count_together() -> None:
+    drafts = pl.DataFrame(
+        {
+            "attempt_id": ["a", "a"],
+            "question_id": ["1", "2"],
+            "indicators": ['[{"code":"LARGE_PASTE"}]', '[{"code":"LOW_REVISION"}]'],
+        }
+    )
+    rows = judged(
+        {
+            "watched": WATCHED,
+            "attempt_activity": ACTIVITY,
+            "best_partners": PARTNERS,
+            "draft_analysis": drafts,
+            "written_texts": TEXTS,
+        }
+    )
+    [written, other] = rows.sort("attempt_id").to_dicts()
+
+    assert [each["code"] for each in json.decode(written["originality_indicators"])] == [
+        "LARGE_PASTE",
+        "LOW_REVISION",
+    ]
+    assert written["integrity_score"] == 0.625 * (1 - 0.4 * (1 - 0.7 * 0.9))
+    assert (other["originality_indicators"], other["integrity_score"]) == (None, 0.625)
+    assert other["coverage"] == 0.75 / 2.35 < written["coverage"]
