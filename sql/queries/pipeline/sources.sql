@@ -64,7 +64,7 @@ FROM (
     SELECT attempt_id, question_id, client_seq, response, saved_at FROM attempt_drafts
     WHERE attempt_id = ANY ($1::text[]::uuid[])
     UNION
-    SELECT b.attempt_id, i.question_id, i.client_seq, i.response, i.saved_at
+    SELECT b.attempt_id, i.question_id, i.client_seq, i.response, coalesce(i.saved_at, b.finalised_at)
     FROM submissions b
     JOIN submission_items i ON i.submission_id = b.id
     WHERE b.attempt_id = ANY ($1::text[]::uuid[]) AND i.kind = 'essay' AND i.response IS NOT NULL
