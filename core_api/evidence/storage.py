@@ -45,7 +45,7 @@ class Storage:
         self._storing = asyncio.Semaphore(STORED_AT_ONCE)
         self._writing = ThreadPoolExecutor(THREADS, "evidence-writing")
         self._reading = ThreadPoolExecutor(THREADS, "evidence-reading")
-        self._uploads = self._waiting = 0
+        self._uploads = self._senders = 0
 
     @property
     def hot(self) -> Store:
@@ -78,19 +78,16 @@ class Storage:
         Raises:
             OverloadedError: as many wait as may.
         """
-        if self._waiting >= self.settings.evidence_waiting_max:
+        if self._senders >= STORED_AT_ONCE + self.settings.evidence_waiting_max:
             raise OverloadedError(
                 "Too many requests about evidence at the moment; nothing was changed.", retry_after_s=RETRY_S
             )
-        self._waiting += 1
+        self._senders += 1
         try:
-            await self._storing.acquire()
+            async with self._storing:
+                yield
         finally:
-            self._waiting -= 1
-        try:
-            yield
-        finally:
-            self._storing.release()
+            self._senders -= 1
 
     async def write(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """
