@@ -8,7 +8,7 @@ do meanwhile; what arrives during the rebuild stays touched, lies beyond the pos
 afterwards.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -22,9 +22,12 @@ from pipeline import archive, publications
 from pipeline.extract import wait_for
 from pipeline.features.session import NO_TIME, Events
 from pipeline.fold import RIDERS, Claimed, Slice, advance, session_of
+from pipeline.projections.registry import PUBLISHED
+from pipeline.recomputing import Runner, here, recompute
 from sql import named
 from sql.running import Connection, connect, one, run
 from warehouse.builds import part_addresses, read_manifest, scan
+from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.events import EVENTS
 from warehouse.files import Root
 from warehouse.publish import Step, no_step
@@ -33,14 +36,16 @@ FOLDS: Final = named("folds")
 WATERMARKS: Final = named("watermarks")
 Progress = Callable[[str, int, int], None]
 PARTITION_ROWS: Final = 1_500_000  # events in memory at once: about half a gigabyte while they are sorted
+FOLDED: Final = {EVENTS.name, ATTEMPT_ACTIVITY.name}
 SESSIONS_MAX: Final = 2_000  # stored at once
 
 
 class Rebuilt(Struct, frozen=True):
-    """What a rebuild made."""
+    """What a rebuild made: `attempts` were folded, `keys` are those of all layers."""
 
     events: int
     attempts: int
+    keys: int
     partitions: int
 
 
@@ -48,19 +53,53 @@ def no_progress(stage: str, done: int, total: int) -> None:
     """Report nothing."""
 
 
-def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = no_step) -> Rebuilt:
+def rebuild(
+    settings: Settings,
+    progress: Progress = no_progress,
+    step: Step = no_step,
+    *,
+    only: Collection[str] = tuple(PUBLISHED | {EVENTS.name: EVENTS}),
+    since: datetime | None = None,
+    runner: Runner = here,
+    parts: int | None = None,
+) -> Rebuilt:
     """
-    Recompute the events archive's hot days, what is folded of every session, and every Parquet dataset.
+    Recompute the events archive's hot days, what is folded of every session, what follows from submissions,
+    and the Parquet datasets of all of it.
 
     Args:
         settings: where database and warehouse are.
-        progress: called with (stage, done, total); stages are `archive`, `attempts`, `publish`.
+        progress: called with (stage, done, total); stages are `archive`, `sessions`, `attempt`, `exam`,
+            `student`, `publish`.
         step: called with a name after each step that a crash could follow.
+        only: names of datasets; what is folded and archived is computed together.
+        since: only what follows from attempts that were over then or later; nothing is folded or archived.
+        runner: where what follows from submissions is computed, as in `recomputing`.
+        parts: into how many parts a layer is cut.
 
     Raises:
+        ProjectionError: a key cannot be computed.
         psycopg.errors.LockNotAvailable: turns of the fold or publishers did not let go for two minutes.
     """
     root = publications.open_warehouse(settings)
+    attempts = 0
+    if since is None and FOLDED & set(only):
+        attempts = _rebuild_folded(settings, root, progress, step)
+    keys = recompute(settings, progress, since=since, datasets=only, runner=runner, parts=parts)
+    progress("publish", 0, 1)
+    partitions = sum(
+        publications.publish(settings, dataset, step, whole=since is None)
+        for name, dataset in PUBLISHED.items()
+        if name in only
+    )
+    publications.show_builds(settings)
+    progress("publish", 1, 1)
+    manifest = read_manifest(root, EVENTS)
+    return Rebuilt(manifest.rows if manifest else 0, attempts, keys, partitions)
+
+
+def _rebuild_folded(settings: Settings, root: Root, progress: Progress, step: Step) -> int:
+    """Archive and fold everything anew; return how many attempts have events."""
     with connect(settings.database_url) as conn:
         wait_for(conn, FOLDS["hold_folds"])
         wait_for(conn, WATERMARKS["wait_to_publish"], EVENTS.name)
@@ -71,12 +110,7 @@ def rebuild(settings: Settings, progress: Progress = no_progress, step: Step = n
         progress("archive", 1, 1)
         attempts = _fold_anew(conn, root, progress)
         step("stored")
-    progress("publish", 0, 1)
-    partitions = sum(publications.publish_marked(settings, step, whole=True).values())
-    publications.show_builds(settings)
-    progress("publish", 1, 1)
-    manifest = read_manifest(root, EVENTS)
-    return Rebuilt(manifest.rows if manifest else 0, attempts, partitions)
+    return attempts
 
 
 def _plan_whole(conn: Connection, root: Root) -> archive.Batch:
@@ -108,14 +142,14 @@ def _fold_anew(conn: Connection, root: Root, progress: Progress) -> int:
         slices = [_slice(row) for row in run(conn, FOLDS["list_archived_sessions"])]
         now = datetime.now(UTC)
         for partition, own in enumerate(parted(slices, partitions)):
-            progress("attempts", partition, partitions)
+            progress("sessions", partition, partitions)
             found = events_of(events, [each.claimed.session.session_id for each in own])
             attempts |= {
                 each.claimed.session.attempt_id for each in own if each.claimed.session.session_id in found
             }
             for some in parted(own, -(-len(own) // SESSIONS_MAX)):
                 advance(conn, some, found, now, is_rebuilt=True)
-    progress("attempts", partitions, partitions)
+    progress("sessions", partitions, partitions)
     return len(attempts)
 
 

@@ -18,6 +18,7 @@ from deploy.commands import models as model_commands
 from deploy.commands import results as result_commands
 from deploy.commands import risk as risk_commands
 from deploy.commands.helps import Group
+from deploy.commands.rebuilding import rebuild
 from deploy.commands.replaying import replay
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
@@ -133,6 +134,7 @@ def migrate(
 
 
 app.command()(replay)
+app.command()(rebuild)
 
 
 @app.command()

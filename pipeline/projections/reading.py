@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.extract import Snapshot, as_frame
-from pipeline.projections import tallies
+from pipeline.projections import sums, tallies
 from pipeline.projections.projection import Layer
 from sql import named, shaped
 from sql.running import Connection, run
@@ -40,7 +40,7 @@ DURABLE: Final = {
     "norms": Layer.exam,
 }
 # What is carried forward from turn to turn of an exam, in its transaction, by reading what has changed.
-CARRIED: Final = {"tallies": tallies.carried}
+CARRIED: Final = {"exam_sums": sums.carried, "tallies": tallies.carried}
 TEXT: Final = {"uuid": "text", "uuid[]": "text[]", "jsonb": "text", "json": "text", "numeric": "float8"}
 
 

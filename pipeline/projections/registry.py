@@ -4,7 +4,7 @@ All projections, in the order in which a layer computes them.
 
 from typing import Final
 
-from pipeline.projections import behavior, collusion, drafts, items, momentum, submissions
+from pipeline.projections import behavior, collusion, drafts, items, momentum, performance, submissions
 from pipeline.projections.projection import Projection
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.ledger_events import LEDGER_EVENTS
@@ -23,6 +23,9 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     momentum.MOMENTUM,
     items.ITEMS,
     items.TESTS,
+    performance.EXAMS,
+    performance.STUDENTS,
+    performance.RISKS,
 )
 # What is published as it is marked: what is projected, what the fold keeps up to date, and what is read from
 # durable tables (`pipeline/durable.py`).

@@ -22,7 +22,7 @@ from pipeline.projections.reading import Reading
 from pipeline.projections.registry import PROJECTIONS
 from pipeline.projections.storing import Changed, store
 from sql import named
-from sql.running import Connection, connect, one, run
+from sql.running import Connection, connect, run
 from warehouse.publish import Step, no_step
 
 log = structlog.get_logger(__name__, process="pipeline")
@@ -99,7 +99,6 @@ def turn(
     *,
     keys: Sequence[str] | None = None,
     projections: Sequence[Projection] = PROJECTIONS,
-    is_marked: bool = True,
 ) -> int:
     """
     Compute some keys of a layer in a transaction; return how many, 0 where nothing is due or others have it.
@@ -111,7 +110,6 @@ def turn(
         step: see `project`.
         keys: whose turn it is, in place of those that are due; whoever has one is waited for.
         projections: all, or some of them.
-        is_marked: whether what changes is marked in the layers after it; a rebuild computes them anyway.
 
     Raises:
         ProjectionError: nothing was changed.
@@ -121,8 +119,6 @@ def turn(
     is_named = keys is not None
     with conn.transaction():
         if keys is None:
-            if not one(conn, TURNS["try_share_projections"]):  # a rebuild begins
-                return 0
             apart = settings.cohort_every_s, settings.cohort_settled_s
             keys = [key for (key,) in run(conn, TURNS["claim_keys"], layer, KEYS_MAX[layer], *apart)]
         else:
@@ -138,8 +134,7 @@ def turn(
             raise
         except Exception as error:
             raise ProjectionError(list(keys)) from error
-        if is_marked:
-            _mark(conn, AFTER[layer], changed)
+        _mark(conn, AFTER[layer], changed)
         if own == [each for each in PROJECTIONS if each.layer is layer]:
             run(conn, TURNS["delete_key_marks"], [mark_id for mark_id, _, _ in marks])
             run(conn, TURNS["note_turns"], layer, list(keys), layer is Layer.exam)

@@ -11,11 +11,14 @@ from warehouse.datasets.collusion_clusters import COLLUSION_CLUSTERS
 from warehouse.datasets.draft_analysis import DRAFT_ANALYSIS
 from warehouse.datasets.events import EVENTS
 from warehouse.datasets.exam_norms import EXAM_NORMS
+from warehouse.datasets.exam_performance_summary import EXAM_PERFORMANCE_SUMMARY
 from warehouse.datasets.item_analysis import ITEM_ANALYSIS
 from warehouse.datasets.learning_momentum import LEARNING_MOMENTUM
 from warehouse.datasets.ledger_events import LEDGER_EVENTS
+from warehouse.datasets.performance_metrics import PERFORMANCE_METRICS
 from warehouse.datasets.risk_snapshots import RISK_SNAPSHOTS
 from warehouse.datasets.rule_precision import RULE_PRECISION
+from warehouse.datasets.student_risk_summary import STUDENT_RISK_SUMMARY
 from warehouse.datasets.submission_items import SUBMISSION_ITEMS
 from warehouse.datasets.submissions import SUBMISSIONS
 from warehouse.datasets.test_statistics import TEST_STATISTICS
@@ -38,5 +41,10 @@ DATASETS: Final = {
         SUBMISSIONS,
         SUBMISSION_ITEMS,
         TEST_STATISTICS,
+        ANSWER_SIMILARITY,
+        COLLUSION_CLUSTERS,
+        EXAM_PERFORMANCE_SUMMARY,
+        PERFORMANCE_METRICS,
+        STUDENT_RISK_SUMMARY,
     )
 }

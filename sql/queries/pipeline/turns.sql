@@ -11,10 +11,6 @@ SELECT :layer, key, attempt_id, lane FROM unnest(:keys::text[]::uuid[], :attempt
 INSERT INTO reporting.projection_marks (layer, key, attempt_id, lane)
 SELECT 'attempt', id, id, exam_id FROM exam_attempts WHERE id = ANY ($1::text[]::uuid[]);
 
--- name: try_share_projections
--- A rebuild takes the lock alone for a moment, to begin.
-SELECT pg_try_advisory_xact_lock_shared(1986359925, 5);
-
 -- name: claim_keys
 -- $1 layer, $2 keys at most, $3 least seconds between two turns of an exam that runs, $4 of one that does not. The lanes take
 -- turns, the oldest key of each first; keys that another turn has are passed over, and those that were put aside or have just
@@ -72,6 +68,18 @@ WHERE (t.retry_at IS NULL OR t.retry_at <= now())
        * CASE WHEN EXISTS (SELECT FROM exam_attempts a WHERE a.exam_id = m.key AND a.status = 'in_progress')
               THEN $1::float8 ELSE $2::float8 END <= now())
 GROUP BY m.layer;
+
+-- name: list_layer_keys
+-- $1 layer, $2 moment or null. Keys of attempts that were over at that moment or later; of all, and of what was projected of any
+-- that is no more, where none is given.
+SELECT DISTINCT CASE $1::text WHEN 'attempt' THEN id WHEN 'exam' THEN exam_id ELSE student_id END::text AS key
+FROM exam_attempts
+WHERE status <> 'in_progress' AND ($2::timestamptz IS NULL OR completed_at >= $2)
+UNION
+SELECT CASE $1::text WHEN 'attempt' THEN attempt_id WHEN 'exam' THEN exam_id ELSE student_id END::text
+FROM reporting.submissions
+WHERE $2::timestamptz IS NULL
+ORDER BY 1;
 
 -- name: describe_columns
 -- $1 dataset. Name and type of each column of its table in reporting, and its place in the primary key.

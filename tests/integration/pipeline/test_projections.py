@@ -8,7 +8,7 @@ import pytest
 from kernel.settings import Settings
 from pipeline.extract import as_frame, snapshot
 from pipeline.projections.reading import rows_of as rows_projected
-from pipeline.projections.registry import PROJECTIONS, PUBLISHED
+from pipeline.projections.registry import PROJECTIONS
 from pipeline.projections.storing import store
 from pipeline.publications import publish_marked
 from sql import named
@@ -42,7 +42,7 @@ def settings(database_as: Callable[[str], str], tmp_path: Path) -> Settings:
 def test_every_projected_table_is_its_dataset_and_the_pipeline_may_write_it(settings: Settings) -> None:
     """W-1: Parquet and reporting have one schema; `store` and publication know no dataset by name."""
     with connect(settings.database_url) as conn, snapshot(settings.database_url) as reader:
-        for dataset in PUBLISHED.values():
+        for dataset in {each.dataset.name: each.dataset for each in PROJECTIONS}.values():
             found = rows_projected(conn, reader, dataset, dataset.partition_key, [])
             assert conform(dataset, found).schema.equals(dataset.schema)
         for each in PROJECTIONS:

@@ -1,0 +1,111 @@
+"""
+What follows from submissions, computed anew: each layer's keys, part by part, in the order of layers.
+
+A part is a turn of named keys (`projections.turns`): it waits for whoever has one of them, replaces what is
+another, and deletes what is no more. So increments go on meanwhile, whoever reads sees each key whole, and a
+rebuild that was cut off is begun again. Parts of a layer depend on nothing of one another: they run here, or
+anywhere that reaches the database.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final
+
+from msgspec import Struct
+
+from kernel.settings import Settings
+from pipeline.projections.projection import Layer
+from pipeline.projections.registry import PROJECTIONS
+from pipeline.projections.turns import KEYS_MAX, turn
+from sql import named
+from sql.running import Connection, connect, run
+
+TURNS: Final = named("turns")
+
+
+class Part(Struct, frozen=True):
+    """Some keys of a layer, and the datasets that are computed of them."""
+
+    layer: Layer
+    keys: tuple[str, ...]
+    datasets: frozenset[str]
+
+
+# Runs parts, wherever; yields for each that is done how many keys it had, in any order.
+Runner = Callable[[Settings, Sequence[Part]], Iterable[int]]
+
+
+def here(settings: Settings, parts: Sequence[Part]) -> Iterator[int]:
+    """Run parts in this process, one after the other."""
+    for part in parts:
+        yield compute(settings, part)
+
+
+def compute(settings: Settings, part: Part) -> int:
+    """
+    Compute a part; return how many keys it had.
+
+    Raises:
+        ProjectionError: a key cannot be computed; nothing of the part was changed.
+    """
+    projections = [each for each in PROJECTIONS if each.dataset.name in part.datasets]
+    with connect(settings.database_url) as conn:
+        return turn(conn, settings, part.layer, keys=part.keys, projections=projections)
+
+
+def parts_of(
+    conn: Connection,
+    layer: Layer,
+    *,
+    since: datetime | None,
+    datasets: Collection[str],
+    parts: int | None = None,
+) -> list[Part]:
+    """
+    Return a layer's keys in parts; none where no dataset of it is wanted.
+
+    Args:
+        conn: to the database.
+        layer: which.
+        since: only attempts that were over then or later, their exams and students; None is all.
+        datasets: that are wanted.
+        parts: how many; by default as many as turns would have.
+    """
+    wanted = frozenset(each.dataset.name for each in PROJECTIONS if each.layer is layer) & frozenset(datasets)
+    keys = [key for (key,) in run(conn, TURNS["list_layer_keys"], layer, since)] if wanted else []
+    size = KEYS_MAX[layer] if parts is None else max(1, -(-len(keys) // parts))
+    return [Part(layer, tuple(keys[at : at + size]), wanted) for at in range(0, len(keys), size)]
+
+
+def recompute(
+    settings: Settings,
+    progress: Callable[[str, int, int], None],
+    *,
+    since: datetime | None = None,
+    datasets: Collection[str],
+    runner: Runner = here,
+    parts: int | None = None,
+) -> int:
+    """
+    Compute the datasets anew; return how many keys of all layers that were.
+
+    Args:
+        settings: the database.
+        progress: called with (layer's name, done, total) keys.
+        since: see `parts_of`, as `parts`.
+        datasets: names of projected datasets; what follows from them in later layers is marked, and computed
+            by the pipeline, where it is not among them.
+        runner: where the parts run.
+        parts: of a layer.
+    """
+    total = 0
+    for layer in Layer:
+        with connect(settings.database_url) as conn:
+            found = parts_of(conn, layer, since=since, datasets=datasets, parts=parts)
+        keys, done = sum(len(part.keys) for part in found), 0
+        progress(layer.value, done, keys)
+        for count in runner(settings, found):
+            done += count
+            progress(layer.value, done, keys)
+        total += done
+    return total
