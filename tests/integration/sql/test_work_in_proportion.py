@@ -76,7 +76,8 @@ LEFT_OUT: Final = {
     " monitoring.count_timeline decisions.is_invalidated",
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links",
-    "one exam": "interventions.list_room"
+    "one exam": "interventions.list_room durable.list_snapshots exam_sums.list_sums"
+    " tallies.list_counted tallies.list_forms tallies.list_tallies"
     " assignments.list_overrides grading.list_submissions reporting.count_attempts"
     " reporting.sum_activity reporting.sum_activity_counts live.count_dashboard live.count_live"
     " live.list_top_violations exams.has_begun launches.list_candidates"
@@ -84,7 +85,7 @@ LEFT_OUT: Final = {
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
     "one person": "observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
-    "ids that the caller names": "actions.list_open_commands"
+    "ids that the caller names": "imported.list_known exam_sums.list_known_sums actions.list_open_commands"
     " assignments.list_reached assignments.count_groups assignments.list_grants"
     " content.count_terms sessions.list_decisions_of queue.list_fired"
     " queue.list_grounds"
@@ -98,7 +99,13 @@ LEFT_OUT: Final = {
     " questions.list_questions users.count_other_admins",
     "past sessions, as many as are computed anew at once": "what_if.list_past_sessions",
     "attempts that wait to be folded": "jobs.list_put_aside",
-    "rebuilding": "folds.list_archived_sessions watermarks.list_batch_by_day",
+    "what has changed and waits for its turn": "turns.list_due_layers turns.list_key_marks"
+    " watermarks.list_marked",
+    "one school's rules, and the sessions in which they fired": "durable.list_rule_precision",
+    "as many rows as one part of a dataset takes": "durable.list_sealed",
+    "a command that somebody runs": "texts.list_unwritten",
+    "rebuilding": "durable.list_scored_exams turns.list_layer_keys folds.list_archived_sessions"
+    " watermarks.list_batch_by_day",
     "restarts of Redis": "ingest.list_epochs",
     "the last minutes": "throttle.delete_old_networks launches.delete_expired_uses"
     " invitations.delete_expired_invitations live.delete_old_changes",
