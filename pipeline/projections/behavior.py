@@ -26,7 +26,13 @@ def judged(frames: Frames) -> pl.DataFrame:
     )
     known = frames["watched"].join(seen, on="attempt_id", how="left")
     known = known.join(frames["best_partners"], on="attempt_id", how="left")
-    known = known.join(indicators(frames["draft_analysis"]), on="attempt_id", how="left")
+    moved = frames["momenta"]
+    known = known.join(moved.drop("indicators"), on="attempt_id", how="left")
+    jumps = moved.filter(pl.col("indicators") != "[]").with_columns(question_id=pl.lit(""))
+    texts = [
+        each.select("attempt_id", "question_id", "indicators") for each in (frames["draft_analysis"], jumps)
+    ]
+    known = known.join(indicators(pl.concat(texts)), on="attempt_id", how="left")
     known = known.with_columns(as_of=pl.max_horizontal("completed_at", "said_at", "seen_at"))
     rows = behavior_analysis(
         known.select(
@@ -38,7 +44,7 @@ def judged(frames: Frames) -> pl.DataFrame:
 
 
 def indicators(texts: pl.DataFrame) -> pl.DataFrame:
-    """Return the indicators of each attempt's texts together, as one JSON list."""
+    """Return the indicators of each attempt's texts, and of its jumps, together, as one JSON list."""
     rows = [
         (attempt, as_json([each for said in own for each in orjson.loads(said)]))
         for attempt, own in texts.sort("attempt_id", "question_id")
@@ -70,6 +76,6 @@ def worded(rows: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
 JUDGED: Final = Projection(
     layer=Layer.attempt,
     dataset=BEHAVIOR_ANALYSIS,
-    takes=("watched", "attempt_activity", "best_partners", "draft_analysis", "written_texts"),
+    takes=("watched", "attempt_activity", "best_partners", "momenta", "draft_analysis", "written_texts"),
     compute=judged,
 )

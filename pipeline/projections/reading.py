@@ -28,6 +28,7 @@ DURABLE: Final = {
     "drafts": Layer.attempt,
     "contacts": Layer.attempt,
     "best_partners": Layer.attempt,
+    "momenta": Layer.attempt,
     "watched": Layer.attempt,
     "written_texts": Layer.attempt,
     "exams": Layer.exam,

@@ -201,3 +201,9 @@ CROSS JOIN LATERAL (
     UNION ALL
     SELECT q, second_factor FROM reporting.answer_similarity WHERE attempt_b = b.attempt_id AND is_best_of_b
 ) p;
+
+-- name: momenta
+-- $1 attempt ids as text. How their candidates' work went on up to each, as it was projected.
+SELECT attempt_id::text AS attempt_id, lmi AS lmi_score, improvement_trend, indicators::text AS indicators
+FROM reporting.learning_momentum
+WHERE attempt_id = ANY ($1::text[]::uuid[]);

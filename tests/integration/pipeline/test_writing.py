@@ -146,6 +146,12 @@ def test_momentum_follows_results_their_norms_and_whether_they_count(
         1,
         "improving",
     )
+    assert rows_of(
+        database,
+        "SELECT lmi_score, improvement_trend FROM reporting.behavior_analysis"
+        " JOIN reporting.submissions USING (attempt_id) WHERE submission_id = %s",
+        given[0],
+    ) == [(pytest.approx(75.3, abs=0.1), "improving")], "what is thought of the attempt knows of it"
     # All others' norm has changed as well, and with it they.
     others = rows_of(
         database,

@@ -31,6 +31,33 @@ TEXTS = pl.DataFrame(
 )  # fmt: skip
 
 
+MOMENTA = pl.DataFrame(
+    {"attempt_id": ["a", "b"], "lmi_score": [None, 20.0], "improvement_trend": [None, "declining"],
+     "indicators": ["[]", '[{"code":"SUDDEN_JUMP"}]']},
+    schema_overrides={"lmi_score": pl.Float64, "improvement_trend": pl.String},
+)  # fmt: skip
+
+
+def test_momentum_gives_the_label_and_a_jump_counts_among_the_indicators() -> None:
+    drafts = pl.DataFrame(schema={"attempt_id": pl.String, "question_id": pl.String, "indicators": pl.String})
+    rows = judged(
+        {
+            "watched": WATCHED,
+            "attempt_activity": ACTIVITY,
+            "best_partners": PARTNERS,
+            "momenta": MOMENTA,
+            "draft_analysis": drafts,
+            "written_texts": TEXTS,
+        }
+    )
+    [first, moved] = rows.sort("attempt_id").to_dicts()
+
+    assert (first["lmi_score"], first["dropout_label"], first["originality_indicators"]) == (None, None, None)
+    assert (moved["lmi_score"], moved["improvement_trend"]) == (20.0, "declining")
+    assert moved["dropout_label"] == "incapable", "integrity from 0.4 on, and little momentum"
+    assert [each["code"] for each in json.decode(moved["originality_indicators"])] == ["SUDDEN_JUMP"]
+
+
 def test_the_indicators_of_all_texts_of_an_attempt_count_together() -> None:
     drafts = pl.DataFrame(
         {
@@ -44,6 +71,7 @@ def test_the_indicators_of_all_texts_of_an_attempt_count_together() -> None:
             "watched": WATCHED,
             "attempt_activity": ACTIVITY,
             "best_partners": PARTNERS,
+            "momenta": MOMENTA.clear(),
             "draft_analysis": drafts,
             "written_texts": TEXTS,
         }
