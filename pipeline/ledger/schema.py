@@ -39,7 +39,7 @@ _SETTING: Final = re.compile(r"\bSET (\w+) = (.+?)(?=\s+(?:SET|SECURITY)\b|\s*$)
 _TABLE: Final = re.compile(r"\bCREATE TABLE (?P<name>[\w.]+) \(")
 _TABLE_GONE: Final = re.compile(r"\bDROP TABLE (?P<name>[\w.]+)")
 _COMMENT: Final = re.compile(r"^--.*", re.MULTILINE)
-_CAST: Final = re.compile(r"::\w+(?:\[\])?")
+_CAST: Final = re.compile(r"::(?:double precision|timestamp with time zone|\w+)(?:\[\])?")
 _SHORT: Final = {"timestamptz": "timestamp with time zone"}
 _WORD: Final = re.compile(r"'[^']*'|[\w.]+|[^\s\w()\[\],']+")
 QUOTE: Final = "'"

@@ -13,6 +13,6 @@ $$;
 CREATE TRIGGER alike AFTER INSERT OR DELETE ON reporting.answer_similarity
     FOR EACH ROW EXECUTE FUNCTION reporting.mark_alike_attempts();
 CREATE TRIGGER alike_otherwise AFTER UPDATE ON reporting.answer_similarity
-    FOR EACH ROW WHEN ((least(OLD.q, 0.1), OLD.second_factor, OLD.is_best_of_a, OLD.is_best_of_b)
-                       IS DISTINCT FROM (least(NEW.q, 0.1), NEW.second_factor, NEW.is_best_of_a, NEW.is_best_of_b))
+    FOR EACH ROW WHEN (least(OLD.q, 0.1) IS DISTINCT FROM least(NEW.q, 0.1) OR OLD.second_factor IS DISTINCT FROM NEW.second_factor
+                       OR OLD.is_best_of_a IS DISTINCT FROM NEW.is_best_of_a OR OLD.is_best_of_b IS DISTINCT FROM NEW.is_best_of_b)
     EXECUTE FUNCTION reporting.mark_alike_attempts();

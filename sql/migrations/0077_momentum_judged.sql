@@ -12,5 +12,6 @@ $$;
 CREATE TRIGGER moved AFTER INSERT OR DELETE ON reporting.learning_momentum
     FOR EACH ROW EXECUTE FUNCTION reporting.mark_moved_attempt();
 CREATE TRIGGER moved_otherwise AFTER UPDATE ON reporting.learning_momentum
-    FOR EACH ROW WHEN ((OLD.lmi, OLD.improvement_trend, OLD.indicators) IS DISTINCT FROM (NEW.lmi, NEW.improvement_trend, NEW.indicators))
+    FOR EACH ROW WHEN (OLD.lmi IS DISTINCT FROM NEW.lmi OR OLD.improvement_trend IS DISTINCT FROM NEW.improvement_trend
+                       OR OLD.indicators IS DISTINCT FROM NEW.indicators)
     EXECUTE FUNCTION reporting.mark_moved_attempt();

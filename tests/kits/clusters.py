@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from deploy.local.postgres import start_postgres
-from deploy.local.server import home_for
+from deploy.local.server import REACHABLE, home_for
 from sql.migrate import migrate
 
 
@@ -20,7 +20,7 @@ from sql.migrate import migrate
 def _made() -> Path:
     """Return the home of a cluster that nobody runs, with its password; made once a process."""
     folder = Path(tempfile.mkdtemp(prefix="veritas-", dir="/tmp"))
-    folder.chmod(0o755)
+    folder.chmod(REACHABLE)
     atexit.register(_forget, folder, os.getpid())
     server = start_postgres(folder / "postgres")
     try:
@@ -49,6 +49,6 @@ def laid(folder: Path) -> Path:
 def laid_state(state: Path) -> Path:
     """Return the state folder of a stack, whose PostgreSQL finds the same."""
     state.mkdir()
-    state.chmod(0o755)
+    state.chmod(REACHABLE)
     laid(state / "postgres")
     return state
