@@ -140,7 +140,6 @@ ACTS: Final[dict[Key, Act]] = {
 # What begins something of its own, which OTHERS and the tests named here look at.
 ELSEWHERE = {
     ("POST", "/admin/results/import"): "test_importing",
-    ("POST", "/teacher/attempts/{attempt_id}/alerts/acknowledge"): "test_alerts",
     ("POST", "/auth/register"): "test_registration",
     ("POST", "/auth/login"): "OTHERS",
     ("POST", "/auth/invitation"): "OTHERS",
