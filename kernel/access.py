@@ -44,6 +44,8 @@ class Action(StrEnum):
     attempt_start = "attempt.start"
     attempt_read = "attempt.read"
     attempt_monitoring = "attempt.monitoring"
+    alert_list = "alert.list"
+    alert_acknowledge = "alert.acknowledge"
     launch_link_create = "launch_link.create"
     profile_read = "profile.read"
     profile_update = "profile.update"
@@ -127,6 +129,8 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.attempt_start: {Role.student: Scope.own},
     Action.attempt_read: {Role.student: Scope.own},
     Action.attempt_monitoring: _STAFF,
+    Action.alert_list: _EDITOR,
+    Action.alert_acknowledge: _EDITOR,
     Action.launch_link_create: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
     Action.profile_read: _EVERYONE,
     Action.profile_update: _PEOPLE,

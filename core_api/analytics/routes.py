@@ -2,10 +2,10 @@
 
 from typing import Final
 
-from core_api.analytics import attempts, exams
+from core_api.analytics import alerts, attempts, exams
 from core_api.cases import bare
 from kernel.access import Action
-from kernel.http.web import Shows
+from kernel.http.web import Retry, Shows
 
 ROUTES: Final = (
     bare(
@@ -19,5 +19,19 @@ ROUTES: Final = (
         name="get_attempt_monitoring", shows=Shows("attempt", "attempt_id"),
         person=lambda found: found.attempt.student_id,
         says="Return an attempt's monitoring: sessions, timeline, heartbeat gaps, and a page of its events.",
+    ),
+    bare(
+        "GET /teacher/alerts", alerts.list_of_caller, Action.alert_list, name="list_alerts",
+        shows=Shows("alerts"),
+        says="""
+        List the attempts in which something stands out, the most urgent first: critical and high risk,
+        evidence that was tampered with, unexplained silence, clusters of anomalies, dropout; with reasons.
+        """,
+    ),
+    bare(
+        "POST /teacher/attempts/{attempt_id}/alerts/acknowledge", alerts.acknowledge,
+        Action.alert_acknowledge, name="acknowledge_alerts", shows=Shows("attempt", "attempt_id"),
+        retry=Retry.own_way,
+        says="Note that you have looked at an attempt's alerts; others see who did. Again changes nothing.",
     ),
 )  # fmt: skip

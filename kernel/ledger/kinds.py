@@ -22,6 +22,7 @@ NUMBERED: Final = (
 class Kind(StrEnum):
     """What happened, as `noun.past_participle`."""
 
+    alerts_acknowledged = "alerts.acknowledged"
     allowed_origins_set = "allowed_origins.set"
     assignment_created = "assignment.created"
     assignment_revoked = "assignment.revoked"
@@ -126,6 +127,7 @@ class About(msgspec.Struct, frozen=True):
 
 
 KINDS: Final[Mapping[str, About]] = {
+    Kind.alerts_acknowledged: About("attempt"),
     Kind.allowed_origins_set: About("organisation", record="allowed_origins"),
     Kind.assignment_created: About("assignment", record="assignments", is_told=True),
     Kind.assignment_revoked: About("assignment", record="assignment", is_told=True),

@@ -86,6 +86,10 @@ MATRIX: dict[tuple[str, str], Row] = {
     ),
     ("GET", "/teacher/exams/{exam_id}/analytics"): Row(expected=EDITED),
     ("GET", "/teacher/attempts/{attempt_id}/monitoring"): Row(expected=VIEWED),
+    ("GET", "/teacher/alerts"): Row(expected=rows(200, *TEACHERS, *ADMINS)),
+    ("POST", "/teacher/attempts/{attempt_id}/alerts/acknowledge"): Row(
+        expected=EDITED | rows(404, "assistant"), body=lambda _: {"codes": ["DROPOUT"]}
+    ),
     ("GET", "/proctor/session/{id}"): Row(expected=VIEWED),
     ("GET", "/proctor/sessions"): Row(expected=LISTED),
     ("GET", "/proctor/sessions/exam/{examId}"): Row(expected=VIEWED),

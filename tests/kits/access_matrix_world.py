@@ -12,6 +12,7 @@ from kernel.events import Role
 from tests.kits import evidence
 from tests.kits.authoring import ITEMS, answer, make_evaluation, save, submit
 from tests.kits.core import Api
+from tests.kits.reporting import alerting, put_row
 from tests.kits.reviews import reviewable
 
 STUDENTS = ("student", "other_student", "stranger")
@@ -93,6 +94,7 @@ async def furnish(api: Api) -> World:
     warned = await _make(api, "POST", f"/proctor/session/{session_id}/warn", "teacher", {"reason": "Talks."})
     recording_id, _ = await evidence.asked(api, session_id, isChunked=True)
     evidence_id = await evidence.sent(api, session_id)
+    await put_row(api, "behavior_analysis", **alerting(attempt, str(api.exam_id), student))
     return World(
         api=api,
         parameters={

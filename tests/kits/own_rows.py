@@ -17,7 +17,7 @@ LINKS: Final = (
         "allowed_origins", "risk_rules", "rule_sets",
         "proctor_sessions", "submissions", "ledger_events", "outbox",
         "proctor_decisions", "review_claims", "submission_results", "blind_reviews", "pending_reviews",
-        "evidence", "evidence_usage",
+        "evidence", "evidence_usage", "alert_acknowledgements",
     )),
     *((table, "user_id", "users") for table in (
         "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations", "invitations",

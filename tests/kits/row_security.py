@@ -19,6 +19,7 @@ from kernel.postgres import open_pool
 from kernel.settings import load
 from tests.kits.access_matrix_world import World, furnish, interrupt
 from tests.kits.core import DatabaseAs, core_api, login, put, store_events
+from tests.kits.reporting import put_row
 from tests.kits.reviews import override
 from warehouse.datasets import DATASETS
 
@@ -38,17 +39,6 @@ WAITING = (
     " FROM proctor_sessions WHERE id = $1::text::bigint"
 )
 EVIDENCE = "INSERT INTO submission_evidence (submission_id, evidence_id) VALUES ($1, $2)"
-# A row of each dataset's table, about a given attempt; what else it must have is anything of its type.
-COLUMNS = (
-    "SELECT attname AS name, format_type(atttypid, NULL) AS type FROM pg_attribute"
-    " WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped"
-    " AND (attnotnull OR attname = ANY ($2))"
-)
-NEEDED = {"recommended_action": "none"}  # of what CHECK names
-ANYTHING = {
-    "uuid": str(UUID(int=1)), "text": "anything", "jsonb": {}, "boolean": False, "bigint": 1, "integer": 1,
-    "smallint": 1, "double precision": 1.0, "timestamp with time zone": "2026-09-01T09:00:00Z",
-}  # fmt: skip
 SNAPSHOT = (
     "INSERT INTO risk_snapshots (session_id, rule_set_id, as_of, risk_score, peak_risk_score, cause, trace,"
     " through_seq, judgements, adjustment_id) VALUES ($1, 1, $2, 10, 10, 'events', '[]', 3, 0, 0)"
@@ -65,6 +55,10 @@ ADJUSTMENT = (
     "INSERT INTO risk_adjustments (attempt_id, rule_id, percent, reason, created_by, created_at)"
     " SELECT $1, r.id, 0, 'They move', a.student_id, now() FROM exam_attempts a"
     " JOIN exams e ON e.id = a.exam_id JOIN risk_rules r USING (organisation_id) WHERE a.id = $1 LIMIT 1"
+)
+ACKNOWLEDGED = (
+    "INSERT INTO alert_acknowledgements SELECT a.id, e.id, e.organisation_id, '{DROPOUT}', 'Seen.', $2, now()"
+    " FROM exam_attempts a JOIN exams e ON e.id = a.exam_id WHERE a.id = $1"
 )
 SALT = (
     "INSERT INTO ledger_salts (event_id, name, person_id, salt, value)"
@@ -174,6 +168,7 @@ async def _fill(world: World) -> None:
     await api.owner.execute(ADJUSTMENT, given["attempt_id"])
     await api.owner.execute(EVIDENCE, given["submission_id"], int(given["evidence_id"]))
     await api.owner.execute(SALT, student)
+    await api.owner.execute(ACKNOWLEDGED, given["attempt_id"], api.people["teacher"].id)
 
 
 async def _project(world: World) -> None:
@@ -184,18 +179,9 @@ async def _project(world: World) -> None:
         "exam_id": str(api.exam_id),
         "student_id": str(api.people["student"].id),
         "organisation_id": str(api.people["student"].organisation_id),
-        **NEEDED,
     }
     for dataset in DATASETS:
-        table = f"reporting.{dataset}"
-        columns = await api.owner.fetch(COLUMNS, table, list(about))
-        row = {
-            each["name"]: about.get(each["name"], [] if "[]" in each["type"] else ANYTHING[each["type"]])
-            for each in columns
-        }
-        if row:
-            text = f"INSERT INTO {table} SELECT * FROM json_populate_record(NULL::{table}, $1)"
-            await api.owner.execute(text, msgspec.json.encode(row).decode())
+        await put_row(api, dataset, **about)
 
 
 async def _sign_in(world: World, name: str) -> None:

@@ -280,6 +280,9 @@ def of_staff(world: World) -> Iterator[Case]:
     waiting = {"now": NOW, "after": 0, "to_decide": True, "limit": LIMIT} | dict.fromkeys(
         ("rank_above", "rank_max", "ended_before", "claimed", "rank", "session_id")
     )
+    alerts = {"limit": LIMIT} | dict.fromkeys(
+        ("exam_id", "code", "acknowledged", "rank", "ended_at", "attempt_id")
+    )
     any_live = {"status": 1, "online_since": since, **dict.fromkeys(("level", "online", "q"))}
     for view, person, is_whole in (("staff", world.teacher, False), ("organisation", world.admin, True)):
         sight = {"organisation": school, "user_id": person, "sees_organisation": is_whole}
@@ -304,6 +307,7 @@ def of_staff(world: World) -> Iterator[Case]:
             ("monitoring", "list_clock_steps", world.sessions, 200),
             ("monitoring", "list_session_outages", world.sessions, 4, 200),
             ("reporting", "list_students", world.exam, None, LIMIT),
+            ("alerts", "list_alerts", alerts),
             ("exams", "list_exams", {**first, **sight, "archived": False}),
             ("assignments", "list_assignments", {**first, "exam_id": world.exam}),
             ("permissions", "list_permissions", {**first, "exam_id": world.exam}),

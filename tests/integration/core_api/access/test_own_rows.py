@@ -133,7 +133,10 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "session_commands": {"confirmed_at"},
         "evidence": {"status"},  # of what they send: from pending to closed, once
     },
-    "teacher": PERSON | KEYS | EDITED | JUDGED | AUTHORED | {"teacher_profiles": {"title", "department"}},
+    "teacher": PERSON | KEYS | EDITED | JUDGED | AUTHORED | {
+        "teacher_profiles": {"title", "department"},
+        "alert_acknowledgements": {"codes", "note", "acknowledged_at"},  # whose they are is never another's
+    },
     "assistant": PERSON,  # a teacher who may look at the exam
     "reviewer": PERSON | JUDGED,
     "observer": PERSON,

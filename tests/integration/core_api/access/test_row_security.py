@@ -69,7 +69,7 @@ OF_REPORTING = OF_DATASETS | {"session_risk", "session_rule_fires"}
 OF_ASKER = {
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
     "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
-    "listed_students", "managed_exams", "judged_exams", "adjudicated_exams",
+    "listed_students", "managed_exams", "judged_exams", "adjudicated_exams", "analysed_exams",
 }  # fmt: skip
 OF_OBSERVER = {
     "organisations", "users", "listed_students", "exams", "observed_exams", "exam_viewers",
@@ -96,7 +96,7 @@ OF_EXAM = {
     "session_overview", "live_sessions", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
     "risk_adjustments", "risk_snapshots", "session_risk",
     "proctor_decisions", "decision_acts", "review_claims", "submission_results",
-    "blind_reviews", "pending_reviews",
+    "blind_reviews", "pending_reviews", "alert_acknowledgements",
     "session_actions", "session_commands", "attempt_pauses", "time_grants",
     "evidence", "evidence_chunks", "seen_custody",
     "shown_assignments", "shown_observations",
@@ -104,6 +104,7 @@ OF_EXAM = {
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
     "authored_evaluations", "edited_exams", "managed_exams", "judged_exams", "adjudicated_exams",
+    "analysed_exams",
 }  # fmt: skip
 
 # What a candidate's start, saves and hand-in touch, of which there are ten thousand in a minute.
@@ -274,7 +275,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
         }
 
         assert seen["student"] == OF_CANDIDATE
-        assert seen["reviewer"] == OF_EXAM | {"judged_exams"}
+        assert seen["reviewer"] == OF_EXAM | {"judged_exams", "analysed_exams"}
         assert seen["observer"] == OF_OBSERVER
         assert seen["assistant"] == OF_EXAM
         assert seen["teacher"] == (OF_EXAM | OF_AUTHOR | {"teacher_profiles", "idempotency_keys"}) - {

@@ -140,6 +140,7 @@ ACTS: Final[dict[Key, Act]] = {
 # What begins something of its own, which OTHERS and the tests named here look at.
 ELSEWHERE = {
     ("POST", "/admin/results/import"): "test_importing",
+    ("POST", "/teacher/attempts/{attempt_id}/alerts/acknowledge"): "test_alerts",
     ("POST", "/auth/register"): "test_registration",
     ("POST", "/auth/login"): "OTHERS",
     ("POST", "/auth/invitation"): "OTHERS",
@@ -395,6 +396,7 @@ ABOUT: Final = {
     "/admin/users/{user_id}", "/admin/users/{user_id}/student-profile", "/proctor/session/{id}",
     "/proctor/session/{id}/events", "/proctor/session/{id}/events/{type}",
     "/proctor/session/attempt/{attemptId}", "/teacher/attempts/{attempt_id}/monitoring",
+    "/teacher/attempts/{attempt_id}/alerts/acknowledge",
     "/teacher/submissions/{submission_id}", "/teacher/observations/{submission_id}",
     "/observer/observations/{submission_id}", GRANTS,
 }  # fmt: skip

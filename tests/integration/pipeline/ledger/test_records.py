@@ -141,6 +141,7 @@ UNRECORDED = {
     "outbox": "for workers",
     "rule_sets": "the newest versions of rules, which are in the record `risk_rule`, by a function",
     "session_notices": "what the stream will say as events",
+    "alert_acknowledgements": "in the event that says so",
     "review_claims": "leases, which end by themselves",
     "idempotency_keys": "what a retry is answered, for an hour",
 }

@@ -1,0 +1,58 @@
+-- Attempts in which something stands out, and who has looked at them. What alerts is what was projected.
+
+-- name: list_alerts
+-- The most urgent first, then the latest; one that runs still before those that are over. `rank`, `ended_at`, `attempt_id`: after
+-- this one. `exam_id`, `code`, `acknowledged`: only those, where given.
+SELECT b.attempt_id, b.exam_id, e.title AS exam_title, b.student_id, u.full_name AS student_name, b.completed_at, b.risk_level,
+       b.integrity_band, b.recommended_action, b.alerts, b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) AS ended_at, b.as_of,
+       k.acknowledged_by, ku.full_name AS acknowledged_by_name, k.acknowledged_at, k.note,
+       coalesce(k.codes @> s.codes, false) AS is_acknowledged
+FROM reporting.behavior_analysis b
+JOIN exams e ON e.id = b.exam_id
+JOIN users u ON u.id = b.student_id
+CROSS JOIN LATERAL (SELECT array_agg(a ->> 'code') AS codes FROM jsonb_array_elements(b.alerts) a) s
+LEFT JOIN alert_acknowledgements k ON k.attempt_id = b.attempt_id
+LEFT JOIN users ku ON ku.id = k.acknowledged_by
+WHERE b.alert_rank IS NOT NULL
+  AND b.exam_id IN (SELECT * FROM analysed_exam_ids())
+  AND (:exam_id::uuid IS NULL OR b.exam_id = :exam_id)
+  AND (:code::text IS NULL OR :code = ANY (s.codes))
+  AND (:acknowledged::boolean IS NULL OR coalesce(k.codes @> s.codes, false) = :acknowledged)
+  AND (:rank::smallint IS NULL OR b.alert_rank >= :rank
+       AND (b.alert_rank > :rank OR coalesce(b.completed_at, '9999-01-01Z'::timestamptz) < :ended_at::timestamptz
+            OR (coalesce(b.completed_at, '9999-01-01Z'::timestamptz) = :ended_at AND b.attempt_id > :attempt_id::uuid)))
+ORDER BY b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) DESC, b.attempt_id
+LIMIT :limit;
+
+-- name: hold_alert
+-- $1 attempt id. What alerts of it now; others who look at it meanwhile wait.
+SELECT b.alerts, b.student_id
+FROM exam_attempts a
+JOIN reporting.behavior_analysis b ON b.attempt_id = a.id AND b.alert_rank IS NOT NULL
+WHERE a.id = $1 AND b.exam_id IN (SELECT * FROM analysed_exam_ids())
+FOR SHARE OF a;
+
+-- name: put_acknowledgement
+-- Whether anything is another than before.
+INSERT INTO alert_acknowledgements AS k (attempt_id, exam_id, organisation_id, codes, note, acknowledged_by, acknowledged_at)
+SELECT a.id, a.exam_id, e.organisation_id, :codes::text[], :note, :user_id, :at
+FROM exam_attempts a
+JOIN exams e ON e.id = a.exam_id
+WHERE a.id = :attempt_id
+ON CONFLICT (attempt_id) DO UPDATE SET
+    codes = excluded.codes, note = excluded.note, acknowledged_by = excluded.acknowledged_by, acknowledged_at = excluded.acknowledged_at
+WHERE (k.codes, k.note, k.acknowledged_by) IS DISTINCT FROM (excluded.codes, excluded.note, excluded.acknowledged_by)
+RETURNING true;
+
+-- name: fetch_alert
+-- $1 attempt id. As `list_alerts` has it.
+SELECT b.attempt_id, b.exam_id, e.title AS exam_title, b.student_id, u.full_name AS student_name, b.completed_at, b.risk_level,
+       b.integrity_band, b.recommended_action, b.alerts, b.as_of, k.acknowledged_by, ku.full_name AS acknowledged_by_name,
+       k.acknowledged_at, k.note, coalesce(k.codes @> s.codes, false) AS is_acknowledged
+FROM reporting.behavior_analysis b
+JOIN exams e ON e.id = b.exam_id
+JOIN users u ON u.id = b.student_id
+CROSS JOIN LATERAL (SELECT array_agg(a ->> 'code') AS codes FROM jsonb_array_elements(b.alerts) a) s
+LEFT JOIN alert_acknowledgements k ON k.attempt_id = b.attempt_id
+LEFT JOIN users ku ON ku.id = k.acknowledged_by
+WHERE b.attempt_id = $1 AND b.alert_rank IS NOT NULL AND b.exam_id IN (SELECT * FROM analysed_exam_ids());
