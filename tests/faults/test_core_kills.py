@@ -25,7 +25,7 @@ from tests.faults.harness import READY_S_MAX
 from tests.integration.core_api.submissions.test_observations import make_form, observe
 from tests.kits.authoring import Made, answer, make_exam, outcome, save_all_right, start, submit
 from tests.kits.core import Answer, Api
-from tests.kits.reviews import override, review
+from tests.kits.reviews import decide, override, review
 
 NOTHING = {
     "submissions": 0, "items": 0, "scores": 0, "subjects": 0, "ledger": 0, "facts": 0, "completed": 0,
@@ -243,4 +243,25 @@ async def test_a_core_api_killed_at_any_table_of_a_decision_or_an_override_leave
         '{"(2,t)"}', '{"(agreed,4)","(overridden,2)"}', reviews, None, "{f}", "0",
         "{decision.finalised,decision.overridden,result.restored,result.voided,review.given,review.given}",
         "{result.restored,result.voided}",
+    )  # fmt: skip
+
+
+async def test_a_core_api_killed_at_any_table_of_one_persons_decision_leaves_all_of_it_or_nothing_c1(
+    rig: CoreRig,
+) -> None:
+    made, attempt_id = await seated(rig)
+    assert (await hand_in(rig, made, attempt_id)).status == 201
+    session_id = await rig.api.owner.fetchval("SELECT id FROM proctor_sessions")
+
+    def invalidate() -> "asyncio.Task[Answer]":
+        return asyncio.create_task(decide(rig.api, session_id, 4, "teacher", finalize=True))
+
+    decided, answered = await walk(rig, invalidate, ADVISORY, judged)
+    written = {"proctor_decisions", "decision_acts", "submission_results", "ledger_events", "outbox"}
+
+    assert set(decided) >= written | {"pending_reviews", "review_claims"}
+    assert answered.status in {200, 201}
+    assert await judged(rig.api) == (
+        '{"(4,t)"}', '{"(finalised,4)"}', None, None, "{t}", "0", "{decision.finalised,result.voided}",
+        "{result.voided}",
     )  # fmt: skip
