@@ -52,6 +52,7 @@ EXPOSED_HEADERS: Final = (
 )
 # A refusal from before a request was read tells nothing of anybody: whoever sees it may read it.
 UNREAD: Final = {
+    "Vary": "Origin",
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": EXPOSED_HEADERS,
 }

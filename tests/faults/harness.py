@@ -33,7 +33,7 @@ from sql import named
 from tests.kits.clusters import laid
 from tests.kits.forks import Forked, start_program
 
-READY_S_MAX: Final = 60.0
+READY_S_MAX: Final = 120.0
 STORED_S_MAX: Final = 90.0
 POLL_S: Final = 0.05
 SHARDS: Final = 4
