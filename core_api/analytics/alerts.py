@@ -142,7 +142,7 @@ async def acknowledge(
         InvalidInputError: it does not alert of one that is named.
     """
     async with conn.transaction():
-        row = await fetch_one(conn, "alert", QUERIES["hold_alert"], attempt_id)
+        row = await fetch_one(conn, "alert", QUERIES["fetch_alert"], attempt_id)
         there = {each.code for each in _reasons(row)}
         odd = [each for each in command.codes if each not in there]
         if odd:

@@ -35,7 +35,8 @@ def carried(
     if anew := [exam for exam in exams if attempts is None or exam not in known]:
         run(conn, EXAM_SUMS["delete_sums"], anew)
         run(conn, EXAM_SUMS["carry_sums"], anew, None, VERSION)
-    elif attempts:
-        run(conn, EXAM_SUMS["carry_sums"], list(exams), list(attempts), VERSION)
+    kept = [exam for exam in exams if exam not in anew]
+    if kept and attempts:
+        run(conn, EXAM_SUMS["carry_sums"], kept, list(attempts), VERSION)
     found = run(conn, EXAM_SUMS["list_sums"], list(exams)).fetchall()
     return pl.DataFrame(found, SUMS.schema, orient="row")

@@ -4,8 +4,8 @@
 -- The most urgent first, then the latest; one that runs still before those that are over. `rank`, `ended_at`, `attempt_id`: after
 -- this one. `exam_id`, `code`, `acknowledged`: only those, where given.
 SELECT b.attempt_id, b.exam_id, e.title AS exam_title, b.student_id, u.full_name AS student_name, b.completed_at, b.risk_level,
-       b.integrity_band, b.recommended_action, b.alerts, b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) AS ended_at, b.as_of,
-       k.acknowledged_by, ku.full_name AS acknowledged_by_name, k.acknowledged_at, k.note,
+       b.integrity_band, b.recommended_action, b.alerts, b.alert_rank,
+       coalesce(b.completed_at, '9999-01-01Z'::timestamptz) AS ended_at, b.as_of, k.acknowledged_by, coalesce(ku.full_name, '') AS acknowledged_by_name, k.acknowledged_at, k.note,
        coalesce(k.codes @> s.codes, false) AS is_acknowledged
 FROM reporting.behavior_analysis b
 JOIN exams e ON e.id = b.exam_id
@@ -24,14 +24,6 @@ WHERE b.alert_rank IS NOT NULL
 ORDER BY b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) DESC, b.attempt_id
 LIMIT :limit;
 
--- name: hold_alert
--- $1 attempt id. What alerts of it now; others who look at it meanwhile wait.
-SELECT b.alerts, b.student_id
-FROM exam_attempts a
-JOIN reporting.behavior_analysis b ON b.attempt_id = a.id AND b.alert_rank IS NOT NULL
-WHERE a.id = $1 AND b.exam_id IN (SELECT * FROM analysed_exam_ids())
-FOR SHARE OF a;
-
 -- name: put_acknowledgement
 -- Whether anything is another than before.
 INSERT INTO alert_acknowledgements AS k (attempt_id, exam_id, organisation_id, codes, note, acknowledged_by, acknowledged_at)
@@ -47,8 +39,9 @@ RETURNING true;
 -- name: fetch_alert
 -- $1 attempt id. As `list_alerts` has it.
 SELECT b.attempt_id, b.exam_id, e.title AS exam_title, b.student_id, u.full_name AS student_name, b.completed_at, b.risk_level,
-       b.integrity_band, b.recommended_action, b.alerts, b.as_of, k.acknowledged_by, ku.full_name AS acknowledged_by_name,
-       k.acknowledged_at, k.note, coalesce(k.codes @> s.codes, false) AS is_acknowledged
+       b.integrity_band, b.recommended_action, b.alerts, b.as_of, k.acknowledged_by,
+       coalesce(ku.full_name, '') AS acknowledged_by_name, k.acknowledged_at, k.note,
+       coalesce(k.codes @> s.codes, false) AS is_acknowledged
 FROM reporting.behavior_analysis b
 JOIN exams e ON e.id = b.exam_id
 JOIN users u ON u.id = b.student_id
