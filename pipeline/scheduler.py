@@ -54,7 +54,8 @@ def schedule(settings: Settings, actors: Actors, stop: threading.Event, pulse: P
     """Lead, or wait to, until `stop` is set. Errors of PostgreSQL and Redis are logged and waited out."""
     while not stop.is_set():
         try:
-            with connect(settings.database_url) as conn:
+            # Never prepared: a plan that was made while a queue was empty is quadratic once it is not.
+            with connect(settings.database_url, prepare_threshold=None) as conn:
                 while not stop.is_set() and not one(conn, WATERMARKS["try_lead"]):
                     pulse.turned_at, pulse.wrong, pulse.behind = monotonic(), None, []  # the leader says it
                     stop.wait(BACK_OFF_S)

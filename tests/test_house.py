@@ -232,6 +232,17 @@ def test_many_parameters_have_names() -> None:
     assert {name: number for name, number in highest.items() if number > POSITIONAL_MAX} == {}
 
 
+def test_what_is_taken_from_a_queue_is_chosen_once() -> None:
+    again = [
+        f"{noun}.{name}"
+        for noun, name in statements()
+        if re.search(r"\bIN \(SELECT\b[^;]*\bSKIP LOCKED", on_one_line(sql.named(noun).texts[name]))
+    ]
+
+    # A plan that was kept from when the queue was empty chooses anew for every row; an array is made once.
+    assert again == []
+
+
 def test_every_named_query_is_used() -> None:
     words = {
         str(text.value) for path in [*SOURCES, *(ROOT / "tests").rglob("*.py")] for text in strings(path)

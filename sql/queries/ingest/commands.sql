@@ -4,10 +4,10 @@
 -- $1 shards in all, $2 owned shards, $3 how many. Sessions of commands that are new, or were confirmed. They count as told with
 -- the caller's transaction, which tells; whoever confirms meanwhile waits for it, and leaves them untold again.
 UPDATE session_commands SET told_at = now()
-WHERE id IN (SELECT id FROM session_commands
-             WHERE told_at IS NULL AND (session_id % $1::int) = ANY($2::int[])
-             ORDER BY id LIMIT $3
-             FOR UPDATE SKIP LOCKED)
+WHERE id = ANY (ARRAY(SELECT id FROM session_commands
+                      WHERE told_at IS NULL AND (session_id % $1::int) = ANY($2::int[])
+                      ORDER BY id LIMIT $3
+                      FOR UPDATE SKIP LOCKED))
 RETURNING session_id;
 
 -- name: read_open

@@ -18,7 +18,7 @@ SELECT set_config('idle_in_transaction_session_timeout', $1, false);
 -- generation. Returns how many rows there were. Waits for nobody who folds: a turn deletes its claims last of all.
 WITH taken AS (
     DELETE FROM dirty_sessions
-    WHERE id IN (SELECT id FROM dirty_sessions ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+    WHERE id = ANY (ARRAY(SELECT id FROM dirty_sessions ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED))
     RETURNING session_id, marked_at, cause
 ), claimed AS (
     INSERT INTO reporting.fold_claims AS c (session_id, attempt_id, exam_id, due_at, is_patient)
