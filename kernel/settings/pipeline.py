@@ -41,6 +41,14 @@ class Pipeline(Ingest, frozen=True, kw_only=True):
     cohort_settled_s: Annotated[
         float, about("The same of an exam in which nobody is at work any more.", ge=0)
     ] = 5.0
+    cohort_running_max: Annotated[
+        int,
+        about(
+            "Submissions of an exam up to which all of them are looked at together while it runs; those of a"
+            " larger one once nobody is at work any more.",
+            ge=0,
+        ),
+    ] = 1_000
     publish_debounce_s: Annotated[
         float, about("Least seconds between two builds of one Parquet dataset.", ge=0)
     ] = 5.0

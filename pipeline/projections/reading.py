@@ -2,7 +2,7 @@
 Frames for a turn, all of one moment: rows of datasets that were projected before, and of the durable tables.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Final
 
@@ -15,6 +15,8 @@ from pipeline.projections.projection import Layer
 from sql import named, shaped
 from sql.running import Connection, run
 from warehouse.datasets import DATASETS
+from warehouse.datasets.submission_items import SUBMISSION_ITEMS
+from warehouse.datasets.submissions import SUBMISSIONS
 from warehouse.layout import Dataset
 
 SOURCES: Final = named("sources")
@@ -26,13 +28,11 @@ DURABLE: Final = {
     "form_items": Layer.attempt,
     "item_events": Layer.attempt,
     "drafts": Layer.attempt,
-    "contacts": Layer.attempt,
     "best_partners": Layer.attempt,
     "momenta": Layer.attempt,
     "watched": Layer.attempt,
     "written_texts": Layer.attempt,
     "exams": Layer.exam,
-    "at_work": Layer.exam,
     "typing": Layer.attempt,
     "prompts": Layer.attempt,
     "neighbours": Layer.attempt,
@@ -40,6 +40,10 @@ DURABLE: Final = {
     "qualities": Layer.exam,
     "norms": Layer.exam,
 }
+# Rows of all of an exam's submissions together, for what cannot be carried forward: none while the exam is
+# large and runs (`cohort_running_max`).
+COHORTS: Final = {"cohort_submissions": SUBMISSIONS, "cohort_items": SUBMISSION_ITEMS}
+CONTACTS: Final = "cohort_contacts"
 # What is carried forward from turn to turn of an exam, in its transaction, by reading what has changed.
 CARRIED: Final = {"exam_sums": sums.carried, "tallies": tallies.carried}
 TEXT: Final = {"uuid": "text", "uuid[]": "text[]", "jsonb": "text", "json": "text", "numeric": "float8"}
@@ -92,6 +96,30 @@ def rows_of(
     return reader.table(statement, None if keys is None else list(keys))
 
 
+def few_at_a_time(
+    conn: Connection, reader: Snapshot, dataset: Dataset, key: str, keys: Sequence[str] | None, rows_max: int
+) -> Iterator[pa.Table]:
+    """
+    Yield `rows_of` these keys, all of a key in one table; a table has more than `rows_max` rows only where
+    one key alone has.
+    """
+    shape = shape_of(conn, dataset)
+    counts = reader.frame(
+        shaped("count_rows", dataset=dataset.name, key=key, key_type=shape.types[key]),
+        None if keys is None else list(keys),
+    )
+    waiting: list[str] = []
+    total = 0
+    for each, rows in counts.iter_rows():
+        if waiting and total + rows > rows_max:
+            yield rows_of(conn, reader, dataset, key, waiting)
+            waiting, total = [], 0
+        waiting.append(each)
+        total += rows
+    if waiting:
+        yield rows_of(conn, reader, dataset, key, waiting)
+
+
 class Reading:
     """What a turn has read so far, each frame once; the keys are the turn's."""
 
@@ -102,10 +130,23 @@ class Reading:
         layer: Layer,
         keys: Sequence[str],
         changed: Sequence[str] | None,
+        cohort_max: int,
     ) -> None:
-        """Read nothing yet; `changed` are the attempts that have changed, None says that any may have."""
+        """
+        Read nothing yet.
+
+        Args:
+            conn: has the turn.
+            reader: a snapshot from after it began.
+            layer: whose turn it is.
+            keys: of the turn.
+            changed: the attempts that have changed; None says that any may have.
+            cohort_max: see `COHORTS`.
+        """
         self._conn, self._reader, self._layer, self._changed = conn, reader, layer, changed
         self._keys = {layer: list(keys)}
+        self._cohort_max = cohort_max
+        self._cohorts: list[str] | None = None
         self.frames: dict[str, pl.DataFrame] = {}
 
     def take(self, names: Sequence[str]) -> None:
@@ -120,6 +161,10 @@ class Reading:
         if name in CARRIED:
             assert self._layer is Layer.exam, "carried forward in the exams' turns alone"
             return CARRIED[name](self._conn, self._reader, self._keys[self._layer], self._changed)
+        if name in COHORTS:
+            return as_frame(rows_of(self._conn, self._reader, COHORTS[name], "exam_id", self._cohort_keys()))
+        if name == CONTACTS:
+            return self._reader.frame(SOURCES[name], self._cohort_keys())
         if name in DURABLE:
             return self._reader.frame(SOURCES[name], self._keys_in(DURABLE[name]))
         return as_frame(
@@ -132,3 +177,11 @@ class Reading:
             self.take(["attempts"])
             self._keys[layer] = self.frames["attempts"][layer.key].unique().sort().to_list()
         return self._keys[layer]
+
+    def _cohort_keys(self) -> list[str]:
+        """Return the turn's exams whose submissions are all looked at this time."""
+        assert self._layer is Layer.exam, "a cohort is an exam's"
+        if self._cohorts is None:
+            found = self._reader.frame(SOURCES["cohort_exams"], self._keys[self._layer], self._cohort_max)
+            self._cohorts = found["exam_id"].to_list()
+        return self._cohorts

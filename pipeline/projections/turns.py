@@ -154,7 +154,7 @@ def _compute(
     """Read, compute and store; return what has changed. The snapshot is gone before anything is computed."""
     made = {each.dataset.name for each in own}
     with snapshot(settings.database_url) as reader:
-        reading = Reading(conn, reader, *due)
+        reading = Reading(conn, reader, *due, settings.cohort_running_max)
         reading.take([name for each in own for name in each.takes if name not in made])
     frames = reading.frames
     step("read")

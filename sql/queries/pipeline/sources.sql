@@ -86,16 +86,19 @@ SELECT id::text AS exam_id, organisation_id::text AS organisation_id, title, sub
 FROM exams
 WHERE id = ANY ($1::text[]::uuid[]);
 
--- name: contacts
--- $1 attempt ids as text. Addresses and devices that their proctor sessions were taken up from.
+-- name: cohort_exams
+-- $1 exam ids as text, $2 submissions. Those exams that have at most so many, or in which nobody is at work.
+SELECT k.id AS exam_id
+FROM unnest($1::text[]) k (id)
+WHERE NOT EXISTS (SELECT FROM exam_attempts WHERE exam_id = k.id::uuid AND status = 'in_progress')
+   OR (SELECT count(*) FROM (SELECT FROM reporting.submissions WHERE exam_id = k.id::uuid LIMIT $2::bigint + 1) s) <= $2::bigint;
+
+-- name: cohort_contacts
+-- $1 exam ids as text. Addresses and devices that their attempts' proctor sessions were taken up from.
 SELECT attempt_id::text AS attempt_id, kind, value
 FROM proctor_sessions
 CROSS JOIN LATERAL (VALUES ('address', host(ip_address)), ('device', device_fingerprint)) c (kind, value)
-WHERE attempt_id = ANY ($1::text[]::uuid[]) AND value IS NOT NULL;
-
--- name: at_work
--- $1 exam ids as text. Those in which somebody is at work.
-SELECT DISTINCT exam_id::text AS exam_id FROM exam_attempts WHERE exam_id = ANY ($1::text[]::uuid[]) AND status = 'in_progress';
+WHERE exam_id = ANY ($1::text[]::uuid[]) AND value IS NOT NULL;
 
 -- name: typing
 -- $1 attempt ids as text. Of attempts with drafts: keystrokes, pastes, and the first event of each session, which tells that they

@@ -9,7 +9,7 @@ import psycopg
 from kernel.settings import Settings
 from pipeline.features.similarity import CANDIDATES_MIN
 from pipeline.publications import publish_marked
-from tests.kits.handed_in import START, hand_in, make_class
+from tests.kits.handed_in import START, abandon, hand_in, make_class
 from tests.kits.pipeline_child import project_now
 from tests.kits.pipeline_world import rows_of
 
@@ -34,13 +34,15 @@ FROM reporting.behavior_analysis ORDER BY attempt_id
 def test_who_copied_is_found_from_the_hand_in_to_parquet(
     database: str, database_as: Callable[[str], str], tmp_path: Path
 ) -> None:
+    """A large exam's answers are compared once nobody is at work any more."""
     settings = Settings(
         database_url=database_as("veritas_pipeline"),
         warehouse=str(tmp_path / "warehouse"),
         cohort_every_s=0,
         cohort_settled_s=0,
+        cohort_running_max=CANDIDATES_MIN - 1,
     )
-    own = make_class(database, students=CANDIDATES_MIN, items=ITEMS)
+    own = make_class(database, students=CANDIDATES_MIN + 1, items=ITEMS)
     random = np.random.default_rng(1)
     able = random.random((CANDIDATES_MIN, ITEMS)) < random.uniform(0.3, 0.7, (CANDIDATES_MIN, 1))
     chosen = np.where(able, "b", random.choice(list("acd"), (CANDIDATES_MIN, ITEMS)))
@@ -52,6 +54,9 @@ def test_who_copied_is_found_from_the_hand_in_to_parquet(
         for attempt in pair:
             conn.execute(SESSION, {**attempt, "at": START})
 
+    project_now(settings)
+    assert rows_of(database, SIMILAR) == []
+    abandon(database, own, CANDIDATES_MIN)
     project_now(settings)
     published = publish_marked(settings)
 

@@ -20,7 +20,6 @@ from pipeline.features.frames import CONTACTS
 from pipeline.features.pairs import count
 from pipeline.features.similarity import Judged, answer_similarity, judge, partners
 from pipeline.features.simulated import Cohort, Plan, cohort
-from pipeline.projections.collusion import similarity as projected
 from warehouse.datasets.answer_similarity import ANSWER_SIMILARITY
 from warehouse.datasets.collusion_clusters import COLLUSION_CLUSTERS
 from warehouse.layout import conform
@@ -345,20 +344,3 @@ def test_rows_are_those_of_their_datasets() -> None:
     for dataset, frame in ((ANSWER_SIMILARITY, found), (COLLUSION_CLUSTERS, clusters(found))):
         assert len(frame)
         assert len(conform(dataset, as_table(frame, dataset))) == len(frame)
-
-
-def test_a_large_exam_is_compared_when_nobody_is_at_work_any_more() -> None:
-    exam = cohort(11, Plan(candidates=40, items=20))
-    frames = {
-        "submissions": exam.submissions,
-        "submission_items": exam.responses,
-        "contacts": CONTACTS.schema.to_frame(),
-        "at_work": exam.submissions.select("exam_id").unique(),
-    }
-    pairs = 40 * 39 // 2
-
-    whole = projected(frames, pairs_max=pairs)
-
-    assert len(whole)
-    assert projected(frames, pairs_max=pairs - 1).rows() == []
-    assert projected(frames | {"at_work": frames["at_work"].clear()}, pairs_max=0).equals(whole)
