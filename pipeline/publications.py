@@ -7,7 +7,7 @@ that were read are deleted. A job that is delivered twice, or taken up after a c
 partitions from a later snapshot.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -16,18 +16,18 @@ import pyarrow as pa
 from kernel.settings import Settings
 from pipeline.durable import FILLS
 from pipeline.extract import as_frame, as_table, snapshot, wait_for
-from pipeline.projections.reading import rows_of
+from pipeline.projections.reading import few_at_a_time
 from pipeline.projections.registry import PUBLISHED
 from sql import named
 from sql.running import connect, one, run
 from warehouse import catalogue
-from warehouse.builds import Part
 from warehouse.datasets import DATASETS
 from warehouse.files import Root, open_root
 from warehouse.layout import PART_ROWS_MAX, Dataset
 from warehouse.publish import Draft, Step, add, begin, collect, commit, ensure, no_step, previous_parts
 
 WATERMARKS: Final = named("watermarks")
+ROWS_MAX: Final = 250_000  # in memory at once, where no partition alone has more
 
 
 def publish(settings: Settings, dataset: Dataset, step: Step = no_step, *, whole: bool = False) -> int:
@@ -59,8 +59,10 @@ def publish(settings: Settings, dataset: Dataset, step: Step = no_step, *, whole
                 if fill := FILLS.get(dataset.name):
                     changed = fill(draft, reader, partitions)
                 else:
-                    rows = rows_of(conn, reader, dataset, dataset.partition_key, partitions)
-                    changed = _replace(draft, rows, partitions)
+                    key = dataset.partition_key
+                    for rows in few_at_a_time(conn, reader, dataset, key, partitions, ROWS_MAX):
+                        _add(draft, rows)
+                    changed = {part for part, _ in previous_parts(draft, partitions)}
             step("read")
             watermark = max([*marks["id"], draft.previous.watermark if draft.previous else 0])
             now = datetime.now(UTC)
@@ -86,13 +88,12 @@ def publish_marked(settings: Settings, step: Step = no_step, *, whole: bool = Fa
     return {name: count for name, count in counts.items() if count}
 
 
-def _replace(draft: Draft, rows: pa.Table, partitions: Sequence[str] | None) -> set[Part]:
-    """Add the partitions' parts to the draft; return those of the previous build whose place they take."""
+def _add(draft: Draft, rows: pa.Table) -> None:
+    """Add parts of whole partitions to the draft."""
     dataset = draft.dataset
     for (partition,), part in as_frame(rows).partition_by(dataset.partition_key, as_dict=True).items():
         for piece in part.iter_slices(PART_ROWS_MAX):
             add(draft, str(partition), as_table(piece, dataset))
-    return {part for part, _ in previous_parts(draft, None if partitions is None else set(partitions))}
 
 
 def open_warehouse(settings: Settings) -> Root:

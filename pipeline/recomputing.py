@@ -16,11 +16,13 @@ from msgspec import Struct
 from kernel.settings import Settings
 from pipeline.projections.projection import Layer
 from pipeline.projections.registry import PROJECTIONS
-from pipeline.projections.turns import KEYS_MAX, turn
+from pipeline.projections.turns import turn
 from sql import named
 from sql.running import Connection, connect, run
 
 TURNS: Final = named("turns")
+ATTEMPTS_MAX: Final = 1_000  # in memory at once, where no key alone has more
+KEYS_MAX: Final = 200  # of a part: each is a lock
 
 
 class Part(Struct, frozen=True):
@@ -69,12 +71,30 @@ def parts_of(
         layer: which.
         since: only attempts that were over then or later, their exams and students; None is all.
         datasets: that are wanted.
-        parts: how many; by default as many as turns would have.
+        parts: how many; by default each has ATTEMPTS_MAX attempts and KEYS_MAX keys at most, or one key.
     """
     wanted = frozenset(each.dataset.name for each in PROJECTIONS if each.layer is layer) & frozenset(datasets)
-    keys = [key for (key,) in run(conn, TURNS["list_layer_keys"], layer, since)] if wanted else []
-    size = KEYS_MAX[layer] if parts is None else max(1, -(-len(keys) // parts))
-    return [Part(layer, tuple(keys[at : at + size]), wanted) for at in range(0, len(keys), size)]
+    found = run(conn, TURNS["list_layer_keys"], layer, since).fetchall() if wanted else []
+    if parts is None:
+        cut = _cut(found)
+    else:
+        keys, size = [key for key, _ in found], max(1, -(-len(found) // parts))
+        cut = [keys[at : at + size] for at in range(0, len(keys), size)]
+    return [Part(layer, tuple(each), wanted) for each in cut]
+
+
+def _cut(found: Iterable[tuple[str, int]]) -> Iterable[list[str]]:
+    """Yield keys, each with how many attempts it has, in parts that one turn can have."""
+    keys: list[str] = []
+    total = 0
+    for key, attempts in found:
+        if keys and (total + attempts > ATTEMPTS_MAX or len(keys) == KEYS_MAX):
+            yield keys
+            keys, total = [], 0
+        keys.append(key)
+        total += attempts
+    if keys:
+        yield keys
 
 
 def recompute(

@@ -70,16 +70,21 @@ WHERE (t.retry_at IS NULL OR t.retry_at <= now())
 GROUP BY m.layer;
 
 -- name: list_layer_keys
--- $1 layer, $2 moment or null. Keys of attempts that were over at that moment or later; of all, and of what was projected of any
--- that is no more, where none is given.
-SELECT DISTINCT CASE $1::text WHEN 'attempt' THEN id WHEN 'exam' THEN exam_id ELSE student_id END::text AS key
-FROM exam_attempts
-WHERE status <> 'in_progress' AND ($2::timestamptz IS NULL OR completed_at >= $2)
-UNION
-SELECT CASE $1::text WHEN 'attempt' THEN attempt_id WHEN 'exam' THEN exam_id ELSE student_id END::text
-FROM reporting.submissions
-WHERE $2::timestamptz IS NULL
-ORDER BY 1;
+-- $1 layer, $2 moment or null. Keys of attempts that were over at that moment or later, and of how many; of all, and of what was
+-- projected of any that is no more, where none is given.
+SELECT key::text, sum(attempts)::bigint AS attempts
+FROM (
+    SELECT CASE $1::text WHEN 'attempt' THEN id WHEN 'exam' THEN exam_id ELSE student_id END AS key, count(*) AS attempts
+    FROM exam_attempts
+    WHERE status <> 'in_progress' AND ($2::timestamptz IS NULL OR completed_at >= $2)
+    GROUP BY 1
+    UNION ALL
+    SELECT DISTINCT CASE $1::text WHEN 'attempt' THEN attempt_id WHEN 'exam' THEN exam_id ELSE student_id END, 0
+    FROM reporting.submissions
+    WHERE $2::timestamptz IS NULL
+) k
+GROUP BY key
+ORDER BY key;
 
 -- name: describe_columns
 -- $1 dataset. Name and type of each column of its table in reporting, and its place in the primary key.
