@@ -79,7 +79,8 @@ format: tools ## let ruff fix and format what it can
 lock: tools ## resolve pyproject.toml anew into the locks: what runs, and all that tests too, for every supported Python
 	$(compile) --output-file requirements.lock
 	$(compile) --extra detector --constraints requirements.lock --output-file requirements-detector.lock
-	$(compile) --extra detector --group dev --group bench --constraints requirements.lock --output-file requirements-dev.lock
+	$(compile) --extra dask --constraints requirements.lock --output-file requirements-dask.lock
+	$(compile) --extra detector --extra dask --group dev --group bench --constraints requirements.lock --output-file requirements-dev.lock
 
 doctor: setup ## say what is there, what is not, and how to mend it
 	@$(veritas) doctor

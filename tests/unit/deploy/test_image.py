@@ -106,8 +106,13 @@ def foreign() -> dict[str, set[str]]:
 def test_all_that_runs_finds_what_it_imports_in_the_run_lock() -> None:
     missing = {name: files for name, files in foreign().items() if name not in locked()}
 
-    assert missing == {"opencv-python-headless": {"pipeline/detector/eyes.py"}}, "an optional install"
+    optional = {
+        "opencv-python-headless": {"pipeline/detector/eyes.py"},
+        "distributed": {"pipeline/on_dask.py"},
+    }
+    assert missing == optional, "optional installs"
     assert locked("requirements-detector.lock") - locked() == {"opencv-python-headless"}
+    assert "distributed" in locked("requirements-dask.lock")
     assert ROOT / "loadtests/replay/replay.py" in what_runs()
     assert ROOT / "loadtests/locustfile.py" not in what_runs(), "locust is for tests"
 
@@ -201,7 +206,7 @@ def test_what_the_builder_is_sent_is_what_the_image_is_built_from() -> None:
 
     assert rules[0] == "*"
     assert {rule[1:] for rule in rules if rule.startswith("!")} == {
-        "requirements.lock", "requirements-detector.lock", *ROOMS,
+        "requirements.lock", "requirements-detector.lock", "requirements-dask.lock", *ROOMS,
     }  # fmt: skip
     assert {"**/__pycache__", "deploy/compose.env"} <= set(rules[-2:])
 
