@@ -1,11 +1,12 @@
 """
-Run benchmarks: `python -m loadtests.bench [ingest|soak|core|ledger|fold|live|evidence|school ...]`, all of
-them where none is named; figures go to the terminal and to build/bench/.
+Run benchmarks: `python -m loadtests.bench [ingest|soak|core|ledger|fold|live|evidence|school|analytics
+...]`, all of them where none is named; figures go to the terminal and to build/bench/.
 """
 
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -14,14 +15,14 @@ from rich.console import Console
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
-from loadtests.bench import core, evidence, fold, ingest, ledger, live, school, soak
+from loadtests.bench import analytics, core, evidence, fold, ingest, ledger, live, school, soak
 from loadtests.bench.measuring.report import FOLDER, show, show_bars, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
 from loadtests.bench.sending.loads import LoadError
 from loadtests.client.stack import StackError
 
-NAMES: Final = ("ingest", "soak", "core", "ledger", "fold", "live", "evidence", "school")
+NAMES: Final = ("ingest", "soak", "core", "ledger", "fold", "live", "evidence", "school", "analytics")
 
 
 def options() -> argparse.Namespace:
@@ -107,36 +108,44 @@ def run_school(sizes: school.Sizes, screen: Screen) -> None:
     school.hold(figures)
 
 
+def run_analytics(sizes: analytics.Sizes, screen: Screen) -> None:
+    """Measure, show, write."""
+    figures = asyncio.run(analytics.measure(sizes, screen, FOLDER / "analytics.log"))
+    show(screen.console, "analytics", msgspec.structs.replace(figures, bars={}, passes={}))
+    show_bars(screen.console, analytics.held(figures))
+    screen.say(f"written to {write('analytics', figures)}")
+
+
+def runs_of(asked: argparse.Namespace, screen: Screen) -> dict[str, Callable[[], None]]:
+    """Return each benchmark as it was asked for, by its name."""
+    quick: bool = asked.quick
+    sizes = msgspec.structs.replace(
+        ingest.QUICK if quick else ingest.Sizes(),
+        ingest_processes=asked.ingest_processes,
+        bulk_connections=asked.connections,
+    )
+    return {
+        "ingest": lambda: run_ingest(sizes, screen),
+        "soak": lambda: run_soak(asked.minutes * 60, asked.rate, sizes, screen),
+        "core": lambda: run_core(core.QUICK if quick else core.Sizes(), screen),
+        "ledger": lambda: run_ledger(screen),
+        "fold": lambda: run_fold(fold.QUICK if quick else fold.Sizes(), screen),
+        "live": lambda: run_live(live_sizes(quick=quick, rounds=asked.rounds), screen),
+        "evidence": lambda: run_evidence(evidence.QUICK if quick else evidence.Sizes(), screen),
+        "school": lambda: run_school(school.QUICK if quick else school.Sizes(), screen),
+        "analytics": lambda: run_analytics(analytics.QUICK if quick else analytics.Sizes(), screen),
+    }
+
+
 def main() -> int:
     """Run what was asked for; 1 when a benchmark failed."""
     asked = options()
     console = Console()
-    screen = Screen(console)
-    sizes = msgspec.structs.replace(
-        ingest.QUICK if asked.quick else ingest.Sizes(),
-        ingest_processes=asked.ingest_processes,
-        bulk_connections=asked.connections,
-    )
+    runs = runs_of(asked, Screen(console))
     try:
         for name in asked.bench if asked.bench and "all" not in asked.bench else NAMES:
             console.rule(name)
-            match name:
-                case "ingest":
-                    run_ingest(sizes, screen)
-                case "soak":
-                    run_soak(asked.minutes * 60, asked.rate, sizes, screen)
-                case "core":
-                    run_core(core.QUICK if asked.quick else core.Sizes(), screen)
-                case "fold":
-                    run_fold(fold.QUICK if asked.quick else fold.Sizes(), screen)
-                case "live":
-                    run_live(live_sizes(quick=asked.quick, rounds=asked.rounds), screen)
-                case "evidence":
-                    run_evidence(evidence.QUICK if asked.quick else evidence.Sizes(), screen)
-                case "school":
-                    run_school(school.QUICK if asked.quick else school.Sizes(), screen)
-                case _:
-                    run_ledger(screen)
+            runs[name]()
     except (BenchError, LoadError, PgbenchError, ServerError, StackError) as error:
         console.print(f"[red]failed:[/] {error}", highlight=False)
         return 1

@@ -65,13 +65,13 @@ class Core(msgspec.Struct, frozen=True, kw_only=True):
     group: UUID  # of all candidates
     candidates: int
 
-    def token(self, user_id: UUID, role: Role = Role.student) -> str:
-        """Return a token as the API signs it."""
+    def token(self, user_id: UUID, role: Role = Role.student, *, of: UUID | None = None) -> str:
+        """Return a token as the API signs it; `of` another organisation than the school."""
         claims = new_claims(
             user_id=str(user_id),
             email=f"{user_id}@bench.invalid",
             role=role,
-            org=str(self.school.organisation_id),
+            org=str(of or self.school.organisation_id),
             now=datetime.now(UTC),
             life_s=TOKEN_LIFE_S,
         )

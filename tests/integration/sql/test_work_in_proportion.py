@@ -34,6 +34,7 @@ DatabaseAs = Callable[[str], str]
 # Statements of these files are run by hand.
 BY_HAND: Final = {
     "bench",
+    "bench_analytics",
     "bench_core",
     "bench_evidence",
     "bench_fold",
@@ -41,6 +42,7 @@ BY_HAND: Final = {
     "deploy",
     "ledger_audit",
     "migrations",
+    "organisation",
 }
 LOOKS: Final = (
     "list_",
