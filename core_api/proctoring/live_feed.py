@@ -325,9 +325,13 @@ class Feeds:
 
 
 def _alerting_ids(row: asyncpg.Record) -> list[int]:
-    """Return the events by which a session alerts; where its band rose, the latest one."""
+    """
+    Return the events by which a session alerts; where its band rose, the latest one.
+
+    What rose is no alert where it is not told: the session has ended, and is reviewed blind.
+    """
     ids = list(row["event_ids"] or ())
-    if row["has_risen"] and row["last_other_seq"] is not None:
+    if row["has_risen"] and row["risk_level"] is not None and row["last_other_seq"] is not None:
         latest = event_id(row["id"], row["last_other_seq"])
         if latest not in ids:
             ids.append(latest)

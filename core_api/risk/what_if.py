@@ -142,7 +142,8 @@ class TriedDraft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     What a draft would have made of `sessions` past sessions: how many are in which band, how many cross to
     another, what each rule of the draft did, and a page of the sessions that were asked for.
 
-    `notArchived` sessions are left out: the archive does not have all of their events yet.
+    `notArchived` sessions are left out: the archive does not have all of their events yet. What is reviewed
+    blind, and not yet by who asks, is not among the `sessions`.
     """
 
     sessions: int
