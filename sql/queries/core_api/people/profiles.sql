@@ -28,13 +28,16 @@ INSERT INTO student_profiles AS s (id, user_id, enrollment_id, cohort) VALUES ($
 ON CONFLICT (user_id) DO UPDATE SET enrollment_id = coalesce($3, s.enrollment_id), cohort = coalesce($4, s.cohort);
 
 -- name: fetch_student_profile
--- $1 user_id uuid, $2 organisation uuid. Everything V keeps of a student; no row for anybody else.
+-- $1 user_id uuid, $2 organisation uuid. Everything V keeps of a student, what follows from their exams where it is computed; no row
+-- for anybody else.
 SELECT u.id AS user_id, coalesce(s.enrollment_id, '') AS enrollment_id, coalesce(s.cohort, '') AS cohort,
-       s.cumulative_integrity_score, s.cumulative_lmi, coalesce(s.total_exams_attempted, 0) AS total_exams_attempted,
-       coalesce(s.total_exams_passed, 0) AS total_exams_passed, s.current_dropout_risk,
-       coalesce(s.flagged_for_review, false) AS flagged_for_review
+       r.cumulative_integrity AS cumulative_integrity_score, r.cumulative_lmi,
+       coalesce(r.attempt_count, 0) AS total_exams_attempted, coalesce(m.total_passed, 0) AS total_exams_passed,
+       r.current_dropout_risk, coalesce(r.flagged_count > 0, false) AS flagged_for_review
 FROM users u
 LEFT JOIN student_profiles s ON s.user_id = u.id
+LEFT JOIN reporting.student_risk_summary r ON r.student_id = u.id
+LEFT JOIN reporting.performance_metrics m ON m.student_id = u.id
 WHERE u.id = $1 AND u.organisation_id = $2 AND u.role = 'student';
 
 -- name: fetch_password

@@ -65,9 +65,8 @@ OF_DATASETS = {
     shown(f"reporting.{name}") for name in [*(PUBLISHED.keys() - FILLS.keys()), "behavior_analysis"]
 }
 OF_REPORTING = OF_DATASETS | {"session_risk", "session_rule_fires"}
-# Views of what reaches the asker, who the system is not; and of what they are still to review blind.
+# Views of what reaches the asker, who the system is not.
 OF_ASKER = {
-    "blinded_sessions", "blinded_attempts",
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
     "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
     "listed_students", "managed_exams", "judged_exams", "adjudicated_exams", "analysed_exams",
@@ -79,20 +78,18 @@ OF_OBSERVER = {
 }  # fmt: skip
 OF_CANDIDATE = {
     "organisations", "users", "student_profiles", "group_members", "logins", "revocations", "exams",
-    "assignments", "assignment_overrides", "exam_attempts", "attempt_answers", "attempt_drafts",
-    "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
-    "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events", "own_attempts",
-    "evidence", "evidence_chunks", "submission_drafts",
-    "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events",
-    "seen_gaps", "seen_clock_steps", "session_overview", "idempotency_keys", "submission_results",
-    "session_commands",
-    "shown_assignments",
+    "assignments", "assignment_overrides", "exam_attempts", "analysed_attempts", "attempt_answers",
+    "attempt_drafts", "evaluation_versions", "evaluation_items", "submissions", "submission_items",
+    "submission_scores", "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events",
+    "own_attempts", "evidence", "evidence_chunks", "submission_drafts",
+    "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events", "seen_gaps", "seen_clock_steps",
+    "session_overview", "idempotency_keys", "submission_results", "session_commands", "shown_assignments",
 }  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "listed_students", "groups", "group_members", "exams",
-    "teacher_exam_permissions", "assignments", "assignment_overrides", "exam_attempts", "submissions",
-    "submission_items", "submission_scores", "submission_subjects", "submission_evidence", "proctor_sessions",
-    "seen_gaps", "seen_clock_steps", "evaluation_versions", "evaluation_items",
+    "teacher_exam_permissions", "assignments", "assignment_overrides", "exam_attempts", "analysed_attempts",
+    "submissions", "submission_items", "submission_scores", "submission_subjects", "submission_evidence",
+    "proctor_sessions", "seen_gaps", "seen_clock_steps", "evaluation_versions", "evaluation_items",
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
     "session_overview", "live_sessions", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
     "risk_adjustments", "risk_snapshots", "session_risk",
@@ -293,8 +290,6 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "own_attempts",
             "judged_exams",
             "adjudicated_exams",
-            "blinded_sessions",  # nothing is reviewed blind here: reviews/test_blinded.py
-            "blinded_attempts",
         }
 
 

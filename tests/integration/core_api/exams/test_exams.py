@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.kits.core import Api, Core, grant
+from tests.kits.reporting import alerting, put_row
 
 
 async def start(api: Api, by: str = "student", exam_id: object = None) -> Any:
@@ -171,10 +172,11 @@ async def test_an_attempt_is_seen_by_its_own_candidate_only_a4(core: Core) -> No
 
 async def test_a_candidate_never_sees_what_was_made_of_their_behaviour_decision_6(core: Core) -> None:
     async with core.school() as api:
-        path = f"/api/student/attempts/{await api.start_attempt()}"
-        await api.owner.execute(
-            "UPDATE exam_attempts SET dropout_label = 'copy', integrity_score = 0.1, flagged = true"
+        attempt_id = await api.start_attempt()
+        judged = alerting(attempt_id, str(api.exam_id), str(api.people["student"].id))
+        await put_row(
+            api, "behavior_analysis", **judged, dropout_label="copy", integrity_score=0.1, flagged=True
         )
-        answer = await api.get(path, "student")
+        answer = await api.get(f"/api/student/attempts/{attempt_id}", "student")
 
         assert not {"dropout_label", "integrity_score", "flagged", "lmi"} & set(answer.body)

@@ -5,6 +5,7 @@ from collections import Counter
 from uuid import UUID, uuid4
 
 from tests.kits.core import PASSWORD, Answer, Api, Core, login, put
+from tests.kits.reporting import put_row
 
 
 async def delete(api: Api, path: str, by: str = "admin") -> Answer:
@@ -274,11 +275,20 @@ async def test_a_student_sees_enrolment_and_cohort_and_no_score_of_their_profile
         path = user(api, "student", "/student-profile")
         before = await api.get(path, "admin")
         changed = await put(api, path, "admin", enrollment_id="E-17", cohort="2026")
-        await api.owner.execute("UPDATE student_profiles SET current_dropout_risk = 'copy'")
+        own_id, school = str(api.people["student"].id), str(api.people["student"].organisation_id)
+        owned = {"student_id": own_id, "organisation_id": school}
+        await put_row(api, "student_risk_summary", **owned, current_dropout_risk="copy", flagged_count=1)
+        await put_row(api, "performance_metrics", **owned, total_passed=1)
+        after = (await api.get(path, "admin")).body
         own = await api.get("/api/me", "student")
 
         assert (before.body["enrollment_id"], before.body["total_exams_attempted"]) == ("", 0)
         assert changed.body["enrollment_id"] == "E-17"
+        assert (after["current_dropout_risk"], after["flagged_for_review"], after["total_exams_passed"]) == (
+            "copy",
+            True,
+            1,
+        )
         assert own.body["student"] == {"enrollment_id": "E-17", "cohort": "2026"}
         assert "copy" not in str(own.body)
         assert (await api.get(user(api, "teacher", "/student-profile"), "admin")).status == 404

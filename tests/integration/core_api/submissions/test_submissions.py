@@ -21,6 +21,7 @@ from tests.kits.authoring import (
     submit,
 )
 from tests.kits.core import Api, Core
+from tests.kits.reporting import alerting, put_row
 
 AUTOMATIC = ("single_choice", "multiple_choice", "numeric", "short_text")
 # Every table that finalisation writes, in the order in which it does.
@@ -295,7 +296,8 @@ async def test_the_dashboard_shows_a_candidates_own_history_in_pages_d1(core: Co
             if n:
                 await save_all_right(api, made, attempt_id)
                 await submit(api, attempt_id)
-        await api.owner.execute("UPDATE exam_attempts SET dropout_label = 'copy', integrity_score = 0.1")
+            judged = (attempt_id, made.exam_id, str(api.people["student"].id))
+            await put_row(api, "behavior_analysis", **alerting(*judged), dropout_label="copy")
         first = (await api.get("/api/student/dashboard?limit=2", "student")).body
         rest = (await api.get(f"/api/student/dashboard?cursor={first['next_cursor']}", "student")).body
         other = (await api.get("/api/student/dashboard", "other_student")).body
