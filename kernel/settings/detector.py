@@ -3,10 +3,10 @@
 from typing import Annotated
 
 from kernel.settings.about import about
-from kernel.settings.pipeline import Pipeline
+from kernel.settings.analytics import Analytics
 
 
-class Detector(Pipeline, frozen=True, kw_only=True):
+class Detector(Analytics, frozen=True, kw_only=True):
     """What one piece of evidence may cost that the face detector looks at."""
 
     detector_bytes_max: Annotated[

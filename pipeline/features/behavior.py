@@ -31,7 +31,7 @@ from msgspec import Struct
 
 from pipeline.features import dropout, integrity, summaries
 from pipeline.features.flags import RECAP_RESPONSES_MIN, action_of, alerts, attention, needs_recap, risk_level
-from pipeline.features.frames import UTC, as_json, checked, frame, reason
+from pipeline.features.frames import UTC, as_json, checked, frame, reason, version_of
 from pipeline.features.integrity import WEIGHTS, Weights
 
 METRIC_VERSION: Final = "behavior-1"
@@ -154,7 +154,7 @@ def _row(given: Mapping[str, Any], bars: Bars) -> dict[str, Any]:
         "recommended_action": action_of(given["peak_risk"]),
         "alerts": as_json(told),
         "alert_rank": told[0]["rank"] if told else None,
-        "metric_version": METRIC_VERSION,
+        "metric_version": version_of(METRIC_VERSION, bars, BARS),
         "coverage": scored["coverage"],
         "reasons": as_json(reasons),
     }

@@ -16,8 +16,10 @@ Source: spec.md W-1.
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, Final
 
+import msgspec
 import orjson
 import polars as pl
 from msgspec import Struct
@@ -199,6 +201,13 @@ def checked(given: pl.DataFrame, wanted: Frame) -> pl.DataFrame:
 def reason(code: str, value: float, threshold: float, n: int, text: str) -> dict[str, Any]:
     """Return one contribution to a number: what it is called, its value, the bar, of how many, in words."""
     return {"code": code, "value": value, "threshold": threshold, "n": n, "text": text}
+
+
+def version_of(version: str, given: Struct, usual: Struct) -> str:
+    """Return a definition's version; where weights or bars are others than usual, with a hash of these."""
+    if given == usual:
+        return version
+    return f"{version}+{sha256(msgspec.json.encode(given)).hexdigest()[:8]}"
 
 
 def as_json(reasons: Sequence[dict[str, Any]]) -> str:

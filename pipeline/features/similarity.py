@@ -19,8 +19,8 @@ option is chosen at each total (`pipeline.features.chances`):
 p is by the double saddlepoint. Where answers of a form are more alike throughout than independence
 allows (a subject of several parts, classes taught apart), every pair's z is divided by √λ, where λ =
 max(1, median ω² / 0.455) over all pairs: genomic control, `inflation`. Then Benjamini-Hochberg over all
-pairs of the form: `q`; a pair `is_similar` when q ≤ 0.01. Overlap in time, of address and of device stand
-beside it and change nothing of it.
+pairs of the form: `q`; a pair `is_similar` when q ≤ 0.01 (a setting). Overlap in time, of address and of
+device stand beside it and change nothing of it.
 
 **Units.** Counts of items; seconds; p and q are probabilities; coverage is the share of items that both
 answered.
@@ -58,14 +58,21 @@ from msgspec import Struct
 
 from pipeline.features.chances import Cells, Chances, cells, chances, rescaled, tail
 from pipeline.features.forms import NONE, Form, forms_of
-from pipeline.features.frames import CONTACTS, RESPONSES, SUBMISSIONS, UTC, checked, schema
+from pipeline.features.frames import (
+    CONTACTS,
+    RESPONSES,
+    SUBMISSIONS,
+    UTC,
+    checked,
+    schema,
+    version_of,
+)
 from pipeline.features.pairs import BLOCK, NOBODY, Counted, count, find
 from pipeline.features.together import beside, explained
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 METRIC_VERSION: Final = "similarity-1"
-Q: Final = 0.01
 ITEMS_MIN: Final = 10
 CANDIDATES_MIN: Final = 30
 ANSWERED_MIN: Final = 0.5  # share of the items
@@ -110,6 +117,15 @@ SCHEMA: Final = schema(
 )
 
 
+class Bar(Struct, frozen=True):
+    """What an operator may set: the share of similar pairs that may be so by chance."""
+
+    q: float = 0.01
+
+
+BAR: Final = Bar()
+
+
 class Judged(Struct, frozen=True):
     """
     All that occurs on a form, judged. One place for each cell and number of matches, as `Counted` has them.
@@ -140,6 +156,7 @@ def answer_similarity(
     *,
     block: int = BLOCK,
     found_max: int = FOUND_MAX,
+    bar: Bar = BAR,
 ) -> pl.DataFrame:
     """
     Return the pairs that are kept, as SCHEMA has them, in the order of (exam, form, attempt_a, attempt_b).
@@ -150,11 +167,12 @@ def answer_similarity(
         contacts: of `frames.CONTACTS`.
         block: pairs that are worked on at a time; changes memory and nothing else.
         found_max: similar pairs of one form that are kept at most; `similar_pairs` says how many there were.
+        bar: from which on a pair is called similar.
     """
     submissions, responses = checked(submissions, SUBMISSIONS), checked(responses, RESPONSES)
     contacts = CONTACTS.schema.to_frame() if contacts is None else checked(contacts, CONTACTS)
     parts = [
-        _rows(form, judge(form, block=block), block, found_max)
+        _rows(form, judge(form, block=block), block, found_max, bar)
         for form in forms_of(responses, answered_min=ANSWERED_MIN)
         if is_enough(form)
     ]
@@ -204,13 +222,13 @@ def chances_of(form: Form, scores: Ints, place: Ints) -> Chances:
     return chances(scores, np.bincount(place), chosen, form.is_right)
 
 
-def _rows(form: Form, judged: Judged, block: int, found_max: int) -> pl.DataFrame:
+def _rows(form: Form, judged: Judged, block: int, found_max: int, bar: Bar) -> pl.DataFrame:
     """Return a form's pairs, without what stands beside them."""
     n = len(form.attempts)
     rank = np.empty(n, dtype=np.int64)
     rank[np.argsort(form.attempts)] = np.arange(n)
     best = _best(judged, rank)
-    pairs = np.concatenate([_similar(form, judged, block, found_max), best])
+    pairs = np.concatenate([_similar(form, judged, block, found_max, bar), best])
     pairs = np.where(rank[pairs[:, :1]] <= rank[pairs[:, 1:]], pairs, pairs[:, ::-1])  # a is the first by id
     pairs = np.unique(pairs, axis=0)
     pairs = pairs[np.lexsort((rank[pairs[:, 1]], rank[pairs[:, 0]]))]
@@ -219,7 +237,7 @@ def _rows(form: Form, judged: Judged, block: int, found_max: int) -> pl.DataFram
     place = judged.counted.place
     shared = _shared(form, pairs)
     at = _index(judged, place[one], place[other], shared["matches"])
-    similar = judged.q <= Q
+    similar = judged.q <= bar.q
     columns = {
         "exam_id": [form.exam_id] * len(pairs),
         "form_id": [form.form_id] * len(pairs),
@@ -242,7 +260,7 @@ def _rows(form: Form, judged: Judged, block: int, found_max: int) -> pl.DataFram
         "pairs": np.full(len(pairs), judged.counted.pairs.sum(), dtype=np.int64),
         "similar_pairs": np.full(len(pairs), judged.counted.pairs[similar].sum(), dtype=np.int64),
         "inflation": np.full(len(pairs), judged.inflation),
-        "metric_version": [METRIC_VERSION] * len(pairs),
+        "metric_version": [version_of(METRIC_VERSION, bar, BAR)] * len(pairs),
         "coverage": shared["answered_both"] / form.chosen.shape[1],
     }
     return pl.DataFrame(columns, schema={name: SCHEMA[name] for name in columns})
@@ -258,10 +276,10 @@ def _index(judged: Judged, first: Ints, second: Ints, matches: Ints) -> Ints:
     return np.searchsorted(keys, (low * width + high) * most + matches)
 
 
-def _similar(form: Form, judged: Judged, block: int, found_max: int) -> Ints:
+def _similar(form: Form, judged: Judged, block: int, found_max: int, bar: Bar) -> Ints:
     """Return the similar pairs: whole levels of z from the highest, as many as found_max has room for."""
     counted = judged.counted
-    found = np.flatnonzero(judged.q <= Q)
+    found = np.flatnonzero(judged.q <= bar.q)
     found = found[np.argsort(-judged.z[found], kind="stable")]
     levels, level = np.unique(-judged.z[found], return_inverse=True)
     through = np.cumsum(np.bincount(level, weights=counted.pairs[found], minlength=len(levels)))

@@ -7,8 +7,10 @@ from typing import Final
 import orjson
 import polars as pl
 
-from pipeline.features.behavior import ATTEMPTS, behavior_analysis
+from kernel.settings import Settings
+from pipeline.features.behavior import ATTEMPTS, Bars, behavior_analysis
 from pipeline.features.frames import as_json
+from pipeline.features.integrity import Weights
 from pipeline.features.summaries import facts_key
 from pipeline.projections.projection import Frames, Layer, Projection
 from warehouse.datasets.behavior_analysis import BEHAVIOR_ANALYSIS
@@ -16,7 +18,7 @@ from warehouse.datasets.behavior_analysis import BEHAVIOR_ANALYSIS
 CRITICAL: Final = ("4", "5")  # severities
 
 
-def judged(frames: Frames) -> pl.DataFrame:
+def judged(frames: Frames, settings: Settings) -> pl.DataFrame:
     """Return the rows of `behavior_analysis`; what nothing was taken of is null."""
     critical = pl.sum_horizontal(
         pl.col("by_severity").str.json_path_match(f"$['{severity}']").cast(pl.Int64) for severity in CRITICAL
@@ -38,9 +40,22 @@ def judged(frames: Frames) -> pl.DataFrame:
         known.select(
             pl.col(name).cast(kind) if name in known.columns else pl.lit(None, kind).alias(name)
             for name, kind in ATTEMPTS.schema.items()
-        )
+        ),
+        bars_of(settings),
     )
     return worded(rows, frames["written_texts"])
+
+
+def bars_of(settings: Settings) -> Bars:
+    """Return what an operator has set."""
+    weights = Weights(
+        rules=settings.integrity_rules_weight,
+        events=settings.integrity_events_weight,
+        times=settings.integrity_times_weight,
+        similarity=settings.integrity_similarity_weight,
+        originality=settings.integrity_originality_weight,
+    )
+    return Bars(weights=weights, dropout=settings.dropout_from)
 
 
 def indicators(texts: pl.DataFrame) -> pl.DataFrame:
@@ -76,6 +91,13 @@ def worded(rows: pl.DataFrame, texts: pl.DataFrame) -> pl.DataFrame:
 JUDGED: Final = Projection(
     layer=Layer.attempt,
     dataset=BEHAVIOR_ANALYSIS,
-    takes=("watched", "attempt_activity", "best_partners", "momenta", "draft_analysis", "written_texts"),
+    takes=(
+        "watched",
+        "attempt_activity",
+        "best_partners",
+        "momenta",
+        "draft_analysis",
+        "written_texts",
+    ),
     compute=judged,
 )

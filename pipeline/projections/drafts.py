@@ -9,6 +9,7 @@ from typing import Final
 
 import polars as pl
 
+from kernel.settings import Settings
 from pipeline.features.frames import DRAFTS, EVENTS, checked
 from pipeline.features.originality import draft_analysis
 from pipeline.features.winnowing import Nearest, passages
@@ -17,7 +18,7 @@ from warehouse.datasets.draft_analysis import DRAFT_ANALYSIS
 from warehouse.datasets.draft_passages import DRAFT_PASSAGES
 
 
-def analysed(frames: Frames) -> pl.DataFrame:
+def analysed(frames: Frames, _: Settings) -> pl.DataFrame:
     """Return the rows of what was handed in."""
     handed_in = frames["submissions"].select("attempt_id", "organisation_id")
     neighbours = frames["neighbours"].select("attempt_id", "question_id", "n", "other_attempt_id", "shared")
@@ -65,6 +66,6 @@ PASSAGES: Final = Projection(
     layer=Layer.attempt,
     dataset=DRAFT_PASSAGES,
     takes=("submissions", "drafts", "prompts"),
-    compute=lambda frames: passages(kept(frames), prompts_of(frames)),
+    compute=lambda frames, _: passages(kept(frames), prompts_of(frames)),
     is_published=False,
 )

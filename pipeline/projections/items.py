@@ -7,6 +7,7 @@ from typing import Final
 
 import polars as pl
 
+from kernel.settings import Settings
 from pipeline.features import items, reliability
 from pipeline.features.moments import Tally, unpacked
 from pipeline.features.reliability import Named
@@ -21,11 +22,11 @@ def _tallies(frames: Frames) -> Iterator[tuple[Tally, Named]]:
         yield unpacked(row["tally"]), named
 
 
-def _items(frames: Frames) -> pl.DataFrame:
+def _items(frames: Frames, _: Settings) -> pl.DataFrame:
     return items.as_frame([row for tally, named in _tallies(frames) for row in items.item_rows(tally, named)])
 
 
-def _tests(frames: Frames) -> pl.DataFrame:
+def _tests(frames: Frames, _: Settings) -> pl.DataFrame:
     return reliability.as_frame([reliability.statistics_row(*each) for each in _tallies(frames)])
 
 

@@ -15,11 +15,11 @@ NORMS: Final = Projection(
     layer=Layer.exam,
     dataset=EXAM_NORMS,
     takes=("results", "qualities"),
-    compute=lambda frames: exam_norms(frames["results"], frames["qualities"]),
+    compute=lambda frames, _: exam_norms(frames["results"], frames["qualities"]),
 )
 MOMENTUM: Final = Projection(
     layer=Layer.student,
     dataset=LEARNING_MOMENTUM,
     takes=("submissions", "draft_analysis", "norms"),
-    compute=lambda frames: standing(frames["submissions"], frames["draft_analysis"], frames["norms"]),
+    compute=lambda frames, _: standing(frames["submissions"], frames["draft_analysis"], frames["norms"]),
 )

@@ -15,13 +15,13 @@ EXAMS: Final = Projection(
     layer=Layer.exam,
     dataset=EXAM_PERFORMANCE_SUMMARY,
     takes=("exams", "exam_sums"),
-    compute=lambda frames: exam_performance_summary(frames["exams"], frames["exam_sums"]),
+    compute=lambda frames, _: exam_performance_summary(frames["exams"], frames["exam_sums"]),
 )
 STUDENTS: Final = Projection(
     layer=Layer.student,
     dataset=PERFORMANCE_METRICS,
     takes=("submissions", "behavior_analysis", "exams"),
-    compute=lambda frames: performance_metrics(
+    compute=lambda frames, _: performance_metrics(
         frames["submissions"], frames["behavior_analysis"], frames["exams"]
     ),
 )
@@ -29,7 +29,7 @@ RISKS: Final = Projection(
     layer=Layer.student,
     dataset=STUDENT_RISK_SUMMARY,
     takes=("attempts", "behavior_analysis", "exams"),
-    compute=lambda frames: student_risk_summary(
+    compute=lambda frames, _: student_risk_summary(
         frames["attempts"], frames["behavior_analysis"], frames["exams"]
     ),
 )

@@ -9,6 +9,7 @@ from enum import StrEnum
 import polars as pl
 from msgspec import Struct
 
+from kernel.settings import Settings
 from warehouse.layout import Dataset
 
 Frames = Mapping[str, pl.DataFrame]
@@ -39,13 +40,14 @@ class Projection(Struct, frozen=True, kw_only=True):
         dataset: its rows, and the name of the table in `reporting`, whose columns are the dataset's.
         takes: names of the frames that it is computed from: datasets of other projections, as they stand
             (those that precede in the layer: as they were just computed), and what `sources.sql` has.
-        compute: pure; from these frames, all rows of the turn's keys, in any order. A key that gets no row
-            has none any more. The result of a key depends on nothing of the others in the turn.
+        compute: pure; from these frames, and what an operator has set, all rows of the turn's keys, in any
+            order. A key that gets no row has none any more. The result of a key depends on nothing of the
+            others in the turn.
         is_published: false where the table is for computing alone, and no Parquet.
     """
 
     layer: Layer
     dataset: Dataset
     takes: tuple[str, ...]
-    compute: Callable[[Frames], pl.DataFrame]
+    compute: Callable[[Frames, Settings], pl.DataFrame]
     is_published: bool = True

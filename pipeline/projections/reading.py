@@ -45,7 +45,10 @@ DURABLE: Final = {
 COHORTS: Final = {"cohort_submissions": SUBMISSIONS, "cohort_items": SUBMISSION_ITEMS}
 CONTACTS: Final = "cohort_contacts"
 # What is carried forward from turn to turn of an exam, in its transaction, by reading what has changed.
-CARRIED: Final = {"exam_sums": sums.carried, "tallies": tallies.carried}
+CARRIED: Final = {
+    "exam_sums": sums.carried,
+    "tallies": tallies.carried,
+}
 TEXT: Final = {"uuid": "text", "uuid[]": "text[]", "jsonb": "text", "json": "text", "numeric": "float8"}
 
 

@@ -4,7 +4,15 @@ All projections, in the order in which a layer computes them.
 
 from typing import Final
 
-from pipeline.projections import behavior, collusion, drafts, items, momentum, performance, submissions
+from pipeline.projections import (
+    behavior,
+    collusion,
+    drafts,
+    items,
+    momentum,
+    performance,
+    submissions,
+)
 from pipeline.projections.projection import Projection
 from warehouse.datasets.attempt_activity import ATTEMPT_ACTIVITY
 from warehouse.datasets.ledger_events import LEDGER_EVENTS

@@ -13,13 +13,13 @@ SUBMITTED: Final = Projection(
     layer=Layer.attempt,
     dataset=SUBMISSIONS,
     takes=("handed_in",),
-    compute=lambda frames: frames["handed_in"],
+    compute=lambda frames, _: frames["handed_in"],
 )
 ITEMS: Final = Projection(
     layer=Layer.attempt,
     dataset=SUBMISSION_ITEMS,
     takes=("submissions", "handed_in_items", "form_items", "item_events"),
-    compute=lambda frames: responses.spelt(
+    compute=lambda frames, _: responses.spelt(
         frames["submissions"], frames["handed_in_items"], frames["form_items"], frames["item_events"]
     ),
 )

@@ -159,7 +159,7 @@ def _compute(
     frames = reading.frames
     step("read")
     for each in own:
-        frames[each.dataset.name] = each.compute(frames)
+        frames[each.dataset.name] = each.compute(frames, settings)
     step("computed")
     changed = []
     for each in own:

@@ -143,7 +143,7 @@ def test_kept_are_the_similar_pairs_and_everybodys_best_partner(seed: int) -> No
 
     found = answer_similarity(exam.submissions, exam.responses)
 
-    similar = {pair for pair in plain.pairs() if seen(*pair)[1] <= similarity.Q}
+    similar = {pair for pair in plain.pairs() if seen(*pair)[1] <= similarity.BAR.q}
     assert set(found.filter("is_similar").select("attempt_a", "attempt_b").iter_rows()) == similar
     best = {}
     for attempt in plain.attempts:
@@ -256,7 +256,7 @@ def test_honest_exams_have_no_similar_pair_and_p_is_no_smaller_than_it_says() ->
     flagged, pairs = 0, Counter[float]()
     for seed in range(12):
         judged = judge(form_of(cohort(seed, plans[seed % 2])))
-        flagged += bool((judged.q <= similarity.Q).any())
+        flagged += bool((judged.q <= similarity.BAR.q).any())
         for least in (1.0, 0.1, 0.01, 0.001):
             pairs[least] += int(judged.counted.pairs[judged.p <= least].sum())
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 from msgspec import json
 
+from kernel.settings import Settings
 from pipeline.projections.behavior import judged
 
 MOMENT = pl.Datetime("us", "UTC")
@@ -30,26 +31,24 @@ TEXTS = pl.DataFrame(
     }
 )  # fmt: skip
 
-
+DRAFTS = pl.DataFrame(schema={"attempt_id": pl.String, "question_id": pl.String, "indicators": pl.String})
 MOMENTA = pl.DataFrame(
     {"attempt_id": ["a", "b"], "lmi_score": [None, 20.0], "improvement_trend": [None, "declining"],
      "indicators": ["[]", '[{"code":"SUDDEN_JUMP"}]']},
     schema_overrides={"lmi_score": pl.Float64, "improvement_trend": pl.String},
 )  # fmt: skip
+GIVEN = {
+    "watched": WATCHED,
+    "attempt_activity": ACTIVITY,
+    "best_partners": PARTNERS,
+    "momenta": MOMENTA,
+    "draft_analysis": DRAFTS,
+    "written_texts": TEXTS,
+}
 
 
 def test_momentum_gives_the_label_and_a_jump_counts_among_the_indicators() -> None:
-    drafts = pl.DataFrame(schema={"attempt_id": pl.String, "question_id": pl.String, "indicators": pl.String})
-    rows = judged(
-        {
-            "watched": WATCHED,
-            "attempt_activity": ACTIVITY,
-            "best_partners": PARTNERS,
-            "momenta": MOMENTA,
-            "draft_analysis": drafts,
-            "written_texts": TEXTS,
-        }
-    )
+    rows = judged(GIVEN, Settings())
     [first, moved] = rows.sort("attempt_id").to_dicts()
 
     assert (first["lmi_score"], first["dropout_label"], first["originality_indicators"]) == (None, None, None)
@@ -66,16 +65,7 @@ def test_the_indicators_of_all_texts_of_an_attempt_count_together() -> None:
             "indicators": ['[{"code":"LARGE_PASTE"}]', '[{"code":"LOW_REVISION"}]'],
         }
     )
-    rows = judged(
-        {
-            "watched": WATCHED,
-            "attempt_activity": ACTIVITY,
-            "best_partners": PARTNERS,
-            "momenta": MOMENTA.clear(),
-            "draft_analysis": drafts,
-            "written_texts": TEXTS,
-        }
-    )
+    rows = judged(GIVEN | {"momenta": MOMENTA.clear(), "draft_analysis": drafts}, Settings())
     [written, other] = rows.sort("attempt_id").to_dicts()
 
     assert [each["code"] for each in json.decode(written["originality_indicators"])] == [
@@ -85,3 +75,14 @@ def test_the_indicators_of_all_texts_of_an_attempt_count_together() -> None:
     assert written["integrity_score"] == 0.625 * (1 - 0.4 * (1 - 0.7 * 0.9))
     assert (other["originality_indicators"], other["integrity_score"]) == (None, 0.625)
     assert other["coverage"] == 0.75 / 2.35 < written["coverage"]
+
+
+def test_a_row_says_with_which_weights_it_was_made() -> None:
+    versions = [
+        judged(GIVEN, Settings(integrity_rules_weight=weight))["metric_version"].unique().to_list()
+        for weight in (0.75, 0.5, 0.5, 0.25)
+    ]
+
+    assert versions[0] == ["behavior-1"]
+    assert versions[1] == versions[2]
+    assert len({each for (each,) in versions}) == 3
