@@ -79,6 +79,7 @@ SESSIONS: Final = frame(
 )
 GROUP: Final = ("organisation_id", "exam_id", "mode", "event_type")
 WIDER: Final = ("organisation_id", "mode", "event_type")
+SUMS: Final = ("sessions", "n", "t", "nn", "nt", "tt")
 _COLUMNS: Final[dict[str, Any]] = {
     "session_id": pl.Int64,
     "seq": pl.Int32,
@@ -216,9 +217,16 @@ def merged(parts: Sequence[Calibration], *, by: Sequence[str] = GROUP) -> Calibr
     cells = (
         pl.concat([each.cells for each in parts]).group_by(*by, "magnitude", "burst").agg(pl.col("n").sum())
     )
-    sums = ("sessions", "n", "t", "nn", "nt", "tt")
-    rates = pl.concat([each.rates for each in parts]).group_by(*by).agg(pl.col(*sums).sum())
-    return Calibration(cells.sort(*by, "magnitude", "burst"), rates.sort(*by))
+    rates = pl.concat([each.rates for each in parts]).group_by(*by).agg(pl.col(*SUMS).sum())
+    return Calibration(
+        cells.filter(pl.col("n") != 0).sort(*by, "magnitude", "burst"),
+        rates.filter(pl.col("sessions") != 0).sort(*by),
+    )
+
+
+def negated(part: Calibration) -> Calibration:
+    """Return what, merged with a calibration, takes this part out of it."""
+    return Calibration(part.cells.with_columns(-pl.col("n")), part.rates.with_columns(-pl.col(*SUMS)))
 
 
 def anomaly_scores(found: pl.DataFrame, calibration: Calibration) -> pl.DataFrame:
@@ -232,7 +240,7 @@ def anomaly_scores(found: pl.DataFrame, calibration: Calibration) -> pl.DataFram
     if found.is_empty():
         return pl.DataFrame(schema=SCORES)
     wider = merged([calibration], by=WIDER)
-    exams, organisations = _groups(calibration, GROUP), _groups(wider, WIDER)
+    exams, organisations = groups_of(calibration, GROUP), groups_of(wider, WIDER)
     rows = []
     cells = found.select(*GROUP, "magnitude", "burst", "is_upheld").unique(maintain_order=True)
     for *key, magnitude, k, is_upheld in cells.iter_rows():
@@ -278,7 +286,8 @@ class Group(Struct, frozen=True):
 NOBODY: Final = Group(0, Norm(0.0, 1.0, 0.0, 1.0), np.zeros(0), np.zeros(0, np.int64))
 
 
-def _groups(calibration: Calibration, by: Sequence[str]) -> dict[tuple[Any, ...], Group]:
+def groups_of(calibration: Calibration, by: Sequence[str]) -> dict[tuple[Any, ...], Group]:
+    """Return what each group of comparable events is, by its names in the order of `by`."""
     norms = {tuple(row[: len(by)]): row[len(by) :] for row in calibration.rates.iter_rows()}
     groups = {}
     for key, cells in calibration.cells.partition_by(*by, as_dict=True, include_key=False).items():

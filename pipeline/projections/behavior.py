@@ -9,6 +9,7 @@ import polars as pl
 
 from kernel.settings import Settings
 from pipeline.features.behavior import ATTEMPTS, Bars, behavior_analysis
+from pipeline.features.event_norms import anomalies_of
 from pipeline.features.frames import as_json
 from pipeline.features.integrity import Weights
 from pipeline.features.summaries import facts_key
@@ -26,7 +27,9 @@ def judged(frames: Frames, settings: Settings) -> pl.DataFrame:
     seen = frames["attempt_activity"].select(
         "attempt_id", "events", critical_events=critical, seen_at=pl.col("as_of")
     )
+    strange = anomalies_of(frames["session_cells"], frames["anomaly_norms"])
     known = frames["watched"].join(seen, on="attempt_id", how="left")
+    known = known.join(strange, on="attempt_id", how="left")
     known = known.join(frames["best_partners"], on="attempt_id", how="left")
     moved = frames["momenta"]
     known = known.join(moved.drop("indicators"), on="attempt_id", how="left")
@@ -94,6 +97,8 @@ JUDGED: Final = Projection(
     takes=(
         "watched",
         "attempt_activity",
+        "session_cells",
+        "anomaly_norms",
         "best_partners",
         "momenta",
         "draft_analysis",

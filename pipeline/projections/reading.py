@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow as pa
 
 from pipeline.extract import Snapshot, as_frame
-from pipeline.projections import sums, tallies
+from pipeline.projections import calibrations, sums, tallies
 from pipeline.projections.projection import Layer
 from sql import named, shaped
 from sql.running import Connection, run
@@ -39,6 +39,9 @@ DURABLE: Final = {
     "results": Layer.exam,
     "qualities": Layer.exam,
     "norms": Layer.exam,
+    "sessions": Layer.attempt,
+    "seen_events": Layer.attempt,
+    "anomaly_norms": Layer.exam,
 }
 # Rows of all of an exam's submissions together, for what cannot be carried forward: none while the exam is
 # large and runs (`cohort_running_max`).
@@ -46,6 +49,7 @@ COHORTS: Final = {"cohort_submissions": SUBMISSIONS, "cohort_items": SUBMISSION_
 CONTACTS: Final = "cohort_contacts"
 # What is carried forward from turn to turn of an exam, in its transaction, by reading what has changed.
 CARRIED: Final = {
+    "calibrations": calibrations.carried,
     "exam_sums": sums.carried,
     "tallies": tallies.carried,
 }

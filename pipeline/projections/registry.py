@@ -5,6 +5,7 @@ All projections, in the order in which a layer computes them.
 from typing import Final
 
 from pipeline.projections import (
+    anomalies,
     behavior,
     collusion,
     drafts,
@@ -26,6 +27,8 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     collusion.CLUSTERS,
     drafts.PASSAGES,
     drafts.ANALYSED,
+    anomalies.CELLS,
+    anomalies.NORMED,
     behavior.JUDGED,
     momentum.NORMS,
     momentum.MOMENTUM,

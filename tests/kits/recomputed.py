@@ -11,7 +11,14 @@ from tests.kits.warehouse import root_of
 from warehouse.builds import list_parts, read_manifest
 
 PROJECTED: Final = {each.dataset.name: each.dataset for each in PROJECTIONS}
-CARRIED: Final = ("exam_parts", "exam_sums", "form_shares", "form_tallies")
+CARRIED: Final = (
+    "exam_parts",
+    "exam_sums",
+    "form_shares",
+    "form_tallies",
+    "exam_calibrations",
+    "calibration_shares",
+)
 
 
 def contents(url: str) -> dict[str, list[tuple[Any, ...]]]:

@@ -210,3 +210,27 @@ CROSS JOIN LATERAL (
 SELECT attempt_id::text AS attempt_id, lmi AS lmi_score, improvement_trend, indicators::text AS indicators
 FROM reporting.learning_momentum
 WHERE attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: sessions
+-- $1 attempt ids as text. Their proctor sessions: which may be a yardstick for others, and of what.
+SELECT s.id AS session_id, s.organisation_id::text AS organisation_id, s.mode,
+       coalesce(d.is_finalized AND d.status IN (3, 4), false) AS is_upheld
+FROM proctor_sessions s
+LEFT JOIN proctor_decisions d ON d.session_id = s.id
+WHERE s.attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: seen_events
+-- $1 attempt ids as text. The events of those that are over; what they say, where it may tell a magnitude.
+SELECT e.session_id, e.seq, s.attempt_id::text AS attempt_id, s.exam_id::text AS exam_id, e.occurred_at, e.effective_at,
+       e.event_type, e.severity, e.is_violation, e.is_late,
+       CASE WHEN e.payload ?| ARRAY['durationMs', 'duration_ms', 'awayMs', 'characters', 'offset'] THEN e.payload::text END AS payload
+FROM proctor_sessions s
+JOIN exam_attempts a ON a.id = s.attempt_id AND a.status <> 'in_progress'
+CROSS JOIN LATERAL (SELECT * FROM events WHERE session_id = s.id AND occurred_at >= s.started_at) e
+WHERE s.attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: anomaly_norms
+-- $1 exam ids as text
+SELECT exam_id::text AS exam_id, mode, cells, scores, scores_outside
+FROM reporting.event_norms
+WHERE exam_id = ANY ($1::text[]::uuid[]);

@@ -39,6 +39,7 @@ ASKED = (
     "SELECT requires_instructor_attention, flagged, recommended_action FROM reporting.behavior_analysis"
     " ORDER BY peak_risk_score"
 )
+ALERTED = "SELECT jsonb_path_query_array(alerts, '$[*].code') FROM reporting.behavior_analysis ORDER BY 1"
 MOVED = (EventType.TabSwitched, EventType.DevToolsOpened, EventType.FullscreenExited)
 
 
@@ -81,9 +82,12 @@ def test_attempts_are_judged_by_what_was_seen_and_by_what_people_say(
     assert rows_of(database, SEEN) == [
         (calm.attempt_id, 1, 0, 0.0, "Low", 1.0, "consistent", None, False, "none", None),
         (
-            wild.attempt_id, 3, 3, 70.0, "High", 1 - 0.75 * 0.7, "concerns", None, True, "priority_review", 2,
+            wild.attempt_id, 3, 3, 70.0, "High", (1 - 0.75 * 0.7) * (1 - 0.25), "concerns", None, True,
+            "priority_review", 2,
         ),
     ]  # fmt: skip
+
+    assert rows_of(database, ALERTED) == [([],), (["HIGH_RISK", "ANOMALY_CLUSTER"],)]
 
     tell(database, DECIDED, wild.session_id)
     tell(database, FLAGGED, "flag", calm.session_id)

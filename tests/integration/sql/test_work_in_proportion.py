@@ -59,8 +59,7 @@ LOOKS: Final = (
 LEFT_OUT: Final = {
     "the pairs of reviews of a period": "blind_reviews.count_pairs",
     "a session has two reviews": "blind_reviews.list_reviews",
-    "one session's score": "risk_scores.count_by_type risk_scores.is_blinded risk_scores.list_gaps"
-    " risk_scores.list_kept_rules"
+    "one session's score": "risk_scores.count_by_type risk_scores.list_gaps risk_scores.list_kept_rules"
     " risk_scores.list_snapshots risk_adjustments.list_adjustments"
     " replays.list_judged replays.list_snapshots_back",
     "rules, of which an organisation has only so many": "risk_rules.count_rules risk_rules.list_rules"
@@ -88,7 +87,8 @@ LEFT_OUT: Final = {
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
     "one person": "observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
-    "ids that the caller names": "imported.list_known exam_sums.list_known_sums actions.list_open_commands"
+    "ids that the caller names": "imported.list_known exam_sums.list_known_sums"
+    " calibrations.list_calibrations actions.list_open_commands"
     " assignments.list_reached assignments.count_groups assignments.list_grants"
     " content.count_terms sessions.list_decisions_of queue.list_fired"
     " queue.list_grounds"

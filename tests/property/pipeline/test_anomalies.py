@@ -16,13 +16,13 @@ from pipeline.features.anomalies import (
     SESSIONS,
     Norm,
     _coarse,
-    _groups,
     _rate_of,
     anomaly_scores,
     burst,
     calibrate,
     coarse,
     counts,
+    groups_of,
     measured,
     merged,
     robust_z,
@@ -109,7 +109,7 @@ def test_of_comparable_events_no_more_than_one_in_a_hundred_scores_99_hundredths
 @settings(max_examples=8)
 def test_a_longer_duration_never_scores_less(durations: list[int], is_member: bool) -> None:  # noqa: FBT001
     calibration = calibrate(measured(*world([120] * 6, 7)))
-    for group in _groups(calibration, ("organisation_id", "exam_id", "mode", "event_type")).values():
+    for group in groups_of(calibration, ("organisation_id", "exam_id", "mode", "event_type")).values():
         scored = [group.score(int(AWAY), coarse(each), 1, is_member=is_member) for each in sorted(durations)]
 
         assert scored == sorted(scored)

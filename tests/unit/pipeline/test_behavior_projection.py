@@ -6,6 +6,7 @@ import polars as pl
 from msgspec import json
 
 from kernel.settings import Settings
+from pipeline.features.event_norms import CELLS, NORMS
 from pipeline.projections.behavior import judged
 
 MOMENT = pl.Datetime("us", "UTC")
@@ -40,6 +41,8 @@ MOMENTA = pl.DataFrame(
 GIVEN = {
     "watched": WATCHED,
     "attempt_activity": ACTIVITY,
+    "session_cells": pl.DataFrame(schema=CELLS),
+    "anomaly_norms": pl.DataFrame(schema=NORMS),
     "best_partners": PARTNERS,
     "momenta": MOMENTA,
     "draft_analysis": DRAFTS,

@@ -82,7 +82,7 @@ OF_CANDIDATE = {
     "attempt_drafts", "evaluation_versions", "evaluation_items", "submissions", "submission_items",
     "submission_scores", "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events",
     "own_attempts", "evidence", "evidence_chunks", "submission_drafts",
-    "reaching_assignments", "seen_sessions", "seen_events", "seen_monitoring_events", "seen_gaps", "seen_clock_steps",
+    "reaching_assignments", "seen_sessions", "seen_events", "seen_gaps", "seen_clock_steps",
     "session_overview", "idempotency_keys", "submission_results", "session_commands", "shown_assignments",
 }  # fmt: skip
 OF_EXAM = {
