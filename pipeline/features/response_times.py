@@ -12,7 +12,8 @@ Grain: one row per attempt that is not void. Takes submissions and responses of 
   right: speed alone, or the score alone, says nothing.
 - `rapid_share` = share of timed items answered under min(10 s, 10 % of the item's mean), in whole tenths of a
   second. `rapid_p` = share of the cohort with as much or more: valid whatever the distribution.
-- `times_p` = min(1, 2 · the smaller of the two), or the one that is known (Bonferroni).
+- `times_p` = min(1, 2 · the smaller of the two), or the one that is known (Bonferroni); to two significant
+  digits, so that among thousands one candidate more leaves those of most as they are.
 - `coverage` = timed items / items of the form.
 
 Null: speed and rapid share under 5 timed items or half of the form; `speed_z`, `speed_p` also without a
@@ -185,7 +186,7 @@ def _row(person: dict[str, Any], z: float, freedom: int, rapid_p: float, n: int)
         "speed_z": None if np.isnan(z) else z,
         "speed_p": faster,
         "rapid_p": rapid,
-        "times_p": min(1.0, len(known) * min(known)) if known else None,
+        "times_p": float(f"{min(1.0, len(known) * min(known)):.1e}") if known else None,
         "metric_version": METRIC_VERSION,
         "coverage": timed / items,
         "reasons": as_json(list(_reasons(person, faster, rapid, n))),

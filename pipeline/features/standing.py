@@ -4,14 +4,15 @@ How a person's work goes on: one row per attempt that counts, with momentum and 
 Grain: one row per submission that is not void. Takes submissions and texts of any number of persons, whole,
 and the norms of their exams. Gives the columns of the dataset `learning_momentum`: the steps' scale
 (`norms`), LMI (`momentum`) and trends (`trends`), each of the attempts up to this one, in the order
-(finalised_at, attempt_id), and what is far above all that (`jumps`). Where the exam's test statistics are
+(finalised_at, attempt_id), and what is far above all that (`jumps`). Where the form's test statistics are
 known, δ of results takes its standard error of measurement, and a sudden jump its reliability; where the
 speed of attempts is known (`response_times`), a jump in speed is looked for.
 
 >>> from datetime import UTC, datetime
 >>> submissions = pl.DataFrame(
 ...     {"student_id": ["s", "s"], "attempt_id": ["a", "b"], "exam_id": ["e", "f"],
-...      "organisation_id": ["o", "o"], "percentage": [50.0, 75.0], "is_void": [False, False],
+...      "organisation_id": ["o", "o"], "form_id": ["v", "w"], "percentage": [50.0, 75.0],
+...      "is_void": [False, False],
 ...      "finalised_at": [datetime(2026, 5, 4, tzinfo=UTC), datetime(2026, 6, 4, tzinfo=UTC)]})
 >>> texts = pl.DataFrame(schema=TEXTS)
 >>> norms = pl.DataFrame(
@@ -68,6 +69,7 @@ OF_SUBMISSION: Final = (
     "exam_id",
     "organisation_id",
     "student_id",
+    "form_id",
     "finalised_at",
     "percentage",
 )
@@ -75,13 +77,14 @@ ORDER: Final = ("student_id", "finalised_at", "attempt_id")
 
 
 class Reliability(Struct, frozen=True):
-    """An exam's standard error of measurement in percent, and Cronbach's alpha, 0 to 1."""
+    """A form's standard error of measurement in percent, and Cronbach's alpha, 0 to 1."""
 
     sem: float
     alpha: float
 
 
-NO_TESTS: Final[Mapping[str, Reliability]] = {}
+Tests = Mapping[tuple[str, str], Reliability]  # by exam and form
+NO_TESTS: Final[Tests] = {}
 NO_SPEEDS: Final[Mapping[str, float]] = {}
 
 
@@ -99,7 +102,7 @@ def standing(
     texts: pl.DataFrame,
     norms: pl.DataFrame,
     *,
-    tests: Mapping[str, Reliability] = NO_TESTS,
+    tests: Tests = NO_TESTS,
     speeds: Mapping[str, float] = NO_SPEEDS,
 ) -> pl.DataFrame:
     """
@@ -109,7 +112,7 @@ def standing(
         submissions: the columns of OF_SUBMISSION, and is_void; all of each person, in any order.
         texts: the columns of TEXTS; all of theirs, in any order.
         norms: exam_id, and as JSON text scores and qualities, of their exams.
-        tests: how reliable results are, by exam.
+        tests: how reliable results are, by exam and form.
         speeds: logarithm of how much faster than its cohort an attempt was, by attempt.
     """
     counted = submissions.filter(~pl.col("is_void")).select(OF_SUBMISSION).sort(ORDER)
@@ -145,14 +148,12 @@ def _scaled(counted: pl.DataFrame, texts: pl.DataFrame, norms: pl.DataFrame) -> 
     )
 
 
-def _with_history(
-    told: pl.DataFrame, tests: Mapping[str, Reliability], speeds: Mapping[str, float]
-) -> pl.DataFrame:
+def _with_history(told: pl.DataFrame, tests: Tests, speeds: Mapping[str, float]) -> pl.DataFrame:
     """Return rows in their order with each trend up to them, and their jumps against what was before."""
     pasts: defaultdict[str, Past] = defaultdict(Past)
     found = []
     for row in told.iter_rows(named=True):
-        past, test = pasts[row["student_id"]], tests.get(row["exam_id"])
+        past, test = pasts[row["student_id"]], tests.get((row["exam_id"], row["form_id"]))
         result, speed = row["normal_score"], speeds.get(row["attempt_id"])
         sem = sqrt(1 - test.alpha) if test and 0 < test.alpha < 1 else None
         above = jumps(past.results, result, sem=sem, speeds=past.speeds, speed=speed)

@@ -31,6 +31,7 @@ def judged(frames: Frames, settings: Settings) -> pl.DataFrame:
     known = frames["watched"].join(seen, on="attempt_id", how="left")
     known = known.join(strange, on="attempt_id", how="left")
     known = known.join(frames["best_partners"], on="attempt_id", how="left")
+    known = known.join(frames["times"].drop("speed"), on="attempt_id", how="left")
     moved = frames["momenta"]
     known = known.join(moved.drop("indicators"), on="attempt_id", how="left")
     jumps = moved.filter(pl.col("indicators") != "[]").with_columns(question_id=pl.lit(""))
@@ -100,6 +101,7 @@ JUDGED: Final = Projection(
         "session_cells",
         "anomaly_norms",
         "best_partners",
+        "times",
         "momenta",
         "draft_analysis",
         "written_texts",

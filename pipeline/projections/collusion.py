@@ -1,5 +1,5 @@
 """
-Answer similarity of an exam's attempts, and the clusters of it.
+Answers of an exam's attempts compared with one another: their similarity and its clusters, and their times.
 
 An exam is compared anew whenever something of it has changed and its turn has come; a large one, once nobody
 is at work any more (`reading.COHORTS`): until then it has no rows.
@@ -8,10 +8,12 @@ is at work any more (`reading.COHORTS`): until then it has no rows.
 from typing import Final
 
 from pipeline.features.collusion import clusters
+from pipeline.features.response_times import response_times
 from pipeline.features.similarity import Bar, answer_similarity
 from pipeline.projections.projection import Layer, Projection
 from warehouse.datasets.answer_similarity import ANSWER_SIMILARITY
 from warehouse.datasets.collusion_clusters import COLLUSION_CLUSTERS
+from warehouse.datasets.response_times import RESPONSE_TIMES
 
 SIMILARITY: Final = Projection(
     layer=Layer.exam,
@@ -22,6 +24,14 @@ SIMILARITY: Final = Projection(
         frames["cohort_items"],
         frames["cohort_contacts"],
         bar=Bar(settings.similarity_false_share),
+    ),
+)
+TIMES: Final = Projection(
+    layer=Layer.exam,
+    dataset=RESPONSE_TIMES,
+    takes=("cohort_submissions", "cohort_items"),
+    compute=lambda frames, _: response_times(frames["cohort_submissions"], frames["cohort_items"]).drop(
+        "student_id"
     ),
 )
 CLUSTERS: Final = Projection(

@@ -42,6 +42,8 @@ DURABLE: Final = {
     "sessions": Layer.attempt,
     "seen_events": Layer.attempt,
     "anomaly_norms": Layer.exam,
+    "times": Layer.attempt,
+    "reliabilities": Layer.exam,
 }
 # Rows of all of an exam's submissions together, for what cannot be carried forward: none while the exam is
 # large and runs (`cohort_running_max`).

@@ -25,6 +25,7 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     submissions.ITEMS,
     collusion.SIMILARITY,
     collusion.CLUSTERS,
+    collusion.TIMES,
     drafts.PASSAGES,
     drafts.ANALYSED,
     anomalies.CELLS,

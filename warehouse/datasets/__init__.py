@@ -16,6 +16,7 @@ from warehouse.datasets.item_analysis import ITEM_ANALYSIS
 from warehouse.datasets.learning_momentum import LEARNING_MOMENTUM
 from warehouse.datasets.ledger_events import LEDGER_EVENTS
 from warehouse.datasets.performance_metrics import PERFORMANCE_METRICS
+from warehouse.datasets.response_times import RESPONSE_TIMES
 from warehouse.datasets.risk_snapshots import RISK_SNAPSHOTS
 from warehouse.datasets.rule_precision import RULE_PRECISION
 from warehouse.datasets.student_risk_summary import STUDENT_RISK_SUMMARY
@@ -36,6 +37,7 @@ DATASETS: Final = {
         ITEM_ANALYSIS,
         LEARNING_MOMENTUM,
         LEDGER_EVENTS,
+        RESPONSE_TIMES,
         RISK_SNAPSHOTS,
         RULE_PRECISION,
         SUBMISSIONS,

@@ -234,3 +234,16 @@ WHERE s.attempt_id = ANY ($1::text[]::uuid[]);
 SELECT exam_id::text AS exam_id, mode, cells, scores, scores_outside
 FROM reporting.event_norms
 WHERE exam_id = ANY ($1::text[]::uuid[]);
+
+-- name: times
+-- $1 attempt ids as text. Their response times, as they were compared in their exam; speed to a tenth.
+SELECT attempt_id::text AS attempt_id, times_p, rapid_share, reporting.rounded(speed, 1) AS speed
+FROM reporting.response_times
+WHERE attempt_id = ANY ($1::text[]::uuid[]);
+
+-- name: reliabilities
+-- $1 exam ids as text. How well their forms measure: SEM in percent.
+SELECT exam_id::text AS exam_id, form_id::text AS form_id, reporting.rounded(100 * sem / max_points, 1) AS sem,
+       reporting.rounded(alpha, 2) AS alpha
+FROM reporting.test_statistics
+WHERE exam_id = ANY ($1::text[]::uuid[]) AND alpha IS NOT NULL AND max_points > 0;

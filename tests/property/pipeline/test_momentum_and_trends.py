@@ -271,6 +271,7 @@ def test_how_work_goes_on_does_not_depend_on_the_order_of_rows(
                 "exam_id": f"e{n}",
                 "organisation_id": "o",
                 "student_id": "st"[n % 2],
+                "form_id": "f",
                 "finalised_at": START + timedelta(days=n // 3),
                 "percentage": float(percent),
                 "is_void": n == 5,
@@ -285,7 +286,7 @@ def test_how_work_goes_on_does_not_depend_on_the_order_of_rows(
     texts = pl.DataFrame(
         {"attempt_id": ["a0", "a0"], "question_id": ["q", "q2"], "thinking_quality": [0.9, 0.1]}
     )
-    tests = {"e1": Reliability(sem=4.0, alpha=0.8)}
+    tests = {("e1", "f"): Reliability(sem=4.0, alpha=0.8)}
 
     norms = exam_norms(results, qualities)
     whole = standing(submissions, texts, norms, tests=tests, speeds={"a0": 0.1})

@@ -25,6 +25,9 @@ ACTIVITY = pl.DataFrame(
 PARTNERS = pl.DataFrame(
     schema={"attempt_id": pl.String, "similarity_p": pl.Float64, "has_second_factor": pl.Boolean}
 )
+TIMES = pl.DataFrame(
+    schema=dict.fromkeys(("times_p", "rapid_share", "speed"), pl.Float64) | {"attempt_id": pl.String}
+)
 TEXTS = pl.DataFrame(
     schema={
         "attempt_id": pl.String, "facts_sha256": pl.String, "summary": pl.String,
@@ -44,6 +47,7 @@ GIVEN = {
     "session_cells": pl.DataFrame(schema=CELLS),
     "anomaly_norms": pl.DataFrame(schema=NORMS),
     "best_partners": PARTNERS,
+    "times": TIMES,
     "momenta": MOMENTA,
     "draft_analysis": DRAFTS,
     "written_texts": TEXTS,
