@@ -15,6 +15,10 @@ mean share among all, a response counts in each of its question's topics:
 - `coverage`: share of the candidate's responses that count: to an item with topics and points known, which
   10 candidates or more have answered.
 
+Item means (to a hundredth) and priors (to three digits) are an exam's `topic_norms`: one candidate more among
+thousands moves few of them, and a candidate is judged by these and by their own responses alone. Over several
+exams the prior is the mean of theirs, weighted by the candidate's responses.
+
 Null: both lists where no topic has 10 responses or 2 attempts, and a prior of 10 candidates; an empty list
 says that nothing stands out. d is in whole millionths before it is summed; sums of squares are rounded once.
 
@@ -34,6 +38,7 @@ Source: analytics.md, strengths and weaknesses; Efron and Morris (1975), Data an
 and its generalizations, JASA 70, 311-319; Searle, Casella and McCulloch (1992), Variance Components, ch. 3.
 """
 
+from collections.abc import Sequence
 from math import fsum, sqrt
 from typing import Any, Final
 
@@ -44,8 +49,9 @@ from scipy.special import ndtr
 
 from pipeline.features.frames import as_json, reason
 
-METRIC_VERSION: Final = "strengths-1"
+METRIC_VERSION: Final = "strengths-2"
 MILLIONTHS: Final = 1_000_000
+HUNDREDTHS: Final = 100
 SURE: Final = 0.90
 RESPONSES_MIN: Final = 10
 ATTEMPTS_MIN: Final = 2
@@ -62,6 +68,21 @@ _TYPES: Final[dict[str, Any]] = {
     "reasons": pl.String,
 }
 COLUMNS: Final = pl.Schema(_TYPES)
+_NORMS: Final[dict[str, Any]] = {
+    "exam_id": pl.String,
+    "organisation_id": pl.String,
+    "item_means": pl.String,
+    "topic_priors": pl.String,
+    "metric_version": pl.String,
+}
+NORMS: Final = pl.Schema(_NORMS)
+_USUAL: Final[dict[str, Any]] = {
+    "exam_id": pl.String,
+    "form_id": pl.String,
+    "question_version_id": pl.String,
+    "usual": pl.Int64,
+}
+USUAL: Final = pl.Schema(_USUAL)
 
 
 class Prior(Struct, frozen=True):
@@ -84,15 +105,57 @@ class Effect(Struct, frozen=True):
 
 def strengths(submissions: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
     """Return a row for each candidate with a submission that is not void, by candidate."""
-    valid = submissions.filter(~pl.col("is_void")).select("submission_id")
-    rows = responses.join(valid, on="submission_id", how="semi")
-    seen = topic_sums(rows)
+    return strengths_by(topic_norms(submissions, responses), submissions, responses)
+
+
+def topic_norms(submissions: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
+    """Return a row of `NORMS` for each exam with a submission that is not void; of whole exams."""
+    rows = _valid(submissions, responses)
+    usual = usual_of(rows)
+    seen = topic_sums(rows, usual)
+    owners = submissions.select("exam_id", "organisation_id").unique()
+    found = []
+    for exam_id, organisation_id in owners.sort("exam_id").iter_rows():
+        topics = {}
+        for (topic,), part in seen.filter(exam_id=exam_id).group_by("topic", maintain_order=True):
+            if (prior := prior_of(part)) is not None:
+                topics[topic] = [_short(each) for each in (prior.mean, prior.between, prior.within)]
+        items: dict[str, dict[str, int]] = {}
+        for form_id, item, mean in (
+            usual.filter(exam_id=exam_id).select("form_id", "question_version_id", "usual").iter_rows()
+        ):
+            items.setdefault(form_id, {})[item] = mean
+        texts = (orjson.dumps(each).decode() for each in (items, topics))
+        found.append((exam_id, organisation_id, *texts, METRIC_VERSION))
+    return pl.DataFrame(found, NORMS, orient="row")
+
+
+def strengths_by(norms: pl.DataFrame, submissions: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
+    """
+    Return a row for each candidate with a submission that is not void, by candidate.
+
+    Args:
+        norms: of the candidates' exams, `NORMS`.
+        submissions: all of each candidate.
+        responses: to these.
+    """
+    rows = _valid(submissions, responses)
+    usual = pl.DataFrame(
+        [
+            (exam_id, form_id, item, mean)
+            for exam_id, text in norms.select("exam_id", "item_means").iter_rows()
+            for form_id, items in orjson.loads(text).items()
+            for item, mean in items.items()
+        ],
+        USUAL,
+        orient="row",
+    )
     priors = {
-        topic: prior
-        for (topic,), part in seen.partition_by("topic", as_dict=True).items()
-        if (prior := prior_of(part)) is not None
+        (exam_id, topic): Prior(*numbers)
+        for exam_id, text in norms.select("exam_id", "topic_priors").iter_rows()
+        for topic, numbers in orjson.loads(text).items()
     }
-    known = differences(rows).select("submission_id", "question_version_id").unique()
+    known = differences(rows, usual).select("submission_id", "question_version_id").unique()
     counted = rows.join(known, on=["submission_id", "question_version_id"], how="semi")
     coverage = (
         rows.group_by("student_id")
@@ -101,8 +164,12 @@ def strengths(submissions: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFram
         .select("student_id", coverage=pl.col("counted").fill_null(0) / pl.col("all"))
     )
     effects: dict[str, list[Effect]] = {}
-    for row in seen.filter(pl.col("topic").is_in(list(priors))).iter_rows(named=True):
-        effects.setdefault(row["student_id"], []).append(effect_of(row, priors[row["topic"]]))
+    for own in topic_sums(rows, usual).partition_by("student_id", "topic", maintain_order=True):
+        parts = [row for row in own.iter_rows(named=True) if (row["exam_id"], row["topic"]) in priors]
+        if parts:
+            prior = _mean_of([(row["n"], priors[row["exam_id"], row["topic"]]) for row in parts])
+            whole = parts[0] | {name: sum(row[name] for row in parts) for name in ("n", "attempts", "sum")}
+            effects.setdefault(whole["student_id"], []).append(effect_of(whole, prior))
     found = [
         _row(student_id, share, effects.get(student_id, []))
         for student_id, share in coverage.sort("student_id").iter_rows()
@@ -110,34 +177,69 @@ def strengths(submissions: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFram
     return pl.DataFrame(found, COLUMNS, orient="row")
 
 
-def differences(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return a row for each response that counts and each of its topics, with d in millionths."""
+def _valid(submissions: pl.DataFrame, responses: pl.DataFrame) -> pl.DataFrame:
+    valid = submissions.filter(~pl.col("is_void")).select("submission_id")
+    return responses.join(valid, on="submission_id", how="semi").filter(pl.col("form_id").is_not_null())
+
+
+def _mean_of(priors: Sequence[tuple[int, Prior]]) -> Prior:
+    """Return the mean of priors, weighted by how many responses went by each."""
+    whole = sum(n for n, _ in priors)
+    weighted = [(n, structs.astuple(prior)) for n, prior in priors]
+    return Prior(*(fsum(n * numbers[place] for n, numbers in weighted) / whole for place in range(3)))
+
+
+def _short(value: float) -> float:
+    """Return a number in three significant digits."""
+    return float(f"{value:.2e}")
+
+
+def _shares(rows: pl.DataFrame) -> pl.DataFrame:
     known = rows.filter(pl.col("points").is_not_null() & (pl.col("max_points") > 0))
     share = (pl.col("points") / pl.col("max_points") * MILLIONTHS).round().cast(pl.Int64)
-    shares = known.with_columns(share=share)
-    items = shares.group_by("form_id", "question_version_id").agg(
-        usual=(pl.col("share").sum() / pl.len()).round().cast(pl.Int64), people=pl.len()
-    )
+    return known.with_columns(share=share)
+
+
+def usual_of(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the mean share of each item that COHORT_MIN have answered: `USUAL`, to a hundredth."""
+    mean = pl.col("share").sum() * HUNDREDTHS / (pl.len() * MILLIONTHS)
     return (
-        shares.join(items.filter(pl.col("people") >= COHORT_MIN), on=["form_id", "question_version_id"])
-        .with_columns(d=pl.col("share") - pl.col("usual"), topic=pl.col("topics").list.unique())
+        _shares(rows)
+        .group_by("exam_id", "form_id", "question_version_id")
+        .agg(usual=mean.round().cast(pl.Int64), people=pl.len())
+        .filter(pl.col("people") >= COHORT_MIN)
+        .select(USUAL.names())
+        .sort("exam_id", "form_id", "question_version_id")
+    )
+
+
+def differences(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
+    """Return a row for each response that counts and each of its topics, with d in millionths."""
+    d = pl.col("share") - pl.col("usual") * (MILLIONTHS // HUNDREDTHS)
+    return (
+        _shares(rows)
+        .join(usual, on=["exam_id", "form_id", "question_version_id"])
+        .with_columns(d=d, topic=pl.col("topics").list.unique())
         .explode("topic")
         .drop_nulls("topic")
     )
 
 
-def topic_sums(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return, of each candidate and topic, how many responses and attempts, and Σd and Σd² in millionths."""
+def topic_sums(rows: pl.DataFrame, usual: pl.DataFrame) -> pl.DataFrame:
+    """
+    Return, of each candidate, exam and topic, how many responses and attempts, and Σd and Σd² in
+    millionths.
+    """
     return (
-        differences(rows)
-        .group_by("student_id", "topic")
+        differences(rows, usual)
+        .group_by("student_id", "exam_id", "topic")
         .agg(
             n=pl.len().cast(pl.Int64),
             attempts=pl.col("attempt_id").n_unique().cast(pl.Int64),
             sum=pl.col("d").sum(),
             squares=(pl.col("d") * pl.col("d")).sum(),
         )
-        .sort("topic", "student_id")
+        .sort("topic", "student_id", "exam_id")
     )
 
 

@@ -70,7 +70,8 @@ def performance_metrics(
         submissions: `frames.SUBMISSIONS`, all of each student.
         behavior: attempt_id, integrity_score, lmi_score, dropout_label, as_of; of some attempts.
         exams: exam_id and subject.
-        strengths: student_id, strengths and weaknesses as JSON text; those that are left out stay null.
+        strengths: student_id, strengths, weaknesses and reasons as JSON text; those that are left out stay
+            null.
     """
     joined = _joined(
         submissions.filter(~pl.col("is_void")).join(
@@ -148,7 +149,7 @@ def _metrics(own: list[Row], found: dict[str, Row], topics: Row) -> Row:
         "last_attempt_date": own[-1]["finalised_at"],
         "metric_version": METRIC_VERSION,
         "coverage": _coverage(own, ("percentage", "integrity_score", "lmi_score")),
-        "reasons": as_json([*reasons, *_flag(labels)]),
+        "reasons": as_json([*reasons, *orjson.loads(topics.get("reasons", "[]")), *_flag(labels)]),
         "as_of": _reach(own, ("as_of", "behavior_as_of")),
     }
 

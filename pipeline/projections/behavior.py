@@ -8,7 +8,7 @@ import orjson
 import polars as pl
 
 from kernel.settings import Settings
-from pipeline.features.behavior import ATTEMPTS, Bars, behavior_analysis
+from pipeline.features.behavior import ATTEMPTS, WEAK_TOPICS, Bars, behavior_analysis
 from pipeline.features.event_norms import anomalies_of
 from pipeline.features.frames import as_json
 from pipeline.features.integrity import Weights
@@ -39,6 +39,9 @@ def judged(frames: Frames, settings: Settings) -> pl.DataFrame:
         each.select("attempt_id", "question_id", "indicators") for each in (frames["draft_analysis"], jumps)
     ]
     known = known.join(indicators(pl.concat(texts)), on="attempt_id", how="left")
+    known = known.join(
+        weak_topics(frames["submission_items"], frames["weaknesses"]), on="attempt_id", how="left"
+    )
     known = known.with_columns(as_of=pl.max_horizontal("completed_at", "said_at", "seen_at"))
     rows = behavior_analysis(
         known.select(
@@ -60,6 +63,19 @@ def bars_of(settings: Settings) -> Bars:
         originality=settings.integrity_originality_weight,
     )
     return Bars(weights=weights, dropout=settings.dropout_from)
+
+
+def weak_topics(items: pl.DataFrame, weaknesses: pl.DataFrame) -> pl.DataFrame:
+    """Return which topics of each attempt's form its candidate is weak in, where that could be judged."""
+    topics = items.group_by("attempt_id").agg(pl.col("topics").explode().unique())
+    rows = [
+        (
+            attempt,
+            [{"topic": each["topic"], "n": each["n"]} for each in orjson.loads(weak) if each["topic"] in own],
+        )
+        for attempt, weak, own in weaknesses.drop_nulls().join(topics, on="attempt_id").iter_rows()
+    ]
+    return pl.DataFrame(rows, {"attempt_id": pl.String, "weak_topics": WEAK_TOPICS}, orient="row")
 
 
 def indicators(texts: pl.DataFrame) -> pl.DataFrame:
@@ -97,6 +113,8 @@ JUDGED: Final = Projection(
     dataset=BEHAVIOR_ANALYSIS,
     takes=(
         "watched",
+        "submission_items",
+        "weaknesses",
         "attempt_activity",
         "session_cells",
         "anomaly_norms",

@@ -5,6 +5,7 @@ Exams and students in a row each.
 from typing import Final
 
 from pipeline.features.exam_performance import exam_performance_summary
+from pipeline.features.strengths import strengths_by
 from pipeline.features.student_performance import performance_metrics, student_risk_summary
 from pipeline.projections.projection import Layer, Projection
 from warehouse.datasets.exam_performance_summary import EXAM_PERFORMANCE_SUMMARY
@@ -20,9 +21,12 @@ EXAMS: Final = Projection(
 STUDENTS: Final = Projection(
     layer=Layer.student,
     dataset=PERFORMANCE_METRICS,
-    takes=("submissions", "behavior_analysis", "exams"),
+    takes=("submissions", "submission_items", "behavior_analysis", "exams", "topics"),
     compute=lambda frames, _: performance_metrics(
-        frames["submissions"], frames["behavior_analysis"], frames["exams"]
+        frames["submissions"],
+        frames["behavior_analysis"],
+        frames["exams"],
+        strengths_by(frames["topics"], frames["submissions"], frames["submission_items"]),
     ),
 )
 RISKS: Final = Projection(

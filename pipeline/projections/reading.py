@@ -44,6 +44,8 @@ DURABLE: Final = {
     "anomaly_norms": Layer.exam,
     "times": Layer.attempt,
     "reliabilities": Layer.exam,
+    "topics": Layer.exam,
+    "weaknesses": Layer.attempt,
 }
 # Rows of all of an exam's submissions together, for what cannot be carried forward: none while the exam is
 # large and runs (`cohort_running_max`).

@@ -26,6 +26,7 @@ PROJECTIONS: Final[tuple[Projection, ...]] = (
     collusion.SIMILARITY,
     collusion.CLUSTERS,
     collusion.TIMES,
+    collusion.TOPICS,
     drafts.PASSAGES,
     drafts.ANALYSED,
     anomalies.CELLS,

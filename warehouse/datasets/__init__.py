@@ -23,6 +23,7 @@ from warehouse.datasets.student_risk_summary import STUDENT_RISK_SUMMARY
 from warehouse.datasets.submission_items import SUBMISSION_ITEMS
 from warehouse.datasets.submissions import SUBMISSIONS
 from warehouse.datasets.test_statistics import TEST_STATISTICS
+from warehouse.datasets.topic_norms import TOPIC_NORMS
 
 DATASETS: Final = {
     each.name: each
@@ -43,6 +44,7 @@ DATASETS: Final = {
         SUBMISSIONS,
         SUBMISSION_ITEMS,
         TEST_STATISTICS,
+        TOPIC_NORMS,
         ANSWER_SIMILARITY,
         COLLUSION_CLUSTERS,
         EXAM_PERFORMANCE_SUMMARY,

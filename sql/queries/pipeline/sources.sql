@@ -247,3 +247,16 @@ SELECT exam_id::text AS exam_id, form_id::text AS form_id, reporting.rounded(100
        reporting.rounded(alpha, 2) AS alpha
 FROM reporting.test_statistics
 WHERE exam_id = ANY ($1::text[]::uuid[]) AND alpha IS NOT NULL AND max_points > 0;
+
+-- name: topics
+-- $1 exam ids as text
+SELECT exam_id::text AS exam_id, item_means::text AS item_means, topic_priors::text AS topic_priors
+FROM reporting.topic_norms
+WHERE exam_id = ANY ($1::text[]::uuid[]);
+
+-- name: weaknesses
+-- $1 attempt ids as text. Topics that their candidates are weak in; null where none could be judged.
+SELECT a.id::text AS attempt_id, m.weaknesses::text AS weaknesses
+FROM exam_attempts a
+JOIN reporting.performance_metrics m ON m.student_id = a.student_id
+WHERE a.id = ANY ($1::text[]::uuid[]);

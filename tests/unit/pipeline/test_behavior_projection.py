@@ -25,6 +25,10 @@ ACTIVITY = pl.DataFrame(
 PARTNERS = pl.DataFrame(
     schema={"attempt_id": pl.String, "similarity_p": pl.Float64, "has_second_factor": pl.Boolean}
 )
+ITEMS = pl.DataFrame({"attempt_id": ["a", "b"], "topics": [["Algebra"], ["Geometry", "Algebra"]]})
+WEAK = pl.DataFrame(
+    {"attempt_id": ["b"], "weaknesses": ['[{"topic":"Geometry","n":12},{"topic":"Sets","n":20}]']}
+)
 TIMES = pl.DataFrame(
     schema=dict.fromkeys(("times_p", "rapid_share", "speed"), pl.Float64) | {"attempt_id": pl.String}
 )
@@ -43,6 +47,8 @@ MOMENTA = pl.DataFrame(
 )  # fmt: skip
 GIVEN = {
     "watched": WATCHED,
+    "submission_items": ITEMS,
+    "weaknesses": WEAK,
     "attempt_activity": ACTIVITY,
     "session_cells": pl.DataFrame(schema=CELLS),
     "anomaly_norms": pl.DataFrame(schema=NORMS),
@@ -82,6 +88,14 @@ def test_the_indicators_of_all_texts_of_an_attempt_count_together() -> None:
     assert written["integrity_score"] == 0.625 * (1 - 0.4 * (1 - 0.7 * 0.9))
     assert (other["originality_indicators"], other["integrity_score"]) == (None, 0.625)
     assert other["coverage"] == 0.75 / 2.35 < written["coverage"]
+
+
+def test_a_recap_is_asked_for_where_the_exam_has_a_topic_that_is_weak() -> None:
+    [unknown, weak] = judged(GIVEN, Settings()).sort("attempt_id").to_dicts()
+
+    assert (unknown["requires_recap"], weak["requires_recap"]) == (None, True)
+    recap = [each for each in json.decode(weak["reasons"]) if each["code"] == "WEAK_TOPICS"]
+    assert [(each["value"], each["n"]) for each in recap] == [(1, 12)], "Sets are not in the exam"
 
 
 def test_a_row_says_with_which_weights_it_was_made() -> None:
