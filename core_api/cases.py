@@ -48,6 +48,7 @@ from kernel.http.refusals import raised
 from kernel.http.web import (
     NUMBERED,
     SETTINGS,
+    STOPS,
     Retry,
     Route,
     Shows,
@@ -119,6 +120,7 @@ def case(
     message: Said | None = None,
     person: Callable[[Any], UUID | None] | None = None,
     bodiless: bool = False,
+    stops: bool = False,
     **special: Unpack[Special],
 ) -> Route:
     """
@@ -140,6 +142,7 @@ def case(
         message: beside the data, or what says it of them.
         person: whom the reply is about, where the path does not say; None: several, or nobody.
         bodiless: whether no body at all is taken for `{}`.
+        stops: whether it is cancelled when its client leaves: it changes nothing, and may take long.
         special: what else is true of this route that does not follow from the above.
     """
     method, _, path = endpoint.partition(" ")
@@ -148,6 +151,7 @@ def case(
     answer = _Answer.of(hints["return"], reply, status=status, envelope=envelope, message=message)
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        request[STOPS] = stops
         result = await call.made(request)
         if person is not None and (whom := person(result)) is not None:
             about(request, whom)

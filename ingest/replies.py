@@ -5,7 +5,7 @@ them.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -69,6 +69,16 @@ class BulkReply(Struct, frozen=True):
     ack: Ack
     results: list[EventResult] | UnsetType = UNSET
     commands: Commands = UNSET
+
+
+class Numbers(Struct, frozen=True):
+    """What a candidate is told of risk, where the deployment shows it; else nothing (spec.md, decision 6)."""
+
+    risk_score: float | None = None
+    violations: int | None = None
+
+
+NONE: Final = Numbers()
 
 
 class HeartbeatOut(Struct, frozen=True, rename="camel"):
@@ -253,16 +263,15 @@ def heartbeat(
     language: str,
     beacon: str | UnsetType,
     commands: list[Command] | UnsetType,
-    *,
-    show_numbers: bool,
+    numbers: Numbers,
 ) -> HeartbeatReply:
     """Return the reply to a heartbeat; see spec.md, decision 6 and P-3."""
     text = warning_text(appended.violations, language)
     out = HeartbeatOut(
         success=True,
         server_time=moment(appended.positions[0][1]),
-        current_risk_score=None,
-        total_violations=appended.violations if show_numbers else None,
+        current_risk_score=numbers.risk_score,
+        total_violations=numbers.violations,
         has_warning=text is not None,
         warning_message=text,
     )

@@ -201,8 +201,11 @@ async def post_heartbeat(request: web.Request) -> web.Response:
         await request.app[TIER].sessions.confirm(beat.proctor_session_id, confirmed)
     told = _told(request, sender, appended.commands, confirmed)
     beacon = beacon_token(request, beat.proctor_session_id)
-    numbers = settings.show_numbers_to_candidates
-    return _reply(replies.heartbeat(appended, ack, _language(request), beacon, told, show_numbers=numbers))
+    numbers = replies.NONE
+    if settings.show_numbers_to_candidates and sender.user:
+        score = await request.app[TIER].sessions.score(beat.proctor_session_id)
+        numbers = replies.Numbers(score, appended.violations)
+    return _reply(replies.heartbeat(appended, ack, _language(request), beacon, told, numbers))
 
 
 async def post_monitor_events(request: web.Request) -> web.Response:

@@ -78,6 +78,13 @@ class ForbiddenError(DomainError):
     title = "Not allowed"
 
 
+class ReviewedBlindError(ForbiddenError):
+    """Two people review the session blind: its numbers are told to who has given their review."""
+
+    code = "reviewed_blind"
+    title = "Withheld until it is reviewed"
+
+
 class OriginNotAllowedError(ForbiddenError):
     """A browser asks for a page of another site, whose origin the asker's organisation does not allow."""
 

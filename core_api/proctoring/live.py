@@ -73,8 +73,9 @@ class LastEvent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class LiveSession(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
-    A session as it stands. Scores and level are null until something was scored; the level is that of the
-    peak. Online is an active session with a heartbeat within 45 seconds.
+    A session as it stands. Scores and level are null until something was scored, and while it waits for two
+    blind reviews, for who has not given theirs; the level is that of the peak. Online is an active session
+    with a heartbeat within 45 seconds.
     """
 
     proctor_session_id: int

@@ -9,12 +9,14 @@ in whichever process they were before. Nothing is asked while nobody watches.
 """
 
 import asyncio
-from collections import Counter
+import math
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
+from time import monotonic
 from typing import Final, Literal
 from uuid import UUID
 
@@ -32,7 +34,7 @@ from kernel.errors import NotAuthenticatedError, OverloadedError, RateLimitedErr
 from kernel.events import SEQUENCE_BITS, SEQUENCE_MAX, Severity, event_id, type_name
 from kernel.http.web import SETTINGS
 from kernel.revocation import REVOCATIONS, Revocations
-from kernel.running.runtime import LIVE_LAG, LIVE_TURN_SECONDS, LIVE_WATCHES
+from kernel.running.runtime import LIVE_LAG, LIVE_LAG_RECENT, LIVE_TURN_SECONDS, LIVE_WATCHES
 from kernel.running.tasks import WATCH
 from kernel.settings import Settings
 
@@ -41,6 +43,8 @@ log = structlog.get_logger(__name__)
 CHECK_S: Final = 1.0
 UNSURE_CHECKS_MAX: Final = 3  # Redis may be away for a moment: nobody is cut off for that
 TRIM_S: Final = 30.0
+RECENT_S: Final = 60.0
+LAGS_KEPT: Final = 2_000  # more turns than a minute has
 COMMIT_S: Final = 300  # longer than a transaction that changes a session can take to commit
 ALERTED_WITHIN: Final = timedelta(days=1)  # what alerts happened no longer ago
 _encode: Final = msgspec.json.Encoder().encode
@@ -108,6 +112,12 @@ class Feeds:
         self._some = asyncio.Event()
         self._unsure = 0
         self._stopping = False
+        self._lags: deque[tuple[float, float]] = deque(maxlen=LAGS_KEPT)  # when, and how long
+
+    def lag_recent_s(self) -> float:
+        """Return the longest lag of the last minute; NaN where nothing was told in it."""
+        since = monotonic() - RECENT_S
+        return max((lag_s for at, lag_s in tuple(self._lags) if at >= since), default=math.nan)
 
     @asynccontextmanager
     async def watch(self, watcher: Watcher, after: Position | None) -> AsyncIterator[None]:
@@ -214,7 +224,9 @@ class Feeds:
             self._tell(asking[place], list(some), alerting, now)
         noted = [row["noted_at"] for row in rows if row["noted_at"] and not asking[row["place"]].returning]
         if noted:
-            LIVE_LAG.observe(max(0.0, (datetime.now(UTC) - min(noted)).total_seconds()))
+            lag_s = max(0.0, (datetime.now(UTC) - min(noted)).total_seconds())
+            LIVE_LAG.observe(lag_s)
+            self._lags.append((monotonic(), lag_s))
         told = {each.returning for each in asking}
         self._returning = [each for each in self._returning if each.returning not in told]
 
@@ -325,9 +337,13 @@ class Feeds:
 
 
 def _alerting_ids(row: asyncpg.Record) -> list[int]:
-    """Return the events by which a session alerts; where its band rose, the latest one."""
+    """
+    Return the events by which a session alerts; where its band rose, the latest one.
+
+    What rose is no alert where it is not told: the session has ended, and is reviewed blind.
+    """
     ids = list(row["event_ids"] or ())
-    if row["has_risen"] and row["last_other_seq"] is not None:
+    if row["has_risen"] and row["risk_level"] is not None and row["last_other_seq"] is not None:
         latest = event_id(row["id"], row["last_other_seq"])
         if latest not in ids:
             ids.append(latest)
@@ -357,6 +373,7 @@ FEEDS: Final = web.AppKey("feeds", Feeds)
 async def keep_feeds(app: web.Application) -> AsyncIterator[None]:
     """Tell watchers what changes while the application runs; after the pool and the revocations."""
     app[FEEDS] = feeds = Feeds(app[POOL], app[REVOCATIONS], app[SETTINGS])
+    LIVE_LAG_RECENT.set_function(feeds.lag_recent_s)
     async with app[WATCH].kept(("live", feeds.work)):
         yield
 

@@ -111,6 +111,24 @@ def _scheme(request: web.Request) -> str:
 async def connect(request: web.Request) -> web.StreamResponse:
     """
     Speak SignalR's JSON protocol over a WebSocket: see `negotiate_proctor_hub`, which clients call first.
+
+    Each message is JSON, and ends with the character U+001E. The client begins with
+    `{"protocol": "json", "version": 1}`, and is answered `{}`, or `{"error": "…"}` and the end. Then it sends
+
+    - `{"type": 1, "target": "JoinExamMonitoring", "arguments": ["<examId>"], "invocationId": "1"}`, and
+      `LeaveExamMonitoring` alike; without an `invocationId` nothing is answered;
+    - `{"type": 6}`, a ping, or `{"type": 7}`, that it leaves; what else there is of the protocol is passed
+      over;
+
+    and is sent
+
+    - `{"type": 3, "invocationId": "1", "result": null}` once that is done, or with `"error": "…"` in place of
+      the result;
+    - `{"type": 1, "target": "EventAlert", "arguments": [{…}]}`, with a `LiveAlert`, as in the messages of
+      `open_live_socket`;
+    - `{"type": 6}` every ten seconds;
+    - `{"type": 7, "error": "…", "allowReconnect": true}` before the end: it came too slowly, or the service
+      stops; with false, it was signed out, or may not see an exam any more, or was not understood.
     """
     ws = socket_for(request)
     await ws.prepare(request)

@@ -41,8 +41,9 @@ class LiveSnapshot(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 class LiveDelta(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """
-    The sessions that have changed, as they are now: one whose `status` is no longer 1 has left the wall. In
-    the numbers of a connection there is no hole.
+    The sessions that have changed, as they are now: one whose `status` is no longer 1 has left the wall, and
+    while two review it blind it comes without its numbers, to everybody. In the numbers of a connection there
+    is no hole.
     """
 
     number: int

@@ -82,8 +82,8 @@ class Session(SessionHead, frozen=True, kw_only=True, rename="camel"):
     A session as its staff see it.
 
     `riskScore` is the score now, or at the session's end; `peakRiskScore` the highest that it ever had, and
-    `riskLevel` the band of that. They are null until a score was computed,
-    `decision` until there is one. Until
+    `riskLevel` the band of that. They are null until a score was computed, and while the session waits for
+    two blind reviews, for who has not given theirs; `decision` until there is one. Until
     `quarantinedUntil`, which may be over, the session's events are set aside (dead letters), because the
     database refused too many of them: none of those is in the counts. Null where it never was in quarantine.
     """

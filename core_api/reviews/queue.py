@@ -2,8 +2,9 @@
 What waits for a review: sessions that have ended, with their attempt, and have no final decision (P,
 "pending-review"; spec.md C-1). The highest peak of risk comes first, what was not scored last.
 
-What two people review blind (C-2) waits for both, and where they differ for an adjudicator. Until then its
-row says neither how high the risk is nor what the numbers recommend: each looks for themselves.
+What two people review blind (C-2) waits for both, and where they differ for an adjudicator. Until then
+neither its row nor its place says how high the risk is, and nothing is recommended: each looks for
+themselves. It comes first, since it takes two.
 """
 
 from collections import defaultdict
@@ -35,7 +36,6 @@ Claimed = Literal["by_me", "by_others", "by_nobody"]
 COUNTED: Final = (
     "coverage", "unexplained_gaps", "network_gaps", "stored", "missing", "damaged", "is_flagged", "findings",
 )  # fmt: skip
-WITHHELD: Final = ("risk_score", "peak_risk_score", "risk_level")  # of what is reviewed blind
 
 
 class PendingReview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -43,7 +43,8 @@ class PendingReview(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     A session that waits for its review. Scores and level (of the peak) are null until something was scored,
     `recommendation` where too little is known; it is shown beside, and decides nothing. `review` is what it
     waits for: a decision (`single`), one of two reviews that do not know of one another (`blind`: scores,
-    level and recommendation are withheld), or a decision between two that differ (`adjudication`).
+    level and recommendation are withheld, here and wherever else they are told, and it comes first), or a
+    decision between two that differ (`adjudication`).
     """
 
     proctor_session_id: int
@@ -224,5 +225,4 @@ def _pending(row: asyncpg.Record, grounds: Grounds | None) -> PendingReview:
         mode_name=Mode(row["mode"]).name,
         decision_status_name=None if status is None else DecisionStatus(status).name,
         recommendation=None if grounds is None else recommend(grounds),
-        **(dict.fromkeys(WITHHELD) if grounds is None else {}),
     )

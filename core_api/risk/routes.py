@@ -22,7 +22,7 @@ ROUTES: Final = (
     ),
     case(
         "POST /proctor/rules/what-if", what_if.try_draft, Action.risk_rule_try, name="try_risk_rules",
-        shows=Shows("risk_what_if"), retry=Retry.own_way,
+        shows=Shows("risk_what_if"), retry=Retry.own_way, stops=True,
         says="""
         Try a draft of risk rules, or stored versions, on past sessions: how many would be in which band, who
         would cross to another, and what each rule adds. Changes nothing. The events come from the archive,

@@ -16,6 +16,7 @@ from core_api.database import TICK, Connection, page_of
 from core_api.proctoring import session_views
 from core_api.wire import LIMIT_DEFAULT, SEQUENCE_63_MAX, Limit, Paging
 from kernel import risk
+from kernel.errors import ReviewedBlindError
 from kernel.events import SessionStatus, event_id, type_name
 from kernel.risk import POINT, Event, GapClass, Level, Part, Rule, Scored
 from sql import named
@@ -102,12 +103,16 @@ class ListSnapshots(msgspec.Struct, frozen=True, kw_only=True, rename="camel", f
 
 async def calculate(conn: Connection, actor: Actor, session_id: int, *, now: datetime) -> CalculatedRisk:
     """
-    Compute a session's score from its stored events; raises NotFoundError when the caller may not see it.
+    Compute a session's score from its stored events.
 
     Nothing is stored: snapshots are appended as events arrive, by the same rules.
+
+    Raises:
+        NotFoundError: the caller may not see the session.
+        ReviewedBlindError: it waits for one of two blind reviews, and theirs is not among them.
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        session = await session_views.require_visible(conn, actor, session_id)
+        session = await _require_told(conn, actor, session_id)
         versions = await conn.fetch(QUERIES["list_kept_rules"], session_id)
         rules = risk.weighed([risk.rule_of(row) for row in versions], await _percents(conn, session_id))
         ended = None if session["status"] == SessionStatus.Active else session["ended_at"]
@@ -133,6 +138,16 @@ async def calculate(conn: Connection, actor: Actor, session_id: int, *, now: dat
         as_of=_moment(as_of_us),
         peak=peak,
     )
+
+
+async def _require_told(conn: Connection, actor: Actor, session_id: int) -> asyncpg.Record:
+    """Return a session whose numbers the caller may see; raises NotFoundError, ReviewedBlindError."""
+    session = await session_views.require_visible(conn, actor, session_id)
+    if await conn.fetchval(QUERIES["is_blinded"], session_id):
+        raise ReviewedBlindError(
+            "Two people review this session blind: give your review, then see its score."
+        )
+    return session
 
 
 async def _carried(
@@ -211,8 +226,14 @@ def _told(
 async def list_snapshots(
     conn: Connection, actor: Actor, session_id: int, query: ListSnapshots
 ) -> tuple[list[Snapshot], Paging]:
-    """Return a page of a session's snapshots; raises NotFoundError when the caller may not see it."""
-    await session_views.require_visible(conn, actor, session_id)
+    """
+    Return a page of a session's snapshots.
+
+    Raises:
+        NotFoundError: the caller may not see the session.
+        ReviewedBlindError: it waits for one of two blind reviews, and theirs is not among them.
+    """
+    await _require_told(conn, actor, session_id)
     rows = await conn.fetch(QUERIES["list_snapshots"], session_id, query.cursor, query.limit + 1)
     page, last = page_of(rows, query.limit)
     versions = await conn.fetch(QUERIES["list_kept_rules"], session_id)

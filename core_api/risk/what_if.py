@@ -3,7 +3,8 @@ A draft of risk rules, tried on past sessions before it is activated (spec.md R-
 band, by the rules that each session keeps and by the draft. Nothing is changed.
 
 The events come from the archive. It is read, and Polars loaded, in a thread of lower priority, one draft at a
-time in a process; what it may cost is bounded by the sessions' events before it begins.
+time in a process; what it may cost is bounded by the sessions' events before it begins. It ends when whoever
+asks has left.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 from uuid import UUID
 
@@ -142,7 +144,8 @@ class TriedDraft(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     What a draft would have made of `sessions` past sessions: how many are in which band, how many cross to
     another, what each rule of the draft did, and a page of the sessions that were asked for.
 
-    `notArchived` sessions are left out: the archive does not have all of their events yet.
+    `notArchived` sessions are left out: the archive does not have all of their events yet. What is reviewed
+    blind, and not yet by who asks, is not among the `sessions`.
     """
 
     sessions: int
@@ -178,9 +181,13 @@ async def try_draft(
         world = await _read(conn, actor, command, settings)
     if not _AT_WORK.acquire(blocking=False):
         raise OverloadedError("Another draft is being tried; try again.", retry_after_s=RETRY_AFTER_S)
-    work = _WORKER.submit(_compared, settings, world)
-    work.add_done_callback(lambda _: _AT_WORK.release())  # whoever stops waiting does not stop the work
-    compared = await asyncio.wrap_future(work)
+    given_up = threading.Event()
+    work = _WORKER.submit(_compared, settings, world, given_up)
+    work.add_done_callback(lambda _: _AT_WORK.release())
+    try:
+        compared = await asyncio.wrap_future(work)
+    finally:
+        given_up.set()  # whoever stops waiting stops the work, at its next piece
     shown = [each for each in compared if _is_shown(each, command)]
     page, last = page_of(shown, command.limit)
     found = TriedDraft(
@@ -233,8 +240,13 @@ def _check_size(rows: Sequence[asyncpg.Record], settings: Settings) -> None:
             raise invalid("examIds", f"More than {most} {what}: name fewer exams, or a shorter time")
 
 
-def _compared(settings: Settings, world: _World) -> "list[Compared]":
-    """Compare, in the worker's thread; raises UnavailableError where the archive cannot be read."""
+def _compared(settings: Settings, world: _World, given_up: threading.Event) -> "list[Compared]":
+    """
+    Compare, in the worker's thread, until it is given up.
+
+    Raises:
+        UnavailableError: the archive cannot be read.
+    """
     from warehouse.files import ROOT_FAILS, open_root  # noqa: PLC0415  as below
     from warehouse.layout import LayoutError  # noqa: PLC0415  a process that tries nothing loads no Polars
     from warehouse.what_if import Basis, Past, compare  # noqa: PLC0415
@@ -252,9 +264,8 @@ def _compared(settings: Settings, world: _World) -> "list[Compared]":
             for row in world.rows.values()
         ]
         sets = {number: [each.rule for each in rules] for number, rules in world.sets.items()}
-        return list(
-            compare(open_root(settings.warehouse, settings), past, Basis(sets, world.percents, world.gaps))
-        )
+        root, basis = open_root(settings.warehouse, settings), Basis(sets, world.percents, world.gaps)
+        return list(takewhile(lambda _: not given_up.is_set(), compare(root, past, basis)))
     except (*ROOT_FAILS, LayoutError) as error:
         raise UnavailableError("The archive cannot be read.", retry_after_s=RETRY_AFTER_S) from error
 

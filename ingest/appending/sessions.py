@@ -28,6 +28,7 @@ from sql import named
 log = structlog.get_logger(__name__)
 ATTEMPTS_REMEMBERED_MAX = 200_000
 READ_AT_ONCE_MAX = 1_000  # sessions in one statement
+SCORE_S = 1.0  # a heartbeat waits no longer for a number
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -234,6 +235,19 @@ class Sessions:
         """
         with suppress(UnavailableError):
             await self._rows("confirm_commands", session_id, commands)
+
+    async def score(self, session_id: int) -> float | None:
+        """
+        Return a session's score as it was last computed, for its candidate where they are shown it.
+
+        None while there is none, or where PostgreSQL does not tell it at once.
+        """
+        with suppress(UnavailableError, TimeoutError):
+            async with asyncio.timeout(SCORE_S):
+                (row,) = await self._rows("read_score", session_id)
+                score: float | None = row["score"]
+                return score
+        return None
 
     async def _rows(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         async with self._borrowed() as conn:

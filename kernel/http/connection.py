@@ -15,7 +15,7 @@ from aiohttp.web_protocol import PayloadAccessError, RequestPayloadError, _ErrIn
 
 from kernel.errors import DomainError, HeaderTooLargeError, MalformedError, UnknownMethodError
 from kernel.http.origins import UNREAD
-from kernel.http.web import dress, problem, reply_in_ours
+from kernel.http.web import STOPS, dress, problem, reply_in_ours
 from kernel.running.runtime import HTTP_REQUESTS
 
 log = structlog.get_logger(__name__)
@@ -38,8 +38,12 @@ class Connection(web.RequestHandler):
             request.content.set_exception(RequestPayloadError())
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Let go of what the client left behind: the rest of a body that nobody reads is not waited for."""
-        task = self._task_handler if self._current_request is None else None
+        """
+        Let go of what the client left behind: the rest of a body that nobody reads is not waited for, and a
+        request that `stops` is not gone on with. Any other is: what it changes, it changes as a whole.
+        """
+        request = self._current_request
+        task = self._task_handler if request is None or request.get(STOPS) else None
         super().connection_lost(exc)
         if task is not None:
             task.cancel()

@@ -52,6 +52,7 @@ SETTINGS: Final = web.AppKey("settings", Settings)
 SPOKEN: Final = web.AppKey("spoken", set[object])  # open connections on which a request has come
 TRUSTED_PROXIES: "Final[web.AppKey[Networks]]" = web.AppKey("trusted_proxies", tuple)
 REQUEST_ID: Final = web.RequestKey("request_id", str)
+STOPS: Final = web.RequestKey("stops", bool)  # when its client leaves (`kernel.http.connection`)
 API_PREFIX: Final = "/api"
 _REQUEST_ID_FORM: Final = re.compile(headers.REQUEST_ID_FORM)
 # What the header of every reply holds, unless it says something else itself. Nobody keeps what is somebody's.

@@ -130,6 +130,10 @@ LIVE_LAG = Histogram(
     "From a change in a watched exam, the oldest of a turn, to its being put to who watches.",
     buckets=_SECONDS,
 )
+LIVE_LAG_RECENT = Gauge(
+    "veritas_live_lag_recent_seconds",
+    "The longest of those lags within the last minute; NaN where nothing was told.",
+)
 CLIENT_SOCKETS = Gauge("veritas_client_sockets", "Sockets of candidates' clients, open in this process.")
 LIVE_TURN_SECONDS = Histogram(
     "veritas_live_turn_seconds", "Reading what is new in all watched exams, and telling it.", buckets=_SECONDS

@@ -86,5 +86,6 @@ class Exams(People, frozen=True, kw_only=True):
 
     # -- what candidates see
     show_numbers_to_candidates: Annotated[
-        bool, about("Put the violation count into candidates' replies (spec.md, decision 6).")
+        bool,
+        about("Put the violation count and the risk score into candidates' replies (spec.md, decision 6)."),
     ] = False

@@ -2,7 +2,7 @@
 How strange the events of attempts are: their sessions' cells, and what these come to in their exam.
 
 An exam's turn that moves a cell over the bar marks the attempts that have one, so that they are counted again
-(`pipeline/features/event_norms.py`, 0079_event_norms.sql).
+(`pipeline/features/event_norms.py`, 0081_event_norms.sql).
 """
 
 from typing import Final

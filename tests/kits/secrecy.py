@@ -22,10 +22,13 @@ SECRET: Final = frozenset({
     "proctor", "teacher", "author", "creator", "uploader", "owner", "by", "actor", "acted", "email",
     "name", "username", "claimed",
 })  # fmt: skip
+# The two that a deployment may switch on.
+NUMBERS: Final = ("currentRiskScore", "totalViolations")
 # The members that candidates get all the same, and why.
 OPEN: Final[Mapping[str, str]] = {
-    "currentRiskScore": "the document shows it; null (decision 6)",
-    "totalViolations": "the document shows it; null unless the deployment shows the number (decision 6)",
+    **dict.fromkeys(
+        NUMBERS, "the document shows it; null unless the deployment shows the number (decision 6)"
+    ),
     "isViolation": "of an event that they have just sent themselves (sample 2 of the document)",
     "eventType": "of the same event",
     "eventTypeName": "of the same event",

@@ -20,6 +20,10 @@ FROM proctor_sessions s
 LEFT JOIN session_progress p ON p.session_id = s.id
 WHERE s.id = ANY ($1::bigint[]);
 
+-- name: read_score
+-- $1 session. Null until one was computed; only where candidates are shown the number.
+SELECT shown_score($1) AS score;
+
 -- name: confirm_commands
 -- $1 session, $2 commands. A client has confirmed them with its heartbeat; the first time counts.
 UPDATE session_commands SET confirmed_at = now()

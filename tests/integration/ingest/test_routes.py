@@ -3,15 +3,25 @@ The four routes of ingest with the shapes of both documents, on real servers (sp
 """
 
 import itertools
+from collections.abc import Iterator
+from copy import copy
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 import pytest
 
 from kernel.events import Role, event_id
-from tests.kits.ingest.api import Api, keystroke, stamp
+from tests.kits.ingest.api import Api, body_for, keystroke, stamp
+from tests.kits.ingest.station import listening
 from tests.kits.ingest.waiting import until
+
+SCORED = (
+    "INSERT INTO reporting.session_risk (session_id, attempt_id, exam_id, organisation_id, rule_set_id,"
+    " risk_score, peak_risk_score, risk_level, as_of) SELECT id, attempt_id, exam_id, organisation_id,"
+    " rule_set_id, 61.37, 61.37, 'High', now() FROM proctor_sessions WHERE id = %s"
+)
 
 
 async def test_log_single_event(api: Api) -> None:
@@ -102,6 +112,46 @@ async def test_process_heartbeat_without_numbers_for_a_candidate(api: Api) -> No
     }
     (row,) = await api.stored(seat, 1)
     assert (row["event_type"], row["payload"]) == (1, {"memoryUsage": 256})
+
+
+async def replies(api: Api) -> dict[str, Any]:
+    """Return every member that a candidate is answered with by each route, and a service by a heartbeat."""
+    seat = api.world.seat()
+    api.world.run(SCORED, seat.session_id)
+    service = api.world.token(Role.service)
+    answers = {
+        "event": await api.event(seat, eventType=2, severity=3),
+        "bulk": await api.bulk(seat, [keystroke()]),
+        "heartbeat": await api.heartbeat(seat),
+        "monitor": await api.post("/api/monitor/events", body_for("monitor/events", seat), seat.token),
+        "service": await api.post("/api/proctor/heartbeat", body_for("heartbeat", seat), service),
+    }
+    assert {each.status for each in answers.values()} == {202}, answers
+    return {path: value for name, each in answers.items() for path, value in leaves(each.body, name)}
+
+
+def leaves(body: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(body, dict):
+        for name, each in body.items():
+            yield from leaves(each, f"{path}.{name}")
+    else:
+        yield path, body
+
+
+async def test_a_deployment_may_show_candidates_two_numbers_and_nothing_else_decision_6(api: Api) -> None:
+    """The same is asked of two tiers over one stream; one of them shows the numbers."""
+    shows = msgspec.structs.replace(api.at.settings, show_numbers_to_candidates=True)
+    with listening(shows) as (url, part, there):
+        await until(lambda: there(part.ready()) is None, "the second tier to admit")
+        other = copy(api.at)
+        other.url = url
+        hidden, shown = await replies(api), await replies(Api(other, api.http))
+
+    assert hidden.keys() == shown.keys()
+    told = {path: value for path, value in shown.items() if value is not None and hidden[path] is None}
+    assert told == {"heartbeat.data.currentRiskScore": 61.37, "heartbeat.data.totalViolations": 1}
+    scored = [path for found in (hidden, shown) for path, each in found.items() if "61.37" in str(each)]
+    assert scored == ["heartbeat.data.currentRiskScore"]
 
 
 @pytest.mark.parametrize("path", ["/monitor/events", "/api/monitor/events"])

@@ -59,7 +59,8 @@ LOOKS: Final = (
 LEFT_OUT: Final = {
     "the pairs of reviews of a period": "blind_reviews.count_pairs",
     "a session has two reviews": "blind_reviews.list_reviews",
-    "one session's score": "risk_scores.count_by_type risk_scores.list_gaps risk_scores.list_kept_rules"
+    "one session's score": "risk_scores.count_by_type risk_scores.is_blinded risk_scores.list_gaps"
+    " risk_scores.list_kept_rules"
     " risk_scores.list_snapshots risk_adjustments.list_adjustments"
     " replays.list_judged replays.list_snapshots_back",
     "rules, of which an organisation has only so many": "risk_rules.count_rules risk_rules.list_rules"

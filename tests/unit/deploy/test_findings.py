@@ -56,14 +56,26 @@ def test_only_what_answers_as_a_tier_is_called_ready(status: int, body: bytes, t
         assert readiness(url) == told
 
 
-@pytest.mark.parametrize("seconds", [14.0, 28.5])
-def test_changes_that_reach_watchers_late_are_a_finding_u1(seconds: float) -> None:
-    counted = "veritas_live_watches 7.0\nveritas_live_lag_seconds_count 28.0\n"
-    with answering(200, f"{counted}veritas_live_lag_seconds_sum {seconds}\n".encode()) as url:
+@pytest.mark.parametrize(
+    ("lag", "ok", "said"),
+    [
+        ("0.5", True, "changes told after 0.50 s at most in the last minute"),
+        ("1.25", False, "changes told after 1.25 s at most in the last minute"),
+        ("NaN", True, "nothing told lately"),
+    ],
+)
+def test_changes_that_have_reached_watchers_late_of_late_are_a_finding_u1(
+    lag: str, said: str, *, ok: bool
+) -> None:
+    """Whatever the mean since the process began."""
+    told = (
+        "veritas_live_watches 7.0\nveritas_live_lag_seconds_count 28.0\nveritas_live_lag_seconds_sum 99.0\n"
+    )
+    with answering(200, f"{told}veritas_live_lag_recent_seconds {lag}\n".encode()) as url:
         [found] = live(load({}, http_port=urlsplit(url).port), None)
 
-    assert (found.ok, found.required) == (seconds < 28, False)
-    assert found.found.startswith("7 watches, 0 sockets of candidates, changes told after ")
+    assert (found.ok, found.required) == (ok, False)
+    assert found.found == f"7 watches, 0 sockets of candidates, {said}, 0 slow watchers dropped"
 
 
 def test_what_speaks_no_http_is_told_as_an_error() -> None:

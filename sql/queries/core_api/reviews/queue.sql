@@ -6,7 +6,7 @@
 -- `rank_max`. `to_decide`: only what the caller may decide on, and has not escalated themselves.
 --
 -- What two people review waits neither for who has reviewed it nor, once both have, for anybody but adjudicators; while it is
--- reviewed, no level finds it.
+-- reviewed blind, its rank says nothing of its score, and is of no level.
 --
 -- A page of each exam of theirs, and of those the highest; for who sees the whole organisation a page of all, `exam_id` null.
 WITH reached AS (
@@ -25,18 +25,14 @@ WITH reached AS (
             -- Not joined: a plan that expects few rows would join and sort all that waits.
             SELECT (SELECT c.claimed_by FROM review_claims c WHERE c.session_id = q.session_id AND c.expires_at > :now) AS claimed_by,
                    (SELECT d.status = 5 AND d.decided_by = :user_id FROM proctor_decisions d WHERE d.session_id = q.session_id)
-                       AS was_escalated,
-                   (SELECT e.double_review FROM exams e WHERE e.id = q.exam_id) AS is_double,
-                   (SELECT count(*) > 0 FROM proctor_decisions d WHERE d.session_id = q.session_id) AS is_begun
+                       AS was_escalated
         ) l
         WHERE q.organisation_id = :organisation AND q.candidate_id <> :user_id
           AND CASE WHEN :sees_organisation AND :exam_id::uuid IS NULL THEN true ELSE q.exam_id = v.exam_id END
           AND (:session_id::bigint IS NULL OR q.session_id = :session_id)
           AND (:ended_before::timestamptz IS NULL OR q.ended_at < :ended_before)
           AND (:rank::float8 IS NULL OR q.rank < :rank OR (q.rank = :rank AND q.session_id > :after::bigint))
-          AND (:rank_above::float8 IS NULL
-               OR (q.rank > :rank_above AND q.rank <= :rank_max::float8
-                   AND CASE cardinality(q.reviewed_by) WHEN 0 THEN l.is_begun OR NOT l.is_double WHEN 1 THEN false ELSE true END))
+          AND (:rank_above::float8 IS NULL OR (q.rank > :rank_above AND q.rank <= :rank_max::float8))
           AND CASE :claimed::text WHEN 'by_me' THEN l.claimed_by = :user_id WHEN 'by_others' THEN l.claimed_by <> :user_id
                                   WHEN 'by_nobody' THEN l.claimed_by IS NULL ELSE true END
           AND :user_id <> ALL (q.reviewed_by)
@@ -52,11 +48,10 @@ SELECT p.session_id AS proctor_session_id, o.attempt_id, o.exam_id, o.exam_title
        o.mode, o.started_at, o.ended_at, o.total_events, o.total_violations, o.risk_score, o.peak_risk_score, o.risk_level,
        p.rank, d.id AS decision_id, d.status AS decision_status, c.claimed_by, c.expires_at AS claim_expires_at,
        u.full_name AS claimed_by_name,
-       CASE WHEN p.reviews = 2 THEN 'adjudication' WHEN p.reviews = 1 OR (e.double_review AND d.id IS NULL) THEN 'blind'
-            ELSE 'single' END AS review
+       CASE WHEN EXISTS (SELECT FROM blinded_sessions b WHERE b.session_id = p.session_id) THEN 'blind'
+            WHEN p.reviews = 2 THEN 'adjudication' ELSE 'single' END AS review
 FROM page p
 JOIN session_overview o ON o.id = p.session_id
-JOIN exams e ON e.id = p.exam_id
 LEFT JOIN proctor_decisions d ON d.session_id = p.session_id
 LEFT JOIN review_claims c ON c.session_id = p.session_id AND c.expires_at > :now
 LEFT JOIN users u ON u.id = c.claimed_by

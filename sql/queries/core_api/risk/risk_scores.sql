@@ -1,5 +1,9 @@
 -- What a session's score is computed from, and how it came about. The caller has checked that the session is visible.
 
+-- name: is_blinded
+-- $1 session id. Whether the caller is still to review it blind.
+SELECT EXISTS (SELECT FROM blinded_sessions WHERE session_id = $1);
+
 -- name: list_kept_rules
 -- $1 session id. The rules that it keeps, in their order.
 SELECT v.*

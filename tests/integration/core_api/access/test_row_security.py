@@ -65,8 +65,9 @@ OF_DATASETS = {
     shown(f"reporting.{name}") for name in [*(PUBLISHED.keys() - FILLS.keys()), "behavior_analysis"]
 }
 OF_REPORTING = OF_DATASETS | {"session_risk", "session_rule_fires"}
-# Views of what reaches the asker, who the system is not.
+# Views of what reaches the asker, who the system is not; and of what they are still to review blind.
 OF_ASKER = {
+    "blinded_sessions", "blinded_attempts",
     "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
     "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
     "listed_students", "managed_exams", "judged_exams", "adjudicated_exams", "analysed_exams",
@@ -290,6 +291,8 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "own_attempts",
             "judged_exams",
             "adjudicated_exams",
+            "blinded_sessions",  # nothing is reviewed blind here: reviews/test_blinded.py
+            "blinded_attempts",
         }
 
 

