@@ -2,6 +2,7 @@
 Questions: every save is a new version, and versions never change (spec.md E-1).
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -76,15 +77,12 @@ async def save(
         NotFoundError: the question is not theirs.
         ConflictError: it is archived.
     """
-    await _check(conn, actor, command)
+    if question_id is None:
+        (question_id,) = await make(conn, actor, [command], now=now)
+        return await fetch(conn, actor, question_id)
+    await _check(conn, actor, [command])
     async with conn.transaction():
-        if question_id is None:
-            question_id = uuid7()
-            await conn.execute(
-                QUERIES["insert_question"], question_id, actor.organisation_id, actor.user_id, now
-            )
-        else:
-            await _hold(conn, actor, question_id)
+        await _hold(conn, actor, question_id)
         made = await QUERIES.run(
             conn.fetchval,
             "insert_question_version",
@@ -99,25 +97,62 @@ async def save(
             created_at=now,
         )
         terms = await conn.fetch(QUERIES["clear_terms"], question_id, command.term_ids)
-        terms += await conn.fetch(QUERIES["insert_terms"], question_id, command.term_ids)
+        terms += await conn.fetch(
+            QUERIES["insert_terms"], [question_id] * len(command.term_ids), command.term_ids
+        )
         if made is not None or terms:
             await ledger.record(conn, ledger.by(actor, Kind.question_saved, question_id, now=now))
     return await fetch(conn, actor, question_id)
 
 
-async def _check(conn: Connection, actor: Actor, command: SaveQuestion) -> None:
-    fault = fault_of_item(command.item)
-    if fault is not None:
-        raise invalid(f"item.{fault[0]}", fault[1])
-    if command.passage_id is not None:
-        try:
-            passage = await content.fetch_passage(conn, actor, command.passage_id)
-        except NotFoundError as error:
-            raise invalid("passage_id", "no such passage") from error
-        if passage.archived_at is not None:
-            raise invalid("passage_id", "the passage is archived")
-    if command.term_ids:
-        await content.require_terms(conn, actor, command.term_ids, path="term_ids")
+async def make(
+    conn: Connection, actor: Actor, commands: Sequence[SaveQuestion], *, now: datetime
+) -> list[UUID]:
+    """
+    Make new questions, as many statements for a hundred as for one; return their ids in order.
+
+    Raises:
+        InvalidInputError: key and content contradict each other; an unknown passage or term.
+    """
+    await _check(conn, actor, commands)
+    ids = [uuid7() for _ in commands]
+    about = [(made, term) for made, each in zip(ids, commands, strict=True) for term in each.term_ids]
+    by = {"created_by": actor.user_id, "created_at": now}
+    async with conn.transaction():
+        # Row security must see them before what hangs on them: statements of their own.
+        await QUERIES.run(conn.execute, "insert_questions", ids=ids, organisation=actor.organisation_id, **by)
+        await QUERIES.run(
+            conn.execute,
+            "insert_first_versions",
+            ids=[uuid7() for _ in commands],
+            questions=ids,
+            kinds=[kind_of(each.item) for each in commands],
+            contents=[as_json(each.item.content) for each in commands],
+            keys=[as_json(each.item.key) for each in commands],
+            points=[each.points for each in commands],
+            passages=[each.passage_id for each in commands],
+            **by,
+        )
+        await conn.fetch(QUERIES["insert_terms"], [made for made, _ in about], [term for _, term in about])
+        await ledger.record(conn, *(ledger.by(actor, Kind.question_saved, each, now=now) for each in ids))
+    return ids
+
+
+async def _check(conn: Connection, actor: Actor, commands: Sequence[SaveQuestion]) -> None:
+    for command in commands:
+        fault = fault_of_item(command.item)
+        if fault is not None:
+            raise invalid(f"item.{fault[0]}", fault[1])
+        if command.passage_id is not None:
+            try:
+                passage = await content.fetch_passage(conn, actor, command.passage_id)
+            except NotFoundError as error:
+                raise invalid("passage_id", "no such passage") from error
+            if passage.archived_at is not None:
+                raise invalid("passage_id", "the passage is archived")
+    terms = {term for command in commands for term in command.term_ids}
+    if terms:
+        await content.require_terms(conn, actor, list(terms), path="term_ids")
 
 
 def item_of(row: asyncpg.Record) -> Item:

@@ -192,19 +192,18 @@ async def make(conn: Connection, actor: Actor, given: ImportedForm, *, now: date
     for name in names:
         term, _ = await content.create_term(conn, actor, NewTerm(kind="term", name=name), now=now)
         terms[name] = term.id
-    made = [
-        await questions.save(
-            conn,
-            actor,
-            None,
+    made = await questions.make(
+        conn,
+        actor,
+        [
             SaveQuestion(
                 item=each.item, points=each.points, term_ids=list({terms[name]: 0 for name in each.topics})
-            ),
-            now=now,
-        )
-        for each in given.items
-    ]
-    draft = SaveDraft(title=given.title, items=[DraftItem(question_id=each.question_id) for each in made])
+            )
+            for each in given.items
+        ],
+        now=now,
+    )
+    draft = SaveDraft(title=given.title, items=[DraftItem(question_id=each) for each in made])
     evaluation = await evaluations.save_draft(conn, actor, None, draft, now=now)
     version = await evaluations.publish(conn, actor, evaluation.evaluation_id, now=now)
     new = NewExam(

@@ -28,7 +28,7 @@ from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Personal
 from core_api.submissions import imported_forms
-from core_api.submissions.imported import GivenResult, all_made, digest_of, key_of, write
+from core_api.submissions.imported import GivenResult, Made, all_made, digest_of, key_of, write
 from core_api.submissions.imported_forms import Form, ImportedForm
 from kernel.errors import ConflictError, OverloadedError
 from kernel.events import Role
@@ -39,6 +39,7 @@ QUERIES: Final = named("imported")
 RETRY_S: Final = 1
 RESULTS_MAX: Final = 200  # of one request
 ANSWERS_MAX: Final = 20_000  # of one request, in all
+AT_ONCE: Final = 20  # results that are made and written together
 DOMAIN: Final = "imported.invalid"  # a domain that never is one (RFC 2606)
 
 
@@ -128,8 +129,7 @@ async def _import(
     sound = [each for each in sound if each.candidate in people]
     fresh, unchanged = await _fresh(conn, form, sound, people, faults)
     if fresh and not command.dry_run:
-        made = await asyncio.to_thread(all_made, fresh, form, people, actor, command.file_sha256, now)
-        await write(conn, actor, command.file_sha256, form, made, now=now)
+        await _store(conn, actor, command.file_sha256, form, fresh, people, now=now)
     report = ImportedResults(
         dry_run=command.dry_run,
         exam_id=form.exam_id,
@@ -141,6 +141,28 @@ async def _import(
         faults=csv_files.shown_of(faults),
     )
     return report, faults
+
+
+async def _store(
+    conn: Connection,
+    actor: Actor,
+    file_sha256: str,
+    form: Form,
+    fresh: Sequence[GivenResult],
+    people: Mapping[str, UUID],
+    *,
+    now: datetime,
+) -> None:
+    """Write results, some at a time: those that follow are made while PostgreSQL writes."""
+
+    async def making(some: Sequence[GivenResult]) -> list[Made]:
+        return await asyncio.to_thread(all_made, some, form, people, actor, file_sha256, now)
+
+    made = await making(fresh[:AT_ONCE])
+    for start in range(AT_ONCE, len(fresh) + AT_ONCE, AT_ONCE):
+        following = fresh[start : start + AT_ONCE]
+        writing = write(conn, actor, file_sha256, form, made, now=now)
+        _, made = await asyncio.gather(writing, making(following))
 
 
 def _judged(given: GivenResult, form: Form, faults: list[LineFault]) -> bool:
@@ -164,9 +186,9 @@ def _judged(given: GivenResult, form: Form, faults: list[LineFault]) -> bool:
     return len(faults) > before
 
 
-def address_of(actor: Actor, label: str) -> str:
+def address_of(organisation_id: UUID, label: str) -> str:
     """Return the address of the account that stands for a candidate: the same again, and says nothing."""
-    digest = hashlib.sha256(f"{actor.organisation_id}\n{label}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{organisation_id}\n{label}".encode()).hexdigest()
     return f"{digest[:32]}@{DOMAIN}"
 
 
@@ -180,7 +202,7 @@ async def _people(
     now: datetime,
 ) -> tuple[dict[str, UUID], int]:
     """Return who each candidate is, and how many of them are new; whoever is no candidate is a fault."""
-    addresses = {each.candidate: address_of(actor, each.candidate) for each in results}
+    addresses = {each.candidate: address_of(actor.organisation_id, each.candidate) for each in results}
     rows = await QUERIES.run(
         conn.fetch,
         "find_candidates",

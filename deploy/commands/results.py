@@ -318,7 +318,6 @@ def _import(
 
 def _sent(session: Session, requests: Sequence[dict[str, Any]], what: str, *, dry_run: bool) -> list[Any]:
     """Send the requests one after another; return what they were answered."""
-    import msgspec  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -326,8 +325,7 @@ def _sent(session: Session, requests: Sequence[dict[str, Any]], what: str, *, dr
     with Progress(*columns) as bar:
         task = bar.add_task(what, total=sum(len(each["results"]) for each in requests))
         for request in requests:
-            body = msgspec.to_builtins({**request, "dry_run": dry_run, "partial": True})
-            answered.append(session(PATH, body))
+            answered.append(session(PATH, {**request, "dry_run": dry_run, "partial": True}))
             bar.advance(task, len(request["results"]))
     return answered
 

@@ -8,6 +8,7 @@ with them.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,7 +53,12 @@ class _Items(Layout, frozen=True, kw_only=True):
 
 def listed(value: object) -> list[str]:
     """Return what a cell lists, by bars, each once."""
-    return list(dict.fromkeys(each.strip() for each in str(value).split(BAR) if each.strip()))
+    return list(_listed(str(value)))
+
+
+@lru_cache(maxsize=4096)
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each.strip() for each in text.split(BAR) if each.strip()))
 
 
 def read_items(path: Path, options: Options, findings: list[Finding]) -> dict[str, About]:

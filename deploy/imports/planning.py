@@ -138,6 +138,10 @@ class _Reader:
         self._listed = items
         self._zone = zone_of(mapping.time.zone) if mapping.time and mapping.time.zone else None
         self._names = {field: parts_of(getattr(mapping, field)) for field in ("exam", "candidate", "item")}
+        self._columns = {
+            field: tuple(column for _, column in parts if column) for field, parts in self._names.items()
+        }
+        self._named: dict[tuple[str, ...], str] = {}  # by field and values as they stood
         self._wide = None if mapping.wide is None else re.compile(mapping.wide.columns)
         self._results: dict[str, dict[Place, _Result]] = {}  # by exam
         self._items: dict[str, dict[str, About]] = {}  # by exam, in the order of the file
@@ -151,8 +155,9 @@ class _Reader:
         for each in self._parts(row):
             result: _Result | None = None
             try:
-                result = self._result(line, each)
-                self._answer(line, each, result)
+                exam = self._name(each, "exam")
+                result = self._result(line, exam, each)
+                self._answer(line, exam, each, result)
             except RowError as error:
                 self.findings.append(error.at(line))
                 if result is not None:
@@ -167,14 +172,14 @@ class _Reader:
             if (found := self._wide.fullmatch(name)) is not None:
                 yield {**row, **found.groupdict(), VALUE: value}
 
-    def _result(self, line: int, row: Row) -> _Result:
+    def _result(self, line: int, exam: str, row: Row) -> _Result:
         """Return the result that a row is of; raises RowError where nobody can say which."""
         attempt: Any = 1
         if self._mapping.attempt is not None:
             attempt = whole_in(row.get(self._mapping.attempt))
             if not isinstance(attempt, int) or not 1 <= attempt <= ATTEMPTS_MAX:
                 raise RowError(Kind.unreadable_number, "it is no number of an attempt", self._mapping.attempt)
-        of_exam = self._results.setdefault(self._name(row, "exam"), {})
+        of_exam = self._results.setdefault(exam, {})
         place = (self._name(row, "candidate"), attempt)
         found = of_exam.get(place)
         if found is None:
@@ -182,7 +187,14 @@ class _Reader:
         return found
 
     def _name(self, row: Row, field: str) -> str:
-        """Return a text of the mapping with the row's values in it."""
+        """Return a text of the mapping with the row's values in it; raises RowError."""
+        place = (field, *(repr(row.get(column)) for column in self._columns[field]))
+        name = self._named.get(place)
+        if name is None:
+            name = self._named[place] = self._new_name(row, field)
+        return name
+
+    def _new_name(self, row: Row, field: str) -> str:
         texts: list[str] = []
         for before, column in self._names[field]:
             texts.append(before)
@@ -199,9 +211,9 @@ class _Reader:
             raise RowError(Kind.unusable_text, f"the {field} cannot be called so: {wrong}")
         return name
 
-    def _answer(self, line: int, row: Row, result: _Result) -> None:
+    def _answer(self, line: int, exam: str, row: Row, result: _Result) -> None:
         """Take what a row says of its item; raises RowError."""
-        mapping, exam, name = self._mapping, self._name(row, "exam"), self._name(row, "item")
+        mapping, name = self._mapping, self._name(row, "item")
         began, ended = self._times(exam, row)
         about = self._about(exam, name, row)
         given = result.answers.get(name)

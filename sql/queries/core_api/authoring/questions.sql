@@ -1,8 +1,15 @@
 -- Questions and their versions. Visible: of the organisation, and the caller's own unless they see the whole of it.
 
--- name: insert_question
--- $1 id, $2 organisation, $3 creator, $4 created_at
-INSERT INTO questions (id, organisation_id, creator_id, created_at) VALUES ($1, $2, $3, $4);
+-- name: insert_questions
+INSERT INTO questions (id, organisation_id, creator_id, created_at)
+SELECT id, :organisation, :created_by, :created_at FROM unnest(:ids::uuid[]) AS given (id);
+
+-- name: insert_first_versions
+-- One place a question that was just made.
+INSERT INTO question_versions (id, question_id, version, kind, content, key, points, passage_id, created_by, created_at)
+SELECT id, question_id, 1, kind, content::jsonb, key::jsonb, points, passage_id, :created_by, :created_at
+FROM unnest(:ids::uuid[], :questions::uuid[], :kinds::text[], :contents::text[], :keys::text[], :points::float8[], :passages::uuid[])
+    AS given (id, question_id, kind, content, key, points, passage_id);
 
 -- name: hold_question
 -- Locks it, so that versions get one number each.
@@ -28,8 +35,8 @@ RETURNING id;
 DELETE FROM question_terms WHERE question_id = $1 AND NOT term_id = ANY ($2::uuid[]) RETURNING term_id;
 
 -- name: insert_terms
--- $1 question_id, $2 ids uuid[]
-INSERT INTO question_terms (question_id, term_id) SELECT $1, unnest($2::uuid[]) ON CONFLICT DO NOTHING
+-- $1 question ids uuid[], $2 term ids uuid[], pairwise
+INSERT INTO question_terms (question_id, term_id) SELECT * FROM unnest($1::uuid[], $2::uuid[]) ON CONFLICT DO NOTHING
 RETURNING term_id;
 
 -- name: archive_question
