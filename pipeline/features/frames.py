@@ -91,7 +91,10 @@ RESPONSES: Final = frame(
             pl.String,
             "`single_choice`, `multiple_choice`, `numeric`, `short_text`, `essay`, `finding`.",
         ),
-        "response": (pl.String, "The response in one spelling; a chosen option is its key. Null: omitted."),
+        "response": (
+            pl.String,
+            "In one spelling; a chosen option is its key. Null: omitted, or, where it has points, unknown.",
+        ),
         "key": (
             pl.String,
             "The right response in the same spelling; null where there is none, or more than one.",

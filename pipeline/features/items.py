@@ -7,7 +7,7 @@ submissions that are not void and have all their points. With x an item's points
 rest, r Pearson's correlation:
 
 - `difficulty` p = mean of x / full points, 0 to 1; the higher, the easier. Null without submissions.
-- `omitted`: how many gave no response.
+- `omitted`: how many gave no response and got no points; what an import knew the points of was answered.
 - `point_biserial` = r(x, R), corrected: the item does not correlate with itself. Null where x or R is the
   same for all, or the form has one item.
 - `biserial` = point_biserial · √(p(1-p)) / φ(Φ⁻¹(p)): what r would be of the normal trait behind right and
@@ -70,7 +70,7 @@ from pipeline.features.reliability import (
 )
 from pipeline.features.tallying import CHOICES, tallied
 
-METRIC_VERSION: Final = "items-1"
+METRIC_VERSION: Final = "items-2"  # 1: what has points and no response counted as omitted
 TAIL: Final = Fraction(27, 100)
 TENTHS_MAX: Final = 100  # of a rapid answer: 10 s
 EASY: Final = 0.90

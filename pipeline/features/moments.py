@@ -85,7 +85,7 @@ class Tally(Struct, frozen=True, kw_only=True):
         passed: those counted that passed, and `failed`; of the others it is not known.
         sums: (items,) points in hundredths.
         cross: (items, items) their products.
-        omitted: (items,) how many gave no response.
+        omitted: (items,) how many gave no response and got no points.
         partly: (items,) how many got more than nothing and less than all.
         options: (item, option) of each option that somebody chose, ascending.
         chosen: (options,) by how many.

@@ -30,6 +30,8 @@ from pipeline.features.moments import BANDS, HUNDREDTHS, STEPS, Ints, Item, Tall
 CHOICES: Final = ("single_choice", "multiple_choice")
 ITEM: Final = ("position", "question_id", "question_version_id", "kind", "key", "max_points")
 TAKEN: Final = (*ITEM, "response", "points", "seconds")
+# What has points was answered, also where an import knew the points alone.
+_OMITTED: Final = pl.col("response").is_null() & ~(pl.col("points") > 0)
 EXACT: Final = 2**53  # below it sums of floats are exact, and products of matrices fast
 
 
@@ -120,7 +122,7 @@ def _sheet(rows: pl.DataFrame, people: int, items: int) -> Sheet:
         points=spread(rows.select(_hundredths("points")).to_series(), 0),
         full=spread(rows.select(_hundredths("max_points")).to_series(), 0),
         milliseconds=spread((rows["seconds"].clip(0) * 1000).round().cast(pl.Int64), -1),
-        omitted=spread(rows["response"].is_null().cast(pl.Int64), 0).astype(np.bool_),
+        omitted=spread(rows.select(_OMITTED).to_series().cast(pl.Int64), 0).astype(np.bool_),
         options=tuple(zip(seen["item"].to_list(), seen["option"].to_list(), strict=True)),
         people=placed["person"].to_numpy().astype(np.int64),
         places=placed["place"].to_numpy().astype(np.int64),

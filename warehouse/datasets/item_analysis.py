@@ -42,7 +42,7 @@ ITEM_ANALYSIS: Final = describe(
             "0 to 1",
             null="no submission is counted",
         ),
-        column("omitted", pa.int64(), "How many gave no response.", "submissions"),
+        column("omitted", pa.int64(), "How many gave no response and got no points.", "submissions"),
         column(
             "point_biserial",
             pa.float64(),

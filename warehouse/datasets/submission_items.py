@@ -41,7 +41,7 @@ SUBMISSION_ITEMS: Final = describe(
             pa.string(),
             "The response in one spelling: the chosen option's id; several in order, by comma; the shortest"
             " decimal number; a text folded as scoring compares it; of an essay the start of its SHA-256.",
-            null="not answered",
+            null="not answered, or, with points, not known: an import had the points alone",
         ),
         column(
             "key",

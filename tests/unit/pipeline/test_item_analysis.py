@@ -187,6 +187,17 @@ def test_what_waits_or_is_void_is_not_counted_and_said() -> None:
     assert (row["alpha"], row["mean"], row["skew"]) == (fewer["alpha"], fewer["mean"], fewer["skew"])
 
 
+def test_what_an_import_had_the_points_of_alone_was_answered() -> None:
+    """Of a response that is not known points tell that there was one; without any it counts as omitted."""
+    submissions, responses = answered(["aa", "ba", " b"], "aa")
+    unknown = responses.with_columns(response=pl.lit(None, pl.String))
+
+    assert item_analysis(submissions, responses, as_of=None)["omitted"].to_list() == [1, 0]
+    rows = item_analysis(submissions, unknown, as_of=None)
+    assert rows["omitted"].to_list() == [2, 1]
+    assert rows["difficulty"].to_list() == [1 / 3, 2 / 3]
+
+
 def test_numbers_that_are_not_defined_are_null() -> None:
     """One submission, one item, one result for all, one that all wait for."""
     names = ["point_biserial", "biserial", "alpha_if_deleted"]
