@@ -1,4 +1,4 @@
-"""kill -9 between any two steps of finalisation, a decision, its override (spec.md S-1, L-1, P-2, C-1)."""
+"""kill -9 between any two steps of finalisation, an import, a decision, its override (S-1, L-1, W-7, C-1)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -22,6 +22,7 @@ from tests.faults.core_rig import (
     writes_held,
 )
 from tests.faults.harness import READY_S_MAX
+from tests.integration.core_api.submissions.test_importing import amina, ben, rows, send
 from tests.integration.core_api.submissions.test_observations import make_form, observe
 from tests.kits.authoring import Made, answer, make_exam, outcome, save_all_right, start, submit
 from tests.kits.core import Answer, Api
@@ -137,6 +138,26 @@ async def test_a_core_api_killed_at_any_table_of_an_observation_leaves_nothing_e
     assert (answered.status, again.status) == (201, 200)
     assert again.body == answered.body
     assert await outcome(rig.api) == EVERYTHING | {"items": 2, "completed": 0, "ended": 0}
+
+
+@pytest.mark.slow("a new process for each table that is written")
+async def test_a_core_api_killed_at_any_table_of_an_import_leaves_nothing_of_it_and_the_same_again_all_w7(
+    rig: CoreRig,
+) -> None:
+    before = await rows(rig.api)
+    steps, answered = await walk(
+        rig, lambda: asyncio.create_task(send(rig.api, amina(), ben())), rows_of("organisations"), rows
+    )
+    stored = await rows(rig.api)
+    again = await send(rig.api, ben(), amina())
+
+    assert set(steps) >= {
+        "users", "exams", "questions", "exam_attempts", "submissions", "submission_items",
+        "submission_drafts", "submission_subjects", "submission_scores", "ledger_events", "outbox",
+    }  # fmt: skip
+    assert (answered.body["created"], again.body["created"], again.body["unchanged"]) == (2, 0, 2)
+    assert [after - earlier for after, earlier in zip(stored, before, strict=True)][4:9] == [2, 6, 1, 2, 2]
+    assert await rows(rig.api) == stored
 
 
 @pytest.mark.parametrize("durable", [False, True])
