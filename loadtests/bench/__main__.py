@@ -1,6 +1,6 @@
 """
 Run benchmarks: `python -m loadtests.bench [ingest|soak|core|ledger|fold|live|evidence|school|analytics
-...]`, all of them where none is named; figures go to the terminal and to build/bench/.
+|import ...]`, all of them where none is named; figures go to the terminal and to build/bench/.
 """
 
 import argparse
@@ -15,14 +15,16 @@ from rich.console import Console
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
-from loadtests.bench import analytics, core, evidence, fold, ingest, ledger, live, school, soak
+from loadtests.bench import analytics, core, evidence, fold, importing, ingest, ledger, live, school, soak
 from loadtests.bench.measuring.report import FOLDER, show, show_bars, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
 from loadtests.bench.sending.loads import LoadError
 from loadtests.client.stack import StackError
 
-NAMES: Final = ("ingest", "soak", "core", "ledger", "fold", "live", "evidence", "school", "analytics")
+NAMES: Final = (
+    "ingest", "soak", "core", "ledger", "fold", "live", "evidence", "school", "analytics", "import",
+)  # fmt: skip
 
 
 def options() -> argparse.Namespace:
@@ -116,6 +118,14 @@ def run_analytics(sizes: analytics.Sizes, screen: Screen) -> None:
     screen.say(f"written to {write('analytics', figures)}")
 
 
+def run_import(sizes: importing.Sizes, screen: Screen) -> None:
+    """Measure, show, write; fail where it took too long."""
+    figures = importing.measure(sizes, screen, FOLDER / "import.log")
+    show(screen.console, "import", figures)
+    screen.say(f"written to {write('import', figures)}")
+    importing.hold(figures)
+
+
 def runs_of(asked: argparse.Namespace, screen: Screen) -> dict[str, Callable[[], None]]:
     """Return each benchmark as it was asked for, by its name."""
     quick: bool = asked.quick
@@ -134,6 +144,7 @@ def runs_of(asked: argparse.Namespace, screen: Screen) -> dict[str, Callable[[],
         "evidence": lambda: run_evidence(evidence.QUICK if quick else evidence.Sizes(), screen),
         "school": lambda: run_school(school.QUICK if quick else school.Sizes(), screen),
         "analytics": lambda: run_analytics(analytics.QUICK if quick else analytics.Sizes(), screen),
+        "import": lambda: run_import(importing.QUICK if quick else importing.Sizes(), screen),
     }
 
 
