@@ -1,15 +1,14 @@
 """
 Draw the pictures of docs/example.md from a warehouse: `python -m loadtests.example.plots WAREHOUSE FOLDER`.
 
-Nothing but the warehouse's catalogue is read, as an analyst reads it; the numbers of the items come from the
-same pure functions that the system computes with. It waits until what was imported and replayed is published.
+Nothing but the warehouse's catalogue is read, as an analyst reads it. It waits until what was imported and
+replayed is published.
 """
 
 import argparse
 import sys
 import time
 from collections.abc import Callable
-from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Final
@@ -21,8 +20,6 @@ from matplotlib import pyplot as plt
 from scipy.stats import spearmanr
 
 from kernel.running.process import prepare_process
-from pipeline.features.frames import RESPONSES, SUBMISSIONS, checked
-from pipeline.features.items import item_analysis
 from warehouse.catalogue import NAME
 
 WAIT_S: Final = 300.0
@@ -61,12 +58,8 @@ def wait(analyst: Analyst) -> None:
             return
         before = counts
         time.sleep(POLL_S)
-    message = f"events, attempts and submissions that are published: {before}"
+    message = f"events, attempts, items of submissions and of exams that are published: {before}"
     raise TimeoutError(message)
-
-
-# A question whose score is known and whose answer is not was not omitted.
-UNKNOWN: Final = pl.when(pl.col("points") > 0).then(pl.lit("?")).otherwise(pl.col("response"))
 
 
 def finals(analyst: Analyst, folder: Path) -> None:
@@ -82,15 +75,9 @@ def finals(analyst: Analyst, folder: Path) -> None:
     left.axvline(50, color="grey", linewidth=0.8, linestyle="--")
     left.set(title="Final examination", xlabel="score, % of 100 points", ylabel="students")
     left.legend(frameon=False)
-    responses = analyst.ask("questions").with_columns(UNKNOWN.alias("response"))
-    as_of = submissions["as_of"].max()
-    assert isinstance(as_of, datetime), "every submission has one"
+    questions = analyst.ask("questions")
     for n, exam in enumerate(exams, 1):
-        rows = item_analysis(
-            checked(_typed(submissions.filter(pl.col("exam_id") == exam)), SUBMISSIONS),
-            checked(_typed(responses.filter(pl.col("exam_id") == exam)), RESPONSES),
-            as_of=as_of,
-        ).sort("position")
+        rows = questions.filter(pl.col("exam_id") == exam)
         right.scatter(
             rows["difficulty"].to_list(), rows["point_biserial"].to_list(), s=18, label=f"sitting {n}"
         )
@@ -103,14 +90,6 @@ def finals(analyst: Analyst, folder: Path) -> None:
     )
     right.legend(frameon=False)
     _save(folder / "finals.svg")
-
-
-def _typed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a frame with the times and lists that features take, as DuckDB has read them."""
-    times = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Datetime)]
-    return frame.with_columns(
-        pl.col(each).dt.cast_time_unit("us").dt.convert_time_zone("UTC") for each in times
-    )
 
 
 def activity(analyst: Analyst, folder: Path) -> None:

@@ -24,6 +24,9 @@ SELECT submission_id, attempt_id, exam_id, organisation_id, student_id, form_id,
        NULL::varchar AS response, NULL::varchar AS key, ((points + k) % 2)::double AS points,
        1.0::double AS max_points, NULL::double AS seconds, []::varchar[] AS topics
 FROM submissions, range(16) z (k) WHERE k = 0 OR exam_id > 'e1';
+CREATE TABLE item_analysis AS
+SELECT exam_id, position, avg(points) AS difficulty, 0.3::double AS point_biserial
+FROM submission_items GROUP BY exam_id, position;
 CREATE TABLE attempt_activity AS
 SELECT format('p{}', n) AS student_id, 7 * n AS events FROM range(12) y (n);
 CREATE TABLE events AS
