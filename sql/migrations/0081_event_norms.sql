@@ -109,7 +109,7 @@ CROSS JOIN LATERAL (
 ) n;
 COMMENT ON VIEW event_analysis IS 'What analysis says of each event of an attempt that is over (spec.md I-7).';
 
--- The name and the columns of veritas-architecture.txt, as before. What a number says of somebody's events is not for candidates.
+-- The name and the columns of veritas-architecture.txt, as before.
 CREATE VIEW monitoring_events AS
 SELECT (e.session_id << 22) | e.seq AS id, s.attempt_id AS exam_attempt_id, s.candidate_id AS student_id,
        e.session_id AS proctor_session_id, e.seq AS sequence_number, e.event_type, e.event_name, e.severity,
@@ -118,7 +118,17 @@ SELECT (e.session_id << 22) | e.seq AS id, s.attempt_id AS exam_attempt_id, s.ca
 FROM events e
 JOIN proctor_sessions s ON s.id = e.session_id
 LEFT JOIN event_analysis a ON a.session_id = e.session_id AND a.seq = e.seq;
+-- As before (0079_blinded.sql), and nothing for candidates: what analysis thinks of their events is not for them.
 CREATE VIEW seen_monitoring_events AS
-SELECT m.* FROM monitoring_events m JOIN seen_sessions s ON s.id = m.proctor_session_id
+SELECT m.id, m.exam_attempt_id, m.student_id, m.proctor_session_id, m.sequence_number, m.event_type, m.event_name, m.severity,
+       m.is_violation, m.is_late, m.data_payload,
+       CASE WHEN b.session_id IS NULL THEN m.is_anomaly END AS is_anomaly,
+       CASE WHEN b.session_id IS NULL THEN m.anomaly_score END AS anomaly_score,
+       CASE WHEN b.session_id IS NULL THEN m.description END AS description,
+       CASE WHEN b.session_id IS NULL THEN m.analysis_notes END AS analysis_notes,
+       m.client_timestamp, m.server_timestamp, m.effective_at
+FROM monitoring_events m
+JOIN seen_sessions s ON s.id = m.proctor_session_id
+LEFT JOIN blinded_sessions b ON b.session_id = s.id
 WHERE (SELECT asker_view()) IN ('system', 'organisation', 'staff');
 GRANT SELECT ON seen_monitoring_events TO veritas_core;

@@ -21,6 +21,12 @@ CREATE TABLE reporting.response_times (
 ) WITH (fillfactor = 70);
 CREATE INDEX response_times_exam ON reporting.response_times (exam_id, form_id, attempt_id);
 SELECT reporting.guard('reporting.response_times');
+-- Whoever is still to review an attempt blind does not see what was made of its times (0079_blinded.sql).
+CREATE POLICY blinded ON reporting.response_times AS RESTRICTIVE FOR SELECT TO veritas_core
+    USING (CASE (SELECT asker_view())
+               WHEN 'system' THEN true
+               ELSE NOT EXISTS (SELECT FROM blinded_attempts b WHERE b.attempt_id = response_times.attempt_id)
+           END);
 
 CREATE FUNCTION reporting.rounded(value double precision, digits integer) RETURNS double precision LANGUAGE sql IMMUTABLE AS $$
     SELECT round(value::numeric, digits)::double precision

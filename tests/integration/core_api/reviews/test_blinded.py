@@ -74,6 +74,19 @@ async def measured(api: Api, ended: Ended) -> None:
         integrity_band="needs_review", recommended_action="priority_review",
     )  # fmt: skip
     whose = {"student_id": str(student.id), "organisation_id": str(student.organisation_id)}
+    where = {"exam_id": ended.exam_id, "organisation_id": whose["organisation_id"]}
+    await put_row(api, "response_times", **where, attempt_id=ended.attempt_id, times_p=INTEGRITY)
+    await store_events(api, ended.session_id, [(EventType.TabSwitched, 2)])
+    whole = where | {"mode": 1, "cells": [7]}
+    seen = {"session_id": ended.session_id, "attempt_id": ended.attempt_id, "of_events": [7]}
+    await put_row(api, "session_cells", **whole, **seen)
+    told = {
+        "comparable": [9],
+        "scores": [INTEGRITY],
+        "scores_outside": [INTEGRITY],
+        "texts": [f"Peak {PEAK}."],
+    }
+    await put_row(api, "event_norms", **whole, **told)
     await put_row(api, "student_risk_summary", **whose, cumulative_integrity=INTEGRITY)
     await put_row(api, "performance_metrics", **whose, avg_integrity_score=INTEGRITY)
 
@@ -217,7 +230,8 @@ async def test_no_table_tells_who_is_still_to_review_what_the_numbers_say_c2(cor
 
         where = {
             "session_overview", "live_sessions", "risk_snapshots", "session_risk", "behavior_analysis",
-            "alert_acknowledgements", "student_risk_summary", "performance_metrics",
+            "alert_acknowledgements", "student_risk_summary", "performance_metrics", "analysed_attempts",
+            "response_times", "seen_monitoring_events",
         }  # fmt: skip
         assert unreviewed == [set(), set(), set()]
         assert half == [where, set()]
