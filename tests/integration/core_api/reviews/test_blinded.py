@@ -280,10 +280,14 @@ async def test_once_its_session_has_ended_no_stream_tells_a_number_that_is_revie
             over = [(await told.next("delta"))[2]]
             await api.owner.execute(RISEN, session_id)
             over.append((await told.next("delta"))[2])
-            async with streaming(api, "reviewer", headers={"Last-Event-ID": running_id}) as again:
+            since = {"Last-Event-ID": running_id}
+            async with streaming(api, "reviewer", headers=since) as again:
                 over.append((await again.next("delta"))[2])
-            for by in ("reviewer", "assistant"):
-                assert (await review(api, session_id, 2, by)).status == 200
+            for by, status in (("reviewer", 2), ("teacher", 3)):
+                assert (await review(api, session_id, status, by)).status == 200
+            async with streaming(api, "reviewer", headers=since) as again:
+                over.append((await again.next("delta"))[2])  # else it would tell that the other differs
+            assert (await decide(api, session_id, 2, "colleague", finalize=True)).status == 200
             decided: Any = {"sessions": []}
             while not [each for each in decided["sessions"] if each["riskScore"]]:
                 _, _, decided = await told.next("delta")
