@@ -6,7 +6,6 @@ What alerts is what was projected of an attempt. An acknowledgement is for the a
 attempt that alerts of something else afterwards is not acknowledged any more.
 """
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
+from core_api.analytics.reasons import Reason, reasons_in
 from core_api.database import Connection, fetch_one, of_row, page_of
 from core_api.ledger import entries as ledger
 from core_api.wire import LIMIT_DEFAULT, Limit, Text1000, invalid
@@ -37,16 +37,6 @@ class Code(StrEnum):
     unexplained_silence = "UNEXPLAINED_SILENCE"
     anomaly_cluster = "ANOMALY_CLUSTER"
     dropout = "DROPOUT"
-
-
-class Reason(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands out: its value, the bar that it is held to, of how many, and in a sentence."""
-
-    code: str
-    value: float
-    threshold: float
-    n: int
-    text: str
 
 
 class Acknowledged(msgspec.Struct, frozen=True, kw_only=True):
@@ -143,7 +133,7 @@ async def acknowledge(
     """
     async with conn.transaction():
         row = await fetch_one(conn, "alert", QUERIES["fetch_alert"], attempt_id)
-        there = {each.code for each in _reasons(row)}
+        there = {each.code for each in reasons_in(row["alerts"])}
         odd = [each for each in command.codes if each not in there]
         if odd:
             raise invalid("codes", f"this attempt does not alert of {', '.join(odd)}")
@@ -171,13 +161,9 @@ async def acknowledge(
         return _shown(await fetch_one(conn, "alert", QUERIES["fetch_alert"], attempt_id))
 
 
-def _reasons(row: asyncpg.Record) -> Sequence[Reason]:
-    return msgspec.convert(row["alerts"], list[Reason], strict=False)
-
-
 def _shown(row: asyncpg.Record) -> AlertedAttempt:
     acknowledged = of_row(row, Acknowledged) if row["is_acknowledged"] else None
-    return of_row(row, AlertedAttempt, alerts=list(_reasons(row)), acknowledged=acknowledged)
+    return of_row(row, AlertedAttempt, alerts=reasons_in(row["alerts"]), acknowledged=acknowledged)
 
 
 def _cursor(row: asyncpg.Record) -> str:

@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Meta
 
 from core_api.actors import Actor
+from core_api.analytics import measures
+from core_api.analytics.measures import Collusion, FormStatistics, Performance
 from core_api.database import Connection, of_row, page_of
 from core_api.exams import exams
 from core_api.wire import ListPage
@@ -59,8 +61,8 @@ class AnalysedExam(msgspec.Struct, frozen=True, kw_only=True):
 
 class AttemptCounts(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Attempts by status; averages over completed, scored attempts are null without any. The `void` ones are
-    among the completed, and in no average.
+    Attempts by status, as they are now. The `void` ones are among the completed, and in no average; averages
+    are those of `performance`, as of then.
     """
 
     total: int
@@ -87,10 +89,17 @@ class MonitoringTotals(Counts, frozen=True, kw_only=True):
 
 
 class Analytics(msgspec.Struct, frozen=True, kw_only=True):
-    """The exam's numbers: attempts live, monitoring as of the last projection."""
+    """
+    The exam's numbers: attempts as they are now, monitoring within seconds, and what needs all of them within
+    about a minute, each with its own `as_of`. `performance` and `collusion` are null, and `tests` is empty,
+    until there is something to tell.
+    """
 
     attempts: AttemptCounts
     monitoring: MonitoringTotals
+    performance: Performance | None
+    tests: list[FormStatistics]
+    collusion: Collusion | None
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,7 +123,10 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StudentAttempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt; `activity` is null until it was projected. A result that `is_void` does not count."""
+    """
+    One attempt; `activity` is null until it was projected. A result that `is_void` does not count.
+    `risk_level` is that of the peak.
+    """
 
     attempt_id: UUID
     status: str
@@ -128,6 +140,8 @@ class StudentAttempt(msgspec.Struct, frozen=True, kw_only=True):
     lmi: float | None
     dropout_label: str | None
     flagged: bool
+    risk_level: str | None
+    integrity_band: str | None
     activity: Activity | None
 
 
@@ -167,9 +181,7 @@ async def exam_analytics(
         ForbiddenError: it is, without the right to its analytics.
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
-        exam = await exams.require_visible(conn, actor, exam_id)
-        if not exam["can_view_analytics"]:
-            raise ForbiddenError("You may look at this exam, but not at its analytics.")
+        exam = await require_analysed(conn, actor, exam_id)
         is_first = query.cursor is None
         totals = (
             await _totals(conn, exam_id) if (is_first if query.totals is None else query.totals) else None
@@ -187,19 +199,46 @@ async def exam_analytics(
     )
 
 
+async def require_analysed(conn: Connection, actor: Actor, exam_id: UUID) -> asyncpg.Record:
+    """
+    Return an exam whose analytics the caller may see.
+
+    Raises:
+        NotFoundError: the exam is not visible to the caller.
+        ForbiddenError: it is, without the right to its analytics.
+    """
+    exam = await exams.require_visible(conn, actor, exam_id)
+    if not exam["can_view_analytics"]:
+        raise ForbiddenError("You may look at this exam, but not at its analytics.")
+    return exam
+
+
 async def _totals(conn: Connection, exam_id: UUID) -> tuple[Analytics, datetime | None]:
-    """Sum up all attempts of the exam; return that, and how far the projections reach."""
+    """Return the numbers over all attempts of the exam, and how far what was projected of them reaches."""
     attempts = await conn.fetchrow(QUERIES["count_attempts"], exam_id)
     activity = await conn.fetchrow(QUERIES["sum_activity"], exam_id)
     counts = await conn.fetch(QUERIES["sum_activity_counts"], exam_id)
     assert attempts is not None, "an aggregate without grouping gives one row"
     assert activity is not None, "as does this one"
+    performance = await measures.performance(conn, exam_id)
     monitoring = MonitoringTotals(
         **{name: activity[name] for name in activity.keys() if name != "as_of"},  # noqa: SIM118  a record, no dict
         by_type=_of_kind(counts, "type"),
         by_severity=_of_kind(counts, "severity"),
     )
-    return Analytics(attempts=AttemptCounts(**attempts), monitoring=monitoring), activity["as_of"]
+    analytics = Analytics(
+        attempts=AttemptCounts(
+            **attempts,
+            average_percentage=None if performance is None else performance.avg_score,
+            pass_rate=None if performance is None else performance.pass_rate,
+        ),
+        monitoring=monitoring,
+        performance=performance,
+        tests=await measures.tests(conn, exam_id),
+        collusion=await measures.collusion(conn, exam_id),
+    )
+    reached = [activity["as_of"], None if performance is None else performance.as_of]
+    return analytics, max((each for each in reached if each is not None), default=None)
 
 
 def _of_kind(rows: Iterable[asyncpg.Record], kind: str) -> dict[str, int]:

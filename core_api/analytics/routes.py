@@ -2,17 +2,36 @@
 
 from typing import Final
 
-from core_api.analytics import alerts, attempts, exams
+from core_api.analytics import alerts, attempts, exams, items, similarity
 from core_api.cases import bare
 from kernel.access import Action
-from kernel.http.web import Retry, Shows
+from kernel.http.web import NOBODY, Retry, Shows
 
 ROUTES: Final = (
     bare(
         "GET /teacher/exams/{exam_id}/analytics", exams.exam_analytics, Action.exam_analytics,
         name="get_exam_analytics",
         shows=Shows("exam_analytics", "exam_id"),
-        says="Return an exam's attempts and monitoring in numbers, and a page of its students.",
+        says="""
+        Return an exam in numbers and a page of its students: attempts, monitoring, how it went, how its tests
+        measured, risk and integrity, how many answers are alike; with reasons.
+        """,
+    ),
+    bare(
+        "GET /teacher/exams/{exam_id}/analytics/items", items.list_of_exam, Action.exam_analytics,
+        name="list_item_statistics", shows=NOBODY,
+        says="""
+        List how each item of an exam measured: difficulty, discrimination, distractors, times, and what
+        stands out, with reasons.
+        """,
+    ),
+    bare(
+        "GET /teacher/exams/{exam_id}/analytics/similarity", similarity.list_of_exam, Action.exam_analytics,
+        name="list_similar_attempts", shows=Shows("exam_similarity", "exam_id"),
+        says="""
+        List the pairs of an exam's attempts whose answers are more alike than chance explains, and the
+        clusters that they make, with reasons. An indication, never a finding.
+        """,
     ),
     bare(
         "GET /teacher/attempts/{attempt_id}/monitoring", attempts.fetch, Action.attempt_monitoring,

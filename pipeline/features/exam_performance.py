@@ -10,29 +10,38 @@ same however they were added up:
 - `avg_integrity` = mean of the integrity scores that are known; null without any.
 - `high_risk_count` = labels `copy`, `incapable` and `no_interest` together, and each by itself; null while no
   attempt has a label.
+- `risk_levels` and `integrity_bands` = how many have each; null while no attempt has one. `flagged_count`,
+  `alerting_count` = attempts that ask for somebody's attention, and those that alert of something.
 - `coverage` = share of the three numbers (score, integrity, label) of all attempts that are known.
 
 Three submissions, of which two are scored with 80 and 50 percent and one has passed:
 
 >>> sums = pl.DataFrame([{"exam_id": "e", "attempts": 3, "students": 2, "scored": 2, "percentage": 130_000,
 ...                       "passed": 1, "judged": 0, "integrity": 0, "labelled": 1, "copy": 0,
-...                       "incapable": 1, "no_interest": 0}])
+...                       "incapable": 1, "no_interest": 0,
+...                       "judgements": '{"High": 1, "Low": 2, "flagged": 1}'}])
 >>> exams = pl.DataFrame([{"exam_id": "e", "organisation_id": "o", "title": "Algebra", "subject": ""}])
 >>> given = pl.concat([SUMS.schema.to_frame(), sums], how="diagonal")
 >>> row = exam_performance_summary(exams, given).row(0, named=True)
 >>> row["avg_score"], row["pass_rate"], row["avg_integrity"], row["high_risk_count"], row["coverage"]
 (65.0, 0.5, None, 1, 0.333333)
+>>> row["risk_levels"], row["integrity_bands"], row["flagged_count"]
+('{"Low":2,"Medium":0,"High":1,"Critical":0}', None, 1)
 
 Source: veritas-architecture.txt, exam_performance_summary; analytics.md.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
+import orjson
 import polars as pl
 
 from pipeline.features.frames import UTC, as_json, frame, reason
 
-METRIC_VERSION: Final = "exam-performance-1"
+METRIC_VERSION: Final = "exam-performance-2"
+LEVELS: Final = ("Low", "Medium", "High", "Critical")
+BANDS: Final = ("consistent", "review_optional", "concerns", "needs_review")
 THOUSANDTHS: Final = 1_000
 MILLIONTHS: Final = 1_000_000
 DIGITS: Final = 6
@@ -52,6 +61,10 @@ SUMS: Final = frame(
         "copy": (pl.Int64, "How many have this one."),
         "incapable": (pl.Int64, "Likewise."),
         "no_interest": (pl.Int64, "Likewise."),
+        "judgements": (
+            pl.String,
+            "JSON: how many have each risk level, each band of integrity, are `flagged`, are `alerting`.",
+        ),
         "last_attempt": (UTC, "When the last of them was handed in."),
         "as_of": (UTC, "How far they reach."),
     },
@@ -83,12 +96,26 @@ def exam_performance_summary(exams: pl.DataFrame, sums: pl.DataFrame) -> pl.Data
         )
     )
     reasons = [as_json(_reasons(row)) for row in rows.iter_rows(named=True)]
-    return rows.with_columns(pl.Series("reasons", reasons, pl.String)).select(
+    judgements = [orjson.loads(each or "{}") for each in rows["judgements"]]
+    return rows.with_columns(
+        pl.Series("reasons", reasons, pl.String),
+        pl.Series("risk_levels", [_counted(each, LEVELS) for each in judgements], pl.String),
+        pl.Series("integrity_bands", [_counted(each, BANDS) for each in judgements], pl.String),
+        pl.Series("flagged_count", [each.get("flagged", 0) for each in judgements], pl.Int64),
+        pl.Series("alerting_count", [each.get("alerting", 0) for each in judgements], pl.Int64),
+    ).select(
         "exam_id", "organisation_id", "title", "subject", "unique_students", "total_attempts",
         "scored_attempts", "avg_score", "pass_rate", "avg_integrity", "high_risk_count", "copy_count",
-        "incapable_count", "no_interest_count", "last_attempt", "metric_version", "coverage",
+        "incapable_count", "no_interest_count", "risk_levels", "integrity_bands", "flagged_count",
+        "alerting_count", "last_attempt", "metric_version", "coverage",
         "reasons", "as_of",
     )  # fmt: skip
+
+
+def _counted(judgements: dict[str, int], names: Sequence[str]) -> str | None:
+    """Return how many there are of each name, as JSON; None where there is none of any."""
+    counts = {name: judgements.get(name, 0) for name in names}
+    return orjson.dumps(counts).decode() if any(counts.values()) else None
 
 
 def _reasons(row: dict[str, Any]) -> list[dict[str, Any]]:

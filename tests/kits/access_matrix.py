@@ -85,6 +85,8 @@ MATRIX: dict[tuple[str, str], Row] = {
         body=lambda world: {"student_ids": [world.parameters["user_id"]]},
     ),
     ("GET", "/teacher/exams/{exam_id}/analytics"): Row(expected=EDITED),
+    ("GET", "/teacher/exams/{exam_id}/analytics/items"): Row(expected=EDITED),
+    ("GET", "/teacher/exams/{exam_id}/analytics/similarity"): Row(expected=EDITED),
     ("GET", "/teacher/attempts/{attempt_id}/monitoring"): Row(expected=VIEWED),
     ("GET", "/teacher/alerts"): Row(expected=rows(200, *TEACHERS, *ADMINS)),
     ("POST", "/teacher/attempts/{attempt_id}/alerts/acknowledge"): Row(

@@ -10,7 +10,7 @@ from warehouse.layout import TIME, column, describe
 
 EXAM_PERFORMANCE_SUMMARY: Final = describe(
     "exam_performance_summary",
-    1,
+    2,
     grain="one row per exam with a submission that counts",
     partition_key="organisation_id",
     group=slice(-2, None),
@@ -64,6 +64,22 @@ EXAM_PERFORMANCE_SUMMARY: Final = describe(
             "submissions",
             null="none has a label",
         ),
+        column(
+            "risk_levels",
+            pa.string(),
+            "How many reached each level at the peak of their risk: Low, Medium, High, Critical.",
+            "JSON object of submissions by level",
+            null="no risk is known of any",
+        ),
+        column(
+            "integrity_bands",
+            pa.string(),
+            "How many are in each band of integrity: consistent, review_optional, concerns, needs_review.",
+            "JSON object of submissions by band",
+            null="no integrity is known of any",
+        ),
+        column("flagged_count", pa.int64(), "Those that ask for somebody's attention.", "submissions"),
+        column("alerting_count", pa.int64(), "Those that alert of something.", "submissions"),
         column(
             "last_attempt", TIME, "When the last of them was handed in.", "UTC", null="no submission counts"
         ),

@@ -82,8 +82,9 @@ LEFT_OUT: Final = {
     "one exam": "interventions.list_room durable.list_snapshots exam_sums.list_sums"
     " tallies.list_counted tallies.list_forms tallies.list_tallies"
     " assignments.list_overrides grading.list_submissions reporting.count_attempts"
-    " reporting.sum_activity reporting.sum_activity_counts live.count_dashboard live.count_live"
-    " live.list_top_violations exams.has_begun launches.list_candidates"
+    " reporting.sum_activity reporting.sum_activity_counts"
+    " reporting.list_tests item_tables.list_items similarity.list_clusters"
+    " live.count_dashboard live.count_live live.list_top_violations exams.has_begun launches.list_candidates"
     " observation_views.list_observations_of_exam",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
     "one person": "observation_views.list_own_observations forms.list_observable"
@@ -287,6 +288,9 @@ def of_staff(world: World) -> Iterator[Case]:
     alerts = {"limit": LIMIT} | dict.fromkeys(
         ("exam_id", "code", "acknowledged", "rank", "ended_at", "attempt_id")
     )
+    pairs = {"exam_id": world.exam, "limit": LIMIT} | dict.fromkeys(
+        ("second_factor", "q", "attempt_a", "attempt_b")
+    )
     any_live = {"status": 1, "online_since": since, **dict.fromkeys(("level", "online", "q"))}
     for view, person, is_whole in (("staff", world.teacher, False), ("organisation", world.admin, True)):
         sight = {"organisation": school, "user_id": person, "sees_organisation": is_whole}
@@ -312,6 +316,7 @@ def of_staff(world: World) -> Iterator[Case]:
             ("monitoring", "list_session_outages", world.sessions, 4, 200),
             ("reporting", "list_students", world.exam, None, LIMIT),
             ("alerts", "list_alerts", alerts),
+            ("similarity", "list_pairs", pairs),
             ("exams", "list_exams", {**first, **sight, "archived": False}),
             ("assignments", "list_assignments", {**first, "exam_id": world.exam}),
             ("permissions", "list_permissions", {**first, "exam_id": world.exam}),

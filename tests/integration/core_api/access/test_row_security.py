@@ -64,7 +64,7 @@ THROUGH_SESSIONS = {
 OF_DATASETS = {
     shown(f"reporting.{name}") for name in [*(PUBLISHED.keys() - FILLS.keys()), "behavior_analysis"]
 }
-OF_REPORTING = OF_DATASETS | {"session_risk", "session_rule_fires"}
+OF_REPORTING = OF_DATASETS | {"session_risk", "session_rule_fires", "exam_activity"}
 # Views of what reaches the asker, who the system is not; and of what they are still to review blind.
 OF_ASKER = {
     "blinded_sessions", "blinded_attempts",
@@ -93,7 +93,7 @@ OF_EXAM = {
     "proctor_sessions", "seen_gaps", "seen_clock_steps", "evaluation_versions", "evaluation_items",
     "reached_exams", "reached_versions", "seen_sessions", "seen_events", "seen_monitoring_events",
     "session_overview", "live_sessions", "exam_viewers", "ledger_events", "evaluations", "taxonomy_terms",
-    "risk_adjustments", "risk_snapshots", "session_risk",
+    "risk_adjustments", "risk_snapshots", "session_risk", "exam_activity",
     "proctor_decisions", "decision_acts", "review_claims", "submission_results",
     "blind_reviews", "pending_reviews", "alert_acknowledgements",
     "session_actions", "session_commands", "attempt_pauses", "time_grants",
@@ -105,6 +105,7 @@ OF_AUTHOR = {
     "authored_evaluations", "edited_exams", "managed_exams", "judged_exams", "adjudicated_exams",
     "analysed_exams",
 }  # fmt: skip
+
 
 # What a candidate's start, saves and hand-in touch, of which there are ten thousand in a minute.
 WAY = (
