@@ -46,6 +46,8 @@ class Action(StrEnum):
     attempt_monitoring = "attempt.monitoring"
     alert_list = "alert.list"
     alert_acknowledge = "alert.acknowledge"
+    teaching_read = "teaching.read"
+    student_analytics = "student.analytics"
     launch_link_create = "launch_link.create"
     profile_read = "profile.read"
     profile_update = "profile.update"
@@ -131,6 +133,8 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.attempt_monitoring: _STAFF,
     Action.alert_list: _EDITOR,
     Action.alert_acknowledge: _EDITOR,
+    Action.teaching_read: _EDITOR,
+    Action.student_analytics: _EDITOR,
     Action.launch_link_create: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
     Action.profile_read: _EVERYONE,
     Action.profile_update: _PEOPLE,

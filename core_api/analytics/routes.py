@@ -2,12 +2,36 @@
 
 from typing import Final
 
-from core_api.analytics import alerts, attempts, exams, items, similarity
+from core_api.analytics import alerts, attempts, exams, flagged, items, similarity, students, teaching
 from core_api.cases import bare
 from kernel.access import Action
 from kernel.http.web import NOBODY, Retry, Shows
 
 ROUTES: Final = (
+    bare(
+        "GET /teacher/dashboard", teaching.dashboard, Action.teaching_read, name="get_teacher_dashboard",
+        shows=Shows("alerts"),
+        says="""
+        Return your exams in numbers, the newest first, and what waits for somebody: alerts that nobody has
+        looked at, the most urgent of them with reasons, and proctor sessions to decide on.
+        """,
+    ),
+    bare(
+        "GET /teacher/students/flagged", flagged.list_of_caller, Action.student_analytics,
+        name="list_flagged_students", shows=Shows("flagged_students"),
+        says="""
+        List the students who are flagged in your exams, the most urgent first: for risk, integrity or a flag
+        that nobody has decided on, a weakness to recap, or dropout; with reasons.
+        """,
+    ),
+    bare(
+        "GET /teacher/students/{student_id}", students.fetch, Action.student_analytics, name="get_student",
+        shows=Shows("student", "student_id", "student_id"),
+        says="""
+        Return a student in numbers: their attempts at your exams with what is thought of each and why, how
+        they stand in these, and, where all exams of theirs are yours to see, metrics and risk over all.
+        """,
+    ),
     bare(
         "GET /teacher/exams/{exam_id}/analytics", exams.exam_analytics, Action.exam_analytics,
         name="get_exam_analytics",

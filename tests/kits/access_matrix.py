@@ -88,6 +88,9 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/teacher/exams/{exam_id}/analytics/items"): Row(expected=EDITED),
     ("GET", "/teacher/exams/{exam_id}/analytics/similarity"): Row(expected=EDITED),
     ("GET", "/teacher/attempts/{attempt_id}/monitoring"): Row(expected=VIEWED),
+    ("GET", "/teacher/dashboard"): Row(expected=rows(200, *TEACHERS, *ADMINS)),
+    ("GET", "/teacher/students/flagged"): Row(expected=rows(200, *TEACHERS, *ADMINS)),
+    ("GET", "/teacher/students/{student_id}"): Row(expected=EDITED | rows(404, "assistant")),
     ("GET", "/teacher/alerts"): Row(expected=rows(200, *TEACHERS, *ADMINS)),
     ("POST", "/teacher/attempts/{attempt_id}/alerts/acknowledge"): Row(
         expected=EDITED | rows(404, "assistant"), body=lambda _: {"codes": ["DROPOUT"]}

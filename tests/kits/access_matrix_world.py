@@ -102,7 +102,8 @@ async def furnish(api: Api) -> World:
             "exam_id": str(api.exam_id), "examId": str(api.exam_id), "attempt_id": attempt,
             "attemptId": attempt, "id": str(session_id), "client_seq": "1", "type": "TabSwitched",
             "commandId": str(warned["data"]["commandId"]),
-            "user_id": student, "reviewer_id": str(api.people["reviewer"].id), "group_id": group,
+            "user_id": student, "student_id": student, "group_id": group,
+            "reviewer_id": str(api.people["reviewer"].id),
             "event_id": await _view(api, session_id), "rule_id": await _rule(api), **parameters,
         },
     )  # fmt: skip

@@ -86,6 +86,7 @@ LEFT_OUT: Final = {
     " reporting.list_tests item_tables.list_items similarity.list_clusters"
     " live.count_dashboard live.count_live live.list_top_violations exams.has_begun launches.list_candidates"
     " observation_views.list_observations_of_exam",
+    "what is flagged, or alerts, in the exams of who asks": "flagged.list_flagged teaching.count_attention",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
     "one person": "observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
@@ -317,6 +318,9 @@ def of_staff(world: World) -> Iterator[Case]:
             ("reporting", "list_students", world.exam, None, LIMIT),
             ("alerts", "list_alerts", alerts),
             ("similarity", "list_pairs", pairs),
+            ("teaching", "list_taught", first),
+            ("student_numbers", "list_attempts", {**first, "student_id": world.student}),
+            ("student_numbers", "sum_standing", world.student),
             ("exams", "list_exams", {**first, **sight, "archived": False}),
             ("assignments", "list_assignments", {**first, "exam_id": world.exam}),
             ("permissions", "list_permissions", {**first, "exam_id": world.exam}),

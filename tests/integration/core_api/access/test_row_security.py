@@ -106,6 +106,8 @@ OF_AUTHOR = {
     "analysed_exams",
 }  # fmt: skip
 
+# Of all exams of a student together: the student has results from elsewhere, which are the admin's to see.
+OF_EXAM -= {"performance_metrics", "student_risk_summary"}
 
 # What a candidate's start, saves and hand-in touch, of which there are ten thousand in a minute.
 WAY = (
