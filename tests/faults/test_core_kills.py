@@ -255,7 +255,7 @@ async def test_a_core_api_killed_at_any_table_of_a_decision_or_an_override_leave
     assert set(overridden) >= written
     assert (answered.status, again.body, restored.status) == (200, answered.body, 200)
     reviews = '{"(1,4)","(2,4)"}'
-    assert first == (None, None, '{"(1,4)"}', '{"(-1,1)"}', None, "0", "{review.given}", None)
+    assert first == (None, None, '{"(1,4)"}', '{"(101,1)"}', None, "0", "{review.given}", None)
     assert void == (
         '{"(4,t)"}', '{"(agreed,4)"}', reviews, None, "{t}", "0",
         "{decision.finalised,result.voided,review.given,review.given}", "{result.voided}",
