@@ -271,12 +271,17 @@ async def test_whoever_was_granted_nothing_sees_only_themselves_and_what_all_sha
 async def test_the_rightful_see_their_rows_a4(database: str, database_as: DatabaseAs) -> None:
     async with wall(database, database_as) as at:
         everything = rows_of({shown(name): ["x"] for name in await at.readable()})
-        seen = {
-            name: rows_of(await at.seen_by(name, SCOPES.get(at.world.api.people[name].role, Scope.granted)))
+        rows = {
+            name: await at.seen_by(name, SCOPES.get(at.world.api.people[name].role, Scope.granted))
             for name in ("student", "teacher", "assistant", "reviewer", "observer", "admin")
         }
+        seen = {name: rows_of(each) for name, each in rows.items()}
 
         assert seen["student"] == OF_CANDIDATE
+        judged = {
+            name for name, each in rows.items() if any(",copy," in row for row in each["analysed_attempts"])
+        }
+        assert judged == {"teacher", "assistant", "reviewer", "admin"}, "and no candidate (decision 6)"
         assert seen["reviewer"] == OF_EXAM | {"judged_exams", "analysed_exams"}
         assert seen["observer"] == OF_OBSERVER
         assert seen["assistant"] == OF_EXAM
