@@ -5,8 +5,8 @@ A batch is first planned in PostgreSQL: which sequences of which session, as of 
 above the last. Its rows can no longer change, so writing it again gives the same rows. The manifest's
 watermark is the number of the last batch it holds. Whoever finds a planned batch unconfirmed compares the
 two: the manifest has it, so it is confirmed; or it has the one before, so the batch is written and published
-first. Session by session the writer commits in order of the sequence, so a transaction that commits late
-cannot slip below a mark that was planned.
+first. The ledger is told of its files (`archive_told`). Session by session the writer commits in order of the
+sequence, so a transaction that commits late cannot slip below a mark that was planned.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from kernel.settings import Settings
+from pipeline import archive_told
 from pipeline.extract import Snapshot, as_frame, as_table, snapshot
 from pipeline.features.activity import TYPE_NAMES
 from sql import named
@@ -106,16 +107,16 @@ def finish(
             raise ArchiveMismatchError(
                 f"the archive holds batch {published}, the database expects {before}: rebuild"
             )
-        rows = _publish(settings, root, batch, step)
+        rows = _publish(conn, settings, root, batch, step)
     step("published")
     with conn.transaction():
-        run(conn, WATERMARKS["confirm_batch"], batch.id)
+        archive_told.confirm(conn, batch.id, datetime.now(UTC))
         run(conn, WATERMARKS["delete_ranges"], batch.id)
     step("confirmed")
     return rows
 
 
-def _publish(settings: Settings, root: Root, batch: Batch, step: Step) -> int:
+def _publish(conn: Connection, settings: Settings, root: Root, batch: Batch, step: Step) -> int:
     with begin(root, EVENTS) as draft:
         with snapshot(settings.database_url) as reader:
             owners = reader.frame(WATERMARKS["list_owners"], batch.id)
@@ -124,6 +125,7 @@ def _publish(settings: Settings, root: Root, batch: Batch, step: Step) -> int:
         fresh = list(draft.parts)
         old = previous_parts(draft, {part.partition for part in fresh})
         replaced = {part for part, _ in old} if batch.kind == "whole" else merge_small(draft, old)
+        archive_told.plan(conn, batch.id, draft, replaced)
         commit(
             draft,
             replaced=replaced,

@@ -89,6 +89,32 @@ def verify(
 
 
 @app.command()
+def archive(state: StateOption = None) -> None:
+    """
+    Read every file of the event archive, and compare it with what the ledger says of it.
+
+    That the ledger itself holds, `veritas ledger verify` says. Exit codes: 0, every file is the one that was
+    told of, and none is missing; 1, something is wrong, named; 2, nothing could be checked.
+    """
+    from deploy.local.stack import warehouse_of  # noqa: PLC0415
+    from pipeline.archive_told import check  # noqa: PLC0415
+    from sql.running import connect  # noqa: PLC0415
+    from warehouse.files import open_root  # noqa: PLC0415
+
+    settings = load() if state is None else load(state=str(state))
+    with _reached(), connect(_database_url(state)) as conn:
+        report = check(conn, open_root(warehouse_of(settings), settings))
+    for remark in report.remarks[:SHOWN_MAX]:
+        print(f"note: {remark}")
+    for finding in report.findings[:SHOWN_MAX]:
+        print(f"WRONG: {finding}")
+    if report.findings:
+        print(f"{len(report.findings)} findings")
+        raise typer.Exit(WRONG)
+    print(f"{report.files:,} files of {report.rows:,} events are as the ledger has them")
+
+
+@app.command()
 def export(
     file: Annotated[Path, typer.Argument(dir_okay=False, help="Where to write it.")],
     key: KeyOption = None,

@@ -24,6 +24,7 @@ class Kind(StrEnum):
 
     alerts_acknowledged = "alerts.acknowledged"
     allowed_origins_set = "allowed_origins.set"
+    archive_published = "archive.published"
     assignment_created = "assignment.created"
     assignment_revoked = "assignment.revoked"
     assignment_override_removed = "assignment_override.removed"
@@ -129,6 +130,7 @@ class About(msgspec.Struct, frozen=True):
 KINDS: Final[Mapping[str, About]] = {
     Kind.alerts_acknowledged: About("attempt"),
     Kind.allowed_origins_set: About("organisation", record="allowed_origins"),
+    Kind.archive_published: About("archive"),
     Kind.assignment_created: About("assignment", record="assignments", is_told=True),
     Kind.assignment_revoked: About("assignment", record="assignment", is_told=True),
     Kind.assignment_override_removed: About("assignment_override", record="assignment", is_told=True),

@@ -142,7 +142,13 @@ def _types(takes: str) -> str:
     """Return the types of the arguments that go in, as PostgreSQL calls them."""
     plain = [each.partition(" DEFAULT ")[0].split() for each in takes.split(",")]
     given = [each for each in plain if each[:1] not in ([], ["OUT"])]
-    return ", ".join(" ".join(_SHORT.get(word, word) for word in each[1:]) for each in given)
+    return ", ".join(" ".join(_type(word) for word in each[1:]) for each in given)
+
+
+def _type(word: str) -> str:
+    """Return a word of a type as PostgreSQL has it, of an array too."""
+    plain = word.removesuffix("[]")
+    return _SHORT.get(plain, plain) + word[len(plain) :]
 
 
 def expected_tables() -> set[str]:

@@ -18,7 +18,7 @@ from pipeline.fold import connect_to_fold, fold
 from pipeline.outbox import read_outbox
 from pipeline.projections.turns import project
 from pipeline.publications import publish_marked
-from pipeline.rebuild import rebuild
+from pipeline.rebuild import FOLDED, rebuild
 from pipeline.scheduler import gather
 from sql.running import connect
 from tests.kits.forks import Forked
@@ -66,7 +66,7 @@ JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "outbox": drain_outbox,
     "project": project_now,
     "detect": lambda settings, step: detect(settings, seconds_max=60.0, step=step),
-    "rebuild": lambda settings, step: rebuild(settings, step=step),
+    "rebuild": lambda settings, step: rebuild(settings, step=step, only=FOLDED),
 }
 
 

@@ -135,9 +135,25 @@ FROM reporting.archive_ranges r
 JOIN proctor_sessions s ON s.id = r.session_id
 WHERE r.batch_id = $1;
 
--- name: confirm_batch
+-- name: plan_telling
+-- $1 batch, $2 files of the days that it changes, as JSON. Before the batch is published.
+UPDATE reporting.archive_batches SET files = $2::text::jsonb WHERE id = $1;
+
+-- name: read_telling
 -- $1 batch
-UPDATE reporting.archive_batches SET confirmed_at = now() WHERE id = $1 AND confirmed_at IS NULL;
+SELECT files::text AS files FROM reporting.archive_batches WHERE id = $1;
+
+-- name: is_archive_told
+-- $1 organisation that is none. Whether the ledger has any event of the archive.
+SELECT EXISTS (SELECT FROM ledger_events WHERE organisation_id = $1 AND kind = 'archive.published') AS told;
+
+-- name: list_told_archive
+-- $1 organisation that is none. What the ledger says of the archive, in order.
+SELECT body FROM ledger_events WHERE organisation_id = $1 AND kind = 'archive.published' ORDER BY id;
+
+-- name: confirm_batch
+-- $1 batch, $2 events, $3 their moments, $4 their bodies
+SELECT confirm_archive($1, $2::uuid[], $3::timestamptz[], $4::bytea[]) AS confirmed;
 
 -- name: delete_ranges
 -- $1 batch

@@ -15,13 +15,13 @@ import asyncpg
 import pytest
 
 import core_api
+import pipeline
 from core_api.actors import Actor
 from core_api.database import ask_as_system
 from core_api.ledger.entries import by, forget_record, record
 from kernel.access import Scope
 from kernel.ledger.event import RECORD, LedgerEvent, body_of, event_id_at, new_salt
 from kernel.ledger.kinds import KINDS, NUMBERED, RECORDS, Kind
-from pipeline import sweeps
 from pipeline.ledger.verify import verify
 from pipeline.outbox import WAKES
 from tests.kits.access_matrix_world import World, furnish, interrupt
@@ -277,7 +277,7 @@ async def test_every_table_that_the_core_api_writes_is_some_records(owner: Any) 
 
 def test_every_kind_is_recorded_somewhere_and_no_kind_is_a_loose_string() -> None:
     """`submission.erased` is what retention has to record."""
-    rooms = (Path(core_api.__file__).parent, Path(sweeps.__file__).parent)
+    rooms = (Path(core_api.__file__).parent, Path(pipeline.__file__).parent)
     text = "\n".join(path.read_text() for room in rooms for path in room.rglob("*.py"))
     used = {kind for kind in Kind if re.search(rf"\bKind\.{kind.name}\b", text)}
     loose = {kind for kind in Kind if f'"{kind.value}"' in text}
