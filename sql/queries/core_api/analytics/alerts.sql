@@ -2,27 +2,35 @@
 
 -- name: list_alerts
 -- The most urgent first, then the latest; one that runs still before those that are over. `rank`, `ended_at`, `attempt_id`: after
--- this one. `exam_id`, `code`, `acknowledged`: only those, where given.
+-- this one. `exam_id`, `code`, `acknowledged`: only those, where given. What is shown is read of the page alone.
+WITH page AS MATERIALIZED (
+    SELECT b.attempt_id, b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) AS ended_at
+    FROM reporting.behavior_analysis b
+    LEFT JOIN alert_acknowledgements k ON k.attempt_id = b.attempt_id
+    WHERE b.alert_rank IS NOT NULL
+      AND b.exam_id = ANY (ARRAY(SELECT * FROM analysed_exam_ids()))
+      AND (:exam_id::uuid IS NULL OR b.exam_id = :exam_id)
+      AND (:code::text IS NULL OR b.alerts @> jsonb_build_array(jsonb_build_object('code', :code)))
+      AND (:acknowledged::boolean IS NULL
+           OR CASE WHEN k.attempt_id IS NULL THEN false
+                   ELSE k.codes @> ARRAY(SELECT a ->> 'code' FROM jsonb_array_elements(b.alerts) a) END = :acknowledged)
+      AND (:rank::smallint IS NULL OR b.alert_rank >= :rank
+           AND (b.alert_rank > :rank OR coalesce(b.completed_at, '9999-01-01Z'::timestamptz) < :ended_at::timestamptz
+                OR (coalesce(b.completed_at, '9999-01-01Z'::timestamptz) = :ended_at AND b.attempt_id > :attempt_id::uuid)))
+    ORDER BY b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) DESC, b.attempt_id
+    LIMIT :limit
+)
 SELECT b.attempt_id, b.exam_id, e.title AS exam_title, b.student_id, u.full_name AS student_name, b.completed_at, b.risk_level,
-       b.integrity_band, b.recommended_action, b.alerts, b.alert_rank,
-       coalesce(b.completed_at, '9999-01-01Z'::timestamptz) AS ended_at, b.as_of, k.acknowledged_by, coalesce(ku.full_name, '') AS acknowledged_by_name, k.acknowledged_at, k.note,
-       coalesce(k.codes @> s.codes, false) AS is_acknowledged
-FROM reporting.behavior_analysis b
+       b.integrity_band, b.recommended_action, b.alerts, p.alert_rank, p.ended_at, b.as_of, k.acknowledged_by,
+       coalesce(ku.full_name, '') AS acknowledged_by_name, k.acknowledged_at, k.note,
+       coalesce(k.codes @> ARRAY(SELECT a ->> 'code' FROM jsonb_array_elements(b.alerts) a), false) AS is_acknowledged
+FROM page p
+JOIN reporting.behavior_analysis b ON b.attempt_id = p.attempt_id
 JOIN exams e ON e.id = b.exam_id
 JOIN users u ON u.id = b.student_id
-CROSS JOIN LATERAL (SELECT array_agg(a ->> 'code') AS codes FROM jsonb_array_elements(b.alerts) a) s
 LEFT JOIN alert_acknowledgements k ON k.attempt_id = b.attempt_id
 LEFT JOIN users ku ON ku.id = k.acknowledged_by
-WHERE b.alert_rank IS NOT NULL
-  AND b.exam_id IN (SELECT * FROM analysed_exam_ids())
-  AND (:exam_id::uuid IS NULL OR b.exam_id = :exam_id)
-  AND (:code::text IS NULL OR :code = ANY (s.codes))
-  AND (:acknowledged::boolean IS NULL OR coalesce(k.codes @> s.codes, false) = :acknowledged)
-  AND (:rank::smallint IS NULL OR b.alert_rank >= :rank
-       AND (b.alert_rank > :rank OR coalesce(b.completed_at, '9999-01-01Z'::timestamptz) < :ended_at::timestamptz
-            OR (coalesce(b.completed_at, '9999-01-01Z'::timestamptz) = :ended_at AND b.attempt_id > :attempt_id::uuid)))
-ORDER BY b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) DESC, b.attempt_id
-LIMIT :limit;
+ORDER BY p.alert_rank, p.ended_at DESC, p.attempt_id;
 
 -- name: put_acknowledgement
 -- Whether anything is another than before.

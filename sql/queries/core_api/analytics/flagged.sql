@@ -6,10 +6,10 @@
 WITH flagged AS MATERIALIZED (
     SELECT b.attempt_id,
            CASE :sort::text
-               WHEN 'urgency' THEN coalesce(b.alert_rank, 9) * 1e12 - extract(epoch FROM coalesce(b.completed_at, '9999-01-01Z'))
+               WHEN 'urgency' THEN coalesce(b.alert_rank, 9) * 1e12::float8 - date_part('epoch', coalesce(b.completed_at, '9999-01-01Z'))
                WHEN 'risk' THEN -coalesce(b.peak_risk_score, -1)
                WHEN 'integrity' THEN coalesce(b.integrity_score, 2)
-               ELSE -extract(epoch FROM coalesce(b.completed_at, '9999-01-01Z'))
+               ELSE -date_part('epoch', coalesce(b.completed_at, '9999-01-01Z'))
            END::float8 AS place
     FROM reporting.behavior_analysis b
     WHERE (b.requires_instructor_attention OR b.requires_recap OR b.dropout_label <> 'safe')

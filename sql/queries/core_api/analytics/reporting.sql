@@ -1,12 +1,8 @@
 -- An exam in numbers, out of its attempts and of reporting.*.
 
 -- name: count_attempts
--- $1 exam_id uuid. As they are now, by indexes alone: who is neither at work nor has given up has completed.
-SELECT t.total, t.students, r.in_progress, t.total - r.in_progress - b.abandoned AS completed, b.abandoned, v.void
-FROM (SELECT count(*) AS total, count(DISTINCT student_id) AS students FROM exam_attempts WHERE exam_id = $1) t
-CROSS JOIN (SELECT count(*) AS in_progress FROM exam_attempts WHERE exam_id = $1 AND status = 'in_progress') r
-CROSS JOIN (SELECT count(*) AS abandoned FROM exam_attempts WHERE exam_id = $1 AND status = 'abandoned') b
-CROSS JOIN (SELECT count(*) AS void FROM submission_results WHERE exam_id = $1 AND is_void) v;
+-- $1 exam_id uuid. As they are now: who is neither at work nor has given up has completed.
+SELECT total, students, in_progress, total - in_progress - abandoned AS completed, abandoned, void FROM counted_attempts($1);
 
 -- name: sum_activity
 -- $1 exam_id uuid. Of the slots that an exam's sums are in.
