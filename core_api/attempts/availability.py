@@ -42,6 +42,7 @@ class AvailableExam(msgspec.Struct, frozen=True, kw_only=True):
     closes_at: datetime | None
     extra_minutes: int
     attempts_allowed: int
+    attempts_taken: int  # the one that runs is among them
 
 
 class Available(Page, frozen=True):

@@ -22,12 +22,6 @@ SELECT id, organisation_id, email, username, full_name, role, password_hash, is_
 FROM users
 WHERE lower(email) = lower($1);
 
--- name: fetch_user
--- $1 user_id uuid, $2 organisation uuid. Inactive people are not found.
-SELECT id, organisation_id, email, username, full_name, role, is_verified, last_login, created_at
-FROM users
-WHERE id = $1 AND organisation_id = $2 AND is_active;
-
 -- name: find_students
 -- $1 organisation uuid, $2 ids uuid[]. Active students of the organisation.
 SELECT id FROM users WHERE organisation_id = $1 AND role = 'student' AND is_active AND id = ANY ($2::uuid[]);

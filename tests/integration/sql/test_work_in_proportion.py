@@ -79,7 +79,8 @@ LEFT_OUT: Final = {
     " monitoring.count_timeline decisions.is_invalidated",
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links",
-    "one exam": "interventions.list_room durable.list_snapshots exam_sums.list_sums"
+    "one exam": "exported.list_results_of_exam"
+    " interventions.list_room durable.list_snapshots exam_sums.list_sums"
     " tallies.list_counted tallies.list_forms tallies.list_tallies"
     " assignments.list_overrides grading.list_submissions reporting.count_attempts"
     " reporting.sum_activity reporting.sum_activity_counts"
@@ -88,7 +89,8 @@ LEFT_OUT: Final = {
     " observation_views.list_observations_of_exam",
     "what is flagged, or alerts, in the exams of who asks": "flagged.list_flagged teaching.count_attention",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
-    "one person": "observation_views.list_own_observations forms.list_observable"
+    "one person": "own_results.list_own_results own_results.list_own_marks"
+    " observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
     "ids that the caller names": "imported.list_known exam_sums.list_known_sums"
     " calibrations.list_calibrations actions.list_open_commands"
@@ -368,7 +370,8 @@ def of_candidates(world: World) -> Iterator[Case]:
     for noun, name, *arguments in (
         ("exams", "list_available", {**first, "organisation": school, "student": world.student}),
         ("attempts", "list_own_attempts", {**first, "student": world.student}),
-        ("attempts", "sum_own_attempts", world.student),
+        ("attempts", "list_own_running", world.student),
+        ("attempts", "read_own_standing", world.student),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_core", "candidate")
 

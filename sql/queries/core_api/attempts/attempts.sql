@@ -94,12 +94,28 @@ WHERE a.student_id = :student AND (:cursor::uuid IS NULL OR a.id < :cursor)
 ORDER BY a.id DESC
 LIMIT :limit;
 
--- name: sum_own_attempts
--- $1 student uuid
-SELECT count(*) AS attempts, count(*) FILTER (WHERE a.status = 'in_progress') AS running,
-       count(*) FILTER (WHERE a.status = 'completed') AS completed,
-       count(*) FILTER (WHERE a.passed AND r.is_void IS NULL) AS passed,
-       avg(a.percentage) FILTER (WHERE r.is_void IS NULL)::float8 AS average_percentage
+-- name: list_own_running
+-- $1 student uuid. The one that ends first comes first; one an exam is the most.
+SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, a.started_at, a.expires_at, a.paused_at, a.paused_until
 FROM exam_attempts a
-LEFT JOIN submission_results r ON r.attempt_id = a.id AND r.is_void
-WHERE a.student_id = $1;
+JOIN exams e ON e.id = a.exam_id
+WHERE a.student_id = $1 AND a.status = 'in_progress'
+ORDER BY a.expires_at, a.id
+LIMIT 100;
+
+-- name: read_own_standing
+-- $1 student uuid. Who they are, all attempts in numbers, and what was computed of their results, if anything.
+SELECT u.id AS user_id, u.email, u.username, u.full_name, t.attempts, t.running, t.completed, t.passed, t.average_percentage,
+       p.subject_scores, p.strengths, p.weaknesses, p.improvement_trend, p.as_of
+FROM users u
+CROSS JOIN (
+    SELECT count(*) AS attempts, count(*) FILTER (WHERE a.status = 'in_progress') AS running,
+           count(*) FILTER (WHERE a.status = 'completed') AS completed,
+           count(*) FILTER (WHERE a.passed AND r.is_void IS NULL) AS passed,
+           avg(a.percentage) FILTER (WHERE r.is_void IS NULL)::float8 AS average_percentage
+    FROM exam_attempts a
+    LEFT JOIN submission_results r ON r.attempt_id = a.id AND r.is_void
+    WHERE a.student_id = $1
+) t
+LEFT JOIN own_performance p ON p.student_id = u.id
+WHERE u.id = $1 AND u.is_active;

@@ -91,10 +91,10 @@ WHERE e.id = :id AND e.organisation_id = :organisation AND (:sees_organisation O
 -- that was assigned to anybody is there for whom an assignment reaches.
 SELECT e.id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.published_at, e.enable_monitoring,
-       a.id AS attempt_id, a.status AS attempt_status
+       a.id AS attempt_id, a.status AS attempt_status, coalesce(a.taken, 0) AS attempts_taken
 FROM exams e
 LEFT JOIN LATERAL (
-    SELECT id, status FROM exam_attempts
+    SELECT id, status, count(*) OVER () AS taken FROM exam_attempts
     WHERE exam_id = e.id AND student_id = :student
     ORDER BY started_at DESC, id DESC LIMIT 1
 ) a ON true

@@ -68,7 +68,8 @@ OF_REPORTING = OF_DATASETS | {"session_risk", "session_rule_fires", "exam_activi
 # Views of what reaches the asker, who the system is not; and of what they are still to review blind.
 OF_ASKER = {
     "blinded_sessions", "blinded_attempts",
-    "exam_viewers", "reached_exams", "own_attempts", "reaching_assignments", "reached_versions",
+    "exam_viewers", "reached_exams", "own_attempts", "own_performance", "reaching_assignments",
+    "reached_versions",
     "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
     "listed_students", "managed_exams", "judged_exams", "adjudicated_exams", "analysed_exams",
 }  # fmt: skip
@@ -82,7 +83,7 @@ OF_CANDIDATE = {
     "assignments", "assignment_overrides", "exam_attempts", "analysed_attempts", "attempt_answers",
     "attempt_drafts", "evaluation_versions", "evaluation_items", "submissions", "submission_items",
     "submission_scores", "submission_subjects", "submission_evidence", "proctor_sessions", "ledger_events",
-    "own_attempts", "evidence", "evidence_chunks", "submission_drafts",
+    "own_attempts", "own_performance", "evidence", "evidence_chunks", "submission_drafts",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_gaps", "seen_clock_steps",
     "session_overview", "idempotency_keys", "submission_results", "session_commands", "shown_assignments",
 }  # fmt: skip
@@ -297,6 +298,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "observed_exams",
             "reaching_assignments",
             "own_attempts",
+            "own_performance",
             "judged_exams",
             "adjudicated_exams",
             "blinded_sessions",  # nothing is reviewed blind here: reviews/test_blinded.py
