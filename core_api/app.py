@@ -19,6 +19,7 @@ from core_api.evidence import closing
 from core_api.evidence import routes as evidence_routes
 from core_api.evidence.storage import STORAGE, keep_storage
 from core_api.exams import routes as exams_routes
+from core_api.exports.sending import EXPORTS, Exports
 from core_api.identity import routes as identity_routes
 from core_api.identity.passwords import CHECKER, PasswordChecker
 from core_api.identity.revoking import telling
@@ -101,6 +102,7 @@ async def build(
     mount(app, served)
     app[LIMITS] = limits_of(settings)
     app[ALLOWANCES] = allowances_of(settings)
+    app[EXPORTS] = Exports(settings.exports_max, settings.account_exports_max, settings.export_wait_s)
     revocations = attach_revocations(app)
     known = [_postgres_check(app), revocations.ready, *checks]
     add_health(app, known, level, links=documentation.LINKS)

@@ -41,6 +41,7 @@ class Action(StrEnum):
     exam_create = "exam.create"
     exam_publish = "exam.publish"
     exam_analytics = "exam.analytics"
+    exam_export = "exam.export"
     attempt_start = "attempt.start"
     attempt_read = "attempt.read"
     attempt_monitoring = "attempt.monitoring"
@@ -79,6 +80,7 @@ class Action(StrEnum):
     answer_save = "answer.save"
     attempt_submit = "attempt.submit"
     dashboard_read = "dashboard.read"
+    result_export = "result.export"
     decision_make = "decision.make"
     decision_override = "decision.override"
     decision_read = "decision.read"
@@ -128,6 +130,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.exam_create: {Role.teacher: Scope.own, Role.admin: Scope.organisation},
     Action.exam_publish: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
     Action.exam_analytics: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
+    Action.exam_export: _EDITOR,
     Action.attempt_start: {Role.student: Scope.own},
     Action.attempt_read: {Role.student: Scope.own},
     Action.attempt_monitoring: _STAFF,
@@ -166,6 +169,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.answer_save: _CANDIDATE,
     Action.attempt_submit: _CANDIDATE,
     Action.dashboard_read: _CANDIDATE,
+    Action.result_export: _CANDIDATE,
     Action.decision_make: _STAFF,
     Action.decision_override: _ADMINS,
     Action.decision_read: _STAFF,

@@ -1,11 +1,37 @@
 """Exams and attempts in numbers, for staff."""
 
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from core_api.analytics import alerts, attempts, exams, flagged, items, similarity, students, teaching
+from core_api.analytics import (
+    alerts,
+    attempts,
+    exams,
+    exports,
+    flagged,
+    items,
+    similarity,
+    students,
+    teaching,
+)
 from core_api.cases import bare
+from core_api.exports.learning import NDJSON_TYPE
+from core_api.exports.tables import CSV_TYPE, PARQUET_TYPE
 from kernel.access import Action
-from kernel.http.web import NOBODY, Retry, Shows
+from kernel.errors import ForbiddenError, NotFoundError, OverloadedError, RateLimitedError
+from kernel.http.headers import CONTENT_DISPOSITION
+from kernel.http.web import NOBODY, Retry, Route, Shows
+
+EXPORT_REFUSES: Final = {
+    NotFoundError: "the exam is not visible to you",
+    ForbiddenError: "it is, without its analytics",
+    RateLimitedError: "another export of yours is under way",
+    OverloadedError: "as many exports are under way as may be",
+}
+EXPORT: Final[Any] = partial(
+    Route, method="GET", action=Action.exam_export, tag="Teachers", also_bare=True, shows=exports.SHOWS,
+    refuses=EXPORT_REFUSES, sends=(CONTENT_DISPOSITION,),
+)  # fmt: skip
 
 ROUTES: Final = (
     bare(
@@ -76,5 +102,21 @@ ROUTES: Final = (
         Action.alert_acknowledge, name="acknowledge_alerts", shows=Shows("attempt", "attempt_id"),
         retry=Retry.own_way,
         says="Note that you have looked at an attempt's alerts; others see who did. Again changes nothing.",
+    ),
+    EXPORT(
+        path="/teacher/exams/{exam_id}/export/csv", name="export_exam_csv",
+        handler=exports.export_csv, query=exports.ExportCsv, reply=str, media_type=CSV_TYPE,
+    ),
+    EXPORT(
+        path="/teacher/exams/{exam_id}/export/parquet", name="export_exam_parquet",
+        handler=exports.export_parquet, query=exports.ExportParquet, reply=bytes, media_type=PARQUET_TYPE,
+    ),
+    EXPORT(
+        path="/teacher/exams/{exam_id}/export/xapi", name="export_exam_xapi",
+        handler=exports.export_xapi, reply=str, media_type=NDJSON_TYPE,
+    ),
+    EXPORT(
+        path="/teacher/exams/{exam_id}/export/caliper", name="export_exam_caliper",
+        handler=exports.export_caliper, reply=str, media_type=NDJSON_TYPE,
     ),
 )  # fmt: skip

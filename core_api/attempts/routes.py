@@ -1,11 +1,25 @@
 """Candidates at an exam, and the links that let them in."""
 
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
-from core_api.attempts import answers, attempts, availability, dashboard, launches
+from core_api.attempts import answers, attempts, availability, dashboard, exports, launches
 from core_api.cases import bare
+from core_api.exports.learning import NDJSON_TYPE
+from core_api.exports.tables import CSV_TYPE
 from kernel.access import Action
-from kernel.http.web import OWN, Retry
+from kernel.errors import OverloadedError, RateLimitedError
+from kernel.http.headers import CONTENT_DISPOSITION
+from kernel.http.web import OWN, Retry, Route
+
+EXPORT: Final[Any] = partial(
+    Route, method="GET", action=Action.result_export, tag="Candidates", also_bare=True, shows=OWN, reply=str,
+    sends=(CONTENT_DISPOSITION,),
+    refuses={
+        RateLimitedError: "another export of yours is under way",
+        OverloadedError: "as many exports are under way as may be",
+    },
+)  # fmt: skip
 
 ROUTES: Final = (
     bare(
@@ -19,7 +33,22 @@ ROUTES: Final = (
     ),
     bare(
         "GET /student/dashboard", dashboard.fetch, Action.dashboard_read, name="get_dashboard", shows=OWN,
-        says="Return the candidate's profile, totals and history.",
+        says="""
+        Return the candidate's dashboard: what runs, what they may take now and later, how they do and in
+        which topics, and what they have taken.
+        """,
+    ),
+    EXPORT(
+        path="/student/export/csv", name="export_own_csv", handler=exports.export_csv,
+        query=exports.ExportOwnCsv, media_type=CSV_TYPE,
+    ),
+    EXPORT(
+        path="/student/export/xapi", name="export_own_xapi", handler=exports.export_xapi,
+        media_type=NDJSON_TYPE,
+    ),
+    EXPORT(
+        path="/student/export/caliper", name="export_own_caliper", handler=exports.export_caliper,
+        media_type=NDJSON_TYPE,
     ),
     bare(
         "GET /student/attempts/{attempt_id}/paper", attempts.open_paper, Action.paper_read, name="get_paper",

@@ -285,6 +285,20 @@ async def require_visible(conn: Connection, actor: Actor, exam_id: UUID) -> asyn
     return await fetch_one(conn, "exam", *QUERIES.bind("fetch_exam_for_staff", id=exam_id, **actor.reach))
 
 
+async def require_analysed(conn: Connection, actor: Actor, exam_id: UUID) -> asyncpg.Record:
+    """
+    Return an exam's row where the caller may see its analytics.
+
+    Raises:
+        NotFoundError: it is not visible to them.
+        ForbiddenError: it is, without its analytics.
+    """
+    row = await require_visible(conn, actor, exam_id)
+    if not row["can_view_analytics"]:
+        raise ForbiddenError("You may look at this exam, but not at its analytics.")
+    return row
+
+
 async def require_editable(conn: Connection, actor: Actor, exam_id: UUID) -> None:
     """
     Check that the caller may edit the exam.

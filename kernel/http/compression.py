@@ -11,7 +11,7 @@ import asyncio
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 from backports import zstd
@@ -33,7 +33,21 @@ def _zstd(body: bytes) -> bytes:
     return zstd.compress(body, 3)
 
 
+class Packer(Protocol):
+    """What compresses a reply of which not all is there yet."""
+
+    def compress(self, piece: bytes, /) -> bytes:
+        """Return what can be sent after this piece, perhaps nothing."""
+
+    def flush(self) -> bytes:
+        """Return the rest."""
+
+
 CODINGS: Final[Mapping[str, Callable[[bytes], bytes]]] = {"zstd": _zstd, "gzip": _gzip}  # the best one first
+PACKERS: Final[Mapping[str, Callable[[], Packer]]] = {
+    "zstd": lambda: zstd.ZstdCompressor(3),
+    "gzip": lambda: zlib.compressobj(LEVEL, wbits=31),
+}
 
 
 @lru_cache(KEPT)

@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from kernel.settings.summaries import Summaries
+from kernel.settings.exports import Exports
 
 PREFIX = "VERITAS_"
 
@@ -23,7 +23,7 @@ class SettingsError(Exception):
     """The environment does not make valid settings; the message names the variable."""
 
 
-class Settings(Summaries, frozen=True, kw_only=True):
+class Settings(Exports, frozen=True, kw_only=True):
     """Everything that can be set, with its unit last in the name."""
 
 

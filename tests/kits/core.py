@@ -100,7 +100,7 @@ class Api(msgspec.Struct, frozen=True, kw_only=True):
         async with self.http.request(method, self.url + path, headers=headers, **more) as response:
             goes_on = response.content_type == "text/event-stream"
             raw = await (response.content.readuntil(b"}\n\n") if goes_on else response.read())
-            is_json = "json" in response.content_type
+            is_json = response.content_type.endswith(("/json", "+json"))
             body = msgspec.json.decode(raw) if is_json and raw else raw
             return Answer(response.status, body, response.headers)
 
@@ -192,6 +192,7 @@ def settings_of(database_as: DatabaseAs, **overrides: Any) -> Settings:
         **{
             "bcrypt_rounds": 4,
             "redis_url": database_as("redis"),
+            "export_wait_s": 60,
             "evidence_store": str(FILES / str(uuid4())),
             "evidence_cold_store": str(FILES / str(uuid4())),
             **overrides,

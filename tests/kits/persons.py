@@ -25,8 +25,12 @@ class Heard(msgspec.Struct, frozen=True):
 
     @property
     def body(self) -> Any:
-        """Return the JSON that came, the bytes where it is none."""
-        return msgspec.json.decode(self.raw) if self.raw[:1] in b'{["' and self.raw else self.raw
+        """Return the JSON that came, a list of it where that is lines, the bytes where it is none."""
+        kind = self.headers.get("Content-Type", "")
+        if kind.startswith("text/x-ndjson"):
+            return [msgspec.json.decode(line) for line in self.raw.splitlines()]
+        is_json = self.raw[:1] in {b"{", b"[", b'"'} and not kind.startswith("text/csv")
+        return msgspec.json.decode(self.raw) if is_json else self.raw
 
 
 class Person:

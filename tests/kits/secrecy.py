@@ -57,6 +57,15 @@ QUOTED: Final[Mapping[str, str]] = {
     "snapshot_sha256": "of the questions that they answered",
     "rule_exemptions": "their own accommodation, as numbers",
 }
+# Those of learning records, as the standards name them: all about the candidate, whose own export it is.
+RECORDED: Final[Mapping[str, str]] = {
+    "actor": "themselves, under their pseudonym; of a grade the system",
+    "name": "their pseudonym, their exam's title, or ours",
+    "scoreGiven": "their mark",
+    "maxScore": "of the exam or the item",
+    "scoredBy": "the system's address",
+    "eventTime": "when they did it",
+}
 _WORD: Final = re.compile(r"[A-Z]?[a-z]+")
 _CODED: Final = re.compile(r"[\w+/-]{24,}")
 
@@ -74,8 +83,9 @@ def leaks_in(heard: Heard, words: Mapping[str, str], numbers: Collection[float] 
     told = "\n".join([*heard.headers.values(), heard.raw.decode(errors="replace")])
     told += "\n".join(_decoded(told))
     found = [what for what, word in words.items() if word in told and word not in heard.asked]
+    known = QUOTED.keys() | (RECORDED.keys() if "ndjson" in heard.headers.get("Content-Type", "") else set())
     for member, value in _members(heard.body):
-        if tells(member) and member not in QUOTED and value is not None:
+        if tells(member) and member not in known and value is not None:
             found.append(f"member {member}")
         if isinstance(value, float) and value in numbers:
             found.append(f"score {value} as {member}")

@@ -170,6 +170,13 @@ def test_a_reply_names_the_headers_that_it_has_by_status_and_kind_x3() -> None:
         ("show_documentation", "200"): {"ETag"},
         ("get_documentation_file", "200"): {"ETag"},
         ("get_receipt", "200"): {"Content-Disposition"},
+        **{
+            (f"export_{each}", "200"): {"Content-Disposition"}
+            for each in (
+                *("exam_csv", "exam_parquet", "exam_xapi", "exam_caliper"),
+                *("own_csv", "own_xapi", "own_caliper"),
+            )
+        },
         ("get_ledger_proof", "409"): {"Retry-After"},
         ("export_evidence_custody", "409"): {"Retry-After"},
     }

@@ -56,7 +56,11 @@ async def read(world: World, key: tuple[str, str]) -> list[tuple[str, int, Any]]
             async with world.api.http.request(method, url, headers=headers) as answer:
                 # Not every parser can read it, and ours must not have to; a stream would never end.
                 goes_on = answer.content_type == "text/event-stream"
-                text = (await answer.content.readuntil(b"}\n\n")).decode() if goes_on else await answer.text()
+                text = (
+                    (await answer.content.readuntil(b"}\n\n")).decode()
+                    if goes_on
+                    else await answer.text(errors="replace")
+                )
                 if answer.status != 200:
                     found.append((person, answer.status, text))
     return found
