@@ -45,6 +45,7 @@ async def measure_asking(
         "exam_analytics_ms": [
             head("GET", f"/teacher/exams/{numbered(EXAM, exam)}/analytics", teacher) for exam in exams
         ],
+        "flagged_students_ms": [head("GET", "/teacher/students/flagged", teacher)] * count,
     }
     found = {}
     for name, heads in asked.items():

@@ -55,6 +55,7 @@ def test_what_misses_its_bar_is_said() -> None:
             similarity_pairs_per_s=499_999.0,
             student_dashboard_ms=answers | {"p95": 10.0},
             exam_analytics_ms=answers,
+            flagged_students_ms=answers,
             finalise_to_visible_ms={"p50": 1.0, "p99": 5_000.0},
             one_more_cpu_ms={},
             one_more_submission_cost_ratio=3.1,
