@@ -73,7 +73,10 @@ def parts_of(
         datasets: that are wanted.
         parts: how many; by default each has ATTEMPTS_MAX attempts and KEYS_MAX keys at most, or one key.
     """
-    wanted = frozenset(each.dataset.name for each in PROJECTIONS if each.layer is layer) & frozenset(datasets)
+    own = [each for each in PROJECTIONS if each.layer is layer]
+    wanted = frozenset(each.dataset.name for each in own) & frozenset(datasets)
+    if wanted:  # what is there for computing alone comes with what is computed
+        wanted |= {each.dataset.name for each in own if not each.is_published}
     found = run(conn, TURNS["list_layer_keys"], layer, since).fetchall() if wanted else []
     if parts is None:
         cut = _cut(found)

@@ -10,13 +10,14 @@ import pytest
 from deploy.local.server import free_port
 from kernel.settings import Settings
 from pipeline.on_dask import DaskError, runner_on
+from pipeline.projections.registry import PUBLISHED
 from pipeline.publications import publish_marked
 from pipeline.rebuild import no_progress
 from pipeline.recomputing import recompute
 from tests.kits.forks import Forked
 from tests.kits.handed_in import hand_in, make_class
 from tests.kits.pipeline_child import project_now
-from tests.kits.recomputed import PROJECTED, contents, forget, published
+from tests.kits.recomputed import contents, forget, published
 
 WORKERS = 2
 
@@ -77,7 +78,7 @@ def test_a_rebuild_on_two_workers_is_what_turns_have_made(
     elsewhere = Settings(warehouse=settings.warehouse)  # no address of the database: the workers have theirs
     with runner_on(cluster) as run:
         keys = recompute(
-            settings, no_progress, datasets=PROJECTED, parts=4, runner=lambda _, parts: run(elsewhere, parts)
+            settings, no_progress, datasets=PUBLISHED, parts=4, runner=lambda _, parts: run(elsewhere, parts)
         )
     project_now(settings)
     publish_marked(settings, whole=True)

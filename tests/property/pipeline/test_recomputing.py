@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from core_api import seeding
 from kernel.settings import Settings
+from pipeline.projections.registry import PUBLISHED
 from pipeline.publications import publish_marked
 from pipeline.rebuild import no_progress
 from pipeline.recomputing import recompute
 from tests.kits.handed_in import START, Class, abandon, hand_in, make_class, score_again, set_void
 from tests.kits.pipeline_child import STEPS, fold_now, kill_at, project_now
 from tests.kits.pipeline_world import Sitting, some_events, store_now
-from tests.kits.recomputed import PROJECTED, contents, forget, published
+from tests.kits.recomputed import contents, forget, published
 
 EXAMS, STUDENTS, ITEMS = 2, 3, 4
 ATTEMPTS = EXAMS * STUDENTS
@@ -113,7 +114,7 @@ def test_a_rebuild_is_what_the_schedule_has_left(database: str, pipeline: Settin
 
         if is_dropped:
             forget(database)
-        recompute(pipeline, no_progress, datasets=PROJECTED, parts=parts)
+        recompute(pipeline, no_progress, datasets=PUBLISHED, parts=parts)
         if is_dropped:  # what a layer takes of those after it comes in their next turns
             project_now(pipeline)
         assert contents(database) == incremental
