@@ -143,9 +143,8 @@ async def test_no_table_shows_a_bound_sign_in_a_row_of_another_exam_a4(
         exam_id, launched = await bait(world.api, "student")
         own = {exam_id, launched["attempt_id"]}
         of_exam = {
-            "exams", "exam_attempts", "analysed_attempts", "own_attempts", "ledger_events", "proctor_sessions",
-                "session_overview",
-            "seen_sessions",
+            "exams", "exam_attempts", "analysed_attempts", "own_attempts", "ledger_events",
+            "proctor_sessions", "session_overview", "seen_sessions",
         }  # fmt: skip
         async with at.asking("student", Scope.own, world.api.exam_id) as conn:
             whole = await at.seen(conn)
