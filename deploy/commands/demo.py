@@ -3,7 +3,8 @@
 
 Simulated candidates take their seats by launch links, think, write, switch tabs, lose their network and get
 it back, hand in, all over real HTTP. Then: what they know against what the database holds, their receipts
-checked offline, what the proctor saw and the reviewer decides, what their teacher sees, what an analyst asks.
+checked offline, what the proctor saw and the reviewer decides, what their teacher sees of the exam, of one
+student, of two whose answers are the same, and what an analyst asks.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 
+from deploy.commands.demo_analytics import plant, show_numbers
 from deploy.commands.demo_proctoring import TEMPTED, Desk, cast, review, send_picture
 from deploy.commands.demo_receipts import Kept, answers_table, keep_receipts, pinned_key
 from deploy.commands.demo_wall import PATH as WALL
@@ -104,12 +106,15 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
         with console.status("waiting for the ledger's next signed head, and checking everybody's receipt"):
             kept = await keep_receipts(room, stack, settings, key)
         console.print(answers_table(kept))
-        reviewed = await review(Desk(http, stack, room, console, key, kept.folder), evidence_id, seconds)
+        desk = Desk(http, stack, room, console, key, kept.folder)
+        reviewed = await review(desk, evidence_id, seconds)
         await _show_teacher(http, stack, room, found, console)
+        is_pair_found = await show_numbers(desk)
         await _show_analyst(stack, room, found, console)
         _show_addresses(stack, settings, kept, console)
     console.print("Everything is stopped.")
-    return 0 if found.ok and found.acknowledged == found.created and kept.ok and reviewed else 1
+    is_whole = found.ok and found.acknowledged == found.created and kept.ok
+    return 0 if is_whole and reviewed and is_pair_found else 1
 
 
 def _done(console: Console, what: str, began: float) -> None:
@@ -128,6 +133,7 @@ async def _hold(
     began = monotonic()
     with console.status("candidates take their seats"):
         await room.seat(links)
+    plant(room)
     _done(console, f"{len(room.clients)} candidates have opened their attempts and proctor sessions", began)
     console.print(f"\n[bold]What the proctor sees[/bold]  [dim]WebSocket {WALL}[/dim]")
     began = monotonic()
@@ -146,6 +152,10 @@ async def _hold(
             if not await wall.shows(suspect.session_id, "Critical", SCORED_WITHIN_S):
                 raise StackError("the proctor was not told that a score became critical")
             await room.hand_in()
+    began = monotonic()
+    with console.status("the teacher grades the essays"):
+        graded = await room.grade()
+    _done(console, f"{graded} essays graded", began)
     console.print(f"\nThe proctor was told {wall.changes:,} changes, each as it happened.")
     return evidence_id
 

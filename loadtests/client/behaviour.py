@@ -14,7 +14,7 @@ import msgspec
 from kernel.events import EventType, Severity
 
 Happening = tuple[EventType, Severity, dict[str, Any]]
-QUESTIONS: Final = 20
+QUESTIONS: Final = 30
 TEXT: Final = "The stack grows downwards; a frame holds the return address, so an overflow reaches it."
 
 

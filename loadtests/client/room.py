@@ -17,11 +17,12 @@ from kernel.events import EventType, Role
 from loadtests.client.behaviour import Act, Part, conduct, temper_of
 from loadtests.client.client import Client, Pace
 from loadtests.client.log import Log
-from loadtests.client.paper import ITEMS
+from loadtests.client.paper import ESSAY_PLACE, ITEMS
 from loadtests.client.sheet import AUTOSAVE_S, Sheet
 from loadtests.client.stack import (
     Stack,
     StackError,
+    call,
     launch_links,
     make_candidates,
     open_exam,
@@ -37,6 +38,8 @@ STORED_WITHIN_S: Final = 60.0
 # Some clients' clocks are wrong: the server's time is the truth (spec.md I-6).
 CLOCK_ERRORS: Final = (*[timedelta()] * 8, timedelta(seconds=-37), timedelta(minutes=4))
 HAND_INS_REPEATED: Final = 0.1
+GRADED_AT_ONCE: Final = 200
+POINTS_MAX: Final = 3  # that a text is given, in whole points
 WRITING: Final = (EventType.Keystroke, EventType.AnswerSaved)
 REPLIES_LOST: Final = 0.5  # share of disconnects that come between a request and its reply
 PACE: Final = Pace(linger_s=0.5, heartbeat_s=15.0, backoff_s=0.2)
@@ -129,7 +132,7 @@ class Room:
             for event_type, severity, metadata in act.events:
                 client.record(event_type, severity, metadata)
                 if event_type in WRITING:
-                    sheet.write(metadata["question"])
+                    sheet.write(metadata["question"], metadata.get("keys", 0))
             if act.offline_s and client.is_online:
                 self.disconnects += 1
                 if self._dice.random() < REPLIES_LOST:
@@ -150,6 +153,7 @@ class Room:
         async def end(client: Client, sheet: Sheet) -> None:
             await client.close()
             async with gate:
+                sheet.finish()
                 await sheet.hand_in()
                 if sheet is self.sheets[0] or self._dice.random() < HAND_INS_REPEATED:
                     self.retried += 1
@@ -158,6 +162,24 @@ class Room:
 
         await asyncio.gather(*map(end, self.clients, self.sheets))
         return all(stored)
+
+    async def grade(self) -> int:
+        """Give points for every text that waits for them, as the exam's teacher; return for how many."""
+        url = f"{self._stack.url}/api/teacher"
+        listed = f"{url}/exams/{self.exam_id}/submissions?awaiting=true&limit={GRADED_AT_ONCE}"
+        gate, count = asyncio.Semaphore(CALLS_AT_ONCE), 0
+
+        async def one(submission_id: str) -> None:
+            async with gate:
+                points = self._dice.randint(0, POINTS_MAX)
+                body = {"grades": [{"position": ESSAY_PLACE, "points": points}]}
+                path = f"{url}/submissions/{submission_id}/grades"
+                await call(self._http, "POST", path, token=self.token, body=body)
+
+        while found := (await call(self._http, "GET", listed, token=self.token))["submissions"]:
+            await asyncio.gather(*(one(each["submission_id"]) for each in found))
+            count += len(found)
+        return count
 
     @property
     def offline(self) -> int:

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import orjson
 
-from loadtests.client.paper import respond
+from loadtests.client.paper import HESITATES, Hand, guess, hand_of
 from loadtests.client.stack import StackError, call
 
 AUTOSAVE_S: Final = 3.0
@@ -38,6 +38,7 @@ class Sheet:
         self._http = http
         self.url = f"{url}/api/student/attempts/{attempt_id}"
         self._token = token
+        self.hand: Hand = hand_of(dice)  # who answers
         self._dice = dice
         self._items: list[dict[str, Any]] = []
         self._written: dict[str, dict[str, Any]] = {}  # by question, as sent
@@ -50,13 +51,30 @@ class Sheet:
         reply = await call(self._http, "GET", f"{self.url}/paper", token=self._token)
         self._items = reply["paper"]["items"]
 
-    def write(self, question: int) -> None:
-        """Answer a question, given by its number from 1 on, or go on writing at it."""
+    def write(self, question: int, keys: int = 0) -> None:
+        """Answer a question, given by its number from 1 on, or type so many keys more of a text."""
         item = self._items[(question - 1) % len(self._items)]
-        number = item["question_id"]
-        before = self._written.get(number, {"client_seq": 0, "response": {}})
-        response = respond(self._dice, item["kind"], item["content"], before["response"])
-        client_seq = before["client_seq"] + 1
+        before = self._answer_to(item)["response"]
+        response = self.hand.final(item["kind"], item["content"])
+        if item["kind"] == "essay":
+            response = {"text": response["text"][: len(before.get("text", "")) + keys]}
+        elif not before and self._dice.random() < HESITATES:
+            response = guess(self._dice, item["kind"], item["content"])
+        self._keep(item, response)
+
+    def finish(self) -> None:
+        """Answer what there was no time for, as everybody does in the last minute; a text stays as it is."""
+        for item in self._items:
+            before, final = self._answer_to(item)["response"], self.hand.final(item["kind"], item["content"])
+            is_left_out = not before and self.hand.leaves_out(item["content"])
+            if item["kind"] != "essay" and before != final and not is_left_out:
+                self._keep(item, final)
+
+    def _answer_to(self, item: dict[str, Any]) -> dict[str, Any]:
+        return self._written.get(item["question_id"], {"client_seq": 0, "response": {}})
+
+    def _keep(self, item: dict[str, Any], response: dict[str, Any]) -> None:
+        number, client_seq = item["question_id"], self._answer_to(item)["client_seq"] + 1
         self._written[number] = {"question_id": number, "client_seq": client_seq, "response": response}
         self._unsaved.add(number)
 
