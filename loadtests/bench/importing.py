@@ -27,6 +27,7 @@ from loadtests.bench.measuring import machine
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import (
     BenchError,
+    Program,
     Servers,
     new_jwt_keys,
     open_servers,
@@ -56,10 +57,12 @@ QUICK: Final = Sizes(candidates=100, items=50)
 class ImportFigures(msgspec.Struct, frozen=True, kw_only=True):
     """
     Seconds from the command's start to its end: of the first time, of trying alone (`--dry-run`), of the same
-    file `again`. `load_average` is the machine's, of the minute before.
+    file `again`. `cpu_s`, of the first time, by process: what other programs cannot take. `load_average` is
+    the machine's, of the minute before.
     """
 
     first_s: float
+    cpu_s: dict[str, float]
     dry_run_s: float
     again_s: float
     answers_per_s: float
@@ -106,7 +109,29 @@ def _timed(url: str, file: Path, expected: str, *more: str) -> float:
     return seconds
 
 
-def _measure(url: str, servers: Servers, folder: Path, sizes: Sizes, screen: Screen) -> ImportFigures:
+class _Cpu:
+    """CPU seconds from now on: of the commands that are run, the core API, and PostgreSQL."""
+
+    def __init__(self, servers: Servers, core: Program) -> None:
+        self._servers = servers
+        self._meter = machine.CpuMeter({core.process.pid: "core"} | self._postgres())
+        self._before = self._commands()
+
+    def _postgres(self) -> dict[int, str]:
+        return dict.fromkeys(machine.postgres_processes(self._servers.postgres.pid), "postgres")
+
+    @staticmethod
+    def _commands() -> float:
+        times = os.times()
+        return times.children_user + times.children_system
+
+    def read(self) -> dict[str, float]:
+        return {"command": self._commands() - self._before, **self._meter.read(self._postgres())}
+
+
+def _measure(
+    url: str, servers: Servers, core: Program, folder: Path, sizes: Sizes, screen: Screen
+) -> ImportFigures:
     now = datetime.now(UTC)
     organisation_id = seeding.create_organisation(servers.owner, "Import", now=now)
     seeding.create_users(servers.owner, organisation_id, [ADMIN], now=now)
@@ -114,10 +139,13 @@ def _measure(url: str, servers: Servers, folder: Path, sizes: Sizes, screen: Scr
     write_file(file, sizes)
     with screen.step("import"):
         dry_run_s = _timed(url, file, f"{sizes.candidates:,} would be stored", "--dry-run")
+        cpu = _Cpu(servers, core)
         first_s = _timed(url, file, f"{sizes.candidates:,} stored, 0 there already")
+        cpu_s = cpu.read()
         again_s = _timed(url, file, f"0 stored, {sizes.candidates:,} there already")
     return ImportFigures(
         first_s=first_s,
+        cpu_s=cpu_s,
         dry_run_s=dry_run_s,
         again_s=again_s,
         answers_per_s=sizes.candidates * sizes.items / first_s,
@@ -147,4 +175,4 @@ def measure(sizes: Sizes, screen: Screen, log: Path) -> ImportFigures:
         url = f"http://127.0.0.1:{port}"
         with programs([("core", ["-m", "core_api"])], settings, log) as running:
             wait_until_answers(f"{url}/readyz", running, log)
-            return _measure(url, servers, folder, sizes, screen)
+            return _measure(url, servers, running[0], folder, sizes, screen)

@@ -27,6 +27,12 @@ from kernel.settings import load
 
 PAGE: Final = Path("docs/example.md")
 FILES: Final = ("activity.csv.gz", "final_grades.csv", "intermediate_grades.csv")
+SOURCE: Final = (
+    "They are of the data set “Educational Process Mining (EPM): A Learning Analytics Data Set” (Vahdat, "
+    "Oneto, Anguita, Funk, Rauterberg 2015; UCI Machine Learning Repository, archive.ics.uci.edu), which "
+    "Veritas does not bring along. docs/example.md says how they are made of what is found there; name their "
+    "folder: make example DATA=FOLDER"
+)
 _BLOCK: Final = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -73,7 +79,7 @@ def main() -> int:
     data: Path = parser.parse_args().data
     missing = [name for name in FILES if not (data / name).is_file()]
     if missing:
-        sys.stderr.write(f"{data} has no {', '.join(missing)}: see docs/example.md for where to get them\n")
+        sys.stderr.write(f"{data} has no {', '.join(missing)}. {SOURCE}\n")
         return 2
     console = Console(highlight=False)
     state = Path(tempfile.mkdtemp(prefix="veritas-example-"))
