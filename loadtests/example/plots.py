@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import matplotlib as mpl
@@ -22,7 +22,8 @@ from scipy.stats import spearmanr
 from kernel.running.process import prepare_process
 from warehouse.catalogue import NAME
 
-WAIT_S: Final = 300.0
+WAIT_S: Final = 600.0
+SETTLED_S: Final = 30.0  # in which nothing more is published: projections are told apart by seconds
 POLL_S: Final = 1.0
 mpl.use("svg")
 # The same numbers make the same bytes.
@@ -47,16 +48,18 @@ class Analyst:
 
 
 def wait(analyst: Analyst) -> None:
-    """Wait until all is published; raises TimeoutError, which says what there is."""
-    deadline, before = time.monotonic() + WAIT_S, None
-    while time.monotonic() < deadline:
+    """Wait until nothing more is published; raises TimeoutError, which says what there is."""
+    began = settled = time.monotonic()
+    before: tuple[Any, ...] | None = None
+    while time.monotonic() - began < WAIT_S:
         try:
             counts = analyst.ask("counts").row(0)
         except duckdb.Error:  # nothing is published yet
             counts = None
-        if counts is not None and counts == before and min(counts):
+        if counts is None or counts != before:
+            before, settled = counts, time.monotonic()
+        elif min(counts) and time.monotonic() - settled > SETTLED_S:
             return
-        before = counts
         time.sleep(POLL_S)
     message = f"events, attempts, items of submissions and of exams that are published: {before}"
     raise TimeoutError(message)
@@ -103,7 +106,7 @@ def activity(analyst: Analyst, folder: Path) -> None:
         base = [below + more for below, more in zip(base, days[name].to_list(), strict=True)]
     left.tick_params(axis="x", labelsize=6)
     left.set(title="Stretches of activity, by what was used", ylabel="events")
-    left.legend(frameon=False)
+    left.legend(frameon=False, loc="upper right")
     rho, p = spearmanr(together["stretches"].to_list(), together["percentage"].to_list())
     right.scatter(together["stretches"].to_list(), together["percentage"].to_list(), s=12)
     right.set(
