@@ -28,7 +28,8 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
 
     Averages are over those that are scored, or whose integrity is known; null without any. Labels are those
     of dropout; `high_risk_count` is of all but `safe`. `risk_levels` are those of the peak of each attempt's
-    risk. `flagged_count` attempts ask for somebody's attention, `alerting_count` alert of something.
+    risk. `flagged_count` attempts ask for somebody's attention, `alerting_count` alert of something. What
+    speaks of behaviour is null while the caller is still to review a session of the exam blind.
     """
 
     students: int
@@ -43,8 +44,8 @@ class Performance(msgspec.Struct, frozen=True, kw_only=True):
     no_interest_count: int | None
     risk_levels: dict[str, int] | None
     integrity_bands: dict[str, int] | None
-    flagged_count: int
-    alerting_count: int
+    flagged_count: int | None
+    alerting_count: int | None
     last_attempt: datetime | None
     metric_version: MetricVersion
     coverage: Coverage

@@ -26,7 +26,8 @@ class TaughtExam(msgspec.Struct, frozen=True, kw_only=True):
     """
     An exam in short. `in_progress` is as of now, all else as of `as_of`: null while nothing counts, as the
     averages are. Of the `submissions` that count, `ungraded` wait for a grader; `high_risk_count` have a
-    dropout label other than safe; `flagged_count` ask for somebody's attention; `alerting_count` alert.
+    dropout label other than safe; `flagged_count` ask for somebody's attention; `alerting_count` alert. What
+    speaks of behaviour is null, too, while the caller is still to review a session of the exam blind.
     """
 
     exam_id: UUID
@@ -43,8 +44,8 @@ class TaughtExam(msgspec.Struct, frozen=True, kw_only=True):
     pass_rate: Annotated[float, Meta(description="0 to 1.")] | None
     avg_integrity: Annotated[float, Meta(description="0 to 1.")] | None
     high_risk_count: int | None
-    flagged_count: int
-    alerting_count: int
+    flagged_count: int | None
+    alerting_count: int | None
     last_attempt: datetime | None
     as_of: datetime | None
 

@@ -34,7 +34,7 @@ ORDER BY 1, 3 DESC, 2;
 SELECT unique_students AS students, total_attempts AS submissions, scored_attempts AS scored, avg_score, pass_rate, avg_integrity,
        high_risk_count, copy_count, incapable_count, no_interest_count, risk_levels, integrity_bands, flagged_count,
        alerting_count, last_attempt, metric_version, coverage, reasons, as_of
-FROM reporting.exam_performance_summary
+FROM shown_exam_performance
 WHERE exam_id = $1;
 
 -- name: list_tests

@@ -6,9 +6,10 @@ SELECT e.id AS exam_id, e.title, e.subject, e.topic, e.is_published, e.published
        (SELECT count(*) FROM exam_attempts a WHERE a.exam_id = e.id AND a.status = 'in_progress') AS in_progress,
        coalesce(p.unique_students, 0) AS students, coalesce(p.total_attempts, 0) AS submissions,
        coalesce(p.total_attempts - p.scored_attempts, 0) AS ungraded, p.avg_score, p.pass_rate, p.avg_integrity, p.high_risk_count,
-       coalesce(p.flagged_count, 0) AS flagged_count, coalesce(p.alerting_count, 0) AS alerting_count, p.last_attempt, p.as_of
+       CASE WHEN p.exam_id IS NULL THEN 0 ELSE p.flagged_count END AS flagged_count,
+       CASE WHEN p.exam_id IS NULL THEN 0 ELSE p.alerting_count END AS alerting_count, p.last_attempt, p.as_of
 FROM exams e
-LEFT JOIN reporting.exam_performance_summary p ON p.exam_id = e.id
+LEFT JOIN shown_exam_performance p ON p.exam_id = e.id
 WHERE ((SELECT asker_view()) = 'organisation' OR e.id IN (SELECT * FROM analysed_exam_ids()))
   AND e.archived_at IS NULL AND (:cursor::uuid IS NULL OR e.id < :cursor)
 ORDER BY e.id DESC

@@ -97,7 +97,7 @@ OF_EXAM = {
     "risk_adjustments", "risk_snapshots", "session_risk", "exam_activity",
     "proctor_decisions", "decision_acts", "review_claims", "submission_results",
     "blind_reviews", "pending_reviews", "alert_acknowledgements",
-    "session_actions", "session_commands", "attempt_pauses", "time_grants",
+    "session_actions", "session_commands", "attempt_pauses", "time_grants", "shown_exam_performance",
     "evidence", "evidence_chunks", "seen_custody",
     "shown_assignments", "shown_observations",
 } | RULES | OF_DATASETS  # fmt: skip
