@@ -111,7 +111,8 @@ LEFT_OUT: Final = {
     " watermarks.list_marked",
     "one school's rules, and the sessions in which they fired": "durable.list_rule_precision",
     "as many rows as one part of a dataset takes": "durable.list_sealed",
-    "a command that somebody runs": "texts.list_unwritten",
+    "a command that somebody runs": "texts.list_unwritten watermarks.list_told_archive",
+    "one look into an index": "watermarks.is_archive_told",
     "rebuilding": "durable.list_scored_exams turns.list_layer_keys folds.list_archived_sessions"
     " watermarks.list_batch_by_day",
     "restarts of Redis": "ingest.list_epochs",

@@ -58,7 +58,7 @@ THROUGH_SESSIONS = {
     "seen_sessions": "proctor_sessions", "session_overview": "proctor_sessions",
     "live_sessions": "proctor_sessions", "seen_events": "events",
     "seen_monitoring_events": "events", "seen_gaps": "heartbeat_gaps",
-    "seen_clock_steps": "clock_steps",
+    "seen_clock_steps": "clock_steps", "shown_exam_performance": "reporting.exam_performance_summary",
     "seen_custody": "ledger_events WHERE aggregate_type = 'evidence'",
 }  # fmt: skip
 OF_DATASETS = {
