@@ -21,8 +21,8 @@ CORE = Path(wire.__file__).parent
 LOOKED_UP = {"eventType", "event_type", "severity"}
 JUDGED = {"metadataJson", "data"}
 VERIFIED = {"beaconToken"}  # only the token that we signed passes
-# A ledger event's own bytes; the document's examples; the trace of a score.
-READ_WHAT_WE_WROTE = {"audit.py", "documentation.py", "scores.py"}
+# A ledger event's own bytes; the document's examples; what PostgreSQL put together; the trace of a score.
+READ_WHAT_WE_WROTE = {"audit.py", "documentation.py", "learning.py", "scores.py"}
 
 
 def kinds_in(

@@ -398,7 +398,7 @@ ABOUT: Final = {
     "/proctor/session/attempt/{attemptId}", "/teacher/attempts/{attempt_id}/monitoring",
     "/teacher/attempts/{attempt_id}/alerts/acknowledge",
     "/teacher/submissions/{submission_id}", "/teacher/observations/{submission_id}",
-    "/observer/observations/{submission_id}", GRANTS,
+    "/observer/observations/{submission_id}", "/teacher/students/{student_id}", GRANTS,
 }  # fmt: skip
 # nothing is sealed here, so nothing is shown
 UNSEALED: Final = {"/ledger/events/{event_id}/proof", "/proctor/session/{id}/evidence/custody"}

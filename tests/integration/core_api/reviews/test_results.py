@@ -1,8 +1,11 @@
 """A final *Invalidated* voids the submission's result, an override restores it (spec.md C-1)."""
 
+import asyncio
 from typing import Any
 
+from kernel.settings import Settings
 from tests.kits.core import Api, Core
+from tests.kits.pipeline_child import project_now
 from tests.kits.reviews import Ended, decide, end_attempt, make_reviewed_exam, override, reviewable
 
 COUNTS = (False, 100.0, True)
@@ -32,6 +35,15 @@ async def seen(api: Api, ended: Ended) -> dict[str, Any]:
     }
 
 
+async def projected(core: Core, api: Api, ended: Ended) -> dict[str, Any]:
+    """Return the same, once what follows from it has been projected."""
+    settings = Settings(
+        database_url=core.database_as("veritas_pipeline"), cohort_every_s=0, cohort_settled_s=0
+    )
+    await asyncio.to_thread(project_now, settings)
+    return await seen(api, ended)
+
+
 def shown(row: dict[str, Any]) -> tuple[bool, float | None, bool | None]:
     return row["is_void"], row["percentage"], row["passed"]
 
@@ -39,13 +51,13 @@ def shown(row: dict[str, Any]) -> tuple[bool, float | None, bool | None]:
 async def test_an_invalidated_session_voids_the_result_and_an_override_restores_it_c1(core: Core) -> None:
     async with core.school() as api:
         ended = await reviewable(api)
-        before = await seen(api, ended)
+        before = await projected(core, api, ended)
         draft = await decide(api, ended.session_id, 4)
-        same = await seen(api, ended)
+        same = await projected(core, api, ended)
         await decide(api, ended.session_id, 4, finalize=True)
-        void = await seen(api, ended)
+        void = await projected(core, api, ended)
         await override(api, draft.body["data"]["id"], 2)
-        restored = await seen(api, ended)
+        restored = await projected(core, api, ended)
         rows = await api.owner.fetch("SELECT kind FROM ledger_events WHERE kind ~ '^result[.]'")
         woken = await api.owner.fetch("SELECT kind FROM outbox WHERE kind ~ '^result[.]'")
 
