@@ -35,22 +35,12 @@ WHERE s.exam_id = ANY ($1::text[]::uuid[])
 ORDER BY r.session_id, r.id;
 
 -- name: list_rule_precision
--- $1 organisation ids, or null for all. In how many sessions each rule fired, and what was finally decided of those, as
--- `count_fires` answers of one.
+-- $1 organisation ids, or null for all. In how many sessions each rule fired, and what was finally decided of those.
 SELECT v.rule_id, v.organisation_id::text AS organisation_id, v.version, v.name_en, v.is_active, f.fired, f.upheld, f.cleared,
-       f.overturned, f.upheld::float8 / nullif(f.upheld + f.cleared, 0) AS upheld_share, f.as_of
+       f.overturned, f.upheld::float8 / nullif(f.upheld + f.cleared, 0) AS upheld_share, f.last_decided_at AS as_of
 FROM (SELECT DISTINCT ON (rule_id) rule_id, organisation_id, version, name_en, is_active
       FROM risk_rule_versions
       WHERE $1::text[] IS NULL OR organisation_id = ANY ($1::text[]::uuid[])
       ORDER BY rule_id, version DESC) v
-CROSS JOIN LATERAL (
-    SELECT count(*) AS fired,
-           count(*) FILTER (WHERE d.is_finalized AND d.status IN (3, 4)) AS upheld,
-           count(*) FILTER (WHERE d.is_finalized AND d.status = 2) AS cleared,
-           count(*) FILTER (WHERE d.is_finalized AND d.status = 2 AND d.previous_status IN (3, 4)) AS overturned,
-           max(greatest(d.decided_at, d.overridden_at)) AS as_of
-    FROM reporting.session_rule_fires s
-    LEFT JOIN proctor_decisions d ON d.session_id = s.session_id
-    WHERE s.rule_id = v.rule_id
-) f
+CROSS JOIN LATERAL rule_fared(v.rule_id) f
 ORDER BY 2, 1;

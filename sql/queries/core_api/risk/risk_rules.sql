@@ -48,10 +48,4 @@ SELECT publish_rule_set($1, $2);
 
 -- name: count_fires
 -- $1 rule id. In how many sessions it fired, and what was finally decided of those.
-SELECT count(*) AS fired,
-       count(*) FILTER (WHERE d.is_finalized AND d.status IN (3, 4)) AS upheld,
-       count(*) FILTER (WHERE d.is_finalized AND d.status = 2) AS cleared,
-       count(*) FILTER (WHERE d.is_finalized AND d.status = 2 AND d.previous_status IN (3, 4)) AS overturned
-FROM reporting.session_rule_fires f
-LEFT JOIN proctor_decisions d ON d.session_id = f.session_id
-WHERE f.rule_id = $1;
+SELECT fired, upheld, cleared, overturned FROM rule_fared($1);
