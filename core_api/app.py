@@ -19,7 +19,7 @@ from core_api.evidence import closing
 from core_api.evidence import routes as evidence_routes
 from core_api.evidence.storage import STORAGE, keep_storage
 from core_api.exams import routes as exams_routes
-from core_api.exports.sending import EXPORTS, Exports
+from core_api.exports.sending import EXPORTS, Exports, giving_way
 from core_api.identity import routes as identity_routes
 from core_api.identity.passwords import CHECKER, PasswordChecker
 from core_api.identity.revoking import telling
@@ -110,6 +110,7 @@ async def build(
     attach_origins(app, partial(origins.changed, app), away=(DomainError,))
     app.cleanup_ctx.append(keep_views)
     app.cleanup_ctx.append(_checker)
+    app.cleanup_ctx.append(giving_way)
     app.cleanup_ctx.append(lambda app: telling(app, settings))
     app.cleanup_ctx.append(keep_storage)
     app.cleanup_ctx.append(_sweeper)

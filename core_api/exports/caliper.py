@@ -37,7 +37,7 @@ def _events(names: Names, result: Result) -> Iterator[Said]:
         "id": _urn(result.attempt_id), "type": "Attempt", "assignee": person["id"],
         "assignable": exam["id"], "count": result.attempt_number, "startedAtTime": moment(result.started_at),
     }  # fmt: skip
-    ended = begun | {"endedAtTime": moment(result.finalised_at), "duration": result.lasted}
+    ended = begun | {"endedAtTime": moment(result.finalised_at)} | result.lasted
     yield _event(names, "AssessmentEvent", "Started", person, exam, begun, result.started_at)
     for item in result.items:
         response = _response(names, result, item)
@@ -93,8 +93,8 @@ def _response(names: Names, result: Result, item: Item) -> Said:
     said: Said = {"attempt": _item_attempt(names, result, item), "dateCreated": moment(item.saved_at)}
     if item.seconds is not None:
         said["duration"] = duration(item.seconds)
-    if item.response is not None and member:
-        said[member] = item.response[0] if member == "value" else item.response
+    if item.said and member:
+        said[member] = item.said[0] if member == "value" else item.said
     return {"id": _urn(names.of([kind, said])), "type": kind, **said}
 
 

@@ -37,6 +37,11 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float | None
     saved_at: datetime
 
+    @property
+    def said(self) -> list[str]:
+        """What was answered; nothing where there is nothing to show, or it is blank."""
+        return [each for each in self.response or () if each]
+
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """An attempt that was handed in, its newest score, and its items as they were saved one after another."""
@@ -57,9 +62,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Item]
 
     @property
-    def lasted(self) -> str:
-        """From its beginning to the hand-in."""
-        return duration((self.finalised_at - self.started_at).total_seconds())
+    def lasted(self) -> Said:
+        """From its beginning to the hand-in, as a member; none where an import does not say when it began."""
+        seconds = (self.finalised_at - self.started_at).total_seconds()
+        return {"duration": duration(seconds)} if seconds > 0 else {}
 
 
 class Names(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ to its end is whole.
 """
 
 import asyncio
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +30,7 @@ from kernel.postgres import AWAY
 ROWS: Final = 1000  # that a fetch has: a few milliseconds of the event loop
 STALL_S: Final = 20.0  # that a client may take for one piece; PostgreSQL ends an idle snapshot after 30 s
 RETRY_S: Final = 15
+SWITCH_S: Final = 0.0005  # that a thread makes bytes before it gives way; 5 ms each time add up for others
 
 log = structlog.get_logger(__name__)
 
@@ -87,6 +89,14 @@ class Exports:
 
 
 EXPORTS: Final = web.AppKey("exports", Exports)
+
+
+async def giving_way(_: web.Application) -> AsyncIterator[None]:
+    """Let threads that make bytes give way to the event loop soon, while an application serves."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    yield
+    sys.setswitchinterval(before)
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ def statements(names: Names, result: Result) -> Iterator[Said]:
         parent = {"contextActivities": {"parent": [exam]}}
         outcome = _answer(item, is_void=result.is_void)
         yield _statement(names, result, "answered", question, item.saved_at, outcome, **parent)
-    completed = {"completion": True, "duration": result.lasted}
+    completed = {"completion": True, **result.lasted}
     yield _statement(names, result, "completed", exam, result.finalised_at, completed)
     if result.score is not None and not result.is_void:
         outcome = {"success": bool(result.passed), "score": _score(result.score, result.max_score)}
@@ -68,7 +68,7 @@ def _activity(iri: str, kind: str, **definition: object) -> Said:
 
 
 def _answer(item: Item, *, is_void: bool) -> Said:
-    answer: Said = {} if item.response is None else {"response": SEPARATOR.join(item.response)}
+    answer: Said = {"response": SEPARATOR.join(item.said)} if item.said else {}
     if item.seconds is not None:
         answer["duration"] = duration(item.seconds)
     if item.points is not None and not is_void:
@@ -78,6 +78,7 @@ def _answer(item: Item, *, is_void: bool) -> Said:
 
 
 def _score(points: float, points_max: float) -> Said:
-    """Return a score; `scaled` where there is anything to earn."""
-    scaled = {"scaled": round(points / points_max, 6)} if points_max > 0 else {}
-    return {"raw": points, "min": 0, "max": points_max, **scaled}
+    """Return a score; its bounds, and its share of them, where there is anything to earn."""
+    if points_max <= 0:
+        return {"raw": points}
+    return {"raw": points, "min": 0, "max": points_max, "scaled": round(points / points_max, 6)}

@@ -63,6 +63,12 @@ SUBMISSION_ITEMS: Final = describe(
             pa.list_(pa.field("element", pa.string())),
             "Taxonomy terms of the question as it was published, by name; empty without any.",
         ),
-        column("saved_at", TIME, "When the response was last saved.", "UTC", null="not answered"),
+        column(
+            "saved_at",
+            TIME,
+            "When the response was last saved.",
+            "UTC",
+            null="not answered, or not known: an import has only when all was handed in",
+        ),
     ],
 )
