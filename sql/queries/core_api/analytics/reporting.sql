@@ -72,14 +72,13 @@ WITH page AS (
     LIMIT $3
 )
 SELECT a.student_id, u.full_name AS student_name, a.id AS attempt_id, a.status, a.started_at, a.completed_at,
-       a.score::float8 AS score, a.percentage::float8 AS percentage, a.passed, v.is_void IS NOT NULL AS is_void, b.integrity_score,
-       b.lmi_score AS lmi, b.dropout_label, coalesce(b.flagged, false) AS flagged, b.risk_level, b.integrity_band, r.session_ids,
-       r.events, r.violations, r.by_type, r.by_severity, r.first_event_at, r.last_event_at, r.longest_silence_s,
+       a.score::float8 AS score, a.percentage::float8 AS percentage, a.passed, v.is_void IS NOT NULL AS is_void, a.integrity_score,
+       a.lmi, a.dropout_label, a.flagged, a.risk_level, a.integrity_band, r.session_ids, r.events, r.violations,
+       r.by_type, r.by_severity, r.first_event_at, r.last_event_at, r.longest_silence_s,
        r.heartbeat_coverage, r.clock_skew_ms, r.late_events, r.coverage, r.as_of
 FROM page
-JOIN exam_attempts a ON a.exam_id = $1 AND a.student_id = page.student_id
+JOIN analysed_attempts a ON a.exam_id = $1 AND a.student_id = page.student_id
 JOIN users u ON u.id = a.student_id
 LEFT JOIN submission_results v ON v.attempt_id = a.id AND v.is_void
 LEFT JOIN reporting.attempt_activity r ON r.attempt_id = a.id
-LEFT JOIN reporting.behavior_analysis b ON b.attempt_id = a.id
 ORDER BY a.student_id, a.started_at, a.id;
