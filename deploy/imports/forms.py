@@ -146,7 +146,9 @@ def form_item(name: str, about: About, points: float, *, is_choice: bool) -> For
     key: dict[str, Any] = {}
     if kind in {"single_choice", "multiple_choice"}:
         content["options"] = options_of(about)
-        right = [option_id(each.partition("=")[0].strip()) for each in about.key]
+        # Only a file of items writes `id=text`; in the rows' own words a sign is a sign.
+        names = [each.partition("=")[0].strip() for each in about.key] if about.options else about.key
+        right = [option_id(each) for each in names]
         key = {"choice": right[0]} if kind == "single_choice" and right else {"choices": right}
     elif kind == "numeric":
         key = {"number": number_of(about), "tolerance": about.tolerance}

@@ -159,6 +159,10 @@ def test_a_file_of_items_says_what_they_are_and_nothing_is_guessed_w7(tmp_path: 
     assert [type(each.item) for each in made] == [SingleChoice, MultipleChoice, Numeric, Essay, ShortText]
     assert [each.points for each in made] == [2.0, 1.0, 1.0, 4.0, 1.0]
     assert made[0].item.content.stem == "q1\nWhich?"
+    (signs,) = read(tmp_path, "candidate,item,option,key\nx,q1,x=3,x=3\ny,q1,x=5,x=3\n", at=AT).exams
+    (asked,) = (each.item for each in signs.form.items)
+    assert isinstance(asked, SingleChoice)
+    assert asked.key.choice in {each.id for each in asked.content.options if each.text == "x=3"}
     unknown = read(tmp_path, "candidate,item,option\nx,q9,c\n", items=items, at=AT)
     assert (unknown.exams, faults(unknown)) == ([], ["line 2: the file of items has no such item"])
     items.write_text("item,points\nq1,many\n")
