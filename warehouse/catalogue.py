@@ -2,10 +2,11 @@
 The DuckDB catalogue: one small file whose views lead analysts to the builds in force.
 
 Its views name immutable files by their addresses, so whoever has it open keeps one consistent state for the
-grace period, from any working directory; opening it again shows the newest. It takes the place of the one
-before at one instant, in the storage version of DuckDB 1.0, so that every later DuckDB opens it. What each
-dataset and column means is in the views `datasets` and `columns`, and in comments on every view. Blocking:
-never call it on an event loop.
+grace period, from any working directory; opening it again shows the newest. Who has a folder elsewhere than
+it was published, a copy or a volume under another path, says so by a variable of DuckDB's. It takes the place
+of the one before at one instant, in the storage version of DuckDB 1.0; every DuckDB from 1.1 on, which has
+variables, opens it. What each dataset and column means is in the views `datasets` and `columns`, and in
+comments on every view. Blocking: never call it on an event loop.
 
 A view is bound when it is made, for which DuckDB opens a file. In a bucket every file has the dataset's
 schema, so it is shown an empty one of that schema, whatever it asks for, and nothing is fetched.
@@ -29,6 +30,7 @@ from warehouse.files import Root
 from warehouse.layout import Dataset, json_columns, said_of
 
 NAME: Final = "catalogue.duckdb"
+NEVER: Final = datetime.fromtimestamp(0, UTC)  # what a dataset is as of that nothing was published of yet
 
 
 def mart(name: str) -> str:
@@ -78,17 +80,20 @@ def _write(root: Root, path: Path, in_force: dict[str, Manifest]) -> None:
 
 
 def _files(root: Root, dataset: Dataset, manifest: Manifest) -> list[str]:
-    """Return what `read_parquet` finds a build by: in a folder a pattern, in a bucket all of its files."""
+    """
+    Return what `read_parquet` finds a build by, in SQL: in a folder a pattern, wherever that lies now; in a
+    bucket all of its files.
+    """
     if root.has_links:
-        return [f"{root.location}/{dataset.name}/{manifest.name}/*/*.parquet"]
-    return [f"{root.location}/{key}" for _, key in list_parts(root, dataset, manifest)]
+        place = mart("place").replace("{location}", _quoted(root.location)).strip()
+        return [f"{place} || '/{dataset.name}/{manifest.name}/*/*.parquet'"]
+    return [f"'{_quoted(f'{root.location}/{key}')}'" for _, key in list_parts(root, dataset, manifest)]
 
 
-def _view(dataset: Dataset, addresses: list[str]) -> str:
+def _view(dataset: Dataset, files: list[str]) -> str:
     """Return the statements that make a dataset's view, with its comments."""
     parsed = ", ".join(f"{name}::JSON AS {name}" for name in json_columns(dataset))
     replaced = f"REPLACE ({parsed})" if parsed else ""
-    files = ", ".join(f"'{_quoted(each)}'" for each in addresses)
     view = mart("dataset").replace("{name}", dataset.name).replace("{replaced}", replaced)
     about = mart("about").replace("{name}", dataset.name).replace("{about}", _quoted(dataset.grain))
     columns = [
@@ -98,7 +103,7 @@ def _view(dataset: Dataset, addresses: list[str]) -> str:
         .replace("{about}", _quoted(said_of(field)))
         for field in dataset.schema
     ]
-    return "\n".join([view.replace("{files}", files), about, *columns])
+    return "\n".join([view.replace("{files}", ", ".join(files)), about, *columns])
 
 
 class _Shape(AbstractFileSystem):  # type: ignore[misc]  # it comes without types
@@ -140,7 +145,7 @@ def _datasets_table(root: Root, in_force: dict[str, Manifest]) -> pa.Table:
             "schema_version": manifest.schema_version,
             "build": manifest.build,
             "watermark": manifest.watermark,
-            "as_of": manifest.as_of,
+            "as_of": None if manifest.as_of == NEVER else manifest.as_of,
             "published_at": manifest.published_at,
             "rows": manifest.rows,
             "parts": manifest.parts,

@@ -17,8 +17,9 @@ rest, r Pearson's correlation:
 - `alpha_if_deleted`: Cronbach's alpha of the other items, as `reliability` defines it.
 - `distractors`: of each option of a choice by how many it was chosen, their share, and `r`, the correlation
   of choosing it with R.
-- `median_seconds` and `nt10_share`: of times that are known (`timed`). Rapid is t < min(10 s, 10 % of the
-  item's mean), in whole tenths of a second: nobody reads the item in that time.
+- `median_seconds` and `nt10_share`: of times that are known (`timed`), rounded down: to 0.1 s below 10 s, 1 s
+  below 2 min, 5 s below 10 min, 30 s up to an hour, the longest. Rapid is t < min(10 s, 10 % of the item's
+  mean), in whole tenths of a second: nobody reads the item in that time.
 - `dif_delta`, `dif_class`: as `fairness` defines them, `A` negligible to `C` large; null unless groups are
   configured.
 

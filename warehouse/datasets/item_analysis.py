@@ -80,7 +80,12 @@ ITEM_ANALYSIS: Final = describe(
         ),
         column("timed", pa.int64(), "How many responses' times are known.", "responses"),
         column(
-            "median_seconds", pa.float64(), "Median time on the item.", "seconds", null="no time is known"
+            "median_seconds",
+            pa.float64(),
+            "Median time on the item, of times rounded down: to 0.1 s below 10 s, 1 s below 2 min, 5 s below"
+            " 10 min, 30 s up to an hour, the longest.",
+            "seconds",
+            null="no time is known",
         ),
         column(
             "nt10_share",

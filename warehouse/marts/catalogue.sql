@@ -1,5 +1,5 @@
 -- The catalogue's frame. {path}: the file to write. given_datasets, given_columns: what the publisher knows.
--- v1.0.0 is the oldest storage that has all of this; newer DuckDBs read it, and so does every one since 1.0.
+-- v1.0.0 is the oldest storage that has all of this; newer DuckDBs read it, and so does every one since 1.1, by its variables.
 ATTACH '{path}' AS catalogue (STORAGE_VERSION 'v1.0.0');
 USE catalogue;
 BEGIN TRANSACTION;

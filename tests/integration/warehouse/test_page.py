@@ -14,7 +14,8 @@ from warehouse.folder import Folder
 from warehouse.layout import json_columns, said_of
 
 TEXT = PAGE.read_text(encoding="utf-8")
-QUESTIONS = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
+SAID = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
+QUESTIONS = [text for text in SAID if not text.startswith("SET ")]
 PROGRAMS = [text for text in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if "obstore" not in text]
 
 
@@ -58,3 +59,16 @@ def test_views_and_columns_say_in_comments_what_the_datasets_say(root: Folder) -
         (name, field.name, said_of(field)) for name, dataset in DATASETS.items() for field in dataset.schema
     }
     assert parsed == {(name, each) for name, dataset in DATASETS.items() for each in json_columns(dataset)}
+
+
+def test_a_folder_that_was_moved_is_read_where_it_is_now(tmp_path: Path) -> None:
+    before = Folder(str(tmp_path / "before"))
+    publish_some(before)
+    catalogue.refresh(before)
+    after = (tmp_path / "before").rename(tmp_path / "it's after")
+    with duckdb.connect(str(after / catalogue.NAME), read_only=True) as conn:
+        with pytest.raises(duckdb.IOException, match="No files found"):
+            conn.execute("FROM submissions")
+        conn.execute("SET VARIABLE warehouse = $1", [str(after)])
+        rows = {name: conn.execute(f"SELECT count(*) FROM {name}").fetchone() for name in DATASETS}
+    assert set(rows.values()) == {(3,)}
