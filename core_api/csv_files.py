@@ -29,8 +29,10 @@ NO: Final = frozenset({"false", "no", "0"})
 REPLACED: Final = "\ufffd"  # what a decoder leaves where bytes were no UTF-8
 _SEPARATOR_LINE: Final = re.compile(r"\ufeff?sep=(.)\r?\n", re.IGNORECASE)  # Excel's own first line
 _PLAIN: Final = re.compile(r"[\W_]")
+# What makes a cell a formula that begins with it; in some languages wide signs do, too.
+FORMULA_SIGNS: Final = r"=+\-@＝＋－＠"  # noqa: RUF001  the wide ones are meant
 # Where a cell begins, be it for a program that reads another separator, if that makes it a formula.
-_FORMULA: Final = re.compile(r"(^|[;,\t\r\n])(?=[=+\-@\t\r])")
+_FORMULA: Final = re.compile(rf"(^|[;,\t\r\n])(?=[{FORMULA_SIGNS}\t\r])")
 _LINE: Final = re.compile(r"[^\r\n]*")
 # Its line, its fields, and what is wrong with it or None.
 Record = tuple[int, list[str], str | None]

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from core_api.csv_files import inert
+from core_api.csv_files import FORMULA_SIGNS, inert
 from sql import shaped
 from warehouse.datasets import DATASETS
 from warehouse.layout import ROW_GROUP_ROWS, Dataset, json_columns
@@ -31,8 +31,8 @@ GROUP_BYTES: Final = 16 << 20  # of Arrow memory, in which a row group is gather
 BOM: Final = b"\xef\xbb\xbf"
 # What is published of durable tables, and stands in no table of `reporting` (`pipeline.durable`).
 ELSEWHERE: Final = frozenset({"events", "risk_snapshots"})
-_OPENS: Final = r"(?:^|[;,\t\r\n])[=+\-@\t\r]"  # RE2's way to say what `inert` looks for
-_IN_JSON: Final = re.compile(r"([;,])([=+\-@])")  # PostgreSQL puts a space after its own commas
+_OPENS: Final = rf"(?:^|[;,\t\r\n])[{FORMULA_SIGNS}\t\r]"  # RE2's way to say what `inert` looks for
+_IN_JSON: Final = re.compile(rf"([;,])([{FORMULA_SIGNS}])")  # PostgreSQL puts a space after its own commas
 _TIME: Final = "%Y-%m-%dT%H:%M:%SZ"
 
 _NAMES: Final = sorted(

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from core_api.app import routes
+from core_api.exports.tables import Exported
 from kernel.access import ACCESS, Scope
 from kernel.events import EventType
 from kernel.postgres import open_pool
@@ -147,6 +148,9 @@ async def asked(api: Api, ended: Ended, by: str) -> list[tuple[str, Answer]]:
     for each in LISTS:
         path = f"/api/proctor/{each.format(exam=ended.exam_id)}"
         answers.append((each, await api.get(path, by)))
+    for dataset in Exported:
+        path = f"/api/teacher/exams/{ended.exam_id}/export/csv?dataset={dataset}"
+        answers.append((path, await api.get(path, by)))
     return answers
 
 
@@ -209,7 +213,9 @@ async def test_no_reply_tells_who_is_still_to_review_what_was_found_or_computed_
             assert everywhere - telling(answers) == set(), by
             assert {f"{session}/reviews", f"{session}/decision", session} <= told(answers) & ok, by
             assert len(ok) >= 12, sorted(ok)
-        taught = {"/teacher/alerts", "/teacher/dashboard", f"/teacher/exams/{ended.exam_id}/analytics"}
+        exam = f"/teacher/exams/{ended.exam_id}"
+        exported = f"/api{exam}/export/csv?dataset=behavior_analysis"
+        taught = {"/teacher/alerts", "/teacher/dashboard", f"{exam}/analytics", exported}
         assert taught - telling(decided["admin"]) == set()
         assert fired == [(0, 0, 0, 0), (1, 1, 0, 0)]
 
