@@ -115,6 +115,7 @@ def running_core(servers: Servers, folder: Path, log: Path, candidates: int) -> 
         "http_port": port,
         "bcrypt_rounds": BCRYPT_ROUNDS,
         "login_exempt_networks": "127.0.0.0/8",
+        "account_requests_per_s": 1_000.0,  # one teacher asks for a school
     }
     pipeline: dict[str, object] = {
         "database_url": urls["veritas_pipeline"],

@@ -70,11 +70,9 @@ def finals(analyst: Analyst, folder: Path) -> None:
     submissions = analyst.ask("finals")
     _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
     exams = submissions.group_by("exam_id").len().sort("len", "exam_id")["exam_id"].to_list()
-    for n, exam in enumerate(exams, 1):
-        scores = submissions.filter(pl.col("exam_id") == exam)["percentage"].sort()
-        left.hist(
-            scores.to_list(), bins=list(range(0, 101, 10)), alpha=0.6, label=f"sitting {n}, n = {len(scores)}"
-        )
+    scores = [submissions.filter(pl.col("exam_id") == exam)["percentage"].sort().to_list() for exam in exams]
+    names = [f"sitting {n}, n = {len(some)}" for n, some in enumerate(scores, 1)]
+    left.hist(scores, bins=list(range(0, 101, 10)), label=names)
     left.axvline(50, color="grey", linewidth=0.8, linestyle="--")
     left.set(title="Final examination", xlabel="score, % of 100 points", ylabel="students")
     left.legend(frameon=False)
@@ -105,12 +103,12 @@ def activity(analyst: Analyst, folder: Path) -> None:
         left.bar(names, days[name].to_list(), bottom=base, label=name)
         base = [below + more for below, more in zip(base, days[name].to_list(), strict=True)]
     left.tick_params(axis="x", labelsize=6)
-    left.set(title="Stretches of activity, by what was used", ylabel="events")
-    left.legend(frameon=False, loc="upper right")
+    left.set(title="Stretches of activity, by what was used", ylabel="events", ylim=(0, 1.3 * max(base)))
+    left.legend(frameon=False, loc="upper left", ncols=3)
     rho, p = spearmanr(together["stretches"].to_list(), together["percentage"].to_list())
     right.scatter(together["stretches"].to_list(), together["percentage"].to_list(), s=12)
     right.set(
-        title=f"Does activity go with the score?  Spearman's rho {rho:.2f}, p = {p:.2f}, n = {len(together)}",
+        title=f"Activity and score: Spearman's rho {rho:.2f}, p = {p:.2g}, n = {len(together)}",
         xlabel="events of all sessions",
         ylabel="best final score, %",
     )
