@@ -268,9 +268,8 @@ def advance(
     }
     run(conn, *FOLDS.bind("put_folds", **columns))
     # What was seen of an attempt counts in its numbers from when it is over; a rebuild computes them anyway.
-    over = {session.attempt_id for session in sessions if session.ended_us is not None}
-    if over and not is_rebuilt:
-        run(conn, TURNS["mark_attempts"], sorted(over))
+    if not is_rebuilt:
+        run(conn, TURNS["mark_attempts"], sorted({session.attempt_id for session in sessions}))
 
 
 def _fold(

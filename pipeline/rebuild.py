@@ -70,7 +70,7 @@ def rebuild(
     Args:
         settings: where database and warehouse are.
         progress: called with (stage, done, total); stages are `archive`, `sessions`, `attempt`, `exam`,
-            `student`, `publish`.
+            `student`, `settle`, `publish`.
         step: called with a name after each step that a crash could follow.
         only: names of datasets; what is folded and archived is computed together.
         since: only what follows from attempts that were over then or later; nothing is folded or archived.

@@ -2,7 +2,9 @@
 What follows from submissions, computed anew: each layer's keys, part by part, in the order of layers.
 
 A part is a turn of named keys (`projections.turns`): it waits for whoever has one of them, replaces what is
-another, and deletes what is no more. So increments go on meanwhile, whoever reads sees each key whole, and a
+another, and deletes what is no more. What a layer takes of a later one (an exam's norms, by which its
+attempts are judged) is not there yet where nothing was: whom that concerns is marked, and computed once more.
+So increments go on meanwhile, whoever reads sees each key whole, and a
 rebuild that was cut off is begun again. Parts of a layer depend on nothing of one another: they run here, or
 anywhere that reaches the database.
 """
@@ -23,6 +25,7 @@ from sql.running import Connection, connect, run
 TURNS: Final = named("turns")
 ATTEMPTS_MAX: Final = 1_000  # in memory at once, where no key alone has more
 KEYS_MAX: Final = 200  # of a part: each is a lock
+PASSES_MAX: Final = 4  # what is still marked then was marked by others, or is left to the pipeline
 
 
 class Part(Struct, frozen=True):
@@ -62,6 +65,7 @@ def parts_of(
     since: datetime | None,
     datasets: Collection[str],
     parts: int | None = None,
+    is_marked: bool = False,
 ) -> list[Part]:
     """
     Return a layer's keys in parts; none where no dataset of it is wanted.
@@ -72,12 +76,13 @@ def parts_of(
         since: only attempts that were over then or later, their exams and students; None is all.
         datasets: that are wanted.
         parts: how many; by default each has ATTEMPTS_MAX attempts and KEYS_MAX keys at most, or one key.
+        is_marked: only keys of which something is marked.
     """
     own = [each for each in PROJECTIONS if each.layer is layer]
     wanted = frozenset(each.dataset.name for each in own) & frozenset(datasets)
     if wanted:  # what is there for computing alone comes with what is computed
         wanted |= {each.dataset.name for each in own if not each.is_published}
-    found = run(conn, TURNS["list_layer_keys"], layer, since).fetchall() if wanted else []
+    found = run(conn, TURNS["list_layer_keys"], layer, since, is_marked).fetchall() if wanted else []
     if parts is None:
         cut = _cut(found)
     else:
@@ -114,21 +119,32 @@ def recompute(
 
     Args:
         settings: the database.
-        progress: called with (layer's name, done, total) keys.
+        progress: called with (layer's name, done, total) keys; `settle` are those that have a further turn.
         since: see `parts_of`, as `parts`.
         datasets: names of projected datasets; what follows from them in later layers is marked, and computed
             by the pipeline, where it is not among them.
         runner: where the parts run.
         parts: of a layer.
     """
-    total = 0
-    for layer in Layer:
-        with connect(settings.database_url) as conn:
-            found = parts_of(conn, layer, since=since, datasets=datasets, parts=parts)
-        keys, done = sum(len(part.keys) for part in found), 0
-        progress(layer.value, done, keys)
-        for count in runner(settings, found):
-            done += count
-            progress(layer.value, done, keys)
-        total += done
+    is_whole = since is None and {each.dataset.name for each in PROJECTIONS if each.is_published} <= set(
+        datasets
+    )
+    total = settled = 0
+    for number in range(PASSES_MAX if is_whole else 1):
+        before = total
+        for layer in Layer:
+            with connect(settings.database_url) as conn:
+                found = parts_of(
+                    conn, layer, since=since, datasets=datasets, parts=parts, is_marked=number > 0
+                )
+            stage, done = ("settle", settled) if number else (layer.value, 0)
+            keys = done + sum(len(part.keys) for part in found)
+            progress(stage, done, keys)
+            for count in runner(settings, found):
+                done += count
+                progress(stage, done, keys)
+            total += sum(len(part.keys) for part in found)
+            settled = done if number else 0
+        if total == before:
+            break
     return total

@@ -22,6 +22,7 @@ STAGES: Final = {
     "attempt": "attempts",
     "exam": "exams",
     "student": "students",
+    "settle": "once more, by the cohorts' norms",
     "publish": "Parquet",
 }
 

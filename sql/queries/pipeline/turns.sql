@@ -7,9 +7,9 @@ SELECT :layer, key, attempt_id, lane FROM unnest(:keys::text[]::uuid[], :attempt
      AS t (key, attempt_id, lane);
 
 -- name: mark_attempts
--- $1 attempt ids as text. Something of what was seen of them has changed.
+-- $1 attempt ids as text. Something of what was seen of them has changed; of those that are over it counts.
 INSERT INTO reporting.projection_marks (layer, key, attempt_id, lane)
-SELECT 'attempt', id, id, exam_id FROM exam_attempts WHERE id = ANY ($1::text[]::uuid[]);
+SELECT 'attempt', id, id, exam_id FROM exam_attempts WHERE id = ANY ($1::text[]::uuid[]) AND status <> 'in_progress';
 
 -- name: claim_keys
 -- $1 layer, $2 keys at most, $3 least seconds between two turns of an exam that runs, $4 of one that does not. The lanes take
@@ -70,8 +70,8 @@ WHERE (t.retry_at IS NULL OR t.retry_at <= now())
 GROUP BY m.layer;
 
 -- name: list_layer_keys
--- $1 layer, $2 moment or null. Keys of attempts that were over at that moment or later, and of how many; of all, and of what was
--- projected of any that is no more, where none is given.
+-- $1 layer, $2 moment or null, $3 whether only keys that are marked. Keys of attempts that were over at that moment or later, and of
+-- how many; of all, and of what was projected of any that is no more, where none is given.
 SELECT key::text, sum(attempts)::bigint AS attempts
 FROM (
     SELECT CASE $1::text WHEN 'attempt' THEN id WHEN 'exam' THEN exam_id ELSE student_id END AS key, count(*) AS attempts
@@ -83,6 +83,7 @@ FROM (
     FROM reporting.submissions
     WHERE $2::timestamptz IS NULL
 ) k
+WHERE NOT $3::boolean OR EXISTS (SELECT FROM reporting.projection_marks m WHERE m.layer = $1 AND m.key = k.key)
 GROUP BY key
 ORDER BY key;
 
