@@ -181,6 +181,7 @@ async def exam_analytics(
         ForbiddenError: it is, without the right to its analytics.
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
+        await conn.execute(QUERIES["plan_once"])
         exam = await require_analysed(conn, actor, exam_id)
         is_first = query.cursor is None
         totals = (

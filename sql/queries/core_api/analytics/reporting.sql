@@ -1,5 +1,9 @@
 -- An exam in numbers, out of its attempts and of reporting.*.
 
+-- name: plan_once
+-- To the end of the transaction: what finds rows by an exam's key is planned once a connection, for any of them.
+SELECT set_config('plan_cache_mode', 'force_generic_plan', true);
+
 -- name: count_attempts
 -- $1 exam_id uuid. As they are now: who is neither at work nor has given up has completed.
 SELECT total, students, in_progress, total - in_progress - abandoned AS completed, abandoned, void FROM counted_attempts($1);

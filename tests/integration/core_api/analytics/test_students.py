@@ -1,11 +1,16 @@
 """A teacher's exams at once, who is flagged in them, one student in numbers (V; spec.md W-5, A-4)."""
 
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 from uuid import uuid4
 
+import pytest
+
+from core_api import seeding
 from tests.kits.core import Api, Core
 from tests.kits.reporting import ALERT, put_row
 
+NOW: Final = datetime(2026, 3, 1, 9, tzinfo=UTC)
 TOPIC = {"topic": "Cells", "effect": 0.2, "n": 14, "p": 0.97}
 PASTE = {"code": "LARGE_PASTE", "value": 300, "threshold": 200, "n": 1, "p": None, "text": "300 at once."}
 WHY = {"code": "RULES", "value": 0.4, "threshold": 0.5, "n": 3, "text": "The rules take most of it."}
@@ -63,8 +68,14 @@ async def test_a_dashboard_shows_each_exam_and_what_waits_until_somebody_has_loo
         assert len((await told(api, "dashboard", "admin"))["exams"]) == 1
 
 
-async def test_flagged_students_are_sorted_filtered_and_paged_without_loss_w5(core: Core) -> None:
+@pytest.mark.parametrize("more", [0, 60], ids=["few exams", "many exams"])  # are found in two ways
+async def test_flagged_students_are_sorted_filtered_and_paged_without_loss_w5(core: Core, more: int) -> None:
     async with core.school() as api:
+        teacher = api.people["teacher"]
+        with seeding.connect(core.database) as conn:
+            seeding.create_exams(
+                conn, teacher.organisation_id, teacher.id, [f"Exam {n}" for n in range(more)], now=NOW
+            )
         urgent = await judged(
             api, "student", alerts=[ALERT], alert_rank=1, integrity_score=0.9, risk_level="High"
         )
