@@ -16,6 +16,7 @@ from deploy.local.server import ServerError
 if TYPE_CHECKING:
     import polars as pl
 
+    from kernel.settings import Settings
     from pipeline.features.models import Model
 
 app = typer.Typer(cls=Group, help="Models of who leaves.", no_args_is_help=True)
@@ -30,6 +31,10 @@ Progress = Annotated[
     ),
 ]
 ModelFile = Annotated[Path, typer.Option("--model", exists=True, dir_okay=False, help="The model's file.")]
+State = Annotated[
+    Path | None,
+    typer.Option("--state", help="Folder of the local stack; VERITAS_STATE or .veritas by default."),
+]
 Out = Annotated[Path, typer.Option("--out", dir_okay=False, help="File to write.")]
 
 
@@ -70,6 +75,77 @@ def train(
 
 
 @app.command()
+def progress(
+    out: Out,
+    horizon_days: Annotated[int, typer.Option(min=1, help="Days within which leaving counts.")],
+    cut_off: Annotated[
+        list[datetime] | None,
+        typer.Option(
+            help="Up to when everything counts, UTC; may be given often. Today's midnight by default."
+        ),
+    ] = None,
+    state: State = None,
+) -> None:
+    """
+    Write what each group's members had done by each cut-off, and who left where that is known already.
+
+    People are their ids, nothing else of them. Groups with fewer than ten who were enrolled are left out.
+    """
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    from pipeline.features.models import PROGRESS  # noqa: PLC0415
+    from pipeline.leaving import progress_of  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    empty = PROGRESS.schema.to_frame()
+    rows = 0
+    found = progress_of(_database(state), _moments(cut_off, now), horizon_days=horizon_days, as_of=now)
+    if out.suffix == ".parquet":
+        with pq.ParquetWriter(out, empty.to_arrow().schema) as writer:
+            for each in found:
+                writer.write_table(each.to_arrow().cast(writer.schema))
+                rows += each.height
+    else:
+        with out.open("wb") as file:
+            empty.write_csv(file)
+            for each in found:
+                each.write_csv(file, include_header=False)
+                rows += each.height
+    print(f"{rows} rows.")
+
+
+@app.command()
+def apply(
+    model: ModelFile,
+    cut_off: Annotated[
+        datetime | None, typer.Option(help="As of when, UTC. Today's midnight by default.")
+    ] = None,
+    state: State = None,
+) -> None:
+    """
+    Score everybody who is enrolled, as of a cut-off: their labels follow, by their last attempt until then.
+
+    The horizon is the one that the model's card has. Exits with 2 where the file is no model.
+    """
+    from pipeline import leaving  # noqa: PLC0415
+
+    known, text, now = _model(model), model.read_bytes(), datetime.now(UTC)
+    horizon_days = known.card.get("horizon_days")
+    if not isinstance(horizon_days, int) or horizon_days < 1:
+        raise ServerError(f"{model} is no model: its card has no horizon_days")
+    [moment] = _moments([cut_off] if cut_off else None, now)
+    students, attempts = leaving.apply(
+        _database(state),
+        known,
+        leaving.version_in_file(known, text),
+        cut_off=moment,
+        horizon_days=horizon_days,
+        now=now,
+    )
+    print(f"{students} students scored, {attempts} attempts marked for their turn.")
+
+
+@app.command()
 def score(progress: Progress, model: ModelFile, out: Out) -> None:
     """Write a row for each enrolled student: probability, coverage, reasons, the model's version."""
     from pipeline.features import models  # noqa: PLC0415
@@ -93,10 +169,7 @@ def words(
     rows: Annotated[
         int, typer.Option(min=1, max=100_000, help="Attempts at most, the most urgent first.")
     ] = 100,
-    state: Annotated[
-        Path | None,
-        typer.Option("--state", help="Folder of the local stack; VERITAS_STATE or .veritas by default."),
-    ] = None,
+    state: State = None,
 ) -> None:
     """
     Let the language model of the settings (VERITAS_LLM_URL) word attempts' reasons.
@@ -106,17 +179,12 @@ def words(
 
     Exits with 2 where no model is set.
     """
-    from msgspec.structs import replace  # noqa: PLC0415
-
-    from deploy.local.stack import database_url_of  # noqa: PLC0415
-    from kernel.settings import load  # noqa: PLC0415
     from pipeline.writer import write_due  # noqa: PLC0415
 
-    settings = load() if state is None else load(state=str(state))
+    settings = _settings(state)
     if not (settings.llm_url and settings.llm_model):
         raise ServerError("no model is set: VERITAS_LLM_URL and VERITAS_LLM_MODEL")
-    own = replace(settings, database_url=database_url_of(settings))
-    worded, asked = write_due(own, rows_max=rows)
+    worded, asked = write_due(_of_database(settings), rows_max=rows)
     print(f"{worded} of {asked} attempts were worded by {settings.llm_model}.")
 
 
@@ -156,6 +224,34 @@ def _table(title: str, values: dict[str, Any]) -> None:
     for name, value in values.items():
         table.add_row(name, f"{value:.4f}" if isinstance(value, float) else str(value))
     Console(highlight=False).print(table)
+
+
+def _settings(state: Path | None) -> "Settings":
+    from kernel.settings import load  # noqa: PLC0415
+
+    return load() if state is None else load(state=str(state))
+
+
+def _of_database(settings: "Settings") -> "Settings":
+    """Return settings that name the database of these."""
+    from msgspec.structs import replace  # noqa: PLC0415
+
+    from deploy.local.stack import database_url_of  # noqa: PLC0415
+
+    return replace(settings, database_url=database_url_of(settings))
+
+
+def _database(state: Path | None) -> "Settings":
+    return _of_database(_settings(state))
+
+
+def _moments(given: list[datetime] | None, now: datetime) -> list[datetime]:
+    """Return cut-offs in UTC, ascending; the last midnight where none is given."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    moments = sorted({each.replace(tzinfo=UTC) for each in given or [midnight]})
+    if moments[-1] > now:
+        raise ServerError(f"the cut-off {moments[-1]:%Y-%m-%d %H:%M} is yet to come")
+    return moments
 
 
 def _model(path: Path) -> "Model":

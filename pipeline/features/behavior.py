@@ -70,6 +70,7 @@ ATTEMPTS: Final = frame(
         "probability_reasons": (pl.String, ""),
         "done_share": (pl.Float64, ""),
         "done_share_p10": (pl.Float64, ""),
+        "model_version": (pl.String, "Whose probability that is; null: no model."),
     },
 )
 _COLUMNS: Final[dict[str, Any]] = {
@@ -154,10 +155,16 @@ def _row(given: Mapping[str, Any], bars: Bars) -> dict[str, Any]:
         "recommended_action": action_of(given["peak_risk"]),
         "alerts": as_json(told),
         "alert_rank": told[0]["rank"] if told else None,
-        "metric_version": version_of(METRIC_VERSION, bars, BARS),
+        "metric_version": _version(given["model_version"], bars),
         "coverage": scored["coverage"],
         "reasons": as_json(reasons),
     }
+
+
+def _version(model: str | None, bars: Bars) -> str:
+    """Return the definition's version, and the model's where one was asked."""
+    version = version_of(METRIC_VERSION, bars, BARS)
+    return version if model is None else f"{version}+{model}"
 
 
 def _weak_topics(weak: Mapping[str, int] | None) -> list[dict[str, Any]]:

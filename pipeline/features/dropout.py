@@ -2,7 +2,8 @@
 Whether somebody is about to leave: a label that says what kind of help that asks for.
 
 One row per attempt, as it stood when the attempt was handed in. With a model (`models.py`) p is its
-calibrated probability that the candidate leaves within the horizon:
+calibrated probability, at a cut-off, that the candidate leaves within the horizon; an attempt has one where
+it was the last that they had handed in to the cohort by then (`veritas model apply`):
 
 | where | label | shown as |
 |---|---|---|
@@ -11,7 +12,8 @@ calibrated probability that the candidate leaves within the horizon:
 | else done / due under the cohort's 10th percentile | `no_interest` | no interest |
 | else | `incapable` | needs academic support |
 
-Without one (fewer than 200 labelled outcomes to train on), the cold start, in this order:
+Without one (none was applied; of fewer than 200 labelled outcomes none is trained), the cold start, in this
+order:
 
 | where | label |
 |---|---|

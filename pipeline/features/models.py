@@ -18,6 +18,14 @@ for cohorts that the coefficients were not fitted to, or an isotonic curve in it
 the trained one. `coverage`: share of inputs that are known. `reasons`: the inputs that raise p most, at
 most two.
 
+Veritas makes `PROGRESS` of what it has stored (`veritas model progress`). A cohort is a group that exams were
+assigned to. `due`: its exams whose time to hand in, the candidate's own where they have one, was over by the
+cut-off; `done`: those of them with an attempt handed in by then. `earliness_h` is over these, `attempts`,
+`abandoned` and `idle_d` over all of the cohort's exams; `lmi` and `integrity` are means of the last ten that
+are known. `has_left`: something was due within the horizon after the cut-off, and in it they neither began
+nor handed in anything; null where nothing was, or the horizon is not over. Groups with fewer than ten who
+were enrolled are left out: there is nobody to compare with.
+
 A model is a JSON file: numbers, and a card that says from what, when, for which horizon and cut-off, how
 good, and who is left out. Reading one runs nothing.
 
@@ -133,9 +141,29 @@ def read_model(text: bytes) -> Model:
     Return the model of a file.
 
     Raises:
-        msgspec.DecodeError: it is none.
+        msgspec.DecodeError: it is none, or one that could not be asked; the message says why.
     """
-    return msgspec.json.decode(text, type=Model)
+    model = msgspec.json.decode(text, type=Model)
+    if wrong := _wrong_with(model):
+        raise msgspec.ValidationError(wrong)
+    return model
+
+
+def _wrong_with(model: Model) -> str | None:
+    """Return what keeps a model from being asked, or None."""
+    numbers = (model.means, model.scales, model.coefficients)
+    if not set(model.inputs) <= set(INPUTS):
+        return f"inputs are of {', '.join(INPUTS)}"
+    if any(len(each) != len(model.inputs) for each in numbers) or 0 in model.scales:
+        return "each input has a mean, a coefficient, and a scale other than 0"
+    kind, x, y = model.calibration.kind, model.calibration.x, model.calibration.y
+    if kind == "platt":
+        return None if len(x) == 2 else "Platt's scaling has a slope and an offset"
+    if kind != "isotonic":
+        return "calibration is platt or isotonic"
+    if not x or len(x) != len(y) or list(x) != sorted(x) or min(y) < 0 or max(y) > 1:
+        return "an isotonic curve has a probability for each logit, and logits that ascend"
+    return None
 
 
 def inputs_of(progress: pl.DataFrame) -> pl.DataFrame:

@@ -31,6 +31,7 @@ def judged(frames: Frames, settings: Settings) -> pl.DataFrame:
     known = frames["watched"].join(seen, on="attempt_id", how="left")
     known = known.join(strange, on="attempt_id", how="left")
     known = known.join(frames["best_partners"], on="attempt_id", how="left")
+    known = known.join(frames["leaving_scores"], on="attempt_id", how="left")
     known = known.join(frames["times"].drop("speed"), on="attempt_id", how="left")
     moved = frames["momenta"]
     known = known.join(moved.drop("indicators"), on="attempt_id", how="left")
@@ -123,6 +124,7 @@ JUDGED: Final = Projection(
         "momenta",
         "draft_analysis",
         "written_texts",
+        "leaving_scores",
     ),
     compute=judged,
 )

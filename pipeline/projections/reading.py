@@ -32,6 +32,7 @@ DURABLE: Final = {
     "momenta": Layer.attempt,
     "watched": Layer.attempt,
     "written_texts": Layer.attempt,
+    "leaving_scores": Layer.attempt,
     "exams": Layer.exam,
     "typing": Layer.attempt,
     "prompts": Layer.attempt,

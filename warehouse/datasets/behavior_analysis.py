@@ -121,7 +121,11 @@ BEHAVIOR_ANALYSIS: Final = describe(
             "JSON list of {code, rank, value, threshold, n, text}",
         ),
         column("alert_rank", pa.int16(), "Rank of the first; 1 is the most urgent.", "rank", null="no alert"),
-        column("metric_version", pa.string(), "Version of these definitions."),
+        column(
+            "metric_version",
+            pa.string(),
+            "Version of these definitions; after a plus, settings that differ, and the model of leaving.",
+        ),
         column("coverage", pa.float64(), "Share of what integrity rests on that is known.", "0 to 1"),
         column(
             "reasons",

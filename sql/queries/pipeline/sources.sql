@@ -195,6 +195,12 @@ SELECT attempt_id::text AS attempt_id, facts_sha256, summary, recommendations, m
 FROM reporting.written_texts
 WHERE attempt_id = ANY ($1::text[]::uuid[]);
 
+-- name: leaving_scores
+-- $1 attempt ids as text. What a model of leaving gave their candidates.
+SELECT attempt_id::text AS attempt_id, probability, reasons AS probability_reasons, done_share, done_share_p10, model_version
+FROM reporting.leaving_scores
+WHERE attempt_id = ANY ($1::text[]::uuid[]);
+
 -- name: best_partners
 -- $1 attempt ids as text. How unusual the likeness to the best partner is, adjusted for all pairs of the form.
 SELECT b.attempt_id::text AS attempt_id, p.q AS similarity_p, p.second_factor AS has_second_factor

@@ -30,13 +30,17 @@ ELSEWHERE: Final = {
     "ledger_events": "test_durable.py",
     "collusion_clusters": "test_collusion.py",
 }
+SCORED: Final = (
+    "INSERT INTO reporting.leaving_scores (attempt_id, cohort_id, cut_off, horizon_days, probability,"
+    " reasons, model_version, scored_at)"
+    " VALUES (%s, gen_random_uuid(), now(), 28, 0.5, '[]', 'left-1', now())"
+)
 # Null in every row here, and why.
 NULL: Final = {
     "events.client": "a client that names itself: as ingest has stored it",
     "events.client_seq": "likewise",
     "events.effective_at": "a client that was offline: likewise",
     "events.event_name": "an event of type 0: likewise",
-    "behavior_analysis.dropout_confidence": "no model is trained",
     "item_analysis.dif_delta": "no groups are configured",
     "item_analysis.dif_class": "no groups are configured",
     "answer_similarity.same_address": "no address: nobody's client took a session up",
@@ -118,6 +122,7 @@ def world(settings: Settings, database: str) -> None:
         sheet = "".join("b" if dice.random() < able else dice.choice("acd") for _ in range(ITEMS))
         hand_in(database, own, number, sheet, minutes=30 + 60 * (number // PEOPLE) + number % PEOPLE / 100)
     tell(database, DECIDED, sittings[0].session_id)
+    tell(database, SCORED, sittings[0].attempt_id)
     for sitting in sittings:
         end(database, sitting, START + timedelta(minutes=30))
     fold_now(settings)

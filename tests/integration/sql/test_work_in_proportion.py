@@ -72,6 +72,7 @@ LEFT_OUT: Final = {
     "one piece of evidence": "evidence.list_chunks evidence.list_stored evidence.list_announced"
     " evidence.list_missing evidence.sum_announced",
     "sixteen rows a school": "evidence.sum_usage",
+    "one group, or all groups' ids, by a command": "leaving.list_cohorts leaving.list_cohort_progress",
     "one decision": "decisions.list_acts claims.is_final",
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"

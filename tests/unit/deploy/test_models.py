@@ -1,7 +1,9 @@
 """`veritas model`: from a file of progress to a model, its card, scores and drift (analytics.md)."""
 
 from pathlib import Path
+from typing import Any
 
+import orjson
 import polars as pl
 import pytest
 from typer.testing import CliRunner
@@ -48,3 +50,29 @@ def test_what_is_no_progress_or_no_model_or_too_little_is_said(tmp_path: Path) -
     assert run("train", odd, "--out", model, *TRAIN)[0] != 0
     assert run("card", model)[0] != 0
     assert model.read_text() == "{}"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"inputs": ["age"]},
+        {"means": [0.0, 1.0]},
+        {"scales": [0.0]},
+        {"calibration": {"kind": "platt", "x": [1.0], "y": []}},
+        {"calibration": {"kind": "guess", "x": [1.0], "y": [1.0]}},
+        {"calibration": {"kind": "isotonic", "x": [2.0, 1.0], "y": [0.1, 0.2]}},
+    ],
+    ids=str,
+)
+def test_a_model_that_could_not_be_asked_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
+    file, good = tmp_path / "model.json", {
+        "version": "m", "inputs": ["lmi"], "means": [0.0], "scales": [1.0], "coefficients": [1.0],
+        "intercept": 0.0, "calibration": {"kind": "platt", "x": [1.0, 0.0], "y": []}, "shift": 0.0,
+        "bins": {"edges": {}, "shares": {}}, "card": {},
+    }  # fmt: skip
+    file.write_bytes(orjson.dumps(good))
+    assert run("card", file)[0] == 0
+
+    file.write_bytes(orjson.dumps(good | wrong))
+    assert run("card", file)[0] != 0
+    assert run("apply", "--model", file)[0] != 0

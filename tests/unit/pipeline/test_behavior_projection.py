@@ -39,6 +39,10 @@ TEXTS = pl.DataFrame(
     }
 )  # fmt: skip
 
+LEAVING = pl.DataFrame(
+    schema={"attempt_id": pl.String, "probability_reasons": pl.String, "model_version": pl.String}
+    | dict.fromkeys(("probability", "done_share", "done_share_p10"), pl.Float64)
+)
 DRAFTS = pl.DataFrame(schema={"attempt_id": pl.String, "question_id": pl.String, "indicators": pl.String})
 MOMENTA = pl.DataFrame(
     {"attempt_id": ["a", "b"], "lmi_score": [None, 20.0], "improvement_trend": [None, "declining"],
@@ -57,6 +61,7 @@ GIVEN = {
     "momenta": MOMENTA,
     "draft_analysis": DRAFTS,
     "written_texts": TEXTS,
+    "leaving_scores": LEAVING,
 }
 
 
