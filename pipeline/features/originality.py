@@ -16,6 +16,9 @@ it is made of, and the indicators, a JSON list of {code, value, threshold, n, p,
   hundred times (p, Poisson). n: characters typed, at least 300.
 - FEW_PAUSES: pauses over 2 s per 100 words, of which not one in a hundred of the cohort has as few:
   p = (1 + those with as few) / (1 + cohort) <= 0.01. n: the cohort, at least 99.
+  Only where a cohort is given, as an analyst does: what Veritas keeps up to date has `pauses_per_100_words`
+  of each text whose client told `pauses` (`keystrokes`), and gives no cohort. A text that is handed in later
+  would change what was said of those before it, and one in a hundred of a cohort is then somebody else.
 - NEAR_DUPLICATE: 0.60 or more of the text's fingerprints stand in one text of somebody else. n: fingerprints.
 
 Of an attempt, beside its texts: SUDDEN_JUMP and SPEED_JUMP (`jumps`).
