@@ -5,6 +5,7 @@ A server that cannot start fails the run; nothing is skipped.
 """
 
 import fcntl
+import gc
 import os
 import shutil
 import tempfile
@@ -62,6 +63,22 @@ hypothesis_settings.load_profile("veritas")
 os.environ["SSL_CERT_FILE"] = os.devnull
 prepare_process()  # a test that opens 500 connections holds both ends of them
 numbers = count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Look for garbage among what tests make, and not among what was imported and collected: that stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Let what was collected go in order, for libraries that count what is left at the end."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
