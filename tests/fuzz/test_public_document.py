@@ -38,9 +38,9 @@ TOKENS: Final = 4  # with which an example is sent, about
 ROUND: Final = 1000  # more than there are operations
 # What the signature in an address opens, and nobody's token: the tests of evidence send and fetch files.
 SIGNED: Final = {"PUT /proctor/evidence/{evidence_id}/upload", "GET /proctor/evidence/{evidence_id}/download"}
-# Nobody claims a session once another operation has decided on it for good.
 NUL: Final = r"\x00"
 LONG: Final = 500  # characters
+# Nobody claims a session once another operation has decided on it for good.
 UNDECIDED: Final = "/proctor/session/{id}/claim"
 Operation = APIOperation[Any, Any, Any, Any]
 

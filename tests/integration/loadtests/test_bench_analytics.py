@@ -33,6 +33,7 @@ def test_an_organisation_is_made_computed_asked_and_gone_on_with(
             "exam",
             "student",
             "publish",
+            "settle",
         }
         assert aggregation_s(owner, EXTENT.attempts * EXTENT.events) > 0
         assert set(question_s(tmp_path)) == {"events_by_hour", "hardest_topics", "violations_and_results"}

@@ -80,8 +80,8 @@ async def test_flagged_students_are_sorted_filtered_and_paged_without_loss_w5(co
             api, "student", alerts=[ALERT], alert_rank=1, integrity_score=0.9, risk_level="High"
         )
         other = await judged(
-            api, "other_student", integrity_score=0.2, dropout_label="incapable", requires_recap=True,
-            requires_instructor_attention=False,
+            api, "other_student", integrity_score=0.2, dropout_label="incapable", dropout_confidence=0.4,
+            requires_recap=True, requires_instructor_attention=False,
         )  # fmt: skip
         orders: dict[str, list[str]] = {}
         for sort in ("urgency", "integrity"):
@@ -105,6 +105,7 @@ async def test_flagged_students_are_sorted_filtered_and_paged_without_loss_w5(co
         assert orders == {"urgency": [urgent, other], "integrity": [other, urgent]}
         assert list(found.values()) == [[other], [other], [urgent], [other], []]
         assert seen[0]["flags"] == ["requires_recap", "dropout_risk"]
+        assert (seen[0]["dropout_label"], seen[0]["dropout_confidence"]) == ("incapable", 0.4)
         assert (seen[0]["student_name"], seen[0]["reasons"]) == ("The other_student", [WHY])
         assert (await told(api, "students/flagged", "colleague"))["students"] == []
         assert (await told(api, "students/flagged", "boss"))["students"] == []
