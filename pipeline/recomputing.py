@@ -4,13 +4,14 @@ What follows from submissions, computed anew: each layer's keys, part by part, i
 A part is a turn of named keys (`projections.turns`): it waits for whoever has one of them, replaces what is
 another, and deletes what is no more. What a layer takes of a later one (an exam's norms, by which its
 attempts are judged) is not there yet where nothing was: whom that concerns is marked, and computed once more.
-So increments go on meanwhile, whoever reads sees each key whole, and a
-rebuild that was cut off is begun again. Parts of a layer depend on nothing of one another: they run here, or
-anywhere that reaches the database.
+So increments go on meanwhile, whoever reads sees each key whole, and a rebuild that was cut off is begun
+again. Parts of a layer depend on nothing of one another: they run here, or anywhere that reaches the
+database.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from msgspec import Struct
@@ -25,7 +26,7 @@ from sql.running import Connection, connect, run
 TURNS: Final = named("turns")
 ATTEMPTS_MAX: Final = 1_000  # in memory at once, where no key alone has more
 KEYS_MAX: Final = 200  # of a part: each is a lock
-PASSES_MAX: Final = 4  # what is still marked then was marked by others, or is left to the pipeline
+SETTLING_MAX: Final = 3  # passes over what is marked; what is marked still then is left to the pipeline
 
 
 class Part(Struct, frozen=True):
@@ -126,25 +127,36 @@ def recompute(
         runner: where the parts run.
         parts: of a layer.
     """
-    is_whole = since is None and {each.dataset.name for each in PROJECTIONS if each.is_published} <= set(
-        datasets
-    )
     total = settled = 0
-    for number in range(PASSES_MAX if is_whole else 1):
-        before = total
+    for layer in Layer:
+        with connect(settings.database_url) as conn:
+            found = parts_of(conn, layer, since=since, datasets=datasets, parts=parts)
+        total += _give_turns(settings, found, runner, partial(progress, layer.value))
+    published = {each.dataset.name for each in PROJECTIONS if each.is_published}
+    if since is not None or not published <= set(datasets):
+        return total
+    for _ in range(SETTLING_MAX):
+        before = settled
         for layer in Layer:
             with connect(settings.database_url) as conn:
-                found = parts_of(
-                    conn, layer, since=since, datasets=datasets, parts=parts, is_marked=number > 0
-                )
-            stage, done = ("settle", settled) if number else (layer.value, 0)
-            keys = done + sum(len(part.keys) for part in found)
-            progress(stage, done, keys)
-            for count in runner(settings, found):
-                done += count
-                progress(stage, done, keys)
-            total += sum(len(part.keys) for part in found)
-            settled = done if number else 0
-        if total == before:
+                found = parts_of(conn, layer, since=None, datasets=datasets, parts=parts, is_marked=True)
+            settled += _give_turns(settings, found, runner, partial(progress, "settle"), settled)
+        if settled == before:
             break
-    return total
+    return total + settled
+
+
+def _give_turns(
+    settings: Settings,
+    parts: Sequence[Part],
+    runner: Runner,
+    progress: Callable[[int, int], None],
+    before: int = 0,
+) -> int:
+    """Run a layer's parts; tell how many keys are done, and will be, on top of those before."""
+    keys, done = sum(len(part.keys) for part in parts), 0
+    progress(before, before + keys)
+    for count in runner(settings, parts):
+        done += count
+        progress(before + done, before + keys)
+    return done
