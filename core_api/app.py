@@ -14,6 +14,8 @@ from core_api.actors import ALLOWANCES, KEYRING, LAUNCH_KEYRING, allowances_of, 
 from core_api.analytics import routes as analytics_routes
 from core_api.attempts import routes as attempts_routes
 from core_api.authoring import routes as authoring_routes
+from core_api.claims import deadlines
+from core_api.claims import routes as claims_routes
 from core_api.database import POOL, ping
 from core_api.evidence import closing
 from core_api.evidence import routes as evidence_routes
@@ -57,6 +59,7 @@ def routes() -> list[Route]:
         submissions_routes.ROUTES,
         proctoring_routes.ROUTES,
         reviews_routes.ROUTES,
+        claims_routes.ROUTES,
         interventions_routes.ROUTES,
         risk_routes.ROUTES,
         evidence_routes.ROUTES,
@@ -153,6 +156,7 @@ async def _sweeper(app: web.Application) -> AsyncIterator[None]:
     async with app[WATCH].kept(
         ("expiry", lambda: expiry.keep_sweeping(app[POOL], settings.expiry_sweep_s)),
         ("pauses", lambda: pauses.keep_ending(app[POOL], settings)),
+        ("claims", lambda: deadlines.keep_sweeping(app[POOL], settings)),
         ("evidence", lambda: closing.keep_sweeping(app[POOL], app[STORAGE])),
     ):
         yield

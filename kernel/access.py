@@ -87,6 +87,10 @@ class Action(StrEnum):
     review_list = "review.list"
     review_claim = "review.claim"
     review_agreement = "review.agreement"
+    claim_open = "claim.open"
+    claim_read = "claim.read"
+    claim_handle = "claim.handle"
+    claim_resolve = "claim.resolve"
     submission_read = "submission.read"
     submission_grade = "submission.grade"
     observation_finalise = "observation.finalise"
@@ -176,6 +180,10 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.review_list: _STAFF,
     Action.review_claim: _STAFF,
     Action.review_agreement: _STAFF,
+    Action.claim_open: _CANDIDATE,
+    Action.claim_read: _STAFF,
+    Action.claim_handle: _STAFF,
+    Action.claim_resolve: _STAFF,
     Action.submission_read: _STAFF,
     Action.submission_grade: _EDITOR,
     Action.observation_finalise: {Role.observer: Scope.granted},

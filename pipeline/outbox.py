@@ -35,6 +35,7 @@ WAKES: Final[Mapping[str, tuple[str, ...]]] = {
     Kind.result_restored: ("mark_submitted", "mark_handed_in"),
     Kind.attempt_abandoned: ("mark_abandoned", "mark_given_up"),
     Kind.observation_finalised: (),
+    Kind.claim_reminded: (),
     Kind.assignment_created: (),
     Kind.assignment_revoked: (),
     Kind.assignment_override_set: (),

@@ -42,6 +42,18 @@ class Kind(StrEnum):
     auth_signed_in = "auth.signed_in"
     auth_signed_out = "auth.signed_out"
     auth_tokens_revoked = "auth.tokens_revoked"
+    claim_acknowledged = "claim.acknowledged"
+    claim_answered = "claim.answered"
+    claim_asked = "claim.asked"
+    claim_disputed = "claim.disputed"
+    claim_erased = "claim.erased"
+    claim_expired = "claim.expired"
+    claim_opened = "claim.opened"
+    claim_reminded = "claim.reminded"
+    claim_resolved = "claim.resolved"
+    claim_stated = "claim.stated"
+    claim_withdrawn = "claim.withdrawn"
+    claim_policy_set = "claim_policy.set"
     decision_finalised = "decision.finalised"
     decision_made = "decision.made"
     decision_overridden = "decision.overridden"
@@ -148,6 +160,18 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.auth_signed_in: About("user"),
     Kind.auth_signed_out: About("user"),
     Kind.auth_tokens_revoked: About("user"),
+    Kind.claim_acknowledged: About("claim", record="claim"),
+    Kind.claim_answered: About("claim", record="claim", is_provable=True),
+    Kind.claim_asked: About("claim", record="claim"),
+    Kind.claim_disputed: About("claim", record="claim"),
+    Kind.claim_erased: About("claim"),
+    Kind.claim_expired: About("claim", record="claim"),
+    Kind.claim_opened: About("claim", record="claim", is_provable=True),
+    Kind.claim_reminded: About("claim", is_told=True),
+    Kind.claim_resolved: About("claim", record="claim"),
+    Kind.claim_stated: About("claim", record="claim"),
+    Kind.claim_withdrawn: About("claim", record="claim", is_provable=True),
+    Kind.claim_policy_set: About("exam", record="claim_policy"),
     Kind.decision_finalised: About("decision", record="decision"),
     Kind.decision_made: About("decision", record="decision"),
     Kind.decision_overridden: About("decision", record="decision"),

@@ -1,5 +1,5 @@
 """
-Settings about exams: attempts, watching and acting while they run, risk, reviews.
+Settings about exams: attempts, watching and acting while they run, risk, reviews, claims.
 """
 
 from typing import Annotated
@@ -9,7 +9,7 @@ from kernel.settings.people import People
 
 
 class Exams(People, frozen=True, kw_only=True):
-    """Attempts, watching and acting while exams run, risk, reviews."""
+    """Attempts, watching and acting while exams run, risk, reviews, claims."""
 
     # -- attempts (spec.md D-2)
     expiry_sweep_s: Annotated[
@@ -83,6 +83,45 @@ class Exams(People, frozen=True, kw_only=True):
             le=86_400,
         ),
     ] = 900
+
+    # -- claims (spec.md M-2)
+    claim_window_days: Annotated[
+        int,
+        about(
+            "Days after a result was shown in which it may be claimed against, where its exam's policy says"
+            " nothing; 0: not at all.",
+            ge=0,
+            le=365,
+        ),
+    ] = 14
+    claim_acknowledge_days: Annotated[
+        int, about("Days in which staff acknowledge a claim; then it is disputed by itself.", ge=1, le=365)
+    ] = 5
+    claim_resolve_days: Annotated[
+        int,
+        about("Days in which a claim that was acknowledged is resolved; then it is disputed.", ge=1, le=365),
+    ] = 14
+    claim_answer_days: Annotated[
+        int,
+        about(
+            "Days in which a candidate answers a question about their claim; then it expires.", ge=1, le=365
+        ),
+    ] = 14
+    claim_disputable_days: Annotated[
+        int, about("Days in which a candidate may dispute the resolution of their claim.", ge=1, le=365)
+    ] = 14
+    claim_dispute_days: Annotated[
+        int, about("Days in which a disputed claim is resolved for good.", ge=1, le=365)
+    ] = 21
+    claim_remind_days: Annotated[
+        int, about("Days before a claim's deadline on which whoever has to act is reminded.", ge=0, le=365)
+    ] = 2
+    claim_statements_max: Annotated[
+        int, about("Statements of both sides in one claim, together.", ge=2, le=1000)
+    ] = 50
+    claim_sweep_s: Annotated[
+        float, about("Seconds between sweeps for claims' reminders and deadlines.", gt=0, le=86_400)
+    ] = 30.0
 
     # -- what candidates see
     show_numbers_to_candidates: Annotated[

@@ -1,4 +1,4 @@
-"""kill -9 between any two steps of finalisation, an import, a decision, its override (S-1, L-1, W-7, C-1)."""
+"""kill -9 between any two steps of a hand-in, an import, a decision, a resolution (S-1, W-7, C-1, M-2)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -25,6 +25,7 @@ from tests.faults.harness import READY_S_MAX
 from tests.integration.core_api.submissions.test_importing import amina, ben, rows, send
 from tests.integration.core_api.submissions.test_observations import make_form, observe
 from tests.kits.authoring import Made, answer, make_exam, outcome, save_all_right, start, submit
+from tests.kits.claims import acknowledged, handle
 from tests.kits.core import Answer, Api
 from tests.kits.reviews import decide, override, review
 
@@ -285,4 +286,47 @@ async def test_a_core_api_killed_at_any_table_of_one_persons_decision_leaves_all
     assert await judged(rig.api) == (
         '{"(4,t)"}', '{"(finalised,4)"}', None, None, "{t}", "0", "{decision.finalised,result.voided}",
         "{result.voided}",
+    )  # fmt: skip
+
+
+RESOLVED = """
+SELECT (SELECT array_agg((state, acknowledged_by IS NOT NULL)) FROM claims)::text,
+       (SELECT array_agg((number, outcome, led_to)) FROM resolutions)::text,
+       (SELECT array_agg((act, status) ORDER BY number) FROM decision_acts)::text,
+       (SELECT array_agg(is_void) FROM submission_results)::text,
+       (SELECT array_agg(kind ORDER BY kind) FROM ledger_events
+        WHERE kind ~ '^(claim[.]resolved|decision[.]o|result[.]r)')::text
+"""
+
+
+async def test_a_core_api_killed_at_any_table_of_a_resolution_and_its_override_leaves_all_of_it_or_nothing_m2(
+    rig: CoreRig,
+) -> None:
+    made, attempt_id = await seated(rig)
+    assert (await hand_in(rig, made, attempt_id)).status == 201
+    session_id = await rig.api.owner.fetchval("SELECT id FROM proctor_sessions")
+    assert (await decide(rig.api, session_id, 4, "teacher", finalize=True)).status == 200
+    claim_id = await acknowledged(rig.api, attempt_id, subject="decision")
+    changed = {
+        "decision_id": await rig.api.owner.fetchval("SELECT id FROM proctor_decisions"),
+        "new_status": 2,
+    }
+
+    async def left(api: Api) -> tuple[str | None, ...]:
+        return tuple(await api.owner.fetchrow(RESOLVED))
+
+    def resolve() -> "asyncio.Task[Answer]":
+        return asyncio.create_task(
+            handle(rig.api, claim_id, "resolve", "admin", outcome="upheld", decision=changed)
+        )
+
+    steps, answered = await walk(rig, resolve, rows_of("claims"), left)
+
+    assert set(steps) >= {
+        "resolutions", "claims", "proctor_decisions", "decision_acts", "submission_results", "ledger_events",
+    }  # fmt: skip
+    assert (answered.status, (await resolve()).status) == (200, 409)
+    assert await left(rig.api) == (
+        '{"(resolved,t)"}', '{"(1,upheld,decision)"}', '{"(finalised,4)","(overridden,2)"}', "{f}",
+        "{claim.resolved,decision.overridden,result.restored}",
     )  # fmt: skip

@@ -11,12 +11,14 @@ foreign  stranger (a student), rival (a teacher), boss (an admin): of another or
 
 A row says what happens to everybody whose role has an entry in the access table; all others get a 403, and
 need not be written down. The rows of authoring, assignments, answers and submissions stand in
-access_matrix_authoring.py. A new route without a row fails the test.
+access_matrix_authoring.py, those of claims in access_matrix_claims.py. A new route without a row fails the
+test.
 """
 
 from uuid import uuid4
 
 from tests.kits.access_matrix_authoring import AUTHORING, CANDIDATE
+from tests.kits.access_matrix_claims import CLAIMS
 from tests.kits.access_matrix_world import (
     ADMINISTERED,
     ADMINS,
@@ -263,3 +265,4 @@ MATRIX: dict[tuple[str, str], Row] = {
     ),
     ("DELETE", "/admin/groups/{group_id}/members/{user_id}"): Row(expected={"admin": 204, "boss": 404}),
 } | AUTHORING
+MATRIX |= CLAIMS

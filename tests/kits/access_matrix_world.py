@@ -5,6 +5,7 @@ What the access matrix is about: the people, the things that its rows name, and 
 import asyncio
 from collections.abc import Callable
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
@@ -30,7 +31,7 @@ NUMBERS = (
     "id", "client_seq", "past_session_id", "doubled_session_id", "decision_id", "commandId", "rule_id",
     "evidence_id", "recording_id",
 )  # fmt: skip
-OWN = ("attempt_id", "past_attempt_id", "submission_id", "user_id")
+OWN = ("attempt_id", "past_attempt_id", "submission_id", "claim_id", "over_claim_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
 MADE_FROM = ("evaluation_id",)  # the form shows what candidates see: passages too
 OF_EXAM = (*OWN, *CONTENT, "exam_id", "question_id", "assignment_id", "observation_id")
@@ -88,6 +89,7 @@ async def furnish(api: Api) -> World:
     parameters |= await _hand_in(api, parameters["question_id"])
     parameters["observation_id"] = await _observe(api, parameters["question_id"])
     parameters |= await _decide(api, parameters["past_attempt_id"])
+    parameters |= await _claim(api, parameters["submission_id"])
     await _import(api)
     attempt = await api.start_attempt()
     session_id = await api.start_session(attempt_id=attempt)
@@ -181,6 +183,29 @@ async def _decide(api: Api, attempt_id: str) -> dict[str, str]:
         "doubled_session_id": past,  # reviewed once, until `review_twice`
         "decision_id": str(made["data"]["id"]),
     }
+
+
+CLAIMED = """
+INSERT INTO claims (id, submission_id, attempt_id, exam_id, candidate_id, organisation_id, subject, state,
+                    opened_at, state_at, deadline_at)
+SELECT $2, id, attempt_id, exam_id, author_id, organisation_id, $3, 'opened', now(), now(),
+       now() + interval '5 days'
+FROM submissions WHERE id = $1
+"""
+SAID = (
+    "INSERT INTO claim_statements SELECT id, 1, 'candidate', candidate_id, 'Wrong.', '{}', now() FROM claims"
+)
+OVER = "UPDATE claims SET state = 'withdrawn', deadline_at = NULL WHERE id = $1"
+
+
+async def _claim(api: Api, submission_id: str) -> dict[str, str]:
+    """Put two claims of the student against the first attempt there, one of which was withdrawn."""
+    claim_id, over = str(uuid4()), str(uuid4())
+    await api.owner.execute(CLAIMED, submission_id, claim_id, "result")
+    await api.owner.execute(CLAIMED, submission_id, over, "decision")
+    await api.owner.execute(SAID)
+    await api.owner.execute(OVER, over)
+    return {"claim_id": claim_id, "over_claim_id": over}
 
 
 async def review_twice(world: World) -> None:

@@ -23,6 +23,7 @@ LAST: Final = (
     "logout",
     "password",
     "unpublish",
+    "escalate",
     "PATCH",
 )
 

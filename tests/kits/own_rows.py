@@ -17,12 +17,15 @@ LINKS: Final = (
         "allowed_origins", "risk_rules", "rule_sets",
         "proctor_sessions", "submissions", "ledger_events", "outbox",
         "proctor_decisions", "review_claims", "submission_results", "blind_reviews", "pending_reviews",
+        "claims",
         "evidence", "evidence_usage", "alert_acknowledgements",
     )),
     *((table, "user_id", "users") for table in (
         "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations", "invitations",
     )),
-    *((table, "exam_id", "exams") for table in ("exam_attempts", "assignments", "teacher_exam_permissions")),
+    *((table, "exam_id", "exams") for table in (
+        "exam_attempts", "assignments", "teacher_exam_permissions", "claim_policies",
+    )),
     *((table, "attempt_id", "exam_attempts") for table in (
         "attempt_answers", "attempt_drafts", "attempt_pauses", "risk_adjustments", "time_grants",
     )),
@@ -37,6 +40,7 @@ LINKS: Final = (
     )),
     *((table, "question_id", "questions") for table in ("question_versions", "question_terms")),
     *((table, "event_id", "ledger_events") for table in ("ledger_salts", "ledger_pending", "ledger_leaves")),
+    *((table, "claim_id", "claims") for table in ("claim_statements", "disputes", "resolutions")),
     ("risk_rule_versions", "rule_id", "risk_rules"),
     ("evidence_chunks", "evidence_id", "evidence"),
     ("group_members", "group_id", "groups"),

@@ -60,6 +60,11 @@ ACKNOWLEDGED = (
     "INSERT INTO alert_acknowledgements SELECT a.id, e.id, e.organisation_id, '{DROPOUT}', 'Seen.', $2, now()"
     " FROM exam_attempts a JOIN exams e ON e.id = a.exam_id WHERE a.id = $1"
 )
+ANSWERED = (
+    "UPDATE claims SET state = 'acknowledged', acknowledged_by = $2 WHERE id = $1",
+    "INSERT INTO resolutions VALUES ($1, 1, 'rejected', 'nothing', NULL, NULL, 'No.', NULL, $2, now())",
+    "INSERT INTO disputes VALUES ($1, 'staff', $2, now())",
+)
 SALT = (
     "INSERT INTO ledger_salts (event_id, name, person_id, salt, value)"
     " SELECT id, 'name', subject_id, decode(repeat('00', 16), 'hex'), 'A name' FROM ledger_events"
@@ -168,6 +173,9 @@ async def _fill(world: World) -> None:
     await api.owner.execute(ADJUSTMENT, given["attempt_id"])
     await api.owner.execute(EVIDENCE, given["submission_id"], int(given["evidence_id"]))
     await api.owner.execute(SALT, student)
+    for statement in ANSWERED:
+        await api.owner.execute(statement, given["claim_id"], api.people["reviewer"].id)
+    await put(api, f"/api/teacher/exams/{api.exam_id}/claim-policy", "teacher", window_days=30)
     await api.owner.execute(ACKNOWLEDGED, given["attempt_id"], api.people["teacher"].id)
 
 

@@ -42,6 +42,7 @@ OPEN: Final[Mapping[str, str]] = {
     "email": "their own",
     "teacher": "their own details, of teachers who ask",
     "evidenceId": "of what they send themselves",
+    "evidence_ids": "of a claim: which of what they have sent themselves is meant",
     "event": "of the ledger, about their own submission",
     "event_id": "of the same event",
     "submitted_by": "in which way: candidate, expiry or proctor",

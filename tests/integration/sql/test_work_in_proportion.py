@@ -75,11 +75,14 @@ LEFT_OUT: Final = {
     " evidence.list_missing evidence.sum_announced",
     "sixteen rows a school": "evidence.sum_usage",
     "one group, or all groups' ids, by a command": "leaving.list_cohorts leaving.list_cohort_progress",
+    "one claim, of so many statements": "claim_moves.list_statements claim_moves.list_resolutions",
+    "one school's claims that are open, or over, by their index": "staff_claims.list_claims",
     "one decision": "decisions.list_acts claims.is_final",
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
     " answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
-    " monitoring.count_timeline decisions.is_invalidated",
+    " monitoring.count_timeline decisions.is_invalidated staff_claims.list_decisions"
+    " staff_claims.has_decision",
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links",
     "one exam": "exported.list_results_of_exam"
@@ -92,10 +95,12 @@ LEFT_OUT: Final = {
     " observation_views.list_observations_of_exam",
     "what is flagged, or alerts, in the exams of who asks": "flagged.list_flagged teaching.count_attention",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
-    "one person": "own_results.list_own_results own_results.list_own_marks"
+    "one person": "own_claims.list_own_claims"
+    " own_results.list_own_results own_results.list_own_marks"
     " observation_views.list_own_observations forms.list_observable"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
-    "ids that the caller names": "imported.list_known exam_sums.list_known_sums"
+    "ids that the caller names": "claim_moves.list_unknown_evidence"
+    " imported.list_known exam_sums.list_known_sums"
     " calibrations.list_calibrations actions.list_open_commands"
     " assignments.list_reached assignments.count_groups assignments.list_grants"
     " content.count_terms sessions.list_decisions_of queue.list_fired"
@@ -264,6 +269,8 @@ def of_core() -> Iterator[Case]:
     for noun, name, *arguments in (
         ("submissions", "list_expired", NOW + timedelta(days=9), LONG_AGO, UUID(int=0), 200),
         ("acts", "list_lapsed", NOW, 200),
+        ("claim_moves", "list_due", NOW, 200),
+        ("claim_moves", "list_lapsed", NOW, 200),
         ("evidence", "list_unclosed", NOW, NOW, 0, 200),
         ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
         ("logins", "delete_expired_revocations", NOW),

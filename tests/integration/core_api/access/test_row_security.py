@@ -78,6 +78,7 @@ OF_OBSERVER = {
     "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
     "submission_subjects", "ledger_events", "shown_observations",
 }  # fmt: skip
+OF_CLAIMS = {"claims", "claim_statements", "disputes", "resolutions", "claim_policies"}
 OF_CANDIDATE = {
     "organisations", "users", "student_profiles", "group_members", "logins", "revocations", "exams",
     "assignments", "assignment_overrides", "exam_attempts", "analysed_attempts", "attempt_answers",
@@ -86,7 +87,7 @@ OF_CANDIDATE = {
     "own_attempts", "own_performance", "evidence", "evidence_chunks", "submission_drafts",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_gaps", "seen_clock_steps",
     "session_overview", "idempotency_keys", "submission_results", "session_commands", "shown_assignments",
-}  # fmt: skip
+} | OF_CLAIMS  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "listed_students", "groups", "group_members", "exams",
     "teacher_exam_permissions", "assignments", "assignment_overrides", "exam_attempts", "analysed_attempts",
@@ -100,7 +101,7 @@ OF_EXAM = {
     "session_actions", "session_commands", "attempt_pauses", "time_grants", "shown_exam_performance",
     "evidence", "evidence_chunks", "seen_custody",
     "shown_assignments", "shown_observations",
-} | RULES | OF_DATASETS  # fmt: skip
+} | OF_CLAIMS | RULES | OF_DATASETS  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
     "authored_evaluations", "edited_exams", "managed_exams", "judged_exams", "adjudicated_exams",
@@ -136,6 +137,7 @@ WITHOUT_A_PERSON = {
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
     "submissions/expiry.py": 2,
     "interventions/pauses.py": 1,
+    "claims/deadlines.py": 1,
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
     "ledger/viewings.py": 1,  # many people's views in one statement

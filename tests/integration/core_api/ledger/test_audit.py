@@ -25,6 +25,7 @@ from tests.integration.core_api.access.test_access import ask, snapshot
 from tests.integration.core_api.identity.test_registration import registration
 from tests.kits.access_matrix import MATRIX
 from tests.kits.access_matrix_world import World, furnish, review_twice
+from tests.kits.claims import claimable, handle
 from tests.kits.core import PASSWORD, Answer, Api, Core, DatabaseAs, core_api, put
 
 Key = tuple[str, str]
@@ -47,12 +48,35 @@ async def _draft(world: World) -> None:
     assert (await put(world.api, path, "teacher", title="Next", items=items)).status == 200
 
 
+async def _open(world: World) -> None:
+    """Let the claim that is open stand where the matrix names the one that is over."""
+    world.parameters["over_claim_id"] = world.parameters["claim_id"]
+
+
+async def _take_on(world: World) -> None:
+    """Let the teacher acknowledge the claim."""
+    await _open(world)
+    assert (await handle(world.api, world.parameters["claim_id"], "acknowledge")).status == 200
+
+
+async def _resolve(world: World) -> None:
+    """Let the claim be resolved, for the first time."""
+    await _take_on(world)
+    assert (await handle(world.api, world.parameters["claim_id"], "resolve", "admin")).status == 200
+
+
+async def _end_another(world: World) -> None:
+    """Let the student hand in what a machine scores."""
+    world.parameters["past_attempt_id"] = (await claimable(world.api)).attempt_id
+
+
 EXAM, USER, GROUP = "/teacher/exams/{exam_id}", "/admin/users/{user_id}", "/admin/groups/{group_id}"
 ASSIGNED = f"{EXAM}/assignments/{{assignment_id}}"
 SESSION = "/proctor/session/{id}"
 CLAIM = "/proctor/session/{id}/claim"
 QUESTION, PASSAGE = "/teacher/questions/{question_id}", "/teacher/passages/{passage_id}"
 RULE = "/proctor/rules/{rule_id}"
+CLAIMED, OWN_CLAIM = "/teacher/claims/{claim_id}", "/student/claims/{claim_id}"
 EVALUATION = "/teacher/evaluations/{evaluation_id}"
 
 ACTS: Final[dict[Key, Act]] = {
@@ -120,6 +144,17 @@ ACTS: Final[dict[Key, Act]] = {
     ("PUT", f"{EVALUATION}/draft"): Act(kinds=["evaluation.drafted"], by="teacher"),
     ("POST", f"{EVALUATION}/publish"): Act(kinds=["evaluation.published"], by="teacher", prepare=_draft),
     ("POST", "/teacher/submissions/{submission_id}/grades"): Act(kinds=["submission.scored"], by="teacher"),
+    ("PUT", f"{EXAM}/claim-policy"): Act(kinds=["claim_policy.set"], by="teacher"),
+    ("POST", f"{CLAIMED}/acknowledge"): Act(kinds=["claim.acknowledged"], by="teacher"),
+    ("POST", f"{CLAIMED}/statements"): Act(kinds=["claim.stated"], by="teacher"),
+    ("POST", f"{CLAIMED}/escalate"): Act(kinds=["claim.disputed"], by="teacher"),
+    ("POST", f"{CLAIMED}/resolve"): Act(kinds=["claim.resolved"], prepare=_take_on),
+    ("POST", "/student/attempts/{attempt_id}/claims"): Act(
+        kinds=["claim.opened"], by="student", prepare=_end_another
+    ),
+    ("POST", f"{OWN_CLAIM}/statements"): Act(kinds=["claim.stated"], by="student"),
+    ("POST", f"{OWN_CLAIM}/dispute"): Act(kinds=["claim.disputed"], by="student", prepare=_resolve),
+    ("POST", f"{OWN_CLAIM}/withdraw"): Act(kinds=["claim.withdrawn"], by="student", prepare=_open),
     # What people do about themselves, and candidates about their attempts.
     ("POST", "/auth/logout"): Act(kinds=["auth.signed_out"], by="student"),
     ("POST", "/proctor/session/{id}/risk/adjustments"): Act(kinds=["risk_adjustment.made"], by="teacher"),
@@ -388,6 +423,7 @@ async def test_the_audit_log_names_who_did_what_from_where_decision_14(core: Cor
 LAST: Final = re.compile("revoke|role|cancel|override")  # what others need is ended after them
 ENDED: Final = (f"{SESSION}/end", f"{SESSION}/terminate")  # which exclude a cancellation
 TWICE: Final = f"{SESSION}/review"  # of what two review: test_blind says it again
+RESOLVED: Final = f"{CLAIMED}/resolve"  # by nobody who had a hand in it: test_claims
 SHOWING: Final = [route for route in routes() if route.shows not in {None, OWN, NOBODY}]
 # What a socket shows is a view, too: test_live_feed opens one.
 SHOWN: Final = [route for route in SHOWING if route.method == "GET" and route.status != 101]
@@ -398,7 +434,8 @@ ABOUT: Final = {
     "/proctor/session/attempt/{attemptId}", "/teacher/attempts/{attempt_id}/monitoring",
     "/teacher/attempts/{attempt_id}/alerts/acknowledge",
     "/teacher/submissions/{submission_id}", "/teacher/observations/{submission_id}",
-    "/observer/observations/{submission_id}", "/teacher/students/{student_id}", GRANTS,
+    "/observer/observations/{submission_id}", "/teacher/students/{student_id}", "/teacher/claims/{claim_id}",
+    GRANTS,
 }  # fmt: skip
 # nothing is sealed here, so nothing is shown
 UNSEALED: Final = {"/ledger/events/{event_id}/proof", "/proctor/session/{id}/evidence/custody"}
@@ -434,7 +471,7 @@ async def test_an_act_that_changes_nothing_and_a_first_reply_leave_a_view_a6(cor
     """Otherwise an empty change, or a key that is sent again, shows a person to somebody unseen."""
     async with core.school() as api:
         world, expected = await furnish(api), set()
-        left_out = (*ENDED, TWICE)
+        left_out = (*ENDED, TWICE, RESOLVED)
         acting = [route for route in SHOWING if route.method != "GET" and not route.path.endswith(left_out)]
         for n, route in enumerate(
             sorted(acting, key=lambda route: (LAST.search(route.path) is not None, route.path))

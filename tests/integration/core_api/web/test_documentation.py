@@ -24,10 +24,10 @@ OPERATIONS = Path(__file__).parent / "operations.txt"
 # What a name begins with; one more needs a reason.
 VERBS = re.compile(
     "(accept|acknowledge|act|add|adjust|announce|archive|assign|calculate|cancel|change|claim|confirm|connect"
-    "|create|delete|download|end|export|finalise|flag|get|grade|grant|import|invite|launch|list|lock|log|login"
-    "|logout|make|negotiate|open|override|pause|publish|refresh|register|release|remove|request|resume"
-    "|review|revoke|save|send|set|show|start|stream|submit|terminate|toggle|try|unflag|unlock|unpublish|update"
-    "|upload|warn)(_|$)"
+    "|create|delete|dispute|download|end|escalate|export|finalise|flag|get|grade|grant|import|invite|launch|list"
+    "|lock|log|login|logout|make|negotiate|open|override|pause|publish|refresh|register|release|remove|request|resume"
+    "|resolve|review|revoke|save|send|set|show|start|stream|submit|terminate|toggle|try|unflag|unlock|unpublish"
+    "|update|upload|warn|withdraw)(_|$)"
 )
 WHOLE_LISTS = {  # a hundred at most, twenty, a hundred, two hundred and two
     "list_drafts",

@@ -22,6 +22,8 @@ NEW: Final[dict[Key, str]] = {
     ("POST", "/proctor/session/{id}/warn"): "a warning: somebody has said it once more",
     ("POST", "/proctor/session/{id}/extra-time"): "minutes more",
     ("POST", "/proctor/exam/{examId}/announce"): "as a warning",
+    ("POST", "/teacher/claims/{claim_id}/statements"): "a statement: somebody has said it once more",
+    ("POST", "/student/claims/{claim_id}/statements"): "the same",
     ("POST", "/proctor/evidence/request-upload"): "a place for one more piece",
     ("POST", "/proctor/rules"): "a rule",
     ("POST", "/proctor/rules/{rule_id}/toggle"): "the other state",

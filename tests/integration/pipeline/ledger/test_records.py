@@ -25,6 +25,7 @@ from kernel.ledger.kinds import KINDS, NUMBERED, RECORDS, Kind
 from pipeline.ledger.verify import verify
 from pipeline.outbox import WAKES
 from tests.kits.access_matrix_world import World, furnish, interrupt
+from tests.kits.claims import disputed
 from tests.kits.core import DatabaseAs, put
 from tests.kits.core import core_api as serving
 from tests.kits.ledger import Log, make_log
@@ -69,6 +70,11 @@ COVERED = {
     "risk_rules": ("risk_rule", "id", "NULL"),
     "risk_rule_versions": ("risk_rule", "rule_id", "NULL"),
     "risk_adjustments": ("risk_adjustment", "id", "NULL"),
+    "claims": ("claim", "id", "NULL"),
+    "claim_statements": ("claim", "claim_id", "NULL"),
+    "disputes": ("claim", "claim_id", "NULL"),
+    "resolutions": ("claim", "claim_id", "NULL"),
+    "claim_policies": ("claim_policy", "exam_id", "NULL"),
     "evidence": ("evidence", "id", "NULL"),
     "evidence_chunks": ("evidence", "evidence_id", "NULL"),
 }
@@ -95,6 +101,8 @@ UNCOVERED = {
     "exam_attempts.submission_data": "in the record `submission`",
     "exam_attempts.submitted_by": "in the record `submission`",
     "exam_attempts.metadata": "nothing writes it",
+    "claims.is_open": "follows from the state",
+    "claims.remind_at": "until somebody is reminded, which is an event",
     "evidence.damaged_at": "what the sweep found of its file: an event of its own",
     "evidence_chunks.stated_sha256": "what was announced, which has to be what arrived",
     "evidence_chunks.stated_bytes": "as stated_sha256",
@@ -177,6 +185,7 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         weight = {"ruleId": int(made.parameters["rule_id"]), "percent": 50, "reason": "Agreed."}
         path = f"/api/proctor/session/{made.parameters['id']}/risk/adjustments"
         assert (await api.post(path, "teacher", json=weight)).status == 201
+        await disputed(api)
         yield made
 
 
@@ -208,6 +217,7 @@ async def loosened(conn: Any) -> None:
         await conn.execute(f"ALTER TABLE {row['relation']} ALTER {row['name']} DROP IDENTITY")
     for table in COVERED:
         await conn.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+    await conn.execute("ALTER TABLE claims ALTER is_open DROP EXPRESSION")
     for row in await conn.fetch(
         "SELECT conrelid::regclass::text AS relation, conname AS name FROM pg_constraint"
         " WHERE contype IN ('c', 'f') AND conrelid::regclass::text = ANY ($1)",
@@ -276,13 +286,13 @@ async def test_every_table_that_the_core_api_writes_is_some_records(owner: Any) 
 
 
 def test_every_kind_is_recorded_somewhere_and_no_kind_is_a_loose_string() -> None:
-    """`submission.erased` is what retention has to record."""
+    """`submission.erased` and `claim.erased` are what retention has to record."""
     rooms = (Path(core_api.__file__).parent, Path(pipeline.__file__).parent)
     text = "\n".join(path.read_text() for room in rooms for path in room.rglob("*.py"))
     used = {kind for kind in Kind if re.search(rf"\bKind\.{kind.name}\b", text)}
     loose = {kind for kind in Kind if f'"{kind.value}"' in text}
 
-    assert used == set(Kind) - {Kind.submission_erased}
+    assert used == set(Kind) - {Kind.submission_erased, Kind.claim_erased}
     assert loose == set()
 
 
@@ -401,6 +411,10 @@ async def test_finalised_rows_go_only_with_the_event_that_says_so_and_the_ledger
     async with owner.transaction():
         erased = by(actor, Kind.submission_erased, submission, now=datetime.now(UTC))
         await record(owner, erased)
+        for claim in await owner.fetch("SELECT id FROM claims WHERE submission_id = $1", submission):
+            await record(owner, by(actor, Kind.claim_erased, claim["id"], now=datetime.now(UTC)))
+            await owner.execute("DELETE FROM claims WHERE id = $1", claim["id"])
+            await forget_record(owner, "claim", claim["id"])
         for table in ERASED:
             column = "id" if table == "submissions" else "submission_id"
             await owner.execute(f"DELETE FROM {table} WHERE {column} = $1", submission)
@@ -456,10 +470,11 @@ async def test_an_event_about_something_else_does_not_cover_changed_rows(
     log.seal()
     changed = findings(log)
     log.tamper(
+        f"DELETE FROM claims WHERE submission_id = '{submission}'",
         *(
             f"DELETE FROM submission_{table} WHERE submission_id = '{submission}'"
             for table in ("scores", "results", "items", "subjects")
-        )
+        ),
     )
     log.tamper(f"DELETE FROM submissions WHERE id = '{submission}'", "DELETE FROM ledger_salts")
     gone = findings(log)
