@@ -42,6 +42,7 @@ from core_api.web import documentation
 from core_api.web.idempotency import repeatable
 from kernel.errors import DomainError
 from kernel.http.health import ReadyCheck, add_health
+from kernel.http.in_turn import in_turn
 from kernel.http.origins import attach_origins
 from kernel.http.web import SETTINGS, Route, mount, new_app
 from kernel.postgres import open_pool
@@ -52,7 +53,7 @@ from kernel.tokens import Keyring
 
 
 def routes() -> list[Route]:
-    """Return every route of the core API, each with its access check in front of it."""
+    """Return every route of the core API, each with its turn and its access check in front of it."""
     groups: Iterable[Sequence[Route]] = (
         identity_routes.ROUTES,
         attempts_routes.ROUTES,
@@ -70,7 +71,7 @@ def routes() -> list[Route]:
         ledger_routes.ROUTES,
         documentation.ROUTES,
     )
-    return [guarded(noted(repeatable(route))) for group in groups for route in group]
+    return [in_turn(guarded(noted(repeatable(route)))) for group in groups for route in group]
 
 
 def _nothing() -> dict[str, Any]:
