@@ -30,6 +30,7 @@ from core_api.interventions import pauses
 from core_api.interventions import routes as interventions_routes
 from core_api.ledger import routes as ledger_routes
 from core_api.ledger.viewings import keep_views, noted
+from core_api.observations import routes as observations_routes
 from core_api.people import origins
 from core_api.people import routes as people_routes
 from core_api.proctoring import client_socket, live_feed
@@ -58,6 +59,7 @@ def routes() -> list[Route]:
         identity_routes.ROUTES,
         attempts_routes.ROUTES,
         submissions_routes.ROUTES,
+        observations_routes.ROUTES,
         proctoring_routes.ROUTES,
         reviews_routes.ROUTES,
         claims_routes.ROUTES,

@@ -95,9 +95,12 @@ class Action(StrEnum):
     submission_grade = "submission.grade"
     observation_finalise = "observation.finalise"
     observation_read = "observation.read"
+    observation_draft = "observation.draft"
+    observation_review = "observation.review"
     exam_list_observable = "exam.list_observable"
     form_read = "form.read"
     subject_find = "subject.find"
+    subject_manage = "subject.manage"
     risk_rule_read = "risk_rule.read"
     risk_rule_write = "risk_rule.write"
     risk_rule_try = "risk_rule.try"
@@ -188,9 +191,12 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.submission_grade: _EDITOR,
     Action.observation_finalise: {Role.observer: Scope.granted},
     Action.observation_read: {Role.observer: Scope.own, **_STAFF},
+    Action.observation_draft: {Role.observer: Scope.own},
+    Action.observation_review: _STAFF,
     Action.exam_list_observable: {Role.observer: Scope.granted},
     Action.form_read: {Role.observer: Scope.granted, **_STAFF},
     Action.subject_find: {Role.observer: Scope.shared},
+    Action.subject_manage: _ADMINS,
     Action.risk_rule_read: _ADMINS,
     Action.risk_rule_write: _ADMINS,
     Action.risk_rule_try: _ADMINS,

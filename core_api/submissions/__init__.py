@@ -1,1 +1,1 @@
-"""What was handed in: finalisation, scores, grades, receipts, observations, attempts that expire."""
+"""What was handed in: finalisation, scores, grades, receipts, attempts that expire."""

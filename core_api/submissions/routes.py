@@ -1,6 +1,5 @@
-"""What is handed in, by candidates and observers, and its grading."""
+"""What candidates hand in, and its grading."""
 
-from hashlib import sha256
 from typing import Final
 
 from aiohttp import web
@@ -8,17 +7,12 @@ from aiohttp import web
 from core_api.actors import actor_of
 from core_api.cases import bare, case
 from core_api.database import POOL, connection
-from core_api.submissions import grading, importing, observation_views, observations, receipts, submissions
-from core_api.wire import body_of, uuid_in_path
+from core_api.submissions import grading, importing, receipts, submissions
+from core_api.submissions.asking import asked_in
+from core_api.wire import uuid_in_path
 from kernel.access import Action
 from kernel.http.headers import CONTENT_DISPOSITION, IDEMPOTENCY_KEY
-from kernel.http.web import NOBODY, OWN, Retry, Route, Shows, idempotency_key, send_json
-
-
-def asked_in(request: web.Request) -> submissions.Request:
-    """Return what identifies a hand-in whose body was read; raises InvalidInputError: a key that is none."""
-    body = body_of(request) or b"{}"
-    return submissions.Request(idempotency_key=idempotency_key(request), body_sha256=sha256(body).digest())
+from kernel.http.web import NOBODY, OWN, Retry, Route, Shows, send_json
 
 
 async def receipt(request: web.Request) -> web.Response:
@@ -90,39 +84,5 @@ ROUTES: Final = (
         candidate, exam and attempt: sent again it changes nothing. A faulty result is named by its line and
         nothing is written; `partial` takes the good ones, `dry_run` none.
         """,
-    ),
-    case(
-        "POST /observer/exams/{exam_id}/observations", observations.finalise, Action.observation_finalise,
-        name="finalise_observation", shows=OWN, parts={"request": asked_in}, retry=Retry.own_way,
-        requires=(IDEMPOTENCY_KEY,),
-        says="Finalise an observation of candidates: 201 with the receipt the first time, 200 with the same "
-        "one after.\n\nThe `Idempotency-Key` is asked for; a retry with another body is a 409.",
-    ),
-    case(
-        "GET /observer/exams/{exam_id}/subjects", observation_views.find_subjects, Action.subject_find,
-        name="list_subjects", shows=Shows("students"),
-        says="Find the candidates whom an observation can name, by name: those that begin with `q`, or all.",
-    ),
-    case(
-        "GET /observer/observations", observation_views.list_own, Action.observation_read,
-        name="list_own_observations", shows=Shows("observations", of_oneself=True),
-        says="List the caller's own observations, newest first.",
-    ),
-    case(
-        "GET /observer/observations/{submission_id}", observations.fetch_own, Action.observation_read,
-        name="get_observation", shows=Shows("submission", "submission_id", of_oneself=True),
-        person=lambda found: observation_views.only_subject(found.observation),
-        says="Return one of the observer's own observations, with the very bytes that its hash is of.",
-    ),
-    case(
-        "GET /teacher/exams/{exam_id}/observations", observation_views.list_of_exam, Action.observation_read,
-        name="list_observations_of_exam", shows=Shows("exam_observations", "exam_id", of_oneself=True),
-        says="List an exam's observations with their subjects, newest first; an observer sees their own.",
-    ),
-    case(
-        "GET /teacher/observations/{submission_id}", observation_views.fetch, Action.observation_read,
-        name="get_observation_for_staff", shows=Shows("submission", "submission_id", of_oneself=True),
-        person=observation_views.only_subject,
-        says="Return an observation with its form, findings, subjects and evidence; the view is recorded.",
     ),
 )  # fmt: skip

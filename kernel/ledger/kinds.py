@@ -80,6 +80,7 @@ class Kind(StrEnum):
     launch_links_created = "launch_links.created"
     login_alert = "login.alert"
     observation_finalised = "observation.finalised"
+    observation_reviewed = "observation.reviewed"
     organisation_updated = "organisation.updated"
     passage_archived = "passage.archived"
     passage_saved = "passage.saved"
@@ -111,6 +112,8 @@ class Kind(StrEnum):
     submission_erased = "submission.erased"
     submission_finalised = "submission.finalised"
     submission_scored = "submission.scored"
+    subject_created = "subject.created"
+    subject_updated = "subject.updated"
     term_created = "term.created"
     user_approved = "user.approved"
     user_created = "user.created"
@@ -198,6 +201,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.launch_links_created: About("exam"),
     Kind.login_alert: About("organisation"),
     Kind.observation_finalised: About("submission", record="submission", is_told=True),
+    Kind.observation_reviewed: About("submission", record="observation_reviews"),
     Kind.organisation_updated: About("organisation", record="organisation"),
     Kind.passage_archived: About("passage", record="passage"),
     Kind.passage_saved: About("passage", record="passage"),
@@ -229,6 +233,8 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.submission_erased: About("submission"),
     Kind.submission_finalised: About("submission", record="submission", is_provable=True, is_told=True),
     Kind.submission_scored: About("submission", record="submission", is_provable=True, is_told=True),
+    Kind.subject_created: About("subject", record="subject"),
+    Kind.subject_updated: About("subject", record="subject"),
     Kind.term_created: About("term", record="term"),
     Kind.user_approved: About("user", record="user"),
     Kind.user_created: About("user", record="user"),

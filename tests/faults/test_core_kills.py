@@ -22,8 +22,8 @@ from tests.faults.core_rig import (
     writes_held,
 )
 from tests.faults.harness import READY_S_MAX
+from tests.integration.core_api.observations.test_observations import make_form, observe
 from tests.integration.core_api.submissions.test_importing import amina, ben, rows, send
-from tests.integration.core_api.submissions.test_observations import make_form, observe
 from tests.kits.authoring import Made, answer, make_exam, outcome, save_all_right, start, submit
 from tests.kits.claims import acknowledged, handle
 from tests.kits.core import Answer, Api

@@ -208,6 +208,36 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("GET", "/observer/observations/{submission_id}"): Row(
         expected=dict.fromkeys(LISTED, 404) | OBSERVED, path={"submission_id": "observation_id"}
     ),
+    ("POST", "/observer/observations/{submission_id}/amendments"): Row(
+        expected=OBSERVED | {"observer": 201},
+        path={"submission_id": "observation_id"},
+        body=lambda world: {"subject_ids": [world.parameters["user_id"]], "items": [], "reason": "A slip."},
+        headers={"Idempotency-Key": "amended"},
+    ),
+    ("POST", "/observer/exams/{exam_id}/observation-drafts"): Row(
+        expected=OBSERVED | {"observer": 201}, body=lambda _: {}
+    ),
+    ("GET", "/observer/observation-drafts"): Row(expected=rows(200, *OBSERVERS)),
+    ("GET", "/observer/observation-drafts/{draft_id}"): Row(expected=OBSERVED),
+    ("PUT", "/observer/observation-drafts/{draft_id}"): Row(
+        expected=OBSERVED,
+        body=lambda world: {"version": 1, "content": {"subject_ids": [world.parameters["user_id"]]}},
+    ),
+    ("DELETE", "/observer/observation-drafts/{draft_id}"): Row(expected=OBSERVED | {"observer": 204}),
+    ("POST", "/observer/observation-drafts/{draft_id}/finalise"): Row(expected=OBSERVED | {"observer": 201}),
+    ("POST", "/teacher/observations/{submission_id}/reviews"): Row(
+        expected=VIEWED | rows(201, "teacher", "reviewer", "admin") | rows(403, "assistant"),
+        path={"submission_id": "observation_id"},
+        body=lambda _: {"verdict": "accepted", "reason": "As I saw it."},
+    ),
+    ("POST", "/admin/subjects"): Row(
+        expected=rows(201, *ADMINS), body=lambda _: {"name": f"Bench {uuid4()}", "category": "bench"}
+    ),
+    ("GET", "/admin/subjects"): Row(expected=rows(200, *ADMINS)),
+    ("GET", "/admin/subjects/{subject_id}"): Row(expected=ADMINISTERED),
+    ("PUT", "/admin/subjects/{subject_id}"): Row(
+        expected=ADMINISTERED, body=lambda _: {"description": f"By the window. {uuid4()}"}
+    ),
     ("GET", "/teacher/exams/{exam_id}/observations"): Row(expected=VIEWED | OBSERVED),
     ("GET", "/teacher/observations/{submission_id}"): Row(
         expected=VIEWED | OBSERVED, path={"submission_id": "observation_id"}

@@ -34,13 +34,13 @@ NUMBERS = (
 OWN = ("attempt_id", "past_attempt_id", "submission_id", "claim_id", "over_claim_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
 MADE_FROM = ("evaluation_id",)  # the form shows what candidates see: passages too
-OF_EXAM = (*OWN, *CONTENT, "exam_id", "question_id", "assignment_id", "observation_id")
+OF_EXAM = (*OWN, *CONTENT, "exam_id", "question_id", "assignment_id", "observation_id", "draft_id")
 HIDDEN = {
     **dict.fromkeys(("assistant", "reviewer"), MADE_FROM),
     **dict.fromkeys(("other_student", "outsider", "watcher"), OF_EXAM),
     # a teacher finds every student of the organisation by name, to assign; nothing else of them
     "colleague": tuple(name for name in OF_EXAM if name != "user_id"),
-    **dict.fromkeys(FOREIGN, (*OF_EXAM, "group_id", "term_id")),
+    **dict.fromkeys(FOREIGN, (*OF_EXAM, "group_id", "term_id", "subject_id")),
 }
 
 
@@ -88,6 +88,7 @@ async def furnish(api: Api) -> World:
     parameters = await _author(api) | await _assign(api)
     parameters |= await _hand_in(api, parameters["question_id"])
     parameters["observation_id"] = await _observe(api, parameters["question_id"])
+    parameters |= await _note(api)
     parameters |= await _decide(api, parameters["past_attempt_id"])
     parameters |= await _claim(api, parameters["submission_id"])
     await _import(api)
@@ -246,6 +247,17 @@ async def _observe(api: Api, question_id: str) -> str:
     assert made.status == 201, made.body
     observation_id: str = made.body["submission_id"]
     return observation_id
+
+
+async def _note(api: Api) -> dict[str, str]:
+    """Make something to observe, and let the observer begin a draft about the student."""
+    bench = {"name": "Bench 4", "category": "bench"}
+    content = {"subject_ids": [str(api.people["student"].id)]}
+    path = f"/observer/exams/{api.exam_id}/observation-drafts"
+    return {
+        "subject_id": (await _make(api, "POST", "/admin/subjects", "admin", bench))["id"],
+        "draft_id": (await _make(api, "POST", path, "observer", {"content": content}))["id"],
+    }
 
 
 async def interrupt(world: World) -> None:

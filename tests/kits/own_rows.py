@@ -19,6 +19,7 @@ LINKS: Final = (
         "proctor_decisions", "review_claims", "submission_results", "blind_reviews", "pending_reviews",
         "claims",
         "evidence", "evidence_usage", "alert_acknowledgements",
+        "subjects", "observation_drafts", "observation_reviews",
     )),
     *((table, "user_id", "users") for table in (
         "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations", "invitations",

@@ -157,6 +157,9 @@ async def _fill(world: World) -> None:
     invited = {"user_ids": [str(api.people["assistant"].id)]}
     assert (await api.post("/api/admin/users/invitations", "admin", json=invited)).status == 201
     await put(api, "/api/me", "teacher", department="Mathematics")
+    said = {"verdict": "returned", "reason": "Which bench?"}
+    path = f"/api/teacher/observations/{given['observation_id']}/reviews"
+    assert (await api.post(path, "teacher", json=said)).status == 201
     await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
     for name in ("student", "teacher"):
         await api.call("PUT", "/api/me", name, json={}, headers={"Idempotency-Key": "one"})

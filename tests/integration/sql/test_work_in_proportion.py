@@ -84,7 +84,8 @@ LEFT_OUT: Final = {
     " monitoring.count_timeline decisions.is_invalidated staff_claims.list_decisions"
     " staff_claims.has_decision",
     "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
-    " observation_views.list_observed_subjects observation_views.list_evidence_links",
+    " observation_views.list_observed_subjects observation_views.list_evidence_links"
+    " observation_views.list_observation_reviews",
     "one exam": "exported.list_results_of_exam"
     " interventions.list_room durable.list_snapshots exam_sums.list_sums"
     " tallies.list_counted tallies.list_forms tallies.list_tallies"
@@ -98,6 +99,7 @@ LEFT_OUT: Final = {
     "one person": "own_claims.list_own_claims"
     " own_results.list_own_results own_results.list_own_marks"
     " observation_views.list_own_observations forms.list_observable"
+    " observation_drafts.count_drafts observation_drafts.list_drafts"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
     "ids that the caller names": "claim_moves.list_unknown_evidence"
     " imported.list_known exam_sums.list_known_sums"
@@ -105,13 +107,13 @@ LEFT_OUT: Final = {
     " assignments.list_reached assignments.count_groups assignments.list_grants"
     " content.count_terms sessions.list_decisions_of queue.list_fired"
     " queue.list_grounds"
-    " evaluations.count_usable_questions evaluations.list_newest_passages observations.count_subjects"
+    " evaluations.count_usable_questions evaluations.list_newest_passages observations.list_subject_kinds"
     " invitations.list_invitable ledger.list_tiles throttle.count_failure writer.count_letters"
     " live.list_alerting live.list_lost live.list_client_states"
     " writer.read_latest_epoch"
     " risk_drafts.list_rules_known risk_drafts.list_versions_named what_if.list_sets",
     "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
-    " evaluations.list_evaluations"
+    " evaluations.list_evaluations subjects.list_subjects subjects.find_entities"
     " questions.list_questions users.count_other_admins",
     "past sessions, as many as are computed anew at once": "what_if.list_past_sessions",
     "attempts that wait to be folded": "jobs.list_put_aside",

@@ -140,7 +140,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
     },
     "assistant": PERSON,  # a teacher who may look at the exam
     "reviewer": PERSON | JUDGED,
-    "observer": PERSON,
+    "observer": PERSON | {"observation_drafts": {"content", "version", "updated_at"}},
     "service": PERSON,
     "admin": SIGNED_IN
     | EDITED
@@ -152,6 +152,7 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "allowed_origins": {"origins", "changed_at"},
         "risk_rules": {"deleted_at"},
         "groups": {"name", "description", "source_id"},
+        "subjects": {"name", "category", "description", "is_active"},
         "student_profiles": {"enrollment_id", "cohort"},
         "teacher_profiles": {"title", "department"},
         "teacher_exam_permissions": {

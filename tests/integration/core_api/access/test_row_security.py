@@ -31,6 +31,7 @@ SHARED = {
         "groups",
         "group_members",
         "taxonomy_terms",
+        "subjects",
     }
     | RULES,
     "outsider": {
@@ -40,9 +41,10 @@ SHARED = {
         "groups",
         "group_members",
         "taxonomy_terms",
+        "subjects",
     }
     | RULES,
-    "watcher": {"organisations", "users", "listed_students"},
+    "watcher": {"organisations", "users", "listed_students", "subjects"},
 }
 FOREIGN = ("stranger", "rival", "boss")
 OF_ELSEWHERE = {
@@ -76,7 +78,8 @@ OF_ASKER = {
 OF_OBSERVER = {
     "organisations", "users", "listed_students", "exams", "observed_exams", "exam_viewers",
     "evaluation_versions", "evaluation_items", "submissions", "submission_items", "submission_scores",
-    "submission_subjects", "ledger_events", "shown_observations",
+    "submission_subjects", "ledger_events", "shown_observations", "subjects", "observation_drafts",
+    "observation_reviews",
 }  # fmt: skip
 OF_CLAIMS = {"claims", "claim_statements", "disputes", "resolutions", "claim_policies"}
 OF_CANDIDATE = {
@@ -100,7 +103,7 @@ OF_EXAM = {
     "blind_reviews", "pending_reviews", "alert_acknowledgements",
     "session_actions", "session_commands", "attempt_pauses", "time_grants", "shown_exam_performance",
     "evidence", "evidence_chunks", "seen_custody",
-    "shown_assignments", "shown_observations",
+    "shown_assignments", "shown_observations", "subjects", "observation_reviews",
 } | OF_CLAIMS | RULES | OF_DATASETS  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
@@ -296,6 +299,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
             "attempt_answers",  # the candidate's alone, until they are handed in
             "attempt_drafts",
             "idempotency_keys",  # each account's own
+            "observation_drafts",  # the observer's alone
             "gathered_questions",
             "observed_exams",
             "reaching_assignments",

@@ -13,7 +13,7 @@ from core_api.evidence.storage import Storage
 from kernel.events import EvidenceStatus
 from kernel.postgres import open_pool
 from kernel.storage.opening import key_of
-from tests.integration.core_api.submissions.test_observations import found, make_form
+from tests.integration.core_api.observations.test_observations import found, make_form
 from tests.kits import evidence
 from tests.kits.core import Api, Core, DatabaseAs, core_api, settings_of
 from tests.kits.evidence import announce, asked, confirm, film, manifest_hash, send, send_chunks, sent
@@ -164,8 +164,9 @@ async def test_an_observer_attaches_evidence_to_a_finding_s1(core: Core) -> None
 
         assert made.status == 201, made.body
         assert [each.status for each in refused] == [422, 422, 422]
+        of = {"submission_id": made.body["submission_id"]}
         assert stored["observation"]["evidence"] == [
-            {"evidence_id": one, "position": 1}, {"evidence_id": two, "position": None},
+            {"evidence_id": one, "position": 1} | of, {"evidence_id": two, "position": None} | of,
         ]  # fmt: skip
         hashed = orjson.loads(stored["content"])["evidence"]
         assert hashed[0] == {**finding, "sha256": evidence.sha256(some)}

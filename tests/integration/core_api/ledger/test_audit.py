@@ -155,6 +155,17 @@ ACTS: Final[dict[Key, Act]] = {
     ("POST", f"{OWN_CLAIM}/statements"): Act(kinds=["claim.stated"], by="student"),
     ("POST", f"{OWN_CLAIM}/dispute"): Act(kinds=["claim.disputed"], by="student", prepare=_resolve),
     ("POST", f"{OWN_CLAIM}/withdraw"): Act(kinds=["claim.withdrawn"], by="student", prepare=_open),
+    ("POST", "/teacher/observations/{submission_id}/reviews"): Act(
+        kinds=["observation.reviewed"], by="teacher"
+    ),
+    ("POST", "/admin/subjects"): Act(kinds=["subject.created"]),
+    ("PUT", "/admin/subjects/{subject_id}"): Act(kinds=["subject.updated"]),
+    ("POST", "/observer/observations/{submission_id}/amendments"): Act(
+        kinds=["observation.finalised"], by="observer"
+    ),
+    ("POST", "/observer/observation-drafts/{draft_id}/finalise"): Act(
+        kinds=["observation.finalised"], by="observer"
+    ),
     # What people do about themselves, and candidates about their attempts.
     ("POST", "/auth/logout"): Act(kinds=["auth.signed_out"], by="student"),
     ("POST", "/proctor/session/{id}/risk/adjustments"): Act(kinds=["risk_adjustment.made"], by="teacher"),
@@ -190,6 +201,9 @@ ELSEWHERE = {
     ("POST", "/proctor/session"): "OTHERS",
     ("PUT", "/student/attempts/{attempt_id}/answers"): "what is saved is recorded when it is handed in",
     ("POST", "/observer/exams/{exam_id}/observations"): "test_observations",
+    ("POST", "/observer/exams/{exam_id}/observation-drafts"): "a draft is no record until it is finalised",
+    ("PUT", "/observer/observation-drafts/{draft_id}"): "the same",
+    ("DELETE", "/observer/observation-drafts/{draft_id}"): "the same",
     ("POST", "/proctor/session/{id}/calculate-risk"): "computes, and stores nothing: a view",
     ("POST", "/proctor/rules/what-if"): "test_what_if: the same",
     ("PUT", "/proctor/evidence/{evidence_id}/upload"): "test_uploads",

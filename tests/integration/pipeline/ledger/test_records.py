@@ -77,6 +77,8 @@ COVERED = {
     "claim_policies": ("claim_policy", "exam_id", "NULL"),
     "evidence": ("evidence", "id", "NULL"),
     "evidence_chunks": ("evidence", "evidence_id", "NULL"),
+    "subjects": ("subject", "id", "NULL"),
+    "observation_reviews": ("observation_reviews", "submission_id", "NULL"),
 }
 # What no event records, and why.
 UNCOVERED = {
@@ -91,6 +93,7 @@ UNCOVERED = {
     "groups.source_id": "as of users",
     "assignments.revoked_at": "in the record `assignment`",
     "student_profiles.id": "nothing names it",
+    "submissions.amends": "in the content, whose hash is in the record",
     "teacher_profiles.id": "nothing names it",
     "exam_attempts.status": "in the record `submission`, and whether it was abandoned here",
     "exam_attempts.score": "in the record `submission`",
@@ -125,6 +128,7 @@ UNCOVERED = {
 UNRECORDED = {
     "attempt_answers": "runtime state until it is handed in",
     "attempt_drafts": "runtime state",
+    "observation_drafts": "runtime state",
     "submission_evidence": "in the record `submission`",
     "evaluations": "its columns stand in the record of each version",
     "logins": "sign-ins, which are events",
@@ -182,6 +186,9 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         await interrupt(made)
         ended = await reviewable(api, double_review=True)
         assert (await review(api, ended.session_id, 3)).status == 200
+        said = {"verdict": "returned", "reason": "Which bench?"}
+        path = f"/api/teacher/observations/{made.parameters['observation_id']}/reviews"
+        assert (await api.post(path, "teacher", json=said)).status == 201
         weight = {"ruleId": int(made.parameters["rule_id"]), "percent": 50, "reason": "Agreed."}
         path = f"/api/proctor/session/{made.parameters['id']}/risk/adjustments"
         assert (await api.post(path, "teacher", json=weight)).status == 201

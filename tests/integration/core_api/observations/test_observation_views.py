@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import msgspec
 import orjson
 
-from tests.integration.core_api.submissions.test_observations import (
+from tests.integration.core_api.observations.test_observations import (
     ESSAY,
     FINDING,
     found,
@@ -58,7 +58,9 @@ async def test_an_observation_is_read_whole_with_what_is_needed_to_understand_it
         assert whole["subjects"] == [
             {"id": str(api.people["student"].id), "kind": "user", "full_name": "The student"}
         ]
-        assert whole["evidence"] == [{"evidence_id": evidence_id, "position": 1}]
+        assert whole["evidence"] == [
+            {"evidence_id": evidence_id, "position": 1, "submission_id": made["submission_id"]}
+        ]
         assert (whole["score"], whole["passed"], whole["revision"]) == (25.0, False, 1)
         stems = [each["content"]["stem"] for each in whole["form"]["items"]]
         assert stems == [FINDING["content"]["stem"], ESSAY["content"]["stem"]]  # type: ignore[index]
@@ -101,8 +103,10 @@ async def test_an_observer_finds_whom_an_observation_can_name_m4(core: Core) -> 
         assert one == [
             {
                 "id": str(api.people["other_student"].id),
+                "kind": "user",
                 "full_name": "The other_student",
                 "email": api.people["other_student"].email,
+                "category": None,
             }
         ]
         assert observed.status == 201

@@ -1,4 +1,4 @@
--- Observations: submissions of kind 'observation', made by an observer about candidates.
+-- Observations: submissions of kind 'observation', made by an observer about candidates and things.
 
 -- name: hold_observable
 -- $1 exam_id, $2 organisation, $3 observer. No row where the exam was not granted to them. Holds it: what scores rest on
@@ -8,9 +8,17 @@ FROM exams e
 WHERE e.id = $1 AND e.organisation_id = $2 AND EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = $3)
 FOR KEY SHARE OF e;
 
--- name: count_subjects
--- $1 organisation, $2 ids uuid[]
-SELECT count(*) FROM users WHERE organisation_id = $1 AND id = ANY ($2::uuid[]) AND role = 'student';
+-- name: list_subject_kinds
+-- $1 organisation, $2 ids uuid[], $3 the observation that is amended, or null: whom it names may be named again.
+SELECT u.id, 'user' AS kind
+FROM users u
+WHERE u.organisation_id = $1 AND u.id = ANY ($2::uuid[])
+  AND (u.role = 'student' OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = $3 AND b.subject_id = u.id))
+UNION ALL
+SELECT n.id, 'entity'
+FROM subjects n
+WHERE n.organisation_id = $1 AND n.id = ANY ($2::uuid[])
+  AND (n.is_active OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = $3 AND b.subject_id = n.id));
 
 -- name: hold_evidence
 -- $1 exam_id, $2 observer, $3 ids. What may be attached: the observer's own of this exam, confirmed, and of no observation yet.
@@ -20,17 +28,18 @@ WHERE e.id = ANY ($3::bigint[]) AND e.exam_id = $1 AND e.uploader_id = $2 AND e.
   AND NOT EXISTS (SELECT FROM submission_evidence l WHERE l.evidence_id = e.id);
 
 -- name: insert_observation
-INSERT INTO submissions (id, kind, organisation_id, exam_id, author_id, submitted_by, idempotency_key, body_sha256,
-                         version_snapshot, content, content_sha256, event_id, finalised_at)
-VALUES (:id, 'observation', :organisation, :exam_id, :observer_id, 'observer', :idempotency_key, :body_sha256,
-        :version_snapshot::text::jsonb, :content, :content_sha256, :event_id, :finalised_at);
+INSERT INTO submissions (id, kind, organisation_id, exam_id, author_id, submitted_by, amends, idempotency_key,
+                         body_sha256, version_snapshot, content, content_sha256, event_id, finalised_at)
+VALUES (:id, 'observation', :organisation, :exam_id, :observer_id, 'observer', :amends, :idempotency_key,
+        :body_sha256, :version_snapshot::text::jsonb, :content, :content_sha256, :event_id, :finalised_at);
 
 -- name: insert_parts
 -- Items: arrays, one place an item; `responses` as JSON, null: not answered; `item_points`, null: waits for a grader. The
 -- first score: from `scoring_version` on. A statement after the submission's own, which row security must see.
 WITH subjects AS (
     INSERT INTO submission_subjects (submission_id, subject_id, kind)
-    SELECT :submission_id, subject_id, 'user' FROM unnest(:subject_ids::uuid[]) AS given (subject_id)
+    SELECT :submission_id, subject_id, kind
+    FROM unnest(:subject_ids::uuid[], :subject_kinds::text[]) AS given (subject_id, kind)
 ), attached AS (
     INSERT INTO submission_evidence (submission_id, evidence_id, position)
     SELECT :submission_id, evidence_id, position

@@ -1,9 +1,10 @@
 """
-Observations: an observer finalises what they found about candidates, once (spec.md S-1; E, sections 3.1, 4).
+Observations: an observer finalises what they found, once (spec.md S-1, M-4; E, sections 3.1, 4).
 
 The same boundary as a hand-in has: one transaction with the ledger's event, the submission and its exact
 bytes, items, first score and subjects. There is no attempt that could be handed in twice, so the
-Idempotency-Key is asked for: it is what a retry is known by.
+Idempotency-Key is asked for: it is what a retry is known by. What turns out to be wrong is amended by a
+further observation that names the one before it.
 """
 
 import hashlib
@@ -23,12 +24,13 @@ from core_api.authoring.items import Item, Response, fault_of_response
 from core_api.authoring.published import Key, key_of
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
-from core_api.submissions import observation_views, scoring
+from core_api.observations import views
+from core_api.observations.views import WholeObservation
+from core_api.submissions import scoring
 from core_api.submissions.contents import content_of, item_columns, score_columns
-from core_api.submissions.observation_views import WholeObservation
 from core_api.submissions.scoring import SCORING_VERSION
 from core_api.submissions.submissions import Request
-from core_api.wire import SEQUENCE_63_MAX, as_json, invalid
+from core_api.wire import NO_NUL, SEQUENCE_63_MAX, as_json, invalid
 from kernel.errors import ConflictError, IdempotencyKeyReusedError, InvalidInputError
 from kernel.ledger.event import event_id_at
 from kernel.ledger.kinds import Kind
@@ -57,13 +59,25 @@ class Attached(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    What an observer found about candidates; items left out are stored as not answered. `evidence` was sent
-    for this exam and confirmed, and belongs to no other observation.
+    What an observer found about candidates and things; items left out are stored as not answered. `evidence`
+    was sent for this exam and confirmed, and belongs to no other observation.
     """
 
     subject_ids: Annotated[list[UUID], Meta(min_length=1, max_length=SUBJECTS_MAX)]
     items: Annotated[list[Observed], Meta(max_length=ITEMS_MAX)]
     evidence: Annotated[list[Attached], Meta(max_length=EVIDENCE_MAX)] = []
+
+
+Reason = Annotated[str, Meta(min_length=1, max_length=2000, pattern=NO_NUL)]
+
+
+class Amendment(Observation, frozen=True, kw_only=True):
+    """
+    An observation in the place of another, whole, and why. `evidence` is what comes on top: that of the one
+    before stays attached to it, and is shown with this one.
+    """
+
+    reason: Reason
 
 
 class ObservationReceipt(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,17 +108,62 @@ async def finalise(
     Raises:
         NotFoundError: the exam was not granted to the observer.
         ConflictError: it is not published, or has no evaluation.
-        InvalidInputError: no key; a subject that is no candidate here; an item that does not fit; evidence
+        InvalidInputError: no key; a subject that cannot be observed here; an item that does not fit; evidence
             that is not the observer's, is not confirmed, or belongs to another observation.
         IdempotencyKeyReusedError: the key came with another body, or for another exam.
     """
+    _check_key(request)
+    return await made_once(conn, actor, exam_id, None, command, request, now=now)
+
+
+async def amend(
+    conn: Connection,
+    actor: Actor,
+    submission_id: UUID,
+    command: Amendment,
+    request: Request,
+    *,
+    now: datetime,
+) -> tuple[ObservationReceipt, bool]:
+    """
+    Make an observation in the place of one's own, and tell whether this call did; retries as of `finalise`.
+
+    Raises:
+        NotFoundError: the observation is not the caller's, or its exam is not granted to them any more.
+        ConflictError: it was amended: the newest one is; or the exam is not published.
+        InvalidInputError: as of `finalise`.
+        IdempotencyKeyReusedError: as of `finalise`.
+    """
+    _check_key(request)
+    first = await fetch_one(conn, "observation", QUERIES["fetch_own"], submission_id, actor.user_id)
+    return await made_once(conn, actor, first["exam_id"], submission_id, command, request, now=now)
+
+
+def _check_key(request: Request) -> None:
     if request.idempotency_key is None:
         raise invalid("Idempotency-Key", "An observation is finalised with a key")
+
+
+async def made_once(
+    conn: Connection,
+    actor: Actor,
+    exam_id: UUID,
+    amends: UUID | None,
+    command: Observation,
+    request: Request,
+    *,
+    now: datetime,
+) -> tuple[ObservationReceipt, bool]:
+    """Make an observation durable, as `finalise` and `amend` do and raise; in a transaction of its own."""
     try:
         async with conn.transaction():
             first = await _first(conn, actor, exam_id, request)
             if first is None:
-                return await _finalise(conn, actor, exam_id, command, request, now=now), True
+                return await _finalise(conn, actor, exam_id, amends, command, request, now=now), True
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name != "observation_step":
+            raise
+        raise ConflictError("The observation was amended already; amend the one in its place.") from error
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name == "submission_evidence_once":
             raise invalid("evidence", TAKEN) from error
@@ -113,6 +172,12 @@ async def finalise(
         first = await _first(conn, actor, exam_id, request)
         assert first is not None, "whoever met the key waited for the other one's commit"
     return first, False
+
+
+async def fetch_receipt(conn: Connection, actor: Actor, key: str) -> ObservationReceipt | None:
+    """Return the receipt of what the observer finalised under a key; None: nothing."""
+    row = await conn.fetchrow(QUERIES["find_by_key"], actor.user_id, key)
+    return None if row is None else _receipt(row)
 
 
 async def _first(
@@ -131,13 +196,20 @@ def _receipt(row: asyncpg.Record) -> ObservationReceipt:
 
 
 async def _finalise(
-    conn: Connection, actor: Actor, exam_id: UUID, command: Observation, request: Request, *, now: datetime
+    conn: Connection,
+    actor: Actor,
+    exam_id: UUID,
+    amends: UUID | None,
+    command: Observation,
+    request: Request,
+    *,
+    now: datetime,
 ) -> ObservationReceipt:
     who = (actor.organisation_id, actor.user_id)
     exam = await fetch_one(conn, "exam", QUERIES["hold_observable"], exam_id, *who)
     if not exam["is_published"] or exam["evaluation_version_id"] is None:
         raise ConflictError("The exam is not open for observations.")
-    await _check_subjects(conn, actor, command.subject_ids)
+    kinds = await _kinds_of_subjects(conn, actor, amends, command.subject_ids)
     key = await key_of(conn, exam["evaluation_version_id"])
     found = _checked(key.asked, command.items)
     hashes = await _check_evidence(conn, actor, exam_id, key.asked, command.evidence)
@@ -147,7 +219,7 @@ async def _finalise(
         max_score=Decimal(exam["max_score"] or 100),
         passing_score=Decimal(exam["passing_score"]),
     )
-    made = _made(actor, exam_id, command, key, found, hashes, now=now)
+    made = _made(actor, exam_id, amends, command, key, found, hashes, now=now)
     receipt = made.receipt
     await QUERIES.run(
         conn.execute,
@@ -156,6 +228,7 @@ async def _finalise(
         organisation=actor.organisation_id,
         exam_id=exam_id,
         observer_id=actor.user_id,
+        amends=amends,
         idempotency_key=request.idempotency_key,
         body_sha256=request.body_sha256,
         version_snapshot=as_json(made.snapshot),
@@ -169,6 +242,7 @@ async def _finalise(
         "insert_parts",
         submission_id=receipt.submission_id,
         finalised_at=now,
+        subject_kinds=kinds,
         **_columns(command, found, item_columns(key, totals)),
         **score_columns(totals),
     )
@@ -177,8 +251,12 @@ async def _finalise(
         Kind.observation_finalised,
         receipt.submission_id,
         now=now,
-        subject_id=command.subject_ids[0] if len(command.subject_ids) == 1 else None,
-        detail={"exam_id": str(exam_id), "content_sha256": receipt.content_sha256},
+        subject_id=command.subject_ids[0] if kinds == ["user"] else None,
+        detail={
+            "exam_id": str(exam_id),
+            "content_sha256": receipt.content_sha256,
+            **({} if amends is None else {"amends": str(amends)}),
+        },
     )
     await ledger.record(conn, msgspec.structs.replace(entry, event_id=receipt.event_id))
     return receipt
@@ -195,6 +273,7 @@ class _Made(msgspec.Struct, frozen=True, kw_only=True):
 def _made(
     actor: Actor,
     exam_id: UUID,
+    amends: UUID | None,
     command: Observation,
     key: Key,
     found: Mapping[UUID, Response],
@@ -215,6 +294,8 @@ def _made(
         "finalised_at": now,
         "version_snapshot": snapshot,
     }
+    if isinstance(command, Amendment):
+        head |= {"amends": amends, "amendment_reason": command.reason}
     if command.evidence:
         head["evidence"] = [
             {**msgspec.to_builtins(each), "sha256": hashes[each.evidence_id]} for each in command.evidence
@@ -247,12 +328,18 @@ def _columns(
     }
 
 
-async def _check_subjects(conn: Connection, actor: Actor, subject_ids: Sequence[UUID]) -> None:
+async def _kinds_of_subjects(
+    conn: Connection, actor: Actor, amends: UUID | None, subject_ids: Sequence[UUID]
+) -> list[str]:
+    """Return what each subject is, `user` or `entity`; raises InvalidInputError for one that is neither."""
     if len(set(subject_ids)) != len(subject_ids):
         raise invalid("subject_ids", "a subject stands twice")
-    known = await conn.fetchval(QUERIES["count_subjects"], actor.organisation_id, subject_ids)
-    if known != len(subject_ids):
-        raise invalid("subject_ids", "somebody is no candidate of your organisation")
+    rows = await conn.fetch(QUERIES["list_subject_kinds"], actor.organisation_id, subject_ids, amends)
+    kinds = {row["id"]: row["kind"] for row in rows}
+    for n, each in enumerate(subject_ids):
+        if each not in kinds:
+            raise invalid(f"subject_ids[{n}]", "no candidate or active subject of your organisation")
+    return [kinds[each] for each in subject_ids]
 
 
 async def _check_evidence(
@@ -293,5 +380,5 @@ def _checked(asked: Mapping[UUID, Item], observed: Sequence[Observed]) -> dict[U
 async def fetch_own(conn: Connection, actor: Actor, submission_id: UUID) -> StoredObservation:
     """Return one of the observer's own observations; raises NotFoundError for any other."""
     row = await fetch_one(conn, "observation", QUERIES["fetch_own"], submission_id, actor.user_id)
-    whole = await observation_views.fetch(conn, actor, submission_id)
+    whole = await views.fetch(conn, actor, submission_id)
     return StoredObservation(receipt=_receipt(row), content=row["content"], observation=whole)

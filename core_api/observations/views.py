@@ -1,6 +1,6 @@
 """
 Observations as they are read: by the observer who made them, and by the staff of their exam; and the
-candidates that an observer can name (spec.md M-4).
+subjects that an observer can name (spec.md M-4).
 """
 
 from datetime import datetime
@@ -16,6 +16,8 @@ from core_api.authoring.evaluations import Paper
 from core_api.authoring.items import ItemKind, Response
 from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.exams import exams
+from core_api.observations.states import State
+from core_api.observations.subjects import QUERIES as SUBJECTS
 from core_api.people import directory
 from core_api.wire import ListPage, Page, shown_as
 from kernel.access import Scope
@@ -44,16 +46,32 @@ class ObservedSubject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvidenceLink(msgspec.Struct, frozen=True, kw_only=True):
-    """A piece of evidence, and the item that it belongs to; null: the whole observation."""
+    """
+    A piece of evidence, and the item that it belongs to; null: the whole observation. It was attached to the
+    observation `submission_id`: this one, or one that it amends.
+    """
 
     evidence_id: int
     position: int | None
+    submission_id: UUID
+
+
+class ObservationReview(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody of staff said of an observation."""
+
+    number: int
+    verdict: Literal["accepted", "returned"]
+    reason: str
+    reviewed_by: UUID
+    reviewer_name: str
+    reviewed_at: datetime
 
 
 class WholeObservation(msgspec.Struct, frozen=True, kw_only=True):
     """
-    An observation with its form, findings, subjects, evidence and newest score. `exam_title` and `form` are
-    null where the caller may not see the exam any more, or it has another evaluation since.
+    An observation with its form, findings, subjects, evidence, reviews and newest score. `exam_title` and
+    `form` are null where the caller may not see the exam any more, or it has another evaluation since.
+    `amends` names the observation in whose place it stands, with the reason; `amended_by` the one in its own.
     """
 
     submission_id: UUID
@@ -64,11 +82,16 @@ class WholeObservation(msgspec.Struct, frozen=True, kw_only=True):
     finalised_at: datetime
     content_sha256: str
     event_id: UUID
+    state: State
+    amends: UUID | None
+    amendment_reason: str | None
+    amended_by: UUID | None
     evaluation_version_id: UUID
     form: Paper | None
     findings: list[ObservedFinding]
     subjects: list[ObservedSubject]
     evidence: list[EvidenceLink]
+    reviews: list[ObservationReview]
     revision: int
     points: float
     max_points: float
@@ -93,6 +116,8 @@ class ListedObservation(msgspec.Struct, frozen=True, kw_only=True):
     observer_id: UUID
     observer_name: str
     finalised_at: datetime
+    state: State
+    amends: UUID | None
     subject_count: int
     subjects: list[NamedSubject]
     ungraded: int
@@ -107,37 +132,45 @@ class Observations(Page, frozen=True):
     observations: list[ListedObservation]
 
 
+InState = Annotated[State, Meta(description="Only those that stand so.")]
+
+
 class ListObservations(ListPage, frozen=True):
     """Which of an exam's observations."""
 
+    state: InState | None = None
     observer: Annotated[UUID, Meta(description="Only those that this person made.")] | None = None
-    subject: Annotated[UUID, Meta(description="Only those about this candidate.")] | None = None
+    subject: Annotated[UUID, Meta(description="Only those about this subject.")] | None = None
 
 
 class ListOwnObservations(ListPage, frozen=True):
     """Which of one's own observations."""
 
+    state: InState | None = None
     exam: Annotated[UUID, Meta(description="Only those of this exam.")] | None = None
-    subject: Annotated[UUID, Meta(description="Only those about this candidate.")] | None = None
+    subject: Annotated[UUID, Meta(description="Only those about this subject.")] | None = None
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """A candidate who can be observed."""
+    """Who or what can be observed: a candidate with their address, or an entity with its category."""
 
     id: UUID
+    kind: Literal["user", "entity"]
     full_name: str
-    email: str
+    email: str | None
+    category: str | None
 
 
 class Subjects(Page, frozen=True):
-    """A page of candidates, by name; `next_cursor` is null on the last page."""
+    """A page of subjects, by name; `next_cursor` is null on the last page."""
 
     subjects: list[Subject]
 
 
 class FindSubjects(ListPage, frozen=True):
-    """Which candidates."""
+    """Which subjects: candidates, or what is no person. Of an entity `q` may stand anywhere in the name."""
 
+    kind: Annotated[Literal["user", "entity"], Meta(description="Candidates, or what is no person.")] = "user"
     q: directory.Beginnings | None = None
 
 
@@ -183,6 +216,7 @@ async def fetch(conn: Connection, actor: Actor, submission_id: UUID) -> WholeObs
     items = await conn.fetch(QUERIES["list_observed_items"], submission_id)
     subjects = await conn.fetch(QUERIES["list_observed_subjects"], submission_id)
     evidence = await conn.fetch(QUERIES["list_evidence_links"], submission_id)
+    reviews = await conn.fetch(QUERIES["list_observation_reviews"], submission_id)
     return of_row(
         row,
         WholeObservation,
@@ -193,6 +227,7 @@ async def fetch(conn: Connection, actor: Actor, submission_id: UUID) -> WholeObs
         ],
         subjects=[ObservedSubject(**each) for each in subjects],
         evidence=[EvidenceLink(**each) for each in evidence],
+        reviews=[ObservationReview(**each) for each in reviews],
     )
 
 
@@ -204,9 +239,20 @@ def only_subject(found: WholeObservation) -> UUID | None:
 
 async def find_subjects(conn: Connection, actor: Actor, exam_id: UUID, query: FindSubjects) -> Subjects:
     """
-    Return a page of the candidates whom an observation of the exam can name; raises NotFoundError when the
-    exam was not granted to the caller.
+    Return a page of whom or what an observation of the exam can name; raises NotFoundError when the exam was
+    not granted to the caller.
     """
     await exams.fetch(conn, actor, exam_id)
-    page, following = await directory.page_of_students(conn, actor, query, q=query.q, group=None)
-    return Subjects([of_row(row, Subject) for row in page], next_cursor=following)
+    if query.kind == "user":
+        page, following = await directory.page_of_students(conn, actor, query, q=query.q, group=None)
+        found = [
+            Subject(id=row["id"], kind="user", full_name=row["full_name"], email=row["email"], category=None)
+            for row in page
+        ]
+    else:
+        wanted = ListPage(limit=query.limit, cursor=query.cursor)
+        page, following = await fetch_page(
+            conn, wanted, SUBJECTS, "find_entities", organisation=actor.organisation_id, q=query.q
+        )
+        found = [Subject(**row, kind="entity", email=None) for row in page]
+    return Subjects(found, next_cursor=following)

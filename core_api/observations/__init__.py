@@ -1,0 +1,1 @@
+"""Observations: what an observer finds about people and things, from draft to amendment (spec.md M-4)."""
