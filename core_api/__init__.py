@@ -7,6 +7,6 @@ A package a noun (`identity`, `people`, `authoring`, `exams`, `sittings`, `attem
 `exports`, `ledger`, and `web` around them): use cases, and routes that name them (`cases` makes a route
 from a use case's signature); the statements are in sql/queries/core_api/<package>/<noun>.sql. Beside them
 stands the shell: `app` composes, `actors` says who asks, `database` lends connections, `wire` reads bodies
-and writes replies, `seeding` makes schools, people and candidates. Imports kernel and sql (and warehouse, for archived
-events and for what its datasets are); which package may import which stands in pyproject.toml.
+and writes replies, `seeding` makes schools, people and candidates. Imports kernel and sql (and warehouse,
+for archived events and for what its datasets are); which package may import which stands in pyproject.toml.
 """
