@@ -1,9 +1,14 @@
 """
-Verify an exported Veritas ledger, candidates' receipts, or the custody of evidence, without Veritas.
+Verify an exported Veritas ledger, candidates' receipts, an appeal's bundle, or the custody of evidence,
+without Veritas.
 
     python verify_export.py ledger.ndjson --key 'veritas/ledger+1a2b3c4d+AbCd…' --witness FILE [--head FILE]
     python verify_export.py --receipt receipt.json … --key … --witness FILE
+    python verify_export.py --appeal bundle.json --key … --witness FILE
     python verify_export.py --custody custody.json [--file film.webm …] --key … --witness FILE
+
+A bundle is what a candidate fetches from /api/student/claims/{claim_id}/bundle: each of its parts has to be
+what its manifest says, and the manifest what the ledger's event says; what was altered is named.
 
 A receipt is what a candidate fetches from /api/student/attempts/{attempt_id}/receipt, or the proof of any
 one event. A custody is what staff fetch from /api/proctor/session/{id}/evidence/custody: the evidence has to
@@ -45,7 +50,7 @@ Key = tuple[str, bytes, Ed25519PublicKey]  # name, its hash in signatures, the k
 Known = dict[int, dict[bytes, str]]  # roots by size, and who says so
 
 VERIFIED, WRONG, CANNOT_CHECK, NOT_VERIFIED, NOT_WITNESSED = 0, 1, 2, 3, 4
-EXPORT_VERSION = CUSTODY_VERSION = 1
+EXPORT_VERSION = CUSTODY_VERSION = APPEAL_VERSION = 1
 SHOWN_MAX = 100
 # What reading something malformed may raise: it is named where it stands.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
@@ -461,6 +466,66 @@ def verify_receipt(path: str, given_keys: list[str], witnesses: list[str], kept:
     return verdict
 
 
+def altered(said: dict[str, str], parts: dict[str, str]) -> list[str]:
+    """Return a sentence for each part of a bundle that is not what its manifest says."""
+    found = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in parts.items()}
+    sentences = []
+    for name in sorted(said.keys() | found.keys()):
+        if name not in found:
+            sentences.append(f"part {name}: it is not there")
+        elif name not in said:
+            sentences.append(f"part {name}: the manifest does not have it")
+        elif found[name] != said[name]:
+            sentences.append(f"part {name}: it was altered")
+    return sentences
+
+
+def manifest_of(document: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
+    """Check an appeal's bundle against its manifest, part by part; return the proof of the event about it."""
+    if document["veritas_appeal"] != APPEAL_VERSION:
+        raise WrongError(f"an appeal of version {document['veritas_appeal']!r:.20} is not known")
+    manifest, ledger = document["manifest"], document["ledger"]
+    hashed = hashlib.sha256(manifest.encode()).hexdigest()
+    if hashed != document["manifest_sha256"]:
+        raise WrongError("the manifest does not hash to manifest_sha256")
+    said, event = json.loads(manifest), json.loads(ledger["event"])
+    names = ("claim_id", "number", "made_at")
+    for name in names:
+        if document[name] != said[name]:
+            raise WrongError(f"{name} of the bundle is not that of its manifest")
+    verdict.wrong += altered(said["parts"], document["parts"])
+    found = (event["kind"], event["event_id"], event["aggregate_id"], event["detail"]["manifest_sha256"])
+    if found != ("claim.bundled", document["event_id"], document["claim_id"], hashed):
+        raise WrongError("the ledger's event is not about this bundle")
+    if leaf_hash(ledger["event"].encode()).hex() != ledger["leaf_hash"]:
+        raise WrongError("the ledger's event does not hash to its leaf_hash")
+    proof = {name: ledger[name] for name in ("position", "hashes", "head")}
+    return {**proof, "body": ledger["event"], "event_id": document["event_id"]}
+
+
+def verify_appeal(path: str, given_keys: list[str], witnesses: list[str], kept: list[str]) -> Verdict:
+    """Check a saved bundle of an appeal."""
+    verdict = Verdict()
+    saved = read_saved(path, given_keys, verdict)
+    if saved is None:
+        return verdict
+    try:
+        document = json.loads(saved)
+        if document["ledger"]["status"] == "pending":
+            verdict.unproven.append("the ledger has not sealed it yet: fetch it again in a few seconds")
+            return verdict
+        proof = manifest_of(document, verdict)
+        where, size, root = verify_proof(proof, given_keys)
+        outside = Outside(witnesses, kept, keys_for(proof["head"]["note"], given_keys), verdict)
+        what = f"bundle {document['number']} of claim {document['claim_id']}: {len(document['parts'])} parts"
+        conclude_under(outside, f"{what}, {where}", size, root, verdict)
+    except WrongError as error:
+        verdict.wrong.append(str(error))
+    except MALFORMED as error:
+        verdict.wrong.append(f"the appeal cannot be read ({type(error).__name__}: {error})")
+    return verdict
+
+
 STATUSES = ("", "Pending", "Confirmed", "Incomplete", "Abandoned")
 TYPES = ("", "Video", "Audio", "Image", "ScreenCapture", "ScreenRecording", "Document")
 
@@ -632,6 +697,7 @@ def main() -> int:
     )
     parser.add_argument("export", nargs="?", help="file that `veritas ledger export` has written")
     parser.add_argument("--receipt", nargs="+", help="saved receipts, or proofs of single events")
+    parser.add_argument("--appeal", help="saved bundle of an appeal")
     parser.add_argument("--custody", help="saved custody of a session's evidence")
     parser.add_argument("--file", nargs="+", default=[], help="files that should be this evidence")
     parser.add_argument(
@@ -640,12 +706,16 @@ def main() -> int:
     parser.add_argument("--head", action="append", default=[], help="file with a signed head that you kept")
     parser.add_argument("--witness", action="append", default=[], help="a witness's file")
     given = parser.parse_args()
-    kinds = [each is not None for each in (given.export, given.receipt, given.custody)]
+    kinds = [each is not None for each in (given.export, given.receipt, given.appeal, given.custody)]
     if sum(kinds) != 1 or (given.export is None and not given.key) or (given.file and not given.custody):
-        parser.error("give an export, or --receipt or --custody with --key; --file goes with --custody")
+        parser.error(
+            "give an export, or --receipt, --appeal or --custody with --key; --file goes with --custody"
+        )
     try:
         if given.receipt:
             verdict = verify_receipts(given.receipt, given.key, given.witness, given.head)
+        elif given.appeal:
+            verdict = verify_appeal(given.appeal, given.key, given.witness, given.head)
         elif given.custody:
             verdict = verify_custody(given.custody, given.file, given.key, given.witness, given.head)
         else:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from core_api.cases import case
-from core_api.claims import handling, own, policies, resolving
+from core_api.claims import appeals, handling, own, policies, resolving
 from kernel.access import Action
 from kernel.http.web import NOBODY, OWN, Shows
 
@@ -43,6 +43,19 @@ ROUTES: Final = (
         Dispute the first resolution of a claim, within some days: somebody who has not handled it looks at
         it, for the last time.
         """,
+    ),
+    case(
+        f"POST {OWN_CLAIM}/bundle", appeals.make, Action.claim_open, name="make_appeal_bundle", shows=OWN,
+        status=201,
+        says="""
+        Make a file of all that is held of a claim and of the attempt that it is about: receipt, score,
+        evidence's hashes, timeline, who looked; and verdicts and the risk's trace where the exam's policy
+        releases them. The ledger gets its hash; `verify_export.py --appeal` checks it without us.
+        """,
+    ),
+    case(
+        f"GET {OWN_CLAIM}/bundle", appeals.fetch, Action.claim_open, name="get_appeal_bundle", shows=OWN,
+        says="Return the newest bundle of a claim, with its proof from a second after it was made on.",
     ),
     case(
         "GET /teacher/claims", handling.list_visible, Action.claim_read, name="list_claims",

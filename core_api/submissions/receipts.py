@@ -77,11 +77,11 @@ async def submit(
         InvalidInputError: an answer cannot be saved; nothing was finalised.
     """
     finalised = await submissions.submit(conn, actor, attempt_id, command, request, now=now)
-    place = PENDING
+    stands = PENDING
     if not finalised.created:
         position = await conn.fetchval(QUERIES["find_position"], finalised.receipt.event_id)
-        place = PENDING if position is None else Place(status="sealed", position=position)
-    return Submitted(**msgspec.structs.asdict(finalised.receipt), ledger=place), finalised.created
+        stands = PENDING if position is None else Place(status="sealed", position=position)
+    return Submitted(**msgspec.structs.asdict(finalised.receipt), ledger=stands), finalised.created
 
 
 async def fetch(conn: Connection, actor: Actor, attempt_id: UUID) -> Document:
@@ -91,11 +91,12 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID) -> Document:
         veritas_receipt=DOCUMENT_VERSION,
         receipt=of_row(row, Receipt),
         content=row["content"],
-        ledger=await _place(conn, row["event_id"], row["body"], row["position"]),
+        ledger=await place(conn, row["event_id"], row["body"], row["position"]),
     )
 
 
-async def _place(conn: Connection, event_id: UUID, body: bytes, position: int | None) -> Place:
+async def place(conn: Connection, event_id: UUID, body: bytes, position: int | None) -> Place:
+    """Return where the ledger has an event, with what proves it once a head covers it."""
     try:
         proof = await proofs.proof_of(conn, event_id, body, position)
     except NotSealedError:

@@ -45,6 +45,7 @@ class Kind(StrEnum):
     claim_acknowledged = "claim.acknowledged"
     claim_answered = "claim.answered"
     claim_asked = "claim.asked"
+    claim_bundled = "claim.bundled"
     claim_disputed = "claim.disputed"
     claim_erased = "claim.erased"
     claim_expired = "claim.expired"
@@ -166,6 +167,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.claim_acknowledged: About("claim", record="claim"),
     Kind.claim_answered: About("claim", record="claim", is_provable=True),
     Kind.claim_asked: About("claim", record="claim"),
+    Kind.claim_bundled: About("claim", is_provable=True),
     Kind.claim_disputed: About("claim", record="claim"),
     Kind.claim_erased: About("claim"),
     Kind.claim_expired: About("claim", record="claim"),

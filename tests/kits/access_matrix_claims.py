@@ -32,6 +32,8 @@ CLAIMS: dict[tuple[str, str], Row] = {
         expected=OWN | {"student": 409}, path={"claim_id": "over_claim_id"}
     ),
     ("POST", f"{OWN_CLAIM}/dispute"): Row(expected=OWN | {"student": 409}, body=_said),  # nothing is resolved
+    ("POST", f"{OWN_CLAIM}/bundle"): Row(expected=OWN | {"student": 201}),
+    ("GET", f"{OWN_CLAIM}/bundle"): Row(expected=OWN | {"student": 404}),  # none was made
     ("GET", "/teacher/claims"): Row(expected=LISTED),
     ("GET", CLAIM): Row(expected=VIEWED),
     ("POST", f"{CLAIM}/acknowledge"): Row(expected=JUDGED, path_of=OVER),

@@ -41,7 +41,9 @@ LINKS: Final = (
     )),
     *((table, "question_id", "questions") for table in ("question_versions", "question_terms")),
     *((table, "event_id", "ledger_events") for table in ("ledger_salts", "ledger_pending", "ledger_leaves")),
-    *((table, "claim_id", "claims") for table in ("claim_statements", "disputes", "resolutions")),
+    *((table, "claim_id", "claims") for table in (
+        "claim_statements", "disputes", "resolutions", "appeal_bundles",
+    )),
     ("risk_rule_versions", "rule_id", "risk_rules"),
     ("evidence_chunks", "evidence_id", "evidence"),
     ("group_members", "group_id", "groups"),

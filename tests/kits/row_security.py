@@ -64,6 +64,7 @@ ANSWERED = (
     "UPDATE claims SET state = 'acknowledged', acknowledged_by = $2 WHERE id = $1",
     "INSERT INTO resolutions VALUES ($1, 1, 'rejected', 'nothing', NULL, NULL, 'No.', NULL, $2, now())",
     "INSERT INTO disputes VALUES ($1, 'staff', $2, now())",
+    "INSERT INTO appeal_bundles VALUES ($1, 1, '{}', '{}', $2, now())",
 )
 SALT = (
     "INSERT INTO ledger_salts (event_id, name, person_id, salt, value)"

@@ -75,15 +75,18 @@ LEFT_OUT: Final = {
     " evidence.list_missing evidence.sum_announced",
     "sixteen rows a school": "evidence.sum_usage",
     "one group, or all groups' ids, by a command": "leaving.list_cohorts leaving.list_cohort_progress",
-    "one claim, of so many statements": "claim_moves.list_statements claim_moves.list_resolutions",
+    "one claim, of so many statements and bundles": "claim_moves.list_statements"
+    " claim_moves.list_resolutions appeals.count_bundles",
     "one school's claims that are open, or over, by their index": "staff_claims.list_claims",
     "one decision": "decisions.list_acts claims.is_final",
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
     " answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
     " monitoring.count_timeline decisions.is_invalidated staff_claims.list_decisions"
-    " staff_claims.has_decision",
-    "one submission": "grading.list_graded_items grading.list_scores observation_views.list_observed_items"
+    " staff_claims.has_decision appeals.list_evidence appeals.list_chunks appeals.list_timeline"
+    " appeals.list_views appeals.list_verdicts appeals.list_traces",
+    "one submission": "appeals.list_revisions"
+    " grading.list_graded_items grading.list_scores observation_views.list_observed_items"
     " observation_views.list_observed_subjects observation_views.list_evidence_links"
     " observation_views.list_observation_reviews",
     "one exam": "exported.list_results_of_exam"

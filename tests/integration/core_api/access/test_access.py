@@ -83,7 +83,7 @@ TABLES = (
     "submission_subjects", "outbox", "invitations", "session_actions", "session_commands", "session_notices",
     "attempt_pauses", "time_grants",
     "evidence", "evidence_chunks", "submission_drafts",
-    "claims", "claim_statements", "disputes", "resolutions", "claim_policies",
+    "claims", "claim_statements", "disputes", "resolutions", "claim_policies", "appeal_bundles",
 )  # fmt: skip
 
 

@@ -110,7 +110,7 @@ EDITED = {
     "assignments": TERMS | {"revoked_at"},
     "assignment_overrides": TERMS | {"reason", "created_by", "created_at"},
     "exam_attempts": {"score", "percentage", "passed"},
-    "claim_policies": {"window_days"},
+    "claim_policies": {"window_days", "releases_judgement"},
 }
 JUDGED = {
     "proctor_decisions": {

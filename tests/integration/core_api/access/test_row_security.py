@@ -90,6 +90,7 @@ OF_CANDIDATE = {
     "own_attempts", "own_performance", "evidence", "evidence_chunks", "submission_drafts",
     "reaching_assignments", "seen_sessions", "seen_events", "seen_gaps", "seen_clock_steps",
     "session_overview", "idempotency_keys", "submission_results", "session_commands", "shown_assignments",
+    "appeal_bundles",
 } | OF_CLAIMS  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "listed_students", "groups", "group_members", "exams",
@@ -298,6 +299,7 @@ async def test_the_rightful_see_their_rows_a4(database: str, database_as: Databa
         assert unseen == {
             "attempt_answers",  # the candidate's alone, until they are handed in
             "attempt_drafts",
+            "appeal_bundles",  # as well
             "idempotency_keys",  # each account's own
             "observation_drafts",  # the observer's alone
             "gathered_questions",

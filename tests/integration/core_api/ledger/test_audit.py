@@ -154,6 +154,7 @@ ACTS: Final[dict[Key, Act]] = {
     ),
     ("POST", f"{OWN_CLAIM}/statements"): Act(kinds=["claim.stated"], by="student"),
     ("POST", f"{OWN_CLAIM}/dispute"): Act(kinds=["claim.disputed"], by="student", prepare=_resolve),
+    ("POST", f"{OWN_CLAIM}/bundle"): Act(kinds=["claim.bundled"], by="student"),
     ("POST", f"{OWN_CLAIM}/withdraw"): Act(kinds=["claim.withdrawn"], by="student", prepare=_open),
     ("POST", "/teacher/observations/{submission_id}/reviews"): Act(
         kinds=["observation.reviewed"], by="teacher"

@@ -24,6 +24,7 @@ NEW: Final[dict[Key, str]] = {
     ("POST", "/proctor/exam/{examId}/announce"): "as a warning",
     ("POST", "/teacher/claims/{claim_id}/statements"): "a statement: somebody has said it once more",
     ("POST", "/student/claims/{claim_id}/statements"): "the same",
+    ("POST", "/student/claims/{claim_id}/bundle"): "a bundle, of how things stand then",
     ("POST", "/proctor/evidence/request-upload"): "a place for one more piece",
     ("POST", "/proctor/rules"): "a rule",
     ("POST", "/proctor/rules/{rule_id}/toggle"): "the other state",

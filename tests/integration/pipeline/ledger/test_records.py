@@ -144,6 +144,7 @@ UNRECORDED = {
     "rule_sets": "the newest versions of rules, which are in the record `risk_rule`, by a function",
     "session_notices": "what the stream will say as events",
     "alert_acknowledgements": "in the event that says so",
+    "appeal_bundles": "the event has the hash of the manifest, that has those of the parts",
     "review_claims": "leases, which end by themselves",
     "idempotency_keys": "what a retry is answered, for an hour",
 }
