@@ -38,7 +38,7 @@ TOKENS: Final = 4  # with which an example is sent, about
 ROUND: Final = 1000  # more than there are operations
 # What the signature in an address opens, and nobody's token: the tests of evidence send and fetch files.
 SIGNED: Final = {"PUT /proctor/evidence/{evidence_id}/upload", "GET /proctor/evidence/{evidence_id}/download"}
-# What goes only with a claim that is as far, against a result that is final: tests/integration/core_api/claims.
+# What goes only with a claim that is as far, and a result that is final: tests/integration/core_api/claims.
 OF_CLAIMS: Final = {
     "POST /student/attempts/{attempt_id}/claims", "POST /student/claims/{claim_id}/withdraw",
     "POST /student/claims/{claim_id}/dispute", "POST /teacher/claims/{claim_id}/resolve",
