@@ -51,7 +51,7 @@ faults: tools ## the long form of the fault tests: KILLS=100 random kills under 
 fuzz: tools ## the long form of the requests nobody thought of: REQUESTS=100000, SEED=… for those of an older run
 	$(python) -m pytest tests/fuzz -s --requests=$(REQUESTS) $(if $(SEED),--fuzz-seed=$(SEED))
 
-bench: tools ## measure: BENCH="ingest soak core ledger fold live evidence school analytics import", all by default; figures in build/bench/
+bench: tools ## measure: BENCH="ingest soak core ledger fold live evidence school analytics import lifecycle", all by default; figures in build/bench/
 	$(python) -m loadtests.bench $(BENCH)
 
 locust: tools ## a bounded, headless locust run against a stack of its own, then the checker: USERS=100 SECONDS=30

@@ -35,6 +35,8 @@ from core_api.people import origins
 from core_api.people import routes as people_routes
 from core_api.proctoring import client_socket, live_feed
 from core_api.proctoring import routes as proctoring_routes
+from core_api.remediations import applying
+from core_api.remediations import routes as remediations_routes
 from core_api.reviews import routes as reviews_routes
 from core_api.risk import routes as risk_routes
 from core_api.submissions import expiry
@@ -61,6 +63,7 @@ def routes() -> list[Route]:
         submissions_routes.ROUTES,
         observations_routes.ROUTES,
         proctoring_routes.ROUTES,
+        remediations_routes.ROUTES,
         reviews_routes.ROUTES,
         claims_routes.ROUTES,
         interventions_routes.ROUTES,
@@ -158,6 +161,7 @@ async def _sweeper(app: web.Application) -> AsyncIterator[None]:
     settings = app[SETTINGS]
     async with app[WATCH].kept(
         ("expiry", lambda: expiry.keep_sweeping(app[POOL], settings.expiry_sweep_s)),
+        ("remediations", lambda: applying.keep_sweeping(app[POOL], settings.remediation_sweep_s)),
         ("pauses", lambda: pauses.keep_ending(app[POOL], settings)),
         ("claims", lambda: deadlines.keep_sweeping(app[POOL], settings)),
         ("evidence", lambda: closing.keep_sweeping(app[POOL], app[STORAGE])),

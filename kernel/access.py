@@ -110,6 +110,8 @@ class Action(StrEnum):
     evidence_manifest = "evidence.manifest"
     evidence_read = "evidence.read"
     evidence_custody = "evidence.custody"
+    remediation_read = "remediation.read"
+    remediation_write = "remediation.write"
 
 
 _STAFF: Final = {Role.teacher: Scope.granted, Role.reviewer: Scope.granted, Role.admin: Scope.organisation}
@@ -206,6 +208,8 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.evidence_manifest: {Role.student: Scope.own, Role.observer: Scope.own, **_STAFF},
     Action.evidence_read: _STAFF,
     Action.evidence_custody: _STAFF,
+    Action.remediation_read: _STAFF,
+    Action.remediation_write: _EDITOR,
 }
 
 

@@ -28,6 +28,23 @@ from sql import named
 QUERIES: Final = named("attempts")
 
 
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How the result changed when a key was put right, and the notes that say why. Numbers are null while a
+    grader is awaited, and of a result that does not count.
+    """
+
+    corrected_at: datetime
+    note_en: str
+    note_ar: str
+    score_before: float | None
+    score: float | None
+    percentage_before: float | None
+    percentage: float | None
+    passed_before: bool | None
+    passed: bool | None
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """
     An attempt as its candidate sees it; the clock that counts is `server_time`.
@@ -35,7 +52,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     While it is paused, `remaining_seconds` stands still, `paused_until` is when it goes on at the latest, and
     `expires_at` is its end if it is paused so long.
 
-    A result that `is_void` does not count: it has no score.
+    A result that `is_void` does not count: it has no score. `corrections` are what changed it since the
+    hand-in beside its grading, newest first.
     """
 
     attempt_id: UUID
@@ -58,6 +76,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     paused_until: datetime | None
     server_time: datetime
     remaining_seconds: float
+    corrections: list[Correction]
 
 
 async def start(conn: Connection, actor: Actor, exam_id: UUID, *, now: datetime) -> tuple[Attempt, bool]:
@@ -143,6 +162,8 @@ def is_running(status: str, expires_at: datetime, now: datetime) -> bool:
 async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, *, now: datetime) -> Attempt:
     """Return one of the caller's own attempts; raises NotFoundError for anybody else's."""
     row = await fetch_one(conn, "attempt", QUERIES["fetch_own_attempt"], attempt_id, actor.user_id)
+    over = row["status"] == AttemptStatus.completed
+    corrected = await conn.fetch(QUERIES["list_corrections"], attempt_id, row["is_void"]) if over else []
     running, clock = is_running(row["status"], row["expires_at"], now), clock_of(row)
     return of_row(
         row,
@@ -150,6 +171,7 @@ async def fetch(conn: Connection, actor: Actor, attempt_id: UUID, *, now: dateti
         paused_until=clock.paused_until if running and clock.is_paused(now) else None,
         server_time=now,
         remaining_seconds=clock.remaining_s(now) if running else 0.0,
+        corrections=[Correction(**each) for each in corrected],
     )
 
 

@@ -238,3 +238,14 @@ class KeyedItem(msgspec.Struct, frozen=True, kw_only=True):
     points: Decimal
     item: Item
     term_ids: tuple[UUID, ...] = ()  # of the question, as they were at publication
+
+
+class EffectiveItem(KeyedItem, frozen=True, kw_only=True, omit_defaults=True):
+    """
+    An item with what remediations have made of it: `points` as they count now, `also` answers that earn all
+    of them beside what the key says. A full one gives its points to everybody, a dropped one counts nothing.
+    """
+
+    also: tuple[Response, ...] = ()
+    is_full: bool = False
+    is_dropped: bool = False

@@ -1,16 +1,20 @@
 """
-Published evaluations as scoring needs them. A published version never changes, so each is read once a
-process.
+Published evaluations as scoring needs them. A published version never changes, and neither does the key that
+a remediation has left (spec.md M-1), so each is read once a process.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
-from core_api.authoring.items import Item, KeyedItem
+from core_api.authoring.items import EffectiveItem, Item, KeyedItem
 from core_api.database import Connection
 from sql import named
+
+T = TypeVar("T")
 
 QUERIES: Final = named("evaluations")
 VERSIONS_MAX: Final = 32
@@ -24,8 +28,25 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     asked: dict[UUID, Item]
 
 
+class Current(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The key that counts: the published one with every remediation over it. `remediation_id` is the newest of
+    them; `reweighted` the points of items that are not those that were published, by position.
+    """
+
+    remediation_id: UUID | None
+    items: Sequence[KeyedItem]
+    reweighted: Mapping[int, Decimal]
+
+    @property
+    def by_position(self) -> dict[int, KeyedItem]:
+        """Return the items by position."""
+        return {each.position: each for each in self.items}
+
+
 NOTHING: Final = Key(snapshot={"evaluation_version_id": None}, items=[], asked={})
 _read: Final[dict[UUID, Key]] = {}
+_current: Final[dict[UUID, Current]] = {}  # by remediation
 
 
 async def key_of(conn: Connection, evaluation_version_id: UUID | None) -> Key:
@@ -35,10 +56,52 @@ async def key_of(conn: Connection, evaluation_version_id: UUID | None) -> Key:
     key = _read.get(evaluation_version_id)
     if key is None:
         key = await _fetch(conn, evaluation_version_id)
-        while len(_read) >= VERSIONS_MAX:
-            del _read[next(iter(_read))]
-        _read[evaluation_version_id] = key
+        _keep(_read, evaluation_version_id, key)
     return key
+
+
+async def current_of(conn: Connection, evaluation_version_id: UUID | None) -> Current:
+    """
+    Return the key that whoever scores has to go by, in their transaction: until it ends, no remediation of
+    the version begins, so that none misses what they write.
+    """
+    key = await key_of(conn, evaluation_version_id)
+    if evaluation_version_id is None:
+        return as_published(key)
+    assert conn.is_in_transaction(), "the lock is the transaction's"
+    remediation_id: UUID | None = await conn.fetchval(QUERIES["hold_remediations"], evaluation_version_id)
+    if remediation_id is None:
+        return as_published(key)
+    return await remediated(conn, key, remediation_id)
+
+
+def as_published(key: Key) -> Current:
+    """Return a key that nothing has changed yet."""
+    return Current(remediation_id=None, items=key.items, reweighted={})
+
+
+async def remediated(conn: Connection, key: Key, remediation_id: UUID) -> Current:
+    """Return the key as a remediation has left it, over `key` as it was published."""
+    current = _current.get(remediation_id)
+    if current is None:
+        row = await conn.fetchval(QUERIES["fetch_remediated_key"], remediation_id)
+        items = msgspec.convert(row, list[EffectiveItem])
+        current = changed(key, items, remediation_id)
+        _keep(_current, remediation_id, current)
+    return current
+
+
+def changed(key: Key, items: Sequence[KeyedItem], remediation_id: UUID | None) -> Current:
+    """Return these items as the key that counts, over `key` as it was published."""
+    published = {each.position: each.points for each in key.items}
+    points = {each.position: each.points for each in items if each.points != published[each.position]}
+    return Current(remediation_id=remediation_id, items=items, reweighted=points)
+
+
+def _keep(known: dict[UUID, T], by: UUID, value: T) -> None:
+    while len(known) >= VERSIONS_MAX:
+        del known[next(iter(known))]
+    known[by] = value
 
 
 async def _fetch(conn: Connection, evaluation_version_id: UUID) -> Key:

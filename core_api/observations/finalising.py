@@ -21,13 +21,12 @@ from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
 from core_api.authoring.items import Item, Response, fault_of_response
-from core_api.authoring.published import Key, key_of
+from core_api.authoring.published import Key, current_of, key_of
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
 from core_api.observations import views
 from core_api.observations.views import WholeObservation
-from core_api.submissions import scoring
-from core_api.submissions.contents import content_of, item_columns, score_columns
+from core_api.submissions.contents import content_of, item_columns, scored
 from core_api.submissions.scoring import SCORING_VERSION
 from core_api.submissions.submissions import Request
 from core_api.wire import NO_NUL, SEQUENCE_63_MAX, as_json, invalid
@@ -213,8 +212,9 @@ async def _finalise(
     key = await key_of(conn, exam["evaluation_version_id"])
     found = _checked(key.asked, command.items)
     hashes = await _check_evidence(conn, actor, exam_id, key.asked, command.evidence)
-    totals = scoring.totals(
-        key.items,
+    score = scored(
+        key,
+        await current_of(conn, exam["evaluation_version_id"]),
         found,
         max_score=Decimal(exam["max_score"] or 100),
         passing_score=Decimal(exam["passing_score"]),
@@ -243,8 +243,8 @@ async def _finalise(
         submission_id=receipt.submission_id,
         finalised_at=now,
         subject_kinds=kinds,
-        **_columns(command, found, item_columns(key, totals)),
-        **score_columns(totals),
+        **_columns(command, found, item_columns(key, score.as_published)),
+        **score.columns,
     )
     entry = ledger.by(
         actor,

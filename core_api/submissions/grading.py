@@ -14,12 +14,14 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.authoring import published
 from core_api.authoring.items import ItemKind, Response
+from core_api.authoring.published import Current
 from core_api.authoring.questions import Points
 from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.exams import exams
 from core_api.ledger import entries as ledger
 from core_api.submissions import scoring
 from core_api.submissions.contents import outcome_of, score_columns
+from core_api.submissions.scoring import Given
 from core_api.wire import NO_NUL, ListPage, Page, invalid, shown_as
 from kernel.errors import ForbiddenError
 from kernel.ledger.kinds import Kind
@@ -151,18 +153,20 @@ async def grade(
         if not held["can_edit"]:
             raise ForbiddenError("You may look at this exam, but not grade it.")
         before = await _shown(conn, held)
+        current = await published.current_of(conn, held["evaluation_version_id"])
+        given = await _given(conn, before, current, command)
         totals = scoring.totals(
-            (await published.key_of(conn, held["evaluation_version_id"])).items,
+            current.items,
             {each.question_id: each.response for each in before.items if each.response is not None},
             max_score=Decimal(held["max_score"]),
             passing_score=Decimal(held["passing_score"]),
-            graded=_graded(before, command, keeps_points=held["submitted_by"] == "import"),
+            given=given,
         )
         await QUERIES.run(
             conn.execute,
             "insert_score",
             submission_id=submission_id,
-            **score_columns(totals),
+            **score_columns(totals, current, given),
             reason=command.reason,
             scored_by=actor.user_id,
             scored_at=now,
@@ -182,26 +186,23 @@ async def _hold(conn: Connection, actor: Actor, submission_id: UUID) -> asyncpg.
     return row
 
 
-def _graded(before: GradedSubmission, command: Grade, *, keeps_points: bool) -> dict[int, Decimal]:
-    """
-    Return what people have given so far, with the new points over it; with `keeps_points` all that an import
-    brought along.
-    """
-    by_position = {each.position: each for each in before.items}
-    latest = before.scores[0].item_points
-    graded = {
-        int(position): Decimal(repr(points))
-        for position, points in latest.items()
-        if points is not None and (keeps_points or by_position[int(position)].awaits)
-    }
+async def _given(
+    conn: Connection, before: GradedSubmission, current: Current, command: Grade
+) -> dict[int, Given]:
+    """Return what people have given so far, with the new points over it, out of what the items have now."""
+    items, counting = {each.position: each for each in before.items}, current.by_position
+    stored = await conn.fetchval(QUERIES["fetch_given"], before.submission_id)
+    given = msgspec.convert(stored, dict[int, Given], strict=False)
     for n, each in enumerate(command.grades):
-        item = by_position.get(each.position)
+        item = items.get(each.position)
         if item is None or not item.awaits:
             raise invalid(f"grades[{n}].position", "this question is not waiting for a grader")
-        if each.points > item.max_points:
-            raise invalid(f"grades[{n}].points", f"at most {item.max_points:g}")
-        graded[each.position] = Decimal(repr(each.points))
-    return graded
+        most = counting[each.position].points
+        points = Decimal(repr(each.points))
+        if points > most:
+            raise invalid(f"grades[{n}].points", f"at most {most.normalize():f}")
+        given[each.position] = Given(points, most)
+    return given
 
 
 async def _shown(conn: Connection, held: asyncpg.Record) -> GradedSubmission:

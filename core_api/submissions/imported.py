@@ -23,10 +23,9 @@ from core_api.database import Connection
 from core_api.exams.policy import Defaults, effective
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
-from core_api.submissions import scoring
-from core_api.submissions.contents import content_of, item_columns, score_columns
+from core_api.submissions.contents import Scored, content_of, item_columns, scored
 from core_api.submissions.imported_forms import Form
-from core_api.submissions.scoring import SCORING_VERSION, Totals
+from core_api.submissions.scoring import SCORING_VERSION, Given
 from core_api.wire import NO_NUL, Moment, as_json, check_moments
 from kernel.ledger.event import event_id_at
 from kernel.ledger.kinds import Kind
@@ -103,7 +102,7 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
     event_id: UUID
     snapshot: dict[str, Any]
     content: bytes
-    totals: Totals
+    score: Scored
     answers: dict[int, GivenAnswer]
 
 
@@ -136,13 +135,16 @@ def _made(given: GivenResult, form: Form, author_id: UUID, source: dict[str, Any
     """Return a result as it is kept: scored, with its exact bytes and new ids."""
     asked = [(form.by_name[each.item], each) for each in given.answers]
     by_question = {keyed.question_id: each for keyed, each in asked}
-    totals = scoring.totals(
-        form.key.items,
+    score = scored(
+        form.key,
+        form.current,
         {question: each.response for question, each in by_question.items() if each.response is not None},
         max_score=form.max_score,
         passing_score=form.passing_score,
-        graded={
-            keyed.position: Decimal(repr(each.points)) for keyed, each in asked if each.points is not None
+        given={
+            keyed.position: Given(Decimal(repr(each.points)), keyed.points)
+            for keyed, each in asked
+            if each.points is not None
         },
     )
     submission_id, attempt_id = uuid7(), uuid7()
@@ -171,7 +173,7 @@ def _made(given: GivenResult, form: Form, author_id: UUID, source: dict[str, Any
         event_id=event_id_at(now),
         snapshot=snapshot,
         content=content_of(head, form.key.items, "answer", by_question),
-        totals=totals,
+        score=score,
         answers={keyed.position: each for keyed, each in asked},
     )
 
@@ -180,7 +182,7 @@ async def write(
     conn: Connection, actor: Actor, file_sha256: str, form: Form, made: Sequence[Made], *, now: datetime
 ) -> None:
     """Write results, and record them: what an event commits to is there before."""
-    scores = [score_columns(each.totals) for each in made]
+    scores = [each.score.columns for each in made]
     outcome = {
         "scores": [each["score"] for each in scores],
         "percentages": [each["percentage"] for each in scores],
@@ -233,6 +235,9 @@ async def write(
         total_points=[each["points"] for each in scores],
         total_max=[each["max_points"] for each in scores],
         ungraded=[each["ungraded"] for each in scores],
+        given_points=[each["given_points"] for each in scores],
+        remediation_id=scores[0]["remediation_id"],
+        reweighted=scores[0]["reweighted"],
         **outcome,
     )
     await ledger.record(
@@ -247,11 +252,11 @@ def _duration_s(given: GivenResult) -> int | None:
 
 def _items(form: Form, made: Sequence[Made]) -> dict[str, list[Any]]:
     """Return the columns of `insert_items`: every item of the form, of every result."""
-    of_form = item_columns(form.key, made[0].totals)
+    of_form = item_columns(form.key, made[0].score.as_published)
     rows = [
         (each, position, each.answers.get(position)) for each in made for position in of_form["positions"]
     ]
-    points = [each.totals.item_points[position] for each, position, _ in rows]
+    points = [each.score.as_published.item_points[position] for each, position, _ in rows]
     return {
         "submission_ids": [each.submission_id for each, _, _ in rows],
         "positions": [position for _, position, _ in rows],

@@ -28,7 +28,7 @@ from core_api.authoring.items import (
     SingleChoice,
     fault_of_item,
 )
-from core_api.authoring.published import Key, key_of
+from core_api.authoring.published import Current, Key, as_published, current_of, key_of
 from core_api.authoring.questions import Points, SaveQuestion
 from core_api.database import Connection
 from core_api.exams import exams
@@ -68,7 +68,10 @@ class ImportedForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
-    """The exam as it is there, or as it would be made (`exam_id` null); its items by name."""
+    """
+    The exam as it is there, or as it would be made (`exam_id` null); its items by name. `current` is the key
+    that counts by now.
+    """
 
     exam_id: UUID | None
     evaluation_version_id: UUID | None
@@ -76,6 +79,7 @@ class Form(msgspec.Struct, frozen=True, kw_only=True):
     passing_score: Decimal
     duration_minutes: int
     key: Key
+    current: Current
     by_name: Mapping[str, KeyedItem]
 
 
@@ -134,6 +138,7 @@ async def _form(conn: Connection, row: asyncpg.Record) -> Form:
         passing_score=Decimal(row["passing_score"]),
         duration_minutes=row["duration_minutes"],
         key=key,
+        current=await current_of(conn, row["evaluation_version_id"]),
         by_name={name_of(each.item): each for each in key.items},
     )
 
@@ -169,13 +174,15 @@ def planned(given: ImportedForm) -> Form:
     ]
     max_score = _max_score(given)
     passing = max_score / 2 if given.passing_score is None else given.passing_score
+    key = Key(snapshot={}, items=items, asked={each.question_id: each.item for each in items})
     return Form(
         exam_id=None,
         evaluation_version_id=None,
         max_score=Decimal(repr(max_score)),
         passing_score=Decimal(repr(passing)),
         duration_minutes=given.duration_minutes,
-        key=Key(snapshot={}, items=items, asked={each.question_id: each.item for each in items}),
+        key=key,
+        current=as_published(key),
         by_name={name_of(each.item): each for each in items},
     )
 

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from core_api.authoring.items import (
+    EffectiveItem,
     Essay,
     Finding,
     Item,
@@ -52,16 +53,30 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     passed: bool | None
 
 
-def item_points(keyed: KeyedItem, response: Response | None) -> Decimal | None:
+class Given(msgspec.Struct, frozen=True, array_like=True):
+    """Points that a person gave, and how many the item had then."""
+
+    points: Decimal
+    of: Decimal
+
+
+def item_points(keyed: KeyedItem, response: Response | None, given: Given | None = None) -> Decimal | None:
     """
     Return an answer's points, 0 to the item's own, in hundredths; None for an essay that awaits its grader.
 
-    What was not answered is 0, essays included.
+    What was not answered is 0, essays included. What a person gave wins over the machine, as the same share
+    of the points that the item has now; a full item and a dropped one are the same for everybody.
     """
+    if isinstance(keyed, EffectiveItem) and (keyed.is_full or keyed.is_dropped):
+        return Decimal(0) if keyed.is_dropped else keyed.points.quantize(_CENT, ROUND_HALF_UP)
+    if given is not None:
+        return _graded(keyed, given)
     if is_blank(response):
         return Decimal(0)
     assert response is not None, "an absent answer is blank"
     share = _share(keyed.item, response)
+    if isinstance(keyed, EffectiveItem) and any(_is_same(keyed.item, each, response) for each in keyed.also):
+        share = Decimal(1)
     return None if share is None else (keyed.points * share).quantize(_CENT, ROUND_HALF_UP)
 
 
@@ -71,7 +86,7 @@ def totals(
     *,
     max_score: Decimal,
     passing_score: Decimal,
-    graded: Mapping[int, Decimal] | None = None,
+    given: Mapping[int, Given] | None = None,
 ) -> Totals:
     """
     Score a whole submission.
@@ -81,20 +96,29 @@ def totals(
         responses: by question; those to questions that are no items of it count nothing.
         max_score: the exam's scale: full points are this score. Greater than 0.
         passing_score: the least score that passes.
-        graded: points that people gave, by position; they win over the machine's, within the item's points.
+        given: points that people gave, by position; they win over the machine's, within the item's points.
 
     Source: spec.md S-3, E-1.
     """
-    given = graded or {}
+    by_person = given or {}
     keyed = sorted(items, key=lambda each: each.position)
     by_position = {
-        each.position: _graded(each, given[each.position])
-        if each.position in given
-        else item_points(each, responses.get(each.question_id))
+        each.position: item_points(each, responses.get(each.question_id), by_person.get(each.position))
         for each in keyed
     }
+    return summed(keyed, by_position, max_score=max_score, passing_score=passing_score)
+
+
+def summed(
+    items: Iterable[KeyedItem],
+    by_position: dict[int, Decimal | None],
+    *,
+    max_score: Decimal,
+    passing_score: Decimal,
+) -> Totals:
+    """Return what points come to: those of every item, by position; None waits for a grader."""
     points = sum((each for each in by_position.values() if each is not None), Decimal(0))
-    max_points = sum((each.points for each in keyed), Decimal(0))
+    max_points = sum((each.points for each in items), Decimal(0))
     ungraded = sum(each is None for each in by_position.values())
     share = points / max_points if max_points and not ungraded else None
     score = None if share is None else (share * max_score).quantize(_CENT, ROUND_HALF_UP)
@@ -109,7 +133,10 @@ def totals(
     )
 
 
-def _graded(keyed: KeyedItem, points: Decimal) -> Decimal:
+def _graded(keyed: KeyedItem, given: Given) -> Decimal:
+    points = given.points
+    if given.of != keyed.points:
+        points = points * keyed.points / given.of if given.of else Decimal(0)
     return min(max(points, Decimal(0)), keyed.points).quantize(_CENT, ROUND_HALF_UP)
 
 
@@ -128,6 +155,21 @@ def _share(item: Item, response: Response) -> Decimal | None:
             return _decimal(key.shares.get(response.choice or "", 0.0))
         case Essay():
             return None
+
+
+def _is_same(item: Item, accepted: Response, response: Response) -> bool:
+    """Tell whether an answer is one that was accepted beside the key; near enough, as the key has it."""
+    match item:
+        case MultipleChoice():
+            return set(response.choices or ()) == set(accepted.choices or ())
+        case Numeric(key=key):
+            assert accepted.number is not None, "it fits its item"
+            return _is_near(NumericKey(accepted.number, key.tolerance), response.number)
+        case ShortText(key=key):
+            accepted_key = ShortKey([accepted.text or ""], key.case_sensitive)
+            return _is_accepted(accepted_key, response.text or "")
+        case _:
+            return response.choice == accepted.choice
 
 
 def _share_of_choices(key: MultipleKey, chosen: set[str]) -> Decimal:

@@ -22,13 +22,12 @@ from uuid_utils.compat import uuid7
 from core_api.actors import Actor
 from core_api.attempts import answers
 from core_api.attempts.answers import BATCH_MAX, Answer, SavedAnswer
-from core_api.authoring.published import Key, key_of
+from core_api.authoring.published import Key, current_of, key_of
 from core_api.database import Connection, fetch_one, of_row
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
 from core_api.sittings.clock import clock_of
-from core_api.submissions import scoring
-from core_api.submissions.contents import content_of, item_columns, outcome_of, score_columns
+from core_api.submissions.contents import content_of, item_columns, outcome_of, scored
 from core_api.submissions.scoring import SCORING_VERSION
 from core_api.wire import as_json
 from kernel.errors import AttemptPausedError, ConflictError, IdempotencyKeyReusedError
@@ -192,8 +191,9 @@ async def finalise(
         await _record(conn, attempt, abandoned, ended)
         return None
     key = await key_of(conn, attempt["evaluation_version_id"])
-    totals = scoring.totals(
-        key.items,
+    score = scored(
+        key,
+        await current_of(conn, attempt["evaluation_version_id"]),
         {question_id: each.response for question_id, each in saved.items()},
         max_score=Decimal(attempt["max_score"] or 100),
         passing_score=Decimal(attempt["passing_score"]),
@@ -208,8 +208,8 @@ async def finalise(
         attempt_id=attempt["id"],
         author_id=attempt["student_id"],
         finalised_at=now,
-        **item_columns(key, totals),
-        **score_columns(totals),
+        **item_columns(key, score.as_published),
+        **score.columns,
     )
     ended = await QUERIES.run(
         conn.fetch,
@@ -217,7 +217,7 @@ async def finalise(
         id=attempt["id"],
         submitted_by=submitted_by,
         at=now,
-        **outcome_of(totals),
+        **outcome_of(score.totals),
         submission_data=as_json({"submission_id": submission_id}),
     )
     await _record(conn, attempt, _finalisation(attempt, made.receipt, actor), ended)

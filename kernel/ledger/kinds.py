@@ -89,8 +89,12 @@ class Kind(StrEnum):
     permission_revoked = "permission.revoked"
     question_archived = "question.archived"
     question_saved = "question.saved"
+    remediation_cancelled = "remediation.cancelled"
+    remediation_completed = "remediation.completed"
+    remediation_drafted = "remediation.drafted"
     result_restored = "result.restored"
     result_voided = "result.voided"
+    results_remediated = "results.remediated"
     review_claimed = "review.claimed"
     review_given = "review.given"
     review_released = "review.released"
@@ -211,6 +215,10 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.permission_revoked: About("exam", record="permission"),
     Kind.question_archived: About("question", record="question"),
     Kind.question_saved: About("question", record="question"),
+    Kind.remediation_cancelled: About("remediation", record="remediation"),
+    Kind.remediation_completed: About("remediation", record="remediation"),
+    Kind.remediation_drafted: About("remediation", record="remediation"),
+    Kind.results_remediated: About("remediation", record="remediation"),
     Kind.result_restored: About("submission", record="result", is_told=True),
     Kind.result_voided: About("submission", record="result", is_told=True),
     Kind.review_claimed: About("session"),

@@ -16,6 +16,11 @@ class Exams(People, frozen=True, kw_only=True):
         float, about("Seconds between sweeps for attempts past their end.", gt=0, le=3600)
     ] = 5.0
 
+    # -- keys put right after the exam (spec.md M-1)
+    remediation_sweep_s: Annotated[
+        float, about("Seconds between looks for remediations that are to be applied.", gt=0, le=3600)
+    ] = 1.0
+
     # -- watching an exam live (spec.md U-1)
     stream_ticket_s: Annotated[
         int, about("Life of an unused ticket that opens a stream or a socket, seconds.", ge=5, le=600)

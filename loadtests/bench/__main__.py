@@ -1,6 +1,6 @@
 """
 Run benchmarks: `python -m loadtests.bench [ingest|soak|core|ledger|fold|live|evidence|school|analytics
-|import ...]`, all of them where none is named; figures go to the terminal and to build/bench/.
+|import|lifecycle ...]`, all of them where none is named; figures go to the terminal and to build/bench/.
 """
 
 import argparse
@@ -15,7 +15,19 @@ from rich.console import Console
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from loadtests.baselines.pgbench_finalise import PgbenchError
-from loadtests.bench import analytics, core, evidence, fold, importing, ingest, ledger, live, school, soak
+from loadtests.bench import (
+    analytics,
+    core,
+    evidence,
+    fold,
+    importing,
+    ingest,
+    ledger,
+    lifecycle,
+    live,
+    school,
+    soak,
+)
 from loadtests.bench.measuring.report import FOLDER, show, show_bars, show_rows, write
 from loadtests.bench.measuring.screen import Screen
 from loadtests.bench.measuring.stack import BenchError, private_folder
@@ -24,6 +36,7 @@ from loadtests.client.stack import StackError
 
 NAMES: Final = (
     "ingest", "soak", "core", "ledger", "fold", "live", "evidence", "school", "analytics", "import",
+    "lifecycle",
 )  # fmt: skip
 
 
@@ -126,6 +139,14 @@ def run_import(sizes: importing.Sizes, screen: Screen) -> None:
     importing.hold(figures)
 
 
+def run_lifecycle(sizes: lifecycle.Sizes, screen: Screen) -> None:
+    """Measure, show, write; fail where it took too long."""
+    figures = lifecycle.measure(sizes, screen, FOLDER / "lifecycle.log")
+    show(screen.console, "lifecycle", figures)
+    screen.say(f"written to {write('lifecycle', figures)}")
+    lifecycle.hold(figures)
+
+
 def runs_of(asked: argparse.Namespace, screen: Screen) -> dict[str, Callable[[], None]]:
     """Return each benchmark as it was asked for, by its name."""
     quick: bool = asked.quick
@@ -145,6 +166,7 @@ def runs_of(asked: argparse.Namespace, screen: Screen) -> dict[str, Callable[[],
         "school": lambda: run_school(school.QUICK if quick else school.Sizes(), screen),
         "analytics": lambda: run_analytics(analytics.QUICK if quick else analytics.Sizes(), screen),
         "import": lambda: run_import(importing.QUICK if quick else importing.Sizes(), screen),
+        "lifecycle": lambda: run_lifecycle(lifecycle.QUICK if quick else lifecycle.Sizes(), screen),
     }
 
 

@@ -97,7 +97,7 @@ def write_file(path: Path, sizes: Sizes) -> None:
         csv.writer(file).writerows([HEADER, *rows(sizes)])
 
 
-def _timed(url: str, file: Path, expected: str, *more: str) -> float:
+def timed(url: str, file: Path, expected: str, *more: str) -> float:
     """Return how long the command took; raises BenchError where it did not do what was expected."""
     named = ["--url", url, "--email", ADMIN.email, "--password", PASSWORD]
     command = [sys.executable, "-m", "deploy.commands.cli", "import", "results", str(file), *named, *more]
@@ -138,11 +138,11 @@ def _measure(
     file, load = folder / "finals.csv", os.getloadavg()[0]
     write_file(file, sizes)
     with screen.step("import"):
-        dry_run_s = _timed(url, file, f"{sizes.candidates:,} would be stored", "--dry-run")
+        dry_run_s = timed(url, file, f"{sizes.candidates:,} would be stored", "--dry-run")
         cpu = _Cpu(servers, core)
-        first_s = _timed(url, file, f"{sizes.candidates:,} stored, 0 there already")
+        first_s = timed(url, file, f"{sizes.candidates:,} stored, 0 there already")
         cpu_s = cpu.read()
-        again_s = _timed(url, file, f"0 stored, {sizes.candidates:,} there already")
+        again_s = timed(url, file, f"0 stored, {sizes.candidates:,} there already")
     return ImportFigures(
         first_s=first_s,
         cpu_s=cpu_s,

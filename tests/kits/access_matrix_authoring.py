@@ -22,6 +22,7 @@ from tests.kits.access_matrix_world import (
 )
 from tests.kits.authoring import ITEMS, RIGHT, answer
 from tests.kits.evidence import SAMPLE
+from tests.kits.remediations import WORDS
 
 CANDIDATE = {"student": 200, "other_student": 404, "stranger": 404}
 AUTHORED = rows(200, "teacher", "admin") | rows(404, "assistant", "colleague", "rival", "boss")
@@ -126,5 +127,30 @@ AUTHORING: dict[tuple[str, str], Row] = EVIDENCE | {
     ("POST", "/teacher/submissions/{submission_id}/grades"): Row(
         expected=EDITED | {"teacher": 201, "admin": 201},
         body=lambda _: {"grades": [{"position": 1, "points": 1}]},
+    ),
+    ("GET", "/teacher/remediations"): Row(expected=LISTED),
+    ("POST", "/teacher/remediations"): Row(
+        expected=EDITED | {"teacher": 201, "admin": 201},
+        body=lambda world: {
+            "evaluation_version_id": world.parameters["evaluation_version_id"],
+            "changes": [{"kind": "full_points", "position": 1}],
+            **WORDS,
+        },
+    ),
+    ("GET", "/teacher/remediations/{remediation_id}"): Row(expected=VIEWED),
+    ("GET", "/teacher/remediations/{remediation_id}/preview"): Row(expected=EDITED),
+    ("GET", "/teacher/remediations/{remediation_id}/changes"): Row(expected=EDITED),
+    # Of an exam that the assistant does not see; applied before, so that nothing goes on behind the requests.
+    ("POST", "/teacher/remediations/{remediation_id}/apply"): Row(
+        expected=EDITED | {"teacher": 202, "assistant": 404, "admin": 202},
+        path={"remediation_id": "applied_remediation_id"},
+    ),
+    ("POST", "/teacher/remediations/{remediation_id}/cancel"): Row(
+        expected=EDITED, path={"remediation_id": "put_away_remediation_id"}
+    ),
+    ("POST", "/teacher/remediations/{remediation_id}/undo"): Row(
+        expected=EDITED | {"teacher": 201, "assistant": 404, "admin": 201},
+        path={"remediation_id": "applied_remediation_id"},
+        body=lambda _: WORDS,
     ),
 }

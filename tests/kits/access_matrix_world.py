@@ -11,8 +11,9 @@ import msgspec
 
 from kernel.events import Role
 from tests.kits import evidence
-from tests.kits.authoring import ITEMS, answer, make_evaluation, save, submit
+from tests.kits.authoring import ITEMS, answer, make_evaluation, make_exam, save, submit
 from tests.kits.core import Api
+from tests.kits.remediations import PATH, WORDS, sweep
 from tests.kits.reporting import alerting, put_row
 from tests.kits.reviews import reviewable
 
@@ -34,7 +35,9 @@ NUMBERS = (
 OWN = ("attempt_id", "past_attempt_id", "submission_id", "claim_id", "over_claim_id", "user_id")
 CONTENT = ("passage_id", "evaluation_id")
 MADE_FROM = ("evaluation_id",)  # the form shows what candidates see: passages too
-OF_EXAM = (*OWN, *CONTENT, "exam_id", "question_id", "assignment_id", "observation_id", "draft_id")
+OF_EXAM = (
+    *OWN, *CONTENT, "exam_id", "question_id", "assignment_id", "observation_id", "draft_id", "remediation_id",
+)  # fmt: skip
 HIDDEN = {
     **dict.fromkeys(("assistant", "reviewer"), MADE_FROM),
     **dict.fromkeys(("other_student", "outsider", "watcher"), OF_EXAM),
@@ -91,6 +94,7 @@ async def furnish(api: Api) -> World:
     parameters |= await _note(api)
     parameters |= await _decide(api, parameters["past_attempt_id"])
     parameters |= await _claim(api, parameters["submission_id"])
+    parameters |= await _remediate(api, parameters["evaluation_version_id"])
     await _import(api)
     attempt = await api.start_attempt()
     session_id = await api.start_session(attempt_id=attempt)
@@ -150,6 +154,7 @@ async def _author(api: Api) -> dict[str, str]:
         "passage_id": passage["passage_id"],
         "question_id": question["question_id"],
         "evaluation_id": version["evaluation_id"],
+        "evaluation_version_id": version["evaluation_version_id"],
     }
 
 
@@ -213,6 +218,24 @@ async def review_twice(world: World) -> None:
     """Make a session that two people review, blind, and has no review yet."""
     ended = await reviewable(world.api, double_review=True)
     world.parameters["doubled_session_id"] = str(ended.session_id)
+
+
+async def _remediate(api: Api, version_id: str) -> dict[str, str]:
+    """Let the teacher draft two remediations of the exam's form, and apply one of a form that nobody met."""
+    other = (await make_exam(api, "numeric", publish=False, title="Never held")).evaluation_version_id
+    drafts = {
+        "remediation_id": (version_id, 5), "put_away_remediation_id": (version_id, 6),
+        "applied_remediation_id": (other, 7),
+    }  # fmt: skip
+    made = {}
+    for name, (version, points) in drafts.items():
+        change = {"kind": "reweight", "position": 1, "points": points}
+        body = {"evaluation_version_id": version, "changes": [change], **WORDS}
+        made[name] = (await _make(api, "POST", "/teacher/remediations", "teacher", body))["remediation_id"]
+    begun = await api.post(f"{PATH}/{made['applied_remediation_id']}/apply", "teacher")
+    assert begun.status == 202, begun.body
+    await sweep(api)
+    return made
 
 
 async def _import(api: Api) -> None:

@@ -18,7 +18,7 @@ LINKS: Final = (
         "proctor_sessions", "submissions", "ledger_events", "outbox",
         "proctor_decisions", "review_claims", "submission_results", "blind_reviews", "pending_reviews",
         "claims",
-        "evidence", "evidence_usage", "alert_acknowledgements",
+        "evidence", "evidence_usage", "alert_acknowledgements", "remediations",
         "subjects", "observation_drafts", "observation_reviews",
     )),
     *((table, "user_id", "users") for table in (
@@ -32,7 +32,7 @@ LINKS: Final = (
     )),
     *((table, "submission_id", "submissions") for table in (
         "submission_items", "submission_scores", "submission_subjects", "submission_evidence",
-        "submission_drafts",
+        "submission_drafts", "remediated_submissions",
     )),
     *((table, "session_id", "proctor_sessions") for table in (
         "session_progress", "session_clients", "heartbeat_gaps", "gap_marks", "clock_steps",
@@ -44,6 +44,7 @@ LINKS: Final = (
     *((table, "claim_id", "claims") for table in (
         "claim_statements", "disputes", "resolutions", "appeal_bundles",
     )),
+    ("remediation_progress", "remediation_id", "remediations"),
     ("risk_rule_versions", "rule_id", "risk_rules"),
     ("evidence_chunks", "evidence_id", "evidence"),
     ("group_members", "group_id", "groups"),

@@ -66,6 +66,8 @@ ANSWERED = (
     "INSERT INTO disputes VALUES ($1, 'staff', $2, now())",
     "INSERT INTO appeal_bundles VALUES ($1, 1, '{}', '{}', $2, now())",
 )
+PROGRESS = "INSERT INTO remediation_progress (remediation_id, submissions, is_done) VALUES ($1, 1, true)"
+REMEDIATED = "INSERT INTO remediated_submissions VALUES ($1, $2, 1, true)"
 SALT = (
     "INSERT INTO ledger_salts (event_id, name, person_id, salt, value)"
     " SELECT id, 'name', subject_id, decode(repeat('00', 16), 'hex'), 'A name' FROM ledger_events"
@@ -176,6 +178,8 @@ async def _fill(world: World) -> None:
     await api.owner.execute(FIRE, session_id)
     await api.owner.execute(ADJUSTMENT, given["attempt_id"])
     await api.owner.execute(EVIDENCE, given["submission_id"], int(given["evidence_id"]))
+    await api.owner.execute(PROGRESS, given["remediation_id"])
+    await api.owner.execute(REMEDIATED, given["remediation_id"], given["submission_id"])
     await api.owner.execute(SALT, student)
     for statement in ANSWERED:
         await api.owner.execute(statement, given["claim_id"], api.people["reviewer"].id)

@@ -33,6 +33,7 @@ OPEN: Final[Mapping[str, str]] = {
     "eventType": "of the same event",
     "eventTypeName": "of the same event",
     "score": "their mark, once it is final",
+    "score_before": "their mark, before a key was put right",
     "max_score": "of the exam",
     "passing_score": "of the exam",
     "proctorSessionId": "their own",

@@ -27,20 +27,25 @@ WHERE b.attempt_id = ANY ($1::text[]::uuid[]);
 -- $1 attempt ids as text. Each item with the points of the newest score; a response as it was given.
 SELECT i.submission_id::text AS submission_id, i.position, i.question_id::text AS question_id,
        i.question_version_id::text AS question_version_id, i.kind, i.response::text AS response,
-       (c.item_points ->> i.position::text)::float8 AS points, i.max_points::float8 AS max_points, i.saved_at,
+       (c.item_points ->> i.position::text)::float8 AS points,
+       coalesce((c.item_max_points ->> i.position::text)::float8, i.max_points::float8) AS max_points, i.saved_at,
        i.seconds AS stated_seconds
 FROM submissions b
 JOIN submission_items i ON i.submission_id = b.id
-CROSS JOIN LATERAL (SELECT item_points FROM submission_scores WHERE submission_id = b.id ORDER BY revision DESC LIMIT 1) c
+CROSS JOIN LATERAL (SELECT item_points, item_max_points FROM submission_scores WHERE submission_id = b.id ORDER BY revision DESC LIMIT 1) c
 WHERE b.attempt_id = ANY ($1::text[]::uuid[]);
 
 -- name: form_items
--- $1 attempt ids as text. Keys and topics of the items of their forms, as they were published.
-SELECT f.id::text AS form_id, item ->> 'question_id' AS question_id, (item -> 'item' -> 'key')::text AS key,
+-- $1 attempt ids as text. Keys and topics of the items of their forms, as remediations have left them; no key where further answers
+-- are right.
+SELECT f.id::text AS form_id, item ->> 'question_id' AS question_id,
+       CASE WHEN NOT item ?| ARRAY['also', 'is_full', 'is_dropped'] THEN (item -> 'item' -> 'key')::text END AS key,
        ARRAY(SELECT t.name FROM jsonb_array_elements_text(item -> 'term_ids') x
              JOIN taxonomy_terms t ON t.id = x.value::uuid ORDER BY t.name, t.id) AS topics
 FROM evaluation_versions f
-CROSS JOIN LATERAL jsonb_array_elements(f.key) item
+LEFT JOIN LATERAL (SELECT key FROM remediations WHERE evaluation_version_id = f.id AND number IS NOT NULL
+                   ORDER BY number DESC LIMIT 1) r ON true
+CROSS JOIN LATERAL jsonb_array_elements(coalesce(r.key, f.key)) item
 WHERE f.id IN (SELECT evaluation_version_id FROM exam_attempts WHERE id = ANY ($1::text[]::uuid[]));
 
 -- name: item_events

@@ -83,6 +83,7 @@ LEFT_OUT: Final = {
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
     " answers.list_drafts answers.list_answers_to answers.list_answers submissions.list_saved"
     " monitoring.count_timeline decisions.is_invalidated staff_claims.list_decisions"
+    " attempts.list_corrections"
     " staff_claims.has_decision appeals.list_evidence appeals.list_chunks appeals.list_timeline"
     " appeals.list_views appeals.list_verdicts appeals.list_traces",
     "one submission": "appeals.list_revisions"
@@ -98,7 +99,10 @@ LEFT_OUT: Final = {
     " live.count_dashboard live.count_live live.list_top_violations exams.has_begun launches.list_candidates"
     " observation_views.list_observations_of_exam",
     "what is flagged, or alerts, in the exams of who asks": "flagged.list_flagged teaching.count_attention",
-    "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items",
+    "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items"
+    " remediations.list_acts rescoring.list_batch rescoring.list_exams rescoring.is_applying",
+    "one remediation": "rescoring.list_remediated",
+    "remediations that are being applied, by their index": "rescoring.list_open",
     "one person": "own_claims.list_own_claims"
     " own_results.list_own_results own_results.list_own_marks"
     " observation_views.list_own_observations forms.list_observable"
@@ -117,7 +121,7 @@ LEFT_OUT: Final = {
     " risk_drafts.list_rules_known risk_drafts.list_versions_named what_if.list_sets",
     "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
     " evaluations.list_evaluations subjects.list_subjects subjects.find_entities"
-    " questions.list_questions users.count_other_admins",
+    " questions.list_questions remediations.list_remediations users.count_other_admins",
     "past sessions, as many as are computed anew at once": "what_if.list_past_sessions",
     "attempts that wait to be folded": "jobs.list_put_aside",
     "what has changed and waits for its turn": "turns.list_due_layers turns.list_key_marks"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core_api.authoring import items as of
-from core_api.submissions.scoring import item_points, totals
+from core_api.submissions.scoring import Given, item_points, totals
 
 OPTIONS = of.ChoiceContent(stem="?", options=[of.Option(id=each, text=each) for each in "abcd"])
 TEXT = of.TextContent(stem="?")
@@ -142,7 +142,10 @@ def test_the_keys_own_answers_earn_everything_that_a_machine_gives(paper: list[o
 def test_a_graders_points_win_within_the_items_own_and_complete_the_score(
     paper: list[of.KeyedItem], given_: dict[UUID, of.Response], graded: dict[int, Decimal]
 ) -> None:
-    result = totals(paper, given_, max_score=HUNDRED, passing_score=FIFTY, graded=graded)
+    by_hand = {
+        each.position: Given(graded[each.position], each.points) for each in paper if each.position in graded
+    }
+    result = totals(paper, given_, max_score=HUNDRED, passing_score=FIFTY, given=by_hand)
 
     for keyed in paper:
         if keyed.position in graded:

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from core_api.authoring import items
-from core_api.submissions.scoring import item_points, totals
+from core_api.submissions.scoring import Given, item_points, totals
 
 TEXT = items.TextContent(stem="?")
 OPTIONS = items.ChoiceContent(stem="?", options=[items.Option(id=each, text=each) for each in "abcd"])
@@ -70,9 +70,8 @@ def test_a_score_is_on_the_exams_scale_and_waits_for_the_last_grader() -> None:
     ]
     given = {UUID(int=1): items.Response(number=1), UUID(int=2): items.Response(text="It depends.")}
     waiting = totals(paper, given, max_score=Decimal(40), passing_score=Decimal(20))
-    graded = totals(
-        paper, given, max_score=Decimal(40), passing_score=Decimal(20), graded={2: Decimal("0.5")}
-    )
+    by_hand = {2: Given(Decimal("0.5"), Decimal(2))}
+    graded = totals(paper, given, max_score=Decimal(40), passing_score=Decimal(20), given=by_hand)
 
     assert waiting.points == waiting.ungraded == 1
     assert (waiting.score, waiting.percentage, waiting.passed) == (None, None, None)

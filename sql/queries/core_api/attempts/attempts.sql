@@ -58,6 +58,15 @@ JOIN exams e ON e.id = a.exam_id
 LEFT JOIN submission_results r ON r.attempt_id = a.id AND r.is_void
 WHERE a.id = $1 AND a.student_id = $2;
 
+-- name: list_corrections
+-- $1 attempt_id uuid of the asker's own, $2 whether its result is void, and has no score then. Newest first.
+SELECT corrected_at, note_en, note_ar, CASE WHEN NOT $2::boolean THEN score_before END::float8 AS score_before,
+       CASE WHEN NOT $2 THEN score END::float8 AS score, CASE WHEN NOT $2 THEN percentage_before END::float8 AS percentage_before,
+       CASE WHEN NOT $2 THEN percentage END::float8 AS percentage, CASE WHEN NOT $2 THEN passed_before END AS passed_before,
+       CASE WHEN NOT $2 THEN passed END AS passed
+FROM corrections_of($1)
+LIMIT 20;
+
 -- name: fetch_attempt_for_staff
 -- No row when the attempt's exam is not visible to the caller.
 SELECT a.id AS attempt_id, a.exam_id, e.title AS exam_title, a.student_id, u.full_name AS student_name, a.status, a.started_at,

@@ -125,3 +125,11 @@ SELECT evaluation_id FROM evaluation_versions WHERE id = $1;
 -- name: fetch_key
 -- $1 evaluation_version_id, published
 SELECT version, evaluation_id, key, snapshot_sha256 FROM evaluation_versions WHERE id = $1;
+
+-- name: hold_remediations
+-- $1 evaluation_version_id. The newest remediation that is in force, or null; none begins before the commit.
+SELECT current_remediation($1);
+
+-- name: fetch_remediated_key
+-- $1 remediation. The version's key as it stands after it.
+SELECT remediated_key($1);

@@ -54,10 +54,10 @@ WITH subjects AS (
         AS given (position, question_id, question_version_id, kind, response, points, max_points)
 )
 INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
-                               percentage, passed, reason, scored_at)
+                               percentage, passed, reason, scored_at, remediation_id, given_points, item_max_points)
 VALUES (:submission_id, 1, :scoring_version, :points_by_item::text::jsonb, :points::text::numeric, :max_points::text::numeric,
         :ungraded, :score::text::numeric, :percentage::text::numeric, :passed,
-        'finalised', :finalised_at);
+        'finalised', :finalised_at, :remediation_id, :given_points::text::jsonb, :reweighted::text::jsonb);
 
 -- name: find_by_key
 -- $1 observer, $2 idempotency_key

@@ -17,11 +17,18 @@ WHERE s.id = :id AND s.organisation_id = :organisation AND (:sees_organisation O
 SELECT FROM exam_attempts WHERE id = $1 FOR UPDATE;
 
 -- name: list_graded_items
--- $1 submission_id. `awaits` marks what no machine scores.
-SELECT position, question_id, kind, response, points::float8 AS points, max_points::float8 AS max_points, points IS NULL AS awaits
-FROM submission_items
-WHERE submission_id = $1
-ORDER BY position;
+-- $1 submission_id. `awaits` marks what no machine scores; `max_points` are those that count now.
+SELECT i.position, i.question_id, i.kind, i.response, i.points::float8 AS points,
+       coalesce((c.item_max_points ->> i.position::text)::numeric, i.max_points)::float8 AS max_points, i.points IS NULL AS awaits
+FROM submission_items i
+CROSS JOIN LATERAL (SELECT item_max_points FROM submission_scores WHERE submission_id = i.submission_id
+                    ORDER BY revision DESC LIMIT 1) c
+WHERE i.submission_id = $1
+ORDER BY i.position;
+
+-- name: fetch_given
+-- $1 submission_id. Points that people gave, with out of how many, by position.
+SELECT given_points($1);
 
 -- name: list_scores
 -- $1 submission_id, $2 limit. Newest revision first.
@@ -35,10 +42,11 @@ LIMIT $2;
 -- name: insert_score
 -- The next revision; the caller holds the attempt.
 INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
-                               percentage, passed, reason, scored_by, scored_at)
+                               percentage, passed, reason, scored_by, scored_at, remediation_id, given_points, item_max_points)
 SELECT :submission_id::uuid, coalesce(max(revision), 0) + 1, :scoring_version, :points_by_item::text::jsonb,
        :points::text::numeric, :max_points::text::numeric, :ungraded,
-       :score::text::numeric, :percentage::text::numeric, :passed, :reason, :scored_by, :scored_at
+       :score::text::numeric, :percentage::text::numeric, :passed, :reason, :scored_by, :scored_at,
+       :remediation_id, :given_points::text::jsonb, :reweighted::text::jsonb
 FROM submission_scores
 WHERE submission_id = :submission_id;
 

@@ -89,9 +89,9 @@ WITH subjects AS (
                          :draft_times::timestamptz[])
 )
 INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
-                               percentage, passed, reason, scored_at)
+                               percentage, passed, reason, scored_at, remediation_id, given_points, item_max_points)
 SELECT id, 1, :scoring_version, item_points::jsonb, points::numeric, max_points::numeric, ungraded, score::numeric,
-       percentage::numeric, passed, 'imported', :scored_at
+       percentage::numeric, passed, 'imported', :scored_at, :remediation_id, given_points::jsonb, :reweighted::text::jsonb
 FROM unnest(:ids::uuid[], :item_points::text[], :total_points::text[], :total_max::text[], :ungraded::integer[], :scores::text[],
-            :percentages::text[], :passes::boolean[])
-    AS given (id, item_points, points, max_points, ungraded, score, percentage, passed);
+            :percentages::text[], :passes::boolean[], :given_points::text[])
+    AS given (id, item_points, points, max_points, ungraded, score, percentage, passed, given_points);

@@ -57,10 +57,10 @@ WITH items AS (
     INSERT INTO submission_subjects (submission_id, subject_id, kind) VALUES (:submission_id, :author_id, 'user')
 )
 INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
-                               percentage, passed, reason, scored_at)
+                               percentage, passed, reason, scored_at, remediation_id, given_points, item_max_points)
 VALUES (:submission_id, 1, :scoring_version, :points_by_item::text::jsonb, :points::text::numeric, :max_points::text::numeric,
         :ungraded, :score::text::numeric, :percentage::text::numeric, :passed,
-        'finalised', :finalised_at);
+        'finalised', :finalised_at, :remediation_id, :given_points::text::jsonb, :reweighted::text::jsonb);
 
 -- name: complete_attempt
 -- The score's scale is the attempt's own max_score. Its proctor sessions end with it (spec.md P-2), and their ids come back.

@@ -82,8 +82,9 @@ TABLES = (
     "submission_results",
     "submission_subjects", "outbox", "invitations", "session_actions", "session_commands", "session_notices",
     "attempt_pauses", "time_grants",
-    "evidence", "evidence_chunks", "submission_drafts",
-    "claims", "claim_statements", "disputes", "resolutions", "claim_policies", "appeal_bundles",
+    "evidence", "evidence_chunks", "submission_drafts", "remediations", "remediation_progress",
+    "remediated_submissions", "claims", "claim_statements", "disputes", "resolutions", "claim_policies",
+    "appeal_bundles",
 )  # fmt: skip
 
 

@@ -111,7 +111,10 @@ EDITED = {
     "assignment_overrides": TERMS | {"reason", "created_by", "created_at"},
     "exam_attempts": {"score", "percentage", "passed"},
     "claim_policies": {"window_days", "releases_judgement"},
-}
+    "remediations": {
+        "status", "number", "key", "applied_by", "applied_at", "completed_at", "cancelled_by", "cancelled_at",
+    },
+}  # fmt: skip
 JUDGED = {
     "proctor_decisions": {
         "status", "reason_en", "reason_ar", "internal_notes", "decided_by", "decided_at", "is_finalized",

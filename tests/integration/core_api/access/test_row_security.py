@@ -74,6 +74,7 @@ OF_ASKER = {
     "reached_versions",
     "authored_evaluations", "gathered_questions", "observed_exams", "edited_exams", "organisation_exams",
     "listed_students", "managed_exams", "judged_exams", "adjudicated_exams", "analysed_exams",
+    "remediable_versions",
 }  # fmt: skip
 OF_OBSERVER = {
     "organisations", "users", "listed_students", "exams", "observed_exams", "exam_viewers",
@@ -105,11 +106,12 @@ OF_EXAM = {
     "session_actions", "session_commands", "attempt_pauses", "time_grants", "shown_exam_performance",
     "evidence", "evidence_chunks", "seen_custody",
     "shown_assignments", "shown_observations", "subjects", "observation_reviews",
+    "remediations", "remediation_progress", "remediated_submissions",
 } | OF_CLAIMS | RULES | OF_DATASETS  # fmt: skip
 OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
     "authored_evaluations", "edited_exams", "managed_exams", "judged_exams", "adjudicated_exams",
-    "analysed_exams",
+    "analysed_exams", "remediable_versions",
 }  # fmt: skip
 
 # Of all exams of a student together: the student has results from elsewhere, which are the admin's to see.
@@ -142,6 +144,7 @@ WITHOUT_A_PERSON = {
     "submissions/expiry.py": 2,
     "interventions/pauses.py": 1,
     "claims/deadlines.py": 1,
+    "remediations/applying.py": 2,  # the steps that rescore
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
     "ledger/viewings.py": 1,  # many people's views in one statement
@@ -352,7 +355,7 @@ async def test_an_exam_of_the_same_teachers_organisation_that_was_not_granted_st
 
         assert {name: len(rows) for name, rows in exams.items()} == {
             "colleague": 1,
-            "teacher": 1,
+            "teacher": 2,
             "reviewer": 1,
         }
         assert made.body["id"] in exams["colleague"][0]

@@ -29,6 +29,7 @@ from tests.kits.claims import disputed
 from tests.kits.core import DatabaseAs, put
 from tests.kits.core import core_api as serving
 from tests.kits.ledger import Log, make_log
+from tests.kits.remediations import remediated
 from tests.kits.reviews import override, review, reviewable
 
 # Whose rows each record holds, and the way from a row to the record: its id, and whom it names too.
@@ -37,6 +38,8 @@ COVERED = {
     "submission_items": ("submission", "submission_id", "NULL"),
     "submission_scores": ("submission", "submission_id", "NULL"),
     "submission_drafts": ("submission", "submission_id", "NULL"),
+    "remediated_submissions": ("submission", "submission_id", "NULL"),
+    "remediations": ("remediation", "id", "NULL"),
     "submission_subjects": ("submission", "submission_id", "NULL"),
     "allowed_origins": ("allowed_origins", "organisation_id", "NULL"),
     "exams": ("exam", "id", "NULL"),
@@ -139,6 +142,7 @@ UNRECORDED = {
     "launch_uses": "of sign-ins by link, which are events",
     "invitations": "of first passwords, which are events",
     "ledger_events": "the ledger itself",
+    "remediation_progress": "how far it is; each submission says so itself",
     "ledger_salts": "beside the ledger",
     "outbox": "for workers",
     "rule_sets": "the newest versions of rules, which are in the record `risk_rule`, by a function",
@@ -194,6 +198,7 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         path = f"/api/proctor/session/{made.parameters['id']}/risk/adjustments"
         assert (await api.post(path, "teacher", json=weight)).status == 201
         await disputed(api)
+        await remediated(api)
         yield made
 
 
