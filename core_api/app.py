@@ -37,6 +37,7 @@ from core_api.proctoring import client_socket, live_feed
 from core_api.proctoring import routes as proctoring_routes
 from core_api.remediations import applying
 from core_api.remediations import routes as remediations_routes
+from core_api.retention import routes as retention_routes
 from core_api.reviews import routes as reviews_routes
 from core_api.risk import routes as risk_routes
 from core_api.submissions import expiry
@@ -73,6 +74,7 @@ def routes() -> list[Route]:
         exams_routes.ROUTES,
         analytics_routes.ROUTES,
         people_routes.ROUTES,
+        retention_routes.ROUTES,
         ledger_routes.ROUTES,
         documentation.ROUTES,
     )

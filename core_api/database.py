@@ -9,12 +9,12 @@ A wait for a connection is bounded, and what the database cannot do at the momen
 to retry.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 import asyncpg
@@ -36,6 +36,8 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = (
     "asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 )
+
+Row: TypeAlias = "asyncpg.Record | Mapping[str, Any]"  # of a table, or of the archive
 
 ASKING: Final = named("asking")
 POOL: "Final[web.AppKey[Pool]]" = web.AppKey("pool", asyncpg.Pool)
@@ -158,7 +160,7 @@ async def fetch_one(conn: Connection, what: str, statement: str, *values: object
     return row
 
 
-def of_row(row: asyncpg.Record, kind: type[S], **further: object) -> S:
+def of_row(row: Row, kind: type[S], **further: object) -> S:
     """Return a struct: its fields are the row's columns of their names, but for those that are given."""
     return kind(**{each: row[each] for each in kind.__struct_fields__ if each not in further}, **further)
 

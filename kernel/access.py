@@ -66,6 +66,8 @@ class Action(StrEnum):
     organisation_manage = "organisation.manage"
     permission_manage = "permission.manage"
     group_manage = "group.manage"
+    retention_manage = "retention.manage"
+    legal_hold_manage = "legal_hold.manage"
     ledger_head = "ledger.head"
     ledger_proof = "ledger.proof"
     ledger_list = "ledger.list"
@@ -164,6 +166,8 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.organisation_manage: _ADMINS,
     Action.permission_manage: _ADMINS,
     Action.group_manage: _ADMINS,
+    Action.retention_manage: _ADMINS,
+    Action.legal_hold_manage: _ADMINS,
     Action.ledger_head: dict.fromkeys(_PEOPLE, Scope.everyone),  # heads tell nothing but that they are
     Action.ledger_proof: {**dict.fromkeys(_PEOPLE, Scope.own), Role.admin: Scope.organisation},
     Action.ledger_list: {Role.admin: Scope.organisation},

@@ -23,12 +23,13 @@ from pipeline.extract import Snapshot, as_frame, as_table, snapshot
 from pipeline.features.activity import TYPE_NAMES
 from sql import named
 from sql.running import Connection, connect, one, run
-from warehouse.builds import read_manifest
+from warehouse.builds import Part, read_manifest, scan
 from warehouse.compacting import gather, merge_small
 from warehouse.datasets.events import EVENTS
 from warehouse.files import Root, open_root
 from warehouse.publish import Draft, Step, add, begin, commit, no_step, previous_parts
 
+RETENTION: Final = named("retention")
 WATERMARKS: Final = named("watermarks")
 BY_SESSION_MAX: Final = 200_000  # sequences; above it a pass over the day is cheaper than the index
 DAY: Final = timedelta(days=1)
@@ -120,11 +121,16 @@ def _publish(conn: Connection, settings: Settings, root: Root, batch: Batch, ste
     with begin(root, EVENTS) as draft:
         with snapshot(settings.database_url) as reader:
             owners = reader.frame(WATERMARKS["list_owners"], batch.id)
+            gone = reader.frame(RETENTION["list_gone_of_batch"], batch.id)
             for rows in _slices(reader, batch):
                 _add_days(draft, rows, owners)
         fresh = list(draft.parts)
         old = previous_parts(draft, {part.partition for part in fresh})
-        replaced = {part for part, _ in old} if batch.kind == "whole" else merge_small(draft, old)
+        if batch.kind == "whole":
+            _carry(draft, old, gone)
+            replaced = {part for part, _ in old}
+        else:
+            replaced = merge_small(draft, old)
         archive_told.plan(conn, batch.id, draft, replaced)
         commit(
             draft,
@@ -135,6 +141,25 @@ def _publish(conn: Connection, settings: Settings, root: Root, batch: Batch, ste
             step=step,
         )
         return sum(part.rows for part in fresh)
+
+
+def _carry(draft: Draft, old: list[tuple[Part, str]], gone: pl.DataFrame) -> None:
+    """Add what the archive alone has, of days that are written anew: it is as it was."""
+    if gone.is_empty():
+        return
+    kept = gone.lazy().select(
+        pl.col("session_id").cast(pl.Int64), gone_through=pl.col("through_seq").cast(pl.Int64)
+    )
+    for part, key in old:
+        rows = (
+            scan(draft.root, [f"{draft.root.location}/{key}"])
+            .join(kept, on="session_id")
+            .filter(pl.col("seq") <= pl.col("gone_through"))
+            .drop("gone_through")
+            .collect()
+        )
+        if rows.height:
+            add(draft, part.partition, as_table(rows, EVENTS))
 
 
 def _slices(reader: Snapshot, batch: Batch) -> Iterator[pa.Table]:

@@ -25,6 +25,7 @@ from kernel.settings import Settings
 from pipeline.extract import DATABASE_AWAY
 from pipeline.features.activity import EPOCH
 from pipeline.features.session import NO_EVENTS, NO_TIME, Events, Session
+from pipeline.retention.archived import put_in_front, read_gone
 from pipeline.riders.activity import ACTIVITY
 from pipeline.riders.rider import Folded, Rider
 from pipeline.riders.risk import RISK
@@ -191,9 +192,12 @@ def _fold_attempts(conn: Connection, settings: Settings, attempts: list[str], st
     """Fold the claimed attempts; return how many sessions and events they had."""
     claimed = [_claimed(row) for row in run(conn, FOLDS["list_claimed"], attempts)]
     slices = cut(claimed, settings.fold_events_max)
+    gone = read_gone(conn, settings, [each.claimed.session.session_id for each in slices])
     events = _read(conn, slices)
+    for each in slices:
+        put_in_front(events, gone, each.claimed.session.session_id, each.claimed.folded_seq, each.through_seq)
     step("read")
-    advance(conn, slices, events, datetime.now(UTC), step)
+    advance(conn, slices, events, datetime.now(UTC), step, gone=gone)
     held = [each for each in slices if each.claimed.generation is not None]
     run(
         conn,
@@ -231,6 +235,7 @@ def advance(
     now: datetime,
     step: Step = no_step,
     *,
+    gone: Mapping[int, Events] | None = None,
     is_rebuilt: bool = False,
 ) -> None:
     """
@@ -243,6 +248,7 @@ def advance(
         events: by session, of those that have any.
         now: the turn's moment.
         step: see `fold`.
+        gone: by session, what only the archive has of those that have any there.
         is_rebuilt: whether the events are the whole history, folded once more.
     """
     sessions = [each.claimed.session for each in slices]
@@ -251,7 +257,9 @@ def advance(
     folded = []
     for rider in RIDERS:
         facts = rider.read(conn, sessions)
-        folded.append([_fold(rider, each, events, facts, is_rebuilt=is_rebuilt) for each in slices])
+        folded.append(
+            [_fold(rider, each, events, facts, gone or {}, is_rebuilt=is_rebuilt) for each in slices]
+        )
     step("computed")
     for rider, own in zip(RIDERS, folded, strict=True):
         for session_id, at in rider.store(conn, own, now).items():
@@ -273,7 +281,13 @@ def advance(
 
 
 def _fold(
-    rider: Rider, taken: Slice, events: Mapping[int, Events], facts: Mapping[int, Any], *, is_rebuilt: bool
+    rider: Rider,
+    taken: Slice,
+    events: Mapping[int, Events],
+    facts: Mapping[int, Any],
+    gone: Mapping[int, Events],
+    *,
+    is_rebuilt: bool,
 ) -> Folded:
     session, keeps = taken.claimed.session, rider.keeps
     own, before, state = events.get(session.session_id, NO_EVENTS), None, None
@@ -288,6 +302,7 @@ def _fold(
         facts=facts.get(session.session_id),
         is_whole=taken.is_whole,
         is_rebuilt=is_rebuilt,
+        gone=gone.get(session.session_id, NO_EVENTS),
     )
 
 

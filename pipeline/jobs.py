@@ -36,8 +36,10 @@ ASIDE_MAX: Final = 20  # attempts that are named
 REASON_LENGTH_MAX: Final = 300
 DETECT: Final = "detect"
 EVIDENCE: Final = "evidence"
+RETENTION: Final = "retention"
 TITLES: Final = {
     EVIDENCE: "Sweeping over the evidence that is stored fails",
+    RETENTION: "What is past its policy cannot be taken",
     "open": "The warehouse cannot be opened",
     "archive": "The archive of events fails",
     "publish": "Publishing what was projected fails",
@@ -169,7 +171,7 @@ def in_words(
         f"{each.reason}."
         for each in failing
     ]
-    if disk is not None and any(each.job not in {DETECT, EVIDENCE} for each in failing):
+    if disk is not None and any(each.job not in {DETECT, EVIDENCE, RETENTION} for each in failing):
         said.append(
             f"The warehouse's disk has {in_size(disk.free)} free; the {_count(lags.unarchived_events)} "
             f"events that wait for the archive need about {in_size(disk.needed)}."

@@ -1,8 +1,8 @@
 """
 Drop what was computed and compute it again from the durable tables and the event archive (spec.md W-2).
 
-Days that the events table still holds are archived anew; days that only the archive has stay as they are,
-because there is no other copy. Sessions are then folded from nothing out of the archive, which is complete as
+Days that the events table still holds are archived anew; what only the archive has stays as it is, because
+there is no other copy. Sessions are then folded from nothing out of the archive, which is complete as
 of the plan's snapshot, and replace what every rider had in one transaction. Turns of the fold find nothing to
 do meanwhile; what arrives during the rebuild stays touched, lies beyond the positions, and is folded
 afterwards.
@@ -12,18 +12,16 @@ from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import numpy as np
-import polars as pl
 import psycopg
 from msgspec import Struct
 
 from kernel.settings import Settings
 from pipeline import archive, publications
 from pipeline.extract import wait_for
-from pipeline.features.session import NO_TIME, Events
 from pipeline.fold import RIDERS, Claimed, Slice, advance, session_of
 from pipeline.projections.registry import PUBLISHED
 from pipeline.recomputing import Runner, here, recompute
+from pipeline.retention.archived import events_of
 from sql import named
 from sql.running import Connection, connect, one, run
 from warehouse.builds import part_addresses, read_manifest, scan
@@ -179,36 +177,3 @@ def parted(slices: list[Slice], parts: int) -> Iterator[list[Slice]]:
 
 def _attempt(each: Slice) -> str:
     return each.claimed.session.attempt_id
-
-
-def events_of(archived: pl.LazyFrame, session_ids: list[int]) -> dict[int, Events]:
-    """Return the archived events of the sessions, by session, in the order of their sequence."""
-    owned = pl.LazyFrame({"session_id": session_ids}, schema={"session_id": pl.Int64})
-    utc = pl.Datetime("us", "UTC")
-    times = {
-        "occurred_us": pl.col("occurred_at"),
-        "effective_us": pl.coalesce("effective_at", "occurred_at"),
-        "client_us": pl.col("client_at"),
-    }
-    frame = (
-        archived.join(owned, on="session_id", how="semi")
-        .select(
-            "session_id",
-            *(pl.col(name).cast(pl.Int64) for name in ("seq", "event_type", "severity")),
-            *(time.cast(utc).dt.epoch("us").alias(name) for name, time in times.items()),
-            "is_violation",
-            "is_late",
-            is_backfilled=pl.col("effective_at").is_not_null(),
-        )
-        .with_columns(pl.col("client_us").fill_null(NO_TIME))
-        .sort("session_id", "seq")
-        .collect(engine="streaming")
-    )
-    columns = {name: frame[name].to_numpy() for name in frame.columns}
-    sessions, starts = np.unique(columns.pop("session_id"), return_index=True)
-    whole = Events(**columns)
-    ends = [*starts[1:].tolist(), len(whole)]
-    return {
-        session: whole[start:end]
-        for session, start, end in zip(sessions.tolist(), starts.tolist(), ends, strict=True)
-    }

@@ -6,7 +6,7 @@ event, is counted for the first page only, or where it is asked for.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Annotated, Any, Final
@@ -16,9 +16,11 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
+from core_api import archived
 from core_api.actors import Actor
 from core_api.analytics.exams import Counts
-from core_api.database import TICK, Connection, fetch_one, of_row, page_of
+from core_api.archived import Gone
+from core_api.database import TICK, Connection, Row, fetch_one, of_row, page_of
 from core_api.wire import LIMIT_DEFAULT, Limit
 from kernel.errors import InvalidInputError
 from kernel.events import (
@@ -47,6 +49,7 @@ WIDTHS_S: Final = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200
 GAPS_MAX: Final = 200
 CLOCK_STEPS_MAX: Final = 200
 OUTAGES_MAX: Final = 200
+ANALYSIS: Final = ("is_anomaly", "anomaly_score", "description", "analysis_notes")
 EVENT_ID_MAX: Final = 2**53 - 1
 
 
@@ -196,6 +199,7 @@ async def fetch(
     Raises:
         NotFoundError: the attempt's exam is not visible to the caller.
         InvalidInputError: the buckets asked for would be too many.
+        UnavailableError: some of it is in the archive, which cannot be read.
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         attempt = await fetch_one(
@@ -207,15 +211,16 @@ async def fetch(
         since = min((row["first_event_at"] for row in seen), default=attempt["started_at"])
         before = max((row["last_event_at"] for row in seen), default=attempt["started_at"]) + TICK
         width = bucket_width(query.bucket_s, (before - since).total_seconds())
+        gone = await archived.gone_of(conn, ids)
         counts = projected = None
         if not query.cursor if query.timeline is None else query.timeline:
-            counts = await conn.fetch(QUERIES["count_timeline"], ids, since, before, timedelta(seconds=width))
+            counts = await _counts(conn, ids, since, before, timedelta(seconds=width), gone, settings)
         else:
             projected = await conn.fetchrow(QUERIES["read_projected_counts"], attempt_id)
         gaps = await conn.fetch(QUERIES["list_gaps"], ids, GAPS_MAX)
         outages = await conn.fetch(QUERIES["list_session_outages"], ids, settings.shards, OUTAGES_MAX)
         steps = await conn.fetch(QUERIES["list_clock_steps"], ids, CLOCK_STEPS_MAX)
-        events = await _next_events(conn, seen, query.cursor, query.limit + 1)
+        events = await _next_events(conn, seen, query.cursor, query.limit + 1, gone, settings)
     page, last = page_of([_event(row) for row in events], query.limit)
     return Monitoring(
         attempt=MonitoredAttempt(**attempt),
@@ -231,17 +236,42 @@ async def fetch(
     )
 
 
+async def _counts(
+    conn: Connection,
+    ids: Sequence[int],
+    since: datetime,
+    before: datetime,
+    width: timedelta,
+    gone: Gone,
+    settings: Settings,
+) -> list[Any]:
+    """Return counts by bucket, type and severity, of the archive where it alone has the events."""
+    counts: list[Any] = await conn.fetch(QUERIES["count_timeline"], ids, since, before, width)
+    if gone.rows:
+        counts += await archived.timeline(settings, gone, since, before, width)
+        counts.sort(key=lambda row: (row["bucket_at"], row["event_type"], row["severity"]))
+    return counts
+
+
 async def _next_events(
-    conn: Connection, sessions: Iterable[asyncpg.Record], cursor: int, limit: int
-) -> list[asyncpg.Record]:
+    conn: Connection,
+    sessions: Iterable[asyncpg.Record],
+    cursor: int,
+    limit: int,
+    gone: Gone,
+    settings: Settings,
+) -> list[Any]:
     """
     Return the events after the cursor, by session and sequence.
 
     Each session is read by itself, from where the cursor stands in its index; an attempt has one a mode.
     """
     after_session, after_seq = cursor >> SEQUENCE_BITS, cursor & SEQUENCE_MAX
-    events: list[asyncpg.Record] = []
+    events: list[Any] = []
     for row in sessions:  # in the order of their ids
+        after = after_seq if row["id"] == after_session else 0
+        if row["id"] >= after_session and len(events) < limit and after < gone.through.get(row["id"], 0):
+            events += await _gone_events(conn, settings, gone, row["id"], after, limit - len(events))
         if row["id"] >= after_session and len(events) < limit:
             events += await QUERIES.run(
                 conn.fetch,
@@ -249,10 +279,32 @@ async def _next_events(
                 session_id=row["id"],
                 since=row["first_event_at"],
                 before=row["last_event_at"] + TICK,
-                after=after_seq if row["id"] == after_session else 0,
+                after=after,
                 limit=limit - len(events),
             )
     return events
+
+
+async def _gone_events(
+    conn: Connection, settings: Settings, gone: Gone, session_id: int, after: int, limit: int
+) -> list[dict[str, Any]]:
+    """Return archived events as `list_monitoring_events` does, with what analysis says of them."""
+    rows = await archived.page(settings, gone, session_id, limit, after=after)
+    said = await conn.fetch(archived.QUERIES["list_analyses"], session_id, [row["seq"] for row in rows])
+    analyses = {each["seq"]: each for each in said}
+    return [
+        row
+        | {
+            "proctor_session_id": session_id,
+            "sequence_number": row["seq"],
+            "data_payload": None if row["payload"] is None else row["payload"].encode(),
+            "client_timestamp": row["client_at"],
+            "server_timestamp": row["occurred_at"],
+            "effective_at": row["effective_at"] or row["occurred_at"],
+        }
+        | {name: analyses[row["seq"]][name] if row["seq"] in analyses else None for name in ANALYSIS}
+        for row in rows
+    ]
 
 
 def _summary(sessions: Iterable[asyncpg.Record], projected: asyncpg.Record | None) -> Counts:
@@ -335,7 +387,7 @@ def _clock_step(row: asyncpg.Record) -> ClockStep:
     )
 
 
-def _event(row: asyncpg.Record) -> MonitoringEvent:
+def _event(row: Row) -> MonitoringEvent:
     return of_row(
         row,
         MonitoringEvent,

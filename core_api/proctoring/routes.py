@@ -24,7 +24,7 @@ from kernel.access import Action
 from kernel.errors import UpgradeRequiredError
 from kernel.events import EventType
 from kernel.http.headers import ACCEPT_LANGUAGE, LAST_EVENT_ID
-from kernel.http.web import NOBODY, OWN, Retry, Route, Shows, decode_query, send_json
+from kernel.http.web import NOBODY, OWN, SETTINGS, Retry, Route, Shows, decode_query, send_json
 
 
 async def list_events(request: web.Request) -> web.Response:
@@ -42,7 +42,9 @@ async def _list_events(request: web.Request, event_type: EventType | None) -> we
     query, actor = decode_query(request, session_events.ListEvents), actor_of(request)
     async with connection(request.app[POOL], actor_of(request)) as conn:
         row = await session_views.require_visible(conn, actor, session_id)
-        events, paging = await session_events.list_of_session(conn, row, query, event_type)
+        events, paging = await session_events.list_of_session(
+            conn, row, query, event_type, settings=request.app[SETTINGS]
+        )
     candidate = row["candidate_id"]
     about(request, candidate)
     return send_json(Envelope(data=events, paging=paging))

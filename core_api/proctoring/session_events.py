@@ -6,13 +6,14 @@ hypertable's chunks between them are touched.
 """
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import asyncpg
 import msgspec
 from msgspec import Meta
 
-from core_api.database import TICK, Connection, of_row, page_of
+from core_api import archived
+from core_api.database import TICK, Connection, Row, of_row, page_of
 from core_api.wire import LIMIT_DEFAULT, Limit, Moment, Paging, check_moments
 from kernel.errors import NotFoundError
 from kernel.events import (
@@ -27,6 +28,7 @@ from kernel.events import (
     event_id,
     type_name,
 )
+from kernel.settings import Settings
 from sql import named
 
 QUERIES: Final = named("sessions")
@@ -86,17 +88,27 @@ def type_in_path(text: str) -> EventType:
         raise NotFoundError("There is no such event type.") from error
 
 
-async def recent(conn: Connection, session: asyncpg.Record) -> list[RecentEvent]:
-    """Return the latest ten events of a `session_overview` row, newest first."""
+async def recent(conn: Connection, session: asyncpg.Record, settings: Settings) -> list[RecentEvent]:
+    """
+    Return the latest ten events of a `session_overview` row, newest first.
+
+    Raises:
+        UnavailableError: they are in the archive, which cannot be read.
+    """
     if session["first_event_at"] is None:
         return []
-    rows = await conn.fetch(
+    rows: list[Any] = await conn.fetch(
         QUERIES["list_recent_events"],
         session["id"],
         session["first_event_at"],
         session["last_event_at"] + TICK,
         RECENT_EVENTS,
     )
+    gone = await archived.gone_of(conn, [session["id"]]) if len(rows) < RECENT_EVENTS else None
+    if gone is not None and gone.rows:  # maybe since
+        old = await archived.page(settings, gone, session["id"], RECENT_EVENTS, newest=True)
+        known = {row["seq"] for row in rows}
+        rows = [*rows, *(row for row in old if row["seq"] not in known)][:RECENT_EVENTS]
     return [
         of_row(
             row,
@@ -109,31 +121,45 @@ async def recent(conn: Connection, session: asyncpg.Record) -> list[RecentEvent]
 
 
 async def list_of_session(
-    conn: Connection, session: asyncpg.Record, query: ListEvents, event_type: EventType | None
+    conn: Connection,
+    session: asyncpg.Record,
+    query: ListEvents,
+    event_type: EventType | None,
+    *,
+    settings: Settings,
 ) -> tuple[list[ProctorEvent], Paging]:
-    """Return a page of a visible session's events, in order of sequence."""
+    """
+    Return a page of a visible session's events, in order of sequence.
+
+    Raises:
+        UnavailableError: they are in the archive, which cannot be read.
+    """
     first, last = session["first_event_at"], session["last_event_at"]
     if first is None:
         return [], Paging(limit=query.limit, next_cursor=None)
-    rows = await QUERIES.run(
-        conn.fetch,
-        "list_events",
-        session_id=session["id"],
-        since=max(first, query.since or first),
-        before=min(last + TICK, query.before or last + TICK),
-        after=query.cursor or 0,
-        event_type=event_type,
-        severity=query.severity,
-        severity_min=query.severity_min,
-        is_violation=query.violation,
-        limit=query.limit + 1,
-    )
+    which = {
+        "since": max(first, query.since or first),
+        "before": min(last + TICK, query.before or last + TICK),
+        "after": query.cursor or 0,
+        "event_type": event_type,
+        "severity": query.severity,
+        "severity_min": query.severity_min,
+        "is_violation": query.violation,
+    }
+    wanted, rows = query.limit + 1, list[Any]()
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
+        gone = await archived.gone_of(conn, [session["id"]])
+        if gone.rows and which["after"] < gone.through[session["id"]]:
+            rows += await archived.page(settings, gone, session["id"], wanted, **which)
+        if len(rows) < wanted:
+            given = which | {"session_id": session["id"], "limit": wanted - len(rows)}
+            rows += await QUERIES.run(conn.fetch, "list_events", **given)
     page, last = page_of(rows, query.limit)
     paging = Paging(limit=query.limit, next_cursor=None if last is None else str(last["seq"]))
     return [_event(session["id"], row) for row in page], paging
 
 
-def _event(session_id: int, row: asyncpg.Record) -> ProctorEvent:
+def _event(session_id: int, row: Row) -> ProctorEvent:
     return of_row(
         row,
         ProctorEvent,

@@ -149,10 +149,10 @@ async def require_visible(conn: Connection, actor: Actor, session_id: int) -> as
     )
 
 
-async def fetch(conn: Connection, actor: Actor, session_id: int) -> SessionDetail:
+async def fetch(conn: Connection, actor: Actor, session_id: int, *, settings: Settings) -> SessionDetail:
     """Return a session with its latest events; raises NotFoundError when the caller may not see it."""
     row = await require_visible(conn, actor, session_id)
-    return await _detail(conn, row)
+    return await _detail(conn, row, settings)
 
 
 async def fetch_of_attempt(
@@ -176,15 +176,15 @@ async def fetch_of_attempt(
     if row is None:
         raise NotFoundError("There is no proctor session for this attempt.")
     if actor.role is not Role.student:
-        return await _detail(conn, row)
+        return await _detail(conn, row, settings)
     hidden = {} if settings.show_numbers_to_candidates else {"total_violations": None}
     return _shown(row, OwnSession, **hidden)
 
 
-async def _detail(conn: Connection, row: asyncpg.Record) -> SessionDetail:
+async def _detail(conn: Connection, row: asyncpg.Record, settings: Settings) -> SessionDetail:
     """Return a session as its staff see it, with its latest events and what was decided about it."""
     (decision,) = await _decisions(conn, [row])
-    return _shown(row, SessionDetail, recent_events=await recent(conn, row), decision=decision)
+    return _shown(row, SessionDetail, recent_events=await recent(conn, row, settings), decision=decision)
 
 
 async def _decisions(conn: Connection, rows: Sequence[asyncpg.Record]) -> list[SessionDecision | None]:

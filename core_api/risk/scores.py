@@ -3,6 +3,7 @@ Scores of proctor sessions with what explains them: computed at once from the st
 about (spec.md R-1, R-4; proctor-module.txt, 6).
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -11,14 +12,17 @@ import asyncpg
 import msgspec
 from msgspec import Meta
 
+from core_api import archived
 from core_api.actors import Actor
-from core_api.database import TICK, Connection, page_of
+from core_api.archived import Gone
+from core_api.database import TICK, Connection, Row, page_of
 from core_api.proctoring import session_views
 from core_api.wire import LIMIT_DEFAULT, SEQUENCE_63_MAX, Limit, Paging
 from kernel import risk
 from kernel.errors import ReviewedBlindError
 from kernel.events import SessionStatus, event_id, type_name
 from kernel.risk import POINT, Event, GapClass, Level, Part, Rule, Scored
+from kernel.settings import Settings
 from sql import named
 
 QUERIES: Final = named("risk_scores")
@@ -101,7 +105,9 @@ class ListSnapshots(msgspec.Struct, frozen=True, kw_only=True, rename="camel", f
     ) = None
 
 
-async def calculate(conn: Connection, actor: Actor, session_id: int, *, now: datetime) -> CalculatedRisk:
+async def calculate(
+    conn: Connection, actor: Actor, session_id: int, *, settings: Settings, now: datetime
+) -> CalculatedRisk:
     """
     Compute a session's score from its stored events.
 
@@ -110,14 +116,16 @@ async def calculate(conn: Connection, actor: Actor, session_id: int, *, now: dat
     Raises:
         NotFoundError: the caller may not see the session.
         ReviewedBlindError: it waits for one of two blind reviews, and theirs is not among them.
+        UnavailableError: its events are in the archive, which cannot be read.
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         session = await _require_told(conn, actor, session_id)
         versions = await conn.fetch(QUERIES["list_kept_rules"], session_id)
         rules = risk.weighed([risk.rule_of(row) for row in versions], await _percents(conn, session_id))
         ended = None if session["status"] == SessionStatus.Active else session["ended_at"]
-        state, top = await _carried(conn, session, rules, ended)
-        breakdown = await _breakdown(conn, session)
+        gone = await archived.gone_of(conn, [session_id])
+        state, top = await _carried(conn, session, rules, ended, gone, settings)
+        breakdown = await _breakdown(conn, session, gone, settings)
     as_of_us = max(micros(ended or now), state.at_us)
     found = risk.scored(state, rules, as_of_us)
     names = {(row["rule_id"], row["version"]): row for row in versions}
@@ -151,7 +159,12 @@ async def _require_told(conn: Connection, actor: Actor, session_id: int) -> asyn
 
 
 async def _carried(
-    conn: Connection, session: asyncpg.Record, rules: Sequence[Rule], ended: datetime | None
+    conn: Connection,
+    session: asyncpg.Record,
+    rules: Sequence[Rule],
+    ended: datetime | None,
+    gone: Gone,
+    settings: Settings,
 ) -> tuple[risk.State, Scored | None]:
     """Return the state of all stored events of a session, and its peak."""
     state, top = risk.begin(rules), None
@@ -169,6 +182,11 @@ async def _carried(
         types=risk.told_types(rules),
         ended_at=ended,
     )
+    if gone.rows:
+        old = await archived.told(settings, gone, risk.told_types(rules), ended)
+        rest = await conn.fetch(*wanted)
+        told = [*(_event(row, gaps) for row in old), *(_event(row, gaps) for row in rest)]
+        return risk.advance(state, rules, told)
     cursor = await conn.cursor(*wanted)
     while rows := await cursor.fetch(EVENTS_AT_ONCE):
         state, risen = risk.advance(state, rules, (_event(row, gaps) for row in rows))
@@ -176,7 +194,7 @@ async def _carried(
     return state, top
 
 
-def _event(row: asyncpg.Record, gaps: Sequence[tuple[int, GapClass | None]]) -> Event:
+def _event(row: Row, gaps: Sequence[tuple[int, GapClass | None]]) -> Event:
     at_us = micros(row["at"])
     told_us = micros(row["told_at"])
     return Event(
@@ -194,12 +212,18 @@ async def _percents(conn: Connection, session_id: int) -> dict[int, int]:
     return {row["rule_id"]: row["percent"] for row in rows}
 
 
-async def _breakdown(conn: Connection, session: asyncpg.Record) -> dict[str, int]:
+async def _breakdown(
+    conn: Connection, session: asyncpg.Record, gone: Gone, settings: Settings
+) -> dict[str, int]:
+    """Return how many events of each type there are, the most frequent first."""
     if session["first_event_at"] is None:
         return {}
     first, last = session["first_event_at"], session["last_event_at"] + TICK
     rows = await conn.fetch(QUERIES["count_by_type"], session["id"], first, last)
-    return {type_name(row["event_type"]): row["events"] for row in rows}
+    found = Counter({row["event_type"]: row["events"] for row in rows})
+    if gone.rows:
+        found.update(await archived.by_type(settings, gone))
+    return {type_name(each): found[each] for each in sorted(found, key=lambda each: (-found[each], each))}
 
 
 def _told(

@@ -20,6 +20,7 @@ from deploy.commands import risk as risk_commands
 from deploy.commands.helps import Group
 from deploy.commands.rebuilding import rebuild
 from deploy.commands.replaying import replay
+from deploy.commands.retaining import restore, retain
 from deploy.local.server import ServerError
 from kernel.running.process import prepare_process
 from kernel.settings import Settings, SettingsError, load
@@ -40,6 +41,7 @@ import_commands.app.command()(result_commands.drafts)
 app.add_typer(import_commands.app, name="import")
 app.add_typer(ledger_commands.app, name="ledger")
 app.add_typer(model_commands.app, name="model")
+app.add_typer(restore, name="restore")
 app.add_typer(risk_commands.app, name="risk")
 console = Console(highlight=False)
 
@@ -135,6 +137,7 @@ def migrate(
 
 app.command()(replay)
 app.command()(rebuild)
+app.command()(retain)
 
 
 @app.command()

@@ -60,6 +60,8 @@ class Kind(StrEnum):
     decision_overridden = "decision.overridden"
     evaluation_drafted = "evaluation.drafted"
     evaluation_published = "evaluation.published"
+    events_archived = "events.archived"
+    events_restored = "events.restored"
     evidence_closed = "evidence.closed"
     evidence_confirmed = "evidence.confirmed"
     evidence_damaged = "evidence.damaged"
@@ -79,6 +81,8 @@ class Kind(StrEnum):
     group_updated = "group.updated"
     invitations_created = "invitations.created"
     launch_links_created = "launch_links.created"
+    legal_hold_lifted = "legal_hold.lifted"
+    legal_hold_placed = "legal_hold.placed"
     login_alert = "login.alert"
     observation_finalised = "observation.finalised"
     observation_reviewed = "observation.reviewed"
@@ -95,6 +99,7 @@ class Kind(StrEnum):
     result_restored = "result.restored"
     result_voided = "result.voided"
     results_remediated = "results.remediated"
+    retention_policy_set = "retention_policy.set"
     review_claimed = "review.claimed"
     review_given = "review.given"
     review_released = "review.released"
@@ -186,6 +191,8 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.decision_overridden: About("decision", record="decision"),
     Kind.evaluation_drafted: About("evaluation_version", record="evaluation_version"),
     Kind.evaluation_published: About("evaluation_version", record="evaluation_version", is_told=True),
+    Kind.events_archived: About("organisation"),
+    Kind.events_restored: About("session"),
     Kind.evidence_closed: About("evidence", record="evidence"),
     Kind.evidence_confirmed: About("evidence", record="evidence"),
     Kind.evidence_damaged: About("evidence"),
@@ -205,6 +212,8 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.group_updated: About("group", record="group"),
     Kind.invitations_created: About("organisation"),
     Kind.launch_links_created: About("exam"),
+    Kind.legal_hold_lifted: About("legal_hold", record="legal_hold"),
+    Kind.legal_hold_placed: About("legal_hold", record="legal_hold"),
     Kind.login_alert: About("organisation"),
     Kind.observation_finalised: About("submission", record="submission", is_told=True),
     Kind.observation_reviewed: About("submission", record="observation_reviews"),
@@ -221,6 +230,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.results_remediated: About("remediation", record="remediation"),
     Kind.result_restored: About("submission", record="result", is_told=True),
     Kind.result_voided: About("submission", record="result", is_told=True),
+    Kind.retention_policy_set: About("organisation", record="retention_policy"),
     Kind.review_claimed: About("session"),
     Kind.review_given: About("session", record="reviews"),
     Kind.review_released: About("session"),

@@ -90,3 +90,14 @@ class Pipeline(Ingest, frozen=True, kw_only=True):
     ledger_views_max: Annotated[
         int, about("Views that may wait to be written to the ledger, of one process.", ge=1)
     ] = 10_000
+
+    # -- retention (spec.md G-1)
+    retention_sweep_s: Annotated[
+        float, about("Seconds between sweeps that take what is older than its policy.", gt=0, le=86_400)
+    ] = 3600.0
+    retention_step_rows: Annotated[
+        int, about("Events that one step of a sweep takes, in one transaction.", ge=1, le=10_000_000)
+    ] = 200_000
+    retention_restored_days: Annotated[
+        int, about("Days that events stay which were brought back from the archive.", ge=1, le=365)
+    ] = 7

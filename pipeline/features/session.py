@@ -85,6 +85,11 @@ class Events(Struct, frozen=True):
         """Return those at the places."""
         return Events(*[column[chosen] for column in structs.astuple(self)])
 
+    def followed_by(self, later: "Events") -> "Events":
+        """Return these and those that come after them."""
+        pairs = zip(structs.astuple(self), structs.astuple(later), strict=True)
+        return Events(*[np.concatenate(pair) for pair in pairs])
+
     @classmethod
     def of(cls, events: Sequence[Event]) -> "Events":
         """Return one session's events, in any order, as columns."""

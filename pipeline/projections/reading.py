@@ -2,10 +2,11 @@
 Frames for a turn, all of one moment: rows of datasets that were projected before, and of the durable tables.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final
 
+import msgspec
 import polars as pl
 import pyarrow as pa
 
@@ -14,11 +15,14 @@ from pipeline.projections import calibrations, sums, tallies
 from pipeline.projections.projection import Layer
 from sql import named, shaped
 from sql.running import Connection, run
+from warehouse.archived import Extent, scan_extents
 from warehouse.datasets import DATASETS
 from warehouse.datasets.submission_items import SUBMISSION_ITEMS
 from warehouse.datasets.submissions import SUBMISSIONS
+from warehouse.files import Root
 from warehouse.layout import Dataset
 
+RETENTION: Final = named("retention")
 SOURCES: Final = named("sources")
 TURNS: Final = named("turns")
 # The layer whose keys a source takes; in a turn of another layer those of its attempts.
@@ -47,6 +51,51 @@ DURABLE: Final = {
     "reliabilities": Layer.exam,
     "topics": Layer.exam,
     "weaknesses": Layer.attempt,
+}
+_QUESTIONS: Final = ("questionId", "question_id", "question")  # as clients name what is on the screen
+_MAGNITUDES: Final = ("durationMs", "duration_ms", "awayMs", "characters", "offset")
+
+
+def _question_of(payload: str) -> str | None:
+    """Return which question an event names, as `->>` gives it."""
+    members = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+    for name in _QUESTIONS:
+        said = bytes(members.get(name, b"null"))
+        if said != b"null":
+            return msgspec.json.decode(said, type=str) if said.startswith(b'"') else said.decode()
+    return None
+
+
+def _is_telling(payload: str) -> bool:
+    return not msgspec.json.decode(payload, type=dict[str, msgspec.Raw]).keys().isdisjoint(_MAGNITUDES)
+
+
+def _item_events(archived: pl.LazyFrame) -> pl.LazyFrame:
+    return archived.filter(pl.col("event_type").is_in([104, 105])).with_columns(
+        told_at=pl.coalesce("effective_at", "occurred_at"),
+        question=pl.col("payload").map_elements(_question_of, return_dtype=pl.String),
+    )
+
+
+def _typing(archived: pl.LazyFrame) -> pl.LazyFrame:
+    return archived.filter(
+        pl.col("has_drafts") & (pl.col("event_type").is_in([6, 102]) | (pl.col("seq") == 1))
+    )
+
+
+def _seen_events(archived: pl.LazyFrame) -> pl.LazyFrame:
+    maybe = pl.any_horizontal(
+        pl.col("payload").str.contains(f'"{name}":', literal=True) for name in _MAGNITUDES
+    )
+    tells = pl.when(maybe).then("payload").map_elements(_is_telling, return_dtype=pl.Boolean)
+    return archived.filter("is_over").with_columns(payload=pl.when(tells).then("payload"))
+
+
+# Sources that are events, as they are made of archived ones: what the statement of the name says, in columns.
+EVENTFUL: Final[Mapping[str, Callable[[pl.LazyFrame], pl.LazyFrame]]] = {
+    "item_events": _item_events,
+    "typing": _typing,
+    "seen_events": _seen_events,
 }
 # Rows of all of an exam's submissions together, for what cannot be carried forward: none while the exam is
 # large and runs (`cohort_running_max`).
@@ -143,6 +192,7 @@ class Reading:
         keys: Sequence[str],
         changed: Sequence[str] | None,
         cohort_max: int,
+        root: Callable[[], Root],
     ) -> None:
         """
         Read nothing yet.
@@ -154,10 +204,11 @@ class Reading:
             keys: of the turn.
             changed: the attempts that have changed; None says that any may have.
             cohort_max: see `COHORTS`.
+            root: opens the warehouse, where the archive has what no table has any more.
         """
         self._conn, self._reader, self._layer, self._changed = conn, reader, layer, changed
         self._keys = {layer: list(keys)}
-        self._cohort_max = cohort_max
+        self._cohort_max, self._root = cohort_max, root
         self._cohorts: list[str] | None = None
         self.frames: dict[str, pl.DataFrame] = {}
 
@@ -178,10 +229,23 @@ class Reading:
         if name == CONTACTS:
             return self._reader.frame(SOURCES[name], self._cohort_keys())
         if name in DURABLE:
-            return self._reader.frame(SOURCES[name], self._keys_in(DURABLE[name]))
+            keys = self._keys_in(DURABLE[name])
+            stored = self._reader.frame(SOURCES[name], keys)
+            return self._with_gone(name, stored, keys) if name in EVENTFUL else stored
         return as_frame(
             rows_of(self._conn, self._reader, DATASETS[name], self._layer.key, self._keys[self._layer])
         )
+
+    def _with_gone(self, name: str, stored: pl.DataFrame, attempts: Sequence[str]) -> pl.DataFrame:
+        """Return a source's rows with those of events that only the archive has, as of the same moment."""
+        gone = self._reader.frame(RETENTION["list_gone_of_attempts"], list(attempts))
+        if gone.is_empty():
+            return stored
+        sessions = gone.lazy().select("session_id", "attempt_id", "is_over", "has_drafts")
+        extents = [Extent(**row) for row in gone.select(Extent.__struct_fields__).iter_rows(named=True)]
+        archived = scan_extents(self._root(), extents).drop("attempt_id").join(sessions, on="session_id")
+        found = EVENTFUL[name](archived).select(stored.columns).cast(stored.schema).collect()
+        return pl.concat([stored, found])
 
     def _keys_in(self, layer: Layer) -> list[str]:
         """Return the turn's keys as keys of a source's layer."""

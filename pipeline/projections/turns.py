@@ -9,6 +9,7 @@ dies has done nothing; two never have one key; nobody waits for anybody.
 """
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -23,6 +24,7 @@ from pipeline.projections.registry import PROJECTIONS
 from pipeline.projections.storing import Changed, store
 from sql import named
 from sql.running import Connection, connect, run
+from warehouse.files import open_root
 from warehouse.publish import Step, no_step
 
 log = structlog.get_logger(__name__, process="pipeline")
@@ -154,7 +156,8 @@ def _compute(
     """Read, compute and store; return what has changed. The snapshot is gone before anything is computed."""
     made = {each.dataset.name for each in own}
     with snapshot(settings.database_url) as reader:
-        reading = Reading(conn, reader, *due, settings.cohort_running_max)
+        root = partial(open_root, settings.warehouse, settings)
+        reading = Reading(conn, reader, *due, settings.cohort_running_max, root)
         reading.take([name for each in own for name in each.takes if name not in made])
     frames = reading.frames
     step("read")

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from pipeline.features.session import Events, Session
+from pipeline.features.session import NO_EVENTS, Events, Session
 from sql.running import Connection
 
 # A rider's own: what it keeps of a session, and what it needs to know beside the events.
@@ -29,6 +29,7 @@ class Folded(Struct, frozen=True):
         is_whole: whether nothing more is stored; else another turn follows.
         is_rebuilt: whether the whole history was folded once more: what is appended for good was appended
             before.
+        gone: those of the session's events that only the archive has, whether they were folded or not.
     """
 
     session: Session
@@ -38,6 +39,7 @@ class Folded(Struct, frozen=True):
     facts: Facts
     is_whole: bool = True
     is_rebuilt: bool = False
+    gone: Events = NO_EVENTS
 
 
 class Keeps(Struct, frozen=True, kw_only=True):

@@ -144,7 +144,8 @@ def _scored(conn: Connection, folded: Folded, stored: Stored | None, now: dateti
         state, top = risk.advance(before.state, facts.rules, told)
         cause = "events" if told else "ended" if stored and ended_us and not stored.has_ended else "time"
     else:
-        told = _all_told(conn, folded.session, facts)
+        gone = _told(folded.gone, facts, 0, ended_us)
+        told = [*gone, *_all_told(conn, folded.session, facts)]
         state, top = risk.advance(risk.begin(facts.rules), facts.rules, told)
     through = max([before.through_seq, *(event.seq for event in told)])
     as_of_us = max(_micros(now), state.at_us) if ended_us is None else ended_us

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
 import psycopg
@@ -11,7 +12,8 @@ import structlog
 from kernel.settings import Settings
 from kernel.storage.stores import Store
 from pipeline.extract import DATABASE_AWAY
-from pipeline.jobs import EVIDENCE, run_job
+from pipeline.jobs import EVIDENCE, RETENTION, run_job
+from pipeline.retention.events import ArchiveDiffersError, sweep_events
 from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.tiers import TIERS, StoppedError, move_due
 from sql.running import Connection, connect, one
@@ -36,6 +38,7 @@ def sweep_forever(settings: Settings, stores: Mapping[str, Store], stop: threadi
 
 def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], stop: threading.Event) -> None:
     walk = Walk()
+    retain_at = monotonic()
 
     def work() -> None:
         swept = sweep_orphans(conn, stores, settings, walk, now=datetime.now(UTC))
@@ -46,6 +49,16 @@ def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], st
         if found.moved or found.damaged or swept:
             log.info("evidence_swept", moved=found.moved, damaged=found.damaged, orphans=swept)
 
+    def retain() -> None:
+        taken = sweep_events(conn, settings, now=datetime.now(UTC), stop=stop)
+        if taken.steps or taken.days:
+            log.info("events_taken", events=taken.events, sessions=taken.sessions, days=taken.days)
+        if taken.differing:
+            raise ArchiveDiffersError(len(taken.differing))
+
     while not stop.is_set():
         run_job(settings, EVIDENCE, work)
+        if monotonic() >= retain_at:
+            retain_at = monotonic() + settings.retention_sweep_s
+            run_job(settings, RETENTION, retain)
         stop.wait(settings.evidence_sweep_s)

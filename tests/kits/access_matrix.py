@@ -277,6 +277,17 @@ MATRIX: dict[tuple[str, str], Row] = {
     ("PUT", "/admin/allowed-origins"): Row(
         expected=rows(200, *ADMINS), body=lambda _: {"origins": ["https://exams.example.org"]}
     ),
+    ("GET", "/admin/retention"): Row(expected=rows(200, *ADMINS)),
+    ("PUT", "/admin/retention"): Row(expected=rows(200, *ADMINS), body=lambda _: {"events_days": 60}),
+    ("GET", "/admin/retention/forecast"): Row(expected=rows(200, *ADMINS)),
+    ("GET", "/admin/legal-holds"): Row(expected=rows(200, *ADMINS)),
+    ("POST", "/admin/legal-holds"): Row(
+        expected={"admin": 201, "boss": 404},
+        body=lambda world: {"kind": "person", "target_id": world.parameters["user_id"], "reason": "Suit."},
+    ),
+    ("POST", "/admin/legal-holds/{hold_id}/lift"): Row(
+        expected=ADMINISTERED, body=lambda _: {"reason": "It is over."}
+    ),
     ("GET", "/admin/exams/{exam_id}/permissions"): Row(expected=ADMINISTERED),
     ("POST", "/admin/exams/{exam_id}/permissions"): Row(
         expected=ADMINISTERED, body=lambda world: {"user_id": str(world.api.people["colleague"].id)}

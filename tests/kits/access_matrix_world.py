@@ -111,6 +111,7 @@ async def furnish(api: Api) -> World:
             "commandId": str(warned["data"]["commandId"]),
             "user_id": student, "student_id": student, "group_id": group,
             "reviewer_id": str(api.people["reviewer"].id),
+            "hold_id": await _hold(api, student),
             "event_id": await _view(api, session_id), "rule_id": await _rule(api), **parameters,
         },
     )  # fmt: skip
@@ -126,6 +127,13 @@ async def _rule(api: Api) -> str:
     """Return the first of the school's risk rules."""
     found = (await api.get("/api/proctor/rules", "admin")).body["data"]
     return str(found[0]["id"])
+
+
+async def _hold(api: Api, student: str) -> str:
+    """Place a legal hold on the student."""
+    body = {"kind": "person", "target_id": student, "reason": "A lawsuit."}
+    held: str = (await _make(api, "POST", "/admin/legal-holds", "admin", body))["id"]
+    return held
 
 
 async def _group(api: Api, name: str) -> str:

@@ -19,6 +19,7 @@ from pipeline.outbox import read_outbox
 from pipeline.projections.turns import project
 from pipeline.publications import publish_marked
 from pipeline.rebuild import FOLDED, rebuild
+from pipeline.retention.events import Taken, sweep_events
 from pipeline.scheduler import gather
 from sql.running import connect
 from tests.kits.forks import Forked
@@ -30,6 +31,7 @@ from warehouse.files import Root, open_root
 PUBLISH_STEPS: Final = ("parts_written", "groups_complete", "draft_complete", "swapped")
 STEPS: Final[dict[str, tuple[str, ...]]] = {
     "fold": ("claimed", "read", "computed", "stored", "committed"),
+    "retain": ("compared", "taken", "dropped"),
     "detect": ("claimed", "looked", "settled", "noted", "committed"),
     "project": ("claimed", "read", "computed", "stored", "committed"),
     "archive": ("planned", *PUBLISH_STEPS, "published", "confirmed"),
@@ -59,12 +61,19 @@ def project_now(settings: Settings, step: publish.Step = publish.no_step) -> int
     return project(settings, seconds_max=60.0, step=step)
 
 
+def sweep_now(settings: Settings, now: datetime | None = None, step: publish.Step = publish.no_step) -> Taken:
+    """Take the events that are past their policy."""
+    with connect(settings.database_url) as conn:
+        return sweep_events(conn, settings, now=now or datetime.now(UTC), step=step)
+
+
 JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "fold": fold_now,
     "archive": archive_events,
     "publish": publish_marked,
     "outbox": drain_outbox,
     "project": project_now,
+    "retain": lambda settings, step: sweep_now(settings, step=step),
     "detect": lambda settings, step: detect(settings, seconds_max=60.0, step=step),
     "rebuild": lambda settings, step: rebuild(settings, step=step, only=FOLDED),
 }

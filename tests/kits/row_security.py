@@ -68,6 +68,10 @@ ANSWERED = (
 )
 PROGRESS = "INSERT INTO remediation_progress (remediation_id, submissions, is_done) VALUES ($1, 1, true)"
 REMEDIATED = "INSERT INTO remediated_submissions VALUES ($1, $2, 1, true)"
+GONE = (
+    "INSERT INTO gone_events SELECT $1, 3, 3, now(), now(), id FROM ledger_events"
+    " WHERE kind = 'session.started' LIMIT 1"
+)
 SALT = (
     "INSERT INTO ledger_salts (event_id, name, person_id, salt, value)"
     " SELECT id, 'name', subject_id, decode(repeat('00', 16), 'hex'), 'A name' FROM ledger_events"
@@ -164,6 +168,7 @@ async def _fill(world: World) -> None:
     path = f"/api/teacher/observations/{given['observation_id']}/reviews"
     assert (await api.post(path, "teacher", json=said)).status == 201
     await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
+    await put(api, "/api/admin/retention", "admin", events_days=60)
     for name in ("student", "teacher"):
         await api.call("PUT", "/api/me", name, json={}, headers={"Idempotency-Key": "one"})
     await api.owner.execute(GAP, session_id, now)
@@ -176,6 +181,7 @@ async def _fill(world: World) -> None:
     for statement in (SNAPSHOT, RISK):
         await api.owner.execute(statement, session_id, now)
     await api.owner.execute(FIRE, session_id)
+    await api.owner.execute(GONE, session_id)
     await api.owner.execute(ADJUSTMENT, given["attempt_id"])
     await api.owner.execute(EVIDENCE, given["submission_id"], int(given["evidence_id"]))
     await api.owner.execute(PROGRESS, given["remediation_id"])

@@ -108,7 +108,10 @@ LEFT_OUT: Final = {
     " observation_views.list_own_observations forms.list_observable"
     " observation_drafts.count_drafts observation_drafts.list_drafts"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
+    "sessions that ended longest ago, as many as a step takes": "retention.list_takable",
+    "the sessions of one batch": "retention.list_gone_of_batch",
     "ids that the caller names": "claim_moves.list_unknown_evidence"
+    " retention.list_gone retention.list_gone_of_attempts gone_events.list_gone gone_events.list_analyses"
     " imported.list_known exam_sums.list_known_sums"
     " calibrations.list_calibrations actions.list_open_commands"
     " assignments.list_reached assignments.count_groups assignments.list_grants"
@@ -121,14 +124,16 @@ LEFT_OUT: Final = {
     " risk_drafts.list_rules_known risk_drafts.list_versions_named what_if.list_sets",
     "what one school wrote": "exam_files.list_versions_titled content.list_terms content.list_passages"
     " evaluations.list_evaluations subjects.list_subjects subjects.find_entities"
-    " questions.list_questions remediations.list_remediations users.count_other_admins",
+    " questions.list_questions remediations.list_remediations legal_holds.list_holds"
+    " users.count_other_admins",
     "past sessions, as many as are computed anew at once": "what_if.list_past_sessions",
     "attempts that wait to be folded": "jobs.list_put_aside",
     "what has changed and waits for its turn": "turns.list_due_layers turns.list_key_marks"
     " watermarks.list_marked",
     "one school's rules, and the sessions in which they fired": "durable.list_rule_precision",
     "as many rows as one part of a dataset takes": "durable.list_sealed",
-    "a command that somebody runs": "texts.list_unwritten watermarks.list_told_archive",
+    "a command that somebody runs": "texts.list_unwritten watermarks.list_told_archive"
+    " retention.list_gone_between",
     "one look into an index": "watermarks.is_archive_told",
     "rebuilding": "durable.list_scored_exams turns.list_layer_keys folds.list_archived_sessions"
     " watermarks.list_batch_by_day",

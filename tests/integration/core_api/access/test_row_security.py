@@ -60,6 +60,7 @@ THROUGH_SESSIONS = {
     "seen_sessions": "proctor_sessions", "session_overview": "proctor_sessions",
     "live_sessions": "proctor_sessions", "seen_events": "events",
     "seen_monitoring_events": "events", "seen_gaps": "heartbeat_gaps",
+    "seen_gone_events": "gone_events",
     "seen_clock_steps": "clock_steps", "shown_exam_performance": "reporting.exam_performance_summary",
     "seen_custody": "ledger_events WHERE aggregate_type = 'evidence'",
 }  # fmt: skip
@@ -104,7 +105,7 @@ OF_EXAM = {
     "proctor_decisions", "decision_acts", "review_claims", "submission_results",
     "blind_reviews", "pending_reviews", "alert_acknowledgements",
     "session_actions", "session_commands", "attempt_pauses", "time_grants", "shown_exam_performance",
-    "evidence", "evidence_chunks", "seen_custody",
+    "evidence", "evidence_chunks", "seen_custody", "seen_gone_events",
     "shown_assignments", "shown_observations", "subjects", "observation_reviews",
     "remediations", "remediation_progress", "remediated_submissions",
 } | OF_CLAIMS | RULES | OF_DATASETS  # fmt: skip

@@ -42,6 +42,8 @@ COVERED = {
     "remediations": ("remediation", "id", "NULL"),
     "submission_subjects": ("submission", "submission_id", "NULL"),
     "allowed_origins": ("allowed_origins", "organisation_id", "NULL"),
+    "retention_policies": ("retention_policy", "organisation_id", "NULL"),
+    "legal_holds": ("legal_hold", "id", "NULL"),
     "exams": ("exam", "id", "NULL"),
     "teacher_exam_permissions": ("permission", "exam_id", "teacher_id"),
     "assignments": ("assignments", "exam_id", "NULL"),
@@ -187,6 +189,7 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         )
         await put(api, "/api/me", "teacher", department="Mathematics")
         await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
+        await put(api, "/api/admin/retention", "admin", events_days=60)
         await override(api, int(made.parameters["decision_id"]), 4, decisionReasonEn="Seen.")
         await interrupt(made)
         ended = await reviewable(api, double_review=True)

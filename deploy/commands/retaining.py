@@ -1,0 +1,159 @@
+"""
+`veritas retain` and `veritas restore`: what goes by policy now, and what comes back from the archive.
+"""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+from uuid import UUID
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from deploy.commands.helps import Group
+from deploy.local.server import ServerError
+from kernel.settings import Settings, load
+
+if TYPE_CHECKING:
+    from pipeline.retention.forecast import Foreseen
+
+restore = typer.Typer(
+    cls=Group, help="Bring back what retention has left to the archive.", no_args_is_help=True
+)
+DIFFERENT: Final = 1
+SWEEP_S: Final = 86_400.0
+StateOption = Annotated[
+    Path | None,
+    typer.Option("--state", help="Folder of the local stack; VERITAS_STATE or .veritas by default."),
+]
+WHYS: Final = {
+    None: "goes",
+    "legal_hold": "held by a legal hold",
+    "claim_open": "a claim is open",
+    "review_open": "a review is open",
+    "attempt_runs": "the attempt still runs",
+    "not_stored": "not everything of it is stored",
+    "not_archived": "not in the archive yet",
+    "not_projected": "still to be computed with",
+}
+
+
+def retain(
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    state: StateOption = None,
+) -> None:
+    """
+    Take what is older than its organisation's policy, now; the pipeline does so by itself every hour.
+
+    First it is said what goes, and what stays and why. Exits with 1 when the archive has other events of some
+    session than the database: these stay.
+    """
+    from pipeline.retention.events import sweep_events  # noqa: PLC0415
+    from pipeline.retention.forecast import forecast  # noqa: PLC0415
+    from sql.running import connect  # noqa: PLC0415
+
+    settings, now = _settings(state), datetime.now(UTC)
+    with connect(settings.database_url) as conn:
+        found = forecast(conn, now=now)
+        console = Console(highlight=False)
+        if found:
+            console.print(table_of(found))
+        else:
+            console.print("Nothing is older than its policy.")
+        if dry_run:
+            return
+        taken = sweep_events(conn, settings, now=now, seconds_max=SWEEP_S)
+    console.print(
+        f"{taken.events:,} events of {taken.sessions:,} sessions went, in {taken.steps:,} steps;"
+        f" {taken.days:,} days are dropped."
+    )
+    if taken.differing:
+        console.print(f"DIFFERENT: the archive has other events of {len(taken.differing)} sessions: rebuild.")
+        raise typer.Exit(DIFFERENT)
+
+
+def table_of(found: "list[Foreseen]") -> Table:
+    """Return what was foreseen as a table."""
+    table = Table(title="What is past its policy", title_justify="left")
+    for name in ("organisation", "what", "days", "sessions", "rows", "from", "to", ""):
+        table.add_column(name)
+    for each in found:
+        table.add_row(
+            str(each.organisation_id), each.what, str(each.days), f"{each.pieces:,}", f"{each.total:,}",
+            f"{each.oldest:%Y-%m-%d}", f"{each.newest:%Y-%m-%d}", WHYS.get(each.why, each.why),
+        )  # fmt: skip
+    return table
+
+
+@restore.callback()
+def group() -> None:
+    """Bring back what retention has left to the archive."""
+
+
+@restore.command()
+def events(
+    session: Annotated[int | None, typer.Option(min=1, help="Only of this proctor session.")] = None,
+    exam: Annotated[str | None, typer.Option(help="Only of this exam.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="Only from this day on (UTC).")
+    ] = None,
+    before: Annotated[
+        datetime | None, typer.Option("--before", formats=["%Y-%m-%d"], help="Only before this day (UTC).")
+    ] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=365, help="How many days they stay at least.")
+    ] = None,
+    state: StateOption = None,
+) -> None:
+    """
+    Put archived events back into the database, session by session; what is there already stays.
+
+    The API shows archived events without this. The ledger says what came back; after the days that are given
+    the policy counts again.
+    """
+    from psycopg.errors import DataException  # noqa: PLC0415
+
+    from pipeline.retention.archived import bring_back, list_gone_between  # noqa: PLC0415
+    from sql.running import connect  # noqa: PLC0415
+    from warehouse.files import open_root  # noqa: PLC0415
+
+    settings, now = _settings(state), datetime.now(UTC)
+    until = now + timedelta(days=days or settings.retention_restored_days)
+    root, total, sessions = open_root(settings.warehouse, settings), 0, 0
+    with connect(settings.database_url) as conn:
+        found = list_gone_between(
+            conn,
+            since=None if since is None else since.replace(tzinfo=UTC),
+            before=None if before is None else before.replace(tzinfo=UTC),
+            exam_id=None if exam is None else _exam(exam),
+            session_id=session,
+        )
+        for each in track(found, "sessions"):
+            try:
+                came = bring_back(conn, root, each, until=until, now=datetime.now(UTC))
+            except DataException as error:
+                raise ServerError(f"session {each.session_id} cannot come back: {error}") from error
+            if came is not None:
+                total, sessions = total + came, sessions + 1
+    Console(highlight=False).print(
+        f"{total:,} events of {sessions:,} sessions are back, until {until:%Y-%m-%d} at least."
+    )
+
+
+def _exam(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise ServerError(f"{text} is no exam's id") from error
+
+
+def _settings(state: Path | None) -> Settings:
+    """Return the settings, with the addresses of the running local stack where they are not set."""
+    from deploy.local.stack import database_url_of, warehouse_of  # noqa: PLC0415
+
+    found = load() if state is None else load(state=str(state))
+    return msgspec.structs.replace(found, database_url=database_url_of(found), warehouse=warehouse_of(found))

@@ -1,0 +1,154 @@
+"""Whatever happens in whichever order, nothing goes that is needed, and nothing is lost (spec.md G-1)."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deploy.local.postgres import Postgres
+from deploy.local.redis import Redis
+from kernel.settings import Settings
+from pipeline.archive import archive_events
+from pipeline.rebuild import FOLDED, rebuild
+from pipeline.retention.archived import bring_back, list_gone
+from sql.running import connect
+from tests.conftest import logins_on, new_database
+from tests.kits.pipeline_child import fold_now, kill_at, project_now, sweep_now
+from tests.kits.pipeline_world import Sitting, end, make_sittings, rows_of, some_events, store_now
+from tests.kits.warehouse import read, root_of
+from warehouse.datasets.events import EVENTS
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+SITTINGS = 3
+ACTS = ("events", "end", "settle", "archive", "sweep", "killed", "hold", "lift", "back", "rebuild")
+STEPS = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, SITTINGS - 1)), min_size=8, max_size=20)
+WHO = "SELECT organisation_id, candidate_id FROM proctor_sessions WHERE id = %s"
+PLACE = """
+INSERT INTO legal_holds (id, organisation_id, kind, user_id, reason, placed_by, placed_at)
+VALUES (gen_random_uuid(), %s, 'person', %s, 'a lawsuit', %s, now())
+"""
+LIFT = """
+UPDATE legal_holds SET status = 'lifted', lifted_by = placed_by, lifted_at = now(), lift_reason = 'over'
+WHERE user_id = %s AND status = 'placed'
+"""
+
+
+class World:
+    """Some sit an old exam, and what the pipeline makes of it."""
+
+    def __init__(self, url: str, own: Settings) -> None:
+        self.url, self.settings = url, own
+        self.sittings = make_sittings(url, attempts=SITTINGS, started_at=NOW - timedelta(days=100))
+        self.over = set[int]()
+        self.held = set[int]()
+
+    def act(self, name: str, place: int) -> None:
+        before = self.here()
+        getattr(self, name)(self.sittings[place])
+        if name in {"sweep", "killed"}:
+            went = {key for key in before if key not in self.here()}
+            archived = set(read(self.settings, EVENTS, "session_id, seq", "session_id, seq"))
+            assert went <= archived
+            assert not {session for session, _ in went} & self.held
+            assert {session for session, _ in went} <= self.over
+
+    def here(self) -> set[Any]:
+        ids = [each.session_id for each in self.sittings]
+        return set(rows_of(self.url, "SELECT session_id, seq FROM events WHERE session_id = ANY (%s)", ids))
+
+    def events(self, sitting: Sitting) -> None:
+        if sitting.session_id not in self.over:
+            store_now(self.url, sitting, some_events(sitting, 3))
+
+    def end(self, sitting: Sitting) -> None:
+        if sitting.session_id in self.over:
+            return
+        at = sitting.started_at + timedelta(hours=2)
+        end(self.url, sitting, at)
+        with psycopg.connect(self.url) as conn:
+            conn.execute(
+                "UPDATE exam_attempts SET status = 'abandoned', completed_at = %s WHERE id = %s",
+                (at, sitting.attempt_id),
+            )
+        self.over.add(sitting.session_id)
+
+    def settle(self, _: Sitting) -> None:
+        fold_now(self.settings)
+        while project_now(self.settings):
+            pass
+
+    def archive(self, _: Sitting) -> None:
+        archive_events(self.settings)
+
+    def sweep(self, _: Sitting) -> None:
+        sweep_now(self.settings)
+
+    def killed(self, _: Sitting) -> None:
+        kill_at("retain", self.settings, "compared")
+        kill_at("retain", self.settings, "taken")
+
+    def hold(self, sitting: Sitting) -> None:
+        with psycopg.connect(self.url) as conn:
+            [(organisation, person)] = conn.execute(WHO.encode(), (sitting.session_id,)).fetchall()
+            conn.execute(PLACE.encode(), (organisation, person, person))
+        self.held.add(sitting.session_id)
+
+    def lift(self, sitting: Sitting) -> None:
+        with psycopg.connect(self.url) as conn:
+            conn.execute(LIFT.encode(), (sitting.student_id,))
+        self.held.discard(sitting.session_id)
+
+    def back(self, sitting: Sitting) -> None:
+        with connect(self.settings.database_url) as conn:
+            for each in list_gone(conn, [sitting.session_id]):
+                bring_back(conn, root_of(self.settings), each, until=NOW, now=NOW)
+
+    def rebuild(self, _: Sitting) -> None:
+        rebuild(self.settings, only=FOLDED)
+
+
+@pytest.fixture(scope="module")
+def world(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres: Postgres,
+    template: dict[str, str],
+    redis_server: Redis,
+) -> Iterator[tuple[str, Settings]]:
+    """A database and a warehouse, which the examples share: each has sittings of its own."""
+    with new_database(postgres) as url:
+        at = logins_on(url, template, redis_server.url)
+        folder = tmp_path_factory.mktemp("retention") / "warehouse"
+        yield url, Settings(database_url=at("veritas_pipeline"), warehouse=str(folder), build_grace_s=0)
+
+
+@pytest.mark.slow("schedules with rebuilds, and with sweeps in processes that are killed")
+@given(steps=STEPS)
+@settings(max_examples=3, deadline=None)
+def test_nothing_goes_that_is_needed_and_nothing_is_lost(
+    world: tuple[str, Settings], steps: list[tuple[str, int]]
+) -> None:
+    """spec.md G-1, W-2: after any schedule everything that was stored is read somewhere, once."""
+    own = World(*world)
+    for name, place in steps:
+        own.act(name, place)
+    ids = {each.session_id for each in own.sittings}
+    rebuild(own.settings, only=FOLDED)
+    archived = [
+        row for row in read(own.settings, EVENTS, "session_id, seq", "session_id, seq") if row[0] in ids
+    ]
+
+    assert archived == [
+        (each.session_id, seq)
+        for each in sorted(own.sittings, key=lambda each: each.session_id)
+        for seq in range(1, each.through_seq + 1)
+    ]
+    here = own.here()
+    gone = dict(rows_of(own.url, "SELECT session_id, through_seq FROM gone_events WHERE through_seq > 0"))
+    assert all((session, seq) in here or seq <= gone.get(session, 0) for session, seq in archived)
+    counts = dict(rows_of(own.url, "SELECT attempt_id::text, events FROM reporting.attempt_activity"))
+    for each in own.sittings:
+        assert counts.get(each.attempt_id, 0) == each.through_seq
