@@ -277,7 +277,8 @@ def advance(
     run(conn, *FOLDS.bind("put_folds", **columns))
     # What was seen of an attempt counts in its numbers from when it is over; a rebuild computes them anyway.
     if not is_rebuilt:
-        run(conn, TURNS["mark_attempts"], sorted({session.attempt_id for session in sessions}))
+        attempts = sorted({session.attempt_id for session in sessions})
+        run(conn, TURNS["mark_attempts"], attempts, None)
 
 
 def _fold(

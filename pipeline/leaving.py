@@ -98,7 +98,7 @@ def apply(
             )
             with conn.transaction():
                 given = [attempt for (attempt,) in run(conn, *bound)]
-                run(conn, TURNS["mark_attempts"], given)
+                run(conn, TURNS["mark_attempts"], given, ["leaving_scores"])
             students, attempts = students + scored.height, attempts + len(given)
     log.info("model_applied", model=version, students=students, attempts=attempts)
     return students, attempts

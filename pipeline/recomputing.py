@@ -30,11 +30,12 @@ SETTLING_MAX: Final = 3  # passes over what is marked; what is marked still then
 
 
 class Part(Struct, frozen=True):
-    """Some keys of a layer, and the datasets that are computed of them."""
+    """Some keys of a layer, and the datasets that are computed of them; `is_marked`: as far as marks say."""
 
     layer: Layer
     keys: tuple[str, ...]
     datasets: frozenset[str]
+    is_marked: bool = False
 
 
 # Runs parts, wherever; yields for each that is done how many keys it had, in any order.
@@ -56,7 +57,9 @@ def compute(settings: Settings, part: Part) -> int:
     """
     projections = [each for each in PROJECTIONS if each.dataset.name in part.datasets]
     with connect(settings.database_url) as conn:
-        return turn(conn, settings, part.layer, keys=part.keys, projections=projections)
+        return turn(
+            conn, settings, part.layer, keys=part.keys, projections=projections, as_marked=part.is_marked
+        )
 
 
 def parts_of(
@@ -77,7 +80,7 @@ def parts_of(
         since: only attempts that were over then or later, their exams and students; None is all.
         datasets: that are wanted.
         parts: how many; by default each has ATTEMPTS_MAX attempts and KEYS_MAX keys at most, or one key.
-        is_marked: only keys of which something is marked.
+        is_marked: only keys of which something is marked, and of these what that concerns.
     """
     own = [each for each in PROJECTIONS if each.layer is layer]
     wanted = frozenset(each.dataset.name for each in own) & frozenset(datasets)
@@ -89,7 +92,7 @@ def parts_of(
     else:
         keys, size = [key for key, _ in found], max(1, -(-len(found) // parts))
         cut = [keys[at : at + size] for at in range(0, len(keys), size)]
-    return [Part(layer, tuple(each), wanted) for each in cut]
+    return [Part(layer, tuple(each), wanted, is_marked) for each in cut]
 
 
 def _cut(found: Iterable[tuple[str, int]]) -> Iterable[list[str]]:

@@ -106,7 +106,7 @@ def write_due(settings: Settings, *, rows_max: int) -> tuple[int, int]:
                     model=written.model_version,
                 )
                 run(conn, *bound)
-                run(conn, TURNS["mark_attempts"], [attempt_id])
+                run(conn, TURNS["mark_attempts"], [attempt_id], ["written_texts"])
             worded += 1
     return worded, len(found)
 

@@ -163,13 +163,15 @@ def strengths_by(norms: pl.DataFrame, submissions: pl.DataFrame, responses: pl.D
         .join(counted.group_by("student_id").len("counted"), on="student_id", how="left")
         .select("student_id", coverage=pl.col("counted").fill_null(0) / pl.col("all"))
     )
+    by_topic: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in topic_sums(rows, usual).iter_rows(named=True):
+        if (row["exam_id"], row["topic"]) in priors:
+            by_topic.setdefault((row["student_id"], row["topic"]), []).append(row)
     effects: dict[str, list[Effect]] = {}
-    for own in topic_sums(rows, usual).partition_by("student_id", "topic", maintain_order=True):
-        parts = [row for row in own.iter_rows(named=True) if (row["exam_id"], row["topic"]) in priors]
-        if parts:
-            prior = _mean_of([(row["n"], priors[row["exam_id"], row["topic"]]) for row in parts])
-            whole = parts[0] | {name: sum(row[name] for row in parts) for name in ("n", "attempts", "sum")}
-            effects.setdefault(whole["student_id"], []).append(effect_of(whole, prior))
+    for (student_id, topic), parts in by_topic.items():
+        prior = _mean_of([(row["n"], priors[row["exam_id"], topic]) for row in parts])
+        whole = parts[0] | {name: sum(row[name] for row in parts) for name in ("n", "attempts", "sum")}
+        effects.setdefault(student_id, []).append(effect_of(whole, prior))
     found = [
         _row(student_id, share, effects.get(student_id, []))
         for student_id, share in coverage.sort("student_id").iter_rows()

@@ -17,6 +17,9 @@ from sql import named, shaped
 from sql.running import Connection, run
 from warehouse.archived import Extent, scan_extents
 from warehouse.datasets import DATASETS
+from warehouse.datasets.draft_passages import DRAFT_PASSAGES
+from warehouse.datasets.event_norms import EVENT_NORMS
+from warehouse.datasets.session_cells import SESSION_CELLS
 from warehouse.datasets.submission_items import SUBMISSION_ITEMS
 from warehouse.datasets.submissions import SUBMISSIONS
 from warehouse.files import Root
@@ -97,6 +100,7 @@ EVENTFUL: Final[Mapping[str, Callable[[pl.LazyFrame], pl.LazyFrame]]] = {
     "typing": _typing,
     "seen_events": _seen_events,
 }
+STORED: Final = DATASETS | {each.name: each for each in (DRAFT_PASSAGES, EVENT_NORMS, SESSION_CELLS)}
 # Rows of all of an exam's submissions together, for what cannot be carried forward: none while the exam is
 # large and runs (`cohort_running_max`).
 COHORTS: Final = {"cohort_submissions": SUBMISSIONS, "cohort_items": SUBMISSION_ITEMS}
@@ -233,7 +237,7 @@ class Reading:
             stored = self._reader.frame(SOURCES[name], keys)
             return self._with_gone(name, stored, keys) if name in EVENTFUL else stored
         return as_frame(
-            rows_of(self._conn, self._reader, DATASETS[name], self._layer.key, self._keys[self._layer])
+            rows_of(self._conn, self._reader, STORED[name], self._layer.key, self._keys[self._layer])
         )
 
     def _with_gone(self, name: str, stored: pl.DataFrame, attempts: Sequence[str]) -> pl.DataFrame:

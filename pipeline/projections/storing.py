@@ -19,12 +19,13 @@ from warehouse.layout import conform, json_columns
 
 
 class Changed(Struct, frozen=True):
-    """One way in which rows that have changed belong: partition, exam, student, attempt, None without one."""
+    """Of a dataset, one way in which changed rows belong: partition, exam, student, attempt, if they do."""
 
     partition: str
     exam_id: str | None
     student_id: str | None
     attempt_id: str | None
+    dataset: str
 
 
 def store(
@@ -54,7 +55,10 @@ def store(
         returned=", ".join(returned),
     )
     text = as_text(frame, json_columns(dataset))
-    return [Changed(*row) for row in run(conn, statement, text, list(keys))]
+    return [
+        Changed(partition, exam_id, student_id, attempt_id, dataset.name)
+        for partition, exam_id, student_id, attempt_id in run(conn, statement, text, list(keys))
+    ]
 
 
 def as_text(frame: pl.DataFrame, parsed: Sequence[str]) -> str:

@@ -1,15 +1,16 @@
 -- Statements of the projections' queue: what has changed, whose turn it is.
 
 -- name: mark_keys
--- One place a mark: its key, the attempt that has changed, whose turn it is in.
-INSERT INTO reporting.projection_marks (layer, key, attempt_id, lane)
-SELECT :layer, key, attempt_id, lane FROM unnest(:keys::text[]::uuid[], :attempts::text[]::uuid[], :lanes::text[]::uuid[])
-     AS t (key, attempt_id, lane);
+-- One place a mark: its key, the attempt that has changed, whose turn it is in, and by commas what of it is another.
+INSERT INTO reporting.projection_marks (layer, key, attempt_id, lane, frames)
+SELECT :layer, key, attempt_id, lane, string_to_array(frames, ',')
+FROM unnest(:keys::text[]::uuid[], :attempts::text[]::uuid[], :lanes::text[]::uuid[], :frames::text[])
+     AS t (key, attempt_id, lane, frames);
 
 -- name: mark_attempts
--- $1 attempt ids as text. Something of what was seen of them has changed; of those that are over it counts.
-INSERT INTO reporting.projection_marks (layer, key, attempt_id, lane)
-SELECT 'attempt', id, id, exam_id FROM exam_attempts WHERE id = ANY ($1::text[]::uuid[]) AND status <> 'in_progress';
+-- $1 attempt ids as text, $2 what of them is another, or null for all that was seen of them; of those that are over it counts.
+INSERT INTO reporting.projection_marks (layer, key, attempt_id, lane, frames)
+SELECT 'attempt', id, id, exam_id, $2::text[] FROM exam_attempts WHERE id = ANY ($1::text[]::uuid[]) AND status <> 'in_progress';
 
 -- name: claim_keys
 -- $1 layer, $2 keys at most, $3 least seconds between two turns of an exam that runs, $4 of one that does not. The lanes take
@@ -38,7 +39,7 @@ FROM (SELECT DISTINCT hashtext($1 || key) AS place FROM unnest($2::text[]) k (ke
 
 -- name: list_key_marks
 -- $1 layer, $2 keys as text
-SELECT id, key::text, attempt_id::text FROM reporting.projection_marks WHERE layer = $1 AND key = ANY ($2::text[]::uuid[]);
+SELECT id, key::text, attempt_id::text, frames FROM reporting.projection_marks WHERE layer = $1 AND key = ANY ($2::text[]::uuid[]);
 
 -- name: delete_key_marks
 -- $1 ids that were read
