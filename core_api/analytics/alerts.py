@@ -25,6 +25,7 @@ from kernel.ledger.kinds import Kind
 from sql import named
 
 QUERIES: Final = named("alerts")
+REPORTING: Final = named("reporting")
 MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -106,17 +107,19 @@ class Acknowledge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 async def list_of_caller(conn: Connection, query: ListAlerts) -> Alerts:
     """Return a page of the attempts that alert, of the exams whose analytics the caller may see."""
     rank, ended_at, attempt_id = _after(query.cursor)
-    rows = await QUERIES.run(
-        conn.fetch,
-        "list_alerts",
-        exam_id=query.exam_id,
-        code=query.code,
-        acknowledged=query.acknowledged,
-        rank=rank,
-        ended_at=ended_at,
-        attempt_id=attempt_id,
-        limit=query.limit + 1,
-    )
+    async with conn.transaction():
+        await conn.execute(REPORTING["plan_once"])
+        rows = await QUERIES.run(
+            conn.fetch,
+            "list_alerts",
+            exam_id=query.exam_id,
+            code=query.code,
+            acknowledged=query.acknowledged,
+            rank=rank,
+            ended_at=ended_at,
+            attempt_id=attempt_id,
+            limit=query.limit + 1,
+        )
     page, last = page_of(rows, query.limit)
     return Alerts(attempts=[_shown(row) for row in page], next_cursor=None if last is None else _cursor(last))
 

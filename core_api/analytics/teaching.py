@@ -75,6 +75,7 @@ class TeacherDashboard(Page, frozen=True):
 async def dashboard(conn: Connection, query: ListPage) -> TeacherDashboard:
     """Return the exams whose analytics the caller may see, and what waits in them."""
     async with conn.transaction(isolation="repeatable_read", readonly=True):
+        await conn.execute(alerts.REPORTING["plan_once"])
         rows, cursor = await fetch_page(conn, query, QUERIES, "list_taught", key="exam_id")
         waiting = await conn.fetchrow(QUERIES["count_attention"], COUNTED_MAX)
         recent = await alerts.list_of_caller(conn, ListAlerts(acknowledged=False, limit=ALERTS_SHOWN))

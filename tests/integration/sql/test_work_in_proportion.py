@@ -98,7 +98,7 @@ LEFT_OUT: Final = {
     " reporting.list_tests item_tables.list_items similarity.list_clusters"
     " live.count_dashboard live.count_live live.list_top_violations exams.has_begun launches.list_candidates"
     " observation_views.list_observations_of_exam",
-    "what is flagged, or alerts, in the exams of who asks": "flagged.list_flagged teaching.count_attention",
+    "all of the caller's exams: test_pages_in_order.py": "flagged.list_flagged teaching.count_attention",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items"
     " remediations.list_acts rescoring.list_batch rescoring.list_exams rescoring.is_applying",
     "one remediation": "rescoring.list_remediated",

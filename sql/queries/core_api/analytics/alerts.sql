@@ -2,23 +2,41 @@
 
 -- name: list_alerts
 -- The most urgent first, then the latest; one that runs still before those that are over. `rank`, `ended_at`, `attempt_id`: after
--- this one. `exam_id`, `code`, `acknowledged`: only those, where given. What is shown is read of the page alone.
-WITH page AS MATERIALIZED (
-    SELECT b.attempt_id, b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) AS ended_at
+-- this one. `exam_id`, `code`, `acknowledged`: only those, where given. Of a caller with many exams they are met in the order of their
+-- index; else all that alert in the caller's exams are looked at. What is shown is read of the page alone.
+WITH own AS MATERIALIZED (
+    SELECT ids, :exam_id::uuid IS NULL AND cardinality(ids) > 50 AS are_many
+    FROM (SELECT ARRAY(SELECT * FROM analysed_exam_ids()) AS ids) o
+), after AS MATERIALIZED (
+    SELECT coalesce(:rank::smallint * 1e12::float8 - date_part('epoch', :ended_at::timestamptz AT TIME ZONE 'UTC'), '-Infinity')
+               AS urgency,
+           coalesce(:attempt_id::uuid, '00000000-0000-0000-0000-000000000000') AS attempt_id
+), alerting AS NOT MATERIALIZED (
+    SELECT b.attempt_id, b.exam_id, b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) AS ended_at,
+           b.alert_rank * 1e12::float8
+           - date_part('epoch', coalesce(b.completed_at, '9999-01-01Z'::timestamptz) AT TIME ZONE 'UTC') AS urgency
     FROM reporting.behavior_analysis b
-    LEFT JOIN alert_acknowledgements k ON k.attempt_id = b.attempt_id
     WHERE b.alert_rank IS NOT NULL
-      AND b.exam_id = ANY (ARRAY(SELECT * FROM analysed_exam_ids()))
-      AND (:exam_id::uuid IS NULL OR b.exam_id = :exam_id)
       AND (:code::text IS NULL OR b.alerts @> jsonb_build_array(jsonb_build_object('code', :code)))
       AND (:acknowledged::boolean IS NULL
-           OR CASE WHEN k.attempt_id IS NULL THEN false
-                   ELSE k.codes @> ARRAY(SELECT a ->> 'code' FROM jsonb_array_elements(b.alerts) a) END = :acknowledged)
-      AND (:rank::smallint IS NULL OR b.alert_rank >= :rank
-           AND (b.alert_rank > :rank OR coalesce(b.completed_at, '9999-01-01Z'::timestamptz) < :ended_at::timestamptz
-                OR (coalesce(b.completed_at, '9999-01-01Z'::timestamptz) = :ended_at AND b.attempt_id > :attempt_id::uuid)))
-    ORDER BY b.alert_rank, coalesce(b.completed_at, '9999-01-01Z'::timestamptz) DESC, b.attempt_id
-    LIMIT :limit
+           OR coalesce((SELECT k.codes @> ARRAY(SELECT a ->> 'code' FROM jsonb_array_elements(b.alerts) a)
+                        FROM alert_acknowledgements k WHERE k.attempt_id = b.attempt_id), false) = :acknowledged)
+), page AS MATERIALIZED (
+    (SELECT attempt_id, alert_rank, ended_at, urgency
+     FROM alerting
+     WHERE (SELECT are_many FROM own)
+       AND CASE WHEN exam_id = ANY ((SELECT ids FROM own)::uuid[]) THEN true END
+       AND (urgency, attempt_id) > ((SELECT urgency FROM after), (SELECT attempt_id FROM after))
+     ORDER BY urgency, attempt_id
+     LIMIT :limit)
+    UNION ALL
+    (SELECT attempt_id, alert_rank, ended_at, urgency
+     FROM alerting
+     WHERE NOT (SELECT are_many FROM own)
+       AND exam_id = ANY ((SELECT ids FROM own)::uuid[]) AND (:exam_id::uuid IS NULL OR exam_id = :exam_id)
+       AND (urgency, attempt_id) > ((SELECT urgency FROM after), (SELECT attempt_id FROM after))
+     ORDER BY urgency, attempt_id
+     LIMIT :limit)
 )
 SELECT b.attempt_id, b.exam_id, e.title AS exam_title, b.student_id, u.full_name AS student_name, b.completed_at, b.risk_level,
        b.integrity_band, b.recommended_action, b.alerts, p.alert_rank, p.ended_at, b.as_of, k.acknowledged_by,
@@ -30,7 +48,7 @@ JOIN exams e ON e.id = b.exam_id
 JOIN users u ON u.id = b.student_id
 LEFT JOIN alert_acknowledgements k ON k.attempt_id = b.attempt_id
 LEFT JOIN users ku ON ku.id = k.acknowledged_by
-ORDER BY p.alert_rank, p.ended_at DESC, p.attempt_id;
+ORDER BY p.urgency, p.attempt_id;
 
 -- name: put_acknowledgement
 -- Whether anything is another than before.

@@ -1,7 +1,7 @@
 -- An exam in numbers, out of its attempts and of reporting.*.
 
 -- name: plan_once
--- To the end of the transaction: what finds rows by an exam's key is planned once a connection, for any of them.
+-- To the end of the transaction: what finds rows by a key, or in an index's order, is planned once a connection, for any of them.
 SELECT set_config('plan_cache_mode', 'force_generic_plan', true);
 
 -- name: count_attempts
