@@ -67,7 +67,8 @@ class AnalysedItem(msgspec.Struct, frozen=True, kw_only=True):
     `difficulty` is the mean share of the points: the higher, the easier. `point_biserial`, `biserial` and
     `d27` say how well the item tells who knows more, `alpha_if_deleted` what reliability the others have
     without it. `nt10_share` is the share of answers too fast to have read the question. `dif_class` says
-    whether it is harder for one group at equal knowledge: `A` negligible, `B`, or `C` large.
+    whether it is harder for one group at equal knowledge: `A` negligible, `B`, or `C` large; where the exam
+    names groups that are compared, a reason (`DIF_…`) says why it does not.
     """
 
     form_id: UUID

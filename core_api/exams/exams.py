@@ -48,6 +48,14 @@ DoubleReview = Annotated[
     Meta(description="Two people review each proctor session, blind; where they disagree a third decides."),
 ]
 
+ComparedGroup = Annotated[
+    UUID,
+    Meta(
+        description="`focal_group_id` is compared with `reference_group_id`: whether items are harder for its"
+        " members than for others who do as well. Both, or neither; staff alone see it."
+    ),
+]
+
 
 class NewExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An exam to create, unpublished. `passing_score` is half of `max_score` unless given."""
@@ -64,6 +72,8 @@ class NewExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     double_review: DoubleReview = False
     metadata: Document | UnsetType = UNSET
     evaluation_version_id: UUID | None = None
+    reference_group_id: ComparedGroup | None = None
+    focal_group_id: ComparedGroup | None = None
 
 
 class UpdateExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -81,6 +91,8 @@ class UpdateExam(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     double_review: DoubleReview | UnsetType = UNSET
     metadata: Document | UnsetType = UNSET
     evaluation_version_id: UUID | UnsetType | None = UNSET
+    reference_group_id: ComparedGroup | UnsetType | None = UNSET
+    focal_group_id: ComparedGroup | UnsetType | None = UNSET
 
 
 class Exam(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +116,8 @@ class Exam(msgspec.Struct, frozen=True, kw_only=True):
     evaluation_version_id: UUID | None  # null: delivered elsewhere and only proctored here
     archived_at: datetime | None
     double_review: DoubleReview
+    reference_group_id: ComparedGroup | None
+    focal_group_id: ComparedGroup | None
 
 
 class ShownExam(Exam, frozen=True, kw_only=True):
@@ -136,7 +150,8 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
     Create an exam owned by the caller.
 
     Raises:
-        InvalidInputError: the passing score is over the maximum, or the metadata is too large.
+        InvalidInputError: the passing score is over the maximum, the metadata is too large, or the groups are
+            not two of the organisation.
     """
     passing = command.max_score / 2 if command.passing_score is None else command.passing_score
     check_scale(passing, command.max_score)
@@ -144,6 +159,7 @@ async def create(conn: Connection, actor: Actor, command: NewExam, *, now: datet
     if command.evaluation_version_id is not None:
         await require_version(conn, actor, command.evaluation_version_id)
     async with conn.transaction():
+        await _check_groups(conn, actor, command.reference_group_id, command.focal_group_id)
         row = await QUERIES.run(
             conn.fetchrow,
             "insert_exam",
@@ -168,7 +184,8 @@ async def update(
         NotFoundError: it is not visible to the caller.
         ForbiddenError: it is, and they may only look at it.
         ConflictError: it is archived, or what scores rest on would change under attempts.
-        InvalidInputError: a value is not allowed, or the evaluation is not theirs to use.
+        InvalidInputError: a value is not allowed, the evaluation is not theirs to use, or the groups are not
+            two of the organisation.
     """
     given = msgspec.structs.asdict(command)
     changes = {name: value for name, value in given.items() if value is not UNSET}
@@ -187,6 +204,9 @@ async def update(
         if after.evaluation_version_id not in {None, before.evaluation_version_id}:
             assert after.evaluation_version_id is not None, "excluded above"
             await require_version(conn, actor, after.evaluation_version_id)
+        groups = after.reference_group_id, after.focal_group_id
+        if groups != (before.reference_group_id, before.focal_group_id):
+            await _check_groups(conn, actor, *groups)
         row = await QUERIES.run(
             conn.fetchrow,
             "update_exam",
@@ -250,6 +270,23 @@ def check_scale(passing_score: float, max_score: float) -> None:
     """Check that the passing score is on the exam's scale; raises InvalidInputError when it is above."""
     if passing_score > max_score:
         raise invalid("passing_score", f"at most max_score ({max_score:g})")
+
+
+async def _check_groups(conn: Connection, actor: Actor, reference: UUID | None, focal: UUID | None) -> None:
+    """Check that two groups may be compared; raises InvalidInputError, which names the one that may not."""
+    if (reference is None) != (focal is None):
+        raise invalid("focal_group_id", "both groups or neither")
+    if reference is None:
+        return
+    if reference == focal:
+        raise invalid("focal_group_id", "another group than reference_group_id")
+    found = {
+        row["id"]
+        for row in await conn.fetch(QUERIES["list_compared"], [reference, focal], actor.organisation_id)
+    }
+    for name, group in (("reference_group_id", reference), ("focal_group_id", focal)):
+        if group not in found:
+            raise invalid(name, "no group of your organisation")
 
 
 async def require_version(conn: Connection, actor: Actor, evaluation_version_id: UUID) -> None:

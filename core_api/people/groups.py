@@ -154,7 +154,9 @@ async def delete(conn: Connection, actor: Actor, group_id: UUID, *, now: datetim
             left = _of_each(members, actor, Kind.group_member_removed, group_id, now)
             await ledger.record(conn, *left, ledger.by(actor, Kind.group_deleted, group_id, now=now))
     except asyncpg.ForeignKeyViolationError as error:
-        raise ConflictError("An exam was assigned to the group, so it cannot be deleted.") from error
+        raise ConflictError(
+            "An exam was assigned to the group or compares it, so it cannot be deleted."
+        ) from error
 
 
 async def list_members(conn: Connection, actor: Actor, group_id: UUID, query: ListPage) -> Members:

@@ -12,7 +12,8 @@ got the item right and wrong, C and D of the focal group, T are all:
   is significantly more than 1 (5 %, one-sided); B between.
 
 Null with under 30 candidates in a group, where some response got part of the points, or where no band
-compares. These groups are an audit of the items. They are an input to nobody's number.
+compares; `why_not` says which. These groups are an audit of the items, which an exam names and its staff see.
+They are an input to nobody's number.
 
 An item that 12 of 20 got right and 8 of 20, all of the same total:
 
@@ -27,13 +28,22 @@ Biometrics 42, 311-323; Zieky (1993), in: Differential Item Functioning, 337-347
 
 from collections.abc import Sequence
 from math import fsum, log, sqrt
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
+from pipeline.features.frames import reason
 from pipeline.features.moments import Tally
 
+GROUPS: Final = ("reference", "focal")
 GROUP_MIN: Final = 30
+FEW_TEXT: Final = "{} of the reference group and {} of the focal group are counted: too few, under {}."
+PARTLY_TEXT: Final = (
+    "Groups are compared for items that are right or wrong; {} responses got part of the points."
+)
+NO_BAND_TEXT: Final = (
+    "Members of the two groups with like totals did not differ in who was right: nothing compares."
+)
 SCALE: Final = -2.35  # of the odds ratio's logarithm, to the scale of deltas
 LARGE: Final = 1.5
 SMALL: Final = 1.0
@@ -52,12 +62,12 @@ class Dif(Struct, frozen=True):
 def difs(tally: Tally) -> list[Dif | None]:
     """Return each item's, None where it cannot be told."""
     nobody: list[Dif | None] = [None] * len(tally.sums)
-    if not {"reference", "focal"} <= set(tally.people):
+    if not set(GROUPS) <= set(tally.people):
         return nobody
-    people = [tally.people[group].tolist() for group in ("reference", "focal")]
+    people = [tally.people[group].tolist() for group in GROUPS]
     if min(map(sum, people)) < GROUP_MIN:
         return nobody
-    right = [tally.points[group].T.tolist() for group in ("reference", "focal")]
+    right = [tally.points[group].T.tolist() for group in GROUPS]
     found = []
     for place, (item, partly) in enumerate(zip(tally.items, tally.partly.tolist(), strict=True)):
         full = item.max_points
@@ -68,6 +78,20 @@ def difs(tally: Tally) -> list[Dif | None]:
         ]
         found.append(None if partly else _dif(bands))
     return found
+
+
+def why_not(tally: Tally, place: int) -> list[dict[str, Any]]:
+    """Return the reason that an item has no `Dif` where groups are compared; none without groups."""
+    counts = {group: int(tally.people[group].sum()) for group in GROUPS if group in tally.people}
+    if not counts:
+        return []
+    fewest = min(counts.get(group, 0) for group in GROUPS)
+    if fewest < GROUP_MIN:
+        text = FEW_TEXT.format(counts.get("reference", 0), counts.get("focal", 0), GROUP_MIN)
+        return [reason("DIF_TOO_FEW", fewest, GROUP_MIN, sum(counts.values()), text)]
+    if partly := int(tally.partly[place]):
+        return [reason("DIF_PARTLY", partly, 0, tally.n, PARTLY_TEXT.format(partly))]
+    return [reason("DIF_NO_BAND", 0, 1, sum(counts.values()), NO_BAND_TEXT)]
 
 
 def _dif(bands: Sequence[tuple[int, int, int, int]]) -> Dif | None:

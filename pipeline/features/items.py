@@ -20,8 +20,8 @@ rest, r Pearson's correlation:
 - `median_seconds` and `nt10_share`: of times that are known (`timed`), rounded down: to 0.1 s below 10 s, 1 s
   below 2 min, 5 s below 10 min, 30 s up to an hour, the longest. Rapid is t < min(10 s, 10 % of the item's
   mean), in whole tenths of a second: nobody reads the item in that time.
-- `dif_delta`, `dif_class`: as `fairness` defines them, `A` negligible to `C` large; null unless groups are
-  configured.
+- `dif_delta`, `dif_class`: as `fairness` defines them, `A` negligible to `C` large; null unless the exam
+  names the groups that are compared, and where a reason (`DIF_…`) says why not.
 
 `flags`, from 30 submissions on; under that there is none, and the reason TOO_FEW. MISKEY: a distractor that
 5 % or more chose correlates better with the rest than the key. EASY p > 0.90, HARD p < 0.20, WEAK
@@ -56,7 +56,7 @@ import polars as pl
 from msgspec import Struct, structs
 from scipy.special import ndtri
 
-from pipeline.features.fairness import Dif, difs
+from pipeline.features.fairness import Dif, difs, why_not
 from pipeline.features.frames import UTC, as_json, reason
 from pipeline.features.moments import BANDS, STEPS, Ints, Item, Tally
 from pipeline.features.reliability import (
@@ -71,7 +71,7 @@ from pipeline.features.reliability import (
 )
 from pipeline.features.tallying import CHOICES, tallied
 
-METRIC_VERSION: Final = "items-2"  # 1: what has points and no response counted as omitted
+METRIC_VERSION: Final = "items-3"  # 2: no groups; 1: what has points and no response counted as omitted
 TAIL: Final = Fraction(27, 100)
 TENTHS_MAX: Final = 100  # of a rapid answer: 10 s
 EASY: Final = 0.90
@@ -203,7 +203,7 @@ def item_rows(tally: Tally, named: Named) -> Iterator[dict[str, Any]]:
             "flags": [each["code"] for each in found],
             "metric_version": METRIC_VERSION,
             "coverage": coverage_of(tally),
-            "reasons": as_json([*reasons_of(tally), *found]),
+            "reasons": as_json([*reasons_of(tally), *([] if dif else why_not(tally, place)), *found]),
             "as_of": named.as_of,
         }
 

@@ -14,14 +14,14 @@ import msgspec
 import polars as pl
 
 from pipeline.extract import Snapshot
-from pipeline.features.frames import RESPONSES, SUBMISSIONS, UTC
+from pipeline.features.frames import GROUPS, RESPONSES, SUBMISSIONS, UTC
 from pipeline.features.moments import Tally, merged, packed, subtracted, unpacked
 from pipeline.features.tallying import TAKEN, tallied
 from sql import named
 from sql.running import Connection, run
 
 TALLIES: Final = named("tallies")
-VERSION: Final = "tally-1"  # of what a tally and a share are; others are counted anew
+VERSION: Final = "tally-2"  # of what a tally and a share are; others are counted anew
 PUT_MAX: Final = 1_000  # shares that one statement stores
 _TYPES: Final[dict[str, Any]] = {
     "exam_id": pl.String,
@@ -33,7 +33,7 @@ _TYPES: Final[dict[str, Any]] = {
 FORMS: Final = pl.Schema(_TYPES)
 ROWS: Final = pl.Schema(
     {name: RESPONSES.schema[name] for name in ("submission_id", "exam_id", "form_id", *TAKEN)}
-    | {"passed": SUBMISSIONS.schema["passed"]}
+    | {"passed": SUBMISSIONS.schema["passed"], "group": GROUPS.schema["group"]}
 )
 Forms = dict[tuple[str, str], Tally]
 
@@ -69,27 +69,28 @@ def carried(
 
 
 def _tallied(rows: pl.DataFrame) -> Forms:
-    """Return the tallies of rows of items, each with its submission's `passed`."""
+    """Return the tallies of rows of items, each with its submission's `passed` and `group`."""
     submissions = rows.select("submission_id", "passed", is_void=pl.lit(value=False)).unique()
-    return tallied(submissions, rows)
+    groups = rows.select("submission_id", "group").unique().drop_nulls()
+    return tallied(submissions, rows, groups)
 
 
 def _taken(conn: Connection, exams: list[str], attempts: list[str] | None) -> pl.DataFrame:
     """Take the shares of the attempts, or of all, away; return them as the rows that they were made of."""
     rows = []
     for exam_id, form_id, submission_id, share in run(conn, TALLIES["take_shares"], exams, attempts):
-        passed, *columns = msgspec.msgpack.decode(zlib.decompress(share))
+        passed, group, *columns = msgspec.msgpack.decode(zlib.decompress(share))
         owner = (submission_id, exam_id, form_id)
-        rows += [(*owner, *values, passed) for values in zip(*columns, strict=True)]
+        rows += [(*owner, *values, passed, group) for values in zip(*columns, strict=True)]
     return pl.DataFrame(rows, ROWS, orient="row")
 
 
 def _put_shares(conn: Connection, rows: pl.DataFrame) -> None:
     """Store what each submission has put in."""
     owners = ("submission_id", "attempt_id", "exam_id", "form_id", "as_of")
-    whole = rows.group_by(owners, maintain_order=True).agg(pl.col("passed").first(), pl.col(TAKEN))
+    whole = rows.group_by(owners, maintain_order=True).agg(pl.col("passed", "group").first(), pl.col(TAKEN))
     for part in whole.iter_slices(PUT_MAX):
-        shares = part.select("passed", *TAKEN).iter_rows()
+        shares = part.select("passed", "group", *TAKEN).iter_rows()
         run(
             conn,
             *TALLIES.bind(

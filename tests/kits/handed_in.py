@@ -101,6 +101,28 @@ def _give_form(
     )
 
 
+def compare(url: str, own: Class, exam: UUID) -> tuple[UUID, UUID]:
+    """Let an exam compare two groups: the second half of each pair of candidates with the first half."""
+    students = list(dict.fromkeys(each["student"] for each in own.attempts))
+    groups = uuid7(), uuid7()
+    with psycopg.connect(url) as conn:
+        for n, group in enumerate(groups):
+            given = {"id": group, "name": f"Group {group}", "organisation": own.organisation_id}
+            conn.execute(
+                b"INSERT INTO groups (id, organisation_id, name) VALUES (%(id)s, %(organisation)s, %(name)s)",
+                given,
+            )
+            conn.execute(
+                b"INSERT INTO group_members (group_id, user_id) SELECT %s, unnest(%s::uuid[])",
+                (group, students[n::2]),
+            )
+        conn.execute(
+            b"UPDATE exams SET reference_group_id = %s, focal_group_id = %s WHERE id = %s", (*groups, exam)
+        )
+        conn.execute(TELL.encode(), (uuid7(), Kind.exam_updated, own.organisation_id, exam))
+    return groups
+
+
 def hand_in(url: str, own: Class, number: int, responses: str, *, minutes: float = 30.0) -> UUID:
     """Hand an attempt in, a response an option's letter or a space; return the submission."""
     attempt = own.attempts[number]

@@ -99,7 +99,7 @@ ITEM_ANALYSIS: Final = describe(
             pa.float64(),
             "Mantel-Haenszel's delta between two groups; negative: harder for the focal one.",
             "ETS delta",
-            null="no groups are configured, or they are too small",
+            null="the exam compares no groups, or a reason (`DIF_…`) says why not",
         ),
         column("dif_class", pa.string(), "`A` negligible, `B`, or `C` large.", null="no dif_delta"),
         column(

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import numpy as np
 import orjson
 import polars as pl
 import psycopg
 import pytest
+from statsmodels.stats.contingency_tables import StratifiedTable
 
 from kernel.settings import Settings
 from pipeline.extract import as_frame, snapshot
@@ -16,8 +19,10 @@ from pipeline.features.reliability import statistics_of_tests
 from pipeline.projections.projection import Layer
 from pipeline.projections.reading import rows_of as rows_projected
 from pipeline.projections.turns import turn
+from pipeline.rebuild import no_progress
+from pipeline.recomputing import recompute
 from sql.running import connect
-from tests.kits.handed_in import Class, hand_in, make_class, score_again, set_void
+from tests.kits.handed_in import Class, compare, hand_in, make_class, score_again, set_void
 from tests.kits.pipeline_child import project_now
 from tests.kits.pipeline_world import rows_of
 from warehouse.datasets import DATASETS
@@ -126,3 +131,50 @@ def test_one_more_submission_reads_no_other(settings: Settings, database: str) -
     project_now(settings)
 
     assert projected(settings, "test_statistics")["n"].to_list() == [3]
+
+
+def test_items_are_compared_for_the_groups_that_the_exam_names(settings: Settings, database: str) -> None:
+    """W-1: as statsmodels says; who leaves a group is out of it; too few are a reason, no groups are none."""
+    dice, own = Random(3), make_class(database, exams=2, students=64)
+    reference, focal = compare(database, own, own.exam_ids[0])
+    sheets = ["".join("b" if dice.random() < 0.3 + n / 110 else "a" for _ in range(4)) for n in range(64)]
+    for number, sheet in enumerate(sheets):
+        hand_in(database, own, number, sheet)
+    hand_in(database, own, 64, "bbaa")
+    project_now(settings)
+
+    compared, other = projected(settings, "item_analysis").partition_by("exam_id", maintain_order=True)
+    if compared["exam_id"][0] != str(own.exam_ids[0]):
+        compared, other = other, compared
+    assert compared["dif_delta"].to_list() == [
+        pytest.approx(-2.35 * pooled(sheets, item), abs=1e-9) for item in range(4)
+    ]
+    assert other["dif_class"].to_list() == [None] * 4
+    assert "DIF" not in "".join(other["reasons"])
+
+    with psycopg.connect(database) as conn:
+        left = [each["student"] for each in own.attempts[1:64:2]][:3]
+        conn.execute(
+            b"DELETE FROM group_members WHERE group_id = %s AND user_id = ANY (%s::uuid[])", (focal, left)
+        )
+    project_now(settings)
+    few = projected(settings, "item_analysis").filter(pl.col("exam_id") == str(own.exam_ids[0]))
+    assert few["dif_delta"].to_list() == [None] * 4
+    (said,) = [each for each in orjson.loads(few["reasons"][0]) if each["code"].startswith("DIF")]
+    assert (said["code"], said["value"], said["threshold"], said["n"]) == ("DIF_TOO_FEW", 29, 30, 61)
+
+    before = rows_of(database, "SELECT * FROM reporting.item_analysis ORDER BY exam_id, position")
+    recompute(settings, no_progress, datasets=MADE)
+    assert rows_of(database, "SELECT * FROM reporting.item_analysis ORDER BY exam_id, position") == before
+    assert reference != focal
+
+
+def pooled(sheets: list[str], item: int) -> float:
+    """Return the logarithm of Mantel and Haenszel's odds ratio, by statsmodels: even places over odd ones."""
+    tables = []
+    for total in range(5):
+        at = [(n % 2, sheet[item] == "b") for n, sheet in enumerate(sheets) if sheet.count("b") == total]
+        table = [[sum(each == (group, right) for each in at) for right in (True, False)] for group in (0, 1)]
+        if all(map(sum, table)):
+            tables.append(np.array(table, float))
+    return float(StratifiedTable(tables).logodds_pooled)

@@ -114,7 +114,7 @@ LEFT_OUT: Final = {
     " retention.list_gone retention.list_gone_of_attempts gone_events.list_gone gone_events.list_analyses"
     " imported.list_known exam_sums.list_known_sums"
     " calibrations.list_calibrations actions.list_open_commands"
-    " assignments.list_reached assignments.count_groups assignments.list_grants"
+    " assignments.list_reached assignments.count_groups assignments.list_grants exams.list_compared"
     " content.count_terms sessions.list_decisions_of queue.list_fired"
     " queue.list_grounds"
     " evaluations.count_usable_questions evaluations.list_newest_passages observations.list_subject_kinds"

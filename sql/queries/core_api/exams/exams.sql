@@ -3,13 +3,14 @@
 -- name: insert_exam
 INSERT INTO exams (id, organisation_id, creator_id, title, description, subject, topic, max_score, duration_minutes,
                    passing_score, enable_monitoring, enable_integrity_analysis, metadata, created_at, evaluation_version_id,
-                   double_review)
+                   double_review, reference_group_id, focal_group_id)
 VALUES (:id, :organisation, :creator_id, :title, :description, :subject, :topic, :max_score::float8, :duration_minutes,
         :passing_score::float8, :enable_monitoring, :enable_integrity_analysis, :metadata::text::jsonb, :created_at,
-        :evaluation_version_id, :double_review)
+        :evaluation_version_id, :double_review, :reference_group_id, :focal_group_id)
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review,
+          reference_group_id, focal_group_id;
 
 -- name: set_published
 -- $1 exam_id uuid, $2 is_published boolean, $3 at timestamptz. The first publication's time is kept.
@@ -18,16 +19,22 @@ SET is_published = $2, published_at = CASE WHEN $2 THEN coalesce(published_at, $
 WHERE id = $1
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review,
+          reference_group_id, focal_group_id;
 
 -- name: hold_exam
 -- $1 exam_id uuid. The caller has checked that it is theirs to edit.
 SELECT id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
        passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-       metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review
+       metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review, reference_group_id,
+       focal_group_id
 FROM exams
 WHERE id = $1
 FOR UPDATE;
+
+-- name: list_compared
+-- $1 group ids uuid[], $2 organisation uuid. Those of the organisation.
+SELECT id FROM groups WHERE id = ANY ($1::uuid[]) AND organisation_id = $2;
 
 -- name: has_begun
 -- $1 exam_id uuid. Asked while the exam is held: a start or an observation that has read the old exam holds it, too.
@@ -39,11 +46,13 @@ UPDATE exams
 SET title = :title, description = :description, subject = :subject, topic = :topic, max_score = :max_score::float8,
     duration_minutes = :duration_minutes, passing_score = :passing_score::float8, enable_monitoring = :enable_monitoring,
     enable_integrity_analysis = :enable_integrity_analysis, metadata = coalesce(:metadata::text::jsonb, metadata),
-    evaluation_version_id = :evaluation_version_id, double_review = :double_review
+    evaluation_version_id = :evaluation_version_id, double_review = :double_review,
+    reference_group_id = :reference_group_id, focal_group_id = :focal_group_id
 WHERE id = :id
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review,
+          reference_group_id, focal_group_id;
 
 -- name: archive_exam
 -- $1 exam_id uuid, $2 at timestamptz. It takes no new attempts; archiving again keeps the first time.
@@ -52,13 +61,15 @@ SET is_published = false, archived_at = coalesce(archived_at, $2)
 WHERE id = $1
 RETURNING id, creator_id, title, description, subject, topic, max_score::float8 AS max_score, duration_minutes,
           passing_score::float8 AS passing_score, is_published, published_at, enable_monitoring, enable_integrity_analysis,
-          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review;
+          metadata::json AS metadata, created_at, evaluation_version_id, archived_at, double_review,
+          reference_group_id, focal_group_id;
 
 -- name: list_exams
 -- `archived`: those too.
 SELECT e.id, e.creator_id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.is_published, e.published_at, e.enable_monitoring,
-       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at, e.double_review
+       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at, e.double_review,
+       e.reference_group_id, e.focal_group_id
 FROM exams e
 WHERE e.organisation_id = :organisation
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = :user_id))
@@ -69,7 +80,8 @@ LIMIT :limit;
 -- name: fetch_exam
 SELECT e.id, e.creator_id, e.title, e.description, e.subject, e.topic, e.max_score::float8 AS max_score, e.duration_minutes,
        e.passing_score::float8 AS passing_score, e.is_published, e.published_at, e.enable_monitoring,
-       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at, e.double_review
+       e.enable_integrity_analysis, e.metadata::json AS metadata, e.created_at, e.evaluation_version_id, e.archived_at, e.double_review,
+       e.reference_group_id, e.focal_group_id
 FROM exams e
 WHERE e.id = :id AND e.organisation_id = :organisation
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.id AND v.user_id = :user_id));

@@ -106,6 +106,8 @@ EDITED = {
         "metadata",
         "evaluation_version_id",
         "double_review",
+        "reference_group_id",
+        "focal_group_id",
     },
     "assignments": TERMS | {"revoked_at"},
     "assignment_overrides": TERMS | {"reason", "created_by", "created_at"},

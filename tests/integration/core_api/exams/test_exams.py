@@ -180,3 +180,29 @@ async def test_a_candidate_never_sees_what_was_made_of_their_behaviour_decision_
         answer = await api.get(f"/api/student/attempts/{attempt_id}", "student")
 
         assert not {"dropout_label", "integrity_score", "flagged", "lmi"} & set(answer.body)
+
+
+async def test_an_exam_compares_two_groups_of_its_organisation_or_none_w1(core: Core) -> None:
+    async with core.school() as api:
+        path = f"/api/teacher/exams/{api.exam_id}"
+        one, other = [
+            (await api.post("/api/admin/groups", "admin", json={"name": name})).body["id"]
+            for name in ("Mornings", "Evenings")
+        ]
+        wanted = {"reference_group_id": one, "focal_group_id": other}
+        for change, named in (
+            ({"reference_group_id": one}, "focal_group_id"),
+            ({"reference_group_id": one, "focal_group_id": one}, "focal_group_id"),
+            ({"reference_group_id": one, "focal_group_id": str(uuid4())}, "focal_group_id"),
+            ({"reference_group_id": str(uuid4()), "focal_group_id": other}, "reference_group_id"),
+        ):
+            refused = await api.call("PATCH", path, "teacher", json=change)
+            assert (refused.status, refused.body["errors"][0]["path"]) == (422, named)
+
+        assert (await api.call("PATCH", path, "teacher", json=wanted)).body.items() >= wanted.items()
+        assert (await api.call("DELETE", f"/api/admin/groups/{one}", "admin")).status == 409
+        assert "focal" not in str((await api.get("/api/student/exams/available", "student")).body)
+
+        none = dict.fromkeys(wanted)
+        assert (await api.call("PATCH", path, "teacher", json=none)).body.items() >= none.items()
+        assert (await api.call("DELETE", f"/api/admin/groups/{one}", "admin")).status == 204
