@@ -23,6 +23,7 @@ from core_api.database import Connection
 from core_api.exams.policy import Defaults, effective
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Entry
+from core_api.people.groups import GroupName
 from core_api.submissions.contents import Scored, content_of, item_columns, scored
 from core_api.submissions.imported_forms import Form
 from core_api.submissions.scoring import SCORING_VERSION, Given
@@ -66,7 +67,8 @@ class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 class GivenResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """
     One candidate's result; items left out were not answered. `line`: where it stands in the file; `attempt`:
-    which of theirs at the exam it is.
+    which of theirs at the exam it is; `group`: which group they belong to, which is made where there is none
+    of that name.
     """
 
     line: Annotated[int, Meta(ge=1, le=LINE_MAX)]
@@ -75,6 +77,7 @@ class GivenResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     answers: list[GivenAnswer]
     started_at: Moment | UnsetType = UNSET
     attempt: Annotated[int, Meta(ge=1, le=ATTEMPTS_MAX)] = 1
+    group: GroupName | None = None
 
     def __post_init__(self) -> None:
         """Hold the moments to what can be counted with."""
@@ -112,9 +115,9 @@ def key_of(form: Form, given: GivenResult) -> str:
 
 
 def digest_of(given: GivenResult) -> bytes:
-    """Return the hash of what a result says, wherever it stands and in whatever order."""
+    """Return the hash of what a result says, wherever it stands and in whatever order; of no group."""
     answers = sorted(given.answers, key=lambda each: each.item)
-    said = msgspec.structs.replace(given, line=1, answers=answers)
+    said = msgspec.structs.replace(given, line=1, answers=answers, group=None)
     return hashlib.sha256(msgspec.json.encode(said)).digest()
 
 

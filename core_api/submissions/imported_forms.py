@@ -34,6 +34,7 @@ from core_api.database import Connection
 from core_api.exams import exams
 from core_api.exams.exams import MaxScore, Minutes, NewExam
 from core_api.exams.exams import Points as Score
+from core_api.people.groups import GroupName
 from core_api.wire import Text200
 from kernel.errors import ConflictError, InvalidInputError
 from sql import named
@@ -56,7 +57,10 @@ class FormItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class ImportedForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The exam: `max_score` is the sum of its items' points unless given, `passing_score` half of that."""
+    """
+    The exam: `max_score` is the sum of its items' points unless given, `passing_score` half of that. An exam
+    that is made compares members of `focal_group` with those of `reference_group`, where these are named.
+    """
 
     title: Title
     items: Annotated[list[FormItem], Meta(min_length=1, max_length=ITEMS_MAX)]
@@ -65,6 +69,8 @@ class ImportedForm(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_score: MaxScore | None = None
     passing_score: Score | None = None
     duration_minutes: Minutes = 60
+    reference_group: GroupName | None = None
+    focal_group: GroupName | None = None
 
 
 class Form(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +97,11 @@ def name_of(item: Item) -> str:
 def check(given: ImportedForm) -> None:
     """Hold a form against itself; raises InvalidInputError that names every item that cannot be one."""
     faults: list[dict[str, str]] = []
+    reference, focal = given.reference_group, given.focal_group
+    if (reference is None) != (focal is None):
+        faults.append({"path": "exam.focal_group", "message": "both groups or neither"})
+    elif reference is not None and focal is not None and reference.lower() == focal.lower():
+        faults.append({"path": "exam.focal_group", "message": "another group than reference_group"})
     names: set[str] = set()
     for n, each in enumerate(given.items):
         fault = fault_of_item(each.item)
@@ -192,8 +203,13 @@ def _max_score(given: ImportedForm) -> float:
     return given.max_score or float(points) or 100.0
 
 
-async def make(conn: Connection, actor: Actor, given: ImportedForm, *, now: datetime) -> Form:
-    """Make questions, form and exam as the caller's, in their transaction; the exam is open to nobody."""
+async def make(
+    conn: Connection, actor: Actor, given: ImportedForm, groups: Mapping[str, UUID], *, now: datetime
+) -> Form:
+    """
+    Make questions, form and exam as the caller's, in their transaction; the exam is open to nobody. `groups`:
+    those that it names, by name.
+    """
     names = list(dict.fromkeys(topic for each in given.items for topic in each.topics))
     terms = {}
     for name in names:
@@ -223,6 +239,8 @@ async def make(conn: Connection, actor: Actor, given: ImportedForm, *, now: date
         enable_monitoring=False,
         metadata=MARK,
         evaluation_version_id=version.evaluation_version_id,
+        reference_group_id=None if given.reference_group is None else groups[given.reference_group],
+        focal_group_id=None if given.focal_group is None else groups[given.focal_group],
     )
     await exams.create(conn, actor, new, now=now)
     form = await find(conn, actor, given)

@@ -27,7 +27,7 @@ from core_api.csv_files import LineFault
 from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.ledger.entries import Personal
-from core_api.submissions import imported_forms
+from core_api.submissions import imported_forms, imported_groups
 from core_api.submissions.imported import GivenResult, Made, all_made, digest_of, key_of, write
 from core_api.submissions.imported_forms import Form, ImportedForm
 from kernel.errors import ConflictError, OverloadedError
@@ -117,16 +117,20 @@ async def _import(
     conn: Connection, actor: Actor, command: ImportResults, *, now: datetime
 ) -> tuple[ImportedResults, list[LineFault]]:
     found = await imported_forms.find(conn, actor, command.exam)
-    form = found
+    form, groups = found, dict[str, UUID]()
+    if not command.dry_run:
+        groups = await imported_groups.known(conn, actor, command.exam, command.results, now=now)
     if form is None:
         if command.dry_run:
             form = imported_forms.planned(command.exam)
         else:
-            form = await imported_forms.make(conn, actor, command.exam, now=now)
+            form = await imported_forms.make(conn, actor, command.exam, groups, now=now)
     faults: list[LineFault] = []
     sound = [each for each in command.results if not _judged(each, form, faults)]
     people, created = await _people(conn, actor, command, sound, faults, now=now)
     sound = [each for each in sound if each.candidate in people]
+    if not command.dry_run:
+        await imported_groups.join(conn, actor, groups, sound, people, now=now)
     fresh, unchanged = await _fresh(conn, form, sound, people, faults)
     if fresh and not command.dry_run:
         await _store(conn, actor, command.file_sha256, form, fresh, people, now=now)

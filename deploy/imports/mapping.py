@@ -36,6 +36,13 @@ class Wide(Strict, frozen=True, kw_only=True):
     columns: str
 
 
+class Compare(Strict, frozen=True, kw_only=True):
+    """Two values of the column `group`: whether items are harder for `focal` than for `reference`."""
+
+    reference: str
+    focal: str
+
+
 class Mapping(Layout, frozen=True, kw_only=True):
     """
     The whole mapping.
@@ -46,6 +53,7 @@ class Mapping(Layout, frozen=True, kw_only=True):
     says it). `key` and `topics` are of the item; several are separated by bars. `text` is one `version` of a
     text. The time is when the row was handed in; with `end_column` when it began and ended. `at` says
     it by exam where no column does. `seconds_scale`: what one of the column `seconds` is, in seconds.
+    `group` says which group a candidate belongs to, and `compare` which two of these the exam compares.
     """
 
     exam: str
@@ -63,6 +71,8 @@ class Mapping(Layout, frozen=True, kw_only=True):
     topics: str | None = None
     text: str | None = None
     version: str | None = None
+    group: str | None = None
+    compare: Compare | None = None
     wide: Wide | None = None
     at: dict[str, datetime] = msgspec.field(default_factory=dict)
 
@@ -72,7 +82,7 @@ class Mapping(Layout, frozen=True, kw_only=True):
         texts = {
             name for text in (self.exam, self.candidate, self.item) for _, name in parts_of(text) if name
         }
-        named = {name for field in COLUMNS if (name := getattr(self, field)) is not None}
+        named = {name for field in (*COLUMNS, "group") if (name := getattr(self, field)) is not None}
         made = set() if self.wide is None else {VALUE, *re.compile(self.wide.columns).groupindex}
         return (super().columns | texts | named) - made
 
@@ -94,6 +104,10 @@ def check(mapping: Mapping) -> None:
         raise MappingError("an answer is an option or a response, not both")
     if mapping.text is not None and (mapping.option is not None or mapping.response is not None):
         raise MappingError("a row is a version of a text or an answer, not both")
+    if mapping.compare is not None and (
+        mapping.group is None or mapping.compare.reference.lower() == mapping.compare.focal.lower()
+    ):
+        raise MappingError("[compare] names two groups of the column that `group` names")
     if any(each.tzinfo is None for each in mapping.at.values()):
         raise MappingError("a time of [at] needs its offset: 2015-01-20T10:00:00+01:00")
     if not mapping.points > 0 or not mapping.seconds_scale > 0:

@@ -20,6 +20,7 @@ from core_api.authoring.items import ESSAY_LENGTH_MAX
 from core_api.submissions.imported import ATTEMPTS_MAX, DRAFTS_MAX, EarlierVersion, GivenAnswer, GivenResult
 from core_api.submissions.imported_forms import ITEMS_MAX, FormItem, ImportedForm
 from deploy.imports.forms import About, choose, form_item, kind_of, listed, number_in, read_items, response_of
+from deploy.imports.groups import group_in
 from deploy.imports.mapping import VALUE, Mapping, with_known
 from kernel.files.findings import Finding, Kind, RowError
 from kernel.files.mapping import parts_of, zone_of
@@ -80,6 +81,7 @@ class _Result(msgspec.Struct, kw_only=True):
     answers: dict[str, _Given] = msgspec.field(default_factory=dict)
     began: datetime | None = None
     ended: datetime | None = None
+    group: str | None = None
     is_faulty: bool = False
 
 
@@ -232,6 +234,7 @@ class _Reader:
             given.points = score
         if (seconds := self._number(row, mapping.seconds)) is not None:
             given.seconds = seconds * mapping.seconds_scale
+        result.group = group_in(row, mapping.group, result.group)
         result.began = began if result.began is None else min(result.began, began)
         result.ended = ended if result.ended is None else max(result.ended, ended)
         if result.began > result.ended:
@@ -326,7 +329,15 @@ class _Reader:
                 made.append(form_item(name, about, points, is_choice=self._mapping.option is not None))
             except RowError as error:
                 self.findings.append(error.at(max(about.line, 1)))
-        return ImportedForm(title=title, items=made) if len(made) == len(items) else None
+        if len(made) != len(items):
+            return None
+        compare = self._mapping.compare
+        return ImportedForm(
+            title=title,
+            items=made,
+            reference_group=None if compare is None else compare.reference,
+            focal_group=None if compare is None else compare.focal,
+        )
 
     def _made(
         self, candidate: str, attempt: int, result: _Result, items: dict[str, About]
@@ -346,6 +357,7 @@ class _Reader:
             started_at=result.began if has_begun and result.began is not None else msgspec.UNSET,
             finalised_at=result.ended,
             answers=answers,
+            group=result.group,
         )
 
     def _given(self, name: str, given: _Given, about: About) -> GivenAnswer:

@@ -12,7 +12,7 @@ import pytest
 
 from core_api.authoring.items import Essay, MultipleChoice, Numeric, ShortText, SingleChoice
 from deploy.commands.results import parts
-from deploy.imports.mapping import Mapping, check, read_mapping
+from deploy.imports.mapping import Compare, Mapping, check, read_mapping
 from deploy.imports.planning import Exam, Plan, Source, plan
 from kernel.files.mapping import MappingError, TimeColumn
 from kernel.files.reading import UnreadableError
@@ -173,10 +173,27 @@ def test_a_file_of_items_says_what_they_are_and_nothing_is_guessed_w7(tmp_path: 
 def test_a_mapping_that_means_nothing_is_refused_w7() -> None:
     for wrong in (
         {"option": "a", "response": "b"}, {"text": "a", "option": "b"}, {"points": 0.0}, {"candidate": "{}"},
+        {"compare": Compare(reference="A", focal="B")},
+        {"group": "course", "compare": Compare(reference="A", focal="a")},
         {"at": {"Finals": datetime(2015, 1, 20)}},  # noqa: DTZ001  that is what is wrong
     ):  # fmt: skip
         with pytest.raises(MappingError):
             check(Mapping(exam="Finals", **wrong))
+
+
+def test_a_column_says_the_groups_of_candidates_and_two_are_compared_w7(tmp_path: Path) -> None:
+    rows = "candidate,item,option,course\namina,q1,a,A\namina,q2,a,\nben,q1,a,B\nben,q2,a,A\ncleo,q1,a,\n"
+    mapping = Mapping(
+        exam="Finals", option="option", group="course", compare=Compare(reference="A", focal="B")
+    )
+    found = read(tmp_path, rows, mapping=mapping, is_mapped=True, at=AT)
+
+    (exam,) = found.exams
+    assert [(each.candidate, each.group) for each in exam.results] == [("amina", "A"), ("cleo", None)]
+    assert (exam.form.reference_group, exam.form.focal_group) == ("A", "B")
+    assert len(faults(found)) == 1
+    assert "line 5" in faults(found)[0]
+    assert "an earlier row of this result says 'B'" in faults(found)[0]
 
 
 def test_requests_are_bounded_and_together_are_all_results_w7(tmp_path: Path) -> None:

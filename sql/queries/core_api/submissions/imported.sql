@@ -32,6 +32,12 @@ FROM (
 ) found
 ORDER BY label, rank;
 
+-- name: find_groups
+-- One place a name. The organisation's group that is called so; case does not count.
+SELECT n.label, g.id
+FROM unnest(:names::text[]) AS n (label)
+JOIN groups g ON g.organisation_id = :organisation AND lower(g.name) = lower(n.label);
+
 -- name: insert_candidates
 -- Accounts that nobody can sign in to.
 INSERT INTO users (organisation_id, id, email, username, full_name, role, is_active, is_verified, created_at)

@@ -198,3 +198,34 @@ async def test_what_awaits_a_grader_is_graded_and_imported_points_stay_w7(core: 
         newest = graded.body["scores"][0]
         assert newest["item_points"] == {"1": 2.0, "2": 1.5, "3": 4.0}
         assert (newest["score"], newest["percentage"]) == (7.5, 75.0)
+
+
+async def test_candidates_join_groups_of_which_the_exam_compares_two_w7(core: Core) -> None:
+    compared = FORM | {"reference_group": "Mornings", "focal_group": "Evenings"}
+    async with core.school() as api:
+        there = await api.post("/api/admin/groups", "admin", json={"name": "MORNINGS"})
+        tried = await send(api, amina(group="Mornings"), exam=compared, dry_run=True)
+        assert (tried.status, await grouped(api)) == (200, [])
+
+        for _ in range(2):
+            done = await send(api, amina(group="mornings"), ben(group="Evenings"), exam=compared)
+        assert (done.body["created"], done.body["unchanged"]) == (0, 2), "a group is no part of a result"
+        assert await grouped(api) == [("Evenings", 1), ("MORNINGS", 1)]
+        exam = (await api.get(f"/api/teacher/exams/{done.body['exam_id']}", "admin")).body
+        assert exam["reference_group_id"] == there.body["id"]
+        assert exam["focal_group_id"] not in {None, there.body["id"]}
+        told = await api.owner.fetch(
+            "SELECT kind, count(*) FROM ledger_events WHERE kind LIKE 'group%' GROUP BY kind ORDER BY kind"
+        )
+        assert [tuple(each) for each in told] == [("group.created", 2), ("group.member_added", 2)]
+
+        one = await send(api, ben(), exam=FORM | {"title": "Other", "reference_group": "Mornings"})
+        assert (one.status, one.body["errors"][0]["path"]) == (422, "exam.focal_group")
+
+
+async def grouped(api: Api) -> list[tuple[str, int]]:
+    """The groups with members, and how many these are."""
+    found = await api.owner.fetch(
+        "SELECT name, count(*) FROM groups JOIN group_members ON group_id = id GROUP BY name ORDER BY name"
+    )
+    return [tuple(each) for each in found]
