@@ -76,6 +76,7 @@ SESSION = "/proctor/session/{id}"
 CLAIM = "/proctor/session/{id}/claim"
 QUESTION, PASSAGE = "/teacher/questions/{question_id}", "/teacher/passages/{passage_id}"
 RULE = "/proctor/rules/{rule_id}"
+REMEDIATION: Final = "/teacher/remediations/{remediation_id}"
 CLAIMED, OWN_CLAIM = "/teacher/claims/{claim_id}", "/student/claims/{claim_id}"
 EVALUATION = "/teacher/evaluations/{evaluation_id}"
 
@@ -147,6 +148,9 @@ ACTS: Final[dict[Key, Act]] = {
     ("PUT", f"{EVALUATION}/draft"): Act(kinds=["evaluation.drafted"], by="teacher"),
     ("POST", f"{EVALUATION}/publish"): Act(kinds=["evaluation.published"], by="teacher", prepare=_draft),
     ("POST", "/teacher/submissions/{submission_id}/grades"): Act(kinds=["submission.scored"], by="teacher"),
+    ("POST", "/teacher/remediations"): Act(kinds=["remediation.drafted"], by="teacher"),
+    ("POST", f"{REMEDIATION}/cancel"): Act(kinds=["remediation.cancelled"], by="teacher"),
+    ("POST", f"{REMEDIATION}/undo"): Act(kinds=["remediation.drafted"], by="teacher"),
     ("PUT", f"{EXAM}/claim-policy"): Act(kinds=["claim_policy.set"], by="teacher"),
     ("POST", f"{CLAIMED}/acknowledge"): Act(kinds=["claim.acknowledged"], by="teacher"),
     ("POST", f"{CLAIMED}/statements"): Act(kinds=["claim.stated"], by="teacher"),
@@ -191,6 +195,7 @@ ACTS: Final[dict[Key, Act]] = {
 ELSEWHERE = {
     ("POST", "/admin/results/import"): "test_importing",
     ("POST", "/teacher/attempts/{attempt_id}/alerts/acknowledge"): "test_alerts",
+    ("POST", f"{REMEDIATION}/apply"): "test_remediations: the act is theirs, the steps are the system's",
     ("POST", "/auth/register"): "test_registration",
     ("POST", "/auth/login"): "OTHERS",
     ("POST", "/auth/invitation"): "OTHERS",
