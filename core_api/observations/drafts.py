@@ -30,7 +30,7 @@ from core_api.observations.finalising import (
     Observed,
 )
 from core_api.submissions.submissions import Request
-from core_api.wire import NO_NUL, ListPage, Page, as_json, invalid
+from core_api.wire import NO_NUL, ListPage, Page, as_json, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
 from sql import named
 
@@ -133,7 +133,7 @@ async def begin(
 async def fetch(conn: Connection, actor: Actor, draft_id: UUID) -> ObservationDraft:
     """Return one of the caller's own drafts; raises NotFoundError."""
     row = await fetch_one(conn, "draft", QUERIES["fetch_draft"], draft_id, actor.user_id)
-    return of_row(row, ObservationDraft, content=_content(row))
+    return of_row(row, ObservationDraft, content=shown_as(row["shown"], ObservationDraftContent))
 
 
 async def list_own(conn: Connection, actor: Actor, query: ListObservationDrafts) -> ObservationDrafts:
@@ -209,4 +209,8 @@ async def _hold(conn: Connection, actor: Actor, draft_id: UUID) -> asyncpg.Recor
 
 
 def _content(row: asyncpg.Record) -> ObservationDraftContent:
-    return msgspec.json.decode(row["content"], type=ObservationDraftContent)
+    """Return what was saved; raises ConflictError where another hand has left something else."""
+    try:
+        return msgspec.json.decode(row["content"], type=ObservationDraftContent)
+    except msgspec.DecodeError as error:
+        raise ConflictError("What stands in the draft cannot be read; save it again.") from error

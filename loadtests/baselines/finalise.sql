@@ -64,9 +64,10 @@ WITH given AS MATERIALIZED (
     INSERT INTO submission_subjects (submission_id, subject_id, kind) SELECT submission_id, candidate_id, 'user' FROM given
 )
 INSERT INTO submission_scores (submission_id, revision, scoring_version, item_points, points, max_points, ungraded, score,
-                               percentage, passed, reason, scored_at)
+                               percentage, passed, reason, scored_at, given_points)
 SELECT submission_id, 1, :scoring, :item_points::jsonb, :total::numeric, :total_max::numeric, :ungraded::integer,
-       nullif(:score, 'none')::numeric, nullif(:percentage, 'none')::numeric, nullif(:passed, 'none')::boolean, 'finalised', now()
+       nullif(:score, 'none')::numeric, nullif(:percentage, 'none')::numeric, nullif(:passed, 'none')::boolean, 'finalised', now(),
+       :given::jsonb
 FROM given;
 WITH completed AS (
     UPDATE exam_attempts

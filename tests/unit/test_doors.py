@@ -21,8 +21,9 @@ CORE = Path(wire.__file__).parent
 LOOKED_UP = {"eventType", "event_type", "severity"}
 JUDGED = {"metadataJson", "data"}
 VERIFIED = {"beaconToken"}  # only the token that we signed passes
-# A ledger event's own bytes; the document's examples; what PostgreSQL put together; the trace of a score.
-READ_WHAT_WE_WROTE = {"audit.py", "documentation.py", "learning.py", "scores.py"}
+# A ledger event's own bytes; the document's examples; what PostgreSQL put together; the trace of a score; the
+# parts of a bundle; a draft as it was saved.
+READ_WHAT_WE_WROTE = {"appeals.py", "audit.py", "documentation.py", "drafts.py", "learning.py", "scores.py"}
 
 
 def kinds_in(

@@ -37,6 +37,7 @@ SELECT s.organisation_id::text AS organisation, s.exam_id::text AS exam, convert
        i.positions, i.questions, i.versions, i.kinds, i.responses, i.sequences, i.saved, i.points, i.maxima,
        r.scoring_version AS scoring, r.item_points::text AS item_points, r.points::text AS total, r.max_points::text AS total_max,
        r.ungraded::text AS ungraded, r.score::text AS score, r.percentage::text AS percentage, r.passed::text AS passed,
+       r.given_points::text AS given,
        o.value AS origin, encode(o.salt, 'hex') AS salt,
        convert_from(e.body, 'UTF8')::jsonb #>> '{commitments,origin}' AS committed
 FROM submissions s

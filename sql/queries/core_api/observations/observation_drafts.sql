@@ -19,7 +19,7 @@ VALUES (:id, :organisation, :exam_id, :observer_id, :amends, :content::text::jso
 
 -- name: fetch_draft
 -- $1 draft_id, $2 observer
-SELECT id, exam_id, amends, version, content::text AS content, created_at, updated_at
+SELECT id, exam_id, amends, version, content AS shown, created_at, updated_at
 FROM observation_drafts WHERE id = $1 AND observer_id = $2;
 
 -- name: hold_draft

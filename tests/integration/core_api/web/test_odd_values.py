@@ -4,7 +4,10 @@ Stored JSON that no door lets in any more, from an older release or from a hand,
 The columns are the catalogue's, the readers the route list's: a new one of either is in the test by itself.
 """
 
+from contextlib import suppress
 from typing import Any
+
+import asyncpg
 
 from core_api.app import routes
 from kernel.events import EventType
@@ -20,14 +23,18 @@ ODD = {
     "a number that no double holds": '{"n": 1' + "0" * 400 + "}",
     "another shape": '[null, "text", {"": {"": []}}]',
 }
+# What scores by the stored key, as handing in does, has no answer without one.
+COMPUTED = {f"/teacher/remediations/{{remediation_id}}/{each}" for each in ("preview", "changes")}
 READS = [
-    (route.method, route.path) for route in routes() if route.method == "GET" and route.action is not None
+    (route.method, route.path)
+    for route in routes()
+    if route.method == "GET" and route.action is not None and route.path not in COMPUTED
 ]
 
 
 async def spoil(world: World, text: str) -> list[str]:
-    """Put the text into every column of JSON, in every row; return the columns."""
-    owner = world.api.owner
+    """Put the text into every column of JSON, in every row; return those that no rule of a table keeps."""
+    owner, spoiled = world.api.owner, list[str]()
     columns = await owner.fetch(
         "SELECT c.table_name, c.column_name FROM information_schema.columns c"
         " JOIN information_schema.tables t USING (table_schema, table_name)"
@@ -38,8 +45,11 @@ async def spoil(world: World, text: str) -> list[str]:
         for table, column in columns:
             if table != "events":  # a hypertable has no triggers to disable
                 await owner.execute(f"ALTER TABLE public.{table} DISABLE TRIGGER USER")
-            await owner.execute(f"UPDATE public.{table} SET {column} = $1::text::jsonb", text)
-    return [f"{table}.{column}" for table, column in columns]
+            with suppress(asyncpg.CheckViolationError, asyncpg.InvalidParameterValueError):
+                async with owner.transaction():
+                    await owner.execute(f"UPDATE public.{table} SET {column} = $1::text::jsonb", text)
+                    spoiled.append(f"{table}.{column}")
+    return spoiled
 
 
 async def read(world: World, key: tuple[str, str]) -> list[tuple[str, int, Any]]:
