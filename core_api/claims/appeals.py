@@ -9,6 +9,7 @@ score, is in it only where the exam's policy releases it for an appeal. Staff st
 """
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, Literal
@@ -138,17 +139,16 @@ async def _own_parts(conn: Connection, claim: asyncpg.Record) -> dict[str, str]:
     attempt_id = claim["attempt_id"]
     scores = await conn.fetch(QUERIES["list_revisions"], claim["submission_id"])
     evidence = await conn.fetch(QUERIES["list_evidence"], attempt_id)
-    chunks = await conn.fetch(QUERIES["list_chunks"], attempt_id)
+    chunks = defaultdict[int, list[dict[str, object]]](list)
+    for row in await conn.fetch(QUERIES["list_chunks"], attempt_id):
+        chunk = {"number": row["number"], "size": row["size_bytes"], "sha256": row["sha256"]}
+        chunks[row["evidence_id"]].append(chunk)
     sent = [
         dict(each)
         | {
             "type": EvidenceType(each["type"]).name,
             "status": EvidenceStatus(each["status"]).name,
-            "chunks": [
-                {"number": chunk["number"], "size": chunk["size_bytes"], "sha256": chunk["sha256"]}
-                for chunk in chunks
-                if chunk["evidence_id"] == each["evidence_id"]
-            ],
+            "chunks": chunks[each["evidence_id"]],
         }
         for each in evidence
     ]

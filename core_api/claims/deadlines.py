@@ -7,6 +7,7 @@ of processes may sweep: each claim is one transaction, and one that somebody hol
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Final
 from uuid import UUID
@@ -35,14 +36,38 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def sweep(pool: Pool, settings: Settings, *, now: datetime) -> Swept:
-    """Remind of what is due soon and move what has lapsed, a page of each; raises UnavailableError."""
-    reminded = lapsed = 0
+    """
+    Remind of what is due soon and move what has lapsed, a page of each.
+
+    One that fails is logged and does not hold up the others; the next sweep tries it again.
+
+    Raises:
+        UnavailableError: PostgreSQL is away.
+    """
+    return Swept(
+        reminded=await _each(pool, "list_due", lambda conn, claim: _remind(conn, claim, now=now), now=now),
+        lapsed=await _each(
+            pool, "list_lapsed", lambda conn, claim: _lapse(conn, claim, settings, now=now), now=now
+        ),
+    )
+
+
+async def _each(
+    pool: Pool, which: str, act: Callable[[Connection, UUID], Awaitable[bool]], *, now: datetime
+) -> int:
+    """Return of how many claims the act did something."""
     async with system_connection(pool) as conn:
-        for row in await conn.fetch(QUERIES["list_due"], now, PAGE):
-            reminded += await _remind(conn, row["id"], now=now)
-        for row in await conn.fetch(QUERIES["list_lapsed"], now, PAGE):
-            lapsed += await _lapse(conn, row["id"], settings, now=now)
-    return Swept(reminded=reminded, lapsed=lapsed)
+        found = await conn.fetch(QUERIES[which], now, PAGE)
+    done = 0
+    for row in found:
+        try:
+            async with system_connection(pool) as conn:
+                done += await act(conn, row["id"])
+        except UnavailableError:
+            raise
+        except Exception:
+            log.exception("claim_failed", claim_id=str(row["id"]))
+    return done
 
 
 async def _remind(conn: Connection, claim_id: UUID, *, now: datetime) -> bool:

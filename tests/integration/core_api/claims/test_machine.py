@@ -256,6 +256,30 @@ async def test_what_staff_leave_is_disputed_and_what_the_candidate_leaves_expire
         assert (shown.body["dispute"]["raised"], shown.body["dispute"]["raised_by"]) == ("system", None)
 
 
+STUCK = """
+CREATE FUNCTION public.stick() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+CREATE TRIGGER stick BEFORE UPDATE ON public.claims FOR EACH ROW WHEN (OLD.id = '{}')
+    EXECUTE FUNCTION public.stick()
+"""
+FREE = "DROP TRIGGER stick ON public.claims; DROP FUNCTION public.stick()"
+
+
+async def test_a_claim_that_cannot_be_moved_holds_up_no_other_m2(core: Core) -> None:
+    async with core.school() as api, sweeping(core) as (pool, settings):
+        stuck, left = [await opened(api, (await claimable(api)).attempt_id) for _ in range(2)]
+        await api.owner.execute(STUCK.format(stuck))
+        try:
+            await deadlines.sweep(pool, settings, now=datetime.now(UTC) + 15 * DAYS)
+            meanwhile = (await state_of(api, stuck), await state_of(api, left))
+        finally:
+            await api.owner.execute(FREE)
+        await deadlines.sweep(pool, settings, now=datetime.now(UTC) + 15 * DAYS)
+
+        assert meanwhile == ("opened", "under_dispute")
+        assert await state_of(api, stuck) == "under_dispute"
+
+
 async def test_a_resolution_is_disputed_within_its_days_m2(core: Core) -> None:
     async with core.school() as api:
         claim_id = await acknowledged(api, (await claimable(api)).attempt_id)
