@@ -144,7 +144,7 @@ WITHOUT_A_PERSON = {
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
     "submissions/expiry.py": 2,
     "interventions/pauses.py": 1,
-    "claims/deadlines.py": 1,
+    "claims/deadlines.py": 2,  # the page of what is due, and each claim
     "remediations/applying.py": 2,  # the steps that rescore
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
