@@ -7,7 +7,7 @@ PostgreSQL, and the scheduler wakes somebody again while something is.
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -237,12 +237,20 @@ def _detect(settings: Settings) -> None:
 def _archive(settings: Settings) -> None:
     rows = archive_events(settings)
     if rows is not None:
-        show_builds(settings, [EVENTS.name])
+        _show(settings, [EVENTS.name])
         log.info("events_archived", rows=rows)
 
 
 def _publish(settings: Settings) -> None:
     partitions = publish_marked(settings)
     if partitions:
-        show_builds(settings, partitions)
+        _show(settings, partitions)
         log.info("datasets_published", partitions=partitions)
+
+
+def _show(settings: Settings, names: Iterable[str]) -> None:
+    """
+    Show what was published. Where that fails it is `open` that fails, and is tried again: the work itself is
+    done, and nobody would be sent for it.
+    """
+    run_job(settings, "open", lambda: show_builds(settings, names))

@@ -80,9 +80,9 @@ class Disk(Struct, frozen=True):
     needed: int
 
 
-def run_job(settings: Settings, job: str, work: Callable[[], None]) -> None:
+def run_job(settings: Settings, job: str, work: Callable[[], None]) -> bool:
     """
-    Do the work, and note in PostgreSQL that it fails, or that it does no more.
+    Do the work, and note in PostgreSQL that it fails, or that it does no more; return whether it was done.
 
     After a failure, builds past their grace go: on a full disk they are what can be given back.
     """
@@ -97,9 +97,10 @@ def run_job(settings: Settings, job: str, work: Callable[[], None]) -> None:
             run(conn, JOBS["note_failure"], job, reason, settings.warehouse_retry_s_max)
         with suppress(*ROOT_FAILS, WarehouseError):
             make_room(settings)
-    else:
-        with connect(settings.database_url) as conn:
-            run(conn, JOBS["note_success"], job)
+        return False
+    with connect(settings.database_url) as conn:
+        run(conn, JOBS["note_success"], job)
+    return True
 
 
 def failing_jobs(conn: Connection) -> list[Failing]:

@@ -120,7 +120,7 @@ def _lead(
                 actor.send()
         if started >= publish_at:
             publish_at = started + settings.publish_debounce_s
-            for actor in _due(conn, actors, is_first=is_first):
+            for actor in jobs_due(conn, actors, is_first=is_first):
                 actor.send()
             is_first = False
             pulse.behind = behind(conn, settings)
@@ -129,17 +129,19 @@ def _lead(
             stop.wait(max(0.01, settings.fold_every_ms / 1000 - (monotonic() - started)))
 
 
-def _due(conn: Connection, actors: Actors, *, is_first: bool) -> "Iterator[dramatiq.Actor[..., Any]]":
+def jobs_due(conn: Connection, actors: Actors, *, is_first: bool) -> "Iterator[dramatiq.Actor[..., Any]]":
     """
-    Yield the jobs that there is work for. One that fails is left alone until it may be tried
-    again.
+    Yield the jobs that there is work for. One that fails is left alone until it may be tried again, and is
+    tried whether or not there is work: somebody else may have done it, and only a try says that it is well.
     """
     failing = {each.job: each.is_due for each in failing_jobs(conn)}
     for actor, is_wanted in (
-        (actors.open, lambda: is_first or "open" in failing),
+        (actors.open, lambda: is_first),
         (actors.archive, lambda: one(conn, WATERMARKS["has_unarchived"])),
         (actors.publish, lambda: one(conn, WATERMARKS["is_marked"], list(PUBLISHED))),
         (actors.detect, lambda: one(conn, DETECTIONS["has_due"])),
     ):
-        if actor is not None and failing.get(actor.actor_name, True) and is_wanted():
+        if actor is None:
+            continue
+        if failing[actor.actor_name] if actor.actor_name in failing else is_wanted():
             yield actor

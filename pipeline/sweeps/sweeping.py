@@ -59,6 +59,6 @@ def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], st
     while not stop.is_set():
         run_job(settings, EVIDENCE, work)
         if monotonic() >= retain_at:
-            retain_at = monotonic() + settings.retention_sweep_s
-            run_job(settings, RETENTION, retain)
+            is_done = run_job(settings, RETENTION, retain)
+            retain_at = monotonic() + (settings.retention_sweep_s if is_done else settings.evidence_sweep_s)
         stop.wait(settings.evidence_sweep_s)

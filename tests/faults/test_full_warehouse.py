@@ -25,6 +25,7 @@ from tests.kits.pipeline_world import make_sittings, rows_of, some_events, store
 DISK_BYTES = 32 << 20
 PROJECTED = "SELECT coalesce(sum(events), 0)::int FROM reporting.attempt_activity"
 SEALED = "SELECT count(*)::int FROM ledger_leaves"
+CAUGHT_UP_S = 90.0  # a first build of every dataset, each synced to a disk that others may crowd
 ARCHIVE_FAILS = "The archive of events fails since"
 
 
@@ -174,8 +175,8 @@ def test_a_full_warehouse_keeps_nothing_else_waiting_and_a_restart_neither(
 
         disk.make_room(process.pid)
         stored = rows_of(database, "SELECT session_id, seq FROM events ORDER BY 1, 2")
-        wait_until(lambda: archived(disk) == stored)
-        wait_until(lambda: readiness(port)["degraded"] == [])
+        wait_until(lambda: archived(disk) == stored, seconds=CAUGHT_UP_S)
+        wait_until(lambda: readiness(port)["degraded"] == [], seconds=CAUGHT_UP_S)
         assert "pipeline" not in doctor_says(log, disk, database)
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

@@ -6,11 +6,17 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from msgspec.structs import replace
 
 from kernel.settings import Settings
+from pipeline.actors import Actors, declare, open_brokers
 from pipeline.archive import ArchiveMismatchError, archive_events
+from pipeline.jobs import failing_jobs, run_job
 from pipeline.publications import publish_marked, show_builds
 from pipeline.rebuild import rebuild
+from pipeline.scheduler import jobs_due
+from sql.running import Connection, connect
+from tests.integration.pipeline.test_process import wait_until
 from tests.kits.pipeline_child import fold_now
 from tests.kits.pipeline_world import (
     START,
@@ -175,6 +181,35 @@ def test_only_touched_exams_are_written_again(settings: Settings, database: str)
     assert files[second.exam_id] == files_before[second.exam_id]
     assert files[first.exam_id] != files_before[first.exam_id]
     assert activity(settings) == rows_of(database, REPORTING)
+
+
+def test_a_job_that_fails_is_tried_again_though_its_work_is_done(
+    settings: Settings, database: str, redis_url: str
+) -> None:
+    """What was archived cannot be shown; what failed of publishing, somebody else has done."""
+    actors = declare(open_brokers(replace(settings, redis_url=redis_url), detects=False), settings)
+    [sitting] = make_sittings(database, attempts=1)
+    store_now(database, sitting, some_events(sitting, 3))
+    in_the_way = Path(settings.warehouse) / "catalogue.duckdb"
+    in_the_way.mkdir(parents=True)
+
+    assert not run_job(settings, "publish", (Path(settings.warehouse) / "missing").rmdir)
+    actors.archive()
+    in_the_way.rmdir()
+
+    assert len(archived(settings)) == 3
+    with connect(settings.database_url) as conn:
+        assert [each.job for each in failing_jobs(conn)] == ["open", "publish"]
+        wait_until(lambda: again(conn, actors) == {"open", "publish"})
+        actors.open()
+        actors.publish()
+        assert failing_jobs(conn) == []
+        assert again(conn, actors) == set()
+
+
+def again(conn: Connection, actors: Actors) -> set[str]:
+    """Return the jobs that the scheduler would send now."""
+    return {each.actor_name for each in jobs_due(conn, actors, is_first=False)}
 
 
 def exam_files(settings: Settings) -> dict[str, str]:
