@@ -19,6 +19,7 @@ from kernel.values import too_deep
 ACQUIRE_S: Final = 5.0
 REPLY_DEPTH_MAX: Final = 200  # of stored JSON within a reply; orjson writes 254 levels in all
 RETRY_AFTER_S: Final = 2
+STATEMENTS_MAX: Final = 1_000  # that a connection keeps planned: more than any process of ours has
 # PostgreSQL is away, full, a standby, or took longer than the role may; the same statement may succeed later.
 AWAY: Final = (
     OSError,
@@ -132,6 +133,7 @@ async def open_pool(settings: Settings, url: str | None = None) -> "asyncpg.Pool
         max_size=settings.pool_connections_max,
         max_inactive_connection_lifetime=0,
         max_cached_statement_lifetime=0,
+        statement_cache_size=STATEMENTS_MAX,
         server_settings={"tcp_keepalives_idle": "60"},  # so that nothing on the way forgets an idle one
         init=_setup_connection,
         connection_class=WatchedConnection,
