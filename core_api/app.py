@@ -33,6 +33,7 @@ from core_api.ledger.viewings import keep_views, noted
 from core_api.observations import routes as observations_routes
 from core_api.people import origins
 from core_api.people import routes as people_routes
+from core_api.privacy import routes as privacy_routes
 from core_api.proctoring import client_socket, live_feed
 from core_api.proctoring import routes as proctoring_routes
 from core_api.remediations import applying
@@ -75,6 +76,7 @@ def routes() -> list[Route]:
         analytics_routes.ROUTES,
         people_routes.ROUTES,
         retention_routes.ROUTES,
+        privacy_routes.ROUTES,
         ledger_routes.ROUTES,
         documentation.ROUTES,
     )

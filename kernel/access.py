@@ -60,6 +60,7 @@ class Action(StrEnum):
     user_invite = "user.invite"
     result_import = "result.import"
     user_lock = "user.lock"
+    person_erase = "person.erase"
     user_set_role = "user.set_role"
     student_find = "student.find"
     student_profile_manage = "student_profile.manage"
@@ -160,6 +161,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.user_invite: _ADMINS,
     Action.result_import: _ADMINS,
     Action.user_lock: _ADMINS,
+    Action.person_erase: _ADMINS,
     Action.user_set_role: _ADMINS,
     Action.student_find: {Role.teacher: Scope.shared, Role.admin: Scope.organisation},
     Action.student_profile_manage: _ADMINS,

@@ -23,6 +23,7 @@ from pipeline.actors import declare, open_brokers
 from pipeline.detector import MISSING, is_installed
 from pipeline.ledger.sealer import new_sealer, seal_forever
 from pipeline.outbox import read_forever
+from pipeline.privacy.sweeping import erase_forever
 from pipeline.scheduler import Pulse, schedule
 from pipeline.sweeps.sweeping import sweep_forever
 
@@ -82,6 +83,7 @@ async def main(stop: asyncio.Event, settings: Settings) -> None:
         watch.thread("scheduler", lambda: schedule(settings, actors, halt, pulses["scheduler"]), halt),
         watch.thread("outbox", lambda: read_forever(settings, halt), halt),
         watch.thread("sweeps", lambda: sweep_forever(settings, stores, halt), halt),
+        watch.thread("erasures", lambda: erase_forever(settings, stores, halt), halt),
     ]
     if sealer is None:
         log.warning("ledger_not_sealed_here", reason="VERITAS_LEDGER_KEY_FILES is not set")

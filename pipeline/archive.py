@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from kernel.settings import Settings
 from pipeline import archive_told
+from pipeline.archive_erased import rewrite
 from pipeline.extract import Snapshot, as_frame, as_table, snapshot
 from pipeline.features.activity import TYPE_NAMES
 from sql import named
@@ -31,6 +32,7 @@ from warehouse.publish import Draft, Step, add, begin, commit, no_step, previous
 
 RETENTION: Final = named("retention")
 WATERMARKS: Final = named("watermarks")
+ERASURE: Final = "erasure"  # kind of a batch
 BY_SESSION_MAX: Final = 200_000  # sequences; above it a pass over the day is cheaper than the index
 DAY: Final = timedelta(days=1)
 
@@ -40,8 +42,9 @@ class ArchiveMismatchError(Exception):
 
 
 class Batch(Struct, frozen=True):
-    """A planned batch: `append` adds what is new, `whole` replaces every day that the events table still
-    holds.
+    """
+    A planned batch: `append` adds what is new, `whole` replaces every day that the events table still holds,
+    `erasure` writes the files anew that have texts of people who are being erased.
     """
 
     id: int
@@ -89,6 +92,27 @@ def plan(conn: Connection) -> Batch | None:
     return Batch(number, "append", planned_at)
 
 
+def erase(settings: Settings, step: Step = no_step) -> bool:
+    """
+    Write the files anew that have texts of people who are being erased; False where another process is at
+    the archive.
+
+    Raises:
+        ArchiveMismatchError: as `archive_events`.
+    """
+    root = open_root(settings.warehouse, settings)
+    with connect(settings.database_url) as conn:
+        if not one(conn, WATERMARKS["try_publish"], EVENTS.name):
+            return False
+        if (batch := open_batch(conn)) is not None:
+            finish(conn, settings, root, batch, step)
+        number = int(one(conn, WATERMARKS["read_last_confirmed"])) + 1
+        batch = Batch(number, ERASURE, one(conn, WATERMARKS["insert_batch"], number, ERASURE))
+        step("planned")
+        finish(conn, settings, root, batch, step)
+    return True
+
+
 def finish(
     conn: Connection,
     settings: Settings,
@@ -104,7 +128,7 @@ def finish(
     published = manifest.watermark if manifest else 0
     if published != batch.id:
         before = int(one(conn, WATERMARKS["read_last_confirmed"]))
-        if batch.kind == "append" and published != before:
+        if batch.kind != "whole" and published != before:
             raise ArchiveMismatchError(
                 f"the archive holds batch {published}, the database expects {before}: rebuild"
             )
@@ -129,6 +153,9 @@ def _publish(conn: Connection, settings: Settings, root: Root, batch: Batch, ste
         if batch.kind == "whole":
             _carry(draft, old, gone)
             replaced = {part for part, _ in old}
+        elif batch.kind == ERASURE:
+            owned = run(conn, WATERMARKS["list_erased_sessions"]).fetchall()
+            replaced = rewrite(draft, [row[0] for row in owned], {day for row in owned for day in row[1]})
         else:
             replaced = merge_small(draft, old)
         archive_told.plan(conn, batch.id, draft, replaced)

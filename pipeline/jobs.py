@@ -36,9 +36,11 @@ ASIDE_MAX: Final = 20  # attempts that are named
 REASON_LENGTH_MAX: Final = 300
 DETECT: Final = "detect"
 EVIDENCE: Final = "evidence"
+ERASURES: Final = "erasures"
 RETENTION: Final = "retention"
 TITLES: Final = {
     EVIDENCE: "Sweeping over the evidence that is stored fails",
+    ERASURES: "Erasing people fails",
     RETENTION: "What is past its policy cannot be taken",
     "open": "The warehouse cannot be opened",
     "archive": "The archive of events fails",
@@ -172,7 +174,7 @@ def in_words(
         f"{each.reason}."
         for each in failing
     ]
-    if disk is not None and any(each.job not in {DETECT, EVIDENCE, RETENTION} for each in failing):
+    if disk is not None and any(each.job not in {DETECT, ERASURES, EVIDENCE, RETENTION} for each in failing):
         said.append(
             f"The warehouse's disk has {in_size(disk.free)} free; the {_count(lags.unarchived_events)} "
             f"events that wait for the archive need about {in_size(disk.needed)}."

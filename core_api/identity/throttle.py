@@ -69,12 +69,17 @@ class Source(Struct, frozen=True):
     exempt: bool
 
 
+def account_of(email: str) -> bytes:
+    """Return the digest under which attempts to sign in to an account are counted."""
+    return hashlib.sha256(spelling.counted_as(email).encode(errors="replace")).digest()
+
+
 def source_of(address: Address | None, email: str, limits: Limits) -> Source:
     """Return how a sign-in is counted."""
     network = counted(address)
     return Source(
         network=ip_interface(str(network)),
-        account=hashlib.sha256(spelling.counted_as(email).encode(errors="replace")).digest(),
+        account=account_of(email),
         exempt=is_within(network.network_address if address is None else unmapped(address), limits.exempt),
     )
 

@@ -218,22 +218,44 @@ async def set_active(
 
     Raises:
         NotFoundError: not of the organisation.
-        ConflictError: they are its last active admin.
+        ConflictError: they are its last active admin; or they are being erased, and stay locked.
     """
     taken: list[Revocation] = []
     async with connection(pool, actor) as conn, conn.transaction():
-        held = await _hold(conn, actor, user_id)
-        if held["is_active"] != active:
-            if not active:
-                await _keep_an_admin(conn, actor, user_id, Role(held["role"]))
-                taken.append(await sign_out_everywhere(conn, user_id, settings=settings, now=now))
-                taken += await end_launched_by(conn, user_id, settings=settings, now=now)
-            await conn.execute(QUERIES["set_active"], user_id, active)
-            kind = Kind.user_locked if not active else _unlocked(held)
-            await ledger.record(conn, ledger.by(actor, kind, user_id, now=now, subject_id=user_id))
+        if not active:
+            taken = await lock_out(conn, actor, user_id, settings=settings, now=now)
+        else:
+            held = await _hold(conn, actor, user_id)
+            if await conn.fetchval(QUERIES["is_erased"], user_id):
+                raise ConflictError("They are being erased, and stay locked.")
+            if not held["is_active"]:
+                await conn.execute(QUERIES["set_active"], user_id, True)
+                event = ledger.by(actor, _unlocked(held), user_id, now=now, subject_id=user_id)
+                await ledger.record(conn, event)
         user = await fetch(conn, actor, user_id)
     await revocations.publish(taken)
     return user
+
+
+async def lock_out(
+    conn: Connection, actor: Actor, user_id: UUID, *, settings: Settings, now: datetime
+) -> list[Revocation]:
+    """
+    Lock a person out in the caller's transaction; return what is to be published once it is committed.
+
+    Raises:
+        NotFoundError: not of the organisation.
+        ConflictError: they are its last active admin.
+    """
+    held = await _hold(conn, actor, user_id)
+    if not held["is_active"]:
+        return []
+    await _keep_an_admin(conn, actor, user_id, Role(held["role"]))
+    taken = [await sign_out_everywhere(conn, user_id, settings=settings, now=now)]
+    taken += await end_launched_by(conn, user_id, settings=settings, now=now)
+    await conn.execute(QUERIES["set_active"], user_id, False)
+    await ledger.record(conn, ledger.by(actor, Kind.user_locked, user_id, now=now, subject_id=user_id))
+    return taken
 
 
 async def set_role(

@@ -26,6 +26,7 @@ class Kind(StrEnum):
     allowed_origins_set = "allowed_origins.set"
     archive_published = "archive.published"
     assignment_created = "assignment.created"
+    assignment_redacted = "assignment.redacted"
     assignment_revoked = "assignment.revoked"
     assignment_override_removed = "assignment_override.removed"
     assignment_override_set = "assignment_override.set"
@@ -33,6 +34,7 @@ class Kind(StrEnum):
     attempt_extended = "attempt.extended"
     attempt_imported = "attempt.imported"
     attempt_paused = "attempt.paused"
+    attempt_redacted = "attempt.redacted"
     attempt_resumed = "attempt.resumed"
     attempt_started = "attempt.started"
     auth_invitation_accepted = "auth.invitation_accepted"
@@ -58,6 +60,10 @@ class Kind(StrEnum):
     decision_finalised = "decision.finalised"
     decision_made = "decision.made"
     decision_overridden = "decision.overridden"
+    decision_redacted = "decision.redacted"
+    erasure_advanced = "erasure.advanced"
+    erasure_completed = "erasure.completed"
+    erasure_requested = "erasure.requested"
     evaluation_drafted = "evaluation.drafted"
     evaluation_published = "evaluation.published"
     events_archived = "events.archived"
@@ -65,6 +71,7 @@ class Kind(StrEnum):
     evidence_closed = "evidence.closed"
     evidence_confirmed = "evidence.confirmed"
     evidence_damaged = "evidence.damaged"
+    evidence_erased = "evidence.erased"
     evidence_granted = "evidence.granted"
     evidence_moved = "evidence.moved"
     evidence_requested = "evidence.requested"
@@ -102,7 +109,9 @@ class Kind(StrEnum):
     retention_policy_set = "retention_policy.set"
     review_claimed = "review.claimed"
     review_given = "review.given"
+    review_redacted = "review.redacted"
     review_released = "review.released"
+    risk_adjustment_redacted = "risk_adjustment.redacted"
     session_announced = "session.announced"
     risk_adjustment_made = "risk_adjustment.made"
     risk_rule_deleted = "risk_rule.deleted"
@@ -112,15 +121,18 @@ class Kind(StrEnum):
     session_extended = "session.extended"
     session_flagged = "session.flagged"
     session_paused = "session.paused"
+    session_redacted = "session.redacted"
     session_resumed = "session.resumed"
     session_started = "session.started"
     session_terminated = "session.terminated"
     session_unflagged = "session.unflagged"
     session_updated = "session.updated"
     session_warned = "session.warned"
+    student_profile_redacted = "student_profile.redacted"
     student_profile_updated = "student_profile.updated"
     submission_erased = "submission.erased"
     submission_finalised = "submission.finalised"
+    submission_redacted = "submission.redacted"
     submission_scored = "submission.scored"
     subject_created = "subject.created"
     subject_updated = "subject.updated"
@@ -128,6 +140,7 @@ class Kind(StrEnum):
     user_approved = "user.approved"
     user_created = "user.created"
     user_locked = "user.locked"
+    user_redacted = "user.redacted"
     user_registered = "user.registered"
     user_role_changed = "user.role_changed"
     user_unlocked = "user.unlocked"
@@ -157,6 +170,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.allowed_origins_set: About("organisation", record="allowed_origins"),
     Kind.archive_published: About("archive"),
     Kind.assignment_created: About("assignment", record="assignments", is_told=True),
+    Kind.assignment_redacted: About("assignment", record="assignment"),
     Kind.assignment_revoked: About("assignment", record="assignment", is_told=True),
     Kind.assignment_override_removed: About("assignment_override", record="assignment", is_told=True),
     Kind.assignment_override_set: About("assignment_override", record="assignment", is_told=True),
@@ -164,6 +178,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.attempt_extended: About("attempt", record="attempt"),
     Kind.attempt_imported: About("attempt", record="attempt", is_provable=True),
     Kind.attempt_paused: About("attempt", record="attempt"),
+    Kind.attempt_redacted: About("attempt", record="attempt"),
     Kind.attempt_resumed: About("attempt", record="attempt"),
     Kind.attempt_started: About("attempt", record="attempt", is_provable=True),
     Kind.auth_invitation_accepted: About("user", record="user"),
@@ -189,6 +204,10 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.decision_finalised: About("decision", record="decision"),
     Kind.decision_made: About("decision", record="decision"),
     Kind.decision_overridden: About("decision", record="decision"),
+    Kind.decision_redacted: About("decision", record="decision"),
+    Kind.erasure_advanced: About("erasure", record="erasure"),
+    Kind.erasure_completed: About("erasure", record="erasure"),
+    Kind.erasure_requested: About("erasure", record="erasure"),
     Kind.evaluation_drafted: About("evaluation_version", record="evaluation_version"),
     Kind.evaluation_published: About("evaluation_version", record="evaluation_version", is_told=True),
     Kind.events_archived: About("organisation"),
@@ -196,6 +215,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.evidence_closed: About("evidence", record="evidence"),
     Kind.evidence_confirmed: About("evidence", record="evidence"),
     Kind.evidence_damaged: About("evidence"),
+    Kind.evidence_erased: About("evidence"),
     Kind.evidence_granted: About("evidence"),
     Kind.evidence_moved: About("evidence", record="evidence"),
     Kind.evidence_requested: About("evidence", record="evidence"),
@@ -233,7 +253,9 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.retention_policy_set: About("organisation", record="retention_policy"),
     Kind.review_claimed: About("session"),
     Kind.review_given: About("session", record="reviews"),
+    Kind.review_redacted: About("session", record="reviews"),
     Kind.review_released: About("session"),
+    Kind.risk_adjustment_redacted: About("risk_adjustment", record="risk_adjustment"),
     Kind.session_announced: About("session", record="session_actions"),
     Kind.risk_adjustment_made: About("risk_adjustment", record="risk_adjustment"),
     Kind.risk_rule_deleted: About("risk_rule", record="risk_rule"),
@@ -243,15 +265,18 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.session_extended: About("session", record="session_actions"),
     Kind.session_flagged: About("session", record="session_actions"),
     Kind.session_paused: About("session", record="session_actions"),
+    Kind.session_redacted: About("session", record="session_actions"),
     Kind.session_resumed: About("session", record="session_actions"),
     Kind.session_started: About("session", record="session"),
     Kind.session_terminated: About("session", record="session_actions"),
     Kind.session_unflagged: About("session", record="session_actions"),
     Kind.session_updated: About("session", record="session"),
     Kind.session_warned: About("session", record="session_actions"),
+    Kind.student_profile_redacted: About("student_profile", record="student_profile"),
     Kind.student_profile_updated: About("student_profile", record="student_profile"),
     Kind.submission_erased: About("submission"),
     Kind.submission_finalised: About("submission", record="submission", is_provable=True, is_told=True),
+    Kind.submission_redacted: About("submission", record="submission"),
     Kind.submission_scored: About("submission", record="submission", is_provable=True, is_told=True),
     Kind.subject_created: About("subject", record="subject"),
     Kind.subject_updated: About("subject", record="subject"),
@@ -259,6 +284,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.user_approved: About("user", record="user"),
     Kind.user_created: About("user", record="user"),
     Kind.user_locked: About("user", record="user"),
+    Kind.user_redacted: About("user", record="user"),
     Kind.user_registered: About("user", record="user"),
     Kind.user_role_changed: About("user", record="user"),
     Kind.user_unlocked: About("user", record="user"),

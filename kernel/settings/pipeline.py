@@ -59,6 +59,17 @@ class Pipeline(Ingest, frozen=True, kw_only=True):
     behind_after_s: Annotated[
         float, about("Lag of the pipeline that readiness and doctor speak of, seconds.", ge=1)
     ] = 30.0
+    erasure_every_s: Annotated[
+        float, about("Seconds between two looks at whether somebody is to be erased.", gt=0, le=3_600)
+    ] = 5.0
+    erasure_settled_s: Annotated[
+        int,
+        about(
+            "Seconds that a proctor session must have ended before its candidate is erased: by then nothing"
+            " of it arrives, and Redis has forgotten it.",
+            ge=0,
+        ),
+    ] = 90_000
     pipeline_threads: Annotated[int, about("Worker threads of the pipeline.", ge=1, le=64)] = 2
 
     # -- ledger (spec.md L-2)

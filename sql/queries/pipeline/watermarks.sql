@@ -158,3 +158,13 @@ SELECT confirm_archive($1, $2::uuid[], $3::timestamptz[], $4::bytea[]) AS confir
 -- name: delete_ranges
 -- $1 batch
 DELETE FROM reporting.archive_ranges WHERE batch_id = $1;
+
+-- name: list_erased_sessions
+-- Sessions of people who are being erased, each with the UTC days of which its events may be.
+SELECT s.id, ARRAY(SELECT d::date::text
+                   FROM generate_series(date_trunc('day', p.first_event_at, 'UTC'), p.last_event_at, interval '1 day') d) AS days
+FROM erasures x
+JOIN proctor_sessions s ON s.candidate_id = x.person_id
+JOIN session_progress p ON p.session_id = s.id
+WHERE x.status = 'running'
+ORDER BY s.id;

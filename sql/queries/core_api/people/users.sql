@@ -57,3 +57,7 @@ SELECT id, name, registration_open, created_at FROM organisations WHERE id = $1;
 -- $1 organisation uuid, $2 name text or null, $3 registration_open boolean or null: null leaves as it is
 UPDATE organisations SET name = coalesce($2, name), registration_open = coalesce($3, registration_open) WHERE id = $1
 RETURNING id, name, registration_open, created_at;
+
+-- name: is_erased
+-- $1 person. Whether their erasure was asked for.
+SELECT EXISTS (SELECT FROM erasures WHERE person_id = $1) AS erased;
