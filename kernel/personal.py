@@ -22,6 +22,7 @@ class Of(StrEnum):
     submission = "submission"
     evidence = "evidence"
     decision = "decision"
+    claim = "claim"
     login = "login"
     nobody = "nobody"
 
@@ -151,6 +152,20 @@ HELD: Final[Mapping[str, Held]] = {
     "proctor_decisions": Held(Of.attempt, "attempt_id", _REASONS),
     "decision_acts": Held(Of.decision, "decision_id", _REASONS, _kept(WORD, "act")),
     "blind_reviews": Held(Of.attempt, "attempt_id", _REVIEWED),
+    "claims": Held(Of.attempt, "attempt_id", stays=_kept(WORD, "subject", "state")),
+    "claim_statements": Held(
+        Of.claim, "claim_id", _all(Goes.emptied, "text"), _kept(WORD, "side") | _kept(IDS, "evidence_ids")
+    ),
+    "disputes": Held(Of.claim, "claim_id", stays=_kept(WORD, "raised")),
+    "resolutions": Held(
+        Of.claim, "claim_id", _all(Goes.emptied, "text_en", "text_ar"), _kept(WORD, "outcome", "led_to")
+    ),
+    "observation_reviews": Held(
+        Of.submission, "submission_id", _all(Goes.emptied, "reason"), _kept(WORD, "verdict")
+    ),
+    "observation_drafts": Held(Of.person, "observer_id", _all(Goes.forgotten, "content")),
+    "observation_steps": Held(Of.nobody, stays=_kept(WORD, "state", "next")),
+    "subjects": Held(Of.nobody, stays=_kept(CONTENT, "name", "category", "description")),
     "risk_adjustments": Held(Of.attempt, "attempt_id", _all(Goes.emptied, "reason")),
     "risk_snapshots": Held(
         Of.session, "session_id", stays=_kept(WORD, "cause") | _kept("rules, numbers of events, points", "trace")

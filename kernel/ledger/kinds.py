@@ -53,6 +53,7 @@ class Kind(StrEnum):
     claim_expired = "claim.expired"
     claim_opened = "claim.opened"
     claim_reminded = "claim.reminded"
+    claim_redacted = "claim.redacted"
     claim_resolved = "claim.resolved"
     claim_stated = "claim.stated"
     claim_withdrawn = "claim.withdrawn"
@@ -92,6 +93,7 @@ class Kind(StrEnum):
     legal_hold_placed = "legal_hold.placed"
     login_alert = "login.alert"
     observation_finalised = "observation.finalised"
+    observation_redacted = "observation.redacted"
     observation_reviewed = "observation.reviewed"
     organisation_updated = "organisation.updated"
     passage_archived = "passage.archived"
@@ -197,6 +199,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.claim_expired: About("claim", record="claim"),
     Kind.claim_opened: About("claim", record="claim", is_provable=True),
     Kind.claim_reminded: About("claim", is_told=True),
+    Kind.claim_redacted: About("claim", record="claim"),
     Kind.claim_resolved: About("claim", record="claim"),
     Kind.claim_stated: About("claim", record="claim"),
     Kind.claim_withdrawn: About("claim", record="claim", is_provable=True),
@@ -236,6 +239,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.legal_hold_placed: About("legal_hold", record="legal_hold"),
     Kind.login_alert: About("organisation"),
     Kind.observation_finalised: About("submission", record="submission", is_told=True),
+    Kind.observation_redacted: About("submission", record="observation_reviews"),
     Kind.observation_reviewed: About("submission", record="observation_reviews"),
     Kind.organisation_updated: About("organisation", record="organisation"),
     Kind.passage_archived: About("passage", record="passage"),

@@ -20,6 +20,7 @@ TO_OWNER: Final = {
     Of.evidence: "SELECT e.id FROM evidence e JOIN proctor_sessions s ON s.id = e.session_id"
     " WHERE s.candidate_id = %(person)s",
     Of.decision: "SELECT id FROM proctor_decisions WHERE candidate_id = %(person)s",
+    Of.claim: "SELECT id FROM claims WHERE candidate_id = %(person)s",
     Of.login: "SELECT id FROM logins WHERE user_id = %(person)s",
 }
 VALUES: Final = {
@@ -75,6 +76,8 @@ def _value(table: str, column: str, kind: str) -> str:
         return f"CASE WHEN event_type = 0 THEN '{WORD}' END"
     if (table, column) == ("submissions", "idempotency_key"):
         return f"'{WORD}' || id"
+    if (table, column) == ("submission_scores", "reason"):
+        return f"CASE WHEN scored_by IS NULL THEN reason ELSE '{WORD}' END"
     return VALUES[kind]
 
 

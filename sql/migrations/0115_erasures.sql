@@ -59,6 +59,8 @@ REVOKE ALL ON FUNCTION record_of_erasure FROM PUBLIC;
 -- What keeps a person from being erased; null: nothing.
 CREATE FUNCTION erasure_hindered_by(of_person uuid) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT CASE WHEN EXISTS (SELECT FROM exam_attempts a WHERE a.student_id = of_person AND a.status = 'in_progress') THEN 'attempt_runs'
+                WHEN EXISTS (SELECT FROM claims c WHERE c.candidate_id = of_person
+                                                    AND (c.is_open OR (c.state = 'resolved' AND c.deadline_at > now()))) THEN 'claim_open'
            END
 $$;
 REVOKE ALL ON FUNCTION erasure_hindered_by FROM PUBLIC;
@@ -110,6 +112,12 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON decision_acts F
     EXECUTE FUNCTION refuse_all_but_erasing('reason_en', 'reason_ar', 'internal_notes', 'override_reason');
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON blind_reviews FOR EACH ROW
     EXECUTE FUNCTION refuse_all_but_erasing('reason_en', 'reason_ar', 'internal_notes');
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON claim_statements FOR EACH ROW EXECUTE FUNCTION refuse_all_but_erasing('text');
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON resolutions FOR EACH ROW EXECUTE FUNCTION refuse_all_but_erasing('text_en', 'text_ar');
+CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON observation_reviews FOR EACH ROW EXECUTE FUNCTION refuse_all_but_erasing('reason');
+ALTER TABLE claim_statements ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE resolutions ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE observation_reviews ENABLE ALWAYS TRIGGER append_only;
 ALTER TABLE submissions ENABLE ALWAYS TRIGGER append_only;
 ALTER TABLE submission_items ENABLE ALWAYS TRIGGER append_only;
 ALTER TABLE submission_drafts ENABLE ALWAYS TRIGGER append_only;
@@ -220,6 +228,9 @@ BEGIN
         WHERE i.user_id = of_person
            OR EXISTS (SELECT FROM unnest(words || of_person::text) w WHERE strpos(encode(i.reply, 'escape'), encode(convert_to(w, 'UTF8'), 'escape')) > 0)
         RETURNING 1) SELECT 'idempotency_keys', count(*), NULL, NULL FROM gone;
+    RETURN QUERY WITH gone AS (
+        DELETE FROM observation_drafts o WHERE o.observer_id = of_person OR strpos(o.content::text, of_person::text) > 0 RETURNING 1)
+        SELECT 'observation_drafts', count(*), NULL, NULL FROM gone;
     -- how they sign in, and from where
     RETURN QUERY WITH gone AS (DELETE FROM login_networks n WHERE EXISTS (SELECT FROM unnest(known) k WHERE k <<= n.network) RETURNING 1)
         SELECT 'login_networks', count(*), NULL, NULL FROM gone;
@@ -343,6 +354,14 @@ BEGIN
         WHERE r.session_id = ANY (sessions)
         RETURNING r.session_id)
         SELECT 'blind_reviews', count(*), 'review.redacted', gone.session_id::text FROM gone GROUP BY gone.session_id;
+    RETURN QUERY WITH gone AS (
+        UPDATE claim_statements t SET text = 'erased' FROM claims c
+        WHERE c.id = t.claim_id AND c.attempt_id = of_attempt AND t.text <> 'erased' RETURNING t.claim_id
+    ), answers AS (
+        UPDATE resolutions r SET text_en = no_reason(r.text_en), text_ar = no_reason(r.text_ar) FROM claims c
+        WHERE c.id = r.claim_id AND c.attempt_id = of_attempt AND (r.text_en <> 'erased' OR r.text_ar <> 'erased') RETURNING r.claim_id)
+        SELECT 'claim_statements', count(*), 'claim.redacted', b.claim_id::text
+        FROM (SELECT * FROM gone UNION ALL SELECT * FROM answers) b GROUP BY b.claim_id;
     RETURN QUERY
         UPDATE risk_adjustments a SET reason = 'erased' WHERE a.attempt_id = of_attempt AND a.reason <> 'erased'
         RETURNING 'risk_adjustments', 1::bigint, 'risk_adjustment.redacted', a.id::text;
@@ -368,8 +387,8 @@ BEGIN
     IF NOT is_erasing() THEN
         RAISE EXCEPTION 'no step of an erasure has begun' USING ERRCODE = 'insufficient_privilege';
     END IF;
-    UPDATE submissions b SET content = '', body_sha256 = CASE b.kind WHEN 'attempt' THEN NULL ELSE b.body_sha256 END,
-           idempotency_key = CASE b.kind WHEN 'attempt' THEN NULL ELSE b.idempotency_key END
+    UPDATE submissions b SET content = '', body_sha256 = CASE b.kind WHEN 'observation' THEN b.body_sha256 END,
+           idempotency_key = CASE b.kind WHEN 'observation' THEN b.idempotency_key END
     WHERE b.id = of_submission;
     IF NOT FOUND THEN
         RETURN;
@@ -391,11 +410,18 @@ $$;
 
 -- An observation of this person: what was found of them is theirs, whoever wrote it.
 CREATE FUNCTION erase_observation(of_submission uuid) RETURNS TABLE (part text, amount bigint, told_as text, aggregate text)
-    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT e.* FROM submission_subjects s
-    JOIN erasures x ON x.person_id = s.subject_id AND x.id = current_setting('veritas.erasure')::uuid AND is_erasing()
-    CROSS JOIN LATERAL erase_submission(s.submission_id) e
-    WHERE s.submission_id = of_submission
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    PERFORM FROM submission_subjects s JOIN erasures x ON x.person_id = s.subject_id
+    WHERE s.submission_id = of_submission AND x.id = current_setting('veritas.erasure')::uuid AND is_erasing();
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no step of an erasure has begun for %', of_submission USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN QUERY SELECT e.* FROM erase_submission(of_submission) e;
+    RETURN QUERY WITH gone AS (
+        UPDATE observation_reviews r SET reason = 'erased' WHERE r.submission_id = of_submission AND r.reason <> 'erased' RETURNING 1)
+        SELECT 'observation_reviews', count(*), 'observation.redacted', of_submission::text FROM gone HAVING count(*) > 0;
+END
 $$;
 
 -- The row of a file that is gone from the stores.
@@ -431,10 +457,10 @@ CREATE FUNCTION evidence_to_erase(of_erasure uuid) RETURNS TABLE (evidence_id bi
 $$;
 
 -- The next observation of whom an erasure is about, after one; null: the first.
-CREATE FUNCTION observation_to_erase(of_erasure uuid, past uuid) RETURNS uuid
+CREATE FUNCTION observation_to_erase(of_erasure uuid, behind uuid) RETURNS uuid
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT b.submission_id FROM erasures x JOIN submission_subjects b ON b.subject_id = x.person_id
-    WHERE x.id = of_erasure AND (past IS NULL OR b.submission_id > past)
+    WHERE x.id = of_erasure AND (behind IS NULL OR b.submission_id > behind)
     ORDER BY b.submission_id LIMIT 1
 $$;
 
