@@ -108,7 +108,7 @@ HELD: Final[Mapping[str, Held]] = {
     "submission_drafts": Held(Of.submission, "submission_id", _all(Goes.emptied, "text")),
     "submission_scores": Held(
         Of.submission, "submission_id", _all(Goes.emptied, "reason"),
-        _kept(WORD, "scoring_version") | _kept(NUMBERS, "item_points"),
+        _kept(WORD, "scoring_version") | _kept(NUMBERS, "item_points", "item_max_points", "given_points"),
     ),
     "submission_subjects": Held(Of.submission, "submission_id", stays=_kept(WORD, "kind")),
     # -- what was seen of it
@@ -159,6 +159,13 @@ HELD: Final[Mapping[str, Held]] = {
     "disputes": Held(Of.claim, "claim_id", stays=_kept(WORD, "raised")),
     "resolutions": Held(
         Of.claim, "claim_id", _all(Goes.emptied, "text_en", "text_ar"), _kept(WORD, "outcome", "led_to")
+    ),
+    "appeal_bundles": Held(Of.claim, "claim_id", _all(Goes.with_row, "manifest", "parts")),
+    "legal_holds": Held(
+        Of.person, "user_id", _all(Goes.emptied, "reason", "lift_reason"), _kept(WORD, "kind", "status")
+    ),
+    "remediations": Held(
+        Of.nobody, stays=_kept(CONTENT, "status", "changes", "reason", "note_en", "note_ar", "key")
     ),
     "observation_reviews": Held(
         Of.submission, "submission_id", _all(Goes.emptied, "reason"), _kept(WORD, "verdict")

@@ -7,5 +7,6 @@ what follows from submissions; `rebuild` and `recomputing` do both anew; `archiv
 warehouse; `definitions` prints what each number means. `outbox` hands over what the core API recorded;
 `ledger` seals, verifies and exports; `writer` asks a language model for words, where one is set; `detector`
 looks at pictures for faces, where it is installed; `sweeps` go over the files of evidence; `retention` takes
-what is past its policy, once the archive has it, and brings it back. Imports kernel, sql and warehouse.
+what is past its policy, once the archive has it, and brings it back; `privacy` erases people. Imports kernel,
+sql and warehouse.
 """

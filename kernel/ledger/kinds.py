@@ -91,6 +91,7 @@ class Kind(StrEnum):
     launch_links_created = "launch_links.created"
     legal_hold_lifted = "legal_hold.lifted"
     legal_hold_placed = "legal_hold.placed"
+    legal_hold_redacted = "legal_hold.redacted"
     login_alert = "login.alert"
     observation_finalised = "observation.finalised"
     observation_redacted = "observation.redacted"
@@ -237,6 +238,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.launch_links_created: About("exam"),
     Kind.legal_hold_lifted: About("legal_hold", record="legal_hold"),
     Kind.legal_hold_placed: About("legal_hold", record="legal_hold"),
+    Kind.legal_hold_redacted: About("legal_hold", record="legal_hold"),
     Kind.login_alert: About("organisation"),
     Kind.observation_finalised: About("submission", record="submission", is_told=True),
     Kind.observation_redacted: About("submission", record="observation_reviews"),

@@ -42,6 +42,15 @@ from warehouse.publish import Step as Report
 from warehouse.publish import no_step
 
 ERASURES: Final = named("erasures")
+# What may have been changed of records: each of these commits anew to what is left, but for a file, which is gone.
+TOLD: Final = frozenset(
+    {
+        Kind.assignment_redacted, Kind.attempt_redacted, Kind.claim_redacted, Kind.decision_redacted,
+        Kind.evidence_erased, Kind.legal_hold_redacted, Kind.observation_redacted, Kind.review_redacted,
+        Kind.risk_adjustment_redacted, Kind.session_redacted, Kind.student_profile_redacted,
+        Kind.submission_redacted, Kind.user_redacted,
+    }
+)  # fmt: skip
 # Of the events of a step, as `end` takes them.
 COLUMNS: Final = (
     "ids", "moments", "kinds", "aggregate_types", "aggregate_ids", "bodies", "records", "salts", "places",
@@ -165,6 +174,7 @@ def _take(
         ):
             took[part] += amount
             if told_as is not None:
+                assert told_as in TOLD, "a step tells of what it has changed"
                 told.append((Kind(told_as), aggregate))
         shell.report("taken")
         detail = {"step": at.step.value, "taken": {part: amount for part, amount in took.items() if amount}}

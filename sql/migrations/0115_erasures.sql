@@ -58,10 +58,11 @@ REVOKE ALL ON FUNCTION record_of_erasure FROM PUBLIC;
 
 -- What keeps a person from being erased; null: nothing.
 CREATE FUNCTION erasure_hindered_by(of_person uuid) RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT CASE WHEN EXISTS (SELECT FROM exam_attempts a WHERE a.student_id = of_person AND a.status = 'in_progress') THEN 'attempt_runs'
-                WHEN EXISTS (SELECT FROM claims c WHERE c.candidate_id = of_person
-                                                    AND (c.is_open OR (c.state = 'resolved' AND c.deadline_at > now()))) THEN 'claim_open'
-           END
+    SELECT min(h.why) FROM (
+        SELECT 'legal_hold' AS why FROM legal_holds l WHERE l.user_id = of_person AND l.status = 'placed'
+        UNION ALL
+        SELECT k.why FROM exam_attempts a JOIN kept_attempts k ON k.attempt_id = a.id
+        WHERE a.student_id = of_person AND k.why <> 'review_open') h
 $$;
 REVOKE ALL ON FUNCTION erasure_hindered_by FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION erasure_hindered_by TO veritas_core, veritas_pipeline;
@@ -112,6 +113,35 @@ CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON decision_acts F
     EXECUTE FUNCTION refuse_all_but_erasing('reason_en', 'reason_ar', 'internal_notes', 'override_reason');
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE OR DELETE ON blind_reviews FOR EACH ROW
     EXECUTE FUNCTION refuse_all_but_erasing('reason_en', 'reason_ar', 'internal_notes');
+CREATE OR REPLACE FUNCTION keep_legal_hold() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.status <> 'placed' OR NEW.status <> 'lifted'
+        OR (OLD.id, OLD.organisation_id, OLD.kind, OLD.user_id, OLD.exam_id, OLD.claim_id, OLD.reason, OLD.placed_by, OLD.placed_at)
+           IS DISTINCT FROM
+           (NEW.id, NEW.organisation_id, NEW.kind, NEW.user_id, NEW.exam_id, NEW.claim_id, NEW.reason, NEW.placed_by, NEW.placed_at))
+       AND NOT (to_jsonb(NEW) - '{reason,lift_reason}'::text[] = to_jsonb(OLD) - '{reason,lift_reason}'::text[] AND is_erasing()) THEN
+        RAISE EXCEPTION 'a hold is placed and lifted once, and nothing of it changes' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+-- An appeal's bundle is a copy of what goes.
+CREATE FUNCTION refuse_bundle_removal() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    IF NOT is_erasing() AND NOT EXISTS (
+        SELECT FROM ledger_events
+        WHERE aggregate_id = OLD.claim_id::text AND kind = 'claim.erased' AND xmin::text = pg_current_xact_id()::xid::text) THEN
+        RAISE EXCEPTION 'DELETE on % is refused: no event of this transaction says that claim % is erased', TG_TABLE_NAME, OLD.claim_id
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN OLD;
+END
+$$;
+REVOKE ALL ON FUNCTION refuse_bundle_removal FROM PUBLIC;
+CREATE OR REPLACE TRIGGER erased BEFORE DELETE ON appeal_bundles FOR EACH ROW EXECUTE FUNCTION refuse_bundle_removal();
+ALTER TABLE appeal_bundles ENABLE ALWAYS TRIGGER erased;
+
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON claim_statements FOR EACH ROW EXECUTE FUNCTION refuse_all_but_erasing('text');
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON resolutions FOR EACH ROW EXECUTE FUNCTION refuse_all_but_erasing('text_en', 'text_ar');
 CREATE OR REPLACE TRIGGER append_only BEFORE UPDATE ON observation_reviews FOR EACH ROW EXECUTE FUNCTION refuse_all_but_erasing('reason');
@@ -255,7 +285,10 @@ BEGIN
                last_login_ip = NULL, metadata = '{}', source_id = NULL, is_active = false
         WHERE u.id = of_person RETURNING 1)
         SELECT 'users', count(*), 'user.redacted', of_person::text FROM gone;
-    -- why they had other terms
+    -- why they were held, and had other terms
+    RETURN QUERY
+        UPDATE legal_holds h SET reason = 'erased', lift_reason = no_reason(h.lift_reason) WHERE h.user_id = of_person
+        RETURNING 'legal_holds', 1::bigint, 'legal_hold.redacted', h.id::text;
     RETURN QUERY
         UPDATE assignment_overrides o SET reason = 'erased' WHERE o.user_id = of_person
         RETURNING 'assignment_overrides', 1::bigint, 'assignment.redacted', o.assignment_id::text;
@@ -354,6 +387,9 @@ BEGIN
         WHERE r.session_id = ANY (sessions)
         RETURNING r.session_id)
         SELECT 'blind_reviews', count(*), 'review.redacted', gone.session_id::text FROM gone GROUP BY gone.session_id;
+    RETURN QUERY WITH gone AS (
+        DELETE FROM appeal_bundles b USING claims c WHERE c.id = b.claim_id AND c.attempt_id = of_attempt RETURNING 1)
+        SELECT 'appeal_bundles', count(*), NULL, NULL FROM gone;
     RETURN QUERY WITH gone AS (
         UPDATE claim_statements t SET text = 'erased' FROM claims c
         WHERE c.id = t.claim_id AND c.attempt_id = of_attempt AND t.text <> 'erased' RETURNING t.claim_id

@@ -20,7 +20,7 @@ LINKS: Final = (
         "claims",
         "evidence", "evidence_usage", "alert_acknowledgements", "remediations",
         "subjects", "observation_drafts", "observation_reviews",
-        "retention_policies", "legal_holds", "hot_sessions",
+        "retention_policies", "legal_holds", "hot_sessions", "erasures",
     )),
     *((table, "user_id", "users") for table in (
         "student_profiles", "teacher_profiles", "logins", "launch_uses", "revocations", "invitations",

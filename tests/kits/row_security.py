@@ -77,6 +77,10 @@ SALT = (
     " SELECT id, 'name', subject_id, decode(repeat('00', 16), 'hex'), 'A name' FROM ledger_events"
     " WHERE subject_id = $1"
 )
+ERASED = (
+    "INSERT INTO erasures (id, organisation_id, person_id, requested_by, requested_at, stepped_at)"
+    " SELECT gen_random_uuid(), organisation_id, id, $2, now(), now() FROM users WHERE id = $1"
+)
 # Readable by whoever asks, and even when nobody does.
 OPEN = {
     "ledger_leaves": "hashes of events, by the events' ids",
@@ -187,6 +191,7 @@ async def _fill(world: World) -> None:
     await api.owner.execute(PROGRESS, given["remediation_id"])
     await api.owner.execute(REMEDIATED, given["remediation_id"], given["submission_id"])
     await api.owner.execute(SALT, student)
+    await api.owner.execute(ERASED, student, api.people["admin"].id)
     for statement in ANSWERED:
         await api.owner.execute(statement, given["claim_id"], api.people["reviewer"].id)
     await put(api, f"/api/teacher/exams/{api.exam_id}/claim-policy", "teacher", window_days=30)

@@ -44,6 +44,7 @@ COVERED = {
     "allowed_origins": ("allowed_origins", "organisation_id", "NULL"),
     "retention_policies": ("retention_policy", "organisation_id", "NULL"),
     "legal_holds": ("legal_hold", "id", "NULL"),
+    "erasures": ("erasure", "id", "NULL"),
     "exams": ("exam", "id", "NULL"),
     "teacher_exam_permissions": ("permission", "exam_id", "teacher_id"),
     "assignments": ("assignments", "exam_id", "NULL"),
@@ -191,6 +192,8 @@ async def world(database: str, database_as: DatabaseAs) -> AsyncIterator[World]:
         await put(api, "/api/admin/allowed-origins", "admin", origins=["https://exams.example.org"])
         await put(api, "/api/admin/retention", "admin", events_days=60)
         await override(api, int(made.parameters["decision_id"]), 4, decisionReasonEn="Seen.")
+        erased = f"/api/admin/users/{api.people['outsider'].id}/erasure"
+        assert (await api.post(erased, "admin")).status == 201
         await interrupt(made)
         ended = await reviewable(api, double_review=True)
         assert (await review(api, ended.session_id, 3)).status == 200

@@ -93,8 +93,13 @@ async def world(database: str, database_as: DatabaseAs, log: Log) -> AsyncIterat
         for attempt_id in await api.owner.fetch("SELECT id FROM exam_attempts WHERE status = 'in_progress' AND student_id = $1", api.people["student"].id):
             assert (await submit(api, str(attempt_id["id"]))).status in {200, 201}
         assert (await refuses(api, student)).endswith("has to be closed first.")
+        bundle = await api.post(f"/api/student/claims/{made.parameters['claim_id']}/bundle", "student")
+        assert bundle.status == 201, bundle.body
         withdrawn = await api.post(f"/api/student/claims/{made.parameters['claim_id']}/withdraw", "student")
         assert withdrawn.status == 200, withdrawn.body
+        assert (await refuses(api, student)).endswith("has to be lifted first.")
+        lifted = f"/api/admin/legal-holds/{made.parameters['hold_id']}/lift"
+        assert (await api.post(lifted, "admin", json={"reason": "It is over."})).status == 200
         yield made
 
 
