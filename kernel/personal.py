@@ -2,8 +2,9 @@
 What is held about people: every column that can hold a text, and what becomes of it when its person is
 erased (spec.md G-2, decision 13). Pure; a test holds it to the database.
 
-Columns of other types hold ids, numbers, times and yes or no: under an id that leads to nobody once the account
-is erased they are statistics, and stay. `of` says whose a row is: the column that leads to them, and to what.
+Columns of other types hold ids, numbers, times and yes or no: under an id that leads to nobody once the
+account is erased they are statistics, and stay. `of` and `by` say whose a row is: to what it leads, and by
+which column.
 """
 
 from collections.abc import Mapping
@@ -69,8 +70,18 @@ _MEASURED: Final = _kept(NUMBERS, "metric_version", "reasons")
 HELD: Final[Mapping[str, Held]] = {
     # -- who somebody is, and how they sign in
     "users": Held(
-        Of.person, "id",
-        _all(Goes.emptied, "email", "username", "full_name", "password_hash", "last_login_ip", "metadata", "source_id"),
+        Of.person,
+        "id",
+        _all(
+            Goes.emptied,
+            "email",
+            "username",
+            "full_name",
+            "password_hash",
+            "last_login_ip",
+            "metadata",
+            "source_id",
+        ),
         _kept(WORD, "role"),
     ),
     "student_profiles": Held(Of.person, "user_id", _all(Goes.emptied, "enrollment_id", "cohort")),
@@ -79,7 +90,9 @@ HELD: Final[Mapping[str, Held]] = {
     "refresh_tokens": Held(Of.login, "login_id", _all(Goes.with_row, "sha256")),
     "invitations": Held(Of.person, "user_id", _all(Goes.with_row, "sha256")),
     "launch_uses": Held(Of.person, "user_id", _all(Goes.with_row, "address", "agent_sha256")),
-    "revocations": Held(Of.person, "user_id", stays=_kept("ids of tokens, until they would have died", "mark")),
+    "revocations": Held(
+        Of.person, "user_id", stays=_kept("ids of tokens, until they would have died", "mark")
+    ),
     "login_attempts": Held(Of.nobody, goes=_all(Goes.forgotten, "network", "account")),
     "login_networks": Held(Of.nobody, goes=_all(Goes.forgotten, "network")),
     "idempotency_keys": Held(Of.person, "user_id", _all(Goes.forgotten, "key", "request", "reply")),
@@ -89,17 +102,23 @@ HELD: Final[Mapping[str, Held]] = {
     ),
     "assignments": Held(Of.person, "user_id", stays=_kept(IDS, "rule_exemptions")),
     "exam_attempts": Held(
-        Of.person, "student_id",
-        stays=_kept(WORD, "status", "submitted_by") | _kept("terms, as numbers and ids", "policy")
-        | _kept(IDS, "submission_data") | _kept("nothing writes it", "metadata"),
+        Of.person,
+        "student_id",
+        stays=_kept(WORD, "status", "submitted_by")
+        | _kept("terms, as numbers and ids", "policy")
+        | _kept(IDS, "submission_data")
+        | _kept("nothing writes it", "metadata"),
     ),
     "attempt_answers": Held(Of.attempt, "attempt_id", _all(Goes.with_row, "response")),
     "attempt_drafts": Held(Of.attempt, "attempt_id", _all(Goes.with_row, "response")),
     "attempt_pauses": Held(Of.attempt, "attempt_id", _all(Goes.emptied, "reason")),
     "time_grants": Held(Of.attempt, "attempt_id", _all(Goes.emptied, "reason")),
     "submissions": Held(
-        Of.attempt, "attempt_id", _all(Goes.emptied, "content", "idempotency_key", "body_sha256"),
-        _kept(WORD, "kind", "submitted_by") | _kept("versions of questions", "version_snapshot")
+        Of.attempt,
+        "attempt_id",
+        _all(Goes.emptied, "content", "idempotency_key", "body_sha256"),
+        _kept(WORD, "kind", "submitted_by")
+        | _kept("versions of questions", "version_snapshot")
         | _kept("the ledger has it too: receipts rest on it", "content_sha256"),
     ),
     "submission_items": Held(
@@ -107,16 +126,25 @@ HELD: Final[Mapping[str, Held]] = {
     ),
     "submission_drafts": Held(Of.submission, "submission_id", _all(Goes.emptied, "text")),
     "submission_scores": Held(
-        Of.submission, "submission_id", _all(Goes.emptied, "reason"),
+        Of.submission,
+        "submission_id",
+        _all(Goes.emptied, "reason"),
         _kept(WORD, "scoring_version") | _kept(NUMBERS, "item_points", "item_max_points", "given_points"),
     ),
     "submission_subjects": Held(Of.submission, "submission_id", stays=_kept(WORD, "kind")),
     # -- what was seen of it
     "proctor_sessions": Held(
-        Of.attempt, "attempt_id",
+        Of.attempt,
+        "attempt_id",
         _all(
-            Goes.emptied, "device_fingerprint", "user_agent", "browser_name", "browser_version",
-            "operating_system", "screen_resolution", "ip_address",
+            Goes.emptied,
+            "device_fingerprint",
+            "user_agent",
+            "browser_name",
+            "browser_version",
+            "operating_system",
+            "screen_resolution",
+            "ip_address",
         ),
     ),
     "events": Held(Of.session, "session_id", _all(Goes.rewritten, "event_name", "payload")),
@@ -138,7 +166,8 @@ HELD: Final[Mapping[str, Held]] = {
     "dirty_sessions": Held(Of.session, "session_id", stays=_kept(WORD, "cause")),
     "detections": Held(Of.session, "session_id", stays=_kept(MACHINE, "model")),
     "evidence": Held(
-        Of.session, "session_id",
+        Of.session,
+        "session_id",
         _all(Goes.with_row, "file_name", "content_type", "metadata", "sha256", "tier"),
     ),
     "evidence_chunks": Held(
@@ -175,12 +204,16 @@ HELD: Final[Mapping[str, Held]] = {
     "subjects": Held(Of.nobody, stays=_kept(CONTENT, "name", "category", "description")),
     "risk_adjustments": Held(Of.attempt, "attempt_id", _all(Goes.emptied, "reason")),
     "risk_snapshots": Held(
-        Of.session, "session_id", stays=_kept(WORD, "cause") | _kept("rules, numbers of events, points", "trace")
+        Of.session,
+        "session_id",
+        stays=_kept(WORD, "cause") | _kept("rules, numbers of events, points", "trace"),
     ),
     "alert_acknowledgements": Held(
         Of.attempt, "attempt_id", _all(Goes.emptied, "note"), _kept(WORD, "codes")
     ),
-    "erasures": Held(Of.person, "person_id", stays=_kept(NUMBERS, "status", "step", "taken") | _kept(IDS, "past")),
+    "erasures": Held(
+        Of.person, "person_id", stays=_kept(NUMBERS, "status", "step", "taken") | _kept(IDS, "past")
+    ),
     # -- the ledger, and what is beside it
     "ledger_salts": Held(Of.person, "person_id", _all(Goes.forgotten, "salt", "value"), _kept(WORD, "name")),
     "ledger_events": Held(
@@ -189,7 +222,9 @@ HELD: Final[Mapping[str, Held]] = {
     "ledger_heads": Held(Of.nobody, stays=_kept(LEDGER, "note")),
     "ledger_leaves": Held(Of.nobody, stays=_kept(LEDGER, "leaf_hash")),
     "ledger_tiles": Held(Of.nobody, stays=_kept(LEDGER, "hashes")),
-    "outbox": Held(Of.nobody, stays=_kept(WORD, "kind") | _kept("ids and facts, as on the ledger", "payload")),
+    "outbox": Held(
+        Of.nobody, stays=_kept(WORD, "kind") | _kept("ids and facts, as on the ledger", "payload")
+    ),
     # -- what an organisation has written for everybody
     "organisations": Held(Of.nobody, stays=_kept(CONTENT, "name")),
     "allowed_origins": Held(Of.nobody, stays=_kept(CONTENT, "origins")),
@@ -206,9 +241,7 @@ HELD: Final[Mapping[str, Held]] = {
     ),
     "rule_sets": Held(Of.nobody, stays=_kept(IDS, "version_ids")),
     # -- how the system runs
-    "live_changes": Held(
-        Of.nobody, stays=_kept(IDS, "session_ids", "event_ids", "risen_ids", "client_ids")
-    ),
+    "live_changes": Held(Of.nobody, stays=_kept(IDS, "session_ids", "event_ids", "risen_ids", "client_ids")),
     "schema_migrations": Held(Of.nobody, stays=_kept(MACHINE, "name", "checksum")),
     "stream_epochs": Held(Of.nobody, stays=_kept(MACHINE, "run_id", "replication_id")),
     "stream_losses": Held(Of.nobody, stays=_kept(MACHINE, "kind")),
@@ -216,23 +249,33 @@ HELD: Final[Mapping[str, Held]] = {
     "reporting.archive_batches": Held(Of.nobody, stays=_kept(MACHINE, "kind", "files")),
     "reporting.failing_jobs": Held(Of.nobody, stays=_kept(MACHINE, "job", "reason")),
     "reporting.partition_marks": Held(Of.nobody, stays=_kept(IDS, "dataset", "partition")),
-    "reporting.projection_marks": Held(Of.nobody, stays=_kept(WORD, "layer")),
+    "reporting.projection_marks": Held(Of.nobody, stays=_kept(WORD, "layer", "frames")),
     "reporting.projection_turns": Held(Of.nobody, stays=_kept(WORD, "layer")),
     # -- what is computed of it
     "reporting.written_texts": Held(
-        Of.attempt, "attempt_id",
+        Of.attempt,
+        "attempt_id",
         _all(Goes.with_row, "facts_sha256", "summary", "recommendations", "model_version"),
     ),
     "reporting.behavior_analysis": Held(
-        Of.attempt, "attempt_id",
+        Of.attempt,
+        "attempt_id",
         _all(Goes.computed, "llm_summary", "llm_recommendations", "originality_indicators", "alerts"),
         _kept(
-            WORD, "risk_level", "integrity_band", "improvement_trend", "dropout_label", "llm_model_version",
+            WORD,
+            "risk_level",
+            "integrity_band",
+            "improvement_trend",
+            "dropout_label",
+            "llm_model_version",
             "recommended_action",
-        ) | _MEASURED,
+        )
+        | _MEASURED,
     ),
     "reporting.submission_items": Held(
-        Of.attempt, "attempt_id", _all(Goes.computed, "response"),
+        Of.attempt,
+        "attempt_id",
+        _all(Goes.computed, "response"),
         _kept(WORD, "kind") | _kept(CONTENT, "key", "topics"),
     ),
     "reporting.submissions": Held(
@@ -249,7 +292,8 @@ HELD: Final[Mapping[str, Held]] = {
     ),
     "reporting.exam_parts": Held(Of.attempt, "attempt_id", stays=_kept(WORD, "label", "judgements")),
     "reporting.learning_momentum": Held(
-        Of.attempt, "attempt_id",
+        Of.attempt,
+        "attempt_id",
         stays=_kept(NUMBERS, "lmi_band", "lmi_trend", "improvement_trend", "indicators") | _MEASURED,
     ),
     "reporting.response_times": Held(Of.attempt, "attempt_id", stays=_MEASURED),
@@ -261,11 +305,19 @@ HELD: Final[Mapping[str, Held]] = {
     "reporting.session_risk": Held(Of.session, "session_id", stays=_kept(WORD, "risk_level")),
     "reporting.risk_states": Held(Of.session, "session_id", stays=_kept(NUMBERS, "state", "version")),
     "reporting.performance_metrics": Held(
-        Of.person, "student_id",
+        Of.person,
+        "student_id",
         stays=_kept(
-            NUMBERS, "subject_scores", "strengths", "weaknesses", "improvement_trend", "integrity_trend",
-            "lmi_trend", "current_risk_label",
-        ) | _MEASURED,
+            NUMBERS,
+            "subject_scores",
+            "strengths",
+            "weaknesses",
+            "improvement_trend",
+            "integrity_trend",
+            "lmi_trend",
+            "current_risk_label",
+        )
+        | _MEASURED,
     ),
     "reporting.student_risk_summary": Held(
         Of.person, "student_id", stays=_kept(WORD, "current_dropout_risk") | _MEASURED
@@ -281,7 +333,9 @@ HELD: Final[Mapping[str, Held]] = {
     "reporting.exam_norms": Held(Of.nobody, stays=_kept(NUMBERS, "scores", "qualities", "metric_version")),
     "reporting.exam_performance_summary": Held(
         Of.nobody,
-        stays=_kept(CONTENT, "title", "subject") | _kept(NUMBERS, "risk_levels", "integrity_bands") | _MEASURED,
+        stays=_kept(CONTENT, "title", "subject")
+        | _kept(NUMBERS, "risk_levels", "integrity_bands")
+        | _MEASURED,
     ),
     "reporting.exam_sums": Held(Of.nobody, stays=_kept(NUMBERS, "version", "judgements")),
     "reporting.form_tallies": Held(Of.nobody, stays=_kept(NUMBERS, "version", "tally")),
@@ -293,4 +347,4 @@ HELD: Final[Mapping[str, Held]] = {
     "reporting.topic_norms": Held(
         Of.nobody, stays=_kept(NUMBERS, "item_means", "topic_priors", "metric_version")
     ),
-}  # fmt: skip
+}

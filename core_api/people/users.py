@@ -44,6 +44,7 @@ from sql import named
 
 QUERIES: Final = named("users")
 PROFILES: Final = named("profiles")
+LOCKED: Final = False  # what `is_active` is then
 # What somebody has seen who was told which addresses or usernames are taken, be it by accounts elsewhere.
 NAMES_TAKEN: Final = "account_names"
 
@@ -229,7 +230,7 @@ async def set_active(
             if await conn.fetchval(QUERIES["is_erased"], user_id):
                 raise ConflictError("They are being erased, and stay locked.")
             if not held["is_active"]:
-                await conn.execute(QUERIES["set_active"], user_id, True)
+                await conn.execute(QUERIES["set_active"], user_id, active)
                 event = ledger.by(actor, _unlocked(held), user_id, now=now, subject_id=user_id)
                 await ledger.record(conn, event)
         user = await fetch(conn, actor, user_id)
@@ -253,7 +254,7 @@ async def lock_out(
     await _keep_an_admin(conn, actor, user_id, Role(held["role"]))
     taken = [await sign_out_everywhere(conn, user_id, settings=settings, now=now)]
     taken += await end_launched_by(conn, user_id, settings=settings, now=now)
-    await conn.execute(QUERIES["set_active"], user_id, False)
+    await conn.execute(QUERIES["set_active"], user_id, LOCKED)
     await ledger.record(conn, ledger.by(actor, Kind.user_locked, user_id, now=now, subject_id=user_id))
     return taken
 

@@ -11,9 +11,9 @@ are computed again, for builds of the warehouse whose grace is over. Nothing is 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -42,7 +42,7 @@ from warehouse.publish import Step as Report
 from warehouse.publish import no_step
 
 ERASURES: Final = named("erasures")
-# What may have been changed of records: each of these commits anew to what is left, but for a file, which is gone.
+# What may have been changed of records. Each commits anew to what is left; of a file nothing is.
 TOLD: Final = frozenset(
     {
         Kind.assignment_redacted, Kind.attempt_redacted, Kind.claim_redacted, Kind.decision_redacted,
@@ -103,53 +103,72 @@ def erase_due(
     for row in run(conn, ERASURES["list_open"]).fetchall():
         at: Erasure | None = msgspec.convert(dict(zip(Erasure.__struct_fields__, row, strict=True)), Erasure)
         while at is not None and at.step is not Step.done:
-            at = _go_on(shell, at)
+            at = STEPS[at.step](shell, at)
             steps += at is not None
     return steps
 
 
-def _go_on(shell: Shell, at: Erasure) -> Erasure | None:
-    """Take the next step; return where the erasure is then, None where it has to wait."""
-    match at.step:
-        case Step.account:
-            return _take(shell, at, "erase_account", (), following(at.step))
-        case Step.attempts:
-            settled = shell.now - timedelta(seconds=shell.settings.erasure_settled_s)
-            row = run(shell.conn, ERASURES["next_attempt"], at.person_id, at.past, settled).fetchone()
-            if row is None:
-                return _take(shell, at, None, (), following(at.step))
-            attempt_id, is_settled = row
-            return (
-                _take(shell, at, "erase_attempt", (attempt_id,), at.step, attempt_id) if is_settled else None
-            )
-        case Step.observations:
-            found = one(shell.conn, ERASURES["next_observation"], at.id, at.past)
-            if found is None:
-                return _take(shell, at, None, (), following(at.step))
-            return _take(shell, at, "erase_observation", (found,), at.step, found)
-        case Step.evidence:
-            evidence_id = one(shell.conn, ERASURES["next_evidence"], at.id)
-            if evidence_id is None:
-                return _take(shell, at, None, (), following(at.step))
-            _delete_files(shell, evidence_id)
-            return _take(shell, at, "erase_evidence", (evidence_id,), at.step)
-        case Step.archive:
-            if one(shell.conn, ERASURES["has_unarchived"], at.person_id):
-                return None
-            is_archived = run(shell.conn, ERASURES["list_archived"], at.person_id).fetchone() is not None
-            if is_archived and not archive.erase(shell.settings, shell.report):
-                return None
-        case Step.projections:
-            if one(shell.conn, ERASURES["has_marks"], at.person_id):
-                return None
-        case _:
-            grace = timedelta(seconds=shell.settings.build_grace_s)
-            if shell.now < at.stepped_at + grace or one(
-                shell.conn, ERASURES["has_older_marks"], at.stepped_at
-            ):
-                return None
-            make_room(shell.settings)
+def _account(shell: Shell, at: Erasure) -> Erasure | None:
+    return _take(shell, at, "erase_account", (), following(at.step))
+
+
+def _attempts(shell: Shell, at: Erasure) -> Erasure | None:
+    settled = shell.now - timedelta(seconds=shell.settings.erasure_settled_s)
+    row = run(shell.conn, ERASURES["next_attempt"], at.person_id, at.past, settled).fetchone()
+    if row is None:
+        return _take(shell, at, None, (), following(at.step))
+    attempt_id, is_settled = row
+    return _take(shell, at, "erase_attempt", (attempt_id,), at.step, attempt_id) if is_settled else None
+
+
+def _observations(shell: Shell, at: Erasure) -> Erasure | None:
+    found = one(shell.conn, ERASURES["next_observation"], at.id, at.past)
+    if found is None:
+        return _take(shell, at, None, (), following(at.step))
+    return _take(shell, at, "erase_observation", (found,), at.step, found)
+
+
+def _evidence(shell: Shell, at: Erasure) -> Erasure | None:
+    evidence_id = one(shell.conn, ERASURES["next_evidence"], at.id)
+    if evidence_id is None:
+        return _take(shell, at, None, (), following(at.step))
+    _delete_files(shell, evidence_id)
+    return _take(shell, at, "erase_evidence", (evidence_id,), at.step)
+
+
+def _archive(shell: Shell, at: Erasure) -> Erasure | None:
+    if one(shell.conn, ERASURES["has_unarchived"], at.person_id):
+        return None
+    is_archived = run(shell.conn, ERASURES["list_archived"], at.person_id).fetchone() is not None
+    if is_archived and not archive.erase(shell.settings, shell.report):
+        return None
     return _take(shell, at, None, (), following(at.step))
+
+
+def _projections(shell: Shell, at: Erasure) -> Erasure | None:
+    if one(shell.conn, ERASURES["has_marks"], at.person_id):
+        return None
+    return _take(shell, at, None, (), following(at.step))
+
+
+def _builds(shell: Shell, at: Erasure) -> Erasure | None:
+    grace = timedelta(seconds=shell.settings.build_grace_s)
+    if shell.now < at.stepped_at + grace or one(shell.conn, ERASURES["has_older_marks"], at.stepped_at):
+        return None
+    make_room(shell.settings)
+    return _take(shell, at, None, (), following(at.step))
+
+
+# What each step does; it returns where the erasure is then, None where it has to wait.
+STEPS: Final[Mapping[Step, Callable[[Shell, Erasure], Erasure | None]]] = {
+    Step.account: _account,
+    Step.attempts: _attempts,
+    Step.observations: _observations,
+    Step.evidence: _evidence,
+    Step.archive: _archive,
+    Step.projections: _projections,
+    Step.builds: _builds,
+}
 
 
 def _delete_files(shell: Shell, evidence_id: int) -> None:
@@ -191,7 +210,7 @@ def _take(
 
 
 def _events(
-    at: Erasure, told: Iterable[tuple[Kind, str]], detail: dict[str, object], now: datetime
+    at: Erasure, told: Iterable[tuple[Kind, str]], detail: Mapping[str, Any], now: datetime
 ) -> dict[str, object]:
     """Return the columns of `end` for the events of a step; its own one says what it took."""
     columns: dict[str, list[object]] = {name: [] for name in COLUMNS}
@@ -208,7 +227,7 @@ def _events(
             actor_id=None,
             actor_role=SYSTEM,
             subject_id=UUID(at.person_id),
-            detail=detail if is_own else {"erasure_id": at.id},
+            detail=dict(detail) if is_own else {"erasure_id": at.id},
             commitments={} if known.record is None else {RECORD + known.record: UNCOMMITTED},
         )
         body = body_of(event)

@@ -1,4 +1,4 @@
-"""A word that nobody else has, in every column of a person's that is to go; and the search for it everywhere."""
+"""A word that nobody else has, wherever a person's texts are; and the search for it everywhere."""
 
 from pathlib import Path
 from typing import Final
@@ -32,12 +32,26 @@ VALUES: Final = {
 }
 # What has to be what it is: digests, salts, one of a few words, what opens the ledger or names a stored file.
 NO_WORD: Final = {
-    "users.password_hash", "logins.reason", "evidence.tier", "evidence_chunks.object_key", "ledger_salts.value",
-    "refresh_tokens.sha256", "invitations.sha256", "evidence.sha256", "evidence_chunks.sha256", "idempotency_keys.request",
-    "evidence_chunks.stated_sha256", "launch_uses.agent_sha256", "submissions.body_sha256", "login_attempts.account",
-    "ledger_salts.salt", "reporting.draft_passages.fingerprints", "login_attempts.network", "login_networks.network",
+    "users.password_hash",
+    "logins.reason",
+    "evidence.tier",
+    "evidence_chunks.object_key",
+    "ledger_salts.value",
+    "refresh_tokens.sha256",
+    "invitations.sha256",
+    "evidence.sha256",
+    "evidence_chunks.sha256",
+    "idempotency_keys.request",
+    "evidence_chunks.stated_sha256",
+    "launch_uses.agent_sha256",
+    "submissions.body_sha256",
+    "login_attempts.account",
+    "ledger_salts.salt",
+    "reporting.draft_passages.fingerprints",
+    "login_attempts.network",
+    "login_networks.network",
     "reporting.written_texts.facts_sha256",
-}  # fmt: skip
+}
 
 
 def brand(url: str, person: str) -> set[str]:
@@ -48,11 +62,13 @@ def brand(url: str, person: str) -> set[str]:
         kinds = {
             (table, column): kind
             for table, column, kind in conn.execute(
-                "SELECT attrelid::regclass::text, attname, format_type(atttypid, NULL) FROM pg_attribute WHERE attnum > 0"
+                "SELECT attrelid::regclass::text, attname, format_type(atttypid, NULL)"
+                " FROM pg_attribute WHERE attnum > 0"
             )
         }
         always = conn.execute(
-            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE tgenabled = 'A' AND NOT tgisinternal"
+            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger"
+            " WHERE tgenabled = 'A' AND NOT tgisinternal"
         ).fetchall()
         for table, name in always:
             conn.execute(f'ALTER TABLE {table} DISABLE TRIGGER "{name}"'.encode())
@@ -87,7 +103,9 @@ def expected(*, without: set[str]) -> set[str]:
         f"{table}.{column}"
         for table, held in HELD.items()
         for column in held.goes
-        if held.of is not Of.nobody and not table.startswith("reporting.") and f"{table}.{column}" not in NO_WORD | without
+        if held.of is not Of.nobody
+        and not table.startswith("reporting.")
+        and f"{table}.{column}" not in NO_WORD | without
     }
 
 
@@ -101,9 +119,8 @@ def found_in_database(url: str, *words: str) -> list[str]:
         ).fetchall()
         for (table,) in tables:
             for word in words:
-                statement = (
-                    f"SELECT count(*) FROM ONLY {table} t WHERE strpos(t::text, %s) > 0 OR strpos(t::text, %s) > 0"
-                )
+                either = "strpos(t::text, %s) > 0 OR strpos(t::text, %s) > 0"
+                statement = f"SELECT count(*) FROM ONLY {table} t WHERE {either}"
                 count = conn.execute(statement.encode(), (word, word.encode().hex())).fetchall()[0][0]
                 found += [f"{table}: {word}"] * count
     return found
@@ -131,4 +148,3 @@ def found_in_redis(url: str, *words: str) -> list[str]:
             for word in words
             if word.encode() in key + (client.dump(key) or b"")
         ]
-

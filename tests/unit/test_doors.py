@@ -22,8 +22,10 @@ LOOKED_UP = {"eventType", "event_type", "severity"}
 JUDGED = {"metadataJson", "data"}
 VERIFIED = {"beaconToken"}  # only the token that we signed passes
 # A ledger event's own bytes; the document's examples; what PostgreSQL put together; the trace of a score; the
-# parts of a bundle; a draft as it was saved.
-READ_WHAT_WE_WROTE = {"appeals.py", "audit.py", "documentation.py", "drafts.py", "learning.py", "scores.py"}
+# parts of a bundle; a draft as it was saved; what an erasure took.
+READ_WHAT_WE_WROTE = {
+    "appeals.py", "audit.py", "documentation.py", "drafts.py", "erasures.py", "learning.py", "scores.py",
+}  # fmt: skip
 
 
 def kinds_in(

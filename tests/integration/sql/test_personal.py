@@ -27,12 +27,11 @@ def columns(template: dict[str, str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def test_every_column_that_can_hold_a_text_is_said_to_go_or_to_stay(columns: dict[str, dict[str, str]]) -> None:
+def test_every_column_that_can_hold_a_text_is_said_to_go_or_to_stay(
+    columns: dict[str, dict[str, str]],
+) -> None:
     texts = {
-        (table, column)
-        for table, own in columns.items()
-        for column, kind in own.items()
-        if kind not in PLAIN
+        (table, column) for table, own in columns.items() for column, kind in own.items() if kind not in PLAIN
     }
     said = {(table, column) for table, held in HELD.items() for column in (*held.goes, *held.stays)}
 
@@ -49,10 +48,12 @@ def test_a_column_goes_or_stays_and_its_table_says_whose_it_is(columns: dict[str
 def test_states_and_steps_are_those_of_the_database(database: str) -> None:
     with psycopg.connect(database) as conn:
         checks = " ".join(
-            text for (text,) in conn.execute(
-                "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'erasures'::regclass AND contype = 'c'"
+            text
+            for (text,) in conn.execute(
+                "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+                " WHERE conrelid = 'erasures'::regclass AND contype = 'c'"
             )
-        )  # fmt: skip
+        )
         trigger = conn.execute("SELECT prosrc FROM pg_proc WHERE proname = 'keep_erasure'").fetchall()[0][0]
 
     assert all(f"'{each}'::text" in checks for each in (*ErasureStatus, *Step))

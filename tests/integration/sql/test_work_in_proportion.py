@@ -103,6 +103,9 @@ LEFT_OUT: Final = {
     " remediations.list_acts rescoring.list_batch rescoring.list_exams rescoring.is_applying",
     "one remediation": "rescoring.list_remediated",
     "remediations that are being applied, by their index": "rescoring.list_open",
+    "erasures that are not done, by their index": "erasures.list_open watermarks.list_erased_sessions",
+    "one person, and what waits for its turn": "erasures.has_marks erasures.has_older_marks"
+    " erasures.has_unarchived erasures.list_archived users.is_erased",
     "one person": "own_claims.list_own_claims"
     " own_results.list_own_results own_results.list_own_marks"
     " observation_views.list_own_observations forms.list_observable"

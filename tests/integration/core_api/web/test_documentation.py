@@ -24,7 +24,7 @@ OPERATIONS = Path(__file__).parent / "operations.txt"
 # What a name begins with; one more needs a reason.
 VERBS = re.compile(
     "(accept|acknowledge|act|add|adjust|amend|announce|apply|archive|assign|calculate|cancel|change|claim|confirm"
-    "|connect|create|delete|dispute|download|draft|end|escalate|export|finalise|flag|get|grade|grant|import"
+    "|connect|create|delete|dispute|download|draft|end|erase|escalate|export|finalise|flag|get|grade|grant|import"
     "|invite|launch|lift|list|lock|log|login|logout|make|negotiate|open|override|pause|place|preview|publish"
     "|refresh|register|release|remove|request|resume"
     "|resolve|review|revoke|save|send|set|show|start|stream|submit|terminate|toggle|try|undo|unflag|unlock|unpublish"
