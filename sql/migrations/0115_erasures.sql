@@ -13,7 +13,7 @@ CREATE TABLE erasures (
                     CHECK (step IN ('account', 'attempts', 'observations', 'evidence', 'archive', 'projections', 'builds', 'done')),
     past            text NOT NULL DEFAULT '',           -- of a step that goes by id: the last one that is done
     taken           jsonb NOT NULL DEFAULT '{}',        -- what went, by table: rows, or pieces
-    requested_by    uuid NOT NULL REFERENCES users,
+    requested_by    uuid REFERENCES users,              -- null: a backup that was restored knows nobody of that id
     requested_at    timestamptz NOT NULL,
     stepped_at      timestamptz NOT NULL,
     done_at         timestamptz,

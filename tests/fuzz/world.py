@@ -93,6 +93,8 @@ async def _open(origin: Origin, *, whole: bool) -> Place:
         await save(api, at["attempt_id"], answer(at["question_id"], 1, **RIGHT["essay"]))
         if whole:
             await review_twice(world)
+            asked = await api.post(f"/api/admin/users/{at['leaver_id']}/erasure", "admin")
+            assert asked.status == 201, asked.body
             # By ingest: the writer may have stored events of its own already, of a silence.
             body = {"proctorSessionId": int(at["id"]), "events": [{"eventType": each} for each in SEEN]}
             sent = await api.post("/api/proctor/events/bulk", "student", json=body)

@@ -75,10 +75,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 async def furnish(api: Api) -> World:
     """Make what the rows name, beside what `school` made."""
+    domain = api.people["admin"].email.partition("@")[2]
     for name, role in (
         ("assistant", Role.teacher), ("outsider", Role.reviewer), ("watcher", Role.observer)
     ):  # fmt: skip
-        domain = api.people["admin"].email.partition("@")[2]
         body = {"email": f"{name}@{domain}", "role": role}
         made = (await api.post("/api/admin/users", "admin", json=body)).body
         api.people[name] = msgspec.structs.replace(
@@ -87,6 +87,8 @@ async def furnish(api: Api) -> World:
     for name in ("assistant", "observer"):
         grant = {"user_id": str(api.people[name].id)}
         await api.post(f"/api/admin/exams/{api.exam_id}/permissions", "admin", json=grant)
+    leaver = {"email": f"leaver@{domain}", "role": Role.student}
+    leaver_id = (await _make(api, "POST", "/admin/users", "admin", leaver))["id"]
     group, student = await _group(api, "4b"), str(api.people["student"].id)
     parameters = await _author(api) | await _assign(api)
     parameters |= await _hand_in(api, parameters["question_id"])
@@ -109,7 +111,7 @@ async def furnish(api: Api) -> World:
             "exam_id": str(api.exam_id), "examId": str(api.exam_id), "attempt_id": attempt,
             "attemptId": attempt, "id": str(session_id), "client_seq": "1", "type": "TabSwitched",
             "commandId": str(warned["data"]["commandId"]),
-            "user_id": student, "student_id": student, "group_id": group,
+            "user_id": student, "student_id": student, "group_id": group, "leaver_id": leaver_id,
             "reviewer_id": str(api.people["reviewer"].id),
             "hold_id": await _hold(api, student),
             "event_id": await _view(api, session_id), "rule_id": await _rule(api), **parameters,

@@ -24,6 +24,7 @@ LAST: Final = (
     "password",
     "unpublish",
     "escalate",
+    "erasure",
     "amendments",
     "PATCH",
 )

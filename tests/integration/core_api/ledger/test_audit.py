@@ -86,6 +86,7 @@ ACTS: Final[dict[Key, Act]] = {
     ("POST", "/admin/users/invitations"): Act(kinds=["invitations.created"]),
     ("POST", f"{USER}/lock"): Act(kinds=["user.locked"]),
     ("POST", f"{USER}/unlock"): Act(kinds=["user.unlocked"], before=(("POST", f"{USER}/lock"),)),
+    ("POST", f"{USER}/erasure"): Act(kinds=["erasure.requested", "user.locked"]),
     ("PUT", f"{USER}/role"): Act(kinds=["user.role_changed"]),
     ("PUT", f"{USER}/student-profile"): Act(kinds=["student_profile.updated"]),
     ("PUT", "/admin/organisation"): Act(kinds=["organisation.updated"]),
