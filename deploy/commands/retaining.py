@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from pipeline.retention.forecast import Foreseen
 
 restore = typer.Typer(
-    cls=Group, help="Bring back what retention has left to the archive.", no_args_is_help=True
+    cls=Group,
+    help="Bring back what retention has left to the archive; erase again whom a backup has brought back.",
+    no_args_is_help=True,
 )
 DIFFERENT: Final = 1
 SWEEP_S: Final = 86_400.0
@@ -91,7 +93,7 @@ def table_of(found: "list[Foreseen]") -> Table:
 
 @restore.callback()
 def group() -> None:
-    """Bring back what retention has left to the archive."""
+    """Bring back what retention has left to the archive; erase again whom a backup has brought back."""
 
 
 @restore.command()
@@ -141,6 +143,27 @@ def events(
                 total, sessions = total + came, sessions + 1
     Console(highlight=False).print(
         f"{total:,} events of {sessions:,} sessions are back, until {until:%Y-%m-%d} at least."
+    )
+
+
+@restore.command()
+def erasures(state: StateOption = None) -> None:
+    """
+    Have everybody erased again whom a restored backup of the database has brought back.
+
+    The warehouse keeps the list. The ledger says who was asked for; the running pipeline erases them, and
+    what is asked for twice is done once.
+    """
+    from pipeline.privacy.keeping import Became, ask_again  # noqa: PLC0415
+    from sql.running import connect  # noqa: PLC0415
+    from warehouse.files import open_root  # noqa: PLC0415
+
+    settings = _settings(state)
+    with connect(settings.database_url) as conn:
+        became = ask_again(conn, open_root(settings.warehouse, settings), now=datetime.now(UTC))
+    Console(highlight=False).print(
+        f"{became[Became.asked]:,} people are to be erased again; of {became[Became.stands]:,} the database"
+        f" knows it, and {became[Became.unknown]:,} it does not have."
     )
 
 

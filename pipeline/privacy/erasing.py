@@ -35,9 +35,11 @@ from kernel.settings import Settings
 from kernel.storage.opening import key_of
 from kernel.storage.stores import INCOMING, Store
 from pipeline import archive
+from pipeline.privacy.keeping import Kept, keep
 from pipeline.publications import make_room
 from sql import named
 from sql.running import Connection, one, run
+from warehouse.files import open_root
 from warehouse.publish import Step as Report
 from warehouse.publish import no_step
 
@@ -66,6 +68,8 @@ class Erasure(Struct, frozen=True):
     step: Step
     past: str
     stepped_at: datetime
+    requested_by: UUID | None
+    requested_at: datetime
 
 
 class Shell(Struct, frozen=True):
@@ -109,6 +113,18 @@ def erase_due(
 
 
 def _account(shell: Shell, at: Erasure) -> Erasure | None:
+    root = open_root(shell.settings.warehouse, shell.settings)
+    keep(
+        root,
+        Kept(
+            id=UUID(at.id),
+            person_id=UUID(at.person_id),
+            organisation_id=at.organisation_id,
+            requested_by=at.requested_by,
+            requested_at=at.requested_at,
+        ),
+    )
+    shell.report("kept")
     return _take(shell, at, "erase_account", (), following(at.step))
 
 

@@ -547,3 +547,35 @@ GRANT EXECUTE ON FUNCTION is_erasing TO veritas_core, veritas_ingest, veritas_pi
 -- squawk-ignore ban-drop-constraint
 ALTER TABLE reporting.archive_batches DROP CONSTRAINT archive_batches_kind_check;
 ALTER TABLE reporting.archive_batches ADD CONSTRAINT archive_batches_kind_check CHECK (kind IN ('append', 'whole', 'erasure')) NOT VALID;
+
+-- -- what a restored backup has to be told of again: people who were erased after it was made
+
+-- Have somebody erased whose erasure this database does not know, and the ledger told of it. 'asked'; 'stands': it is known here;
+-- 'unknown': nobody of that id is.
+CREATE FUNCTION ask_erasure_again(
+    of_erasure uuid, of_person uuid, by uuid, asked_at timestamptz, at timestamptz, by_event uuid, said bytea, salt bytea, place integer)
+    RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE
+    school uuid := (SELECT organisation_id FROM users WHERE id = of_person);
+    held record;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1986359925, 8);       -- of sweeps and of holds
+    IF school IS NULL THEN
+        RETURN 'unknown';
+    END IF;
+    INSERT INTO erasures (id, organisation_id, person_id, requested_by, requested_at, stepped_at)
+    SELECT of_erasure, school, of_person, (SELECT id FROM users WHERE id = by), asked_at, greatest(asked_at, at)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN 'stands';
+    END IF;
+    SELECT * INTO held FROM commit_to_record('erasure', of_erasure::text, NULL, salt);
+    INSERT INTO ledger_salts (event_id, name, person_id, salt, value) VALUES (by_event, 'record:erasure', NULL, salt, held.hashes);
+    INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id, body)
+    VALUES (by_event, school, at, 'erasure.requested', 'erasure', of_erasure::text, NULL, 'system', of_person,
+            overlay(said PLACING convert_to(held.committed, 'UTF8') FROM place));
+    RETURN 'asked';
+END
+$$;
+REVOKE ALL ON FUNCTION ask_erasure_again FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ask_erasure_again TO veritas_pipeline;

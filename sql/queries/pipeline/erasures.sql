@@ -6,7 +6,7 @@ SELECT pg_try_advisory_lock(1986359925, 9) AS erases;
 
 -- name: list_open
 -- The oldest first.
-SELECT id::text AS id, person_id::text AS person_id, organisation_id, step, past, stepped_at
+SELECT id::text AS id, person_id::text AS person_id, organisation_id, step, past, stepped_at, requested_by, requested_at
 FROM erasures WHERE status <> 'done' ORDER BY requested_at, id;
 
 -- name: begin
@@ -66,3 +66,7 @@ SELECT EXISTS (SELECT FROM reporting.projection_marks m JOIN exam_attempts a ON 
 -- name: has_older_marks
 -- $1 moment. Whether a partition that changed before is still to be published.
 SELECT EXISTS (SELECT FROM reporting.partition_marks WHERE marked_at <= $1) AS waits;
+
+-- name: ask_again
+-- 'asked', 'stands' or 'unknown'.
+SELECT ask_erasure_again(:id::uuid, :person::uuid, :by::uuid, :requested_at, :at, :event_id, :body, :salt, :place) AS became;
