@@ -1,6 +1,6 @@
 """
 What comes after an exam, at its size: a remediation of 10,000 submissions, looked at beforehand, applied, and
-taken back.
+taken back; a person erased and events that leave by policy, among ten million (`erasing`).
 
 The core API runs as a program of its own on a PostgreSQL and Redis of its own; the submissions are imported.
 """
@@ -18,7 +18,7 @@ import msgspec
 from core_api import seeding
 from deploy.local.roles import give_passwords
 from deploy.local.server import free_port
-from loadtests.bench import importing
+from loadtests.bench import erasing, importing
 from loadtests.bench.importing import ADMIN, PASSWORD
 from loadtests.bench.measuring import machine
 from loadtests.bench.measuring.screen import Screen
@@ -31,6 +31,7 @@ from loadtests.bench.measuring.stack import (
     programs,
     wait_until_answers,
 )
+from loadtests.bench.organisation import Extent
 from loadtests.client.stack import call
 
 PATH: Final = "/api/teacher/remediations"
@@ -45,16 +46,17 @@ APPLY_S_MAX: Final = 60.0
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
-    """How many hand in, and how long the paper is."""
+    """How many hand in, how long the paper is; and the organisation that people and events go from."""
 
     submissions: int = 10_000
     items: int = 30
+    organisation: Extent = erasing.EXTENT
 
 
-QUICK: Final = Sizes(submissions=500, items=10)
+QUICK: Final = Sizes(submissions=500, items=10, organisation=erasing.SMALL)
 
 
-class LifecycleFigures(msgspec.Struct, frozen=True, kw_only=True):
+class Remediated(msgspec.Struct, frozen=True, kw_only=True):
     """
     Of a new key for one question. `remediation_s` is from the request to the last submission's new score, as
     whoever asks for its progress sees it; `undo_s` the same of taking it back. `changed` results are others.
@@ -66,9 +68,22 @@ class LifecycleFigures(msgspec.Struct, frozen=True, kw_only=True):
     remediation_submissions_per_s: float
     undo_s: float
     changed: int
-    size: dict[str, int]
+    size: dict[str, Any]
     load_average: float
     fdatasync_ms: float
+
+
+class LifecycleFigures(Remediated, frozen=True, kw_only=True):
+    """
+    All of them. `erasure_s` is from the request to the end, of a person with so many `erased_attempts`; by
+    part: the `steps` of the erasure itself, the `numbers` that are computed again, what is `published`.
+    `retention_rows_per_s` of events that leave by policy, having been compared with the archive.
+    """
+
+    erasure_s: float
+    erasure_parts_s: dict[str, float]
+    erased_attempts: int
+    retention_rows_per_s: float
 
 
 def hold(figures: LifecycleFigures) -> None:
@@ -89,7 +104,7 @@ async def _applied(http: aiohttp.ClientSession, token: str, remediation_id: str)
         await asyncio.sleep(LOOK_S)
 
 
-async def _remediate(url: str, sizes: Sizes, folder: Path, load: float) -> LifecycleFigures:
+async def _remediate(url: str, sizes: Sizes, folder: Path, load: float) -> Remediated:
     async with aiohttp.ClientSession(url) as http:
         signed = {"email": ADMIN.email, "password": PASSWORD}
         token = (await call(http, "POST", "/api/auth/login", body=signed))["access_token"]
@@ -110,13 +125,13 @@ async def _remediate(url: str, sizes: Sizes, folder: Path, load: float) -> Lifec
             or each["progress"]["changed"] != preview["changed"]
         ):
             raise BenchError(f"lifecycle: {each['progress']}, where the preview says {preview}")
-    return LifecycleFigures(
+    return Remediated(
         remediation_preview_s=preview_s,
         remediation_s=apply_s,
         remediation_submissions_per_s=sizes.submissions / apply_s,
         undo_s=undo_s,
         changed=preview["changed"],
-        size=msgspec.structs.asdict(sizes),
+        size=msgspec.to_builtins(sizes),
         load_average=load,
         fdatasync_ms=machine.fdatasync_ms(folder),
     )
@@ -133,11 +148,18 @@ def _hand_in(url: str, servers: Servers, folder: Path, sizes: Sizes) -> None:
 
 def measure(sizes: Sizes, screen: Screen, log: Path) -> LifecycleFigures:
     """
-    Remediate on servers of its own; what the core API says goes to `log`.
+    Remediate, then erase and sweep, on servers of its own; what the core API says goes to `log`.
 
     Raises:
-        BenchError: a submission was not rescored, or otherwise than the preview said.
+        BenchError: a submission was not rescored, or otherwise than the preview said; an erasure did not come
+            to its end; nothing went by policy.
     """
+    remediated = _remediated(sizes, screen, log)
+    going = erasing.measure(sizes.organisation, screen)
+    return LifecycleFigures(**msgspec.structs.asdict(remediated), **msgspec.structs.asdict(going))
+
+
+def _remediated(sizes: Sizes, screen: Screen, log: Path) -> Remediated:
     log.parent.mkdir(parents=True, exist_ok=True)
     with private_folder() as folder, open_servers(folder) as servers:
         port = free_port()
