@@ -56,6 +56,7 @@ def measure(extent: Extent, screen: Screen) -> Going:
     with private_folder() as folder, open_servers(folder) as servers:
         made = Organisation(servers.owner, extent)
         made.fill(screen)
+        run(servers.owner, ERASING["note_hot"])
         settings = _settings(servers, folder)
         with screen.step("everything rebuilt"):
             in_a_process(rebuild_whole, settings)

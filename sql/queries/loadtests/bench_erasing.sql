@@ -11,3 +11,8 @@ SELECT gen_random_uuid(), organisation_id, id, $2, $3::timestamptz, $3 FROM user
 
 -- name: read_step
 SELECT step, taken::text AS taken FROM erasures;
+
+-- name: note_hot
+-- Of sessions that were laid in bulk, what the trigger notes of each that ends.
+INSERT INTO hot_sessions (session_id, attempt_id, organisation_id, ended_at)
+SELECT id, attempt_id, organisation_id, ended_at FROM proctor_sessions WHERE ended_at IS NOT NULL ON CONFLICT DO NOTHING;

@@ -165,7 +165,7 @@ async def test_a_genuine_token_of_somebody_else_gets_nothing_of_the_victims_on_a
         others = [key for key in GUARDED if key not in named and key[0] == "GET"]
         # Terms and the directory belong to all teachers of the organisation.
         student = api.people["student"]
-        shared = {world.parameters[name] for name in ("term_id", "group_id", "user_id")}
+        shared = {world.parameters[name] for name in ("term_id", "group_id", "user_id", "leaver_id")}
         shared |= {f'"{student.email}"', f'"The {student.role}"'}
         common = shared if thief == "colleague" else set[str]()
         before = await snapshot(world)

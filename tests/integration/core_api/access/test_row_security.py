@@ -182,7 +182,7 @@ async def test_a_connection_that_was_given_back_knows_nobody(database: str, data
         async with at.pool.acquire() as conn:
             after = await conn.fetchval("SELECT count(*) FROM users")
 
-            assert (before, whole, after) == (11, 14, 0)
+            assert (before, whole, after) == (12, 15, 0)
             assert conn.get_server_pid() == process, "one connection, lent three times"
 
 
