@@ -24,7 +24,7 @@ LAST: Final = (
     "password",
     "unpublish",
     "escalate",
-    "erasure",
+    "POST /admin/users/{user_id}/erasure",
     "amendments",
     "PATCH",
 )
