@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from core_api.actors import Actor
 from core_api.claims import moving
-from core_api.claims.moving import Side, Statement, Subject
+from core_api.claims.moving import Consequence, Side, Statement, Subject
 from core_api.claims.states import OPEN, ClaimAct, ClaimState, Party
 from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.wire import ListPage, Moment, Page, check_moments
@@ -102,13 +102,14 @@ class Dispute(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
-    """How a claim was resolved, and what came of it: a decision was overridden, or the score revised."""
+    """How a claim was resolved, and what came of it: another decision, another score, another key."""
 
     number: int
     outcome: Literal["upheld", "rejected"]
-    led_to: Literal["nothing", "decision", "grade"]
+    led_to: Consequence
     decision_id: int | None
     graded_as: int | None
+    remediation_id: UUID | None
     text_en: str | None
     text_ar: str | None
     resolved_by: UUID

@@ -26,6 +26,7 @@ TEXT_LENGTH_MAX: Final = 4000
 EVIDENCE_MAX: Final = 50
 Held = Mapping[str, Any] | asyncpg.Record  # the columns of `hold_claim`
 Side = Literal["candidate", "staff"]
+Consequence = Literal["nothing", "decision", "grade", "remediation"]
 Subject = Annotated[
     Literal["result", "decision"],
     Meta(description="`result`: the score; `decision`: that the result was made void."),

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from core_api.actors import Actor
 from core_api.claims import moving, policies
-from core_api.claims.moving import EvidenceIds, Side, Statement, Subject, Text
+from core_api.claims.moving import Consequence, EvidenceIds, Side, Statement, Subject, Text
 from core_api.claims.states import ClaimAct, ClaimState, Party, timing
 from core_api.claims.texts import STATES
 from core_api.database import Connection, fetch_one, fetch_page, of_row
@@ -51,7 +51,7 @@ class OwnResolution(msgspec.Struct, frozen=True, kw_only=True):
 
     number: int
     outcome: Literal["upheld", "rejected"]
-    led_to: Literal["nothing", "decision", "grade"]
+    led_to: Consequence
     text_en: str | None
     text_ar: str | None
     resolved_at: datetime

@@ -1,6 +1,6 @@
 """
-Resolving a claim: upheld or rejected, with reasons; and what an upheld one leads to, another decision or a
-grade, in the same transaction (spec.md M-2).
+Resolving a claim: upheld or rejected, with reasons; and what an upheld one leads to, another decision, a
+grade or a remediation, in the same transaction (spec.md M-2).
 
 Whoever decided on the attempt, graded or proctored it resolves no claim about it, and of a dispute neither
 who handled the claim before: refused here, and in the database (`had_hand`). The resolution is written before
@@ -18,9 +18,10 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.claims import handling, moving
 from core_api.claims.handling import ClaimForStaff
-from core_api.claims.moving import Text
+from core_api.claims.moving import Consequence, Text
 from core_api.claims.states import ClaimAct, ClaimState, Party, moved
 from core_api.database import Connection
+from core_api.remediations import applying
 from core_api.reviews import decisions
 from core_api.reviews.decisions import DECISION_ID_MAX, OverrideDecision
 from core_api.submissions import grading
@@ -46,7 +47,7 @@ class NewDecision(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class ResolveClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
     The resolution, with reasons in English or Arabic, which the candidate reads. One that is upheld may lead
-    to another decision, or to points for what people grade.
+    to another decision, to points for what people grade, or to a remediation for all who took the exam.
     """
 
     outcome: Literal["upheld", "rejected"]
@@ -54,6 +55,10 @@ class ResolveClaim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     text_ar: Text | None = None
     decision: NewDecision | None = None
     grades: Annotated[list[ItemGrade], Meta(min_length=1, max_length=GRADES_MAX)] | None = None
+    remediation_id: Annotated[
+        UUID | None,
+        Meta(description="Of the exam's evaluation: a draft, which is applied with this, or one that was."),
+    ] = None
 
 
 async def resolve(
@@ -71,8 +76,10 @@ async def resolve(
     Raises:
         NotFoundError: its exam is not visible to the caller.
         ForbiddenError: it is, and they may only look at it; or they had a hand in it; or it is disputed, and
-            they do not adjudicate; or they may not override the decision, or grade.
-        ConflictError: the claim is not there yet, or is over; or the decision has that status already.
+            they do not adjudicate; or they may not override the decision, grade, or change every exam that
+            the remediation reaches.
+        ConflictError: the claim is not there yet, or is over; or the decision has that status already; or
+            the remediation was cancelled, or cannot be applied now.
         InvalidInputError: no reason is given, or what it leads to does not go with it.
     """
     _check(command)
@@ -80,6 +87,8 @@ async def resolve(
         claim = await handling.hold(conn, actor, claim_id)
         moved(ClaimState(claim["state"]), ClaimAct.resolve, Party.staff)
         await _check_hands(conn, actor, claim_id)
+        if command.remediation_id is not None:
+            await _remediate(conn, actor, claim, command.remediation_id, now=now)
         await _write(conn, actor, claim, command, now=now)
         await moving.move(conn, claim, ClaimAct.resolve, Party.staff, settings=settings, now=now)
         if command.decision is not None:
@@ -134,6 +143,7 @@ async def _write(
             led_to=_leads_to(command),
             decision_id=None if command.decision is None else command.decision.decision_id,
             submission_id=claim["submission_id"],
+            remediation_id=command.remediation_id,
             text_en=command.text_en,
             text_ar=command.text_ar,
             resolved_by=actor.user_id,
@@ -156,9 +166,21 @@ async def _decide(
     await decisions.override(conn, actor, override, now=now)
 
 
-def _leads_to(command: ResolveClaim) -> str:
+async def _remediate(
+    conn: Connection, actor: Actor, claim: asyncpg.Record, remediation_id: UUID, *, now: datetime
+) -> None:
+    """Apply the remediation, where that was not done; the steps that rescore follow."""
+    scope_of(actor.role, Action.remediation_write)
+    if not await conn.fetchval(QUERIES["reaches"], remediation_id, claim["exam_id"]):
+        raise invalid("remediation_id", "no remediation of this exam's evaluation")
+    await applying.begin(conn, actor, remediation_id, now=now)
+
+
+def _leads_to(command: ResolveClaim) -> Consequence:
     if command.decision is not None:
         return "decision"
+    if command.remediation_id is not None:
+        return "remediation"
     return "nothing" if command.grades is None else "grade"
 
 
@@ -175,7 +197,7 @@ def _check(command: ResolveClaim) -> None:
     """Check what a resolution says; raises InvalidInputError."""
     if command.text_en is None and command.text_ar is None:
         raise invalid("text_en", "A resolution has its reasons, here or in text_ar")
-    if command.decision is not None and command.grades is not None:
-        raise invalid("grades", "A resolution leads to a decision or to a grade, not to both")
+    if sum(each is not None for each in (command.decision, command.grades, command.remediation_id)) > 1:
+        raise invalid("outcome", "A resolution leads to a decision, to a grade or to a remediation: to one")
     if command.outcome == "rejected" and _leads_to(command) != "nothing":
         raise invalid("outcome", "What is rejected leads to nothing")

@@ -44,7 +44,7 @@ SELECT number, side, author_id, text, evidence_ids, said_at FROM claim_statement
 
 -- name: list_resolutions
 -- $1 claim id
-SELECT number, outcome, led_to, decision_id, graded_as, text_en, text_ar, resolved_by, resolved_at
+SELECT number, outcome, led_to, decision_id, graded_as, remediation_id, text_en, text_ar, resolved_by, resolved_at
 FROM resolutions WHERE claim_id = $1 ORDER BY number;
 
 -- name: list_due

@@ -41,11 +41,11 @@ WHERE attempt_id = $1 ORDER BY id;
 
 -- name: insert_resolution
 -- A grade is the next revision of the score: the caller holds the attempt, and makes it in the same transaction.
-INSERT INTO resolutions (claim_id, number, outcome, led_to, decision_id, graded_as, text_en, text_ar, resolved_by,
-                         resolved_at)
+INSERT INTO resolutions (claim_id, number, outcome, led_to, decision_id, graded_as, remediation_id, text_en, text_ar,
+                         resolved_by, resolved_at)
 VALUES (:claim_id, :number, :outcome, :led_to, :decision_id,
         CASE WHEN :led_to = 'grade' THEN (SELECT max(g.revision) + 1 FROM submission_scores g WHERE g.submission_id = :submission_id) END,
-        :text_en, :text_ar, :resolved_by, :now);
+        :remediation_id, :text_en, :text_ar, :resolved_by, :now);
 
 -- name: hold_graded
 -- $1 attempt_id
@@ -54,3 +54,8 @@ SELECT FROM exam_attempts WHERE id = $1 FOR UPDATE;
 -- name: has_decision
 -- $1 decision id, $2 attempt_id
 SELECT EXISTS (SELECT FROM proctor_decisions WHERE id = $1 AND attempt_id = $2);
+
+-- name: reaches
+-- $1 remediation id, $2 exam id. Whether it is of the evaluation that the exam points at, and the caller sees it.
+SELECT EXISTS (SELECT FROM remediations r JOIN exams e ON e.evaluation_version_id = r.evaluation_version_id
+               WHERE r.id = $1 AND e.id = $2);
