@@ -4,7 +4,7 @@
 Simulated candidates take their seats by launch links, think, write, switch tabs, lose their network and get
 it back, hand in, all over real HTTP. Then: what they know against what the database holds, their receipts
 checked offline, what the proctor saw and the reviewer decides, what their teacher sees of the exam, of one
-student, of two whose answers are the same, and what an analyst asks.
+student, of two whose answers are the same, what an analyst asks, and what follows a claim.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from rich.panel import Panel
 from rich.syntax import Syntax
 from rich.table import Table
 
+from deploy.commands.demo_afterwards import afterwards
 from deploy.commands.demo_analytics import plant, show_numbers
 from deploy.commands.demo_proctoring import TEMPTED, Desk, cast, review, send_picture
 from deploy.commands.demo_receipts import Kept, answers_table, keep_receipts, pinned_key
@@ -111,10 +112,11 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
         await _show_teacher(http, stack, room, found, console)
         is_pair_found = await show_numbers(desk)
         await _show_analyst(stack, room, found, console)
+        is_settled = await afterwards(desk)
         _show_addresses(stack, settings, kept, console)
     console.print("Everything is stopped.")
     is_whole = found.ok and found.acknowledged == found.created and kept.ok
-    return 0 if is_whole and reviewed and is_pair_found else 1
+    return 0 if is_whole and reviewed and is_pair_found and is_settled else 1
 
 
 def _done(console: Console, what: str, began: float) -> None:

@@ -70,6 +70,11 @@ class Sheet:
             if item["kind"] != "essay" and before != final and not is_left_out:
                 self._keep(item, final)
 
+    def answer_to(self, stem: str) -> dict[str, Any]:
+        """Return what was last written of a question; nothing where it was left out."""
+        found = [self._answer_to(item)["response"] for item in self._items if item["content"]["stem"] == stem]
+        return dict(*found)
+
     def _answer_to(self, item: dict[str, Any]) -> dict[str, Any]:
         return self._written.get(item["question_id"], {"client_seq": 0, "response": {}})
 
