@@ -4,11 +4,12 @@ without Veritas.
 
     python verify_export.py ledger.ndjson --key 'veritas/ledger+1a2b3c4d+AbCd…' --witness FILE [--head FILE]
     python verify_export.py --receipt receipt.json … --key … --witness FILE
-    python verify_export.py --appeal bundle.json --key … --witness FILE
+    python verify_export.py --appeal bundle.json [--file film.webm …] --key … --witness FILE
     python verify_export.py --custody custody.json [--file film.webm …] --key … --witness FILE
 
 A bundle is what a candidate fetches from /api/student/claims/{claim_id}/bundle: each of its parts has to be
-what its manifest says, and the manifest what the ledger's event says; what was altered is named.
+what its manifest says, and the manifest what the ledger's event says; what was altered is named. Every file
+that is given has to be evidence that it lists, whole or a chunk.
 
 A receipt is what a candidate fetches from /api/student/attempts/{attempt_id}/receipt, or the proof of any
 one event. A custody is what staff fetch from /api/proctor/session/{id}/evidence/custody: the evidence has to
@@ -503,8 +504,22 @@ def manifest_of(document: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     return {**proof, "body": ledger["event"], "event_id": document["event_id"]}
 
 
-def verify_appeal(path: str, given_keys: list[str], witnesses: list[str], kept: list[str]) -> Verdict:
-    """Check a saved bundle of an appeal."""
+def whose_file(pieces: "dict[int, list[tuple[int, tuple[int, str]]]]", path: str) -> str:
+    """Return which evidence a file is, whole or a chunk; raises WrongError where it is none."""
+    size = Path(path).stat().st_size
+    for number, chunks in sorted(pieces.items()):
+        if size == sum(length for _, (length, _) in chunks) and is_of(path, [each for _, each in chunks]):
+            return f"evidence {number}"
+        for chunk, each in chunks:
+            if size == each[0] and is_of(path, [each]):
+                return f"chunk {chunk} of evidence {number}"
+    raise WrongError(f"{path} is none of this evidence")
+
+
+def verify_appeal(
+    path: str, files: list[str], given_keys: list[str], witnesses: list[str], kept: list[str]
+) -> Verdict:
+    """Check a saved bundle of an appeal, and files that should be its evidence."""
     verdict = Verdict()
     saved = read_saved(path, given_keys, verdict)
     if saved is None:
@@ -515,12 +530,19 @@ def verify_appeal(path: str, given_keys: list[str], witnesses: list[str], kept: 
             verdict.unproven.append("the ledger has not sealed it yet: fetch it again in a few seconds")
             return verdict
         proof = manifest_of(document, verdict)
+        pieces = {
+            each["evidence_id"]: [(c["number"], (c["size"], c["sha256"])) for c in each["chunks"]]
+            for each in json.loads(document["parts"]["evidence"])
+        }
+        verdict.holds += [f"{each} is {whose_file(pieces, each)}" for each in files]
         where, size, root = verify_proof(proof, given_keys)
         outside = Outside(witnesses, kept, keys_for(proof["head"]["note"], given_keys), verdict)
         what = f"bundle {document['number']} of claim {document['claim_id']}: {len(document['parts'])} parts"
         conclude_under(outside, f"{what}, {where}", size, root, verdict)
     except WrongError as error:
         verdict.wrong.append(str(error))
+    except OSError as error:
+        verdict.unusable.append(f"{type(error).__name__}: {error}")
     except MALFORMED as error:
         verdict.wrong.append(f"the appeal cannot be read ({type(error).__name__}: {error})")
     return verdict
@@ -601,15 +623,9 @@ class Custody:
 
     def whose(self, path: str) -> str:
         """Return which evidence a file is, whole or a chunk; raises WrongError where it is none."""
-        size = Path(path).stat().st_size
-        for number, piece in sorted(self.found.items()):
-            chunks = sorted(piece["chunks"].items())
-            if size == sum(length for _, (length, _) in chunks) and is_of(path, [each for _, each in chunks]):
-                return f"evidence {number}"
-            for chunk, each in chunks:
-                if size == each[0] and is_of(path, [each]):
-                    return f"chunk {chunk} of evidence {number}"
-        raise WrongError(f"{path} is none of this evidence")
+        return whose_file(
+            {number: sorted(each["chunks"].items()) for number, each in self.found.items()}, path
+        )
 
 
 def is_of(path: str, parts: "list[tuple[int, str]]") -> bool:
@@ -707,15 +723,19 @@ def main() -> int:
     parser.add_argument("--witness", action="append", default=[], help="a witness's file")
     given = parser.parse_args()
     kinds = [each is not None for each in (given.export, given.receipt, given.appeal, given.custody)]
-    if sum(kinds) != 1 or (given.export is None and not given.key) or (given.file and not given.custody):
+    if (
+        sum(kinds) != 1
+        or (given.export is None and not given.key)
+        or (given.file and not (given.custody or given.appeal))
+    ):
         parser.error(
-            "give an export, or --receipt, --appeal or --custody with --key; --file goes with --custody"
+            "give an export, or --receipt, --appeal or --custody with --key; --file goes with the last two"
         )
     try:
         if given.receipt:
             verdict = verify_receipts(given.receipt, given.key, given.witness, given.head)
         elif given.appeal:
-            verdict = verify_appeal(given.appeal, given.key, given.witness, given.head)
+            verdict = verify_appeal(given.appeal, given.file, given.key, given.witness, given.head)
         elif given.custody:
             verdict = verify_custody(given.custody, given.file, given.key, given.witness, given.head)
         else:

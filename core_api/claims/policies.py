@@ -22,11 +22,12 @@ class ClaimPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
     Of an exam: its results may be claimed against for `window_days` after they were shown; 0: never. An
     appeal's bundle has the final decisions with their reasons, and the trace of the risk score, where
-    `releases_judgement`.
+    `releases_judgement`; a claim's candidate may fetch the evidence taken of them where `releases_files`.
     """
 
     window_days: Annotated[int, Meta(ge=0, le=365)]
     releases_judgement: bool = False
+    releases_files: bool = False
 
 
 async def fetch(conn: Connection, actor: Actor, exam_id: UUID, *, settings: Settings) -> ClaimPolicy:

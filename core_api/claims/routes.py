@@ -3,7 +3,7 @@
 from typing import Final
 
 from core_api.cases import case
-from core_api.claims import appeals, handling, own, policies, resolving
+from core_api.claims import appeals, files, handling, own, policies, resolving
 from kernel.access import Action
 from kernel.http.web import NOBODY, OWN, Shows
 
@@ -58,6 +58,14 @@ ROUTES: Final = (
         says="Return the newest bundle of a claim, with its proof from a second after it was made on.",
     ),
     case(
+        f"GET {OWN_CLAIM}/evidence/{{evidence_id}}/download-url", files.grant_file, Action.claim_open,
+        name="get_appeal_evidence_url", shows=OWN,
+        says="""
+        Return an address from which evidence of the claim's attempt is fetched, where the exam's policy
+        releases files. `verify_export.py --appeal … --file …` holds them against the bundle.
+        """,
+    ),
+    case(
         "GET /teacher/claims", handling.list_visible, Action.claim_read, name="list_claims",
         shows=Shows("claims"),
         says="List the claims about exams that the caller may see; what is due first comes first.",
@@ -89,7 +97,7 @@ ROUTES: Final = (
         f"POST {CLAIM}/resolve", resolving.resolve, Action.claim_resolve, name="resolve_claim", shows=SHOWN,
         person=lambda found: found.candidate_id,
         says="""
-        Uphold or reject a claim, with reasons; an upheld one may override a decision or give points in the
+        Uphold or reject a claim, with reasons; an upheld one may override a decision, give points or apply a remediation in the
         same act. 403: whoever decided on the attempt, graded or proctored it resolves no claim about it, and
         no dispute who handled the claim before.
         """,

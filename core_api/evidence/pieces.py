@@ -340,7 +340,7 @@ async def list_of_session(
 
 
 async def require_visible(conn: Connection, actor: Actor, evidence_id: int) -> asyncpg.Record:
-    """Return a piece of evidence that staff may see; raises NotFoundError for any other."""
+    """Return a piece that staff may see, or its sender; raises NotFoundError for any other."""
     wanted = QUERIES.bind("fetch_visible", evidence_id=evidence_id, **actor.reach)
     return await fetch_one(conn, "piece of evidence", *wanted)
 

@@ -34,6 +34,9 @@ CLAIMS: dict[tuple[str, str], Row] = {
     ("POST", f"{OWN_CLAIM}/dispute"): Row(expected=OWN | {"student": 409}, body=_said),  # nothing is resolved
     ("POST", f"{OWN_CLAIM}/bundle"): Row(expected=OWN | {"student": 201}),
     ("GET", f"{OWN_CLAIM}/bundle"): Row(expected=OWN | {"student": 404}),  # none was made
+    ("GET", f"{OWN_CLAIM}/evidence/{{evidence_id}}/download-url"): Row(
+        expected=OWN | {"student": 403}  # the exam's policy releases no files
+    ),
     ("GET", "/teacher/claims"): Row(expected=LISTED),
     ("GET", CLAIM): Row(expected=VIEWED),
     ("POST", f"{CLAIM}/acknowledge"): Row(expected=JUDGED, path_of=OVER),

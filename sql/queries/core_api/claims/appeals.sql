@@ -40,6 +40,10 @@ SELECT c.evidence_id, c.number, c.size_bytes, encode(c.sha256, 'hex') AS sha256
 FROM proctor_sessions s JOIN evidence e ON e.session_id = s.id JOIN evidence_chunks c ON c.evidence_id = e.id
 WHERE s.attempt_id = $1 AND c.stored_at IS NOT NULL ORDER BY c.evidence_id, c.number;
 
+-- name: is_of_attempt
+-- $1 evidence id, $2 attempt_id
+SELECT EXISTS (SELECT FROM evidence e JOIN proctor_sessions s ON s.id = e.session_id WHERE e.id = $1 AND s.attempt_id = $2);
+
 -- name: list_timeline
 -- $1 attempt_id. What happened, but for raw events: the attempt, its sessions, what its client was told, its result's state.
 SELECT t.at, t.what, t.session_id, t.text_en, t.text_ar

@@ -134,13 +134,14 @@ WHERE e.id = $1 AND e.status = 1
 FOR UPDATE OF e SKIP LOCKED;
 
 -- name: fetch_visible
--- For staff: a piece of evidence of an exam that they see.
+-- A piece of evidence of an exam that the caller sees, or one that they sent.
 SELECT e.id, e.id AS evidence_id, e.session_id, e.exam_id, e.organisation_id, e.uploader_id, e.type, e.status, e.tier, e.is_late, e.is_chunked, e.file_name,
        e.content_type, e.start_at, e.end_at, e.duration_seconds, e.metadata::text AS metadata_json, e.chunk_count, e.size_bytes, e.sha256,
        e.requested_at, e.closed_at, e.expires_at
 FROM evidence e
 WHERE e.id = :evidence_id AND e.organisation_id = :organisation
-  AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.exam_id AND v.user_id = :user_id));
+  AND (:sees_organisation OR e.uploader_id = :user_id
+       OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.exam_id AND v.user_id = :user_id));
 
 -- name: list_of_session
 -- The caller sees the session. In the order in which it was asked for.

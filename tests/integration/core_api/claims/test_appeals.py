@@ -56,7 +56,7 @@ async def test_a_bundle_is_checked_offline_and_names_what_was_altered_m2(
 ) -> None:
     def check(document: Any) -> tuple[int, str]:
         (path := tmp_path / "bundle.json").write_text(json.dumps(document))
-        verdict = verify_appeal(str(path), verifier_keys(log.keys), [str(log.witness)], [])
+        verdict = verify_appeal(str(path), [], verifier_keys(log.keys), [str(log.witness)], [])
         return verdict.code(), "\n".join(verdict.lines())
 
     async with core_api(database, database_as) as api:
@@ -146,3 +146,38 @@ async def test_who_looked_is_in_a_bundle_by_role_and_nobody_else_gets_one_m2(
     assert ("claim.viewed", "reviewer") in [(each["what"], each["role"]) for each in views]
     assert others == [404] * 4
     assert over.status == 409
+
+
+async def test_files_are_the_candidates_where_the_policy_releases_them_and_are_held_against_the_bundle_m2(
+    database: str, database_as: DatabaseAs, log: Log, tmp_path: Path
+) -> None:
+    async with core_api(database, database_as) as api:
+        exam_id, claim_id = await judged(api)
+        piece = await api.owner.fetchval("SELECT id FROM evidence")
+        path = f"/api/student/claims/{claim_id}/evidence/{piece}/download-url"
+        kept = await api.get(path, "student")
+        policy = f"/api/teacher/exams/{exam_id}/claim-policy"
+        await put(api, policy, "teacher", window_days=14, releases_files=True)
+        given = await api.get(path, "student")
+        others = [(await api.get(path, by)).status for by in ("other_student", "teacher")]
+        none = await api.get(path.replace(str(piece), str(piece + 1)), "student")
+        async with api.http.get(api.url + given.body["downloadUrl"]) as reply:
+            fetched = await reply.read()
+        await bundle(api, claim_id, "POST")
+        log.seal()
+        (saved := tmp_path / "bundle.json").write_text(json.dumps(await bundle(api, claim_id)))
+        told = await api.owner.fetch(
+            "SELECT kind, actor_role FROM ledger_events WHERE kind = 'evidence.granted'"
+        )
+
+    (film := tmp_path / "film.webm").write_bytes(fetched)
+    (other := tmp_path / "other.webm").write_bytes(fetched[:-1] + b"?")
+    found = [
+        verify_appeal(str(saved), [str(each)], verifier_keys(log.keys), [str(log.witness)], [])
+        for each in (film, other)
+    ]
+    assert (kept.status, given.status, others, none.status) == (403, 200, [404, 403], 404)
+    assert [tuple(row) for row in told] == [("evidence.granted", "student")]
+    assert [each.code() for each in found] == [VERIFIED, WRONG]
+    assert f"film.webm is evidence {piece}" in "\n".join(found[0].lines())
+    assert "is none of this evidence" in "\n".join(found[1].lines())
