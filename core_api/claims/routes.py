@@ -97,9 +97,9 @@ ROUTES: Final = (
         f"POST {CLAIM}/resolve", resolving.resolve, Action.claim_resolve, name="resolve_claim", shows=SHOWN,
         person=lambda found: found.candidate_id,
         says="""
-        Uphold or reject a claim, with reasons; an upheld one may override a decision, give points or apply a remediation in the
-        same act. 403: whoever decided on the attempt, graded or proctored it resolves no claim about it, and
-        no dispute who handled the claim before.
+        Uphold or reject a claim, with reasons; an upheld one may override a decision, give points or apply a
+        remediation in the same act. 403: whoever decided on the attempt, graded or proctored it resolves no
+        claim about it, and no dispute who handled the claim before.
         """,
     ),
     case(
