@@ -72,7 +72,7 @@ LEFT_OUT: Final = {
     " evidence.list_of_session evidence.list_custody_evidence evidence.list_custody_chunks"
     " evidence.list_custody_events",
     "one piece of evidence": "evidence.list_chunks evidence.list_stored evidence.list_announced"
-    " evidence.list_missing evidence.sum_announced",
+    " evidence.list_missing evidence.sum_announced appeals.is_of_attempt",
     "sixteen rows a school": "evidence.sum_usage",
     "one group, or all groups' ids, by a command": "leaving.list_cohorts leaving.list_cohort_progress",
     "one claim, of so many statements and bundles": "claim_moves.list_statements"
