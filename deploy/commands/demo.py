@@ -4,7 +4,8 @@
 Simulated candidates take their seats by launch links, think, write, switch tabs, lose their network and get
 it back, hand in, all over real HTTP. Then: what they know against what the database holds, their receipts
 checked offline, what the proctor saw and the reviewer decides, what their teacher sees of the exam, of one
-student, of two whose answers are the same, what an analyst asks, and what follows a claim.
+student, of two whose answers are the same, what an analyst asks, what follows a claim, and what is left
+of somebody who was erased.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from rich.table import Table
 
 from deploy.commands.demo_afterwards import afterwards
 from deploy.commands.demo_analytics import plant, show_numbers
+from deploy.commands.demo_erasure import forget, hurry
 from deploy.commands.demo_proctoring import TEMPTED, Desk, cast, review, send_picture
 from deploy.commands.demo_receipts import Kept, answers_table, keep_receipts, pinned_key
 from deploy.commands.demo_wall import PATH as WALL
@@ -30,13 +32,14 @@ from deploy.commands.demo_wall import proctor
 from deploy.local.server import ServerError, is_free
 from deploy.local.stack import INGEST_PORT, open_stack
 from deploy.local.supervisor import StackError as NotStartedError
+from kernel.events import Role
 from kernel.http.networks import hosts_of
 from kernel.settings import Settings, load
 from loadtests.check.counting import ask, in_archive, question
 from loadtests.check.figures import Figures, figures
 from loadtests.check.history import Report, check, rows_of
 from loadtests.client.room import Room
-from loadtests.client.stack import Stack, StackError, call, local_stack
+from loadtests.client.stack import Stack, StackError, call, local_stack, sign_in
 from loadtests.terminal import delivery
 
 INTRODUCTION: Final = (
@@ -70,6 +73,7 @@ def run(*, candidates: int = 200, seconds: int = 60) -> int:
     console = Console(highlight=False)
     text = INTRODUCTION.format(candidates=candidates, seconds=seconds)
     console.print(Panel(text, title="Veritas", title_align="left", border_style="cyan"))
+    hurry()
     try:
         return asyncio.run(_demo(load(), candidates, seconds, console))
     except (StackError, ServerError, NotStartedError) as error:
@@ -112,11 +116,13 @@ async def _demo(settings: Settings, candidates: int, seconds: int, console: Cons
         await _show_teacher(http, stack, room, found, console)
         is_pair_found = await show_numbers(desk)
         await _show_analyst(stack, room, found, console)
-        is_settled = await afterwards(desk)
+        admin = await sign_in(http, stack.url, stack.account(Role.admin))
+        is_settled = await afterwards(desk, admin)
+        is_forgotten = await forget(desk, admin, settings)
         _show_addresses(stack, settings, kept, console)
     console.print("Everything is stopped.")
     is_whole = found.ok and found.acknowledged == found.created and kept.ok
-    return 0 if is_whole and reviewed and is_pair_found and is_settled else 1
+    return 0 if is_whole and reviewed and is_pair_found and is_settled and is_forgotten else 1
 
 
 def _done(console: Console, what: str, began: float) -> None:

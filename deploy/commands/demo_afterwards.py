@@ -18,9 +18,8 @@ from rich.table import Table
 
 from deploy.commands.demo_proctoring import Desk
 from deploy.commands.demo_receipts import verify
-from kernel.events import Role
 from loadtests.client.paper import ITEMS
-from loadtests.client.stack import StackError, call, sign_in
+from loadtests.client.stack import StackError, call
 
 STEM: Final = "What grows when a function calls itself?"
 PLACE: Final = 1 + [each["content"]["stem"] for each in ITEMS].index(STEM)
@@ -32,12 +31,11 @@ WITHIN_S: Final = 60.0
 POLL_S: Final = 0.5
 
 
-async def afterwards(desk: Desk) -> bool:
+async def afterwards(desk: Desk, admin: str) -> bool:
     """Show a claim, the remediation that it leads to, and its bundle; True when all came to be."""
-    admin = await sign_in(desk.http, desk.stack.url, desk.stack.account(Role.admin))
     candidate, attempt_id = await _claimant(desk, admin)
     body = {"subject": "result", "text": CLAIM}
-    claim_id = (await _post(desk, f"/student/attempts/{attempt_id}/claims", candidate, body))["claim_id"]
+    claim_id = (await post(desk, f"/student/attempts/{attempt_id}/claims", candidate, body))["claim_id"]
     remediation_id = await _preview(desk)
     await _resolve(desk, admin, claim_id, remediation_id)
     is_told = await _applied(desk, candidate, attempt_id, remediation_id)
@@ -51,12 +49,12 @@ async def _claimant(desk: Desk, admin: str) -> tuple[str, str]:
     A launch link is for its exam alone: whoever claims has a password, which an invitation lets them set.
     """
     room = desk.room
-    gave = [place for place, sheet in enumerate(room.sheets) if sheet.answer_to(STEM) == ANSWER]
+    gave = [place for place, sheet in enumerate(room.sheets[:-1]) if sheet.answer_to(STEM) == ANSWER]
     sheet = room.sheets[gave[0] if gave else 0]
     somebody = orjson.loads((await sheet.fetch_receipt())["content"])["candidate_id"]
-    invited = await _post(desk, "/admin/users/invitations", admin, {"user_ids": [somebody]})
+    invited = await post(desk, "/admin/users/invitations", admin, {"user_ids": [somebody]})
     accepted = {"token": invited["invitations"][0]["token"], "password": secrets.token_urlsafe(16)}
-    token: str = (await _post(desk, "/auth/invitation", "", accepted))["access_token"]
+    token: str = (await post(desk, "/auth/invitation", "", accepted))["access_token"]
     return token, str(sheet.attempt_id)
 
 
@@ -70,7 +68,7 @@ async def _preview(desk: Desk) -> str:
         "note_en": f"Question {PLACE}: “the heap” is right, too.",
         "note_ar": f"السؤال {PLACE}: الإجابة «the heap» صحيحة أيضًا.",
     }
-    made = await _post(desk, "/teacher/remediations", desk.room.token, body)
+    made = await post(desk, "/teacher/remediations", desk.room.token, body)
     remediation_id: str = made["remediation_id"]
     would = await desk.get(f"/teacher/remediations/{remediation_id}/preview")
     desk.say(
@@ -89,14 +87,14 @@ async def _preview(desk: Desk) -> str:
 
 async def _resolve(desk: Desk, admin: str, claim_id: str, remediation_id: str) -> None:
     path = f"/teacher/claims/{claim_id}"
-    await _post(desk, f"{path}/acknowledge", admin)
+    await post(desk, f"{path}/acknowledge", admin)
     body = {
         "outcome": "upheld",
         "text_en": REASON_EN,
         "text_ar": REASON_AR,
         "remediation_id": remediation_id,
     }
-    resolved = await _post(desk, f"{path}/resolve", admin, body)
+    resolved = await post(desk, f"{path}/resolve", admin, body)
     desk.say(
         "Somebody without a hand in it resolves the claim",
         f"POST /api{path}/resolve",
@@ -109,13 +107,13 @@ async def _applied(desk: Desk, candidate: str, attempt_id: str, remediation_id: 
     """Wait until every result is scored anew, and show what the candidate reads of theirs."""
     began, path = monotonic(), f"/teacher/remediations/{remediation_id}"
     with desk.console.status("scoring every submission anew"):
-        done = await _until(lambda found: found["status"] == "applied", desk, path, desk.room.token)
+        done = await until(lambda found: found["status"] == "applied", desk, path, desk.room.token)
     progress = done["progress"]
     desk.console.print(
         f"{progress['rescored']} of {progress['submissions']} submissions scored anew in "
         f"{monotonic() - began:.1f} s, {progress['changed']} results changed. The old scores stay."
     )
-    shown = await _get(desk, f"/student/attempts/{attempt_id}", candidate)
+    shown = await get(desk, f"/student/attempts/{attempt_id}", candidate)
     for each in shown["corrections"]:
         desk.console.print(
             f"The candidate reads: {each['note_en']} / {each['note_ar']} "
@@ -127,9 +125,9 @@ async def _applied(desk: Desk, candidate: str, attempt_id: str, remediation_id: 
 async def _bundle(desk: Desk, candidate: str, claim_id: str) -> bool:
     """Save the bundle of the claim, and have it checked without us; so a copy that was altered."""
     path = f"/student/claims/{claim_id}/bundle"
-    await _post(desk, path, candidate)
+    await post(desk, path, candidate)
     with desk.console.status("waiting until the bundle is in the ledger's next signed head"):
-        bundle = await _until(lambda found: found["ledger"]["status"] == "sealed", desk, path, candidate)
+        bundle = await until(lambda found: found["ledger"]["status"] == "sealed", desk, path, candidate)
     parts = bundle["parts"]
     altered = bundle | {"parts": parts | {"claim": parts["claim"].replace("upheld", "denied", 1)}}
     _, lines = await verify(desk.key, "--appeal", _save(desk.folder / "appeal.json", bundle))
@@ -151,20 +149,20 @@ def _save(path: Path, document: dict[str, Any]) -> Path:
     return path
 
 
-async def _get(desk: Desk, path: str, token: str) -> dict[str, Any]:
+async def get(desk: Desk, path: str, token: str) -> dict[str, Any]:
+    """Return what a route answers to somebody."""
     return await call(desk.http, "GET", f"{desk.stack.url}/api{path}", token=token)
 
 
-async def _post(desk: Desk, path: str, token: str, body: object = None) -> dict[str, Any]:
+async def post(desk: Desk, path: str, token: str, body: object = None) -> dict[str, Any]:
+    """Return what a route answers to somebody."""
     return await call(desk.http, "POST", f"{desk.stack.url}/api{path}", token=token, body=body)
 
 
-async def _until(
-    is_so: Callable[[dict[str, Any]], bool], desk: Desk, path: str, token: str
-) -> dict[str, Any]:
+async def until(is_so: Callable[[dict[str, Any]], bool], desk: Desk, path: str, token: str) -> dict[str, Any]:
     """Return what a route answers once it is so; raises StackError where that takes too long."""
     deadline = monotonic() + WITHIN_S
-    while not is_so(found := await _get(desk, path, token)):
+    while not is_so(found := await get(desk, path, token)):
         if monotonic() > deadline:
             raise StackError(f"{path} is not as it should be after {WITHIN_S:.0f} s: {found}")
         await asyncio.sleep(POLL_S)

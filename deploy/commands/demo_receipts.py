@@ -20,7 +20,7 @@ from rich.table import Table
 
 from deploy import verify_export
 from deploy.local.stack import ledger_files
-from kernel.ledger.checkpoints import read_keys, verifier_keys
+from kernel.ledger.checkpoints import Keys, read_keys, verifier_keys
 from kernel.settings import Settings
 from loadtests.check.counting import submissions_of
 from loadtests.client.room import CALLS_AT_ONCE, Room
@@ -52,10 +52,15 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         return whole and self.retried == self.retried_same and self.altered.startswith("WRONG: ")
 
 
+def ledger_keys(settings: Settings) -> Keys:
+    """Return the keys of the stack's ledger."""
+    files = settings.ledger_key_files or str(ledger_files(Path(settings.state)).key)
+    return read_keys(settings.ledger_origin, files)
+
+
 def pinned_key(settings: Settings) -> str:
     """Return the ledger's public key as one line, as a candidate would note it down before the exam."""
-    files = settings.ledger_key_files or str(ledger_files(Path(settings.state)).key)
-    return verifier_keys(read_keys(settings.ledger_origin, files))[0]
+    return verifier_keys(ledger_keys(settings))[0]
 
 
 async def keep_receipts(room: Room, stack: Stack, settings: Settings, key: str) -> Kept:
