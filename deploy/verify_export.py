@@ -8,14 +8,13 @@ without Veritas.
     python verify_export.py --custody custody.json [--file film.webm …] --key … --witness FILE
 
 A bundle is what a candidate fetches from /api/student/claims/{claim_id}/bundle: each of its parts has to be
-what its manifest says, and the manifest what the ledger's event says; what was altered is named. Every file
-that is given has to be evidence that it lists, whole or a chunk.
+what its manifest says, and the manifest what the ledger's event says; what was altered is named.
 
 A receipt is what a candidate fetches from /api/student/attempts/{attempt_id}/receipt, or the proof of any
 one event. A custody is what staff fetch from /api/proctor/session/{id}/evidence/custody: the evidence has to
-be what its events say, and every file that is given one of it, whole or a chunk. Names of files, content
-types and the attempt are on no event, so nothing is said of them. That no view of it was left out is seen in
-the whole export alone.
+be what its events say. A file has to be evidence of the bundle or the custody, whole or a chunk. Names of
+files, content types and the attempt are on no event of a custody, so nothing is said of them. That no view of
+it was left out is seen in the whole export alone.
 
 Needs Python 3.9 or newer and the package `cryptography`, nothing of Veritas: read it before you trust it. The
 key is the ledger's public one, as its operator has published it, or a PEM file; without --key an export's own

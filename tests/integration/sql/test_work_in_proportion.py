@@ -45,6 +45,7 @@ BY_HAND: Final = {
     "ledger_audit",
     "migrations",
     "organisation",
+    "word_search",
 }
 LOOKS: Final = (
     "list_",
