@@ -52,6 +52,7 @@ class Action(StrEnum):
     launch_link_create = "launch_link.create"
     profile_read = "profile.read"
     profile_update = "profile.update"
+    own_data_export = "own_data.export"
     password_change = "password.change"  # noqa: S105  an action's name
     login_end = "login.end"
     user_list = "user.list"
@@ -61,6 +62,7 @@ class Action(StrEnum):
     result_import = "result.import"
     user_lock = "user.lock"
     person_erase = "person.erase"
+    person_export = "person.export"
     user_set_role = "user.set_role"
     student_find = "student.find"
     student_profile_manage = "student_profile.manage"
@@ -153,6 +155,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.launch_link_create: {Role.teacher: Scope.granted, Role.admin: Scope.organisation},
     Action.profile_read: _EVERYONE,
     Action.profile_update: _PEOPLE,
+    Action.own_data_export: _PEOPLE,
     Action.password_change: _PEOPLE,
     Action.login_end: _EVERYONE,
     Action.user_list: _ADMINS,
@@ -162,6 +165,7 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.result_import: _ADMINS,
     Action.user_lock: _ADMINS,
     Action.person_erase: _ADMINS,
+    Action.person_export: _ADMINS,
     Action.user_set_role: _ADMINS,
     Action.student_find: {Role.teacher: Scope.shared, Role.admin: Scope.organisation},
     Action.student_profile_manage: _ADMINS,

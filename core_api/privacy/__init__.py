@@ -1,1 +1,1 @@
-"""A person's own data: their erasure, as admins ask for it; the pipeline carries it out (spec.md G-2)."""
+"""A person's own data: as one archive, and their erasure, which the pipeline carries out (spec.md G-2)."""

@@ -1,13 +1,33 @@
-"""A person's own data, as an admin asks for its erasure."""
+"""A person's own data: what is held of it, and its erasure, as an admin asks for it."""
 
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from core_api.cases import case
-from core_api.privacy import erasures
+from core_api.privacy import erasures, exports
 from kernel.access import Action
-from kernel.http.web import Shows
+from kernel.errors import NotFoundError, OverloadedError, RateLimitedError
+from kernel.http.headers import CONTENT_DISPOSITION
+from kernel.http.web import OWN, Route, Shows
+
+EXPORT: Final[Any] = partial(
+    Route, method="GET", reply=bytes, media_type=exports.ARCHIVE_TYPE, sends=(CONTENT_DISPOSITION,),
+)  # fmt: skip
+REFUSES: Final = {
+    RateLimitedError: "another export of yours is under way",
+    OverloadedError: "as many exports are under way as may be",
+}
 
 ROUTES: Final = (
+    EXPORT(
+        path="/me/data", name="export_own_data", handler=exports.export_own, action=Action.own_data_export,
+        tag="Authentication", shows=OWN, refuses=REFUSES,
+    ),
+    EXPORT(
+        path="/admin/users/{user_id}/data", name="export_person", handler=exports.export_held,
+        action=Action.person_export, tag="Admins", shows=exports.SHOWS,
+        refuses={NotFoundError: "not of the organisation", **REFUSES},
+    ),
     case(
         "POST /admin/users/{user_id}/erasure",
         erasures.request,
@@ -28,4 +48,4 @@ ROUTES: Final = (
         shows=Shows("erasure", "user_id", "user_id"),
         says="Return where a person's erasure is, and what has gone so far; 404 where nobody has asked.",
     ),
-)
+)  # fmt: skip

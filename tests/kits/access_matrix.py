@@ -48,6 +48,8 @@ RULE = {
 MATRIX: dict[tuple[str, str], Row] = {
     ("POST", "/auth/logout"): Row(expected=rows(200, *EVERYBODY)),
     ("GET", "/me"): Row(expected=rows(200, *EVERYBODY)),
+    ("GET", "/me/data"): Row(expected=rows(200, *PEOPLE)),
+    ("GET", "/admin/users/{user_id}/data"): Row(expected=ADMINISTERED),
     ("PUT", "/me"): Row(
         expected={name: 200 for name in EVERYBODY if name != "service"}, body=lambda _: {"full_name": "N"}
     ),

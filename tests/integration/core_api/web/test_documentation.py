@@ -175,7 +175,7 @@ def test_a_reply_names_the_headers_that_it_has_by_status_and_kind_x3() -> None:
             (f"export_{each}", "200"): {"Content-Disposition"}
             for each in (
                 *("exam_csv", "exam_parquet", "exam_xapi", "exam_caliper"),
-                *("own_csv", "own_xapi", "own_caliper"),
+                *("own_csv", "own_xapi", "own_caliper", "own_data", "person"),
             )
         },
         ("get_ledger_proof", "409"): {"Retry-After"},

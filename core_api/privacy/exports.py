@@ -1,0 +1,166 @@
+"""
+All that is held about a person, as one archive (spec.md G-2): a ZIP file that programs read (`data/`, a JSON
+list of each table's rows) and people (`index.html`, and a page for each table).
+
+Which tables and columns that are, says `kernel.personal`, by which a person is erased, too. To the person
+goes what is theirs; what judges them has routes of its own, once it is released (spec.md, decision 6). To an
+admin goes all but secrets, in the words of the tables. Files of evidence have their own download; what the
+archive of events alone has is read by the routes of events.
+"""
+
+import html
+import io
+import tempfile
+import zipfile
+from collections.abc import Sequence
+from typing import IO, Final
+from uuid import UUID
+
+import asyncpg
+import msgspec
+from aiohttp import web
+
+from core_api.actors import actor_of
+from core_api.exports.sending import reading, send
+from core_api.exports.tables import PARQUET_TYPE
+from core_api.ledger.viewings import note_view
+from core_api.people import users
+from core_api.wire import uuid_in_path
+from kernel.http.web import Shows
+from sql import named
+
+QUERIES: Final = named("held_about")
+SHOWS: Final = Shows("person_export", "user_id", "user_id")
+NAME: Final = "personal-data.zip"
+ARCHIVE_TYPE: Final = PARQUET_TYPE  # which generated clients take for a file
+IN_MEMORY_BYTES: Final = 1 << 20  # of a page that waits for its table's end; the rest of it is in a file
+HEAD: Final = (
+    '<!doctype html><meta charset="utf-8"><title>{0}</title>'
+    "<style>body{{font-family:sans-serif}}table{{border-collapse:collapse;margin:0 0 1em}}"
+    "td,th{{border:1px solid #bbb;padding:.2em .5em;text-align:start;vertical-align:top}}</style><h1>{0}</h1>"
+)
+
+
+class Archive:
+    """The ZIP file, a piece at a time: a table's rows as they come, its page once they are all there."""
+
+    def __init__(self) -> None:
+        """Begin, without a table."""
+        self._sink = _Sink()
+        self._zip = zipfile.ZipFile(self._sink, "w", zipfile.ZIP_DEFLATED)
+        self._counts: dict[str, int] = {}
+        self._place: str | None = None
+        self._rows: IO[bytes] | None = None
+        self._page: IO[bytes] | None = None
+
+    def piece(self, rows: Sequence[asyncpg.Record]) -> bytes:
+        """Return the bytes of some rows: `place`, the table, and `state`, the row as JSON."""
+        for row in rows:
+            if row["place"] != self._place:
+                self._turn(row["place"])
+            self._add(row["state"])
+        return self._sink.taken()
+
+    def end(self) -> bytes:
+        """Return what stands after the last row: the last table's page, and the list of tables."""
+        self._turn(None)
+        listed = "".join(
+            f'<li><a href="{name}.html">{name}</a> (<a href="data/{name}.json">JSON</a>): {count}</li>'
+            for name, count in self._counts.items()
+        )
+        page = HEAD.format("What is held about you, table by table") + f"<ul>{listed}</ul>"
+        self._zip.writestr("index.html", page)
+        self._zip.close()
+        return self._sink.taken()
+
+    def _turn(self, place: str | None) -> None:
+        """End a table, and begin the next."""
+        if self._rows is not None and self._page is not None:
+            self._rows.write(b"\n]\n")
+            self._rows.close()
+            self._page.seek(0)
+            with self._zip.open(f"{self._place}.html", "w") as member:
+                while some := self._page.read(IN_MEMORY_BYTES):
+                    member.write(some)
+            self._page.close()
+        self._place, self._rows, self._page = place, None, None
+        if place is not None:
+            self._counts[place] = 0
+            self._rows = self._zip.open(f"data/{place}.json", "w")
+            self._page = tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES)  # noqa: SIM115  closed with its table
+            self._page.write(HEAD.format(html.escape(place)).encode())
+
+    def _add(self, state: str) -> None:
+        assert self._place is not None, "a table has begun"
+        assert self._rows is not None, "and its two files with it"
+        assert self._page is not None
+        self._rows.write(b",\n" if self._counts[self._place] else b"[\n")
+        self._rows.write(state.encode())
+        self._page.write(_as_table(state).encode())
+        self._counts[self._place] += 1
+
+
+class _Sink(io.RawIOBase):
+    """Keeps what was written until it is taken; cannot be sought."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, piece: bytes) -> int:  # type: ignore[override]  # zipfile writes bytes alone
+        self._pieces.append(bytes(piece))
+        return len(piece)
+
+    def taken(self) -> bytes:
+        """Return what was written since the last time."""
+        taken, self._pieces = b"".join(self._pieces), []
+        return taken
+
+
+def _as_table(state: str) -> str:
+    """
+    Return a row, JSON text, as a table of two columns.
+
+    >>> _as_table('{"text": "<b>", "at": null}')
+    '<table><tr><th>text<td>&lt;b&gt;<tr><th>at<td></table>'
+    """
+    shown = "".join(
+        f"<tr><th>{html.escape(name)}<td>{html.escape(_as_text(value))}"
+        for name, value in msgspec.json.decode(state).items()
+    )
+    return f"<table>{shown}</table>"
+
+
+def _as_text(value: object) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+async def export_own(request: web.Request) -> web.StreamResponse:
+    """
+    Export what is held about you as one ZIP file: pages to read, and the same as JSON.
+
+    What judges you is not in it: it comes by its own routes, once it is released.
+    """
+    async with reading(request) as conn:
+        whose = actor_of(request).user_id
+        return await send(
+            request, conn, QUERIES["list_own"], whose, form=Archive(), name=NAME, media_type=ARCHIVE_TYPE
+        )
+
+
+async def export_held(request: web.Request) -> web.StreamResponse:
+    """
+    Export all that is held about a person of the organisation as one ZIP file, but for secrets: pages to
+    read, and the same as JSON. The view is recorded.
+    """
+    whose: UUID = uuid_in_path(request, "user_id")
+    async with reading(request) as conn:
+        await users.fetch(conn, actor_of(request), whose)
+        return await send(
+            request, conn, QUERIES["list_held"], whose, form=Archive(), name=NAME, media_type=ARCHIVE_TYPE,
+            seen=lambda: note_view(request, SHOWS, ""),
+        )  # fmt: skip

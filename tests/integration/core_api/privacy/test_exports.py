@@ -1,0 +1,126 @@
+"""What is held about a person, as one archive for them and one for an admin (spec.md G-2, decision 6)."""
+
+import io
+import zipfile
+from typing import Any
+
+import asyncpg
+import msgspec
+import psycopg
+import pytest
+
+from core_api.privacy.exports import Archive
+from kernel.personal import HELD, SECRET, THEIRS, Of
+from tests.kits.access_matrix_world import furnish
+from tests.kits.branded import WORD, brand
+from tests.kits.core import Api, DatabaseAs
+from tests.kits.core import core_api as serving
+from tests.kits.reviews import override
+from tests.kits.secrecy import tells
+
+
+def opened(body: bytes) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+    """Return the rows by table, and the pages by name, of an archive that is whole."""
+    with zipfile.ZipFile(io.BytesIO(body)) as archive:
+        assert archive.testzip() is None
+        read = {name: archive.read(name) for name in archive.namelist()}
+    data = {
+        name.removeprefix("data/").removesuffix(".json"): msgspec.json.decode(content)
+        for name, content in read.items()
+        if name.endswith(".json")
+    }
+    return data, {name: content.decode() for name, content in read.items() if name.endswith(".html")}
+
+
+async def exported(api: Api, path: str, by: str) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+    answer = await api.get(path, by)
+    assert answer.status == 200, answer.body
+    assert isinstance(answer.body, bytes)
+    return opened(answer.body)
+
+
+async def test_a_person_gets_what_is_theirs_and_an_admin_all_but_secrets_g2(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with serving(database, database_as) as api:
+        world = await furnish(api)
+        student = world.parameters["user_id"]
+        others = str(api.people["other_student"].id)
+        await override(api, int(world.parameters["decision_id"]), 4, decisionReasonEn="Seen.")
+        graded = {"grades": [{"position": 1, "points": 1}], "reason": "Read again."}
+        path = f"/api/teacher/submissions/{world.parameters['submission_id']}/grades"
+        assert (await api.post(path, "teacher", json=graded)).status == 201
+        lifted = f"/api/admin/legal-holds/{world.parameters['hold_id']}/lift"
+        assert (await api.post(lifted, "admin", json={"reason": "It is over."})).status == 200
+        branded = brand(database, student)
+        own, pages = await exported(api, "/api/me/data", "student")
+        held, _ = await exported(api, f"/api/admin/users/{student}/data", "admin")
+
+        assert pages.keys() == {"index.html", *(f"{name}.html" for name in own)}
+        assert all(set(row) == set(THEIRS[name]) for name, rows in own.items() for row in rows)
+        assert own["users"][0]["full_name"] == WORD in pages["users.html"]
+        assert {"exam_attempts", "submission_items", "claim_statements", "proctor_sessions"} <= own.keys()
+        assert [name for name, rows in own.items() if others in str(rows)] == []
+        # what erasure finds an export has, but for secrets and addresses, which are no words
+        found = {
+            f"{name}.{column}"
+            for name, rows in held.items()
+            for row in rows
+            for column, value in row.items()
+            if WORD in str(value) or WORD.encode().hex() in str(value)
+        }
+        secret = {f"{name}.{column}" for name, columns in SECRET.items() for column in columns}
+        missing = {each for each in branded - found - secret if not each.endswith(("_ip", "address"))}
+        assert (missing, found & secret) == (set(), set())
+
+
+async def test_rows_are_given_to_nobody_else_g2(database: str, database_as: DatabaseAs) -> None:
+    async with serving(database, database_as) as api:
+        student, other = str(api.people["student"].id), str(api.people["stranger"].id)
+        conn = await asyncpg.connect(database_as("veritas_core"))
+        try:
+            for own in (True, False):
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await conn.fetch("SELECT * FROM held_about($1, $2)", other, own)
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await conn.fetch("SELECT * FROM held_about($1, $2)", student, own)
+        finally:
+            await conn.close()
+
+
+def test_an_archive_without_rows_is_whole_and_words_are_no_markup() -> None:
+    data, pages = opened(Archive().end())
+    assert (data, list(pages)) == ({}, ["index.html"])
+    form = Archive()
+    rows: Any = [
+        {"place": "a", "state": '{"text": "<script>"}'},
+        {"place": "a", "state": '{"text": null}'},
+        {"place": "b", "state": '{"n": 1}'},
+    ]
+    data, pages = opened(form.piece(rows[:1]) + form.piece(rows[1:]) + form.end())
+    assert data == {"a": [{"text": "<script>"}, {"text": None}], "b": [{"n": 1}]}
+    assert "<script>" not in pages["a.html"]
+    assert "&lt;script&gt;" in pages["a.html"]
+
+
+def test_the_database_has_the_same_list_and_nothing_of_it_tells_what_candidates_never_see(
+    database: str,
+) -> None:
+    with psycopg.connect(database) as conn:
+        listed = {row[0]: row[1:] for row in conn.execute("SELECT * FROM personal_tables()")}
+        columns = {
+            (table, column)
+            for table, column in conn.execute(
+                "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attnum > 0"
+            )
+        }
+    assert listed == {
+        name: (held.of.value, held.by, list(THEIRS.get(name, ())), list(SECRET.get(name, ())))
+        for name, held in HELD.items()
+        if held.of is not Of.nobody
+    }
+    named = {(name, each) for some in (THEIRS, SECRET) for name, those in some.items() for each in those}
+    assert named - columns == set()
+    telling = {each for those in THEIRS.values() for each in those if tells(each)}
+    assert telling == {"browser_name", "file_name"}, "of their own client, and of what they sent"
+    assert [name for name, those in THEIRS.items() if set(those) & set(SECRET.get(name, ()))] == []
