@@ -4,14 +4,14 @@ from functools import partial
 from typing import Any, Final
 
 from core_api.cases import case
-from core_api.privacy import erasures, exports
+from core_api.privacy import erasures, held_about
 from kernel.access import Action
 from kernel.errors import NotFoundError, OverloadedError, RateLimitedError
 from kernel.http.headers import CONTENT_DISPOSITION
 from kernel.http.web import OWN, Route, Shows
 
 EXPORT: Final[Any] = partial(
-    Route, method="GET", reply=bytes, media_type=exports.ARCHIVE_TYPE, sends=(CONTENT_DISPOSITION,),
+    Route, method="GET", reply=bytes, media_type=held_about.ARCHIVE_TYPE, sends=(CONTENT_DISPOSITION,),
 )  # fmt: skip
 REFUSES: Final = {
     RateLimitedError: "another export of yours is under way",
@@ -20,12 +20,12 @@ REFUSES: Final = {
 
 ROUTES: Final = (
     EXPORT(
-        path="/me/data", name="export_own_data", handler=exports.export_own, action=Action.own_data_export,
+        path="/me/data", name="export_own_data", handler=held_about.export_own, action=Action.own_data_export,
         tag="Authentication", shows=OWN, refuses=REFUSES,
     ),
     EXPORT(
-        path="/admin/users/{user_id}/data", name="export_person", handler=exports.export_held,
-        action=Action.person_export, tag="Admins", shows=exports.SHOWS,
+        path="/admin/users/{user_id}/data", name="export_person", handler=held_about.export_held,
+        action=Action.person_export, tag="Admins", shows=held_about.SHOWS,
         refuses={NotFoundError: "not of the organisation", **REFUSES},
     ),
     case(

@@ -1,7 +1,7 @@
 -- What an organisation holds about a person, for the person and for whoever answers them (spec.md G-2).
 
 -- The tables with rows of people: what a row leads to, by which column; what is theirs to have, and what nobody gets. The same in
--- `kernel/personal.py`, as a test sees.
+-- `kernel/personal.py` and `kernel/theirs.py`, as a test sees.
 CREATE FUNCTION personal_tables() RETURNS TABLE (place text, leads_to text, by_column text, theirs text[], secret text[])
     LANGUAGE sql IMMUTABLE AS $$
     SELECT v.place, v.leads_to, v.by_column, v.theirs::text[], v.secret::text[] FROM (VALUES

@@ -9,8 +9,9 @@ import msgspec
 import psycopg
 import pytest
 
-from core_api.privacy.exports import Archive
-from kernel.personal import HELD, SECRET, THEIRS, Of
+from core_api.privacy.held_about import Archive
+from kernel.personal import HELD, Of
+from kernel.theirs import SECRET, THEIRS
 from tests.kits.access_matrix_world import furnish
 from tests.kits.branded import WORD, brand
 from tests.kits.core import Api, DatabaseAs

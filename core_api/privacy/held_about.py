@@ -2,10 +2,10 @@
 All that is held about a person, as one archive (spec.md G-2): a ZIP file that programs read (`data/`, a JSON
 list of each table's rows) and people (`index.html`, and a page for each table).
 
-Which tables and columns that are, says `kernel.personal`, by which a person is erased, too. To the person
-goes what is theirs; what judges them has routes of its own, once it is released (spec.md, decision 6). To an
-admin goes all but secrets, in the words of the tables. Files of evidence have their own download; what the
-archive of events alone has is read by the routes of events.
+Which tables those are says `kernel.personal`, by which a person is erased, too; which columns,
+`kernel.theirs`. To the person goes what is theirs; what judges them has routes of its own, once it is
+released (spec.md, decision 6). To an admin goes all but secrets, in the words of the tables. Files of
+evidence have their own download; what the archive of events alone has is read by the routes of events.
 """
 
 import html
