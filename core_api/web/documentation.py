@@ -54,9 +54,15 @@ FILES: Final = {
 }
 
 
+_made: Final[dict[tuple[str, ...], bytes]] = {}  # by the operations' names
+
+
 def publish(app: web.Application, routes: Sequence[Route]) -> None:
-    """Make the document of the routes, once, for everybody who will ask for it."""
-    app[DOCUMENT] = orjson.dumps(whole(routes))
+    """Make the document of the routes, once in a process, for everybody who will ask for it."""
+    names = tuple(route.name for route in routes)
+    if names not in _made:
+        _made[names] = orjson.dumps(whole(routes))
+    app[DOCUMENT] = _made[names]
 
 
 def whole(routes: Sequence[Route]) -> Json:

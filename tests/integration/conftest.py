@@ -7,10 +7,12 @@ A module that needs other settings has a `running` or a `core` of its own.
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
 from tests.conftest import emptied, logins_on, new_database
+from tests.kits.access_matrix_world import Worlds
 from tests.kits.core import Core, running_core
 from tests.kits.ingest.api import Api, api_of
 from tests.kits.ingest.station import Station, station
@@ -35,3 +37,11 @@ def core(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> I
         running_core(url, logins_on(url, template, emptied(redis_server))) as running,
     ):
         yield running
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def worlds(core: Core) -> AsyncIterator[Worlds]:
+    """What the access matrix is about, of the module's application: for tests that may share a world."""
+    shared = Worlds(core)
+    yield shared
+    await shared.close()

@@ -4,6 +4,7 @@ What the access matrix is about: the people, the things that its rows name, and 
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ import msgspec
 from kernel.events import Role
 from tests.kits import evidence
 from tests.kits.authoring import ITEMS, answer, make_evaluation, make_exam, save, submit
-from tests.kits.core import Api
+from tests.kits.core import Api, Core
 from tests.kits.remediations import PATH, WORDS, sweep
 from tests.kits.reporting import alerting, put_row
 from tests.kits.reviews import reviewable
@@ -117,6 +118,29 @@ async def furnish(api: Api) -> World:
             "event_id": await _view(api, session_id), "rule_id": await _rule(api), **parameters,
         },
     )  # fmt: skip
+
+
+class Worlds:
+    """
+    A world that tests share, one after another, until one needs another: what they do changes it, and most of
+    them do not mind.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._kept = AsyncExitStack()
+        self._world: World | None = None
+
+    async def current(self) -> World:
+        return self._world or await self.renewed()
+
+    async def renewed(self) -> World:
+        await self.close()
+        self._world = await furnish(await self._kept.enter_async_context(self._core.school()))
+        return self._world
+
+    async def close(self) -> None:
+        await self._kept.aclose()
 
 
 async def _make(api: Api, method: str, path: str, by: str, body: Any) -> Any:

@@ -11,7 +11,7 @@ from kernel.events import Role
 from kernel.http.web import API_PREFIX, Route
 from tests.integration.core_api.access.test_access import GUARDED, snapshot
 from tests.kits.access_matrix import MATRIX
-from tests.kits.access_matrix_world import NUMBERS, World, furnish
+from tests.kits.access_matrix_world import NUMBERS, World, Worlds, furnish
 from tests.kits.core import PASSWORD, Answer, Api, Core, signed_for
 from tests.kits.forgeries import forgeries
 
@@ -151,31 +151,32 @@ async def test_a_token_that_was_taken_back_opens_no_route_any_more_a2(core: Core
         assert again.status == 401
 
 
+@pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(
     "thief", ["other_student", "stranger", "rival", "boss", "colleague", "outsider", "watcher"]
 )
 async def test_a_genuine_token_of_somebody_else_gets_nothing_of_the_victims_on_any_route_a4(
-    core: Core, thief: str
+    worlds: Worlds, thief: str
 ) -> None:
     """A stolen one of a classmate's, and those of another organisation, admins among them."""
-    async with core.school() as api:
-        world = await furnish(api)
-        authorization = f"Bearer {signed_for(api.keyring, api.people[thief])}"
-        named = [key for key in GUARDED if names_somebody(world, key) and key != DIRECTORY]
-        others = [key for key in GUARDED if key not in named and key[0] == "GET"]
-        # Terms and the directory belong to all teachers of the organisation.
-        student = api.people["student"]
-        shared = {world.parameters[name] for name in ("term_id", "group_id", "user_id", "leaver_id")}
-        shared |= {f'"{student.email}"', f'"The {student.role}"'}
-        common = shared if thief == "colleague" else set[str]()
-        before = await snapshot(world)
-        answers = await try_all(world, named, authorization)
+    world = await worlds.current()
+    api = world.api
+    authorization = f"Bearer {signed_for(api.keyring, api.people[thief])}"
+    named = [key for key in GUARDED if names_somebody(world, key) and key != DIRECTORY]
+    others = [key for key in GUARDED if key not in named and key[0] == "GET"]
+    # Terms and the directory belong to all teachers of the organisation.
+    student = api.people["student"]
+    shared = {world.parameters[name] for name in ("term_id", "group_id", "user_id", "leaver_id")}
+    shared |= {f'"{student.email}"', f'"The {student.role}"'}
+    common = shared if thief == "colleague" else set[str]()
+    before = await snapshot(world)
+    answers = await try_all(world, named, authorization)
 
-        assert len(named) > 45
-        for at, answer in answers.items():
-            assert (answer.status in {401, 403, 404}, at) == (True, at), answer.body
-            assert (shown(world, answer), at) == (set(), at)
-        assert await snapshot(world) == before
-        for at, answer in (await try_all(world, others, authorization)).items():
-            assert (answer.status in {200, 403, 404, 426}, at) == (True, at), answer.body  # 426: a socket
-            assert (shown(world, answer) - common, at) == (set(), at)
+    assert len(named) > 45
+    for at, answer in answers.items():
+        assert (answer.status in {401, 403, 404}, at) == (True, at), answer.body
+        assert (shown(world, answer), at) == (set(), at)
+    assert await snapshot(world) == before
+    for at, answer in (await try_all(world, others, authorization)).items():
+        assert (answer.status in {200, 403, 404, 426}, at) == (True, at), answer.body  # 426: a socket
+        assert (shown(world, answer) - common, at) == (set(), at)

@@ -5,18 +5,23 @@ Every table and view that the core API's role may read is read whole, as everybo
 fails here, unless tests/kits/row_security.py lists it with its reason.
 """
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import orjson
 import pytest
+import pytest_asyncio
 
 from core_api import database as borrowing
+from deploy.local.postgres import Postgres
+from deploy.local.redis import Redis
 from kernel.access import Scope
 from pipeline.durable import FILLS
 from pipeline.projections.registry import PUBLISHED
 from sql import named
+from tests.conftest import emptied, logins_on, new_database
 from tests.kits.core import DatabaseAs
 from tests.kits.row_security import SCOPES, Wall, shown, wall
 
@@ -168,29 +173,40 @@ def test_only_the_listed_places_see_every_row() -> None:
     assert found == WITHOUT_A_PERSON
 
 
-async def test_whoever_is_not_named_sees_no_row_at_all(database: str, database_as: DatabaseAs) -> None:
-    async with wall(database, database_as) as at, at.pool.acquire() as conn:
+together = pytest.mark.asyncio(loop_scope="module")  # tests that look, and leave nothing behind
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def at(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> AsyncIterator[Wall]:
+    """The wall before a world that they share."""
+    with new_database(postgres) as url:
+        async with wall(url, logins_on(url, template, emptied(redis_server))) as standing:
+            yield standing
+
+
+@together
+async def test_whoever_is_not_named_sees_no_row_at_all(at: Wall) -> None:
+    async with at.pool.acquire() as conn:
         assert rows_of(await at.seen(conn)) == set()
 
 
-async def test_a_connection_that_was_given_back_knows_nobody(database: str, database_as: DatabaseAs) -> None:
-    async with wall(database, database_as) as at:
-        async with at.asking("admin", Scope.organisation) as conn:
-            before, process = await conn.fetchval("SELECT count(*) FROM users"), conn.get_server_pid()
-        async with borrowing.system_connection(at.pool) as conn:
-            whole = await conn.fetchval("SELECT count(*) FROM users")
-        async with at.pool.acquire() as conn:
-            after = await conn.fetchval("SELECT count(*) FROM users")
+@together
+async def test_a_connection_that_was_given_back_knows_nobody(at: Wall) -> None:
+    async with at.asking("admin", Scope.organisation) as conn:
+        before, process = await conn.fetchval("SELECT count(*) FROM users"), conn.get_server_pid()
+    async with borrowing.system_connection(at.pool) as conn:
+        whole = await conn.fetchval("SELECT count(*) FROM users")
+    async with at.pool.acquire() as conn:
+        after = await conn.fetchval("SELECT count(*) FROM users")
 
-            assert (before, whole, after) == (12, 15, 0)
-            assert conn.get_server_pid() == process, "one connection, lent three times"
+        assert (before, whole, after) == (12, 15, 0)
+        assert conn.get_server_pid() == process, "one connection, lent three times"
 
 
-async def test_a_candidates_way_through_an_exam_carries_little_of_row_security(
-    database: str, database_as: DatabaseAs
-) -> None:
+@together
+async def test_a_candidates_way_through_an_exam_carries_little_of_row_security(at: Wall) -> None:
     """Every node of a policy's plan is set up in every statement, also where only staff need it."""
-    async with wall(database, database_as) as at, at.asking("student", Scope.own) as conn:
+    async with at.asking("student", Scope.own) as conn:
         plans = {
             name: orjson.loads(await conn.fetchval(f"EXPLAIN (FORMAT JSON) SELECT FROM {name}"))
             for name in WAY
@@ -201,121 +217,114 @@ async def test_a_candidates_way_through_an_exam_carries_little_of_row_security(
     assert {name: count for name, count in nodes.items() if count > NODES_MAX} == {}
 
 
-async def test_a_candidates_statement_is_planned_once_for_each_connection(
-    database: str, database_as: DatabaseAs
-) -> None:
+@together
+async def test_a_candidates_statement_is_planned_once_for_each_connection(at: Wall) -> None:
     """Planning costs several times what running does; a connection that plans anew is lost to a crowd."""
     counted = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement = $1"
     text = "SELECT count(*) FROM exams WHERE id = $1"
-    async with wall(database, database_as) as at:
-        async with at.asking("student", Scope.own) as conn:
-            await conn.fetchval(text, at.world.api.exam_id)
-            await conn.fetchval(text, at.world.api.exam_id)
-            assert tuple(await conn.fetchrow(counted, text)) == (2, 0)
-            process = conn.get_server_pid()
-        async with at.asking("teacher", Scope.granted) as conn:
-            await conn.fetchval(text, at.world.api.exam_id)
-            assert conn.get_server_pid() == process
-            assert tuple(await conn.fetchrow(counted, text)) == (2, 1), "staff's filters plan better apart"
+    async with at.asking("student", Scope.own) as conn:
+        await conn.fetchval(text, at.world.api.exam_id)
+        await conn.fetchval(text, at.world.api.exam_id)
+        assert tuple(await conn.fetchrow(counted, text)) == (2, 0)
+        process = conn.get_server_pid()
+    async with at.asking("teacher", Scope.granted) as conn:
+        await conn.fetchval(text, at.world.api.exam_id)
+        assert conn.get_server_pid() == process
+        assert tuple(await conn.fetchrow(counted, text)) == (2, 1), "staff's filters plan better apart"
 
 
-async def test_the_system_sees_every_row_of_every_table(database: str, database_as: DatabaseAs) -> None:
-    async with wall(database, database_as) as at:
-        async with borrowing.system_connection(at.pool) as conn:
-            seen = await at.seen(conn)
-        for name, rows in seen.items():
-            if name in OF_ASKER:
-                continue
-            assert rows, f"{name} is empty: the tests below would prove nothing of it"
-            of_reporting = {each: f"reporting.{each.removeprefix('reporting.')}" for each in OF_REPORTING}
-            source = of_reporting | THROUGH_SESSIONS
-            whole = await at.world.api.owner.fetchval(f"SELECT count(*) FROM {source.get(name, name)}")
-            assert (name, len(rows)) == (name, whole)
+@together
+async def test_the_system_sees_every_row_of_every_table(at: Wall) -> None:
+    async with borrowing.system_connection(at.pool) as conn:
+        seen = await at.seen(conn)
+    for name, rows in seen.items():
+        if name in OF_ASKER:
+            continue
+        assert rows, f"{name} is empty: the tests below would prove nothing of it"
+        of_reporting = {each: f"reporting.{each.removeprefix('reporting.')}" for each in OF_REPORTING}
+        source = of_reporting | THROUGH_SESSIONS
+        whole = await at.world.api.owner.fetchval(f"SELECT count(*) FROM {source.get(name, name)}")
+        assert (name, len(rows)) == (name, whole)
 
 
-async def test_whoever_is_of_another_organisation_sees_nothing_of_this_one_a4(
-    database: str, database_as: DatabaseAs
-) -> None:
-    async with wall(database, database_as) as at:
-        for name in FOREIGN:
-            person = at.world.api.people[name]
-            own = (str(person.id), str(person.organisation_id))
-            seen = await at.seen_by(name, SCOPES.get(person.role, Scope.granted))
-            strange = {
-                table: row
-                for table, rows in seen.items()
-                for row in rows
-                if not any(each in row for each in own)
-            }
-
-            assert (name, rows_of(seen) - OF_ELSEWHERE) == (name, set())
-            assert (name, strange) == (name, {})
-
-
-@pytest.mark.parametrize("name", SHARED)
-async def test_whoever_was_granted_nothing_sees_only_themselves_and_what_all_share_a4(
-    database: str, database_as: DatabaseAs, name: str
-) -> None:
-    async with wall(database, database_as) as at:
+@together
+async def test_whoever_is_of_another_organisation_sees_nothing_of_this_one_a4(at: Wall) -> None:
+    for name in FOREIGN:
         person = at.world.api.people[name]
+        own = (str(person.id), str(person.organisation_id))
         seen = await at.seen_by(name, SCOPES.get(person.role, Scope.granted))
         strange = {
-            table: row
-            for table, rows in seen.items()
-            for row in rows
-            if str(person.id) not in row and table not in SHARED[name]
+            table: row for table, rows in seen.items() for row in rows if not any(each in row for each in own)
         }
 
-        assert strange == {}
-        assert all(str(person.organisation_id) in row for row in seen["organisations"])
-        for hidden in (
-            "exams",
-            "exam_attempts",
-            "submissions",
-            "attempt_answers",
-            "proctor_sessions",
-            "seen_events",
-        ):
-            assert seen[hidden] == [], hidden
+        assert (name, rows_of(seen) - OF_ELSEWHERE) == (name, set())
+        assert (name, strange) == (name, {})
 
 
-async def test_the_rightful_see_their_rows_a4(database: str, database_as: DatabaseAs) -> None:
-    async with wall(database, database_as) as at:
-        everything = rows_of({shown(name): ["x"] for name in await at.readable()})
-        rows = {
-            name: await at.seen_by(name, SCOPES.get(at.world.api.people[name].role, Scope.granted))
-            for name in ("student", "teacher", "assistant", "reviewer", "observer", "admin")
-        }
-        seen = {name: rows_of(each) for name, each in rows.items()}
+@together
+@pytest.mark.parametrize("name", SHARED)
+async def test_whoever_was_granted_nothing_sees_only_themselves_and_what_all_share_a4(
+    at: Wall, name: str
+) -> None:
+    person = at.world.api.people[name]
+    seen = await at.seen_by(name, SCOPES.get(person.role, Scope.granted))
+    strange = {
+        table: row
+        for table, rows in seen.items()
+        for row in rows
+        if str(person.id) not in row and table not in SHARED[name]
+    }
 
-        assert seen["student"] == OF_CANDIDATE
-        judged = {
-            name for name, each in rows.items() if any(",copy," in row for row in each["analysed_attempts"])
-        }
-        assert judged == {"teacher", "assistant", "reviewer", "admin"}, "and no candidate (decision 6)"
-        assert seen["reviewer"] == OF_EXAM | {"judged_exams", "analysed_exams"}
-        assert seen["observer"] == OF_OBSERVER
-        assert seen["assistant"] == OF_EXAM
-        assert seen["teacher"] == (OF_EXAM | OF_AUTHOR | {"teacher_profiles", "idempotency_keys"}) - {
-            "teacher_exam_permissions"
-        }
-        unseen = everything - seen["admin"] - OF_SYSTEM
-        assert unseen == {
-            "attempt_answers",  # the candidate's alone, until they are handed in
-            "attempt_drafts",
-            "appeal_bundles",  # as well
-            "idempotency_keys",  # each account's own
-            "observation_drafts",  # the observer's alone
-            "gathered_questions",
-            "observed_exams",
-            "reaching_assignments",
-            "own_attempts",
-            "own_performance",
-            "judged_exams",
-            "adjudicated_exams",
-            "blinded_sessions",  # nothing is reviewed blind here: reviews/test_blinded.py
-            "blinded_attempts",
-        }
+    assert strange == {}
+    assert all(str(person.organisation_id) in row for row in seen["organisations"])
+    for hidden in (
+        "exams",
+        "exam_attempts",
+        "submissions",
+        "attempt_answers",
+        "proctor_sessions",
+        "seen_events",
+    ):
+        assert seen[hidden] == [], hidden
+
+
+@together
+async def test_the_rightful_see_their_rows_a4(at: Wall) -> None:
+    everything = rows_of({shown(name): ["x"] for name in await at.readable()})
+    rows = {
+        name: await at.seen_by(name, SCOPES.get(at.world.api.people[name].role, Scope.granted))
+        for name in ("student", "teacher", "assistant", "reviewer", "observer", "admin")
+    }
+    seen = {name: rows_of(each) for name, each in rows.items()}
+
+    assert seen["student"] == OF_CANDIDATE
+    judged = {
+        name for name, each in rows.items() if any(",copy," in row for row in each["analysed_attempts"])
+    }
+    assert judged == {"teacher", "assistant", "reviewer", "admin"}, "and no candidate (decision 6)"
+    assert seen["reviewer"] == OF_EXAM | {"judged_exams", "analysed_exams"}
+    assert seen["observer"] == OF_OBSERVER
+    assert seen["assistant"] == OF_EXAM
+    assert seen["teacher"] == (OF_EXAM | OF_AUTHOR | {"teacher_profiles", "idempotency_keys"}) - {
+        "teacher_exam_permissions"
+    }
+    unseen = everything - seen["admin"] - OF_SYSTEM
+    assert unseen == {
+        "attempt_answers",  # the candidate's alone, until they are handed in
+        "attempt_drafts",
+        "appeal_bundles",  # as well
+        "idempotency_keys",  # each account's own
+        "observation_drafts",  # the observer's alone
+        "gathered_questions",
+        "observed_exams",
+        "reaching_assignments",
+        "own_attempts",
+        "own_performance",
+        "judged_exams",
+        "adjudicated_exams",
+        "blinded_sessions",  # nothing is reviewed blind here: reviews/test_blinded.py
+        "blinded_attempts",
+    }
 
 
 async def test_a_candidate_sees_their_own_rows_alone_of_many_a4(
@@ -376,16 +385,14 @@ FORGETFUL = (
 )
 
 
+@together
 @pytest.mark.parametrize("name", ["stranger", "rival", "boss", "other_student", "colleague"])
-async def test_a_change_that_lost_its_filter_changes_nothing_of_others_a4(
-    database: str, database_as: DatabaseAs, name: str
-) -> None:
-    async with wall(database, database_as) as at:
-        role = at.world.api.people[name].role
-        async with at.asking(name, SCOPES.get(role, Scope.granted)) as conn:
-            touched = {statement: await conn.fetch(statement) for statement in FORGETFUL}
+async def test_a_change_that_lost_its_filter_changes_nothing_of_others_a4(at: Wall, name: str) -> None:
+    role = at.world.api.people[name].role
+    async with at.asking(name, SCOPES.get(role, Scope.granted)) as conn:
+        touched = {statement: await conn.fetch(statement) for statement in FORGETFUL}
 
-        assert touched == {statement: [] for statement in FORGETFUL}
+    assert touched == {statement: [] for statement in FORGETFUL}
 
 
 async def test_nobody_writes_in_anothers_name_a4(database: str, database_as: DatabaseAs) -> None:
