@@ -31,6 +31,7 @@ from kernel.running.logs import tell_exception
 from kernel.running.process import prepare_process
 from sql.migrate import migrate
 from tests.kits.budget import hold
+from tests.kits.own_rows import VIEWS
 
 TEMPLATE = "veritas_template"
 DISK, MEMORY = Path("/tmp"), Path("/dev/shm")  # noqa: S108  each server has a new folder of its own there
@@ -186,6 +187,18 @@ def template(postgres: Postgres) -> dict[str, str]:
     url = on_database(postgres.url, TEMPLATE)
     migrate(url)
     return give_passwords(url)
+
+
+@pytest.fixture(scope="session")
+def schooled(postgres: Postgres, template: dict[str, str]) -> str:
+    """The template with the views of schools in it (`kits/own_rows.py`); return its name."""
+    assert template, "the template database is migrated first"
+    name = f"{TEMPLATE}_schooled"
+    with psycopg.connect(postgres.url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy".encode())
+    with psycopg.connect(on_database(postgres.url, name)) as conn:
+        conn.execute(VIEWS.encode())
+    return name
 
 
 @contextmanager

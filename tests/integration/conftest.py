@@ -31,9 +31,9 @@ async def api(running: Station) -> AsyncIterator[Api]:
 
 
 @pytest.fixture(scope="module")
-def core(postgres: Postgres, template: dict[str, str], redis_server: Redis) -> Iterator[Core]:
+def core(postgres: Postgres, template: dict[str, str], schooled: str, redis_server: Redis) -> Iterator[Core]:
     with (
-        new_database(postgres) as url,
+        new_database(postgres, of=schooled) as url,
         running_core(url, logins_on(url, template, emptied(redis_server))) as running,
     ):
         yield running

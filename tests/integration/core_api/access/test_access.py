@@ -1,6 +1,5 @@
 """Every route against every role and every relation, from the route list itself (spec.md A-4, decision 3)."""
 
-import asyncio
 import re
 from contextlib import suppress
 from uuid import uuid4
@@ -139,9 +138,7 @@ async def answers(world: World, key: tuple[str, str]) -> dict[str, int]:
     """Ask as everybody: whoever is to be refused first, and together they change nothing."""
     refused = [name for name, status in wanted(key).items() if status >= 400]
     before = await snapshot(world)
-    found = dict(
-        zip(refused, await asyncio.gather(*(ask(world, key, name) for name in refused)), strict=True)
-    )
+    found = {name: await ask(world, key, name) for name in refused}
     assert await snapshot(world) == before, key
     for name in EVERYBODY:
         if name not in found:

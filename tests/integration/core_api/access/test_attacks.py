@@ -15,7 +15,7 @@ from tests.kits.access_matrix_world import NUMBERS, World, Worlds, furnish
 from tests.kits.core import PASSWORD, Answer, Api, Core, signed_for
 from tests.kits.forgeries import forgeries
 
-AT_ONCE = 16
+AT_ONCE = 4  # each is a connection that plans all statements
 ANSWERED = "It depends."  # what the student wrote
 DIRECTORY = ("GET", "/teacher/groups/{group_id}/students")  # every teacher of the organisation may
 

@@ -21,7 +21,7 @@ from tests.kits.access_matrix import MATRIX
 from tests.kits.access_matrix_world import World, furnish
 from tests.kits.core import Answer, DatabaseAs, core_api
 
-AT_ONCE = 16
+AT_ONCE = 4  # each is a connection that plans all statements
 OVERLOADED = b'"code":"overloaded"'
 WITHIN_S = 20.0
 RETRY_S = 0.02
