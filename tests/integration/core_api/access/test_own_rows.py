@@ -112,7 +112,7 @@ EDITED = {
     "assignments": TERMS | {"revoked_at"},
     "assignment_overrides": TERMS | {"reason", "created_by", "created_at"},
     "exam_attempts": {"score", "percentage", "passed"},
-    "claim_policies": {"window_days", "releases_judgement"},
+    "claim_policies": {"window_days", "releases_judgement", "releases_files"},
     "remediations": {
         "status", "number", "key", "applied_by", "applied_at", "completed_at", "cancelled_by", "cancelled_at",
     },
