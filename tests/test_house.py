@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -37,10 +38,23 @@ UTILITY = re.compile(r"(COPY|LISTEN|CREATE|ALTER|DROP|CHECKPOINT|VACUUM|ANALYZE|
 TEMPORARY = re.compile(r"CREATE (TEMPORARY TABLE|FUNCTION pg_temp\.)")
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    """Return a module's tree, which many tests walk."""
+    return ast.parse(path.read_text())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def trees() -> Iterator[None]:
+    """Forget the trees with the last of the tests: they are a million nodes."""
+    yield
+    tree_of.cache_clear()
+
+
 def strings(path: Path) -> list[ast.Constant]:
     return [
         node
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     ]
 
@@ -114,7 +128,7 @@ def asked_for(path: Path) -> list[Asked]:
     Return every query that a module asks for, directly or by a constant of its own. None is given where it
     takes its arguments by their order.
     """
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     bound: dict[str, str] = {}
     for node in ast.walk(tree):
         match node:
@@ -158,7 +172,7 @@ def fault_of(asked: Asked) -> str | None:
 
 def by_order(path: Path) -> Iterator[tuple[str, str, int]]:
     """Yield the queries that a module runs with arguments by their order, and how many it gives."""
-    tree = ast.parse(path.read_text())
+    tree = tree_of(path)
     bound = {
         node.target.id: noun
         for node in ast.walk(tree)
@@ -208,7 +222,7 @@ def test_one_place_says_how_a_statement_runs_on_psycopg() -> None:
     found = {
         str(path.relative_to(ROOT))
         for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if (isinstance(node, ast.Attribute) and node.attr in cursors)
         or (isinstance(node, ast.Name) and node.id == "LiteralString")
         or (
@@ -281,7 +295,7 @@ def test_every_503_says_whether_nothing_was_done_or_the_outcome_is_unknown() -> 
         str(path.relative_to(ROOT))
         for path in SOURCES
         if path.parts[len(ROOT.parts)] in {"kernel", "ingest", "core_api", "pipeline"}
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Constant) and node.value == 503
     }
 
@@ -296,7 +310,7 @@ def test_only_one_place_says_what_it_means_that_postgresql_is_away() -> None:
         str(path.relative_to(ROOT))
         for path in SOURCES
         if path.parts[len(ROOT.parts)] in {"kernel", "ingest", "core_api"}
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and node.attr in vague
     }
 
@@ -310,7 +324,7 @@ def test_no_loop_runs_unwatched() -> None:
         str(path.relative_to(ROOT))
         for path in SOURCES
         if path.parts[len(ROOT.parts)] in {"kernel", "ingest", "core_api", "pipeline"}
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute | ast.Name)
         and (node.attr if isinstance(node, ast.Attribute) else node.id) in begun
     }
@@ -381,7 +395,7 @@ def test_every_package_says_what_it_is_for_and_names_its_packages() -> None:
 
 def docstrings() -> Iterator[tuple[str, ast.AST, str]]:
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 yield (
                     f"{path.relative_to(ROOT)}: {getattr(node, 'name', '')}",
@@ -436,7 +450,7 @@ def test_no_log_line_holds_an_errors_message() -> None:
     logged = [
         (path, call)
         for path in SOURCES
-        for call in ast.walk(ast.parse(path.read_text()))
+        for call in ast.walk(tree_of(path))
         if isinstance(call, ast.Call)
         and isinstance(call.func, ast.Attribute)
         and isinstance(call.func.value, ast.Name)
@@ -469,7 +483,7 @@ def test_no_function_does_more_than_one_thing() -> None:
     assert [
         f"{path.relative_to(ROOT)}: {node.name}, {lines}"
         for path in [*SOURCES, *(ROOT / "tests").rglob("*.py")]
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         if (lines := (node.end_lineno or 0) - node.lineno + 1) > FUNCTION_LINES_MAX
     ] == []
