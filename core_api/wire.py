@@ -16,7 +16,7 @@ from aiohttp import web
 from msgspec import UNSET, Meta, UnsetType
 
 from core_api.actors import weigh
-from kernel.errors import InvalidInputError, MalformedError, NotFoundError, TooLargeError
+from kernel.errors import InvalidInputError, MalformedError, NotFoundError, StoredSpoiltError, TooLargeError
 from kernel.events import SESSION_ID_MAX
 from kernel.http.bodies import read_body
 from kernel.http.web import SETTINGS, decode
@@ -157,6 +157,25 @@ def shown_as(stored: Any, kind: Any, *, strict: bool = True) -> Any:  # noqa: AN
     except msgspec.ValidationError:
         log.warning("stored_in_another_shape", kind=getattr(kind, "__name__", str(kind)))
         return stored
+
+
+def computed_as(stored: Any, kind: Any, what: str, *, strict: bool = True) -> Any:  # noqa: ANN401  it may be anything
+    """
+    Return a column of stored JSON as `kind` for whoever computes with it.
+
+    Args:
+        stored: the column.
+        kind: what it has to be.
+        what: it is, for who is told: "the key".
+        strict: or texts become the numbers that they say.
+
+    Raises:
+        StoredSpoiltError: a hand or an older release has left another shape.
+    """
+    try:
+        return msgspec.convert(stored, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        raise StoredSpoiltError(f"What is stored of {what} cannot be read; nothing was changed.") from error
 
 
 def decode_body(body: bytes, decoder: "msgspec.json.Decoder[T]") -> T:

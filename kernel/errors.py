@@ -138,6 +138,16 @@ class AttemptPausedError(ConflictError):
     title = "The attempt is paused"
 
 
+class StoredSpoiltError(ConflictError):
+    """
+    What is stored and would be computed with is in another shape than it was ever stored in. Somebody has to
+    mend it first; what was saved stays, and the same request may be sent then.
+    """
+
+    code = "stored_spoilt"
+    title = "What is stored cannot be read"
+
+
 class IdempotencyKeyReusedError(ConflictError):
     """The same idempotency key came with another body."""
 

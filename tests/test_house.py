@@ -317,6 +317,25 @@ def test_only_one_place_says_what_it_means_that_postgresql_is_away() -> None:
     assert found == {"kernel/postgres.py"}
 
 
+CONVERTED = {
+    # what was just given or made, and what our own workers compute and rebuild
+    "changes.py", "importing.py", "rescoring.py", "reasons.py", "students.py", "items.py",
+}  # fmt: skip
+
+
+def test_what_is_stored_is_read_in_two_ways() -> None:
+    """`shown_as` for a page, `computed_as` for who computes: neither is a fault of ours (spec.md I-8)."""
+    found = {
+        path.name
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "core_api")
+        and path.name != "wire.py"
+        and "msgspec.convert(" in path.read_text()
+    }
+
+    assert found == CONVERTED
+
+
 def test_no_loop_runs_unwatched() -> None:
     """Tasks and threads are begun in kernel/running/tasks.py; here and there one that a request waits for."""
     begun = {"create_task", "ensure_future", "Thread", "TaskGroup", "run_coroutine_threadsafe"}

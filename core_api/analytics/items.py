@@ -6,6 +6,7 @@ An evaluation has only so many items, so a page of them is a part of a list that
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal
@@ -19,10 +20,11 @@ from core_api.actors import Actor
 from core_api.analytics.exams import require_analysed
 from core_api.analytics.measures import Coverage, MetricVersion
 from core_api.analytics.reasons import Reason, reasons_in
-from core_api.authoring.items import ChoiceContent, Item
-from core_api.authoring.published import key_of
+from core_api.authoring.items import AskedItem
+from core_api.authoring.published import asked_of
 from core_api.database import Connection, of_row
 from core_api.wire import LIMIT_DEFAULT, Limit
+from kernel.errors import StoredSpoiltError
 from sql import named
 
 QUERIES: Final = named("item_tables")
@@ -139,9 +141,7 @@ async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: Lis
             limit=query.limit + 1,
             offset=query.cursor,
         )
-        asked: dict[UUID, Mapping[UUID, Item]] = {}
-        for form in {row["shown_form"] for row in rows} - {None}:
-            asked[form] = (await key_of(conn, form)).asked
+        asked = {form: await _asked(conn, form) for form in {row["shown_form"] for row in rows} - {None}}
     page = rows[: query.limit]
     return AnalysedItems(
         items=[_item(row, asked.get(row["form_id"], {}).get(row["question_id"])) for row in page],
@@ -149,9 +149,16 @@ async def list_of_exam(conn: Connection, actor: Actor, exam_id: UUID, query: Lis
     )
 
 
-def _item(row: asyncpg.Record, item: Item | None) -> AnalysedItem:
+async def _asked(conn: Connection, form: UUID) -> Mapping[UUID, AskedItem]:
+    """Return what a form asks; nothing where its paper cannot be read, for its numbers stand without it."""
+    with suppress(StoredSpoiltError):
+        return await asked_of(conn, form)
+    return {}
+
+
+def _item(row: asyncpg.Record, item: AskedItem | None) -> AnalysedItem:
     content = None if item is None else item.content
-    options = content.options if isinstance(content, ChoiceContent) else []
+    options = [] if content is None else content.options or []
     texts = {option.id: option.text for option in options}
     distractors = None
     if row["distractors"] is not None:

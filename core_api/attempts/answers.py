@@ -13,12 +13,18 @@ from msgspec import Meta
 
 from core_api.actors import Actor
 from core_api.attempts import attempts
-from core_api.authoring.items import Essay, Item, Response, fault_of_response
-from core_api.authoring.published import key_of
+from core_api.authoring.items import AskedItem, ItemKind, Response, fault_of_response
+from core_api.authoring.published import asked_of
 from core_api.database import Connection, fetch_one, fetch_page
 from core_api.sittings.clock import clock_of
 from core_api.wire import SEQUENCE_63_MAX, ListPage, Page, as_json, shown_as
-from kernel.errors import AttemptPausedError, ConflictError, InvalidInputError, NotFoundError
+from kernel.errors import (
+    AttemptPausedError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    StoredSpoiltError,
+)
 from kernel.settings import Settings
 from sql import named
 
@@ -125,6 +131,7 @@ async def save(
         AttemptPausedError: it was paused some time ago.
         InvalidInputError: an unknown question, an answer that does not fit its item, or a `client_seq` that
             no client can have reached; each is named.
+        StoredSpoiltError: the paper cannot be read.
     """
     async with conn.transaction():
         attempt = await fetch_one(conn, "attempt", ATTEMPTS["hold_own_attempt"], attempt_id, actor.user_id)
@@ -150,7 +157,7 @@ async def store(
         now: becomes `saved_at`.
     """
     newest = {each.question_id: each for each in sorted(answers, key=lambda each: each.client_seq)}
-    asked = (await key_of(conn, attempt["evaluation_version_id"])).asked
+    asked = await asked_of(conn, attempt["evaluation_version_id"])
     _check_all(asked, answers, sequence_max=sequence_max(attempt["started_at"], now))
     ids = list(newest)
     rows = await QUERIES.run(
@@ -163,7 +170,7 @@ async def store(
         saved_at=now,
     )
     accepted = {row["question_id"] for row in rows}
-    essays = [each for each in accepted if isinstance(asked[each], Essay)]
+    essays = [each for each in accepted if asked[each].kind is ItemKind.essay]
     if essays:
         await conn.execute(QUERIES["keep_drafts"], attempt["id"], essays, now - DRAFT_EVERY)
         await conn.execute(QUERIES["trim_drafts"], attempt["id"], essays, DRAFTS_MAX)
@@ -179,7 +186,7 @@ def sequence_max(started_at: datetime, now: datetime) -> int:
     return SEQUENCE_BURST + SEQUENCES_PER_S * max(0, int((now - started_at).total_seconds()))
 
 
-def _check_all(asked: Mapping[UUID, Item], answers: Sequence[Answer], *, sequence_max: int) -> None:
+def _check_all(asked: Mapping[UUID, AskedItem], answers: Sequence[Answer], *, sequence_max: int) -> None:
     faults = []
     for n, each in enumerate(answers):
         item = asked.get(each.question_id)
@@ -226,6 +233,9 @@ async def fetch_draft(
 
 async def _require_essay(conn: Connection, actor: Actor, attempt_id: UUID, question_id: UUID) -> None:
     found = await fetch_one(conn, "attempt", QUERIES["find_written"], attempt_id, actor.user_id)
-    asked = (await key_of(conn, found["evaluation_version_id"])).asked
-    if not isinstance(asked.get(question_id), Essay):
+    try:
+        item = (await asked_of(conn, found["evaluation_version_id"])).get(question_id)
+    except StoredSpoiltError:
+        return  # what was written is theirs to read, whatever has become of the paper
+    if item is None or item.kind is not ItemKind.essay:
         raise NotFoundError("There is no such essay on your paper.")

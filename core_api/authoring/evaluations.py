@@ -167,6 +167,7 @@ async def publish(conn: Connection, actor: Actor, evaluation_id: UUID, *, now: d
         NotFoundError: the evaluation is not theirs.
         ConflictError: the draft is empty, or a question of it was archived.
         InvalidInputError: the snapshot would be over its bound.
+        StoredSpoiltError: a question cannot be read.
     """
     async with conn.transaction():
         await _hold(conn, actor, evaluation_id)

@@ -5,6 +5,7 @@ answer to it looks like. Pure.
 Content and key are two structs, so that a paper cannot carry a key by oversight (spec.md E-1).
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Final
@@ -169,12 +170,27 @@ _MEMBER: Final[dict[ItemKind, str]] = {
 }
 
 
-def kind_of(item: Item) -> ItemKind:
+class AskedContent(msgspec.Struct, frozen=True):
+    """What an item asks; options are None where it is answered with a number or a text."""
+
+    stem: str
+    options: list[Option] | None = None
+
+
+class AskedItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An item as its paper has it: without its key."""
+
+    question_id: UUID
+    kind: ItemKind
+    content: AskedContent
+
+
+def kind_of(item: Item | AskedItem) -> ItemKind:
     """Return an item's kind."""
-    return ItemKind(str(item.__struct_config__.tag))
+    return item.kind if isinstance(item, AskedItem) else ItemKind(str(item.__struct_config__.tag))
 
 
-def fault_of_response(item: Item, response: Response) -> str | None:
+def fault_of_response(item: Item | AskedItem, response: Response) -> str | None:
     """Return why an answer does not fit its item, or None when it does: its kind, and what it can choose."""
     given = [name for name in response.__struct_fields__ if getattr(response, name) is not None]
     kind = kind_of(item)
@@ -183,14 +199,13 @@ def fault_of_response(item: Item, response: Response) -> str | None:
         return f"an item of kind {kind} is answered with `{member}` alone"
     if kind is ItemKind.short_text and len(response.text or "") > SHORT_LENGTH_MAX:
         return f"at most {SHORT_LENGTH_MAX} characters"
-    if isinstance(item, SingleChoice | MultipleChoice | Finding):
-        return _fault_of_choices(item.content, response)
-    return None
+    options = None if isinstance(item.content, TextContent) else item.content.options
+    return None if options is None else _fault_of_choices(options, response)
 
 
-def _fault_of_choices(content: ChoiceContent, response: Response) -> str | None:
+def _fault_of_choices(options: Sequence[Option], response: Response) -> str | None:
     chosen = response.choices if response.choice is None else [response.choice]
-    if not set(chosen or ()) <= {option.id for option in content.options}:
+    if not set(chosen or ()) <= {option.id for option in options}:
         return "no such option"
     if len(set(chosen or ())) != len(chosen or ()):
         return "an option stands twice"

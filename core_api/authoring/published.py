@@ -10,8 +10,9 @@ from uuid import UUID
 
 import msgspec
 
-from core_api.authoring.items import EffectiveItem, Item, KeyedItem
+from core_api.authoring.items import AskedItem, EffectiveItem, Item, KeyedItem
 from core_api.database import Connection
+from core_api.wire import computed_as
 from sql import named
 
 T = TypeVar("T")
@@ -47,10 +48,39 @@ class Current(msgspec.Struct, frozen=True, kw_only=True):
 NOTHING: Final = Key(snapshot={"evaluation_version_id": None}, items=[], asked={})
 _read: Final[dict[UUID, Key]] = {}
 _current: Final[dict[UUID, Current]] = {}  # by remediation
+_asked: Final[dict[UUID, Mapping[UUID, AskedItem]]] = {}
+
+
+class _Asks(msgspec.Struct, frozen=True):
+    """Of a paper, what is asked."""
+
+    items: list[AskedItem]
+
+
+async def asked_of(conn: Connection, evaluation_version_id: UUID | None) -> Mapping[UUID, AskedItem]:
+    """
+    Return what a published evaluation asks, by question, from its paper: who answers needs no key.
+
+    Raises:
+        StoredSpoiltError: the paper cannot be read.
+    """
+    if evaluation_version_id is None:
+        return {}
+    asked = _asked.get(evaluation_version_id)
+    if asked is None:
+        paper = await conn.fetchval(QUERIES["fetch_asked"], evaluation_version_id)
+        asked = {each.question_id: each for each in computed_as(paper, _Asks, "the paper").items}
+        _keep(_asked, evaluation_version_id, asked)
+    return asked
 
 
 async def key_of(conn: Connection, evaluation_version_id: UUID | None) -> Key:
-    """Return the key of a published evaluation; one without items where there is none."""
+    """
+    Return the key of a published evaluation; one without items where there is none.
+
+    Raises:
+        StoredSpoiltError: it cannot be read.
+    """
     if evaluation_version_id is None:
         return NOTHING
     key = _read.get(evaluation_version_id)
@@ -64,6 +94,9 @@ async def current_of(conn: Connection, evaluation_version_id: UUID | None) -> Cu
     """
     Return the key that whoever scores has to go by, in their transaction: until it ends, no remediation of
     the version begins, so that none misses what they write.
+
+    Raises:
+        StoredSpoiltError: it cannot be read.
     """
     key = await key_of(conn, evaluation_version_id)
     if evaluation_version_id is None:
@@ -81,11 +114,16 @@ def as_published(key: Key) -> Current:
 
 
 async def remediated(conn: Connection, key: Key, remediation_id: UUID) -> Current:
-    """Return the key as a remediation has left it, over `key` as it was published."""
+    """
+    Return the key as a remediation has left it, over `key` as it was published.
+
+    Raises:
+        StoredSpoiltError: it cannot be read.
+    """
     current = _current.get(remediation_id)
     if current is None:
         row = await conn.fetchval(QUERIES["fetch_remediated_key"], remediation_id)
-        items = msgspec.convert(row, list[EffectiveItem])
+        items = computed_as(row, list[EffectiveItem], "the key")
         current = changed(key, items, remediation_id)
         _keep(_current, remediation_id, current)
     return current
@@ -98,6 +136,12 @@ def changed(key: Key, items: Sequence[KeyedItem], remediation_id: UUID | None) -
     return Current(remediation_id=remediation_id, items=items, reweighted=points)
 
 
+def forget() -> None:
+    """Forget what was read, as a process that begins anew."""
+    for each in (_read, _current, _asked):
+        each.clear()
+
+
 def _keep(known: dict[UUID, T], by: UUID, value: T) -> None:
     while len(known) >= VERSIONS_MAX:
         del known[next(iter(known))]
@@ -107,7 +151,7 @@ def _keep(known: dict[UUID, T], by: UUID, value: T) -> None:
 async def _fetch(conn: Connection, evaluation_version_id: UUID) -> Key:
     row = await conn.fetchrow(QUERIES["fetch_key"], evaluation_version_id)
     assert row is not None, "published versions are never deleted"
-    items = msgspec.convert(row["key"], list[KeyedItem])
+    items = computed_as(row["key"], list[KeyedItem], "the key")
     return Key(
         snapshot={
             "evaluation_version_id": str(evaluation_version_id),

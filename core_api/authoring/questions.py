@@ -18,7 +18,7 @@ from core_api.authoring.content import NEWEST, WhichVersion
 from core_api.authoring.items import POINTS_MAX, Item, ItemKind, fault_of_item, kind_of
 from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.ledger import entries as ledger
-from core_api.wire import ListPage, Page, as_json, invalid, shown_as
+from core_api.wire import ListPage, Page, as_json, computed_as, invalid, shown_as
 from kernel.errors import ConflictError, NotFoundError
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -156,8 +156,8 @@ async def _check(conn: Connection, actor: Actor, commands: Sequence[SaveQuestion
 
 
 def item_of(row: asyncpg.Record) -> Item:
-    """Return the item of a stored version: its kind, content and key."""
-    item: Item = msgspec.convert(_stored_item(row), Item)
+    """Return the item of a stored version: its kind, content and key; raises StoredSpoiltError."""
+    item: Item = computed_as(_stored_item(row), Item, "a question")
     return item
 
 

@@ -14,6 +14,7 @@ from core_api.database import Connection
 from core_api.exams.policy import Policy
 from core_api.sittings import acts, timing
 from core_api.sittings.acts import Act
+from core_api.wire import computed_as
 from kernel.commands import SessionAction
 from kernel.errors import ConflictError
 from sql import named
@@ -61,7 +62,8 @@ async def extend(
     except ConflictError:  # handed in while the lock was waited for
         return None
     began = attempt["started_at"]
-    frozen = msgspec.convert(attempt["policy"], Policy) if attempt["policy"] else holds(began)
+    policy = attempt["policy"]
+    frozen = computed_as(policy, Policy, "the attempt's policy") if policy else holds(began)
     given = timedelta(seconds=await conn.fetchval(acts.QUERIES["sum_grants_of_overrides"], found))
     seconds = int((holds(began).expires_at(began) - frozen.expires_at(began) - given).total_seconds())
     if seconds <= 0:

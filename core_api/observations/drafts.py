@@ -175,6 +175,7 @@ async def finalise(
         NotFoundError: it is not the caller's, or its exam is not granted to them any more.
         ConflictError: the exam is not published; or what it is to amend was amended already.
         InvalidInputError: what stands in it cannot be finalised: nobody is named, an item does not fit.
+        StoredSpoiltError: the key cannot be read.
     """
     key = f"draft {draft_id}"
     async with conn.transaction():

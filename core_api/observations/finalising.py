@@ -110,6 +110,7 @@ async def finalise(
         InvalidInputError: no key; a subject that cannot be observed here; an item that does not fit; evidence
             that is not the observer's, is not confirmed, or belongs to another observation.
         IdempotencyKeyReusedError: the key came with another body, or for another exam.
+        StoredSpoiltError: the key cannot be read.
     """
     _check_key(request)
     return await made_once(conn, actor, exam_id, None, command, request, now=now)
@@ -132,6 +133,7 @@ async def amend(
         ConflictError: it was amended: the newest one is; or the exam is not published.
         InvalidInputError: as of `finalise`.
         IdempotencyKeyReusedError: as of `finalise`.
+        StoredSpoiltError: the key cannot be read.
     """
     _check_key(request)
     first = await fetch_one(conn, "observation", QUERIES["fetch_own"], submission_id, actor.user_id)

@@ -53,6 +53,7 @@ async def begin(conn: Connection, actor: Actor, remediation_id: UUID, *, now: da
             undone already.
         InvalidInputError: a change does not fit its question any more, nothing would change, or nothing
             count.
+        StoredSpoiltError: the key cannot be read.
     """
     async with conn.transaction():
         held = await remediations.require_changeable(conn, actor, remediation_id)

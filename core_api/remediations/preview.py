@@ -5,7 +5,6 @@ Only what the key changes is scored, a few pieces of Python a submission: ten th
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Final
 from uuid import UUID
@@ -28,15 +27,6 @@ from kernel.errors import ConflictError
 
 BATCH: Final = 500  # submissions that are read at a time
 _NOWHERE: Final = UUID(int=0)
-
-
-@asynccontextmanager
-async def _scorable() -> AsyncIterator[None]:
-    """Say what is wrong where a hand or an older release has left a key or an answer in another shape."""
-    try:
-        yield
-    except msgspec.ValidationError as error:
-        raise ConflictError("What is stored of the key or of the answers cannot be scored.") from error
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,12 +101,12 @@ async def preview(conn: Connection, actor: Actor, remediation_id: UUID) -> Previ
     Raises:
         NotFoundError: no exam that it reaches is visible to the caller.
         ForbiddenError: they may not change every one of them.
-        ConflictError: it is no draft any more, or what it undoes is undone already; or what is stored of key
-            or answers cannot be scored.
+        ConflictError: it is no draft any more, or what it undoes is undone already.
+        StoredSpoiltError: what is stored of key or answers cannot be read.
         InvalidInputError: a change does not fit its question any more, nothing would change, or nothing
             count.
     """
-    async with _scorable(), conn.transaction(isolation="repeatable_read", readonly=True):
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
         held = await remediations.require_changeable(conn, actor, remediation_id)
         if held["status"] != Status.draft:
             raise ConflictError("It is no draft any more; see what it has changed.")
@@ -154,11 +144,12 @@ async def list_changes(
     Raises:
         NotFoundError: no exam that it reaches is visible to the caller.
         ForbiddenError: they may not change every one of them.
-        ConflictError: what it undoes is undone already; or what is stored of key or answers cannot be scored.
+        ConflictError: what it undoes is undone already.
+        StoredSpoiltError: what is stored of key or answers cannot be read.
         InvalidInputError: a change does not fit its question any more, nothing would change, or nothing
             count.
     """
-    async with _scorable(), conn.transaction(isolation="repeatable_read", readonly=True):
+    async with conn.transaction(isolation="repeatable_read", readonly=True):
         held = await remediations.require_changeable(conn, actor, remediation_id)
         if held["status"] != Status.draft:
             page, following = await fetch_page(

@@ -24,7 +24,7 @@ from core_api.ledger import entries as ledger
 from core_api.remediations import changes
 from core_api.remediations.changes import CHANGES_MAX, Act, Change
 from core_api.remediations.states import Status
-from core_api.wire import ListPage, Page, as_json, invalid, shown_as
+from core_api.wire import ListPage, Page, as_json, computed_as, invalid, shown_as
 from kernel.errors import ConflictError, ForbiddenError, InvalidInputError
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -109,6 +109,7 @@ async def draft(conn: Connection, actor: Actor, command: DraftRemediation, *, no
         NotFoundError: no exam that the caller sees points at such a published version.
         ForbiddenError: they may not change every exam that does.
         InvalidInputError: a change does not fit its question, or nothing would change.
+        StoredSpoiltError: the key cannot be read.
     """
     async with conn.transaction():
         await _require_version(conn, actor, command.evaluation_version_id)
@@ -128,6 +129,7 @@ async def undo(
         NotFoundError: no exam that it reaches is visible to the caller.
         ForbiddenError: they may not change every one of them.
         ConflictError: it was not applied, or is undone already.
+        StoredSpoiltError: the key cannot be read.
     """
     async with conn.transaction():
         held = await require_changeable(conn, actor, remediation_id)
@@ -200,8 +202,9 @@ async def acts_of(conn: Connection, evaluation_version_id: UUID) -> list[Act]:
 
 
 def act_of(remediation_id: UUID, row: asyncpg.Record) -> Act:
-    """Return what a stored remediation does."""
-    return Act(id=remediation_id, changes=msgspec.convert(row["changes"], list[Change]), undoes=row["undoes"])
+    """Return what a stored remediation does; raises StoredSpoiltError."""
+    changed = computed_as(row["changes"], list[Change], "a remediation")
+    return Act(id=remediation_id, changes=changed, undoes=row["undoes"])
 
 
 async def check(
@@ -213,6 +216,7 @@ async def check(
     Raises:
         ConflictError: what it undoes is undone already.
         InvalidInputError: a change does not fit its question; nothing would change, or nothing count.
+        StoredSpoiltError: the key cannot be read.
     """
     items = (await published.key_of(conn, evaluation_version_id)).items
     before = changes.effective(items, acts)

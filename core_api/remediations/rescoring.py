@@ -15,6 +15,7 @@ from core_api.authoring.items import KeyedItem, Response
 from core_api.authoring.published import Current
 from core_api.submissions import scoring
 from core_api.submissions.scoring import Given, Totals
+from core_api.wire import computed_as
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,12 +61,14 @@ def rescored(row: asyncpg.Record, current: Current, positions: Sequence[int]) ->
         row: of `read_batch`, as the submission is scored now.
         current: the new key.
         positions: of what it scores otherwise than the one before.
+
+    Raises:
+        StoredSpoiltError: what is stored of it cannot be read.
     """
-    given = msgspec.convert(row["given"], dict[int, Given], strict=False)
-    responses = msgspec.convert(row["responses"], dict[int, Response], strict=False)
+    given = computed_as(row["given"], dict[int, Given], "points that were given", strict=False)
+    responses = computed_as(row["responses"], dict[int, Response], "an answer", strict=False)
     scale = {"max_score": Decimal(row["max_score"]), "passing_score": Decimal(row["passing_score"])}
-    stored = row["item_points"].items()
-    before = {int(at): None if points is None else Decimal(str(points)) for at, points in stored}
+    before = computed_as(row["item_points"], dict[int, Decimal | None], "a score", strict=False)
     changed = by_key(before, current.by_position, positions, responses, given)
     totals = scoring.summed(current.items, changed, **scale)
     return Rescored(before=_outcome(row), totals=totals, given=given)

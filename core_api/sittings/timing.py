@@ -19,6 +19,7 @@ from core_api.database import Connection
 from core_api.ledger import entries as ledger
 from core_api.sittings.acts import QUERIES
 from core_api.sittings.clock import Clock, clock_of
+from core_api.wire import computed_as
 from kernel.errors import ConflictError
 from kernel.events import AttemptStatus
 from kernel.ledger.kinds import Kind
@@ -143,7 +144,8 @@ def _bound(attempt: asyncpg.Record, settings: Settings) -> datetime | None:
     if closes_at is None or not settings.pauses_end_with_window:
         return None
     extra = timedelta(minutes=policy.get(POLICY_EXTRA) or 0)
-    return msgspec.convert(closes_at, datetime) + extra
+    closes: datetime = computed_as(closes_at, datetime, "the attempt's policy")
+    return closes + extra
 
 
 async def _set(conn: Connection, attempt: asyncpg.Record, clock: Clock, paused_seconds: int) -> None:

@@ -22,7 +22,7 @@ from core_api.ledger import entries as ledger
 from core_api.submissions import scoring
 from core_api.submissions.contents import outcome_of, score_columns
 from core_api.submissions.scoring import Given
-from core_api.wire import NO_NUL, ListPage, Page, invalid, shown_as
+from core_api.wire import NO_NUL, ListPage, Page, computed_as, invalid, shown_as
 from kernel.errors import ForbiddenError
 from kernel.ledger.kinds import Kind
 from sql import named
@@ -147,6 +147,7 @@ async def grade(
         NotFoundError: the submission's exam is not visible to the caller.
         ForbiddenError: it is, and they may not edit the exam.
         InvalidInputError: an item that a machine scores, one that is not there, or more than its points.
+        StoredSpoiltError: what is stored of key or answers cannot be read.
     """
     async with conn.transaction():
         held = await _hold(conn, actor, submission_id)
@@ -157,7 +158,11 @@ async def grade(
         given = await _given(conn, before, current, command)
         totals = scoring.totals(
             current.items,
-            {each.question_id: each.response for each in before.items if each.response is not None},
+            {
+                each.question_id: computed_as(msgspec.to_builtins(each.response), Response, "an answer")
+                for each in before.items
+                if each.response is not None
+            },
             max_score=Decimal(held["max_score"]),
             passing_score=Decimal(held["passing_score"]),
             given=given,
@@ -192,7 +197,7 @@ async def _given(
     """Return what people have given so far, with the new points over it, out of what the items have now."""
     items, counting = {each.position: each for each in before.items}, current.by_position
     stored = await conn.fetchval(QUERIES["fetch_given"], before.submission_id)
-    given = msgspec.convert(stored, dict[int, Given], strict=False)
+    given: dict[int, Given] = computed_as(stored, dict[int, Given], "points that were given", strict=False)
     for n, each in enumerate(command.grades):
         item = items.get(each.position)
         if item is None or not item.awaits:

@@ -93,6 +93,7 @@ async def import_results(
             nothing was written.
         ConflictError: several imported exams have the title; somebody else imports the same.
         OverloadedError: another import of the organisation is under way.
+        StoredSpoiltError: the key cannot be read.
     """
     imported_forms.check(command.exam)
     done: ImportedResults | None = None

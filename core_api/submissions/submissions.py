@@ -29,8 +29,8 @@ from core_api.ledger.entries import Entry
 from core_api.sittings.clock import clock_of
 from core_api.submissions.contents import content_of, item_columns, outcome_of, scored
 from core_api.submissions.scoring import SCORING_VERSION
-from core_api.wire import as_json
-from kernel.errors import AttemptPausedError, ConflictError, IdempotencyKeyReusedError
+from core_api.wire import as_json, computed_as
+from kernel.errors import AttemptPausedError, ConflictError, IdempotencyKeyReusedError, StoredSpoiltError
 from kernel.events import AttemptStatus, Role
 from kernel.ledger.event import SYSTEM, event_id_at
 from kernel.ledger.kinds import Kind
@@ -98,6 +98,8 @@ async def submit(
         AttemptPausedError: it is paused.
         IdempotencyKeyReusedError: the key came with another body, or for another attempt.
         InvalidInputError: an answer cannot be saved; nothing was finalised.
+        StoredSpoiltError: key or answers cannot be read: the attempt goes on, with the answers of the
+            hand-in, until the hand-in comes again or its end finalises it.
     """
     try:
         async with conn.transaction():
@@ -108,13 +110,18 @@ async def submit(
         raise _reused() from error
     if finalised is None:
         raise ConflictError("Your attempt at this exam ended without a saved answer.")
+    if isinstance(finalised, StoredSpoiltError):
+        raise finalised
     return finalised
 
 
 async def _submit(
     conn: Connection, actor: Actor, attempt_id: UUID, command: Submit, request: Request, *, now: datetime
-) -> Finalised | None:
-    """Return as `submit` does; None where the attempt is abandoned, which must be committed."""
+) -> Finalised | StoredSpoiltError | None:
+    """
+    Return as `submit` does; what must be committed: None where the attempt is abandoned, an error where the
+    answers are stored and cannot be scored.
+    """
     attempt = await fetch_one(conn, "attempt", QUERIES["hold_attempt"], attempt_id, actor.user_id)
     if attempt["status"] != AttemptStatus.in_progress:
         await _check_key(conn, actor, attempt_id, request, now=now)
@@ -124,9 +131,12 @@ async def _submit(
         raise AttemptPausedError("Your exam is paused; hand it in when it goes on.")
     if in_time and command.answers:
         await answers.store(conn, attempt, command.answers, now=now)
-    receipt = await finalise(
-        conn, attempt, "candidate" if in_time else "expiry", request, actor=actor, now=now
-    )
+    try:
+        receipt = await finalise(
+            conn, attempt, "candidate" if in_time else "expiry", request, actor=actor, now=now
+        )
+    except StoredSpoiltError as error:
+        return error
     return None if receipt is None else Finalised(receipt=receipt, created=True)
 
 
@@ -181,10 +191,13 @@ async def finalise(
         request: the hand-in; None from the sweep.
         actor: who hands in; None from the sweep.
         now: becomes `finalised_at`.
+
+    Raises:
+        StoredSpoiltError: key or answers cannot be read; nothing was written.
     """
     assert attempt["status"] == AttemptStatus.in_progress, "an outcome is written once"
     rows = await conn.fetch(QUERIES["list_saved"], attempt["id"])
-    saved = {row["question_id"]: msgspec.convert(dict(row), SavedAnswer) for row in rows}
+    saved = {row["question_id"]: computed_as(dict(row), SavedAnswer, "an answer") for row in rows}
     if submitted_by != "candidate" and not saved:
         ended = await conn.fetch(QUERIES["abandon_attempt"], attempt["id"], now, submitted_by)
         abandoned = _entry(attempt, Kind.attempt_abandoned, attempt["id"], None, now=now)

@@ -126,6 +126,10 @@ SELECT evaluation_id FROM evaluation_versions WHERE id = $1;
 -- $1 evaluation_version_id, published
 SELECT version, evaluation_id, key, snapshot_sha256 FROM evaluation_versions WHERE id = $1;
 
+-- name: fetch_asked
+-- $1 evaluation_version_id, published
+SELECT paper FROM evaluation_versions WHERE id = $1;
+
 -- name: hold_remediations
 -- $1 evaluation_version_id. The newest remediation that is in force, or null; none begins before the commit.
 SELECT current_remediation($1);
