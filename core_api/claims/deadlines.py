@@ -7,25 +7,23 @@ of processes may sweep: each claim is one transaction, and one that somebody hol
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Final
 from uuid import UUID
 
 import asyncpg
 import msgspec
 import structlog
 
+from core_api import sweeping
 from core_api.claims import moving
 from core_api.claims.moving import QUERIES
 from core_api.claims.states import ClaimAct, ClaimState, Party
-from core_api.database import Connection, Pool, system_connection
+from core_api.database import Connection, Pool
 from kernel.errors import UnavailableError
 from kernel.ledger.kinds import Kind
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)
-PAGE: Final = 200
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,38 +34,17 @@ class Swept(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def sweep(pool: Pool, settings: Settings, *, now: datetime) -> Swept:
-    """
-    Remind of what is due soon and move what has lapsed, a page of each.
+    """Remind of what is due soon and move what has lapsed, all of it; raises UnavailableError."""
 
-    One that fails is logged and does not hold up the others; the next sweep tries it again.
+    async def remind(conn: Connection, claim_id: UUID) -> bool:
+        return await _remind(conn, claim_id, now=now)
 
-    Raises:
-        UnavailableError: PostgreSQL is away.
-    """
-    return Swept(
-        reminded=await _each(pool, "list_due", lambda conn, claim: _remind(conn, claim, now=now), now=now),
-        lapsed=await _each(
-            pool, "list_lapsed", lambda conn, claim: _lapse(conn, claim, settings, now=now), now=now
-        ),
-    )
+    async def lapse(conn: Connection, claim_id: UUID) -> bool:
+        return await _lapse(conn, claim_id, settings, now=now)
 
-
-async def _each(
-    pool: Pool, which: str, act: Callable[[Connection, UUID], Awaitable[bool]], *, now: datetime
-) -> int:
-    """Return of how many claims the act did something."""
-    async with system_connection(pool) as conn:
-        found = await conn.fetch(QUERIES[which], now, PAGE)
-    done = 0
-    for row in found:
-        try:
-            async with system_connection(pool) as conn:
-                done += await act(conn, row["id"])
-        except UnavailableError:
-            raise
-        except Exception:
-            log.exception("claim_failed", claim_id=str(row["id"]))
-    return done
+    reminded, _ = await sweeping.each(pool, QUERIES["list_due"], remind, now=now, failed="claim_failed")
+    lapsed, _ = await sweeping.each(pool, QUERIES["list_lapsed"], lapse, now=now, failed="claim_failed")
+    return Swept(reminded=sum(reminded), lapsed=sum(lapsed))
 
 
 async def _remind(conn: Connection, claim_id: UUID, *, now: datetime) -> bool:

@@ -15,8 +15,9 @@ from core_api.actors import Actor
 from core_api.claims import moving
 from core_api.claims.moving import Consequence, Side, Statement, Subject
 from core_api.claims.states import OPEN, ClaimAct, ClaimState, Party
-from core_api.database import Connection, fetch_one, fetch_page, of_row
-from core_api.wire import ListPage, Moment, Page, check_moments
+from core_api.database import TICK as MICROSECOND
+from core_api.database import Connection, fetch_one, of_row, page_of
+from core_api.wire import LIMIT_DEFAULT, MOMENT_MIN, Limit, Moment, check_moments, invalid
 from kernel.errors import ConflictError, ForbiddenError
 from kernel.events import DecisionStatus
 from kernel.ledger.kinds import Kind
@@ -35,7 +36,7 @@ class StaffStatement(Statement, frozen=True, kw_only=True, forbid_unknown_fields
     asks: bool = False
 
 
-class ListClaims(ListPage, frozen=True, kw_only=True):
+class ListClaims(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which claims; those that are open where nothing says so."""
 
     is_open: Annotated[bool, Meta(description="Those that are open, or those that are over.")] = True
@@ -43,6 +44,17 @@ class ListClaims(ListPage, frozen=True, kw_only=True):
     state: Annotated[ClaimState, Meta(description="Only those in this state.")] | None = None
     subject: Annotated[Subject, Meta(description="Only those about this.")] | None = None
     due_before: Annotated[Moment, Meta(description="Only those with a deadline before this.")] | None = None
+    limit: Limit = LIMIT_DEFAULT
+    cursor: (
+        Annotated[
+            str,
+            Meta(
+                pattern=r"^\d{1,17}\.[0-9a-f-]{36}$(?!\n)",
+                description="`next_cursor` of the page before.",
+            ),
+        ]
+        | None
+    ) = None
 
     def __post_init__(self) -> None:
         """Hold the moment to what can be counted with."""
@@ -67,10 +79,14 @@ class ListedClaim(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_by: UUID | None
 
 
-class Claims(Page, frozen=True, kw_only=True):
-    """A page of claims, the first to be due first; `next_cursor` is null on the last page."""
+class Claims(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A page of claims, the first to be due first; `next_cursor` is null on the last page. One that gets another
+    deadline meanwhile may be met twice, or where it was; no other is passed over for it.
+    """
 
     claims: list[ListedClaim]
+    next_cursor: str | None
 
 
 class ClaimStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -132,8 +148,39 @@ class ClaimForStaff(ListedClaim, frozen=True, kw_only=True):
 
 async def list_visible(conn: Connection, actor: Actor, query: ListClaims) -> Claims:
     """Return a page of the claims about exams that the caller may see."""
-    page, following = await fetch_page(conn, query, QUERIES, "list_claims", key="claim_id", **actor.reach)
-    return Claims(claims=[of_row(row, ListedClaim) for row in page], next_cursor=following)
+    due_at, after = _after(query.cursor)
+    rows = await QUERIES.run(
+        conn.fetch,
+        "list_claims",
+        is_open=query.is_open,
+        exam_id=query.exam_id,
+        state=query.state,
+        subject=query.subject,
+        due_before=query.due_before,
+        due_at=due_at,
+        after=after,
+        limit=query.limit + 1,
+        **actor.reach,
+    )
+    page, last = page_of(rows, query.limit)
+    return Claims(
+        claims=[of_row(row, ListedClaim) for row in page], next_cursor=None if last is None else _cursor(last)
+    )
+
+
+def _cursor(row: asyncpg.Record) -> str:
+    return f"{(row['due_at'] - MOMENT_MIN) // MICROSECOND}.{row['claim_id']}"
+
+
+def _after(cursor: str | None) -> tuple[datetime | None, UUID | None]:
+    """Return what a page follows; raises InvalidInputError."""
+    if cursor is None:
+        return None, None
+    due_us, claim_id = cursor.split(".")
+    try:
+        return MOMENT_MIN + int(due_us) * MICROSECOND, UUID(claim_id)
+    except (ValueError, OverflowError) as error:
+        raise invalid("cursor", "Expected `next_cursor` of the page before") from error
 
 
 async def fetch(conn: Connection, actor: Actor, claim_id: UUID) -> ClaimForStaff:

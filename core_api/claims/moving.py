@@ -67,18 +67,13 @@ async def move(
 
     Raises:
         ConflictError: the table does not have it.
+        NotFoundError: the caller may not move it any more.
     """
     after = moved(ClaimState(claim["state"]), act, party)
     times = timing(after, settings, now=now, disputed=claim["is_disputed"] if disputed is None else disputed)
-    await QUERIES.run(
-        conn.execute,
-        "move_claim",
-        id=claim["id"],
-        state=after,
-        now=now,
-        acknowledged_by=acknowledged_by,
-        **msgspec.structs.asdict(times),
-    )
+    values = {"id": claim["id"], "state": after, "now": now, "acknowledged_by": acknowledged_by}
+    moved_it = QUERIES.bind("move_claim", **values, **msgspec.structs.asdict(times))
+    await fetch_one(conn, "claim", *moved_it)
     return after
 
 

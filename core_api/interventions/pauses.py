@@ -7,12 +7,12 @@ Any number of processes may sweep: each pause is one transaction, which finds it
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Final
 from uuid import UUID
 
 import structlog
 
-from core_api.database import Connection, Pool, system_connection
+from core_api import sweeping
+from core_api.database import Connection, Pool
 from core_api.sittings import acts, timing
 from core_api.sittings.acts import Act
 from kernel.commands import SessionAction
@@ -20,29 +20,30 @@ from kernel.errors import ConflictError, UnavailableError
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)
-PAGE: Final = 200
 
 
 async def end_lapsed(pool: Pool, settings: Settings, *, now: datetime) -> int:
     """Record the end of pauses that are over, and return of how many; raises UnavailableError."""
-    ended = 0
-    async with system_connection(pool) as conn:
-        for row in await conn.fetch(acts.QUERIES["list_lapsed"], now, PAGE):
-            try:
-                async with conn.transaction():
-                    await _end(conn, row["id"], settings, now=now)
-                    ended += 1
-            except ConflictError:  # somebody else was here, or it was handed in
-                continue
-    return ended
+
+    async def end(conn: Connection, attempt_id: UUID) -> bool:
+        return await _end(conn, attempt_id, settings, now=now)
+
+    ended, _ = await sweeping.each(pool, acts.QUERIES["list_lapsed"], end, now=now, failed="pause_failed")
+    return sum(ended)
 
 
-async def _end(conn: Connection, attempt_id: UUID, settings: Settings, *, now: datetime) -> None:
-    attempt = await timing.hold(conn, attempt_id, now=now)
-    clock = await timing.resume(conn, attempt, by=None, settings=settings, now=now)
-    sessions = await conn.fetch(acts.QUERIES["list_active_sessions"], attempt_id)
-    done = Act(action=SessionAction.resume, clock=clock)
-    await acts.note(conn, sessions, done, by=None, organisation_id=attempt["organisation_id"], now=now)
+async def _end(conn: Connection, attempt_id: UUID, settings: Settings, *, now: datetime) -> bool:
+    """Return whether there was one to end."""
+    async with conn.transaction():
+        try:
+            attempt = await timing.hold(conn, attempt_id, now=now)
+            clock = await timing.resume(conn, attempt, by=None, settings=settings, now=now)
+        except ConflictError:  # somebody else was here, or it was handed in
+            return False
+        sessions = await conn.fetch(acts.QUERIES["list_active_sessions"], attempt_id)
+        done = Act(action=SessionAction.resume, clock=clock)
+        await acts.note(conn, sessions, done, by=None, organisation_id=attempt["organisation_id"], now=now)
+    return True
 
 
 async def keep_ending(pool: Pool, settings: Settings) -> None:

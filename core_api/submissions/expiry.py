@@ -13,7 +13,8 @@ from uuid import UUID
 import msgspec
 import structlog
 
-from core_api.database import Connection, Pool, system_connection
+from core_api import sweeping
+from core_api.database import Connection, Pool
 from core_api.submissions import submissions
 from kernel.errors import UnavailableError
 from sql import named
@@ -21,8 +22,6 @@ from sql import named
 log = structlog.get_logger(__name__)
 
 QUERIES: Final = named("submissions")
-PAGE: Final = 200
-_FIRST: Final = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
 class Swept(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,26 +41,12 @@ async def sweep(pool: Pool, *, now: datetime) -> Swept:
     Raises:
         UnavailableError: PostgreSQL is away.
     """
-    finalised = abandoned = failed = 0
-    after = _FIRST
-    while True:
-        async with system_connection(pool) as conn:
-            rows = await conn.fetch(QUERIES["list_expired"], now, *after, PAGE)
-        for row in rows:
-            try:
-                async with system_connection(pool) as conn:
-                    receipt = await _close(conn, row["id"], now=now)
-            except UnavailableError:
-                raise
-            except Exception:
-                failed += 1
-                log.exception("expiry_failed", attempt_id=str(row["id"]))
-                continue
-            finalised += receipt is True
-            abandoned += receipt is False
-        if len(rows) < PAGE:
-            return Swept(finalised=finalised, abandoned=abandoned, failed=failed)
-        after = (rows[-1]["expires_at"], rows[-1]["id"])
+
+    async def close(conn: Connection, attempt_id: UUID) -> bool | None:
+        return await _close(conn, attempt_id, now=now)
+
+    done, failed = await sweeping.each(pool, QUERIES["list_expired"], close, now=now, failed="expiry_failed")
+    return Swept(finalised=done.count(True), abandoned=done.count(False), failed=failed)
 
 
 async def _close(conn: Connection, attempt_id: UUID, *, now: datetime) -> bool | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import msgspec
 import psycopg
 
 from core_api import seeding
@@ -102,6 +103,51 @@ def test_a_page_over_many_exams_reads_what_is_on_it(database: str, database_as: 
         title: blocks for title, blocks in costs.items() if blocks[1] > blocks[0] * GROWTH_MAX + SLACK_BLOCKS
     }
     assert grown == {}, f"blocks of {few} and of {many}"
+
+
+CLAIMS: Final = """
+INSERT INTO claims (id, submission_id, attempt_id, exam_id, candidate_id, organisation_id, subject, state,
+                    opened_at, state_at, deadline_at)
+SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), (%(exams)s::uuid[])[1 + n %% %(count)s],
+       %(student)s, %(organisation)s, 'result', 'opened', %(now)s, %(now)s, %(now)s + n * interval '1 minute'
+FROM generate_series(%(low)s, %(high)s - 1) n
+"""
+ANY_CLAIM: Final = {"is_open": True, "limit": LIMIT} | dict.fromkeys(
+    ("exam_id", "state", "subject", "due_before", "due_at", "after")
+)
+
+
+def test_a_page_of_claims_passes_over_those_of_others(
+    database: str, database_as: Callable[[str], str]
+) -> None:
+    """A teacher of three exams reads of these, however many claims the school has that are due before."""
+    with seeding.connect(database) as owner:
+        school = seeding.create_school(owner, "Many claims", now=NOW, exams=EXAMS)
+        people = [
+            seeding.NewUser(email=f"{role}@claims.example", role=role)
+            for role in (Role.student, Role.teacher)
+        ]
+        student, teacher = seeding.create_users(owner, school.organisation_id, people, now=NOW)
+    others, own = school.exam_ids[3:], school.exam_ids[:3]
+    asks = {"organisation": school.organisation_id, "user_id": teacher, "sees_organisation": False}
+    about = {"student": student, "organisation": school.organisation_id, "now": NOW}
+    costs = []
+    with psycopg.connect(database, autocommit=True) as owner:
+        grant = "INSERT INTO teacher_exam_permissions (exam_id, teacher_id) SELECT unnest(%s::uuid[]), %s"
+        owner.execute(grant, (own, teacher))
+        owner.execute("SET session_replication_role = replica")  # claims, and nothing that they are about
+        late = about | {"exams": own, "count": len(own), "low": 100_000, "high": 100_000 + 3 * LIMIT}
+        owner.execute(CLAIMS, late)
+        low = 0
+        for size in SIZES:
+            owner.execute(CLAIMS, about | {"exams": others, "count": len(others), "low": low, "high": size})
+            owner.execute("VACUUM ANALYZE claims")
+            low = size
+            with psycopg.connect(database_as("veritas_core"), prepare_threshold=None) as conn:
+                asker = msgspec.structs.replace(school, teacher_id=teacher)
+                costs.append(blocks_of(conn, asker, "staff_claims.list_claims", ANY_CLAIM | asks))
+
+    assert costs[1] <= costs[0] * GROWTH_MAX + SLACK_BLOCKS, costs
 
 
 def test_every_list_over_the_callers_exams_is_measured() -> None:

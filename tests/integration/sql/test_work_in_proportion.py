@@ -78,7 +78,6 @@ LEFT_OUT: Final = {
     "one group, or all groups' ids, by a command": "leaving.list_cohorts leaving.list_cohort_progress",
     "one claim, of so many statements and bundles": "claim_moves.list_statements"
     " claim_moves.list_resolutions appeals.count_bundles",
-    "one school's claims that are open, or over, by their index": "staff_claims.list_claims",
     "one decision": "decisions.list_acts claims.is_final",
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
@@ -99,9 +98,11 @@ LEFT_OUT: Final = {
     " reporting.list_tests item_tables.list_items similarity.list_clusters"
     " live.count_dashboard live.count_live live.list_top_violations exams.has_begun launches.list_candidates"
     " observation_views.list_observations_of_exam",
-    "all of the caller's exams: test_pages_in_order.py": "flagged.list_flagged teaching.count_attention",
+    "all of the caller's exams: test_pages_in_order.py": "flagged.list_flagged teaching.count_attention"
+    " staff_claims.list_claims",
     "one version of an evaluation": "evaluations.list_draft_items evaluations.list_items"
-    " remediations.list_acts rescoring.list_batch rescoring.list_exams rescoring.is_applying",
+    " remediations.list_acts rescoring.list_batch rescoring.list_exams rescoring.is_applying"
+    " rescoring.list_claimed",
     "one remediation": "rescoring.list_remediated",
     "remediations that are being applied, by their index": "rescoring.list_open",
     "erasures that are not done, by their index": "erasures.list_open watermarks.list_erased_sessions",
@@ -286,9 +287,9 @@ def of_ingest(world: World) -> Iterator[Case]:
 def of_core() -> Iterator[Case]:
     for noun, name, *arguments in (
         ("submissions", "list_expired", NOW + timedelta(days=9), LONG_AGO, UUID(int=0), 200),
-        ("acts", "list_lapsed", NOW, 200),
-        ("claim_moves", "list_due", NOW, 200),
-        ("claim_moves", "list_lapsed", NOW, 200),
+        ("acts", "list_lapsed", NOW, LONG_AGO, UUID(int=0), 200),
+        ("claim_moves", "list_due", NOW, LONG_AGO, UUID(int=0), 200),
+        ("claim_moves", "list_lapsed", NOW, LONG_AGO, UUID(int=0), 200),
         ("evidence", "list_unclosed", NOW, NOW, 0, 200),
         ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
         ("logins", "delete_expired_revocations", NOW),

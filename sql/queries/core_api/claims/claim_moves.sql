@@ -8,11 +8,12 @@ FROM claims WHERE id = $1
 FOR UPDATE;
 
 -- name: move_claim
--- Whoever acknowledged it stays who did.
+-- Whoever acknowledged it stays who did. No row: the caller may not move it any more.
 UPDATE claims
 SET state = :state, state_at = :now, deadline_at = :deadline_at, remind_at = :remind_at,
     acknowledged_by = coalesce(acknowledged_by, :acknowledged_by)
-WHERE id = :id;
+WHERE id = :id
+RETURNING id;
 
 -- name: insert_claim
 INSERT INTO claims (id, submission_id, attempt_id, exam_id, candidate_id, organisation_id, subject, state, opened_at, state_at,
@@ -48,12 +49,17 @@ SELECT number, outcome, led_to, decision_id, graded_as, remediation_id, text_en,
 FROM resolutions WHERE claim_id = $1 ORDER BY number;
 
 -- name: list_due
--- $1 now, $2 limit. Claims whose deadline comes near, or has passed: who has to act is reminded once of each.
-SELECT id FROM claims WHERE remind_at <= $1 ORDER BY remind_at LIMIT $2;
+-- $1 now, $2 at and $3 id of the last row before, $4 limit. Claims whose deadline comes near, or has passed: who has to act is
+-- reminded once of each.
+SELECT id, remind_at AS at FROM claims WHERE remind_at <= $1 AND (remind_at, id) > ($2, $3) ORDER BY remind_at, id LIMIT $4;
 
 -- name: list_lapsed
--- $1 now, $2 limit. What moves by itself once its deadline has passed.
-SELECT id FROM claims WHERE state IN ('opened', 'acknowledged', 'asked') AND deadline_at <= $1 ORDER BY deadline_at LIMIT $2;
+-- $1 now, $2 at and $3 id of the last row before, $4 limit. What moves by itself once its deadline has passed.
+SELECT id, deadline_at AS at
+FROM claims
+WHERE state IN ('opened', 'acknowledged', 'asked') AND deadline_at <= $1 AND (deadline_at, id) > ($2, $3)
+ORDER BY deadline_at, id
+LIMIT $4;
 
 -- name: hold_due
 -- $1 claim id, $2 now. No row where somebody else is at it, or has been.

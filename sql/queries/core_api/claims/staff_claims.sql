@@ -16,23 +16,37 @@ WHERE c.id = :id AND c.organisation_id = :organisation
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = c.exam_id AND v.user_id = :user_id));
 
 -- name: list_claims
--- Of the exams that the caller may see; what is due first comes first.
+-- What is due first comes first; `due_at` and `after` are of the last row before, wherever it is by now. A page of each exam of the
+-- caller's, and of those the first; for who sees the whole organisation, a page of all.
+WITH reached AS (
+    SELECT id AS exam_id FROM exams WHERE :sees_organisation AND id = :exam_id::uuid
+    UNION
+    SELECT exam_id FROM exam_viewers
+    WHERE NOT :sees_organisation AND user_id = :user_id AND (:exam_id::uuid IS NULL OR exam_id = :exam_id)
+), wanted AS NOT MATERIALIZED (
+    SELECT c.*, coalesce(c.deadline_at, c.state_at) AS due_at
+    FROM claims c
+    WHERE c.organisation_id = :organisation AND c.is_open = :is_open
+      AND (:state::text IS NULL OR c.state = :state)
+      AND (:subject::text IS NULL OR c.subject = :subject)
+      AND (:due_before::timestamptz IS NULL OR c.deadline_at < :due_before)
+      AND (coalesce(c.deadline_at, c.state_at), c.id) > (coalesce(:due_at::timestamptz, '-infinity'),
+                                                         coalesce(:after::uuid, '00000000-0000-0000-0000-000000000000'))
+), page AS MATERIALIZED (
+    (SELECT w.* FROM wanted w WHERE :sees_organisation AND :exam_id::uuid IS NULL ORDER BY w.due_at, w.id LIMIT :limit)
+    UNION ALL
+    (SELECT w.*
+     FROM reached r
+     CROSS JOIN LATERAL (SELECT w.* FROM wanted w WHERE w.exam_id = r.exam_id ORDER BY w.due_at, w.id LIMIT :limit) w
+     ORDER BY w.due_at, w.id
+     LIMIT :limit)
+)
 SELECT c.id AS claim_id, c.submission_id, c.attempt_id, c.exam_id, e.title AS exam_title, c.candidate_id,
-       u.full_name AS candidate_name, c.subject, c.state, c.opened_at, c.state_at, c.deadline_at, c.acknowledged_by
-FROM claims c
+       u.full_name AS candidate_name, c.subject, c.state, c.opened_at, c.state_at, c.deadline_at, c.acknowledged_by, c.due_at
+FROM page c
 JOIN exams e ON e.id = c.exam_id
 JOIN users u ON u.id = c.candidate_id
-WHERE c.organisation_id = :organisation AND c.is_open = :is_open
-  AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = c.exam_id AND v.user_id = :user_id))
-  AND (:exam_id::uuid IS NULL OR c.exam_id = :exam_id)
-  AND (:state::text IS NULL OR c.state = :state)
-  AND (:subject::text IS NULL OR c.subject = :subject)
-  AND (:due_before::timestamptz IS NULL OR c.deadline_at < :due_before)
-  AND (:cursor::uuid IS NULL
-       OR (coalesce(c.deadline_at, c.state_at), c.id) > (SELECT coalesce(l.deadline_at, l.state_at), l.id FROM claims l
-                                                         WHERE l.id = :cursor))
-ORDER BY coalesce(c.deadline_at, c.state_at), c.id
-LIMIT :limit;
+ORDER BY c.due_at, c.id;
 
 -- name: list_decisions
 -- $1 attempt_id. About the attempt's sessions.

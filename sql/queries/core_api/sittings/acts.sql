@@ -61,7 +61,8 @@ VALUES (:id, :attempt_id, :seconds, :assignment_id, :reason, :granted_by, :at);
 SELECT coalesce(sum(seconds), 0)::bigint FROM time_grants WHERE attempt_id = $1 AND assignment_id IS NOT NULL;
 
 -- name: list_lapsed
--- $1 now, $2 limit. Attempts whose pause has lasted as long as it may.
-SELECT id FROM exam_attempts
-WHERE paused_at IS NOT NULL AND status = 'in_progress' AND paused_until <= $1 AND expires_at > $1
-ORDER BY paused_until LIMIT $2;
+-- $1 now, $2 at and $3 id of the last row before, $4 limit. Attempts whose pause has lasted as long as it may.
+SELECT id, paused_until AS at FROM exam_attempts
+WHERE paused_at IS NOT NULL AND status = 'in_progress' AND paused_until <= $1 AND expires_at > $1 AND (paused_until, id) > ($2, $3)
+ORDER BY paused_until, id
+LIMIT $4;

@@ -20,7 +20,7 @@ FOR UPDATE OF a SKIP LOCKED;
 
 -- name: list_expired
 -- $1 now, $2 after expires_at, $3 after id, $4 limit. Longest expired first.
-SELECT id, expires_at FROM exam_attempts
+SELECT id, expires_at AS at FROM exam_attempts
 WHERE status = 'in_progress' AND expires_at <= $1 AND (expires_at, id) > ($2::timestamptz, $3::uuid)
 ORDER BY expires_at, id
 LIMIT $4;

@@ -147,9 +147,7 @@ WITHOUT_A_PERSON = {
     "evidence/closing.py": 4,  # the sweep, and tidying up a piece that somebody closed
     "identity/invitations.py": 2,  # a token says whose it is only once it is found
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
-    "submissions/expiry.py": 2,
-    "interventions/pauses.py": 1,
-    "claims/deadlines.py": 2,  # the page of what is due, and each claim
+    "sweeping.py": 2,  # a page of what waits, and each of its rows
     "remediations/applying.py": 2,  # the steps that rescore
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,

@@ -265,7 +265,11 @@ CREATE TRIGGER stick BEFORE UPDATE ON public.claims FOR EACH ROW WHEN (OLD.id = 
 FREE = "DROP TRIGGER stick ON public.claims; DROP FUNCTION public.stick()"
 
 
-async def test_a_claim_that_cannot_be_moved_holds_up_no_other_m2(core: Core) -> None:
+async def test_a_claim_that_cannot_be_moved_holds_up_no_other_m2(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor do as many as a page has."""
+    monkeypatch.setattr("core_api.sweeping.PAGE", 1)
     async with core.school() as api, sweeping(core) as (pool, settings):
         stuck, left = [await opened(api, (await claimable(api)).attempt_id) for _ in range(2)]
         await api.owner.execute(STUCK.format(stuck))
