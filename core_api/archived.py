@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
+import structlog
 
 from core_api.database import Connection
 from kernel.errors import OverloadedError, UnavailableError
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+log = structlog.get_logger(__name__)
+
 QUERIES: Final = named("gone_events")
 RETRY_AFTER_S: Final = 2
+ALTERED_RETRY_S: Final = 3600
 WAITING_MAX: Final = 16  # questions of a process
 _WAITING: Final = threading.BoundedSemaphore(WAITING_MAX)
 _WORKER: Final = ThreadPoolExecutor(2, "archived", initializer=give_way)  # begins its threads when it is used
@@ -124,10 +128,20 @@ async def ask(settings: Settings, work: Callable[[Any], T]) -> T:
 
 
 def _done(settings: Settings, work: Callable[[Any], T]) -> T:
-    from warehouse.files import ROOT_FAILS, open_root  # noqa: PLC0415  who asks nothing of it loads no Polars
+    from polars.exceptions import PolarsError  # noqa: PLC0415  who asks nothing of it loads no Polars
+
+    from warehouse.builds import CorruptBuildError  # noqa: PLC0415
+    from warehouse.files import ROOT_FAILS, open_root  # noqa: PLC0415
     from warehouse.layout import LayoutError  # noqa: PLC0415
 
     try:
         return work(open_root(settings.warehouse, settings))
-    except (*ROOT_FAILS, LayoutError) as error:
+    except CorruptBuildError as error:
+        log.exception("archive_altered")
+        raise UnavailableError(
+            "The archive of these events is not what was written; nothing of it is shown until it is mended.",
+            retry_after_s=ALTERED_RETRY_S,
+        ) from error
+    except (*ROOT_FAILS, LayoutError, PolarsError) as error:
+        log.exception("archive_unreadable")
         raise UnavailableError("The archive cannot be read.", retry_after_s=RETRY_AFTER_S) from error

@@ -21,6 +21,7 @@ from kernel.ledger.event import SYSTEM, LedgerEvent, body_of, event_id_at, read_
 from kernel.ledger.kinds import Kind, about
 from sql import named
 from sql.running import Connection, one, run
+from warehouse.archived import days_of
 from warehouse.builds import Part, list_parts, read_manifest
 from warehouse.datasets.events import EVENTS
 from warehouse.files import Root
@@ -53,6 +54,49 @@ class Report(Struct):
     rows: int = 0
     findings: list[str] = []
     remarks: list[str] = []
+
+
+class ForeignArchiveError(Exception):
+    """A file of the archive is not what the ledger says: nothing goes, or comes back, that rests on it."""
+
+
+class Archive(Struct):
+    """The archive in force, and which of its files were found to be what the ledger says."""
+
+    root: Root
+    told: dict[str, dict[str, File]]
+    sound: set[str] = msgspec.field(default_factory=set)
+
+    def addresses(self, first_at: datetime, last_at: datetime) -> tuple[int, list[str]]:
+        """
+        Return the archive's last batch, and the files of the days from one moment's to the other's.
+
+        Raises:
+            ForeignArchiveError: one of them is not what the ledger says.
+        """
+        manifest = read_manifest(self.root, EVENTS)
+        if manifest is None:
+            return 0, []
+        parts = list_parts(self.root, EVENTS, manifest, days_of(first_at, last_at))
+        found = [(part, key) for part, key in parts if part.rows]
+        for part, key in found:
+            self._check(key, part.partition, part.file)
+        return manifest.watermark, [f"{self.root.location}/{key}" for _, key in found]
+
+    def _check(self, key: str, day: str, name: str) -> None:
+        if key in self.sound:
+            return
+        told = self.told.get(day, {}).get(name)
+        with self.root.open(key) as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        if told is None or told.sha256 != sha256:
+            raise ForeignArchiveError(f"{name}: the ledger does not have it so")
+        self.sound.add(key)
+
+
+def open_archive(conn: Connection, root: Root) -> Archive:
+    """Return the archive of a warehouse as the ledger has it now."""
+    return Archive(root, told_files(conn)[0])
 
 
 def plan(conn: Connection, batch: int, draft: Draft, replaced: Collection[Part]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import polars as pl
 from msgspec import Struct
 
-from warehouse.builds import part_addresses, read_manifest, scan
+from warehouse.builds import assert_sound, part_addresses, read_manifest, scan
 from warehouse.datasets.events import EVENTS
 from warehouse.files import Root
 
@@ -40,16 +40,29 @@ class Filter(Struct, frozen=True, kw_only=True):
     is_violation: bool | None = None
 
 
-def scan_events(root: Root, first_at: datetime, last_at: datetime) -> pl.LazyFrame:
+def days_of(first_at: datetime, last_at: datetime) -> set[str]:
+    """Return the UTC days from one moment's to the other's."""
+    first, last = first_at.astimezone(UTC).date(), last_at.astimezone(UTC).date()
+    return {str(first + timedelta(days=day)) for day in range((last - first).days + 1)}
+
+
+def scan_events(root: Root, first_at: datetime, last_at: datetime, *, checked: bool = False) -> pl.LazyFrame:
     """
     Return the archived events of the UTC days from one moment's to the other's; none where none are.
 
+    Args:
+        root: the warehouse.
+        first_at: a moment of the first day.
+        last_at: a moment of the last one.
+        checked: whether the files must be, byte for byte, what was published.
+
     Raises:
         LayoutError: a file has another schema.
+        CorruptBuildError: a file is another.
     """
-    manifest = read_manifest(root, EVENTS)
-    first, last = first_at.astimezone(UTC).date(), last_at.astimezone(UTC).date()
-    wanted = {str(first + timedelta(days=day)) for day in range((last - first).days + 1)}
+    manifest, wanted = read_manifest(root, EVENTS), days_of(first_at, last_at)
+    if manifest is not None and checked:
+        assert_sound(root, EVENTS, manifest, wanted)
     addresses = [] if manifest is None else part_addresses(root, EVENTS, manifest, wanted)
     if not addresses:
         return pl.LazyFrame(EVENTS.schema.empty_table())
@@ -58,10 +71,12 @@ def scan_events(root: Root, first_at: datetime, last_at: datetime) -> pl.LazyFra
 
 def scan_extents(root: Root, extents: Collection[Extent]) -> pl.LazyFrame:
     """
-    Return the archived events of some sessions, each up to its sequence.
+    Return the archived events of some sessions, each up to its sequence: nobody else has them, so that the
+    files must be what was published.
 
     Raises:
         LayoutError: a file has another schema.
+        CorruptBuildError: a file is another.
         FileNotFoundError: there is no archive, and nobody else has the events.
     """
     if read_manifest(root, EVENTS) is None:
@@ -73,7 +88,7 @@ def scan_extents(root: Root, extents: Collection[Extent]) -> pl.LazyFrame:
     )
     first, last = min(each.first_at for each in extents), max(each.last_at for each in extents)
     return (
-        scan_events(root, first, last)
+        scan_events(root, first, last, checked=True)
         .filter(pl.col("session_id").is_in([each.session_id for each in extents]))
         .join(through, on="session_id")
         .filter(pl.col("seq") <= pl.col("through"))

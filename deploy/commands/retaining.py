@@ -15,6 +15,7 @@ from rich.table import Table
 
 from deploy.commands.helps import Group
 from deploy.local.server import ServerError
+from kernel.events import SESSION_ID_MAX
 from kernel.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -54,9 +55,11 @@ def retain(
     First it is said what goes, and what stays and why. Exits with 1 when the archive has other events of some
     session than the database: these stay.
     """
+    from pipeline.archive_told import ForeignArchiveError  # noqa: PLC0415
     from pipeline.retention.events import sweep_events  # noqa: PLC0415
     from pipeline.retention.forecast import forecast  # noqa: PLC0415
     from sql.running import connect  # noqa: PLC0415
+    from warehouse.files import ROOT_FAILS  # noqa: PLC0415
 
     settings, now = _settings(state), datetime.now(UTC)
     with connect(settings.database_url) as conn:
@@ -68,7 +71,10 @@ def retain(
             console.print("Nothing is older than its policy.")
         if dry_run:
             return
-        taken = sweep_events(conn, settings, now=now, seconds_max=SWEEP_S)
+        try:
+            taken = sweep_events(conn, settings, now=now, seconds_max=SWEEP_S)
+        except (ForeignArchiveError, *ROOT_FAILS) as error:
+            raise ServerError(f"nothing more went: the archive cannot be relied on: {error}") from error
     console.print(
         f"{taken.events:,} events of {taken.sessions:,} sessions went, in {taken.steps:,} steps;"
         f" {taken.days:,} days are dropped."
@@ -98,7 +104,9 @@ def group() -> None:
 
 @restore.command()
 def events(
-    session: Annotated[int | None, typer.Option(min=1, help="Only of this proctor session.")] = None,
+    session: Annotated[
+        int | None, typer.Option(min=1, max=SESSION_ID_MAX, help="Only of this proctor session.")
+    ] = None,
     exam: Annotated[str | None, typer.Option(help="Only of this exam.")] = None,
     since: Annotated[
         datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="Only from this day on (UTC).")
@@ -119,14 +127,17 @@ def events(
     """
     from psycopg.errors import DataException  # noqa: PLC0415
 
+    from pipeline.archive_told import ForeignArchiveError, open_archive  # noqa: PLC0415
     from pipeline.retention.archived import bring_back, list_gone_between  # noqa: PLC0415
     from sql.running import connect  # noqa: PLC0415
-    from warehouse.files import open_root  # noqa: PLC0415
+    from warehouse.builds import CorruptBuildError  # noqa: PLC0415
+    from warehouse.files import ROOT_FAILS, open_root  # noqa: PLC0415
 
     settings, now = _settings(state), datetime.now(UTC)
     until = now + timedelta(days=days or settings.retention_restored_days)
-    root, total, sessions = open_root(settings.warehouse, settings), 0, 0
+    total = sessions = 0
     with connect(settings.database_url) as conn:
+        archive = open_archive(conn, open_root(settings.warehouse, settings))
         found = list_gone_between(
             conn,
             since=None if since is None else since.replace(tzinfo=UTC),
@@ -136,8 +147,8 @@ def events(
         )
         for each in track(found, "sessions"):
             try:
-                came = bring_back(conn, root, each, until=until, now=datetime.now(UTC))
-            except DataException as error:
+                came = bring_back(conn, archive, each, until=until, now=datetime.now(UTC))
+            except (DataException, ForeignArchiveError, CorruptBuildError, *ROOT_FAILS) as error:
                 raise ServerError(f"session {each.session_id} cannot come back: {error}") from error
             if came is not None:
                 total, sessions = total + came, sessions + 1

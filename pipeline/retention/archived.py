@@ -15,11 +15,12 @@ import polars as pl
 from kernel.ledger.event import SYSTEM, LedgerEvent, body_of, event_id_at
 from kernel.ledger.kinds import Kind, about
 from kernel.settings import Settings
+from pipeline.archive_told import Archive
 from pipeline.features.session import NO_TIME, Events
 from sql import named
 from sql.running import Connection, one, rows
 from warehouse.archived import Extent, scan_extents
-from warehouse.files import Root, open_root
+from warehouse.files import open_root
 
 RETENTION: Final = named("retention")
 
@@ -103,7 +104,9 @@ def events_of(archived: pl.LazyFrame, session_ids: list[int]) -> dict[int, Event
     }
 
 
-def bring_back(conn: Connection, root: Root, session: Gone, *, until: datetime, now: datetime) -> int | None:
+def bring_back(
+    conn: Connection, archive: Archive, session: Gone, *, until: datetime, now: datetime
+) -> int | None:
     """
     Put a session's events from the archive back into the events table, in one transaction.
 
@@ -112,8 +115,10 @@ def bring_back(conn: Connection, root: Root, session: Gone, *, until: datetime, 
 
     Raises:
         psycopg.errors.DataException: the archive has not all of them; nothing was changed.
+        ForeignArchiveError: a file of its days is not what the ledger says.
     """
-    found = scan_extents(root, [session]).sort("seq").collect()
+    archive.addresses(session.first_at, session.last_at)
+    found = scan_extents(archive.root, [session]).sort("seq").collect()
     detail = {"events": session.total_events, "from": session.first_at, "until": session.last_at}
     event = event_of(Kind.events_restored, session.organisation_id, str(session.session_id), detail, now)
     columns = {

@@ -24,14 +24,13 @@ from msgspec import Struct, field
 from kernel.ledger.event import body_of
 from kernel.ledger.kinds import Kind
 from kernel.settings import Settings
-from pipeline import archive_told
-from pipeline.archive_told import File
+from pipeline.archive_told import Archive, open_archive
 from pipeline.retention.archived import event_of
 from sql import named
 from sql.running import Connection, one, rows, run
-from warehouse.builds import list_parts, read_manifest, scan
+from warehouse.builds import scan
 from warehouse.datasets.events import EVENTS
-from warehouse.files import Root, open_root
+from warehouse.files import open_root
 from warehouse.publish import Step, no_step
 
 log = structlog.get_logger(__name__, process="pipeline")
@@ -41,10 +40,6 @@ WATERMARKS: Final = named("watermarks")
 SESSIONS_MAX: Final = 1_000  # of a step
 LISTED_MAX: Final = 5_000
 FIRST: Final = datetime.fromtimestamp(0, UTC)
-
-
-class ForeignArchiveError(Exception):
-    """A file of the archive is not what the ledger says: nothing goes that only it would have."""
 
 
 class ArchiveDiffersError(Exception):
@@ -78,60 +73,34 @@ class Taken(Struct):
     differing: list[int] = field(default_factory=list)
 
 
-class Archive(Struct):
-    """The archive in force, and which of its files were found to be what the ledger says."""
+def _counted(archive: Archive, sessions: Sequence[Old]) -> tuple[int, dict[int, int]]:
+    """
+    Return the archive's last batch, and how many events of each session it has.
 
-    root: Root
-    told: dict[str, dict[str, File]]
-    sound: set[str] = field(default_factory=set)
-
-    def counted(self, sessions: Sequence[Old]) -> tuple[int, dict[int, int]]:
-        """
-        Return the archive's last batch, and how many events of each session it has.
-
-        Raises:
-            ForeignArchiveError: a file of their days is not what the ledger says.
-        """
-        manifest = read_manifest(self.root, EVENTS)
-        if manifest is None:
-            return 0, {}
-        first = min(each.first_at for each in sessions).astimezone(UTC).date()
-        last = max(each.last_at for each in sessions).astimezone(UTC).date()
-        days = {str(day) for day in pl.date_range(first, last, eager=True)}
-        addresses = []
-        for part, key in list_parts(self.root, EVENTS, manifest, days):
-            if part.rows:
-                self._check(key, part.partition, part.file)
-                addresses.append(f"{self.root.location}/{key}")
-        if not addresses:
-            return manifest.watermark, {}
-        wanted = pl.LazyFrame(
-            [(each.session_id, each.through_seq) for each in sessions],
-            schema={"session_id": pl.Int64, "through": pl.Int64},
-            orient="row",
-        )
-        found = (
-            scan(self.root, addresses)
-            .select("session_id", "seq")
-            .join(wanted, on="session_id")
-            .filter(pl.col("seq") <= pl.col("through"))
-            .group_by("session_id")
-            .agg(pl.col("seq").n_unique().alias("events"), pl.len().alias("rows"))
-            .filter(pl.col("events") == pl.col("rows"))
-            .select("session_id", pl.col("events").cast(pl.Int64))
-            .collect(engine="streaming")
-        )
-        return manifest.watermark, dict(found.iter_rows())
-
-    def _check(self, key: str, day: str, name: str) -> None:
-        if key in self.sound:
-            return
-        told = self.told.get(day, {}).get(name)
-        with self.root.open(key) as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-        if told is None or told.sha256 != sha256:
-            raise ForeignArchiveError(f"{name}: the ledger does not have it so")
-        self.sound.add(key)
+    Raises:
+        ForeignArchiveError: a file of their days is not what the ledger says.
+    """
+    first, last = min(each.first_at for each in sessions), max(each.last_at for each in sessions)
+    batch, addresses = archive.addresses(first, last)
+    if not addresses:
+        return batch, {}
+    wanted = pl.LazyFrame(
+        [(each.session_id, each.through_seq) for each in sessions],
+        schema={"session_id": pl.Int64, "through": pl.Int64},
+        orient="row",
+    )
+    found = (
+        scan(archive.root, addresses)
+        .select("session_id", "seq")
+        .join(wanted, on="session_id")
+        .filter(pl.col("seq") <= pl.col("through"))
+        .group_by("session_id")
+        .agg(pl.col("seq").n_unique().alias("events"), pl.len().alias("rows"))
+        .filter(pl.col("events") == pl.col("rows"))
+        .select("session_id", pl.col("events").cast(pl.Int64))
+        .collect(engine="streaming")
+    )
+    return batch, dict(found.iter_rows())
 
 
 def sweep_events(
@@ -166,8 +135,7 @@ def sweep_events(
 
     for some in _steps(conn, now, settings.retention_step_rows, is_over):
         if archive is None:
-            days, _ = archive_told.told_files(conn)
-            archive = Archive(open_root(settings.warehouse, settings), days)
+            archive = open_archive(conn, open_root(settings.warehouse, settings))
         if not one(conn, WATERMARKS["try_publish"], EVENTS.name):
             return taken  # a batch is being published: another time
         try:
@@ -210,7 +178,7 @@ def _take(
     conn: Connection, archive: Archive, sessions: list[Old], taken: Taken, now: datetime, step: Step
 ) -> None:
     """Take the events of those sessions of which the archive has all."""
-    batch, counts = archive.counted(sessions)
+    batch, counts = _counted(archive, sessions)
     sound = [each for each in sessions if counts.get(each.session_id, 0) == each.total_events]
     if len(sound) < len(sessions):
         differing = sorted({each.session_id for each in sessions} - {each.session_id for each in sound})

@@ -54,7 +54,7 @@ async def shown(api: Api, session_id: int, attempt_id: str) -> list[Any]:
 async def test_old_sessions_look_as_they_did(
     database: str, database_as: Callable[[str], str], tmp_path: Path
 ) -> None:
-    """Every route that shows events shows the same ones after retention has taken them."""
+    """Every route that shows events shows the same ones once retention has taken them, and none altered."""
     warehouse = str(tmp_path / "warehouse")
     settings = Settings(database_url=database_as("veritas_pipeline"), warehouse=warehouse)
     async with core_api(database, database_as, warehouse=warehouse) as api:
@@ -79,6 +79,15 @@ async def test_old_sessions_look_as_they_did(
 
         assert after == before
         assert len(after[1]["data"]) == len(KINDS) * 4
+        for file in (tmp_path / "warehouse" / "events" / "groups").glob("*/*.parquet"):
+            whole = file.read_bytes()
+            for at in (len(whole) // 3, 2 * len(whole) // 3, len(whole) - 1):
+                file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+                altered = await api.get(f"/api/proctor/session/{session_id}/events", "teacher")
+                assert (altered.status, altered.body["code"]) == (503, "unavailable")
+                assert "not what was written" in altered.body["detail"]
+            file.write_bytes(whole)
+        assert await shown(api, session_id, attempt_id) == before
         (tmp_path / "warehouse").rename(tmp_path / "away")
         lost = await api.get(f"/api/proctor/session/{session_id}/events", "teacher")
         assert (lost.status, lost.body["code"]) == (503, "unavailable")

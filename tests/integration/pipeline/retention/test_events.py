@@ -1,5 +1,6 @@
 """Events leave the table by policy, archived before, and come back (spec.md G-1, W-2, I-7)."""
 
+import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -7,13 +8,16 @@ from pathlib import Path
 
 import msgspec
 import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kernel.settings import Settings
 from pipeline.archive import archive_events
+from pipeline.archive_told import ForeignArchiveError, open_archive
 from pipeline.rebuild import rebuild
-from pipeline.retention.archived import bring_back, list_gone
-from pipeline.retention.events import ForeignArchiveError, Taken
+from pipeline.retention.archived import bring_back, list_gone, list_gone_between
+from pipeline.retention.events import Taken
 from pipeline.retention.forecast import forecast
 from sql.running import connect
 from tests.kits.pipeline_child import fold_now, kill_at_statement, project_now, sweep_now
@@ -190,14 +194,38 @@ def test_events_come_back_as_they_were_and_stay_for_a_while(settings: Settings, 
 
     with connect(settings.database_url) as conn:
         gone = list_gone(conn, [each.session_id for each in sittings])
-        until = NOW + timedelta(days=7)
+        until, archive = NOW + timedelta(days=7), open_archive(conn, root_of(settings))
         for each in gone:
-            assert bring_back(conn, root_of(settings), each, until=until, now=NOW) == 20
-            assert bring_back(conn, root_of(settings), each, until=until, now=NOW) is None
+            assert bring_back(conn, archive, each, until=until, now=NOW) == 20
+            assert bring_back(conn, archive, each, until=until, now=NOW) is None
     assert rows_of(database, ALL) == before
     assert sweep(settings).sessions == 0
     rows_of(database, "UPDATE gone_events SET back_until = %s RETURNING 1", NOW)
     assert sweep(settings).sessions == 2
+
+
+def test_what_was_altered_in_the_archive_does_not_come_back(
+    settings: Settings, database: str, tmp_path: Path
+) -> None:
+    """spec.md W-2, L-2: not even where whoever altered it has changed the archive's own list with it."""
+    sat(database, OLD, attempts=1)
+    settle(settings)
+    sweep(settings)
+    [file] = (tmp_path / "warehouse" / "events" / "groups").glob("*/*.parquet")
+    before = hashlib.sha256(file.read_bytes()).hexdigest()
+    table = pq.ParquetFile(file).read()
+    place = table.schema.get_field_index("severity")
+    milder = pa.array([0] * table.num_rows, table.schema.field(place).type)
+    pq.write_table(table.set_column(place, table.schema.field(place), milder), file)
+    parts = file.parent / "parts.json"
+    after = hashlib.sha256(file.read_bytes()).hexdigest()
+    parts.write_text(parts.read_text().replace(before, after))
+
+    with connect(settings.database_url) as conn:
+        [gone] = list_gone_between(conn)
+        with pytest.raises(ForeignArchiveError):
+            bring_back(conn, open_archive(conn, root_of(settings)), gone, until=NOW, now=NOW)
+    assert rows_of(database, KEYS) == []
 
 
 def test_who_is_folded_and_projected_again_reads_the_archive(settings: Settings, database: str) -> None:
