@@ -52,6 +52,12 @@ Known = dict[int, dict[bytes, str]]  # roots by size, and who says so
 VERIFIED, WRONG, CANNOT_CHECK, NOT_VERIFIED, NOT_WITNESSED = 0, 1, 2, 3, 4
 EXPORT_VERSION = CUSTODY_VERSION = APPEAL_VERSION = 1
 SHOWN_MAX = 100
+SENTENCE_MAX = 200
+# What documents hold; another member would be read beside what is signed, and be anybody's.
+RECEIPT = "submission_id attempt_id submitted_by finalised_at content_sha256 event_id"
+APPEAL = "veritas_appeal claim_id number made_at manifest_sha256 manifest parts event_id ledger"
+LEDGER = "status position event leaf_hash hashes head"
+HEAD = "origin size root signed_at note"
 # What reading something malformed may raise: it is named where it stands.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OverflowError)
 
@@ -422,6 +428,7 @@ def same(what: str, **values: tuple[object, object]) -> None:
 def proof_of(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """Check a candidate's receipt: its text, and the ledger's event about it; return that event's proof."""
     receipt, content, ledger = document["receipt"], document["content"], document["ledger"]
+    check_ledger(ledger)
     if hashlib.sha256(content.encode()).hexdigest() != receipt["content_sha256"]:
         raise WrongError("the content does not hash to the receipt's content_sha256")
     names = ("submission_id", "attempt_id", "submitted_by", "finalised_at")
@@ -443,6 +450,33 @@ def proof_of(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return f"submission {receipt['submission_id']}", proof
 
 
+def document_of(saved: bytes) -> dict[str, Any]:
+    """Return what a saved file says; raises WrongError where a member is there twice."""
+
+    def once(pairs: "list[tuple[str, Any]]") -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise WrongError(f"a member is there twice, of {', '.join(sorted(found))}"[:SENTENCE_MAX])
+        return found
+
+    found: dict[str, Any] = json.loads(saved, object_pairs_hook=once)
+    return found
+
+
+def check_members(of: str, found: dict[str, Any], known: str) -> None:
+    """Check that nothing stands there that no hash covers; raises WrongError."""
+    if more := sorted(found.keys() - set(known.split())):
+        raise WrongError(f"{of} has what nothing vouches for: {', '.join(more)}"[:SENTENCE_MAX])
+
+
+def check_ledger(ledger: dict[str, Any]) -> None:
+    """Check that a place in the ledger is one that is sealed, and no more than that; raises WrongError."""
+    check_members("the proof", ledger, LEDGER)
+    check_members("the head", ledger["head"], HEAD)
+    if ledger["status"] != "sealed":
+        raise WrongError("the proof is neither pending nor sealed")
+
+
 def verify_receipt(path: str, given_keys: list[str], witnesses: list[str], kept: list[str]) -> Verdict:
     """Check a saved receipt, or a saved reply of /api/ledger/events/{event_id}/proof."""
     verdict = Verdict()
@@ -450,7 +484,10 @@ def verify_receipt(path: str, given_keys: list[str], witnesses: list[str], kept:
     if saved is None:
         return verdict
     try:
-        document = json.loads(saved)
+        document = document_of(saved)
+        if "receipt" in document:
+            check_members("the document", document, "veritas_receipt receipt content ledger")
+            check_members("the receipt", document["receipt"], RECEIPT)
         if "receipt" in document and document["ledger"]["status"] == "pending":
             verdict.unproven.append("the ledger has not sealed it yet: fetch it again in a few seconds")
             return verdict
@@ -485,6 +522,7 @@ def manifest_of(document: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     if document["veritas_appeal"] != APPEAL_VERSION:
         raise WrongError(f"an appeal of version {document['veritas_appeal']!r:.20} is not known")
     manifest, ledger = document["manifest"], document["ledger"]
+    check_ledger(ledger)
     hashed = hashlib.sha256(manifest.encode()).hexdigest()
     if hashed != document["manifest_sha256"]:
         raise WrongError("the manifest does not hash to manifest_sha256")
@@ -524,8 +562,10 @@ def verify_appeal(
     if saved is None:
         return verdict
     try:
-        document = json.loads(saved)
+        document = document_of(saved)
+        check_members("the bundle", document, APPEAL)
         if document["ledger"]["status"] == "pending":
+            verdict.wrong += altered(json.loads(document["manifest"])["parts"], document["parts"])
             verdict.unproven.append("the ledger has not sealed it yet: fetch it again in a few seconds")
             return verdict
         proof = manifest_of(document, verdict)
@@ -649,7 +689,7 @@ def verify_custody(
     if saved is None:
         return verdict
     try:
-        document = json.loads(saved)
+        document = document_of(saved)
         document = document.get("data", document)
         size, root = open_stated(document["head"], given_keys)
         for each in document["events"]:

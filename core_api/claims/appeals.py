@@ -135,9 +135,8 @@ async def _write(
 
 
 async def _own_parts(conn: Connection, claim: asyncpg.Record) -> dict[str, str]:
-    """Return the parts that the candidate sees anyway: how the score came about, and what they sent."""
+    """Return the part that the candidate sees anyway: what they sent."""
     attempt_id = claim["attempt_id"]
-    scores = await conn.fetch(QUERIES["list_revisions"], claim["submission_id"])
     evidence = await conn.fetch(QUERIES["list_evidence"], attempt_id)
     chunks = defaultdict[int, list[dict[str, object]]](list)
     for row in await conn.fetch(QUERIES["list_chunks"], attempt_id):
@@ -152,18 +151,20 @@ async def _own_parts(conn: Connection, claim: asyncpg.Record) -> dict[str, str]:
         }
         for each in evidence
     ]
-    return {
-        "scores": _text([dict(each) | {"item_points": orjson.loads(each["item_points"])} for each in scores]),
-        "evidence": _text(sent),
-    }
+    return {"evidence": _text(sent)}
 
 
 async def _kept_parts(conn: Connection, claim: asyncpg.Record, *, releases: bool) -> dict[str, str]:
-    """Return the parts that are read for the candidate: what happened, who looked, and what is released."""
+    """
+    Return the parts that are read for the candidate: how the score came about, what happened, who looked, and
+    what is released.
+    """
     attempt_id = claim["attempt_id"]
+    scores = await conn.fetch(QUERIES["list_revisions"], claim["submission_id"])
     timeline = await conn.fetch(QUERIES["list_timeline"], attempt_id)
     views = await conn.fetch(QUERIES["list_views"], attempt_id, VIEWS_MAX)
     parts = {
+        "scores": _text([dict(each) | {"item_points": orjson.loads(each["item_points"])} for each in scores]),
         "timeline": _text([dict(each) for each in timeline]),
         "views": _text([dict(each) for each in views]),
     }

@@ -20,12 +20,14 @@ ORDER BY b.number DESC
 LIMIT 1;
 
 -- name: list_revisions
--- $1 submission_id. Oldest first; by whom says `graded` alone: a person, or a machine.
-SELECT revision, scoring_version, item_points::text AS item_points, points::float8 AS points, max_points::float8 AS max_points, ungraded,
-       score::float8 AS score, percentage::float8 AS percentage, passed, scored_by IS NOT NULL AS graded, scored_at
-FROM submission_scores
-WHERE submission_id = $1
-ORDER BY revision;
+-- $1 submission_id. Oldest first; by whom says `graded` alone: a person, or a machine; `corrected`: by a key that was put right.
+SELECT c.revision, c.scoring_version, c.item_points::text AS item_points, c.points::float8 AS points, c.max_points::float8 AS max_points,
+       c.ungraded, c.score::float8 AS score, c.percentage::float8 AS percentage, c.passed,
+       c.scored_by IS NOT NULL AND m.revision IS NULL AS graded, m.revision IS NOT NULL AS corrected, c.scored_at
+FROM submission_scores c
+LEFT JOIN remediated_submissions m ON m.submission_id = c.submission_id AND m.revision = c.revision
+WHERE c.submission_id = $1
+ORDER BY c.revision;
 
 -- name: list_evidence
 -- $1 attempt_id. What the candidate sent, with its hashes.

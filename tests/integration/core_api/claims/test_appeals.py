@@ -1,8 +1,9 @@
 """An appeal's bundle, as the stand-alone verifier checks it (spec.md M-2, decision 6)."""
 
 import copy
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,35 @@ async def test_a_bundle_is_checked_offline_and_names_what_was_altered_m2(
         change(other)
         code, said = check(other)
         assert (code, name in said, said) == (WRONG, True, said)
+
+    for where, changed in changed_somewhere(whole):
+        assert check(changed)[0] in {WRONG, NOT_VERIFIED}, where
+    twice = json.dumps(whole).replace('{"veritas_appeal"', '{"number": 2, "veritas_appeal"', 1)
+    (path := tmp_path / "twice.json").write_text(twice)
+    assert verify_appeal(str(path), [], verifier_keys(log.keys), [str(log.witness)], []).code() == WRONG
+
+
+def changed_somewhere(whole: Any) -> Iterator[tuple[str, Any]]:
+    """Yield a bundle once for each of its members and a change: without it, with another, with one beside."""
+
+    def places(value: Any, path: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        if isinstance(value, dict):
+            yield (*path, "beside")
+            for name, each in value.items():
+                yield (*path, name)
+                yield from places(each, (*path, name))
+
+    for path in places(whole, ()):
+        for change in ("without", "another"):
+            other = copy.deepcopy(whole)
+            holder = functools.reduce(lambda held, name: held[name], path[:-1], other)
+            if change == "another":
+                holder[path[-1]] = "something else"
+            elif path[-1] in holder:
+                del holder[path[-1]]
+            else:
+                continue
+            yield f"{change} {'.'.join(path)}", other
 
 
 async def test_a_bundle_holds_what_was_judged_only_where_the_policy_releases_it_decision_6(
