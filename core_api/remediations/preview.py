@@ -4,6 +4,7 @@ What a remediation would do, without touching anything; and what one that was ap
 Only what the key changes is scored, a few pieces of Python a submission: ten thousand take seconds.
 """
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Final
@@ -54,7 +55,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """
     Whom a draft reaches: of the `submissions`, `changed` would have another result, `raised` a higher share
     of their points, `lowered` a lower one; `now_passed` fail today, `now_failed` pass. Of those that would
-    change, `void` results do not count, by a decision, and stay so.
+    change, `void` results do not count, by a decision, and stay so; about them `open_claims` are open.
     """
 
     submissions: int
@@ -64,6 +65,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     now_passed: int
     now_failed: int
     void: int
+    open_claims: int
     exams: list[ReachedExam]
 
 
@@ -114,18 +116,21 @@ async def preview(conn: Connection, actor: Actor, remediation_id: UUID) -> Previ
             row["exam_id"]: row
             for row in await conn.fetch(QUERIES["list_exams"], held["evaluation_version_id"])
         }
-        sums = {exam_id: (_Sums(), _Sums()) for exam_id in exams}
-        counts = dict.fromkeys(
-            ("submissions", "changed", "raised", "lowered", "now_passed", "now_failed", "void"), 0
+        claims = Counter(
+            row["submission_id"]
+            for row in await conn.fetch(QUERIES["list_claimed"], held["evaluation_version_id"])
         )
+        sums = {exam_id: (_Sums(), _Sums()) for exam_id in exams}
+        counts = Counter[str]()
         async for row, made in _walk(conn, held, _NOWHERE, _NOWHERE):
             _count(counts, row, made)
+            counts["open_claims"] += made.is_changed * claims[row["submission_id"]]
             if not row["is_void"]:
                 before, after = sums[row["exam_id"]]
                 before.add(made.before)
                 after.add(made.totals)
     return Preview(
-        **counts,
+        **{each: counts[each] for each in Preview.__struct_fields__ if each != "exams"},
         exams=[
             ReachedExam(
                 exam_id=exam_id, title=exams[exam_id]["title"], before=before.shown(), after=after.shown()
@@ -243,7 +248,7 @@ class _Sums:
         )
 
 
-def _count(counts: dict[str, int], row: asyncpg.Record, made: Rescored) -> None:
+def _count(counts: Counter[str], row: asyncpg.Record, made: Rescored) -> None:
     counts["submissions"] += 1
     counts["changed"] += made.is_changed
     counts["raised"] += _share(made.totals) > _share(made.before)

@@ -46,6 +46,10 @@ SELECT exam_id FROM submissions WHERE id = $1;
 -- $1 evaluation_version_id
 SELECT id AS exam_id, title FROM exams WHERE evaluation_version_id = $1 ORDER BY id;
 
+-- name: list_claimed
+-- $1 evaluation_version_id. What open claims are about, one row a claim.
+SELECT c.submission_id FROM exams e JOIN claims c ON c.exam_id = e.id WHERE e.evaluation_version_id = $1 AND c.is_open;
+
 -- name: find_in_force
 -- $1 evaluation_version_id. The newest remediation whose key counts, or null; nobody is held up.
 SELECT id FROM remediations WHERE evaluation_version_id = $1 AND number IS NOT NULL ORDER BY number DESC LIMIT 1;

@@ -8,6 +8,7 @@ import pytest
 
 from core_api.remediations.states import MOVES, Status
 from tests.kits.authoring import Made, answer, make_exam, save, save_all_right, start, submit
+from tests.kits.claims import opened
 from tests.kits.core import Api, Core
 from tests.kits.remediations import PATH, WORDS, apply, begin, draft, drafted, scores, standing, sweep, undone
 
@@ -30,6 +31,7 @@ async def test_a_new_key_rescores_every_submission_and_tells_its_candidate_why_m
         made = await make_exam(api, "single_choice", "numeric", passing_score=60)
         right, its_submission = await hand_in(api, made)
         wrong, other = await hand_in(api, made, "other_student", single_choice={"choice": "c"})
+        await opened(api, right)
         remediation_id = await drafted(api, made, NEW_KEY)
         before = await scores(api.owner)
         preview = (await api.get(f"{PATH}/{remediation_id}/preview", "teacher")).body
@@ -53,7 +55,7 @@ async def test_a_new_key_rescores_every_submission_and_tells_its_candidate_why_m
         exams = preview.pop("exams")
         assert preview == {
             "submissions": 2, "changed": 2, "raised": 1, "lowered": 1, "now_passed": 1, "now_failed": 1,
-            "void": 0,
+            "void": 0, "open_claims": 1,
         }  # fmt: skip
         assert exams == [
             {
