@@ -108,6 +108,7 @@ async def open_claim(
         InvalidInputError: evidence that is none of the attempt's.
     """
     async with conn.transaction():
+        await conn.execute(QUERIES["hold_claimable"], attempt_id)
         found = await fetch_one(
             conn,
             "submission",

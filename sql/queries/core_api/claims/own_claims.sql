@@ -1,10 +1,23 @@
 -- A candidate's own claims.
 
+-- name: hold_claimable
+-- $1 attempt_id. One claim about it is opened at a time.
+SELECT pg_advisory_xact_lock(hashtextextended('claim ' || $1::uuid::text, 0));
+
 -- name: find_claimable
--- What may be claimed against of the caller's attempt: since when its result is shown, null while somebody has to grade; since when
--- it is void, null where it counts; when a claim about that was opened last. No row: nothing of theirs was handed in.
+-- What may be claimed against of the caller's attempt: since when its result is shown as it is, null while somebody has to grade; since
+-- when it is void, null where it counts; when a claim about that was opened last. No row: nothing of theirs was handed in. A revision
+-- of the score that changes nothing is no other result; one that was void and counts again is shown anew.
 SELECT s.id AS submission_id, s.attempt_id, s.exam_id, s.author_id AS candidate_id, s.organisation_id,
-       CASE WHEN c.score IS NOT NULL THEN c.scored_at END AS scored_at,
+       CASE WHEN c.score IS NOT NULL THEN
+           greatest((SELECT min(g.scored_at) FROM submission_scores g
+                     WHERE g.submission_id = s.id
+                       AND g.revision > coalesce((SELECT max(o.revision) FROM submission_scores o
+                                                  WHERE o.submission_id = s.id
+                                                    AND (o.points, o.max_points, o.score, o.passed)
+                                                        IS DISTINCT FROM (c.points, c.max_points, c.score, c.passed)), 0)),
+                    (SELECT r.changed_at FROM submission_results r WHERE r.submission_id = s.id AND NOT r.is_void))
+       END AS scored_at,
        (SELECT r.changed_at FROM submission_results r WHERE r.submission_id = s.id AND r.is_void) AS void_at,
        (SELECT max(l.opened_at) FROM claims l WHERE l.attempt_id = s.attempt_id AND l.subject = :subject) AS claimed_at
 FROM submissions s

@@ -1,6 +1,7 @@
 """Claims, disputes and resolutions (spec.md M-2; evalium-data-flow.txt, section 5)."""
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.kits.claims import (
     voided,
 )
 from tests.kits.core import Api, Core, grant, put
+from tests.kits.remediations import apply, drafted
 from tests.kits.reviews import decide, end_attempt, make_reviewed_exam, override, reviewable
 from tests.kits.secrecy import tells
 
@@ -130,6 +132,26 @@ async def test_a_void_result_is_claimed_against_as_such_and_a_graded_one_anew_m2
             "claim.opened", "claim.acknowledged", "claim.resolved", "decision.overridden", "result.restored",
             "claim.opened",
         ]  # fmt: skip
+
+
+async def test_a_correction_that_changes_nothing_of_a_result_opens_no_claim_anew_m2(core: Core) -> None:
+    async with core.school() as api:
+        made = await make_exam(api, "numeric", "short_text")
+        attempt_id = await start(api, made)
+        await save_all_right(api, made, attempt_id)
+        await submit(api, attempt_id)
+        await own(api, await opened(api, attempt_id), "withdraw")
+        also = {"kind": "accept_answer", "position": 1, "response": {"number": 7}}
+        await apply(api, await drafted(api, made, also))
+        unchanged = await open_claim(api, attempt_id)
+        await apply(api, await drafted(api, made, {"kind": "reweight", "position": 1, "points": 3}))
+        changed = await open_claim(api, attempt_id)
+        made_of = await api.post(f"/api/student/claims/{changed.body['claim_id']}/bundle", "student")
+        scores = json.loads(made_of.body["parts"]["scores"])
+
+        assert (unchanged.status, changed.status) == (409, 201)
+        told = [(each["graded"], each["corrected"]) for each in scores]
+        assert told == [(False, False), (False, True), (False, True)]
 
 
 async def graded(api: Api) -> str:
@@ -260,7 +282,12 @@ async def test_staff_list_what_is_due_first_by_page_and_by_filter_m2(core: Core)
         assert await listed("") == [ids[1], ids[0]]
         assert [page["claims"][0]["claim_id"]] == [ids[1]]
         assert await listed(f"limit=1&cursor={page['next_cursor']}", "teacher") == [ids[0]]
-        assert await listed("state=opened") == [ids[1]]
+        cursor = page["next_cursor"]
+        await handle(api, ids[1], "acknowledge")  # due after what follows it on the list
+        assert await listed(f"limit=1&cursor={cursor}", "teacher") == [ids[0]]
+        assert await listed("state=opened") == []
+        wrong = [await api.get(f"/api/teacher/claims?cursor={each}", "teacher") for each in ("1.x", ids[0])]
+        assert [each.status for each in wrong] == [422, 422]
         assert await listed(f"exam_id={made.exam_id}&subject=decision") == []
         assert await listed("due_before=2020-01-01T00:00:00Z") == []
         assert await listed("is_open=false", "admin") == []
