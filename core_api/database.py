@@ -19,15 +19,18 @@ from uuid import UUID
 
 import asyncpg
 import msgspec
+import structlog
 from aiohttp import web
 
 from core_api.actors import Actor
 from core_api.wire import ListPage
 from kernel.access import Scope
-from kernel.errors import InvalidInputError, NotFoundError
+from kernel.errors import ForbiddenError, InvalidInputError, NotFoundError
 from kernel.events import Role
 from kernel.postgres import ACQUIRE_S, AWAY, nothing_done, unknown
 from sql import Statements, named
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 S = TypeVar("S", bound=msgspec.Struct)
@@ -207,6 +210,12 @@ async def _borrowed(pool: Pool) -> AsyncIterator[Connection]:
             "A text holds a character that cannot be stored.",
             errors=[{"path": "body", "message": "a character that no text holds (NUL, or half of a pair)"}],
         ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        if "row-level security" not in str(error):
+            raise
+        # What the use case had found allowed is so no more: a grant was taken away meanwhile, say.
+        log.warning("refused_by_row_security", table=error.table_name)
+        raise ForbiddenError("You may not do this, or not any more.") from error
     except AWAY as error:
         raise (unknown() if borrowed else nothing_done()) from error
 

@@ -107,9 +107,7 @@ async def begin(
         ConflictError: they have as many drafts as one may have.
     """
     async with conn.transaction():
-        await fetch_one(
-            conn, "exam", QUERIES["find_observable"], exam_id, actor.organisation_id, actor.user_id
-        )
+        await _require_granted(conn, actor, exam_id)
         if command.amends is not None:
             own = command.amends, actor.user_id, exam_id
             await fetch_one(conn, "observation", QUERIES["find_own_observation"], *own)
@@ -149,11 +147,12 @@ async def save(
     Save a draft.
 
     Raises:
-        NotFoundError: it is not the caller's, or was finalised.
+        NotFoundError: it is not the caller's, was finalised, or its exam is not granted to them any more.
         ConflictError: it was saved by another window since the version that is named.
     """
     async with conn.transaction():
         held = await _hold(conn, actor, draft_id)
+        await _require_granted(conn, actor, held["exam_id"])
         if held["version"] != command.version:
             raise ConflictError(f"The draft was saved since: it is at version {held['version']}.")
         await conn.execute(QUERIES["update_draft"], draft_id, as_json(command.content), now)
@@ -203,6 +202,11 @@ def _command(content: ObservationDraftContent, amends: UUID | None) -> Observati
     if not content.reason:
         raise invalid("content.reason", "An amendment has a reason")
     return Amendment(subject_ids=about, items=items, evidence=evidence, reason=content.reason)
+
+
+async def _require_granted(conn: Connection, actor: Actor, exam_id: UUID) -> None:
+    of = exam_id, actor.organisation_id, actor.user_id
+    await fetch_one(conn, "exam", QUERIES["find_observable"], *of)
 
 
 async def _hold(conn: Connection, actor: Actor, draft_id: UUID) -> asyncpg.Record:

@@ -75,6 +75,21 @@ async def test_a_draft_is_nobody_elses_m4(core: Core) -> None:
         assert (await finalise(api, draft_id)).status == 404
 
 
+async def test_whose_exam_is_no_longer_granted_reads_and_deletes_a_draft_m4(core: Core) -> None:
+    """And neither saves nor finalises it: that would be refused by row security at the latest."""
+    async with core.school() as api:
+        form = await make_form(api)
+        draft_id = (await begin(api, form)).body["id"]
+        observer = api.people["observer"].id
+        await api.call("DELETE", f"/api/admin/exams/{form.exam_id}/permissions/{observer}", "admin")
+        refused = [await save(api, draft_id, 1), await finalise(api, draft_id)]
+        read = await api.get(f"{PATH}/{draft_id}", "observer")
+        deleted = await api.call("DELETE", f"{PATH}/{draft_id}", "observer")
+
+        assert [each.status for each in refused] == [404, 404]
+        assert (read.status, deleted.status) == (200, 204)
+
+
 async def test_a_draft_of_an_amendment_says_why_m4(core: Core) -> None:
     async with core.school() as api:
         form, other = await make_form(api), await make_form(api)
