@@ -162,6 +162,11 @@ def main() -> None:
     except (ServerError, SettingsError) as error:
         print(error, file=sys.stderr)
         sys.exit(CANNOT)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        sys.exit(CANNOT)
 
 
 def _settings(state: Path | None) -> Settings:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Group, help="Models of who leaves.", no_args_is_help=True)
 DRIFTED: Final = 1
+HORIZON_MAX: Final = 3650  # days
 
+HorizonDays = Annotated[int, typer.Option(min=1, max=HORIZON_MAX, help="Days within which leaving counts.")]
 Progress = Annotated[
     Path,
     typer.Argument(
@@ -48,7 +50,9 @@ def train(
     progress: Progress,
     out: Out,
     version: Annotated[str, typer.Option(help="What the model is called in what it scores.")],
-    horizon_days: Annotated[int, typer.Option(min=1, help="Days within which leaving counts.")],
+    horizon_days: Annotated[
+        int, typer.Option(min=1, max=HORIZON_MAX, help="Days within which leaving counts.")
+    ],
     base_rate: Annotated[
         float | None, typer.Option(min=0.0001, max=0.9999, help="Share who leave where it will be used.")
     ] = None,
@@ -77,7 +81,9 @@ def train(
 @app.command()
 def progress(
     out: Out,
-    horizon_days: Annotated[int, typer.Option(min=1, help="Days within which leaving counts.")],
+    horizon_days: Annotated[
+        int, typer.Option(min=1, max=HORIZON_MAX, help="Days within which leaving counts.")
+    ],
     cut_off: Annotated[
         list[datetime] | None,
         typer.Option(
@@ -131,8 +137,8 @@ def apply(
 
     known, text, now = _model(model), model.read_bytes(), datetime.now(UTC)
     horizon_days = known.card.get("horizon_days")
-    if not isinstance(horizon_days, int) or horizon_days < 1:
-        raise ServerError(f"{model} is no model: its card has no horizon_days")
+    if not isinstance(horizon_days, int) or not 1 <= horizon_days <= HORIZON_MAX:
+        raise ServerError(f"{model} is no model: its card has no horizon_days from 1 to {HORIZON_MAX}")
     [moment] = _moments([cut_off] if cut_off else None, now)
     students, attempts = leaving.apply(
         _database(state),

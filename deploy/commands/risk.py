@@ -11,6 +11,7 @@ from rich.table import Table
 
 from deploy.commands.helps import Group
 from deploy.local.server import ServerError
+from kernel.events import SESSION_ID_MAX
 from kernel.risk import POINT
 from kernel.settings import Settings, load
 
@@ -28,7 +29,7 @@ def group() -> None:
 
 @app.command()
 def replay(
-    session: Annotated[int, typer.Argument(min=1, help="Number of the proctor session.")],
+    session: Annotated[int, typer.Argument(min=1, max=SESSION_ID_MAX, help="Number of the proctor session.")],
     last: Annotated[
         int, typer.Option(min=1, max=10_000, help="How many of its snapshots, the newest first.")
     ] = 20,

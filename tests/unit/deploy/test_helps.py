@@ -48,3 +48,26 @@ def test_a_group_lists_each_command_with_a_whole_sentence(words: tuple[str, ...]
     done = CliRunner().invoke(app, [*words[:-1], "--help"], env={"COLUMNS": "80"})
 
     assert f"{words[-1]} {sentence}." in " ".join(done.stdout.split())
+
+
+UNBOUNDED = {
+    # Of what runs here, as much as one has patience for.
+    "demo --candidates", "demo --seconds", "replay --concurrency", "replay --limit", "import results --limit",
+    "import drafts --limit",
+}  # fmt: skip
+
+
+def test_every_number_has_both_its_bounds() -> None:
+    """What is asked of a database fits its columns: a number that does not is refused in a sentence."""
+    unbounded = set()
+    for words in ALL:
+        command = ROOT
+        for word in words:
+            assert isinstance(command, TyperGroup)
+            command = command.commands[word]
+        for each in command.params:
+            ends = {getattr(each.type, end, None) for end in ("min", "max")}
+            if each.type.name.startswith("int") and None in ends:
+                unbounded.add(" ".join([*words, each.opts[0]]))
+
+    assert unbounded == UNBOUNDED

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from deploy.commands.cli import app
+from deploy.commands.cli import app, main
 from tests.property.pipeline.test_models import cohorts
 
 TRAIN = ["--version", "left-1", "--horizon-days", "28", "--as-of", "2026-10-01"]
@@ -50,6 +50,20 @@ def test_what_is_no_progress_or_no_model_or_too_little_is_said(tmp_path: Path) -
     assert run("train", odd, "--out", model, *TRAIN)[0] != 0
     assert run("card", model)[0] != 0
     assert model.read_text() == "{}"
+
+
+def test_a_place_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    past = tmp_path / "past.csv"
+    cohorts(1).write_csv(past)
+    out = str(tmp_path / "nowhere" / "model.json")
+    monkeypatch.setattr("sys.argv", ["veritas", "model", "train", str(past), "--out", out, *TRAIN])
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert (ended.value.code, out in capsys.readouterr().err) == (2, True)
 
 
 @pytest.mark.parametrize(
