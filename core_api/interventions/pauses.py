@@ -16,7 +16,7 @@ from core_api.database import Connection, Pool
 from core_api.sittings import acts, timing
 from core_api.sittings.acts import Act
 from kernel.commands import SessionAction
-from kernel.errors import ConflictError, UnavailableError
+from kernel.errors import ConflictError, StoredSpoiltError, UnavailableError
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,8 @@ async def _end(conn: Connection, attempt_id: UUID, settings: Settings, *, now: d
         try:
             attempt = await timing.hold(conn, attempt_id, now=now)
             clock = await timing.resume(conn, attempt, by=None, settings=settings, now=now)
+        except StoredSpoiltError:
+            raise
         except ConflictError:  # somebody else was here, or it was handed in
             return False
         sessions = await conn.fetch(acts.QUERIES["list_active_sessions"], attempt_id)
