@@ -154,6 +154,23 @@ async def test_a_correction_that_changes_nothing_of_a_result_opens_no_claim_anew
         assert told == [(False, False), (False, True), (False, True)]
 
 
+async def test_who_puts_a_key_right_for_a_claim_may_resolve_it_and_none_that_follows_m2(
+    core: Core,
+) -> None:
+    async with core.school() as api:
+        made = await make_exam(api, "numeric", "short_text")
+        attempt_id = await start(api, made)
+        await save_all_right(api, made, attempt_id)
+        await submit(api, attempt_id)
+        claim_id = await acknowledged(api, attempt_id)
+        await apply(api, await drafted(api, made, {"kind": "reweight", "position": 1, "points": 3}))
+        answered = await handle(api, claim_id, "resolve", outcome="upheld")
+        following = await acknowledged(api, attempt_id)
+        refused = await handle(api, following, "resolve")
+
+        assert (answered.status, refused.status) == (200, 403), (answered.body, refused.body)
+
+
 async def graded(api: Api) -> str:
     """Return the attempt of a result that the colleague has graded, at an exam that they may edit."""
     made = await make_exam(api, "essay")
