@@ -14,6 +14,7 @@ import structlog
 
 from core_api.database import Connection, Pool, system_connection
 from kernel.errors import UnavailableError
+from sql import Statements
 
 T = TypeVar("T")
 
@@ -24,14 +25,21 @@ _FIRST: Final = (datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
 async def each(
-    pool: Pool, statement: str, act: Callable[[Connection, UUID], Awaitable[T]], *, now: datetime, failed: str
+    pool: Pool,
+    statements: Statements,
+    name: str,
+    act: Callable[[Connection, UUID], Awaitable[T]],
+    *,
+    now: datetime,
+    failed: str,
 ) -> tuple[list[T], int]:
     """
     Do something about each row that a statement lists; return what that came to, and how many failed.
 
     Args:
         pool: where to borrow; a page and each row are asked for over connections of their own.
-        statement: takes now, `at` and `id` of the row before, and how many; gives `id` and `at`, in order.
+        statements: with the list's.
+        name: of that; it takes now, `at` and `id` of the row before, and how many; in the order of these.
         act: about the row of an id.
         now: the moment.
         failed: what the log calls one that failed.
@@ -43,7 +51,7 @@ async def each(
     faults, after = 0, _FIRST
     while True:
         async with system_connection(pool) as conn:
-            rows = await conn.fetch(statement, now, *after, PAGE)
+            rows = await conn.fetch(statements[name], now, *after, PAGE)
         for row in rows:
             try:
                 async with system_connection(pool) as conn:

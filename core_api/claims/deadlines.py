@@ -42,8 +42,8 @@ async def sweep(pool: Pool, settings: Settings, *, now: datetime) -> Swept:
     async def lapse(conn: Connection, claim_id: UUID) -> bool:
         return await _lapse(conn, claim_id, settings, now=now)
 
-    reminded, _ = await sweeping.each(pool, QUERIES["list_due"], remind, now=now, failed="claim_failed")
-    lapsed, _ = await sweeping.each(pool, QUERIES["list_lapsed"], lapse, now=now, failed="claim_failed")
+    reminded, _ = await sweeping.each(pool, QUERIES, "list_due", remind, now=now, failed="claim_failed")
+    lapsed, _ = await sweeping.each(pool, QUERIES, "list_lapsed", lapse, now=now, failed="claim_failed")
     return Swept(reminded=sum(reminded), lapsed=sum(lapsed))
 
 

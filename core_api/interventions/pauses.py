@@ -28,7 +28,7 @@ async def end_lapsed(pool: Pool, settings: Settings, *, now: datetime) -> int:
     async def end(conn: Connection, attempt_id: UUID) -> bool:
         return await _end(conn, attempt_id, settings, now=now)
 
-    ended, _ = await sweeping.each(pool, acts.QUERIES["list_lapsed"], end, now=now, failed="pause_failed")
+    ended, _ = await sweeping.each(pool, acts.QUERIES, "list_lapsed", end, now=now, failed="pause_failed")
     return sum(ended)
 
 

@@ -45,7 +45,7 @@ async def sweep(pool: Pool, *, now: datetime) -> Swept:
     async def close(conn: Connection, attempt_id: UUID) -> bool | None:
         return await _close(conn, attempt_id, now=now)
 
-    done, failed = await sweeping.each(pool, QUERIES["list_expired"], close, now=now, failed="expiry_failed")
+    done, failed = await sweeping.each(pool, QUERIES, "list_expired", close, now=now, failed="expiry_failed")
     return Swept(finalised=done.count(True), abandoned=done.count(False), failed=failed)
 
 
