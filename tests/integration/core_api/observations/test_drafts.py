@@ -80,9 +80,10 @@ async def test_whose_exam_is_no_longer_granted_reads_and_deletes_a_draft_m4(core
     async with core.school() as api:
         form = await make_form(api)
         draft_id = (await begin(api, form)).body["id"]
+        await save(api, draft_id, 1, subject_ids=[str(api.people["student"].id)])
         observer = api.people["observer"].id
         await api.call("DELETE", f"/api/admin/exams/{form.exam_id}/permissions/{observer}", "admin")
-        refused = [await save(api, draft_id, 1), await finalise(api, draft_id)]
+        refused = [await save(api, draft_id, 2), await finalise(api, draft_id)]
         read = await api.get(f"{PATH}/{draft_id}", "observer")
         deleted = await api.call("DELETE", f"{PATH}/{draft_id}", "observer")
 
