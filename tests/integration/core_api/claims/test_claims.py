@@ -101,7 +101,7 @@ async def test_a_result_is_claimed_against_within_its_window_once_m2(core: Core)
         await own(api, claim_id, "withdraw")
         again = await open_claim(api, ended.attempt_id)
 
-        assert default.body == {"window_days": 14, "releases_judgement": False}
+        assert default.body == {"window_days": 14, "releases_judgement": False, "releases_files": False}
         assert (closed.status, late.status) == (200, 409)
         assert "The time to claim is over" in late.body["detail"]
         assert [each.status for each in strangers] == [404, 404]
