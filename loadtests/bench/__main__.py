@@ -49,6 +49,9 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--ingest-processes", type=int, default=1, help="ingest processes that share the port"
     )
+    parser.add_argument(
+        "--core-processes", type=int, default=1, help="core API processes that share the port, of evidence"
+    )
     parser.add_argument("--connections", type=int, default=64, help="connections at saturation")
     parser.add_argument("--minutes", type=float, default=10.0, help="length of the soak")
     parser.add_argument("--rate", type=float, help="events/s of the soak; half of saturation when not given")
@@ -155,6 +158,9 @@ def runs_of(asked: argparse.Namespace, screen: Screen) -> dict[str, Callable[[],
         ingest_processes=asked.ingest_processes,
         bulk_connections=asked.connections,
     )
+    filmed = msgspec.structs.replace(
+        evidence.QUICK if quick else evidence.Sizes(), core_processes=asked.core_processes
+    )
     return {
         "ingest": lambda: run_ingest(sizes, screen),
         "soak": lambda: run_soak(asked.minutes * 60, asked.rate, sizes, screen),
@@ -162,7 +168,7 @@ def runs_of(asked: argparse.Namespace, screen: Screen) -> dict[str, Callable[[],
         "ledger": lambda: run_ledger(screen),
         "fold": lambda: run_fold(fold.QUICK if quick else fold.Sizes(), screen),
         "live": lambda: run_live(live_sizes(quick=quick, rounds=asked.rounds), screen),
-        "evidence": lambda: run_evidence(evidence.QUICK if quick else evidence.Sizes(), screen),
+        "evidence": lambda: run_evidence(filmed, screen),
         "school": lambda: run_school(school.QUICK if quick else school.Sizes(), screen),
         "analytics": lambda: run_analytics(analytics.QUICK if quick else analytics.Sizes(), screen),
         "import": lambda: run_import(importing.QUICK if quick else importing.Sizes(), screen),

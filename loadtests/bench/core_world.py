@@ -96,8 +96,14 @@ def id_of(number: int) -> UUID:
 
 
 @contextmanager
-def running_core(servers: Servers, folder: Path, log: Path, candidates: int) -> Iterator[Core]:
-    """Make an organisation with so many candidates, start both programs, and yield when they are ready."""
+def running_core(
+    servers: Servers, folder: Path, log: Path, candidates: int, *, processes: int = 1
+) -> Iterator[Core]:
+    """
+    Make an organisation with so many candidates, start both programs, and yield when they are ready.
+
+    `processes`: of the core API, which share the port.
+    """
     keys, port, health = new_jwt_keys(), free_port(), free_port()
     key_file, witness = folder / "ledger.pem", folder / "witness.jsonl"
     key_file.write_bytes(new_key_pem())
@@ -125,7 +131,7 @@ def running_core(servers: Servers, folder: Path, log: Path, candidates: int) -> 
         "ledger_witness_file": witness,
     }
     with (
-        programs([("core", ["-m", "core_api"])], shared | core, log) as serving,
+        programs([("core", ["-m", "core_api"])] * processes, shared | core, log) as serving,
         programs([("pipeline", ["-m", "pipeline"])], shared | pipeline, log) as sealing,
     ):
         for url in (f"http://127.0.0.1:{port}/readyz", f"http://127.0.0.1:{health}/readyz"):

@@ -46,6 +46,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     chunk_bytes: int = 1 << 20
     probe_s: float = 15.0
     probe_per_s: float = 50.0
+    core_processes: int = 1
 
 
 QUICK: Final = Sizes(candidates=20, chunks=60, chunk_bytes=200_000, probe_s=2.0)
@@ -200,7 +201,7 @@ async def measure(sizes: Sizes, screen: Screen, log: Path) -> EvidenceReport:
     with (
         private_folder() as folder,
         open_servers(folder) as servers,
-        running_core(servers, folder, log, 1) as core,
+        running_core(servers, folder, log, 1, processes=sizes.core_processes) as core,
     ):
         about = describe(servers) | {"fdatasync_ms": machine.fdatasync_ms(folder)}
         targets = make_sessions(servers.owner, core.keyring, sizes.candidates, datetime.now(UTC))
