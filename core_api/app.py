@@ -36,6 +36,8 @@ from core_api.people import routes as people_routes
 from core_api.privacy import routes as privacy_routes
 from core_api.proctoring import client_socket, live_feed
 from core_api.proctoring import routes as proctoring_routes
+from core_api.programmes import orchestrator
+from core_api.programmes import routes as programmes_routes
 from core_api.remediations import applying
 from core_api.remediations import routes as remediations_routes
 from core_api.retention import routes as retention_routes
@@ -68,6 +70,7 @@ def routes() -> list[Route]:
         remediations_routes.ROUTES,
         reviews_routes.ROUTES,
         claims_routes.ROUTES,
+        programmes_routes.ROUTES,
         interventions_routes.ROUTES,
         risk_routes.ROUTES,
         evidence_routes.ROUTES,
@@ -168,6 +171,7 @@ async def _sweeper(app: web.Application) -> AsyncIterator[None]:
         ("remediations", lambda: applying.keep_sweeping(app[POOL], settings.remediation_sweep_s)),
         ("pauses", lambda: pauses.keep_ending(app[POOL], settings)),
         ("claims", lambda: deadlines.keep_sweeping(app[POOL], settings)),
+        ("programmes", lambda: orchestrator.keep_sweeping(app[POOL], settings)),
         ("evidence", lambda: closing.keep_sweeping(app[POOL], app[STORAGE])),
     ):
         yield

@@ -96,6 +96,9 @@ class Action(StrEnum):
     claim_read = "claim.read"
     claim_handle = "claim.handle"
     claim_resolve = "claim.resolve"
+    programme_read = "programme.read"
+    programme_write = "programme.write"
+    programme_follow = "programme.follow"
     submission_read = "submission.read"
     submission_grade = "submission.grade"
     observation_finalise = "observation.finalise"
@@ -199,6 +202,9 @@ ACCESS: Final[dict[Action, dict[Role, Scope]]] = {
     Action.claim_read: _STAFF,
     Action.claim_handle: _STAFF,
     Action.claim_resolve: _STAFF,
+    Action.programme_read: _AUTHOR,
+    Action.programme_write: _AUTHOR,
+    Action.programme_follow: _CANDIDATE,
     Action.submission_read: _STAFF,
     Action.submission_grade: _EDITOR,
     Action.observation_finalise: {Role.observer: Scope.granted},

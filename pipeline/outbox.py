@@ -29,10 +29,10 @@ BACK_OFF_S: Final = 1.0
 # The statements that mark what a kind's records have changed, given their ids. They may run twice. Without
 # any, nothing that is projected rests on such records; what asks about them reads them as they are.
 WAKES: Final[Mapping[str, tuple[str, ...]]] = {
-    Kind.submission_finalised: ("mark_submitted", "mark_handed_in"),
-    Kind.submission_scored: ("mark_submitted", "mark_handed_in"),
-    Kind.result_voided: ("mark_submitted", "mark_handed_in"),
-    Kind.result_restored: ("mark_submitted", "mark_handed_in"),
+    Kind.submission_finalised: ("mark_submitted", "mark_handed_in", "mark_enrolments"),
+    Kind.submission_scored: ("mark_submitted", "mark_handed_in", "mark_enrolments"),
+    Kind.result_voided: ("mark_submitted", "mark_handed_in", "mark_enrolments"),
+    Kind.result_restored: ("mark_submitted", "mark_handed_in", "mark_enrolments"),
     Kind.attempt_abandoned: ("mark_abandoned", "mark_given_up"),
     Kind.observation_finalised: (),
     Kind.claim_reminded: (),

@@ -101,6 +101,13 @@ class Kind(StrEnum):
     passage_saved = "passage.saved"
     permission_granted = "permission.granted"
     permission_revoked = "permission.revoked"
+    programme_created = "programme.created"
+    programme_drafted = "programme.drafted"
+    programme_published = "programme.published"
+    programme_enrolment_completed = "programme_enrolment.completed"
+    programme_enrolment_created = "programme_enrolment.created"
+    programme_enrolment_revoked = "programme_enrolment.revoked"
+    programme_enrolment_withdrawn = "programme_enrolment.withdrawn"
     question_archived = "question.archived"
     question_saved = "question.saved"
     remediation_cancelled = "remediation.cancelled"
@@ -248,6 +255,17 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.passage_saved: About("passage", record="passage"),
     Kind.permission_granted: About("exam", record="permission"),
     Kind.permission_revoked: About("exam", record="permission"),
+    Kind.programme_created: About("programme", record="programme"),
+    Kind.programme_drafted: About("programme", record="programme"),
+    Kind.programme_published: About("programme", record="programme"),
+    Kind.programme_enrolment_completed: About(
+        "programme_enrolment", record="programme_enrolment", is_provable=True
+    ),
+    Kind.programme_enrolment_created: About("programme_enrolment", record="programme_enrolment"),
+    Kind.programme_enrolment_revoked: About(
+        "programme_enrolment", record="programme_enrolment", is_provable=True
+    ),
+    Kind.programme_enrolment_withdrawn: About("programme_enrolment", record="programme_enrolment"),
     Kind.question_archived: About("question", record="question"),
     Kind.question_saved: About("question", record="question"),
     Kind.remediation_cancelled: About("remediation", record="remediation"),

@@ -1,5 +1,5 @@
 """
-Settings about exams: attempts, watching and acting while they run, risk, reviews, claims.
+Settings about exams: attempts, watching and acting while they run, risk, reviews, claims, programmes.
 """
 
 from typing import Annotated
@@ -9,7 +9,7 @@ from kernel.settings.people import People
 
 
 class Exams(People, frozen=True, kw_only=True):
-    """Attempts, watching and acting while exams run, risk, reviews, claims."""
+    """Attempts, watching and acting while exams run, risk, reviews, claims, programmes."""
 
     # -- attempts (spec.md D-2)
     expiry_sweep_s: Annotated[
@@ -127,6 +127,10 @@ class Exams(People, frozen=True, kw_only=True):
     claim_sweep_s: Annotated[
         float, about("Seconds between sweeps for claims' reminders and deadlines.", gt=0, le=86_400)
     ] = 30.0
+    # -- programmes (spec.md M-3)
+    programme_sweep_s: Annotated[
+        float, about("Seconds between sweeps for enrolments that are to be judged.", gt=0, le=86_400)
+    ] = 5.0
 
     # -- what candidates see
     show_numbers_to_candidates: Annotated[

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from tests.kits.access_matrix_authoring import AUTHORING, CANDIDATE
 from tests.kits.access_matrix_claims import CLAIMS
+from tests.kits.access_matrix_programmes import PROGRAMMES
 from tests.kits.access_matrix_world import (
     ADMINISTERED,
     ADMINS,
@@ -315,4 +316,4 @@ MATRIX: dict[tuple[str, str], Row] = {
     ),
     ("DELETE", "/admin/groups/{group_id}/members/{user_id}"): Row(expected={"admin": 204, "boss": 404}),
 } | AUTHORING
-MATRIX |= CLAIMS
+MATRIX |= CLAIMS | PROGRAMMES

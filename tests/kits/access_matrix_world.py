@@ -98,6 +98,7 @@ async def furnish(api: Api) -> World:
     parameters |= await _decide(api, parameters["past_attempt_id"])
     parameters |= await _claim(api, parameters["submission_id"])
     parameters |= await _remediate(api, parameters["evaluation_version_id"])
+    parameters |= await _enrol(api)
     await _import(api)
     attempt = await api.start_attempt()
     session_id = await api.start_session(attempt_id=attempt)
@@ -246,6 +247,21 @@ async def _claim(api: Api, submission_id: str) -> dict[str, str]:
     await api.owner.execute(SAID)
     await api.owner.execute(OVER, over)
     return {"claim_id": claim_id, "over_claim_id": over}
+
+
+async def _enrol(api: Api) -> dict[str, str]:
+    """Publish a programme that asks for the exam, enrol the student in it, and draft another one."""
+    asked = {"kind": "exam", "key": "finals", "exam_id": str(api.exam_id)}
+    body = {"title": "Programming", "requirements": [asked]}
+    made = [await _make(api, "POST", "/teacher/programmes", "teacher", body) for _ in range(2)]
+    programme_id, draft = [each["programme_id"] for each in made]
+    await _make(api, "POST", f"/teacher/programmes/{programme_id}/publish", "teacher", None)
+    named = {"user_ids": [str(api.people["student"].id)]}
+    await _make(api, "POST", f"/teacher/programmes/{programme_id}/enrolments", "teacher", named)
+    enrolment = await api.owner.fetchval("SELECT id FROM programme_enrolments")
+    return {
+        "programme_id": programme_id, "draft_programme_id": draft, "enrolment_id": str(enrolment),
+    }  # fmt: skip
 
 
 async def review_twice(world: World) -> None:

@@ -187,6 +187,7 @@ async def core_api(database: str, database_as: DatabaseAs, **overrides: Any) -> 
 def settings_of(database_as: DatabaseAs, **overrides: Any) -> Settings:
     return load(
         {},
+        programme_sweep_s=3_600,  # tests sweep
         database_url=database_as("veritas_core"),
         jwt_keys=JWT_KEYS,
         **{

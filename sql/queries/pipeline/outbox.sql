@@ -47,3 +47,19 @@ WHERE exam_id = ANY ($1::text[]::uuid[]) AND status <> 'in_progress';
 -- name: delete_facts
 -- $1 ids that were claimed
 DELETE FROM outbox WHERE id = ANY ($1::bigint[]);
+
+-- name: mark_enrolments
+-- $1 submission ids as text. Their authors are judged again where a programme of theirs names the exam. Locked in the order of ids.
+WITH touched AS (
+    SELECT e.id
+    FROM programme_enrolments e
+    WHERE e.state <> 'withdrawn'
+      AND e.user_id IN (SELECT author_id FROM submissions WHERE id = ANY ($1::text[]::uuid[]))
+      AND EXISTS (SELECT FROM submissions s
+                  JOIN programme_requirements r ON s.exam_id = ANY (r.exam_ids)
+                  WHERE s.id = ANY ($1::text[]::uuid[]) AND s.author_id = e.user_id
+                    AND r.programme_id = e.programme_id AND r.version = e.version)
+    ORDER BY e.id
+    FOR UPDATE OF e
+)
+UPDATE programme_enrolments SET due_at = now() FROM touched WHERE programme_enrolments.id = touched.id;

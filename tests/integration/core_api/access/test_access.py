@@ -85,6 +85,8 @@ TABLES = (
     "evidence", "evidence_chunks", "submission_drafts", "remediations", "remediation_progress",
     "remediated_submissions", "claims", "claim_statements", "disputes", "resolutions", "claim_policies",
     "appeal_bundles",
+    "programmes", "programme_versions", "programme_requirements", "programme_enrolments",
+    "programme_enrolment_progress",
 )  # fmt: skip
 
 

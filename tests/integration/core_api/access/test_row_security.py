@@ -89,6 +89,10 @@ OF_OBSERVER = {
     "observation_reviews",
 }  # fmt: skip
 OF_CLAIMS = {"claims", "claim_statements", "disputes", "resolutions", "claim_policies"}
+OF_PROGRAMMES = {
+    "programmes", "programme_versions", "programme_requirements", "programme_enrolments",
+    "programme_enrolment_progress",
+}  # fmt: skip
 OF_CANDIDATE = {
     "organisations", "users", "student_profiles", "group_members", "logins", "revocations", "exams",
     "assignments", "assignment_overrides", "exam_attempts", "analysed_attempts", "attempt_answers",
@@ -98,7 +102,7 @@ OF_CANDIDATE = {
     "reaching_assignments", "seen_sessions", "seen_events", "seen_gaps", "seen_clock_steps",
     "session_overview", "idempotency_keys", "submission_results", "session_commands", "shown_assignments",
     "appeal_bundles",
-} | OF_CLAIMS  # fmt: skip
+} | OF_CLAIMS | OF_PROGRAMMES  # fmt: skip
 OF_EXAM = {
     "organisations", "users", "listed_students", "groups", "group_members", "exams",
     "teacher_exam_permissions", "assignments", "assignment_overrides", "exam_attempts", "analysed_attempts",
@@ -149,6 +153,7 @@ WITHOUT_A_PERSON = {
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
     "sweeping.py": 2,  # a page of what waits, and each of its rows
     "remediations/applying.py": 2,  # the steps that rescore
+    "programmes/orchestrator.py": 1,
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
     "ledger/viewings.py": 1,  # many people's views in one statement

@@ -71,6 +71,11 @@ async def _end_another(world: World) -> None:
     world.parameters["past_attempt_id"] = (await claimable(world.api)).attempt_id
 
 
+async def _withdraw(world: World) -> None:
+    """Let the student be enrolled no more."""
+    await world.api.owner.execute("UPDATE programme_enrolments SET state = 'withdrawn', due_at = NULL")
+
+
 ERASURE: Final = "/admin/users/{user_id}/erasure"
 EXAM, USER, GROUP = "/teacher/exams/{exam_id}", "/admin/users/{user_id}", "/admin/groups/{group_id}"
 ASSIGNED = f"{EXAM}/assignments/{{assignment_id}}"
@@ -79,6 +84,7 @@ CLAIM = "/proctor/session/{id}/claim"
 QUESTION, PASSAGE = "/teacher/questions/{question_id}", "/teacher/passages/{passage_id}"
 RULE = "/proctor/rules/{rule_id}"
 REMEDIATION: Final = "/teacher/remediations/{remediation_id}"
+PROGRAMME: Final = "/teacher/programmes/{programme_id}"
 CLAIMED, OWN_CLAIM = "/teacher/claims/{claim_id}", "/student/claims/{claim_id}"
 EVALUATION = "/teacher/evaluations/{evaluation_id}"
 
@@ -155,6 +161,15 @@ ACTS: Final[dict[Key, Act]] = {
     ("POST", f"{REMEDIATION}/cancel"): Act(kinds=["remediation.cancelled"], by="teacher"),
     ("POST", f"{REMEDIATION}/undo"): Act(kinds=["remediation.drafted"], by="teacher"),
     ("PUT", f"{EXAM}/claim-policy"): Act(kinds=["claim_policy.set"], by="teacher"),
+    ("POST", "/teacher/programmes"): Act(kinds=["programme.created"], by="teacher"),
+    ("POST", f"{PROGRAMME}/versions"): Act(kinds=["programme.drafted"], by="teacher"),
+    ("POST", f"{PROGRAMME}/publish"): Act(kinds=["programme.published"], by="teacher"),
+    ("POST", f"{PROGRAMME}/enrolments"): Act(
+        kinds=["programme_enrolment.created"], by="teacher", prepare=_withdraw
+    ),
+    ("POST", f"{PROGRAMME}/enrolments/{{enrolment_id}}/withdraw"): Act(
+        kinds=["programme_enrolment.withdrawn"], by="teacher"
+    ),
     ("POST", f"{CLAIMED}/acknowledge"): Act(kinds=["claim.acknowledged"], by="teacher"),
     ("POST", f"{CLAIMED}/statements"): Act(kinds=["claim.stated"], by="teacher"),
     ("POST", f"{CLAIMED}/escalate"): Act(kinds=["claim.disputed"], by="teacher"),
