@@ -17,7 +17,7 @@ from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.ledger import entries as ledger
 from core_api.programmes.states import Party, VersionState, require_version_move
 from core_api.wire import NO_NUL, ListPage, Page, check_moments
-from kernel.errors import ConflictError, InvalidInputError
+from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.ledger.kinds import Kind
 from kernel.programmes import REQUIREMENTS_MAX, AnyRequirement, exams_of, faults_of
 from sql import named
@@ -88,7 +88,8 @@ async def create(conn: Connection, actor: Actor, command: NewProgramme, *, now: 
     Create a programme; its first version is a draft.
 
     Raises:
-        InvalidInputError: a requirement that cannot be asked, or of an exam that the caller may not edit.
+        InvalidInputError: a requirement that cannot be asked.
+        NotFoundError: it is of an exam that the caller may not edit.
     """
     async with conn.transaction():
         programme_id = uuid7()
@@ -108,8 +109,8 @@ async def draft(
     Draft a further version.
 
     Raises:
-        NotFoundError: not the caller's programme.
-        InvalidInputError: a requirement that cannot be asked, or of an exam that the caller may not edit.
+        NotFoundError: not the caller's programme, or an exam that they may not edit.
+        InvalidInputError: a requirement that cannot be asked.
     """
     async with conn.transaction():
         await require(conn, actor, programme_id)
@@ -194,14 +195,8 @@ async def _draft(
         )
     exams = {exam_id for each in command.requirements for exam_id in exams_of(each)}
     reach = {name: actor.reach[name] for name in ("organisation", "sees_organisation")}
-    if closed := await QUERIES.run(conn.fetch, "list_closed_exams", exam_ids=sorted(exams), **reach):
-        raise InvalidInputError(
-            "An exam cannot be asked for.",
-            errors=[
-                {"path": "requirements", "message": f"no exam that you may edit: {row['id']}"}
-                for row in closed
-            ],
-        )
+    if await QUERIES.run(conn.fetch, "list_closed_exams", exam_ids=sorted(exams), **reach):
+        raise NotFoundError("There is no such exam, or none that you may edit.")
     version: int = await QUERIES.run(conn.fetchval, "insert_version", programme_id=programme_id, now=now)
     stored = msgspec.json.encode(command.requirements).decode()
     await QUERIES.run(

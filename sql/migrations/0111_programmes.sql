@@ -83,7 +83,8 @@ CREATE FUNCTION programme_moves() RETURNS TABLE (machine text, from_state text, 
            ('enrolment', 'revoked', 'withdrawn', 'staff')
 $$;
 
--- Moves by the table alone, by each party as it says; who has no view, the owner, counts as any. What it is of stays.
+-- Moves by the table alone, by each party as it says; who has no view, the owner or a worker, counts as any. What it is of stays;
+-- without a move nothing changes but when an enrolment is due.
 CREATE FUNCTION move_of_programme() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     by_party text := CASE asker_view() WHEN 'staff' THEN 'staff' WHEN 'organisation' THEN 'staff' WHEN 'system' THEN 'system'
@@ -92,6 +93,10 @@ DECLARE
 BEGIN
     IF to_jsonb(NEW) - moving IS DISTINCT FROM to_jsonb(OLD) - moving THEN
         RAISE EXCEPTION 'what % is of is not changed', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    IF NEW.state = OLD.state
+       AND (to_jsonb(NEW) - 'due_at' IS DISTINCT FROM to_jsonb(OLD) - 'due_at' OR by_party <> 'system') THEN
+        RAISE EXCEPTION '% changes as it moves', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
     END IF;
     IF NEW.state <> OLD.state
        AND NOT EXISTS (SELECT FROM programme_moves() m

@@ -1,5 +1,5 @@
 """
-The rows of programmes in the access matrix: the teacher's own, which asks for the exam, and the student's enrolment.
+The rows of programmes in the access matrix: the teacher's own, which asks for the exam, and who is enrolled.
 """
 
 from typing import Any
@@ -17,21 +17,23 @@ def _asked(world: World) -> Any:
 PROGRAMMES: dict[tuple[str, str], Row] = {
     # Who may not edit the exam may not ask for it.
     ("POST", "/teacher/programmes"): Row(
-        expected=MADE | rows(422, "assistant", "colleague", "rival", "boss"),
+        expected=MADE | rows(404, "assistant", "colleague", "rival", "boss"),
         body=lambda world: {"title": "Programming", **_asked(world)},
     ),
     ("GET", "/teacher/programmes"): Row(expected=rows(200, *TEACHERS, *ADMINS)),
     ("GET", PROGRAMME): Row(expected=AUTHORED),
     ("POST", f"{PROGRAMME}/versions"): Row(expected=AUTHORED | rows(201, "teacher", "admin"), body=_asked),
     ("POST", f"{PROGRAMME}/publish"): Row(
-        expected=AUTHORED | rows(409, "admin"), path={"programme_id": "draft_programme_id"}
+        expected=AUTHORED | rows(409, "admin"),
+        path={"programme_id": "draft_programme_id"},
+        path_of={"admin": {"programme_id": "programme_id"}},
     ),
     ("POST", f"{PROGRAMME}/enrolments"): Row(
         expected=AUTHORED, body=lambda world: {"user_ids": [world.parameters["student_id"]]}
     ),
     ("GET", f"{PROGRAMME}/enrolments"): Row(expected=AUTHORED),
     ("POST", f"{PROGRAMME}/enrolments/{{enrolment_id}}/withdraw"): Row(
-        expected=AUTHORED | rows(409, "admin"), path={"enrolment_id": "enrolment_id"}
+        expected=AUTHORED, path_of={"admin": {"enrolment_id": "other_enrolment_id"}}
     ),
     ("GET", "/student/programmes"): Row(expected=rows(200, *STUDENTS)),
 }

@@ -256,11 +256,14 @@ async def _enrol(api: Api) -> dict[str, str]:
     made = [await _make(api, "POST", "/teacher/programmes", "teacher", body) for _ in range(2)]
     programme_id, draft = [each["programme_id"] for each in made]
     await _make(api, "POST", f"/teacher/programmes/{programme_id}/publish", "teacher", None)
-    named = {"user_ids": [str(api.people["student"].id)]}
+    named = {"user_ids": [str(api.people[name].id) for name in ("student", "other_student")]}
     await _make(api, "POST", f"/teacher/programmes/{programme_id}/enrolments", "teacher", named)
-    enrolment = await api.owner.fetchval("SELECT id FROM programme_enrolments")
+    found = await api.owner.fetch("SELECT user_id, id FROM programme_enrolments")
+    enrolled = {row["user_id"]: str(row["id"]) for row in found}
     return {
-        "programme_id": programme_id, "draft_programme_id": draft, "enrolment_id": str(enrolment),
+        "programme_id": programme_id, "draft_programme_id": draft,
+        "enrolment_id": enrolled[api.people["student"].id],
+        "other_enrolment_id": enrolled[api.people["other_student"].id],
     }  # fmt: skip
 
 

@@ -72,6 +72,10 @@ GONE = (
     "INSERT INTO gone_events SELECT $1, 3, 3, now(), now(), id FROM ledger_events"
     " WHERE kind = 'session.started' LIMIT 1"
 )
+JUDGED = (
+    "INSERT INTO programme_enrolment_progress SELECT id, 1, 'finals', 'open', 0, 1, '{}', NULL, now()"
+    " FROM programme_enrolments"
+)
 SALT = (
     "INSERT INTO ledger_salts (event_id, name, person_id, salt, value)"
     " SELECT id, 'name', subject_id, decode(repeat('00', 16), 'hex'), 'A name' FROM ledger_events"
@@ -195,6 +199,7 @@ async def _fill(world: World) -> None:
     for statement in ANSWERED:
         await api.owner.execute(statement, given["claim_id"], api.people["reviewer"].id)
     await put(api, f"/api/teacher/exams/{api.exam_id}/claim-policy", "teacher", window_days=30)
+    await api.owner.execute(JUDGED)
     await api.owner.execute(ACKNOWLEDGED, given["attempt_id"], api.people["teacher"].id)
 
 

@@ -116,8 +116,6 @@ EDITED = {
     "remediations": {
         "status", "number", "key", "applied_by", "applied_at", "completed_at", "cancelled_by", "cancelled_at",
     },
-    "programme_versions": {"state", "published_at"},
-    "programme_enrolments": {"state", "state_at", "due_at"},
 }  # fmt: skip
 JUDGED = {
     "proctor_decisions": {

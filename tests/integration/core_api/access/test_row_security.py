@@ -122,7 +122,7 @@ OF_AUTHOR = {
     "passages", "passage_versions", "questions", "question_versions", "question_terms", "gathered_questions",
     "authored_evaluations", "edited_exams", "managed_exams", "judged_exams", "adjudicated_exams",
     "analysed_exams", "remediable_versions",
-}  # fmt: skip
+} | OF_PROGRAMMES  # fmt: skip
 
 # Of all exams of a student together: the student has results from elsewhere, which are the admin's to see.
 OF_EXAM -= {"performance_metrics", "student_risk_summary"}

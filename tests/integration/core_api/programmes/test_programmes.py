@@ -136,7 +136,7 @@ async def test_what_cannot_be_asked_and_who_cannot_be_enrolled_is_named_m3(core:
             "requirements[1].after[0]", "requirements[1].key"
         ]  # fmt: skip
         assert [each.status for each in (closed, unpublished, nobody, stranger, foreign)] == [
-            422, 409, 422, 422, 404
+            404, 409, 422, 422, 404
         ]  # fmt: skip
 
 
