@@ -157,7 +157,7 @@ async def test_who_is_withdrawn_is_judged_no_more_and_may_come_again_m3(core: Co
 async def test_the_database_has_the_same_tables_m3(core: Core) -> None:
     async with core.school() as api:
         rows = await api.owner.fetch("SELECT * FROM programme_moves()")
-        moves = {("version", *key): party for key, party in VERSION_MOVES.items()}
+        moves: dict[tuple[str, ...], str] = {("version", *key): party for key, party in VERSION_MOVES.items()}
         moves |= {("enrolment", *key): party for key, party in ENROLMENT_MOVES.items()}
 
         assert {tuple(row)[:3]: row["party"] for row in rows} == moves
