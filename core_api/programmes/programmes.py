@@ -28,7 +28,7 @@ Title = Annotated[str, Meta(min_length=1, max_length=200, pattern=NO_NUL)]
 Requirements = Annotated[list[AnyRequirement], Meta(min_length=1, max_length=REQUIREMENTS_MAX)]
 
 
-class NewVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewProgrammeVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the version asks: all of these."""
 
     requirements: Requirements
@@ -38,7 +38,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         check_moments(*(each.by for each in self.requirements))
 
 
-class NewProgramme(NewVersion, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class NewProgramme(NewProgrammeVersion, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A programme with the draft of its first version."""
 
     title: Title
@@ -62,7 +62,7 @@ class Programmes(Page, frozen=True, kw_only=True):
     programmes: list[ListedProgramme]
 
 
-class Version(msgspec.Struct, frozen=True, kw_only=True):
+class ProgrammeVersion(msgspec.Struct, frozen=True, kw_only=True):
     """A version, with what it asks."""
 
     version: int
@@ -80,7 +80,7 @@ class Programme(msgspec.Struct, frozen=True, kw_only=True):
     title_ar: str | None
     creator_id: UUID
     created_at: datetime
-    versions: list[Version]
+    versions: list[ProgrammeVersion]
 
 
 async def create(conn: Connection, actor: Actor, command: NewProgramme, *, now: datetime) -> Programme:
@@ -103,7 +103,7 @@ async def create(conn: Connection, actor: Actor, command: NewProgramme, *, now: 
 
 
 async def draft(
-    conn: Connection, actor: Actor, programme_id: UUID, command: NewVersion, *, now: datetime
+    conn: Connection, actor: Actor, programme_id: UUID, command: NewProgrammeVersion, *, now: datetime
 ) -> Programme:
     """
     Draft a further version.
@@ -161,7 +161,9 @@ async def fetch(conn: Connection, actor: Actor, programme_id: UUID) -> Programme
     return of_row(
         row,
         Programme,
-        versions=[of_row(each, Version, requirements=asked(each["requirements"])) for each in versions],
+        versions=[
+            of_row(each, ProgrammeVersion, requirements=asked(each["requirements"])) for each in versions
+        ],
     )
 
 
@@ -186,7 +188,7 @@ def asked(stored: Any) -> list[AnyRequirement]:  # noqa: ANN401  JSON
 
 
 async def _draft(
-    conn: Connection, actor: Actor, programme_id: UUID, command: NewVersion, *, now: datetime
+    conn: Connection, actor: Actor, programme_id: UUID, command: NewProgrammeVersion, *, now: datetime
 ) -> int:
     if faults := list(faults_of(command.requirements)):
         raise InvalidInputError(

@@ -78,6 +78,8 @@ LEFT_OUT: Final = {
     "one group, or all groups' ids, by a command": "leaving.list_cohorts leaving.list_cohort_progress",
     "one claim, of so many statements and bundles": "claim_moves.list_statements"
     " claim_moves.list_resolutions appeals.count_bundles",
+    "one programme, and one version of it": "programmes.list_versions enrolments.list_asked",
+    "a page of enrolments, of so many requirements each": "enrolments.list_progress",
     "one decision": "decisions.list_acts claims.is_final",
     "one session, an act of staff a row": "actions.list_actions",
     "one attempt": "acts.list_active_sessions acts.sum_grants_of_overrides"
@@ -108,7 +110,7 @@ LEFT_OUT: Final = {
     "erasures that are not done, by their index": "erasures.list_open watermarks.list_erased_sessions",
     "one person, and what waits for its turn": "erasures.has_marks erasures.has_older_marks"
     " erasures.has_unarchived erasures.list_archived users.is_erased",
-    "one person": "own_claims.list_own_claims held_about.list_own held_about.list_held"
+    "one person": "own_claims.list_own_claims enrolments.list_facts held_about.list_own held_about.list_held"
     " own_results.list_own_results own_results.list_own_marks"
     " observation_views.list_own_observations forms.list_observable"
     " observation_drafts.count_drafts observation_drafts.list_drafts"
@@ -116,6 +118,7 @@ LEFT_OUT: Final = {
     "sessions that ended longest ago, as many as a step takes": "retention.list_takable",
     "the sessions of one batch": "retention.list_gone_of_batch",
     "ids that the caller names": "claim_moves.list_unknown_evidence"
+    " programmes.list_closed_exams enrolments.find_enrollable"
     " retention.list_gone retention.list_gone_of_attempts gone_events.list_gone gone_events.list_analyses"
     " imported.list_known exam_sums.list_known_sums"
     " calibrations.list_calibrations actions.list_open_commands"
@@ -260,6 +263,7 @@ def of_pipeline(world: World) -> Iterator[Case]:
         ("evidence_tiers", "list_pending", [1]),
         ("outbox", "mark_abandoned", [str(world.attempt)]),
         ("outbox", "mark_submitted", [str(world.attempt)]),
+        ("outbox", "mark_enrolments", [str(world.attempt)]),
     ):
         yield Case(str(noun), str(name), tuple(arguments))
 
@@ -290,6 +294,7 @@ def of_core() -> Iterator[Case]:
         ("acts", "list_lapsed", NOW, LONG_AGO, UUID(int=0), 200),
         ("claim_moves", "list_due", NOW, LONG_AGO, UUID(int=0), 200),
         ("claim_moves", "list_lapsed", NOW, LONG_AGO, UUID(int=0), 200),
+        ("enrolments", "list_due", NOW, 200),
         ("evidence", "list_unclosed", NOW, NOW, 0, 200),
         ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
         ("logins", "delete_expired_revocations", NOW),
@@ -324,6 +329,7 @@ def of_staff(world: World) -> Iterator[Case]:
     pairs = {"exam_id": world.exam, "limit": LIMIT} | dict.fromkeys(
         ("second_factor", "q", "attempt_a", "attempt_b")
     )
+    enrolled = {"programme_id": world.exam, "state": None, "user_id": None}
     any_live = {"status": 1, "online_since": since, **dict.fromkeys(("level", "online", "q"))}
     for view, person, is_whole in (("staff", world.teacher, False), ("organisation", world.admin, True)):
         sight = {"organisation": school, "user_id": person, "sees_organisation": is_whole}
@@ -354,6 +360,8 @@ def of_staff(world: World) -> Iterator[Case]:
             ("student_numbers", "list_attempts", {**first, "student_id": world.student}),
             ("student_numbers", "sum_standing", world.student),
             ("exams", "list_exams", {**first, **sight, "archived": False}),
+            ("programmes", "list_programmes", {**first, **sight}),
+            ("enrolments", "list_enrolments", {**first, **enrolled}),
             ("assignments", "list_assignments", {**first, "exam_id": world.exam}),
             ("permissions", "list_permissions", {**first, "exam_id": world.exam}),
             ("submissions", "fetch_receipt", world.attempt, None),
@@ -401,6 +409,7 @@ def of_candidates(world: World) -> Iterator[Case]:
         ("exams", "list_available", {**first, "organisation": school, "student": world.student}),
         ("attempts", "list_own_attempts", {**first, "student": world.student}),
         ("attempts", "list_own_running", world.student),
+        ("enrolments", "list_own_enrolments", {**first, "user_id": world.student}),
         ("attempts", "read_own_standing", world.student),
     ):
         yield Case(str(noun), str(name), tuple(arguments), "veritas_core", "candidate")

@@ -23,6 +23,18 @@ SELECT id, 100, 100, 0, started_at, started_at + interval '100 s' FROM proctor_s
 INSERT INTO events (session_id, seq, occurred_at, event_type, severity, is_violation, is_late)
 SELECT id, n, started_at + n * interval '1 s', 1, 0, false, false
 FROM proctor_sessions CROSS JOIN generate_series(1, 100) n;
+INSERT INTO submissions (id, organisation_id, exam_id, attempt_id, author_id, kind, submitted_by, version_snapshot, content, content_sha256, event_id,
+                         finalised_at)
+SELECT id, %(school)s, exam_id, id, student_id, 'attempt', 'candidate', '{}', '', sha256(''), gen_random_uuid(), %(now)s FROM exam_attempts;
+INSERT INTO programmes (id, organisation_id, creator_id, title, created_at)
+VALUES (%(exam)s, %(school)s, %(teacher)s, 'New', %(now)s);
+INSERT INTO programme_versions (programme_id, version, state, drafted_at) VALUES (%(exam)s, 1, 'draft', %(now)s);
+INSERT INTO programme_requirements (programme_id, version, number, key, exam_ids, asked)
+VALUES (%(exam)s, 1, 1, 'new', ARRAY[%(exam)s::uuid], '{}');
+UPDATE programme_versions SET state = 'published', published_at = %(now)s;
+INSERT INTO programme_enrolments (id, programme_id, version, user_id, organisation_id, state, enrolled_by, enrolled_at, state_at, due_at)
+SELECT user_id, %(exam)s, 1, user_id, %(school)s, 'active', %(teacher)s, %(now)s, %(now)s, %(now)s
+FROM unnest(%(students)s::uuid[]) user_id;
 
 -- name: fill
 -- Everything that is over, n from low + 1 to high: people, an exam for every ten of them, attempts that have ended, sessions
@@ -106,6 +118,16 @@ INSERT INTO organisations (id, name)
 SELECT ('10000000-0000-7004-8000-' || lpad(to_hex(n), 12, '0'))::uuid, 'Old ' || n FROM generate_series(%(low)s + 1, %(high)s) n;
 INSERT INTO allowed_origins (organisation_id, origins, changed_at)
 SELECT id, ARRAY['https://' || id || '.example'], %(at)s FROM organisations WHERE name LIKE 'Old %%' ON CONFLICT DO NOTHING;
+INSERT INTO programmes (id, organisation_id, creator_id, title, created_at)
+SELECT id, %(org)s, creator_id, 'Old', %(at)s FROM exams WHERE title = 'Old' ON CONFLICT DO NOTHING;
+INSERT INTO programme_versions (programme_id, version, state, drafted_at)
+SELECT id, 1, 'draft', created_at FROM programmes ON CONFLICT DO NOTHING;
+INSERT INTO programme_requirements (programme_id, version, number, key, exam_ids, asked)
+SELECT programme_id, 1, 1, 'old', ARRAY[programme_id], '{}' FROM programme_versions WHERE state = 'draft';
+UPDATE programme_versions SET state = 'published', published_at = drafted_at WHERE state = 'draft';
+INSERT INTO programme_enrolments (id, programme_id, version, user_id, organisation_id, state, enrolled_by, enrolled_at, state_at, due_at)
+SELECT a.id, a.exam_id, 1, a.student_id, %(org)s, 'active', a.student_id, %(at)s, %(at)s, %(now)s + interval '1 year'
+FROM exam_attempts a WHERE a.status = 'completed' AND NOT EXISTS (SELECT FROM programme_enrolments e WHERE e.id = a.id);
 DELETE FROM dirty_sessions;
 DELETE FROM unarchived_sessions;
 DELETE FROM outbox;

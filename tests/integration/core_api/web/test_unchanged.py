@@ -35,6 +35,8 @@ NEW: Final[dict[Key, str]] = {
     ("POST", "/teacher/exams/{exam_id}/launch-links"): "links, each of which signs somebody in",
     ("POST", "/teacher/remediations"): "a draft",
     ("POST", "/teacher/remediations/{remediation_id}/undo"): "a draft",
+    ("POST", "/teacher/programmes"): "a programme",
+    ("POST", "/teacher/programmes/{programme_id}/versions"): "a draft",
     ("POST", "/teacher/observations/{submission_id}/reviews"): "a word: somebody has looked once more",
     ("POST", "/admin/legal-holds"): "a hold, which is lifted by itself",
     ("POST", "/teacher/submissions/{submission_id}/grades"): "a revision: somebody has judged once more",
