@@ -1,14 +1,19 @@
 """
-Verify an exported Veritas ledger, candidates' receipts, an appeal's bundle, or the custody of evidence,
-without Veritas.
+Verify an exported Veritas ledger, candidates' receipts, an appeal's bundle, a programme's certificate, or the
+custody of evidence, without Veritas.
 
     python verify_export.py ledger.ndjson --key 'veritas/ledger+1a2b3c4d+AbCd…' --witness FILE [--head FILE]
     python verify_export.py --receipt receipt.json … --key … --witness FILE
     python verify_export.py --appeal bundle.json [--file film.webm …] --key … --witness FILE
+    python verify_export.py --certificate certificate.json --key … --witness FILE
     python verify_export.py --custody custody.json [--file film.webm …] --key … --witness FILE
 
 A bundle is what a candidate fetches from /api/student/claims/{claim_id}/bundle: each of its parts has to be
 what its manifest says, and the manifest what the ledger's event says; what was altered is named.
+
+A certificate is what somebody fetches from /api/student/programmes/{enrolment_id}/certificate: its facts and
+the holder's name have to be what the ledger's event says. It is of the moment that is printed: that a
+completion was not revoked afterwards, a newer one says. One of a revoked completion is NOT VERIFIED.
 
 A receipt is what a candidate fetches from /api/student/attempts/{attempt_id}/receipt, or the proof of any
 one event. A custody is what staff fetch from /api/proctor/session/{id}/evidence/custody: the evidence has to
@@ -50,12 +55,14 @@ Key = tuple[str, bytes, Ed25519PublicKey]  # name, its hash in signatures, the k
 Known = dict[int, dict[bytes, str]]  # roots by size, and who says so
 
 VERIFIED, WRONG, CANNOT_CHECK, NOT_VERIFIED, NOT_WITNESSED = 0, 1, 2, 3, 4
-EXPORT_VERSION = CUSTODY_VERSION = APPEAL_VERSION = 1
+EXPORT_VERSION = CUSTODY_VERSION = APPEAL_VERSION = CERTIFICATE_VERSION = 1
 SHOWN_MAX = 100
 SENTENCE_MAX = 200
 # What documents hold; another member would be read beside what is signed, and be anybody's.
 RECEIPT = "submission_id attempt_id submitted_by finalised_at content_sha256 event_id"
 APPEAL = "veritas_appeal claim_id number made_at manifest_sha256 manifest parts event_id ledger"
+CERTIFICATE = "veritas_certificate enrolment_id certified_at holder facts requirements event_id ledger"
+HOLDER = "user_id full_name salt"
 LEDGER = "status position event leaf_hash hashes head"
 HEAD = "origin size root signed_at note"
 # What reading something malformed may raise: it is named where it stands.
@@ -521,24 +528,61 @@ def manifest_of(document: dict[str, Any], verdict: Verdict) -> dict[str, Any]:
     """Check an appeal's bundle against its manifest, part by part; return the proof of the event about it."""
     if document["veritas_appeal"] != APPEAL_VERSION:
         raise WrongError(f"an appeal of version {document['veritas_appeal']!r:.20} is not known")
-    manifest, ledger = document["manifest"], document["ledger"]
-    check_ledger(ledger)
+    manifest = document["manifest"]
     hashed = hashlib.sha256(manifest.encode()).hexdigest()
     if hashed != document["manifest_sha256"]:
         raise WrongError("the manifest does not hash to manifest_sha256")
-    said, event = json.loads(manifest), json.loads(ledger["event"])
+    said = json.loads(manifest)
     names = ("claim_id", "number", "made_at")
     for name in names:
         if document[name] != said[name]:
             raise WrongError(f"{name} of the bundle is not that of its manifest")
     verdict.wrong += altered(said["parts"], document["parts"])
-    found = (event["kind"], event["event_id"], event["aggregate_id"], event["detail"]["manifest_sha256"])
-    if found != ("claim.bundled", document["event_id"], document["claim_id"], hashed):
+    event, proof = event_of(document, "claim.bundled", document["claim_id"])
+    if event["detail"]["manifest_sha256"] != hashed:
         raise WrongError("the ledger's event is not about this bundle")
+    return proof
+
+
+def event_of(document: dict[str, Any], kind: str, aggregate_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the ledger's event in a document, and its proof; raises WrongError where it is another one."""
+    ledger = document["ledger"]
+    check_ledger(ledger)
+    event = json.loads(ledger["event"])
+    found = (event["kind"], event["event_id"], event["aggregate_id"])
+    if found != (kind, document["event_id"], aggregate_id):
+        raise WrongError("the ledger's event is not about this document")
     if leaf_hash(ledger["event"].encode()).hex() != ledger["leaf_hash"]:
         raise WrongError("the ledger's event does not hash to its leaf_hash")
     proof = {name: ledger[name] for name in ("position", "hashes", "head")}
-    return {**proof, "body": ledger["event"], "event_id": document["event_id"]}
+    return event, {**proof, "body": ledger["event"], "event_id": document["event_id"]}
+
+
+def facts_of(document: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Check a certificate against its event; return the facts, and the proof of the event."""
+    if document["veritas_certificate"] != CERTIFICATE_VERSION:
+        raise WrongError(f"a certificate of version {document['veritas_certificate']!r:.20} is not known")
+    event, proof = event_of(document, "programme_enrolment.certified", document["enrolment_id"])
+    holder, facts = document["holder"], event["detail"]
+    check_members("the holder", holder, HOLDER)
+    name = hashlib.sha256(bytes.fromhex(holder["salt"]) + holder["full_name"].encode()).hexdigest()
+    held = {
+        "certified_at": (document["certified_at"], event["occurred_at"]),
+        "the holder's id": (holder["user_id"], event["subject_id"]),
+        "the holder's name": (name, event["commitments"]["holder"]),
+        "requirements": (
+            hashlib.sha256(document["requirements"].encode()).hexdigest(),
+            facts["requirements_sha256"],
+        ),
+        **{
+            name: (document["facts"].get(name), facts.get(name))
+            for name in facts.keys() | document["facts"].keys()
+        },
+    }
+    for name, (stated, found) in held.items():
+        if stated != found:
+            raise WrongError(f"{name}: not what the ledger's event says")
+    return facts, proof
 
 
 def whose_file(pieces: "dict[int, list[tuple[int, tuple[int, str]]]]", path: str) -> str:
@@ -553,37 +597,58 @@ def whose_file(pieces: "dict[int, list[tuple[int, tuple[int, str]]]]", path: str
     raise WrongError(f"{path} is none of this evidence")
 
 
-def verify_appeal(
-    path: str, files: list[str], given_keys: list[str], witnesses: list[str], kept: list[str]
+def appealed(document: dict[str, Any], files: list[str], verdict: Verdict) -> tuple[str, dict[str, Any]]:
+    """Check a bundle, and files that should be its evidence; return what holds, and the proof of its event."""
+    proof = manifest_of(document, verdict)
+    pieces = {
+        each["evidence_id"]: [(c["number"], (c["size"], c["sha256"])) for c in each["chunks"]]
+        for each in json.loads(document["parts"]["evidence"])
+    }
+    verdict.holds += [f"{each} is {whose_file(pieces, each)}" for each in files]
+    parts = f"{len(document['parts'])} parts"
+    return f"bundle {document['number']} of claim {document['claim_id']}: {parts}", proof
+
+
+def certified(document: dict[str, Any], _: list[str], verdict: Verdict) -> tuple[str, dict[str, Any]]:
+    """Check a certificate as `appealed` does a bundle; a completion that was revoked is not verified."""
+    facts, proof = facts_of(document)
+    what = f"certificate of {document['holder']['full_name']}: {facts['title']}, version {facts['version']}"
+    state, at = f"{facts['state']} {facts['state_at']}", document["certified_at"]
+    if facts["state"] != "completed":
+        verdict.unproven.append(f"{what}: {state}, certified at {at}")
+    return f"{what}: {state}, not revoked when it was certified at {at}", proof
+
+
+PROVEN = {"appeal": appealed, "certificate": certified}
+KNOWN = {"appeal": APPEAL, "certificate": CERTIFICATE}
+
+
+def verify_proven(
+    kind: str, path: str, files: list[str], given_keys: list[str], witnesses: list[str], kept: list[str]
 ) -> Verdict:
-    """Check a saved bundle of an appeal, and files that should be its evidence."""
+    """Check a saved document that one event of the ledger is about: an appeal's bundle, or a certificate."""
     verdict = Verdict()
     saved = read_saved(path, given_keys, verdict)
     if saved is None:
         return verdict
     try:
         document = document_of(saved)
-        check_members("the bundle", document, APPEAL)
+        check_members(f"the {kind}", document, KNOWN[kind])
         if document["ledger"]["status"] == "pending":
-            verdict.wrong += altered(json.loads(document["manifest"])["parts"], document["parts"])
+            if kind == "appeal":
+                verdict.wrong += altered(json.loads(document["manifest"])["parts"], document["parts"])
             verdict.unproven.append("the ledger has not sealed it yet: fetch it again in a few seconds")
             return verdict
-        proof = manifest_of(document, verdict)
-        pieces = {
-            each["evidence_id"]: [(c["number"], (c["size"], c["sha256"])) for c in each["chunks"]]
-            for each in json.loads(document["parts"]["evidence"])
-        }
-        verdict.holds += [f"{each} is {whose_file(pieces, each)}" for each in files]
+        what, proof = PROVEN[kind](document, files, verdict)
         where, size, root = verify_proof(proof, given_keys)
         outside = Outside(witnesses, kept, keys_for(proof["head"]["note"], given_keys), verdict)
-        what = f"bundle {document['number']} of claim {document['claim_id']}: {len(document['parts'])} parts"
         conclude_under(outside, f"{what}, {where}", size, root, verdict)
     except WrongError as error:
         verdict.wrong.append(str(error))
     except OSError as error:
         verdict.unusable.append(f"{type(error).__name__}: {error}")
     except MALFORMED as error:
-        verdict.wrong.append(f"the appeal cannot be read ({type(error).__name__}: {error})")
+        verdict.wrong.append(f"the {kind} cannot be read ({type(error).__name__}: {error})")
     return verdict
 
 
@@ -753,6 +818,7 @@ def main() -> int:
     parser.add_argument("export", nargs="?", help="file that `veritas ledger export` has written")
     parser.add_argument("--receipt", nargs="+", help="saved receipts, or proofs of single events")
     parser.add_argument("--appeal", help="saved bundle of an appeal")
+    parser.add_argument("--certificate", help="saved certificate of a programme")
     parser.add_argument("--custody", help="saved custody of a session's evidence")
     parser.add_argument("--file", nargs="+", default=[], help="files that should be this evidence")
     parser.add_argument(
@@ -761,20 +827,26 @@ def main() -> int:
     parser.add_argument("--head", action="append", default=[], help="file with a signed head that you kept")
     parser.add_argument("--witness", action="append", default=[], help="a witness's file")
     given = parser.parse_args()
-    kinds = [each is not None for each in (given.export, given.receipt, given.appeal, given.custody)]
+    several = (given.export, given.receipt, given.appeal, given.certificate, given.custody)
+    kinds = [each is not None for each in several]
     if (
         sum(kinds) != 1
         or (given.export is None and not given.key)
         or (given.file and not (given.custody or given.appeal))
     ):
         parser.error(
-            "give an export, or --receipt, --appeal or --custody with --key; --file goes with the last two"
+            "give an export, or --receipt, --appeal, --certificate or --custody with --key; --file goes with"
+            " --appeal and --custody"
         )
     try:
         if given.receipt:
             verdict = verify_receipts(given.receipt, given.key, given.witness, given.head)
         elif given.appeal:
-            verdict = verify_appeal(given.appeal, given.file, given.key, given.witness, given.head)
+            verdict = verify_proven("appeal", given.appeal, given.file, given.key, given.witness, given.head)
+        elif given.certificate:
+            verdict = verify_proven(
+                "certificate", given.certificate, [], given.key, given.witness, given.head
+            )
         elif given.custody:
             verdict = verify_custody(given.custody, given.file, given.key, given.witness, given.head)
         else:

@@ -3,7 +3,7 @@ What a programme asks of somebody's submissions, and how far they are: one pure 
 
 A requirement is met by submissions that count for it: of its exams, finalised in time, good enough, not void,
 not lapsed, and handed in when what it comes after was met. All bounds are half-open: a submission counts
-where it was finalised before `by`, and until `valid_days` after it was finalised.
+where it was finalised earlier than `before`, and until `valid_days` after it was finalised.
 
     judge(requirements, facts, as_of=now).is_complete
 """
@@ -20,6 +20,7 @@ from msgspec import Meta
 REQUIREMENTS_MAX: Final = 50
 EXAMS_MAX: Final = 100
 DAYS_MAX: Final = 36_500
+TOGETHER_MAX: Final = 500  # submissions that a completion rests on: the ledger names them
 
 Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="Its name in this programme.")]
 
@@ -30,7 +31,7 @@ class Requirement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     key: Key
     min_percentage: Annotated[float, Meta(ge=0, le=100)] | None = None
     must_pass: bool = False
-    by: Annotated[datetime, Meta(tz=True, description="Finalised before this.")] | None = None
+    before: Annotated[datetime, Meta(tz=True, description="Finalised before this.")] | None = None
     valid_days: Annotated[int, Meta(ge=1, le=DAYS_MAX, description="Counts so long, then lapses.")] | None = (
         None
     )
@@ -102,6 +103,11 @@ def exams_of(requirement: AnyRequirement) -> Sequence[UUID]:
     return [requirement.exam_id] if isinstance(requirement, OneExam) else requirement.exam_ids
 
 
+def needed_of(requirement: AnyRequirement) -> int:
+    """Return how many exams a requirement needs."""
+    return requirement.count if isinstance(requirement, SomeExams) else 1
+
+
 def faults_of(requirements: Sequence[AnyRequirement]) -> Iterator[tuple[str, str]]:
     """Yield what no programme can ask: the path in the list, and what is wrong there."""
     known: set[str] = set()
@@ -117,6 +123,8 @@ def faults_of(requirements: Sequence[AnyRequirement]) -> Iterator[tuple[str, str
             yield f"[{number}].exam_ids", "an exam is there twice"
         if isinstance(each, SomeExams) and each.count > len(exams):
             yield f"[{number}].count", "more than there are exams"
+    if sum(needed_of(each) for each in requirements) > TOGETHER_MAX:
+        yield "", f"more than {TOGETHER_MAX} exams are needed together"
 
 
 def judge(requirements: Sequence[AnyRequirement], facts: Sequence[Fact], *, as_of: datetime) -> Progress:
@@ -131,7 +139,7 @@ def judge(requirements: Sequence[AnyRequirement], facts: Sequence[Fact], *, as_o
     judging = _Judging(requirements, facts)
     judged = tuple(judging.judge(each, as_of) for each in requirements)
     changes = [each.lapses_at for each in judged if each.state is Met.met and each.lapses_at is not None]
-    changes += [each.by for each in requirements if each.by is not None and each.by > as_of]
+    changes += [each.before for each in requirements if each.before is not None and each.before > as_of]
     changes += [each.finalised_at for each in facts if each.finalised_at > as_of]
     changes += judging.lapsing(as_of)
     return Progress(
@@ -159,7 +167,7 @@ class _Judging:
         return self._found[place]
 
     def _judge(self, requirement: AnyRequirement, at: datetime) -> Judged:
-        needed = requirement.count if isinstance(requirement, SomeExams) else 1
+        needed = needed_of(requirement)
         newest = [
             fact
             for exam_id in exams_of(requirement)
@@ -170,7 +178,7 @@ class _Judging:
         if len(newest) >= needed:
             state = Met.met
         else:
-            state = Met.missed if requirement.by is not None and at >= requirement.by else Met.open
+            state = Met.missed if requirement.before is not None and at >= requirement.before else Met.open
         return Judged(
             key=requirement.key,
             state=state,
@@ -208,7 +216,7 @@ def _is_good(requirement: AnyRequirement, fact: Fact) -> bool:
     enough = requirement.min_percentage is None or (
         fact.percentage is not None and fact.percentage >= requirement.min_percentage
     )
-    in_time = requirement.by is None or fact.finalised_at < requirement.by
+    in_time = requirement.before is None or fact.finalised_at < requirement.before
     return enough and in_time and not fact.is_void and (fact.passed is True or not requirement.must_pass)
 
 

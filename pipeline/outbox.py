@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, Final
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -26,8 +27,9 @@ log = structlog.get_logger(__name__, process="pipeline")
 
 OUTBOX: Final = named("outbox")
 BACK_OFF_S: Final = 1.0
-# The statements that mark what a kind's records have changed, given their ids. They may run twice. Without
-# any, nothing that is projected rests on such records; what asks about them reads them as they are.
+# The statements that mark what a kind's records have changed, given their ids; those of FACTS, by which each
+# fact is taken once, are given its event as well. All may run twice. Without any, nothing that is projected
+# rests on such records; what asks about them reads them as they are.
 WAKES: Final[Mapping[str, tuple[str, ...]]] = {
     Kind.submission_finalised: ("mark_submitted", "mark_handed_in", "mark_enrolments"),
     Kind.submission_scored: ("mark_submitted", "mark_handed_in", "mark_enrolments"),
@@ -46,6 +48,7 @@ WAKES: Final[Mapping[str, tuple[str, ...]]] = {
     Kind.exam_updated: ("mark_changed_exams",),
     Kind.exam_archived: ("mark_changed_exams",),
 }
+FACTS: Final = {"mark_enrolments"}
 
 
 def read_outbox(conn: Connection, rows_max: int, step: Step = no_step) -> int:
@@ -74,14 +77,17 @@ def read_outbox(conn: Connection, rows_max: int, step: Step = no_step) -> int:
 
 def _hand_over(conn: Connection, facts: list[tuple[Any, ...]]) -> None:
     """Run each statement once, with all the records whose kind names it."""
-    woken: dict[str, set[str]] = {}
-    for _, kind, resource_id, _ in facts:
+    woken: dict[str, dict[UUID, str]] = {}
+    for _, kind, resource_id, _, event_id in facts:
         if kind not in WAKES:  # of a newer core API, or an older one
             log.warning("outbox_kind_unknown", kind=kind)
         for statement in WAKES.get(kind, ()):
-            woken.setdefault(statement, set()).add(resource_id)
-    for statement, resource_ids in woken.items():
-        run(conn, OUTBOX[statement], sorted(resource_ids))
+            woken.setdefault(statement, {})[event_id] = resource_id
+    for statement, told in woken.items():
+        if statement in FACTS:
+            run(conn, OUTBOX[statement], list(told), list(told.values()))
+        else:
+            run(conn, OUTBOX[statement], sorted(set(told.values())))
 
 
 def read_forever(settings: Settings, stop: threading.Event, read: Callable[..., int] = read_outbox) -> None:

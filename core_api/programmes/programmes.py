@@ -35,7 +35,7 @@ class NewProgrammeVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unkn
 
     def __post_init__(self) -> None:
         """Hold the moments to what can be counted with."""
-        check_moments(*(each.by for each in self.requirements))
+        check_moments(*(each.before for each in self.requirements))
 
 
 class NewProgramme(NewProgrammeVersion, frozen=True, kw_only=True, forbid_unknown_fields=True):

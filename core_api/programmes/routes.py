@@ -3,11 +3,12 @@
 from typing import Final
 
 from core_api.cases import case
-from core_api.programmes import enrolments, own, programmes
+from core_api.programmes import certificates, enrolments, own, programmes
 from kernel.access import Action
 from kernel.http.web import NOBODY, OWN, Shows
 
 PROGRAMME: Final = "/teacher/programmes/{programme_id}"
+CERTIFICATE: Final = "/student/programmes/{enrolment_id}/certificate"
 
 ROUTES: Final = (
     case(
@@ -58,5 +59,17 @@ ROUTES: Final = (
     case(
         "GET /student/programmes", own.list_own, Action.programme_follow, name="list_own_programmes",
         shows=OWN, says="List the caller's programmes, what each asks, and how far they are.",
+    ),
+    case(
+        f"POST {CERTIFICATE}", certificates.make, Action.programme_follow, name="make_certificate",
+        shows=OWN, status=201,
+        says="""
+        Certify that the caller has completed a programme, or that this was revoked. As soon as the ledger has
+        sealed it, `deploy/verify_export.py --certificate` checks it without us.
+        """,
+    ),
+    case(
+        f"GET {CERTIFICATE}", certificates.fetch, Action.programme_follow, name="get_certificate", shows=OWN,
+        says="Return the newest certificate of a programme of the caller's, while it holds.",
     ),
 )  # fmt: skip

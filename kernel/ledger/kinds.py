@@ -104,6 +104,7 @@ class Kind(StrEnum):
     programme_created = "programme.created"
     programme_drafted = "programme.drafted"
     programme_published = "programme.published"
+    programme_enrolment_certified = "programme_enrolment.certified"
     programme_enrolment_completed = "programme_enrolment.completed"
     programme_enrolment_created = "programme_enrolment.created"
     programme_enrolment_revoked = "programme_enrolment.revoked"
@@ -258,6 +259,9 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.programme_created: About("programme", record="programme"),
     Kind.programme_drafted: About("programme", record="programme"),
     Kind.programme_published: About("programme", record="programme"),
+    Kind.programme_enrolment_certified: About(
+        "programme_enrolment", record="programme_enrolment", is_provable=True
+    ),
     Kind.programme_enrolment_completed: About(
         "programme_enrolment", record="programme_enrolment", is_provable=True
     ),

@@ -33,6 +33,7 @@ CREATE TABLE programme_requirements (
     exam_ids     uuid[] NOT NULL CHECK (cardinality(exam_ids) > 0),
     asked        jsonb NOT NULL,                                -- a requirement of kernel/programmes.py
     PRIMARY KEY (programme_id, version, number),
+    CONSTRAINT asked_by_its_key CHECK (asked ->> 'key' IS NOT DISTINCT FROM key AND coalesce(asked ->> 'kind' IN ('exam', 'some'), false)),
     FOREIGN KEY (programme_id, version) REFERENCES programme_versions
 );
 
@@ -53,7 +54,7 @@ CREATE TABLE programme_enrolments (
 CREATE UNIQUE INDEX programme_enrolments_once ON programme_enrolments (programme_id, user_id) WHERE state <> 'withdrawn';
 CREATE INDEX programme_enrolments_listed ON programme_enrolments (programme_id, id);
 CREATE INDEX programme_enrolments_user ON programme_enrolments (user_id, id);
-CREATE INDEX programme_enrolments_due ON programme_enrolments (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX programme_enrolments_due ON programme_enrolments (due_at, id) WHERE due_at IS NOT NULL;
 
 -- As it was judged last; follows from the submissions.
 CREATE TABLE programme_enrolment_progress (

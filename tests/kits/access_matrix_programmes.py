@@ -5,9 +5,13 @@ The rows of programmes in the access matrix: the teacher's own, which asks for t
 from typing import Any
 
 from tests.kits.access_matrix_authoring import AUTHORED, MADE
+from tests.kits.access_matrix_claims import OWN
 from tests.kits.access_matrix_world import ADMINS, STUDENTS, TEACHERS, Row, World, rows
 
+# Who comes to what one of them has ended: to another one.
+OTHER = {"programme_id": "other_programme_id", "enrolment_id": "other_enrolment_id"}
 PROGRAMME = "/teacher/programmes/{programme_id}"
+CERTIFICATE = "/student/programmes/{enrolment_id}/certificate"
 
 
 def _asked(world: World) -> Any:
@@ -33,7 +37,9 @@ PROGRAMMES: dict[tuple[str, str], Row] = {
     ),
     ("GET", f"{PROGRAMME}/enrolments"): Row(expected=AUTHORED),
     ("POST", f"{PROGRAMME}/enrolments/{{enrolment_id}}/withdraw"): Row(
-        expected=AUTHORED, path_of={"admin": {"enrolment_id": "other_enrolment_id"}}
+        expected=AUTHORED, path_of={"admin": OTHER}
     ),
     ("GET", "/student/programmes"): Row(expected=rows(200, *STUDENTS)),
+    ("POST", CERTIFICATE): Row(expected=OWN | {"student": 409}),  # it is not completed yet
+    ("GET", CERTIFICATE): Row(expected=OWN | {"student": 404}),  # none was made
 }

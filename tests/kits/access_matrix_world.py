@@ -250,20 +250,20 @@ async def _claim(api: Api, submission_id: str) -> dict[str, str]:
 
 
 async def _enrol(api: Api) -> dict[str, str]:
-    """Publish a programme that asks for the exam, enrol the student in it, and draft another one."""
+    """Publish two programmes that ask for the exam, enrol the student in both, and draft a third."""
     asked = {"kind": "exam", "key": "finals", "exam_id": str(api.exam_id)}
     body = {"title": "Programming", "requirements": [asked]}
-    made = [await _make(api, "POST", "/teacher/programmes", "teacher", body) for _ in range(2)]
-    programme_id, draft = [each["programme_id"] for each in made]
-    await _make(api, "POST", f"/teacher/programmes/{programme_id}/publish", "teacher", None)
-    named = {"user_ids": [str(api.people[name].id) for name in ("student", "other_student")]}
-    await _make(api, "POST", f"/teacher/programmes/{programme_id}/enrolments", "teacher", named)
-    found = await api.owner.fetch("SELECT user_id, id FROM programme_enrolments")
-    enrolled = {row["user_id"]: str(row["id"]) for row in found}
+    made = [await _make(api, "POST", "/teacher/programmes", "teacher", body) for _ in range(3)]
+    programme_id, other, draft = [each["programme_id"] for each in made]
+    named = {"user_ids": [str(api.people["student"].id)]}
+    for each in (programme_id, other):
+        await _make(api, "POST", f"/teacher/programmes/{each}/publish", "teacher", None)
+        await _make(api, "POST", f"/teacher/programmes/{each}/enrolments", "teacher", named)
+    found = await api.owner.fetch("SELECT programme_id, id FROM programme_enrolments")
+    enrolled = {str(row["programme_id"]): str(row["id"]) for row in found}
     return {
-        "programme_id": programme_id, "draft_programme_id": draft,
-        "enrolment_id": enrolled[api.people["student"].id],
-        "other_enrolment_id": enrolled[api.people["other_student"].id],
+        "programme_id": programme_id, "other_programme_id": other, "draft_programme_id": draft,
+        "enrolment_id": enrolled[programme_id], "other_enrolment_id": enrolled[other],
     }  # fmt: skip
 
 

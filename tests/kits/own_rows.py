@@ -47,7 +47,9 @@ LINKS: Final = (
     )),
     ("remediation_progress", "remediation_id", "remediations"),
     *((table, "programme_id", "programmes") for table in ("programme_versions", "programme_requirements")),
-    ("programme_enrolment_progress", "enrolment_id", "programme_enrolments"),
+    *((table, "enrolment_id", "programme_enrolments") for table in (
+        "programme_enrolment_progress", "programme_causes",
+    )),
     ("risk_rule_versions", "rule_id", "risk_rules"),
     ("evidence_chunks", "evidence_id", "evidence"),
     ("group_members", "group_id", "groups"),

@@ -8,7 +8,7 @@ from kernel.postgres import open_pool
 from kernel.settings import load
 from pipeline.outbox import read_outbox
 from sql.running import connect
-from tests.kits.core import Api, Core
+from tests.kits.core import Api, Core, DatabaseAs
 
 
 def asks(exam_id: str, **more: Any) -> dict[str, Any]:
@@ -51,9 +51,14 @@ async def enrolments(api: Api, programme_id: str, by: str = "teacher", **query: 
 
 async def follow(core: Core, *, at: datetime | None = None) -> int:
     """Read the outbox, and judge what is due; return how many enrolments were judged."""
-    with connect(core.database_as("veritas_pipeline")) as conn:
+    return await judge(core.database_as, at=at)
+
+
+async def judge(database_as: DatabaseAs, *, at: datetime | None = None) -> int:
+    """The same, in a database of the test's own."""
+    with connect(database_as("veritas_pipeline")) as conn:
         while read_outbox(conn, 1000):
             pass
-    settings = load({}, database_url=core.database_as("veritas_core"))
+    settings = load({}, database_url=database_as("veritas_core"))
     async with await open_pool(settings) as pool:
         return await orchestrator.sweep(pool, now=at or datetime.now(UTC))

@@ -72,6 +72,7 @@ GONE = (
     "INSERT INTO gone_events SELECT $1, 3, 3, now(), now(), id FROM ledger_events"
     " WHERE kind = 'session.started' LIMIT 1"
 )
+CAUSE = "INSERT INTO programme_causes SELECT id, gen_random_uuid(), $1, now(), NULL FROM programme_enrolments"
 JUDGED = (
     "INSERT INTO programme_enrolment_progress SELECT id, 1, 'finals', 'open', 0, 1, '{}', NULL, now()"
     " FROM programme_enrolments"
@@ -200,6 +201,7 @@ async def _fill(world: World) -> None:
         await api.owner.execute(statement, given["claim_id"], api.people["reviewer"].id)
     await put(api, f"/api/teacher/exams/{api.exam_id}/claim-policy", "teacher", window_days=30)
     await api.owner.execute(JUDGED)
+    await api.owner.execute(CAUSE, given["submission_id"])
     await api.owner.execute(ACKNOWLEDGED, given["attempt_id"], api.people["teacher"].id)
 
 

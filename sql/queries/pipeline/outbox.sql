@@ -2,7 +2,7 @@
 
 -- name: claim_facts
 -- $1 rows at most. Oldest first, without those that another reader holds. Never "id > cursor": a lower id may commit later.
-SELECT id, kind, resource_id::text AS resource_id, occurred_at FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED;
+SELECT id, kind, resource_id::text AS resource_id, occurred_at, event_id FROM outbox ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED;
 
 -- name: mark_submitted
 -- $1 submission ids as text. The sessions of their attempts are touched; those without events have nothing to be folded.
@@ -49,17 +49,28 @@ WHERE exam_id = ANY ($1::text[]::uuid[]) AND status <> 'in_progress';
 DELETE FROM outbox WHERE id = ANY ($1::bigint[]);
 
 -- name: mark_enrolments
--- $1 submission ids as text. Their authors are judged again where a programme of theirs names the exam. Locked in the order of ids.
+-- $1 events, $2 the submissions that they are about, as text. Each reaches an enrolment of its author's whose version names the exam
+-- once, and has it judged again. Locked in the order of ids.
 WITH touched AS (
-    SELECT e.id
+    SELECT e.id, e.user_id, e.programme_id, e.version
     FROM programme_enrolments e
     WHERE e.state <> 'withdrawn'
-      AND e.user_id IN (SELECT author_id FROM submissions WHERE id = ANY ($1::text[]::uuid[]))
+      AND e.user_id IN (SELECT author_id FROM submissions WHERE id = ANY ($2::text[]::uuid[]))
       AND EXISTS (SELECT FROM submissions s
                   JOIN programme_requirements r ON s.exam_id = ANY (r.exam_ids)
-                  WHERE s.id = ANY ($1::text[]::uuid[]) AND s.author_id = e.user_id
+                  WHERE s.id = ANY ($2::text[]::uuid[]) AND s.author_id = e.user_id
                     AND r.programme_id = e.programme_id AND r.version = e.version)
     ORDER BY e.id
-    FOR UPDATE OF e
+    FOR NO KEY UPDATE OF e
+), causes AS (
+    INSERT INTO programme_causes (enrolment_id, event_id, submission_id, told_at)
+    SELECT e.id, told.event_id, s.id, now()
+    FROM unnest($1::uuid[], $2::text[]::uuid[]) AS told (event_id, submission_id)
+    JOIN submissions s ON s.id = told.submission_id
+    JOIN touched e ON e.user_id = s.author_id
+    WHERE EXISTS (SELECT FROM programme_requirements r
+                  WHERE r.programme_id = e.programme_id AND r.version = e.version AND s.exam_id = ANY (r.exam_ids))
+    ON CONFLICT DO NOTHING
+    RETURNING enrolment_id
 )
-UPDATE programme_enrolments SET due_at = now() FROM touched WHERE programme_enrolments.id = touched.id;
+UPDATE programme_enrolments SET due_at = now() WHERE id IN (SELECT enrolment_id FROM causes);

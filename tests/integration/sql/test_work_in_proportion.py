@@ -79,6 +79,7 @@ LEFT_OUT: Final = {
     "one claim, of so many statements and bundles": "claim_moves.list_statements"
     " claim_moves.list_resolutions appeals.count_bundles",
     "one programme, and one version of it": "programmes.list_versions enrolments.list_asked",
+    "one enrolment, of so many certificates": "enrolments.count_certificates",
     "a page of enrolments, of so many requirements each": "enrolments.list_progress",
     "one decision": "decisions.list_acts claims.is_final",
     "one session, an act of staff a row": "actions.list_actions",
@@ -263,7 +264,7 @@ def of_pipeline(world: World) -> Iterator[Case]:
         ("evidence_tiers", "list_pending", [1]),
         ("outbox", "mark_abandoned", [str(world.attempt)]),
         ("outbox", "mark_submitted", [str(world.attempt)]),
-        ("outbox", "mark_enrolments", [str(world.attempt)]),
+        ("outbox", "mark_enrolments", [uuid4()], [str(world.attempt)]),
     ):
         yield Case(str(noun), str(name), tuple(arguments))
 
@@ -294,7 +295,7 @@ def of_core() -> Iterator[Case]:
         ("acts", "list_lapsed", NOW, LONG_AGO, UUID(int=0), 200),
         ("claim_moves", "list_due", NOW, LONG_AGO, UUID(int=0), 200),
         ("claim_moves", "list_lapsed", NOW, LONG_AGO, UUID(int=0), 200),
-        ("enrolments", "list_due", NOW, 200),
+        ("enrolments", "list_due", {"now": NOW, "after_due": None, "after": None, "limit": 200}),
         ("evidence", "list_unclosed", NOW, NOW, 0, 200),
         ("logins", "list_revocations", NOW - timedelta(days=1), NOW),
         ("logins", "delete_expired_revocations", NOW),

@@ -30,7 +30,7 @@ INSERT INTO programmes (id, organisation_id, creator_id, title, created_at)
 VALUES (%(exam)s, %(school)s, %(teacher)s, 'New', %(now)s);
 INSERT INTO programme_versions (programme_id, version, state, drafted_at) VALUES (%(exam)s, 1, 'draft', %(now)s);
 INSERT INTO programme_requirements (programme_id, version, number, key, exam_ids, asked)
-VALUES (%(exam)s, 1, 1, 'new', ARRAY[%(exam)s::uuid], '{}');
+VALUES (%(exam)s, 1, 1, 'new', ARRAY[%(exam)s::uuid], '{"key": "new", "kind": "exam"}');
 UPDATE programme_versions SET state = 'published', published_at = %(now)s;
 INSERT INTO programme_enrolments (id, programme_id, version, user_id, organisation_id, state, enrolled_by, enrolled_at, state_at, due_at)
 SELECT user_id, %(exam)s, 1, user_id, %(school)s, 'active', %(teacher)s, %(now)s, %(now)s, %(now)s
@@ -123,7 +123,7 @@ SELECT id, %(org)s, creator_id, 'Old', %(at)s FROM exams WHERE title = 'Old' ON 
 INSERT INTO programme_versions (programme_id, version, state, drafted_at)
 SELECT id, 1, 'draft', created_at FROM programmes ON CONFLICT DO NOTHING;
 INSERT INTO programme_requirements (programme_id, version, number, key, exam_ids, asked)
-SELECT programme_id, 1, 1, 'old', ARRAY[programme_id], '{}' FROM programme_versions WHERE state = 'draft';
+SELECT programme_id, 1, 1, 'old', ARRAY[programme_id], '{"key": "old", "kind": "exam"}' FROM programme_versions WHERE state = 'draft';
 UPDATE programme_versions SET state = 'published', published_at = drafted_at WHERE state = 'draft';
 INSERT INTO programme_enrolments (id, programme_id, version, user_id, organisation_id, state, enrolled_by, enrolled_at, state_at, due_at)
 SELECT a.id, a.exam_id, 1, a.student_id, %(org)s, 'active', a.student_id, %(at)s, %(at)s, %(now)s + interval '1 year'

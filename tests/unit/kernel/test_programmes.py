@@ -48,7 +48,7 @@ def programmes(draw: st.DrawFn) -> list[AnyRequirement]:
             "key": f"r{number}",
             "min_percentage": draw(st.sampled_from([None, 50.0, 80.0])),
             "must_pass": draw(st.booleans()),
-            "by": draw(st.none() | DAYS.map(day)),
+            "before": draw(st.none() | DAYS.map(day)),
             "valid_days": draw(st.none() | st.integers(1, 40)),
             "after": draw(st.lists(st.sampled_from([each.key for each in made]), unique=True))
             if made
@@ -165,7 +165,7 @@ def test_a_submission_counts_until_it_lapses_m3() -> None:
 
 
 def test_a_deadline_that_passes_is_said_and_takes_nothing_away_m3() -> None:
-    asked = [OneExam(key="basics", exam_id=EXAMS[0], by=day(5))]
+    asked = [OneExam(key="basics", exam_id=EXAMS[0], before=day(5))]
     assert states(judge(asked, [], as_of=day(4))) == ["open"]
     assert states(judge(asked, [], as_of=day(5))) == ["missed"]
     assert states(judge(asked, [fact(at=5)], as_of=day(6))) == ["missed"]

@@ -86,7 +86,7 @@ TABLES = (
     "remediated_submissions", "claims", "claim_statements", "disputes", "resolutions", "claim_policies",
     "appeal_bundles",
     "programmes", "programme_versions", "programme_requirements", "programme_enrolments",
-    "programme_enrolment_progress",
+    "programme_enrolment_progress", "programme_causes",
 )  # fmt: skip
 
 

@@ -153,7 +153,7 @@ WITHOUT_A_PERSON = {
     "identity/accounts.py": 7,  # signing in, registering, a new password: throttled by network and account
     "sweeping.py": 2,  # a page of what waits, and each of its rows
     "remediations/applying.py": 2,  # the steps that rescore
-    "programmes/orchestrator.py": 1,
+    "programmes/orchestrator.py": 2,  # the page of what is due, and each enrolment
     "identity/logins.py": 1,  # a refresh token says whose it is only once it is found
     "identity/revoking.py": 2,
     "ledger/viewings.py": 1,  # many people's views in one statement

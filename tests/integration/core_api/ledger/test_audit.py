@@ -71,6 +71,11 @@ async def _end_another(world: World) -> None:
     world.parameters["past_attempt_id"] = (await claimable(world.api)).attempt_id
 
 
+async def _complete(world: World) -> None:
+    """Let the student have completed the programme."""
+    await world.api.owner.execute("UPDATE programme_enrolments SET state = 'completed'")
+
+
 async def _withdraw(world: World) -> None:
     """Let the student be enrolled no more."""
     await world.api.owner.execute("UPDATE programme_enrolments SET state = 'withdrawn', due_at = NULL")
@@ -169,6 +174,9 @@ ACTS: Final[dict[Key, Act]] = {
     ),
     ("POST", f"{PROGRAMME}/enrolments/{{enrolment_id}}/withdraw"): Act(
         kinds=["programme_enrolment.withdrawn"], by="teacher"
+    ),
+    ("POST", "/student/programmes/{enrolment_id}/certificate"): Act(
+        kinds=["programme_enrolment.certified"], by="student", prepare=_complete
     ),
     ("POST", f"{CLAIMED}/acknowledge"): Act(kinds=["claim.acknowledged"], by="teacher"),
     ("POST", f"{CLAIMED}/statements"): Act(kinds=["claim.stated"], by="teacher"),

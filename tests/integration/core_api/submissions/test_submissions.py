@@ -21,6 +21,7 @@ from tests.kits.authoring import (
     submit,
 )
 from tests.kits.core import Api, Core
+from tests.kits.killing import killing
 from tests.kits.reporting import alerting, put_row
 
 AUTOMATIC = ("single_choice", "multiple_choice", "numeric", "short_text")
@@ -228,20 +229,6 @@ async def test_fifty_hand_ins_at_once_with_saves_between_make_one_submission_s1(
         assert (await outcome(api))["submissions"] == 1
 
 
-async def kill_at(api: Api, step: str, *, at_commit: bool) -> None:
-    """Let the database kill whoever does this step: at once, or when they commit."""
-    await api.owner.execute(
-        "CREATE OR REPLACE FUNCTION kill_self() RETURNS trigger LANGUAGE plpgsql AS $$"
-        " BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1); RETURN NULL; END $$"
-    )
-    kind = "CREATE CONSTRAINT TRIGGER" if at_commit else "CREATE TRIGGER"
-    deferred = "DEFERRABLE INITIALLY DEFERRED" if at_commit else ""
-    what = step.replace(" ON ", " ON public.")
-    await api.owner.execute(
-        f"{kind} killing AFTER {what} {deferred} FOR EACH ROW EXECUTE FUNCTION kill_self()"
-    )
-
-
 @pytest.mark.parametrize("at_commit", [False, True])
 async def test_a_kill_between_any_two_steps_leaves_nothing_and_the_retry_everything_s1(
     core: Core, *, at_commit: bool
@@ -252,9 +239,8 @@ async def test_a_kill_between_any_two_steps_leaves_nothing_and_the_retry_everyth
         await api.start_session(attempt_id=attempt_id)
         await save_all_right(api, made, attempt_id)
         for step in STEPS:
-            await kill_at(api, step, at_commit=at_commit)
-            killed = await submit(api, attempt_id, key="one")
-            await api.owner.execute(f"DROP TRIGGER killing ON public.{step.rpartition(' ')[2]}")
+            async with killing(api, step, at_commit=at_commit):
+                killed = await submit(api, attempt_id, key="one")
 
             assert (killed.status, step) == (503, step)
             assert (set((await outcome(api)).values()), step) == ({0}, step)

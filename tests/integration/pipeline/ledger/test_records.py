@@ -152,6 +152,7 @@ UNRECORDED = {
     "invitations": "of first passwords, which are events",
     "ledger_events": "the ledger itself",
     "remediation_progress": "how far it is; each submission says so itself",
+    "programme_causes": "events themselves; what comes of them is one",
     "ledger_salts": "beside the ledger",
     "outbox": "for workers",
     "rule_sets": "the newest versions of rules, which are in the record `risk_rule`, by a function",
