@@ -598,7 +598,7 @@ def whose_file(pieces: "dict[int, list[tuple[int, tuple[int, str]]]]", path: str
 
 
 def appealed(document: dict[str, Any], files: list[str], verdict: Verdict) -> tuple[str, dict[str, Any]]:
-    """Check a bundle, and files that should be its evidence; return what holds, and the proof of its event."""
+    """Check a bundle, and files as its evidence; return what to say of it, and the proof of its event."""
     proof = manifest_of(document, verdict)
     pieces = {
         each["evidence_id"]: [(c["number"], (c["size"], c["sha256"])) for c in each["chunks"]]

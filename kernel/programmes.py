@@ -22,7 +22,7 @@ EXAMS_MAX: Final = 100
 DAYS_MAX: Final = 36_500
 TOGETHER_MAX: Final = 500  # submissions that a completion rests on: the ledger names them
 
-Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="Its name in this programme.")]
+Key = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]{0,31}$(?!\n)", description="Its name in this programme.")]
 
 
 class Requirement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):

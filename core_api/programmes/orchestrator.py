@@ -19,12 +19,11 @@ import structlog
 from core_api.database import Connection, Pool, of_row, system_connection
 from core_api.ledger import entries as ledger
 from core_api.programmes.enrolments import QUERIES
-from core_api.programmes.programmes import asked
 from core_api.programmes.states import EnrolmentState, Party, judged, require_enrolment_move
-from core_api.wire import as_json
+from core_api.wire import as_json, computed_as
 from kernel.errors import UnavailableError
 from kernel.ledger.kinds import Kind
-from kernel.programmes import Fact, Progress, judge
+from kernel.programmes import AnyRequirement, Fact, Progress, judge
 from kernel.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -79,7 +78,9 @@ async def judge_due(conn: Connection, enrolment_id: UUID, *, now: datetime) -> b
         exams = sorted({exam_id for row in rows for exam_id in row["exam_ids"]})
         facts = await conn.fetch(QUERIES["list_facts"], held["user_id"], exams)
         progress = judge(
-            asked([row["asked"] for row in rows]), [of_row(each, Fact) for each in facts], as_of=now
+            computed_as([row["asked"] for row in rows], list[AnyRequirement], "what the programme asks"),
+            [of_row(each, Fact) for each in facts],
+            as_of=now,
         )
         await _store(conn, held, progress, [row["event_id"] for row in causes], now=now)
         return True

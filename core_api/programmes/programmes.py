@@ -16,7 +16,7 @@ from core_api.actors import Actor
 from core_api.database import Connection, fetch_one, fetch_page, of_row
 from core_api.ledger import entries as ledger
 from core_api.programmes.states import Party, VersionState, require_version_move
-from core_api.wire import NO_NUL, ListPage, Page, check_moments
+from core_api.wire import NO_NUL, ListPage, Page, check_moments, shown_as
 from kernel.errors import ConflictError, InvalidInputError, NotFoundError
 from kernel.ledger.kinds import Kind
 from kernel.programmes import REQUIREMENTS_MAX, AnyRequirement, exams_of, faults_of
@@ -183,8 +183,8 @@ async def published(conn: Connection, programme_id: UUID) -> int:
 
 
 def asked(stored: Any) -> list[AnyRequirement]:  # noqa: ANN401  JSON
-    """Return requirements as they are stored."""
-    return msgspec.convert(stored, list[AnyRequirement])
+    """Return requirements as they are stored, for a reply."""
+    return shown_as(stored, list[AnyRequirement])  # type: ignore[no-any-return]
 
 
 async def _draft(

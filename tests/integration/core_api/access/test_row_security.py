@@ -58,8 +58,11 @@ OF_ELSEWHERE = {
     "student_profiles",
     "listed_students",
 } | RULES  # what they have of their own
-# Signing in has no asker, and nobody else reads these; the outbox is written only.
-OF_SYSTEM = {"refresh_tokens", "login_attempts", "login_networks", "launch_uses", "live_changes"}
+# Signing in has no asker, and nobody else reads these; the outbox is written only. No person judges
+# enrolments.
+OF_SYSTEM = {
+    "refresh_tokens", "login_attempts", "login_networks", "launch_uses", "live_changes", "programme_causes",
+}  # fmt: skip
 # What is read through the sessions that an asker sees, and where it lies.
 THROUGH_SESSIONS = {
     "seen_sessions": "proctor_sessions", "session_overview": "proctor_sessions",

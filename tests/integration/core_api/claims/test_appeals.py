@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy.verify_export import verify_appeal
+from deploy.verify_export import verify_proven
 from kernel.ledger.checkpoints import verifier_keys
 from tests.kits import evidence
 from tests.kits.authoring import save_all_right, start, submit
@@ -57,7 +57,7 @@ async def test_a_bundle_is_checked_offline_and_names_what_was_altered_m2(
 ) -> None:
     def check(document: Any) -> tuple[int, str]:
         (path := tmp_path / "bundle.json").write_text(json.dumps(document))
-        verdict = verify_appeal(str(path), [], verifier_keys(log.keys), [str(log.witness)], [])
+        verdict = verify_proven("appeal", str(path), [], verifier_keys(log.keys), [str(log.witness)], [])
         return verdict.code(), "\n".join(verdict.lines())
 
     async with core_api(database, database_as) as api:
@@ -96,7 +96,10 @@ async def test_a_bundle_is_checked_offline_and_names_what_was_altered_m2(
         assert check(changed)[0] in {WRONG, NOT_VERIFIED}, where
     twice = json.dumps(whole).replace('{"veritas_appeal"', '{"number": 2, "veritas_appeal"', 1)
     (path := tmp_path / "twice.json").write_text(twice)
-    assert verify_appeal(str(path), [], verifier_keys(log.keys), [str(log.witness)], []).code() == WRONG
+    assert (
+        verify_proven("appeal", str(path), [], verifier_keys(log.keys), [str(log.witness)], []).code()
+        == WRONG
+    )
 
 
 def changed_somewhere(whole: Any) -> Iterator[tuple[str, Any]]:
@@ -203,7 +206,7 @@ async def test_files_are_the_candidates_where_the_policy_releases_them_and_are_h
     (film := tmp_path / "film.webm").write_bytes(fetched)
     (other := tmp_path / "other.webm").write_bytes(fetched[:-1] + b"?")
     found = [
-        verify_appeal(str(saved), [str(each)], verifier_keys(log.keys), [str(log.witness)], [])
+        verify_proven("appeal", str(saved), [str(each)], verifier_keys(log.keys), [str(log.witness)], [])
         for each in (film, other)
     ]
     assert (kept.status, given.status, others, none.status) == (403, 200, [404, 403], 404)

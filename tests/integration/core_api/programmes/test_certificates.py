@@ -10,7 +10,7 @@ import pytest
 
 from core_api.database import ask_as_system
 from core_api.ledger.entries import erase_person
-from deploy.verify_export import verify_certificate
+from deploy.verify_export import verify_proven
 from kernel.ledger.checkpoints import verifier_keys
 from tests.kits.core import Answer, Api, DatabaseAs, core_api
 from tests.kits.ledger import Log, make_log
@@ -45,7 +45,7 @@ async def completed(api: Api, as_role: DatabaseAs) -> tuple[str, Ended]:
 def checked(log: Log, folder: Path, document: Any) -> tuple[int, str]:
     """Return the verifier's exit code, and what it says."""
     (path := folder / "certificate.json").write_text(json.dumps(document))
-    verdict = verify_certificate(str(path), verifier_keys(log.keys), [str(log.witness)], [])
+    verdict = verify_proven("certificate", str(path), [], verifier_keys(log.keys), [str(log.witness)], [])
     return verdict.code(), "\n".join(verdict.lines())
 
 

@@ -116,7 +116,6 @@ UNCOVERED = {
     "exam_attempts.metadata": "nothing writes it",
     "claims.is_open": "follows from the state",
     "programme_enrolments.due_at": "when it is judged next",
-    "programme_enrolment_progress": "follows from the submissions; what comes of it is an event",
     "claims.remind_at": "until somebody is reminded, which is an event",
     "evidence.damaged_at": "what the sweep found of its file: an event of its own",
     "evidence_chunks.stated_sha256": "what was announced, which has to be what arrived",
@@ -152,7 +151,7 @@ UNRECORDED = {
     "invitations": "of first passwords, which are events",
     "ledger_events": "the ledger itself",
     "remediation_progress": "how far it is; each submission says so itself",
-    "programme_causes": "events themselves; what comes of them is one",
+    "programme_enrolment_progress": "follows from the submissions; what comes of it is an event",
     "ledger_salts": "beside the ledger",
     "outbox": "for workers",
     "rule_sets": "the newest versions of rules, which are in the record `risk_rule`, by a function",
@@ -178,6 +177,7 @@ OTHER = {
     "inet": "'192.0.2.77'",
     "bigint[]": "'{7}'",
     "text[]": "'{other}'",
+    "uuid[]": "ARRAY[gen_random_uuid()]",
 }
 COLUMNS = """
 SELECT c.oid::regclass::text AS relation, a.attname AS name, format_type(a.atttypid, NULL) AS kind
