@@ -203,6 +203,8 @@ HELD: Final[Mapping[str, Held]] = {
         Of.submission, "submission_id", _all(Goes.emptied, "reason"), _kept(WORD, "verdict")
     ),
     "observation_drafts": Held(Of.person, "observer_id", _all(Goes.forgotten, "content")),
+    "programme_enrolments": Held(Of.person, "user_id", stays=_kept(WORD, "state")),
+    "programme_enrolment_progress": Held(Of.nobody, stays=_kept(WORD, "key", "state")),
     "observation_steps": Held(Of.nobody, stays=_kept(WORD, "state", "next")),
     "subjects": Held(Of.nobody, stays=_kept(CONTENT, "name", "category", "description")),
     "risk_adjustments": Held(Of.attempt, "attempt_id", _all(Goes.emptied, "reason")),
@@ -238,6 +240,9 @@ HELD: Final[Mapping[str, Held]] = {
     ),
     "passage_versions": Held(Of.nobody, stays=_kept(CONTENT, "title", "body")),
     "question_versions": Held(Of.nobody, stays=_kept(CONTENT, "kind", "content", "key")),
+    "programmes": Held(Of.nobody, stays=_kept(CONTENT, "title", "title_ar")),
+    "programme_versions": Held(Of.nobody, stays=_kept(WORD, "state")),
+    "programme_requirements": Held(Of.nobody, stays=_kept(CONTENT, "key", "asked")),
     "taxonomy_terms": Held(Of.nobody, stays=_kept(CONTENT, "kind", "name")),
     "risk_rule_versions": Held(
         Of.nobody, stays=_kept(CONTENT, "name_en", "name_ar", "description_en", "description_ar", "gap_class")
