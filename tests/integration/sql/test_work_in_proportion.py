@@ -264,7 +264,7 @@ def of_pipeline(world: World) -> Iterator[Case]:
         ("evidence_tiers", "list_pending", [1]),
         ("outbox", "mark_abandoned", [str(world.attempt)]),
         ("outbox", "mark_submitted", [str(world.attempt)]),
-        ("outbox", "mark_enrolments", [uuid4()], [str(world.attempt)]),
+        ("outbox", "mark_enrolments", [world.attempt], [str(world.attempt)]),
     ):
         yield Case(str(noun), str(name), tuple(arguments))
 
@@ -361,7 +361,7 @@ def of_staff(world: World) -> Iterator[Case]:
             ("student_numbers", "list_attempts", {**first, "student_id": world.student}),
             ("student_numbers", "sum_standing", world.student),
             ("exams", "list_exams", {**first, **sight, "archived": False}),
-            ("programmes", "list_programmes", {**first, **sight}),
+            ("programmes", "list_programmes", {**first, **sight, "limit": NEW}),
             ("enrolments", "list_enrolments", {**first, **enrolled}),
             ("assignments", "list_assignments", {**first, "exam_id": world.exam}),
             ("permissions", "list_permissions", {**first, "exam_id": world.exam}),
