@@ -203,7 +203,7 @@ HELD: Final[Mapping[str, Held]] = {
         Of.submission, "submission_id", _all(Goes.emptied, "reason"), _kept(WORD, "verdict")
     ),
     "observation_drafts": Held(Of.person, "observer_id", _all(Goes.forgotten, "content")),
-    "programme_enrolments": Held(Of.person, "user_id", stays=_kept(WORD, "state")),
+    "programme_enrolments": Held(Of.nobody, stays=_kept(WORD, "state")),
     "programme_enrolment_progress": Held(Of.nobody, stays=_kept(WORD, "key", "state")),
     "observation_steps": Held(Of.nobody, stays=_kept(WORD, "state", "next")),
     "subjects": Held(Of.nobody, stays=_kept(CONTENT, "name", "category", "description")),

@@ -71,9 +71,21 @@ async def _end_another(world: World) -> None:
     world.parameters["past_attempt_id"] = (await claimable(world.api)).attempt_id
 
 
+async def _enrol(world: World) -> None:
+    """Let the student be enrolled, anew where they were withdrawn."""
+    given, student = world.parameters, world.api.people["student"].id
+    path = f"/api/teacher/programmes/{given['programme_id']}/enrolments"
+    assert (await world.api.post(path, "teacher", json={"user_ids": [str(student)]})).status == 200
+    which = "programme_id = $1 AND user_id = $2 AND state <> 'withdrawn'"
+    found = f"SELECT id::text FROM programme_enrolments WHERE {which}"
+    given["enrolment_id"] = await world.api.owner.fetchval(found, given["programme_id"], student)
+
+
 async def _complete(world: World) -> None:
     """Let the student have completed the programme."""
-    await world.api.owner.execute("UPDATE programme_enrolments SET state = 'completed'")
+    await _enrol(world)
+    done = "UPDATE programme_enrolments SET state = 'completed' WHERE id = $1 AND state <> 'completed'"
+    await world.api.owner.execute(done, world.parameters["enrolment_id"])
 
 
 async def _withdraw(world: World) -> None:
@@ -173,7 +185,7 @@ ACTS: Final[dict[Key, Act]] = {
         kinds=["programme_enrolment.created"], by="teacher", prepare=_withdraw
     ),
     ("POST", f"{PROGRAMME}/enrolments/{{enrolment_id}}/withdraw"): Act(
-        kinds=["programme_enrolment.withdrawn"], by="teacher"
+        kinds=["programme_enrolment.withdrawn"], by="teacher", prepare=_enrol
     ),
     ("POST", "/student/programmes/{enrolment_id}/certificate"): Act(
         kinds=["programme_enrolment.certified"], by="student", prepare=_complete
