@@ -21,6 +21,7 @@ from core_api.programmes.enrolments import QUERIES
 from core_api.programmes.states import EnrolmentState
 from core_api.submissions import receipts
 from core_api.submissions.receipts import Place
+from core_api.wire import computed_as
 from kernel.errors import ConflictError
 from kernel.ledger.event import read_body
 from kernel.ledger.kinds import Kind
@@ -113,7 +114,7 @@ async def fetch(conn: Connection, actor: Actor, enrolment_id: UUID) -> Certifica
                 conn, "certificate", QUERIES["fetch_certificate"], enrolment_id, actor.user_id
             )
     event = read_body(row["body"])
-    facts = msgspec.convert(event.detail, Facts)
+    facts: Facts = computed_as(event.detail, Facts, "the certificate")
     if (facts.state, facts.state_at) != (row["state"], row["state_at"]):
         raise ConflictError(f"The enrolment is {row['state']} now: make a new certificate.")
     return Certificate(
