@@ -125,11 +125,14 @@ def _as_table(state: str) -> str:
 
     >>> _as_table('{"text": "<b>", "at": null}')
     '<table><tr><th>text<td>&lt;b&gt;<tr><th>at<td></table>'
+    >>> len(_as_table('{"deep": ' + "[" * 5000 + "]" * 5000 + "}"))
+    10047
     """
-    shown = "".join(
-        f"<tr><th>{html.escape(name)}<td>{html.escape(_as_text(value))}"
-        for name, value in msgspec.json.decode(state).items()
-    )
+    try:
+        columns = {name: _as_text(value) for name, value in msgspec.json.decode(state).items()}
+    except (msgspec.DecodeError, RecursionError):  # what no parser reads stands there as it is
+        columns = {"": state}
+    shown = "".join(f"<tr><th>{html.escape(name)}<td>{html.escape(text)}" for name, text in columns.items())
     return f"<table>{shown}</table>"
 
 
