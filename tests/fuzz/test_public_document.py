@@ -38,10 +38,12 @@ TOKENS: Final = 4  # with which an example is sent, about
 ROUND: Final = 1000  # more than there are operations
 # What the signature in an address opens, and nobody's token: the tests of evidence send and fetch files.
 SIGNED: Final = {"PUT /proctor/evidence/{evidence_id}/upload", "GET /proctor/evidence/{evidence_id}/download"}
-# What goes only with a claim that is as far, and a result that is final: tests/integration/core_api/claims.
+# What goes only with a claim that is as far, a result that is final, or a policy that releases files:
+# tests/integration/core_api/claims.
 OF_CLAIMS: Final = {
     "POST /student/attempts/{attempt_id}/claims", "POST /student/claims/{claim_id}/withdraw",
     "POST /student/claims/{claim_id}/dispute", "POST /teacher/claims/{claim_id}/resolve",
+    "GET /student/claims/{claim_id}/evidence/{evidence_id}/download-url",
 }  # fmt: skip
 # What goes once a programme is completed: tests/integration/core_api/programmes.
 OF_PROGRAMMES: Final = {

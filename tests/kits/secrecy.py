@@ -44,6 +44,7 @@ OPEN: Final[Mapping[str, str]] = {
     "teacher": "their own details, of teachers who ask",
     "evidenceId": "of what they send themselves",
     "evidence_ids": "of a claim: which of what they have sent themselves is meant",
+    "fileName": "as their own client named what it sent",
     "event": "of the ledger, about their own submission",
     "event_id": "of the same event",
     "submitted_by": "in which way: candidate, expiry or proctor",
