@@ -25,6 +25,7 @@ class Of(StrEnum):
     decision = "decision"
     claim = "claim"
     login = "login"
+    enrolment = "enrolment"
     nobody = "nobody"
 
 
@@ -203,8 +204,8 @@ HELD: Final[Mapping[str, Held]] = {
         Of.submission, "submission_id", _all(Goes.emptied, "reason"), _kept(WORD, "verdict")
     ),
     "observation_drafts": Held(Of.person, "observer_id", _all(Goes.forgotten, "content")),
-    "programme_enrolments": Held(Of.nobody, stays=_kept(WORD, "state")),
-    "programme_enrolment_progress": Held(Of.nobody, stays=_kept(WORD, "key", "state")),
+    "programme_enrolments": Held(Of.person, "user_id", stays=_kept(WORD, "state")),
+    "programme_enrolment_progress": Held(Of.enrolment, "enrolment_id", stays=_kept(WORD, "key", "state")),
     "observation_steps": Held(Of.nobody, stays=_kept(WORD, "state", "next")),
     "subjects": Held(Of.nobody, stays=_kept(CONTENT, "name", "category", "description")),
     "risk_adjustments": Held(Of.attempt, "attempt_id", _all(Goes.emptied, "reason")),

@@ -54,6 +54,13 @@ THEIRS: Final[Mapping[str, tuple[str, ...]]] = {
     "claim_statements": ("claim_id", "number", "side", "text", "evidence_ids", "said_at"),
     "disputes": ("claim_id", "raised", "raised_at"),
     "resolutions": ("claim_id", "number", "outcome", "text_en", "text_ar", "resolved_at"),
+    "programme_enrolments": (
+        "id", "programme_id", "version", "user_id", "state", "enrolled_at", "state_at",
+    ),
+    "programme_enrolment_progress": (
+        "enrolment_id", "number", "key", "state", "counted", "needed", "submission_ids", "lapses_at",
+        "judged_at",
+    ),
     "observation_drafts": ("id", "exam_id", "content", "version", "created_at", "updated_at"),
 }  # fmt: skip
 # No export has these: whoever had them could sign in as somebody, or open what the ledger commits to. What a

@@ -52,6 +52,8 @@ CREATE FUNCTION personal_tables() RETURNS TABLE (place text, leads_to text, by_c
         ('legal_holds', 'person', 'user_id', '{}', '{}'),
         ('observation_reviews', 'submission', 'submission_id', '{}', '{}'),
         ('observation_drafts', 'person', 'observer_id', '{id,exam_id,content,version,created_at,updated_at}', '{}'),
+        ('programme_enrolments', 'person', 'user_id', '{id,programme_id,version,user_id,state,enrolled_at,state_at}', '{}'),
+        ('programme_enrolment_progress', 'enrolment', 'enrolment_id', '{enrolment_id,number,key,state,counted,needed,submission_ids,lapses_at,judged_at}', '{}'),
         ('risk_adjustments', 'attempt', 'attempt_id', '{}', '{}'),
         ('risk_snapshots', 'session', 'session_id', '{}', '{}'),
         ('alert_acknowledgements', 'attempt', 'attempt_id', '{}', '{}'),
@@ -103,6 +105,7 @@ BEGIN
             WHEN 'decision' THEN 'SELECT id FROM proctor_decisions WHERE candidate_id = $1'
             WHEN 'claim' THEN 'SELECT id FROM claims WHERE candidate_id = $1'
             WHEN 'login' THEN 'SELECT id FROM logins WHERE user_id = $1'
+            WHEN 'enrolment' THEN 'SELECT id FROM programme_enrolments WHERE user_id = $1'
         END;
         RETURN QUERY EXECUTE format(
             'SELECT %L::text, (SELECT jsonb_object_agg(c.key, c.value) FROM jsonb_each(to_jsonb(t)) c

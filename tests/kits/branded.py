@@ -22,6 +22,7 @@ TO_OWNER: Final = {
     Of.decision: "SELECT id FROM proctor_decisions WHERE candidate_id = %(person)s",
     Of.claim: "SELECT id FROM claims WHERE candidate_id = %(person)s",
     Of.login: "SELECT id FROM logins WHERE user_id = %(person)s",
+    Of.enrolment: "SELECT id FROM programme_enrolments WHERE user_id = %(person)s",
 }
 VALUES: Final = {
     "text": f"'{WORD}'",
