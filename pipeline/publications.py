@@ -96,11 +96,17 @@ def _add(draft: Draft, rows: pa.Table) -> None:
             add(draft, str(partition), as_table(piece, dataset))
 
 
-def open_warehouse(settings: Settings) -> Root:
-    """Return the root with every dataset published at least once, and a catalogue over what is in force."""
+def lay_out(settings: Settings) -> Root:
+    """Return the root with every dataset published at least once."""
     root = open_root(settings.warehouse, settings)
     for dataset in DATASETS.values():
         ensure(root, dataset, datetime.now(UTC))
+    return root
+
+
+def open_warehouse(settings: Settings) -> Root:
+    """Return the same with a catalogue over what is in force."""
+    root = lay_out(settings)
     catalogue.refresh(root)
     return root
 

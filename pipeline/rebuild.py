@@ -79,7 +79,7 @@ def rebuild(
         ProjectionError: a key cannot be computed.
         psycopg.errors.LockNotAvailable: turns of the fold or publishers did not let go for two minutes.
     """
-    root = publications.open_warehouse(settings)
+    root = publications.lay_out(settings)
     attempts = 0
     if since is None and FOLDED & set(only):
         attempts = _rebuild_folded(settings, root, progress, step)
