@@ -201,7 +201,7 @@ def test_progress_is_what_each_had_done_by_the_cut_off(
     tell(database, "UPDATE users SET is_active = false WHERE id = %s", closed)
     past, now = tmp_path / "past.parquet", tmp_path / "now.parquet"
     model("progress", "--out", past, "--cut-off", CUT_OFF, "--horizon-days", "28")
-    model("progress", "--out", now, "--cut-off", CUT_OFF, "--horizon-days", "36500")
+    model("progress", "--out", now, "--cut-off", CUT_OFF, "--horizon-days", "3650")
     rows = {UUID(row["student_id"]): row for row in pl.read_parquet(past).iter_rows(named=True)}
 
     assert pl.read_parquet(past).schema == PROGRESS.schema
