@@ -32,6 +32,10 @@ DOCUMENTATION = ("/api/docs", "/api/openapi.json")  # which may be kept
 LARGE = 1024
 WITHIN_S = 20.0
 COUNTED = {"/metrics", "/readyz"}  # whose bodies tell of what came before
+BY_THE_WAY = {
+    "Date",
+    "Transfer-Encoding",
+}  # a HEAD has nothing to transfer, and an export no length beforehand
 
 
 class Tier:
@@ -99,7 +103,9 @@ async def test_head_is_get_without_the_body(tiers: list[Tier]) -> None:
 
         async def ask(method: str) -> tuple[int, dict[str, str], bytes]:
             async with http.request(method, tier.url + tier.fill(path), headers=tier.header(path)) as reply:
-                told = {name.lower(): value for name, value in reply.headers.items() if name != "Date"}
+                told = {
+                    name.lower(): value for name, value in reply.headers.items() if name not in BY_THE_WAY
+                }
                 return reply.status, told, await reply.read()
 
         for tier in tiers:
@@ -115,7 +121,7 @@ async def test_head_is_get_without_the_body(tiers: list[Tier]) -> None:
 
                 seen.add(status)
                 assert (again, nothing, path) == (status, b"", path)
-                assert int(told["content-length"]) == len(body), path
+                assert int(told.get("content-length", len(body))) == len(body), path
                 assert same.keys() == told.keys(), path
                 if path not in COUNTED:
                     assert same == told, path

@@ -9,10 +9,9 @@ WHERE s.id = :id AND s.kind = 'observation' AND s.organisation_id = :organisatio
   AND (:sees_organisation OR EXISTS (SELECT FROM exam_viewers w WHERE w.exam_id = s.exam_id AND w.user_id = :user_id));
 
 -- name: insert_observation_review
--- The next one; a trigger holds others back meanwhile, and asks whether it may follow.
+-- A trigger holds others back meanwhile, asks whether it may follow, and numbers it.
 INSERT INTO observation_reviews (submission_id, number, organisation_id, exam_id, observer_id, verdict, reason, reviewed_by,
                                  reviewed_at)
-SELECT s.id, coalesce((SELECT max(r.number) FROM observation_reviews r WHERE r.submission_id = s.id), 0) + 1,
-       s.organisation_id, s.exam_id, s.author_id, :verdict, :reason, :reviewed_by, :reviewed_at
+SELECT s.id, 1, s.organisation_id, s.exam_id, s.author_id, :verdict, :reason, :reviewed_by, :reviewed_at
 FROM submissions s
 WHERE s.id = :submission_id;

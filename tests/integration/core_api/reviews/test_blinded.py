@@ -34,7 +34,7 @@ NOTES = "Seat 12, camera 3."
 APART = {
     "passage_id", "question_id", "evaluation_id", "assignment_id", "group_id", "rule_id",
     "observation_id", "event_id", "evidence_id", "type", "remediation_id", "claim_id", "draft_id",
-    "subject_id",
+    "subject_id", "programme_id", "enrolment_id",
 }  # fmt: skip
 # Streams of what the live list holds, which never end.
 STREAMED = re.compile(r"/(stream|socket)$|^/hubs/")
