@@ -8,7 +8,6 @@ is no more. What is told is planned with the batch, before its files are in forc
 that confirms it: a crash in between loses and doubles nothing.
 """
 
-import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,7 +21,7 @@ from kernel.ledger.kinds import Kind, about
 from sql import named
 from sql.running import Connection, one, run
 from warehouse.archived import days_of
-from warehouse.builds import Part, list_parts, read_manifest
+from warehouse.builds import Part, list_parts, read_manifest, sha256_of
 from warehouse.datasets.events import EVENTS
 from warehouse.files import Root
 from warehouse.publish import Draft, previous_parts
@@ -88,7 +87,7 @@ class Archive(Struct):
             return
         told = self.told.get(day, {}).get(name)
         with self.root.open(key) as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            sha256 = sha256_of(file)
         if told is None or told.sha256 != sha256:
             raise ForeignArchiveError(f"{name}: the ledger does not have it so")
         self.sound.add(key)
@@ -213,7 +212,7 @@ def _check_file(report: Report, root: Root, part: Part, key: str, told: File | N
         return
     try:
         with root.open(key) as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            sha256 = sha256_of(file)
     except FileNotFoundError:
         report.findings.append(f"{part.file}: it is not there")
         return
