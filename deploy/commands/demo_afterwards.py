@@ -94,12 +94,17 @@ async def _resolve(desk: Desk, admin: str, claim_id: str, remediation_id: str) -
         "text_ar": REASON_AR,
         "remediation_id": remediation_id,
     }
+    try:
+        await post(desk, f"{path}/resolve", desk.room.token, body)
+        teachers = "accepted"
+    except StackError as error:
+        teachers = "refused" if ": 403 " in str(error) else str(error)
     resolved = await post(desk, f"{path}/resolve", admin, body)
     desk.say(
         "Somebody without a hand in it resolves the claim",
         f"POST /api{path}/resolve",
         f"[bold]{resolved['resolutions'][0]['outcome']}[/bold]: {REASON_EN}",
-        "The same act applies the remediation. The teacher, who has graded, would have been refused.",
+        f"The same act applies the remediation. The teacher, who has graded, tried it first: {teachers}.",
     )
 
 
