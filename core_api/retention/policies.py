@@ -23,15 +23,27 @@ EventsDays = Annotated[
         "the archive alone has them.",
     ),
 ]
-Why = Literal[
-    "legal_hold", "claim_open", "review_open", "attempt_runs", "not_stored", "not_archived", "not_projected"
+EvidenceDays = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=3650,
+        description="Days that files of evidence are kept: after the attempt, or after the last review or "
+        "claim of it has closed; of a finding, after the observation or the last review of it.",
+    ),
 ]
+What = Literal["events", "evidence"]
+Why = Literal[
+    "legal_hold", "claim_open", "review_open", "attempt_runs", "not_stored", "not_archived", "not_projected",
+    "upload_open", "draft_open",
+]  # fmt: skip
 
 
 class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """How many days the organisation keeps what; `set_at` is null where the defaults hold."""
 
     events_days: EventsDays
+    evidence_days: EvidenceDays
     set_at: datetime | None
 
 
@@ -39,15 +51,17 @@ class SetRetentionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     """What to change; what is left out stays."""
 
     events_days: EventsDays | UnsetType = UNSET
+    evidence_days: EvidenceDays | UnsetType = UNSET
 
 
 class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What is past the policy: so many `pieces` (proctor sessions) with a `total` of rows, from the oldest to
-    the newest. They go with the next sweep where `why` is null; else it says why they stay.
+    What is past the policy, from the oldest to the newest: of events so many `pieces` (proctor sessions) with
+    a `total` of rows, of evidence so many files with a total of bytes. They go with the next sweep where `why`
+    is null; else it says why they stay.
     """
 
-    what: Literal["events"]
+    what: What
     days: int
     why: Why | None
     pieces: int
@@ -75,21 +89,23 @@ async def update(
     async with conn.transaction():
         await conn.execute(HELD["hold_organisation"], actor.organisation_id)
         before = await fetch(conn)
-        days = before.events_days if command.events_days is UNSET else command.events_days
-        if before.set_at is not None and days == before.events_days:
+        was = {name: days for name, days in msgspec.structs.asdict(before).items() if name != "set_at"}
+        given = msgspec.structs.asdict(command)
+        numbers = {name: days if given[name] is UNSET else given[name] for name, days in was.items()}
+        if before.set_at is not None and numbers == was:
             return before
         await QUERIES.run(
             conn.execute,
             "set_policy",
             organisation=actor.organisation_id,
-            events_days=days,
+            **numbers,
             set_by=actor.user_id,
             set_at=now,
         )
-        detail = {"events_days": days, "before": {"events_days": before.events_days}}
+        detail = numbers | {"before": was}
         kind = Kind.retention_policy_set
         await ledger.record(conn, ledger.by(actor, kind, actor.organisation_id, now=now, detail=detail))
-    return RetentionPolicy(events_days=days, set_at=now)
+    return RetentionPolicy(**numbers, set_at=now)
 
 
 async def forecast(conn: Connection, *, now: datetime) -> Forecast:

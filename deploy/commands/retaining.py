@@ -41,6 +41,8 @@ WHYS: Final = {
     "not_stored": "not everything of it is stored",
     "not_archived": "not in the archive yet",
     "not_projected": "still to be computed with",
+    "upload_open": "its upload is open",
+    "draft_open": "a draft of an observation names it",
 }
 
 
@@ -87,7 +89,7 @@ def retain(
 def table_of(found: "list[Foreseen]") -> Table:
     """Return what was foreseen as a table."""
     table = Table(title="What is past its policy", title_justify="left")
-    for name in ("organisation", "what", "days", "sessions", "rows", "from", "to", ""):
+    for name in ("organisation", "what", "days", "pieces", "rows or bytes", "from", "to", ""):
         table.add_column(name)
     for each in found:
         table.add_row(

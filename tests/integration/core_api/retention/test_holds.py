@@ -12,19 +12,23 @@ HOLDS = "/api/admin/legal-holds"
 
 
 async def test_a_policy_is_bounded_ledgered_and_the_default_until_it_is_set(core: Core) -> None:
-    """spec.md, decision 12: events 30 to 90 days."""
+    """spec.md, decision 12: events 30 to 90 days, evidence 90 unless the organisation says otherwise."""
     async with core.school() as api:
-        assert (await api.get("/api/admin/retention", "admin")).body == {"events_days": 90, "set_at": None}
-        for days in (29, 91, 0, -1):
-            assert (await put(api, "/api/admin/retention", "admin", events_days=days)).status == 422
+        default = {"events_days": 90, "evidence_days": 90, "set_at": None}
+        assert (await api.get("/api/admin/retention", "admin")).body == default
+        for name, wrong in (("events_days", (29, 91, 0, -1)), ("evidence_days", (0, 3651, -1))):
+            for days in wrong:
+                assert (await put(api, "/api/admin/retention", "admin", **{name: days})).status == 422
         set_ = await put(api, "/api/admin/retention", "admin", events_days=30)
-        assert (set_.status, set_.body["events_days"]) == (200, 30)
+        assert (set_.status, set_.body["events_days"], set_.body["evidence_days"]) == (200, 30, 90)
         assert (await put(api, "/api/admin/retention", "admin", events_days=30)).body == set_.body
+        longer = await put(api, "/api/admin/retention", "admin", evidence_days=400)
+        assert (longer.body["events_days"], longer.body["evidence_days"]) == (30, 400)
         assert (await api.get("/api/admin/retention", "boss")).body["events_days"] == 90
         told = await api.owner.fetchval(
             "SELECT count(*) FROM ledger_events WHERE kind = 'retention_policy.set'"
         )
-        assert told == 1
+        assert told == 2
         assert (await api.get("/api/admin/retention/forecast", "admin")).body["foreseen"] == []
 
 
