@@ -605,6 +605,11 @@ def appealed(document: dict[str, Any], files: list[str], verdict: Verdict) -> tu
         for each in json.loads(document["parts"]["evidence"])
     }
     verdict.holds += [f"{each} is {whose_file(pieces, each)}" for each in files]
+    verdict.notes += [
+        f"evidence {each['evidence_id']}: its file went by policy at {each['gone_at']}"
+        for each in json.loads(document["parts"]["evidence"])
+        if each.get("gone_at") is not None
+    ]
     parts = f"{len(document['parts'])} parts"
     return f"bundle {document['number']} of claim {document['claim_id']}: {parts}", proof
 
@@ -674,10 +679,12 @@ class Custody:
         for each, event in sorted(told, key=lambda both: str(both[1]["occurred_at"])):
             if (event["aggregate_type"], event["aggregate_id"]) != ("evidence", str(each["evidenceId"])):
                 raise WrongError(f"event {event['event_id']} is not about evidence {each['evidenceId']}")
-            self._take(each["evidenceId"], event["kind"], event["detail"])
+            self._take(each["evidenceId"], event["kind"], event["detail"], event["occurred_at"])
 
-    def _take(self, number: int, kind: str, detail: dict[str, Any]) -> None:
-        piece = self.found.setdefault(number, {"type": [], "chunks": {}, "closed": [], "tier": "hot"})
+    def _take(self, number: int, kind: str, detail: dict[str, Any], at: str) -> None:
+        piece = self.found.setdefault(
+            number, {"type": [], "chunks": {}, "closed": [], "tier": "hot", "gone": None}
+        )
         if kind == "evidence.requested":
             piece["type"].append(TYPES[detail["type"]])
             if (detail["session_id"], detail["exam_id"]) != (self.session_id, self.exam_id):
@@ -690,6 +697,11 @@ class Custody:
             piece["closed"].append(detail)
         elif kind == "evidence.moved":
             piece["tier"] = detail["to"]
+        elif kind == "evidence.expired":
+            piece["gone"] = at
+            self.notes.append(
+                f"evidence {number}: its file went by policy, after {detail['days']} days ({detail['rule']})"
+            )
         elif kind == "evidence.damaged":
             self.notes.append(
                 f"evidence {number}: chunk {detail['chunk']} was found damaged ({detail['why']})"
@@ -712,6 +724,7 @@ class Custody:
                 "tier": (said["tier"], piece["tier"]),
                 "checksum": (said["checksum"], closed.get("sha256")),
                 "size": (said["fileSize"], closed.get("size_bytes")),
+                "end": (moment_of(said.get("goneAt")), moment_of(piece["gone"])),
             }
             if piece["closed"]:
                 hashes = [bytes.fromhex(hashed) for _, (_, hashed) in chunks]
@@ -730,6 +743,11 @@ class Custody:
         return whose_file(
             {number: sorted(each["chunks"].items()) for number, each in self.found.items()}, path
         )
+
+
+def moment_of(text: "str | None") -> "datetime | None":
+    """Return the moment that a text of a document or an event says, however it writes it."""
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def is_of(path: str, parts: "list[tuple[int, str]]") -> bool:

@@ -184,6 +184,14 @@ class NotSealedError(ConflictError):
     title = "Not sealed yet"
 
 
+class GoneError(DomainError):
+    """It was here, and went when its time was over, by the organisation's policy."""
+
+    status = 410
+    code = "gone"
+    title = "Gone"
+
+
 class TooLargeError(DomainError):
     """The body, the batch, or an event is over its limit."""
 

@@ -42,6 +42,7 @@ async def grant_file(
             chunk.
         ForbiddenError: the exam's policy releases no files.
         ConflictError: nothing of it has arrived.
+        GoneError: its file went by the organisation's policy.
     """
     claim = await own.fetch(conn, actor, claim_id)
     policy = await policies.of_exam(conn, claim.exam_id, settings)

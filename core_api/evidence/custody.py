@@ -3,9 +3,10 @@ The chain of custody of a session's evidence, as one file that can be checked wi
 
 It names what is kept, with its hashes, and holds every event about it with its position in the ledger and the
 path to a signed head: who asked to send it, what arrived, who confirmed it, to whom it was given, who looked,
-where it was moved. Each event's proof is checked as one of `/ledger/events/{event_id}/proof` is.
+where it was moved, when its file went. Each event's proof is checked as one of `/ledger/events/{event_id}/proof` is.
 """
 
+from datetime import datetime
 from typing import Annotated, Final, Literal
 from uuid import UUID
 
@@ -35,7 +36,10 @@ class KeptChunk(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class KeptEvidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """A piece of evidence that is kept, or was asked for; `checksum` as in the list of evidence."""
+    """
+    A piece of evidence that is kept, or was asked for; `checksum` as in the list of evidence. `goneAt`: when
+    its file went by the organisation's policy, which an event says.
+    """
 
     evidence_id: int
     type_name: str
@@ -45,6 +49,7 @@ class KeptEvidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     content_type: str
     file_size: int | None
     checksum: str | None
+    gone_at: datetime | None
     chunks: list[KeptChunk]
 
 

@@ -24,7 +24,7 @@ from core_api.evidence.storage import STORAGE, Storage
 from core_api.ledger import entries as ledger
 from core_api.ledger.viewings import VIEWS
 from core_api.wire import SEQUENCE_63_MAX, number_in_path
-from kernel.errors import ConflictError, NotFoundError, RangeError
+from kernel.errors import ConflictError, GoneError, NotFoundError, RangeError
 from kernel.http.web import REQUEST_ID, decode_query, dress
 from kernel.ledger.kinds import Kind
 from kernel.settings import Settings
@@ -73,8 +73,10 @@ async def grant_download(
     Raises:
         NotFoundError: the evidence is not there for the caller, or has no such chunk.
         ConflictError: nothing of it has arrived.
+        GoneError: its file went by the organisation's policy.
     """
     row = await pieces.require_visible(conn, actor, evidence_id)
+    _check_kept(row)
     stored = await conn.fetch(QUERIES["list_stored"], evidence_id)
     if not stored:
         raise ConflictError("Nothing of it has arrived.")
@@ -110,6 +112,7 @@ async def download(request: web.Request) -> web.StreamResponse:
     actor = grant.actor(msgspec.json.encode(origin_of(request).told()).decode())
     async with connection(request.app[POOL], actor) as conn:
         row = await pieces.require_visible(conn, actor, evidence_id)
+        _check_kept(row)
         stored = await conn.fetch(QUERIES["list_stored"], evidence_id)
     wanted = [each for each in stored if grant.chunk in {WHOLE, each["number"]}]
     subject = None if row["session_id"] is None else row["uploader_id"]
@@ -120,6 +123,12 @@ async def download(request: web.Request) -> web.StreamResponse:
         if direct is not None:
             return web.Response(status=302, headers={"Location": direct})
     return await _send(request, storage, row, wanted)
+
+
+def _check_kept(row: asyncpg.Record) -> None:
+    """Raise GoneError where a piece's file went by policy."""
+    if row["gone_at"] is not None:
+        raise GoneError(f"The file went by the organisation's policy, at {row['gone_at']:%Y-%m-%d %H:%M} UTC.")
 
 
 async def _send(

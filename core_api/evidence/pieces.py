@@ -83,7 +83,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     `checksum` is the SHA-256 of the file; of a recording that of its chunks' SHA-256s, one after the other.
     It, `fileSize` and `chunkCount` are null until the piece is closed: confirmed by its sender, or some time
-    after the session's end. `isLate`: something of it came after that end.
+    after the session's end. `isLate`: something of it came after that end. `expiresAt` is until when the
+    file is kept by the organisation's policy, and longer where something is open; `goneAt` when it went.
     """
 
     id: int
@@ -109,6 +110,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     requested_at: datetime
     closed_at: datetime | None
     expires_at: datetime
+    gone_at: datetime | None
 
 
 class ListEvidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
@@ -163,7 +165,6 @@ async def request_upload(
         if pieces >= settings.evidence_pieces_max:
             raise ConflictError(f"There are {pieces} pieces of evidence already; no more are taken.")
         await check_room(conn, settings)
-        kept_from = max(now, row.get("attempt_ends_at") or now)
         evidence_id: int = await QUERIES.run(
             conn.fetchval,
             "insert_evidence",
@@ -181,7 +182,7 @@ async def request_upload(
             duration_seconds=command.duration_seconds,
             metadata=command.metadata_json,
             requested_at=now,
-            expires_at=kept_from + timedelta(days=settings.evidence_retention_days),
+            kept_from=max(now, row.get("attempt_ends_at") or now),
         )
         if not command.is_chunked:
             await insert_chunks(conn, evidence_id, [_whole(command)])

@@ -13,6 +13,7 @@ from kernel.access import Action
 from kernel.errors import (
     ConflictError,
     ForbiddenError,
+    GoneError,
     NotFoundError,
     RangeError,
     ReadTimeoutError,
@@ -81,7 +82,7 @@ ROUTES: Final = (
         query=grants.WithGrant, reply=bytes, media_type="application/octet-stream",
         refuses={
             ForbiddenError: "the address is not one that was given, or is over", NotFoundError: "",
-            RangeError: "", UnavailableError: "",
+            GoneError: "", RangeError: "", UnavailableError: "",
         },
     ),
     case(

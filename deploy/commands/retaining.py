@@ -10,7 +10,7 @@ from uuid import UUID
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 
 from deploy.commands.helps import Group
@@ -55,10 +55,13 @@ def retain(
     Take what is older than its organisation's policy, now; the pipeline does so by itself every hour.
 
     First it is said what goes, and what stays and why. Exits with 1 when the archive has other events of some
-    session than the database: these stay.
+    session than the database: these stay. Evidence that is gone and whose store is away is deleted later.
     """
+    from kernel.storage.opening import STORE_FAILS, open_tiers  # noqa: PLC0415
     from pipeline.archive_told import ForeignArchiveError  # noqa: PLC0415
+    from pipeline.evidence_files import ForeignStoreError  # noqa: PLC0415
     from pipeline.retention.events import sweep_events  # noqa: PLC0415
+    from pipeline.retention.evidence import sweep_evidence  # noqa: PLC0415
     from pipeline.retention.forecast import forecast  # noqa: PLC0415
     from sql.running import connect  # noqa: PLC0415
     from warehouse.files import ROOT_FAILS  # noqa: PLC0415
@@ -77,9 +80,23 @@ def retain(
             taken = sweep_events(conn, settings, now=now, seconds_max=SWEEP_S)
         except (ForeignArchiveError, *ROOT_FAILS) as error:
             raise ServerError(f"nothing more went: the archive cannot be relied on: {error}") from error
+        console.print(
+            f"{taken.events:,} events of {taken.sessions:,} sessions went, in {taken.steps:,} steps;"
+            f" {taken.days:,} days are dropped."
+        )
+        files = sum(each.pieces for each in found if each.what == "evidence" and each.why is None)
+        try:
+            with Progress(console=console, transient=True) as shown:
+                task = shown.add_task("files of evidence", total=files)
+                swept = sweep_evidence(
+                    conn, open_tiers(settings), now=now, seconds_max=SWEEP_S,
+                    step=lambda name: shown.advance(task, name == "deleted"),
+                )  # fmt: skip
+        except (ForeignStoreError, *STORE_FAILS) as error:
+            raise ServerError(f"what is gone is deleted later: a store cannot be used: {error}") from error
     console.print(
-        f"{taken.events:,} events of {taken.sessions:,} sessions went, in {taken.steps:,} steps;"
-        f" {taken.days:,} days are dropped."
+        f"{swept.pieces:,} files of evidence went, {swept.size_bytes:,} bytes, in {swept.steps:,} steps;"
+        f" {swept.deleted:,} are deleted."
     )
     if taken.differing:
         console.print(f"DIFFERENT: the archive has other events of {len(taken.differing)} sessions: rebuild.")
@@ -189,7 +206,8 @@ def _exam(text: str) -> UUID:
 
 def _settings(state: Path | None) -> Settings:
     """Return the settings, with the addresses of the running local stack where they are not set."""
-    from deploy.local.stack import database_url_of, warehouse_of  # noqa: PLC0415
+    from deploy.local.stack import database_url_of, evidence_stores_of, warehouse_of  # noqa: PLC0415
 
     found = load() if state is None else load(state=str(state))
-    return msgspec.structs.replace(found, database_url=database_url_of(found), warehouse=warehouse_of(found))
+    places = {"warehouse": warehouse_of(found), **evidence_stores_of(found)}
+    return msgspec.structs.replace(found, database_url=database_url_of(found), **places)

@@ -183,6 +183,14 @@ def warehouse_of(settings: Settings) -> str:
     return settings.warehouse if is_named or local is None else local.warehouse
 
 
+def evidence_stores_of(settings: Settings) -> dict[str, str]:
+    """Return where the evidence is kept that belongs to `database_url_of`, by setting, if not as they say."""
+    state = Path(settings.state)
+    if settings.owner_database_url or settings.database_url or running(state) is None:
+        return {}
+    return {name: _place(settings, state.resolve(), name) for name in PLACES if name != "warehouse"}
+
+
 class LedgerFiles(msgspec.Struct, frozen=True, kw_only=True):
     """Where the local stack keeps its ledger's signing key and its witness."""
 

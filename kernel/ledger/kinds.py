@@ -73,9 +73,11 @@ class Kind(StrEnum):
     evidence_confirmed = "evidence.confirmed"
     evidence_damaged = "evidence.damaged"
     evidence_erased = "evidence.erased"
+    evidence_expired = "evidence.expired"
     evidence_granted = "evidence.granted"
     evidence_moved = "evidence.moved"
     evidence_requested = "evidence.requested"
+    evidence_swept = "evidence.swept"
     evidence_uploaded = "evidence.uploaded"
     exam_archived = "exam.archived"
     exam_created = "exam.created"
@@ -228,9 +230,11 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.evidence_confirmed: About("evidence", record="evidence"),
     Kind.evidence_damaged: About("evidence"),
     Kind.evidence_erased: About("evidence"),
+    Kind.evidence_expired: About("evidence"),
     Kind.evidence_granted: About("evidence"),
     Kind.evidence_moved: About("evidence", record="evidence"),
     Kind.evidence_requested: About("evidence", record="evidence"),
+    Kind.evidence_swept: About("organisation"),
     Kind.evidence_uploaded: About("evidence"),
     Kind.exam_archived: About("exam", record="exam", is_told=True),
     Kind.exam_created: About("exam", record="exam"),

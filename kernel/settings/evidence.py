@@ -58,9 +58,6 @@ class Evidence(Exams, frozen=True, kw_only=True):
             ge=1,
         ),
     ] = 1024
-    evidence_retention_days: Annotated[
-        int, about("Days that evidence is kept after the attempt, where no policy says more.", ge=1)
-    ] = 90
     evidence_hot_days: Annotated[
         int, about("Days after which evidence that is closed moves to the cold store.", ge=0, le=36_500)
     ] = 365

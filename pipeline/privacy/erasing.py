@@ -32,9 +32,9 @@ from kernel.ledger.event import (
 from kernel.ledger.kinds import Kind, about
 from kernel.privacy import Step, following
 from kernel.settings import Settings
-from kernel.storage.opening import key_of
-from kernel.storage.stores import INCOMING, Store
+from kernel.storage.stores import Store
 from pipeline import archive
+from pipeline.evidence_files import alone_at, delete_files
 from pipeline.privacy.keeping import Kept, keep
 from pipeline.publications import make_room
 from sql import named
@@ -148,8 +148,12 @@ def _evidence(shell: Shell, at: Erasure) -> Erasure | None:
     evidence_id = one(shell.conn, ERASURES["next_evidence"], at.id)
     if evidence_id is None:
         return _take(shell, at, None, (), following(at.step))
-    _delete_files(shell, evidence_id)
-    return _take(shell, at, "erase_evidence", (evidence_id,), at.step)
+    with alone_at(shell.conn, evidence_id) as is_alone:
+        if not is_alone:
+            return None  # it is being moved
+        delete_files(shell.stores, evidence_id, no_step)
+        shell.report("files_deleted")
+        return _take(shell, at, "erase_evidence", (evidence_id,), at.step)
 
 
 def _archive(shell: Shell, at: Erasure) -> Erasure | None:
@@ -185,14 +189,6 @@ STEPS: Final[Mapping[Step, Callable[[Shell, Erasure], Erasure | None]]] = {
     Step.projections: _projections,
     Step.builds: _builds,
 }
-
-
-def _delete_files(shell: Shell, evidence_id: int) -> None:
-    """Delete a piece's objects, from both tiers and from where clients send them."""
-    for store in shell.stores.values():
-        for prefix in (key_of(evidence_id), INCOMING + key_of(evidence_id)):
-            store.delete([each.key for each in store.found(prefix)])
-    shell.report("files_deleted")
 
 
 def _take(

@@ -3,8 +3,8 @@ What has its name in a store has its row, or goes after a while (spec.md V-1).
 
 A crash can leave a file that was never recorded, one that was never finished, one in the tier that its piece
 was moved from. The stores are walked in the order of their keys, so many objects a sweep, and round again.
-Only names that evidence has are looked at; everything else in a store is somebody else's. A store belongs to
-the first database that knows a file of it, whose mark it carries; no other one deletes anything there.
+Only names that evidence has are looked at; everything else in a store is somebody else's. Only the database
+whose mark a store carries deletes anything there (`pipeline/evidence_files.py`).
 """
 
 import re
@@ -16,19 +16,15 @@ from msgspec import Struct, field
 
 from kernel.settings import Settings
 from kernel.storage.opening import COLD, KEPT
-from kernel.storage.stores import INCOMING, Found, MissingObjectError, Store
+from kernel.storage.stores import INCOMING, Found, Store
+from pipeline.evidence_files import is_ours
 from sql import named
-from sql.running import Connection, one, run
+from sql.running import Connection, run
 
 TIERS: Final = named("evidence_tiers")
 LISTED_AT_ONCE: Final = 1000
 LEFT_FOR: Final = timedelta(minutes=5)  # what was moved: addresses of the object store are good for a minute
-MARK: Final = "database"  # key of the object that says whose a store is
 _UNFINISHED: Final = re.compile(INCOMING + "[0-9a-f]{32}")
-
-
-class ForeignStoreError(Exception):
-    """A store is another database's."""
 
 
 class Walk(Struct):
@@ -67,7 +63,7 @@ def sweep_orphans(
             asked = min(left, LISTED_AT_ONCE)
             page = store.after(walk.at.get(tier, ""), asked)
             known = _known(conn, page)
-            if page and tier not in walk.ours and _is_ours(conn, store, knows_some=bool(known)):
+            if page and tier not in walk.ours and is_ours(conn, store, knows_some=bool(known)):
                 walk.ours.add(tier)
             if tier in walk.ours:
                 gone = [*_unfinished(conn, page, old), *_unknown(page, known, old)]
@@ -87,23 +83,6 @@ def _known(conn: Connection, page: list[Found]) -> dict[str, Known]:
         return {}
     keys = [each.key for each in page]
     return {row[0]: Known(*row[1:]) for row in run(conn, TIERS["list_known"], sorted(pieces), keys)}
-
-
-def _is_ours(conn: Connection, store: Store, *, knows_some: bool) -> bool:
-    """Mark a store that has no mark, where we know some of it; raises ForeignStoreError for another's."""
-    us = str(one(conn, TIERS["read_database"]))
-    try:
-        owner = b"".join(store.read(MARK)).decode(errors="replace")
-    except MissingObjectError:
-        if knows_some:
-            store.put(MARK, [us.encode()])
-        return knows_some
-    if owner != us:
-        raise ForeignStoreError(
-            f"It is the store of the database {owner:.100}, and this is {us}; "
-            f"where this one replaces it, delete the object {MARK!r} there"
-        )
-    return True
 
 
 def _unfinished(conn: Connection, page: list[Found], old: datetime) -> list[str]:

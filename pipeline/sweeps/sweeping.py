@@ -12,8 +12,9 @@ import structlog
 from kernel.settings import Settings
 from kernel.storage.stores import Store
 from pipeline.extract import DATABASE_AWAY
-from pipeline.jobs import EVIDENCE, RETENTION, run_job
+from pipeline.jobs import EVIDENCE, EXPIRY, RETENTION, run_job
 from pipeline.retention.events import ArchiveDiffersError, sweep_events
+from pipeline.retention.evidence import sweep_evidence
 from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.tiers import TIERS, StoppedError, move_due
 from sql.running import Connection, connect, one
@@ -56,9 +57,15 @@ def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], st
         if taken.differing:
             raise ArchiveDiffersError(len(taken.differing))
 
+    def expire() -> None:
+        swept = sweep_evidence(conn, stores, now=datetime.now(UTC), stop=stop)
+        if swept.steps or swept.deleted:
+            log.info("evidence_expired", pieces=swept.pieces, bytes=swept.size_bytes, deleted=swept.deleted)
+
     while not stop.is_set():
         run_job(settings, EVIDENCE, work)
         if monotonic() >= retain_at:
-            is_done = run_job(settings, RETENTION, retain)
+            # one does not wait for the other's archive or store
+            is_done = all([run_job(settings, RETENTION, retain), run_job(settings, EXPIRY, expire)])
             retain_at = monotonic() + (settings.retention_sweep_s if is_done else settings.evidence_sweep_s)
         stop.wait(settings.evidence_sweep_s)

@@ -35,6 +35,7 @@ from kernel.ledger.kinds import Kind, about
 from kernel.settings import Settings
 from kernel.storage.opening import COLD, HOT, STORE_FAILS
 from kernel.storage.stores import MissingObjectError, Store
+from pipeline.evidence_files import alone_at
 from sql import named
 from sql.running import Connection, one, run
 from warehouse.publish import Step, no_step
@@ -107,17 +108,20 @@ def move_due(
         if monotonic() > until or len(failed) == FAILURES_MAX:
             break
         told = {"from": HOT, "to": COLD, "sha256": sha256.hex(), "size_bytes": size_bytes}
-        try:
-            _copy(conn, stores, evidence_id, stop, step)
-        except DamagedError as error:
-            _note(conn, evidence_id, organisation_id, error, now)
-            done.damaged += 1
-        except (UnsoundStoreError, *STORE_FAILS) as error:
-            log.warning("evidence_not_moved", evidence_id=evidence_id, error=error)
-            failed.append(error)
-        else:
-            done.moved += _record(conn, evidence_id, organisation_id, told, now)
-            step("recorded")
+        with alone_at(conn, evidence_id) as is_alone:
+            if not is_alone or not one(conn, TIERS["is_kept"], evidence_id):
+                continue  # it leaves, or is gone
+            try:
+                _copy(conn, stores, evidence_id, stop, step)
+            except DamagedError as error:
+                _note(conn, evidence_id, organisation_id, error, now)
+                done.damaged += 1
+            except (UnsoundStoreError, *STORE_FAILS) as error:
+                log.warning("evidence_not_moved", evidence_id=evidence_id, error=error)
+                failed.append(error)
+            else:
+                done.moved += _record(conn, evidence_id, organisation_id, told, now)
+                step("recorded")
     if failed:
         raise failed[0]
     return done

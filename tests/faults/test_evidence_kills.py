@@ -18,7 +18,7 @@ from kernel.postgres import open_pool
 from kernel.settings import Settings, load
 from kernel.storage.opening import open_tiers
 from kernel.tokens import Keyring
-from pipeline.sweeps.orphans import MARK
+from pipeline.evidence_files import MARK
 from tests.kits.core import JWT_KEYS
 from tests.kits.evidence import film
 from tests.kits.evidence_child import STAGES, Way, walker

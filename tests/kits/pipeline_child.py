@@ -22,6 +22,7 @@ from pipeline.rebuild import FOLDED, rebuild
 from pipeline.retention.events import Taken, sweep_events
 from pipeline.scheduler import gather
 from sql.running import connect
+from tests.kits.evidence_old import expire
 from tests.kits.forks import Forked
 from warehouse import publish
 from warehouse.builds import Manifest
@@ -32,6 +33,7 @@ PUBLISH_STEPS: Final = ("parts_written", "groups_complete", "draft_complete", "s
 STEPS: Final[dict[str, tuple[str, ...]]] = {
     "fold": ("claimed", "read", "computed", "stored", "committed"),
     "retain": ("compared", "taken", "dropped"),
+    "expire": ("taken", "file_deleted", "deleted"),
     "detect": ("claimed", "looked", "settled", "noted", "committed"),
     "project": ("claimed", "read", "computed", "stored", "committed"),
     "archive": ("planned", *PUBLISH_STEPS, "published", "confirmed"),
@@ -74,6 +76,7 @@ JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "outbox": drain_outbox,
     "project": project_now,
     "retain": lambda settings, step: sweep_now(settings, step=step),
+    "expire": lambda settings, step: expire(settings, step),
     "detect": lambda settings, step: detect(settings, seconds_max=60.0, step=step),
     "rebuild": lambda settings, step: rebuild(settings, step=step, only=FOLDED),
 }

@@ -16,6 +16,33 @@ LIMIT $4;
 -- `body` is the event's. Null: something has come between.
 SELECT take_events(:organisation, :sessions, :expected, :at, :event_id, :body) AS taken;
 
+-- name: list_expired
+-- $1 moment, $2 organisation, $3 requested at, $4 piece: after these; $5 limit. Evidence whose file may go, by organisation, the oldest
+-- first.
+SELECT evidence_id, organisation_id, requested_at, tier, size_bytes, sha256, days, since
+FROM evidence_retention
+WHERE requested_at <= $1 - days * interval '1 day' AND (organisation_id, requested_at, evidence_id) > ($2, $3, $4)
+  AND due_at <= $1 AND why IS NULL
+ORDER BY organisation_id, requested_at, evidence_id
+LIMIT $5;
+
+-- name: take_evidence
+-- `body` is the step's event's; `events` and `bodies` are those of the pieces. Null: something has come between.
+SELECT take_evidence(:organisation, :pieces, :at, :event_id, :body, :events, :bodies) AS bytes;
+
+-- name: list_leaving
+-- $1 after a piece, $2 limit. Pieces that are gone, and whose files may be there still.
+SELECT l.evidence_id, e.tier
+FROM leaving_evidence l
+JOIN evidence e ON e.id = l.evidence_id
+WHERE l.evidence_id > $1
+ORDER BY l.evidence_id
+LIMIT $2;
+
+-- name: forget_leaving
+-- $1 piece
+DELETE FROM leaving_evidence WHERE evidence_id = $1;
+
 -- name: drop_empty_day
 -- $1 before. The day that was dropped, or null.
 SELECT drop_empty_day($1) AS day;

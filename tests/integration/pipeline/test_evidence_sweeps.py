@@ -14,9 +14,10 @@ from deploy.commands.doctor import examine
 from kernel.settings import Settings
 from kernel.storage.local import LocalStore
 from kernel.storage.opening import key_of, open_tiers
+from pipeline.evidence_files import MARK, ForeignStoreError
 from pipeline.jobs import EVIDENCE, failing_jobs
 from pipeline.ledger.verify import verify
-from pipeline.sweeps.orphans import MARK, ForeignStoreError, Walk, sweep_orphans
+from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.sweeping import sweep_forever
 from pipeline.sweeps.tiers import Moved, move_due
 from sql.running import connect

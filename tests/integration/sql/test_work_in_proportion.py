@@ -73,7 +73,8 @@ LEFT_OUT: Final = {
     " evidence.list_of_session evidence.list_custody_evidence evidence.list_custody_chunks"
     " evidence.list_custody_events",
     "one piece of evidence": "evidence.list_chunks evidence.list_stored evidence.list_announced"
-    " evidence.list_missing evidence.sum_announced appeals.is_of_attempt",
+    " evidence.list_missing evidence.sum_announced appeals.is_of_attempt"
+    " evidence_tiers.is_kept",
     "sixteen rows a school": "evidence.sum_usage",
     "one group, or all groups' ids, by a command": "leaving.list_cohorts leaving.list_cohort_progress",
     "one claim, of so many statements and bundles": "claim_moves.list_statements"
@@ -117,6 +118,8 @@ LEFT_OUT: Final = {
     " observation_drafts.count_drafts observation_drafts.list_drafts"
     " logins.delete_old_logins logins.delete_expired_refresh_tokens logins.count_refresh_tokens",
     "sessions that ended longest ago, as many as a step takes": "retention.list_takable",
+    "evidence that is kept, as much as a step takes, and what leaves": "retention.list_expired"
+    " retention.list_leaving",
     "the sessions of one batch": "retention.list_gone_of_batch",
     "ids that the caller names": "claim_moves.list_unknown_evidence"
     " programmes.list_closed_exams enrolments.find_enrollable"

@@ -30,9 +30,9 @@ WHERE c.submission_id = $1
 ORDER BY c.revision;
 
 -- name: list_evidence
--- $1 attempt_id. What the candidate sent, with its hashes.
+-- $1 attempt_id. What the candidate sent, with its hashes, and when the file went by policy.
 SELECT e.id AS evidence_id, e.session_id, e.type, e.status, e.file_name, e.content_type, e.size_bytes AS size,
-       encode(e.sha256, 'hex') AS sha256, e.requested_at, e.closed_at
+       encode(e.sha256, 'hex') AS sha256, e.requested_at, e.closed_at, e.gone_at
 FROM proctor_sessions s JOIN evidence e ON e.session_id = s.id
 WHERE s.attempt_id = $1 ORDER BY e.id;
 

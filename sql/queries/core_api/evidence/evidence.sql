@@ -137,8 +137,9 @@ FOR UPDATE OF e SKIP LOCKED;
 -- A piece of evidence of an exam that the caller sees, or one that they sent.
 SELECT e.id, e.id AS evidence_id, e.session_id, e.exam_id, e.organisation_id, e.uploader_id, e.type, e.status, e.tier, e.is_late, e.is_chunked, e.file_name,
        e.content_type, e.start_at, e.end_at, e.duration_seconds, e.metadata::text AS metadata_json, e.chunk_count, e.size_bytes, e.sha256,
-       e.requested_at, e.closed_at, e.expires_at
+       e.requested_at, e.closed_at, coalesce(k.until, e.expires_at) AS expires_at, e.gone_at
 FROM evidence e
+LEFT JOIN LATERAL evidence_kept_until(ARRAY[e.id]) k ON true
 WHERE e.id = :evidence_id AND e.organisation_id = :organisation
   AND (:sees_organisation OR e.uploader_id = :user_id
        OR EXISTS (SELECT FROM exam_viewers v WHERE v.exam_id = e.exam_id AND v.user_id = :user_id));
@@ -147,8 +148,9 @@ WHERE e.id = :evidence_id AND e.organisation_id = :organisation
 -- The caller sees the session. In the order in which it was asked for.
 SELECT e.id, e.session_id, e.exam_id, e.organisation_id, e.uploader_id, e.type, e.status, e.tier, e.is_late, e.is_chunked, e.file_name,
        e.content_type, e.start_at, e.end_at, e.duration_seconds, e.metadata::text AS metadata_json, e.chunk_count, e.size_bytes, e.sha256,
-       e.requested_at, e.closed_at, e.expires_at
+       e.requested_at, e.closed_at, coalesce(k.until, e.expires_at) AS expires_at, e.gone_at
 FROM evidence e
+LEFT JOIN LATERAL evidence_kept_until(ARRAY[e.id]) k ON true
 WHERE e.session_id = :session_id AND (:type::smallint IS NULL OR e.type = :type)
   AND (:status::smallint IS NULL OR e.status = :status) AND (:cursor::bigint IS NULL OR e.id > :cursor)
 ORDER BY e.id
@@ -156,7 +158,7 @@ LIMIT :limit;
 
 -- name: list_custody_evidence
 -- The caller sees the session. What was closed.
-SELECT e.id, e.type, e.status, e.tier, e.file_name, e.content_type, e.size_bytes, e.sha256, e.chunk_count
+SELECT e.id, e.type, e.status, e.tier, e.file_name, e.content_type, e.size_bytes, e.sha256, e.chunk_count, e.gone_at
 FROM evidence e
 WHERE e.session_id = :session_id AND (:evidence_id::bigint IS NULL OR e.id = :evidence_id)
 ORDER BY e.id;

@@ -21,11 +21,13 @@ WHERE n.organisation_id = $1 AND n.id = ANY ($2::uuid[])
   AND (n.is_active OR EXISTS (SELECT FROM submission_subjects b WHERE b.submission_id = $3 AND b.subject_id = n.id));
 
 -- name: hold_evidence
--- $1 exam_id, $2 observer, $3 ids. What may be attached: the observer's own of this exam, confirmed, and of no observation yet.
+-- $1 exam_id, $2 observer, $3 ids. What may be attached: the observer's own of this exam, confirmed, of no observation yet, and not
+-- gone by policy, as it does not meanwhile.
 SELECT e.id, encode(e.sha256, 'hex') AS sha256
 FROM evidence e
 WHERE e.id = ANY ($3::bigint[]) AND e.exam_id = $1 AND e.uploader_id = $2 AND e.session_id IS NULL AND e.status = 2
-  AND NOT EXISTS (SELECT FROM submission_evidence l WHERE l.evidence_id = e.id);
+  AND e.gone_at IS NULL AND NOT EXISTS (SELECT FROM submission_evidence l WHERE l.evidence_id = e.id)
+FOR KEY SHARE OF e;
 
 -- name: insert_observation
 INSERT INTO submissions (id, kind, organisation_id, exam_id, author_id, submitted_by, amends, idempotency_key,

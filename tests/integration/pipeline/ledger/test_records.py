@@ -118,6 +118,7 @@ UNCOVERED = {
     "programme_enrolments.due_at": "when it is judged next",
     "claims.remind_at": "until somebody is reminded, which is an event",
     "evidence.damaged_at": "what the sweep found of its file: an event of its own",
+    "evidence.gone_at": "when its file went by policy: an event of its own",
     "evidence_chunks.stated_sha256": "what was announced, which has to be what arrived",
     "evidence_chunks.stated_bytes": "as stated_sha256",
     "session_commands.told_at": "when ingest was told",
