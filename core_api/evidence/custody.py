@@ -3,7 +3,8 @@ The chain of custody of a session's evidence, as one file that can be checked wi
 
 It names what is kept, with its hashes, and holds every event about it with its position in the ledger and the
 path to a signed head: who asked to send it, what arrived, who confirmed it, to whom it was given, who looked,
-where it was moved, when its file went. Each event's proof is checked as one of `/ledger/events/{event_id}/proof` is.
+where it was moved, when its file went. Each event's proof is checked as one of
+`/ledger/events/{event_id}/proof` is.
 """
 
 from datetime import datetime

@@ -128,7 +128,9 @@ async def download(request: web.Request) -> web.StreamResponse:
 def _check_kept(row: asyncpg.Record) -> None:
     """Raise GoneError where a piece's file went by policy."""
     if row["gone_at"] is not None:
-        raise GoneError(f"The file went by the organisation's policy, at {row['gone_at']:%Y-%m-%d %H:%M} UTC.")
+        raise GoneError(
+            f"The file went by the organisation's policy, at {row['gone_at']:%Y-%m-%d %H:%M} UTC."
+        )
 
 
 async def _send(

@@ -84,7 +84,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     `checksum` is the SHA-256 of the file; of a recording that of its chunks' SHA-256s, one after the other.
     It, `fileSize` and `chunkCount` are null until the piece is closed: confirmed by its sender, or some time
     after the session's end. `isLate`: something of it came after that end. `expiresAt` is until when the
-    file is kept by the organisation's policy, and longer where something is open; `goneAt` when it went.
+    file is kept by the organisation's policy, and longer where something is open; `goneAt` when it went, or
+    null.
     """
 
     id: int

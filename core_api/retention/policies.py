@@ -57,8 +57,8 @@ class SetRetentionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is past the policy, from the oldest to the newest: of events so many `pieces` (proctor sessions) with
-    a `total` of rows, of evidence so many files with a total of bytes. They go with the next sweep where `why`
-    is null; else it says why they stay.
+    a `total` of rows, of evidence so many files with a total of bytes. They go with the next sweep where
+    `why` is null; else it says why they stay.
     """
 
     what: What

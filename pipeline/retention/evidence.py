@@ -35,7 +35,11 @@ log = structlog.get_logger(__name__, process="pipeline")
 RETENTION: Final = named("retention")
 RULE: Final = "evidence_days"
 PIECES_MAX: Final = 100  # of a step
-FIRST: Final = (UUID(int=0), datetime.fromtimestamp(0, UTC), 0)
+FIRST: Final[Mapping[str, object]] = {
+    "organisation": UUID(int=0),
+    "requested_at": datetime.fromtimestamp(0, UTC),
+    "evidence_id": 0,
+}
 
 
 class Piece(Struct, frozen=True, kw_only=True):
@@ -107,22 +111,20 @@ def sweep_evidence(
     return swept
 
 
-def _check(
-    conn: Connection, stores: Mapping[str, Store], pieces: Sequence[Piece], ours: set[str]
-) -> None:
+def _check(conn: Connection, stores: Mapping[str, Store], pieces: Sequence[Piece], ours: set[str]) -> None:
     """
     See to it that files are deleted where they are: each store is ours by its mark, or by a file of a piece.
 
     Raises:
         ForeignStoreError: one is another database's, or has neither.
     """
-    for piece in pieces:
-        for tier in stores.keys() - ours:
-            has_some = bool(stores[tier].found(key_of(piece.evidence_id)))
-            if is_ours(conn, stores[tier], knows_some=has_some):
-                ours.add(tier)
-            elif tier == piece.tier:
-                raise ForeignStoreError(f"It has no mark, and no file of evidence {piece.evidence_id}.")
+    for tier in stores.keys() - ours:
+        there = [each for each in pieces if each.tier == tier]
+        has_some = any(stores[tier].found(key_of(each.evidence_id)) for each in there)
+        if is_ours(conn, stores[tier], knows_some=has_some):
+            ours.add(tier)
+        elif there:
+            raise ForeignStoreError("It has no mark, and none of the files that it should have.")
 
 
 def _leaving(conn: Connection, is_over: Callable[[], bool]) -> Iterator[list[Piece]]:
@@ -140,7 +142,8 @@ def _expired(conn: Connection, now: datetime, is_over: Callable[[], bool]) -> It
     """Yield pieces of one organisation each, the oldest first."""
     after = FIRST
     while not is_over():
-        found = [Expired(**row) for row in rows(conn, RETENTION["list_expired"], now, *after, PIECES_MAX)]
+        asked = RETENTION.bind("list_expired", at=now, **after, limit=PIECES_MAX)
+        found = [Expired(**row) for row in rows(conn, *asked)]
         if not found:
             return
         for _, some in groupby(found, key=lambda each: (each.organisation_id, each.days)):
@@ -148,7 +151,11 @@ def _expired(conn: Connection, now: datetime, is_over: Callable[[], bool]) -> It
             if is_over():
                 return
         last = found[-1]
-        after = (last.organisation_id, last.requested_at, last.evidence_id)
+        after = {
+            "organisation": last.organisation_id,
+            "requested_at": last.requested_at,
+            "evidence_id": last.evidence_id,
+        }
 
 
 def _take(conn: Connection, some: Sequence[Expired], swept: Swept, now: datetime) -> bool:
@@ -208,7 +215,7 @@ def _delete(
     is_over: Callable[[], bool],
     step: Step,
 ) -> None:
-    """Delete the files of pieces that are gone; what somebody moves at the moment is left for another time."""
+    """Delete the files of pieces that are gone; what somebody moves at the moment is left for later."""
     for each in pieces:
         if is_over():
             return

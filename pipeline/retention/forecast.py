@@ -15,7 +15,8 @@ RETENTION: Final = named("retention")
 class Foreseen(Struct, frozen=True, kw_only=True):
     """
     What of one organisation is past its policy of so many `days`, and may go where `why` is None; else why
-    it stays. Of events `pieces` are sessions and `total` is how many rows they have, of evidence files and bytes.
+    it stays. Of events `pieces` are sessions and `total` is how many rows they have; of evidence they are
+    files, and bytes.
     """
 
     organisation_id: UUID

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -57,15 +58,17 @@ def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], st
         if taken.differing:
             raise ArchiveDiffersError(len(taken.differing))
 
-    def expire() -> None:
-        swept = sweep_evidence(conn, stores, now=datetime.now(UTC), stop=stop)
-        if swept.steps or swept.deleted:
-            log.info("evidence_expired", pieces=swept.pieces, bytes=swept.size_bytes, deleted=swept.deleted)
-
+    # One does not wait for the other's archive or store.
+    by_policy = {RETENTION: retain, EXPIRY: partial(_expire, conn, stores, stop)}
     while not stop.is_set():
         run_job(settings, EVIDENCE, work)
         if monotonic() >= retain_at:
-            # one does not wait for the other's archive or store
-            is_done = all([run_job(settings, RETENTION, retain), run_job(settings, EXPIRY, expire)])
+            is_done = all([run_job(settings, name, job) for name, job in by_policy.items()])
             retain_at = monotonic() + (settings.retention_sweep_s if is_done else settings.evidence_sweep_s)
         stop.wait(settings.evidence_sweep_s)
+
+
+def _expire(conn: Connection, stores: Mapping[str, Store], stop: threading.Event) -> None:
+    swept = sweep_evidence(conn, stores, now=datetime.now(UTC), stop=stop)
+    if swept.steps or swept.deleted:
+        log.info("evidence_expired", pieces=swept.pieces, bytes=swept.size_bytes, deleted=swept.deleted)

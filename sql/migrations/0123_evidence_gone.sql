@@ -8,7 +8,7 @@ CREATE TRIGGER closed BEFORE UPDATE ON evidence FOR EACH ROW
 -- What a sweep looks at, so that it costs what may go and not what ever was.
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX evidence_kept ON evidence (organisation_id, requested_at, id) WHERE gone_at IS NULL AND status <> 4;
--- squawk-ignore require-concurrent-index-creation
+-- squawk-ignore require-concurrent-index-deletion
 DROP INDEX evidence_hot;
 -- squawk-ignore require-concurrent-index-creation
 CREATE INDEX evidence_hot ON evidence (closed_at) WHERE tier = 'hot' AND status IN (2, 3) AND gone_at IS NULL;
@@ -144,7 +144,7 @@ BEGIN
     SELECT coalesce(sum(s.size_bytes), 0) INTO bytes FROM sizes s;
     INSERT INTO ledger_events (id, organisation_id, occurred_at, kind, aggregate_type, aggregate_id, actor_id, actor_role, subject_id,
                                body)
-    SELECT t.event_id, of_organisation, at, 'evidence.expired', 'evidence', t.piece::text, NULL, 'system', NULL, t.body
+    SELECT t.event_id, of_organisation, at, 'evidence.expired', 'evidence', t.piece::text, NULL::uuid, 'system', NULL::uuid, t.body
     FROM unnest(pieces, piece_events, piece_bodies) AS t (piece, event_id, body)
     UNION ALL
     SELECT by_event, of_organisation, at, 'evidence.swept', 'organisation', of_organisation::text, NULL, 'system', NULL, said;

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psycopg
 from msgspec import Struct
@@ -46,10 +46,10 @@ class Piece(Struct, frozen=True):
 
 
 def seat(url: str) -> Seat:
-    """Make a school with a candidate at work."""
+    """Make a school of its own with a candidate at work."""
     now = datetime.now(UTC) - timedelta(days=1)
     with seeding.connect(url) as conn:
-        school = seeding.create_school(conn, "School", now=now)
+        school = seeding.create_school(conn, f"School {uuid4()}", now=now)
         (seated,) = seeding.seat_candidates(conn, school.organisation_id, school.exam_ids[0], 1, now=now)
     return Seat(url, school.organisation_id, school.exam_ids[0], seated.user_id, seated.session_id)
 

@@ -76,7 +76,7 @@ JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "outbox": drain_outbox,
     "project": project_now,
     "retain": lambda settings, step: sweep_now(settings, step=step),
-    "expire": lambda settings, step: expire(settings, step),
+    "expire": expire,
     "detect": lambda settings, step: detect(settings, seconds_max=60.0, step=step),
     "rebuild": lambda settings, step: rebuild(settings, step=step, only=FOLDED),
 }

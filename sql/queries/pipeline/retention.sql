@@ -17,14 +17,14 @@ LIMIT $4;
 SELECT take_events(:organisation, :sessions, :expected, :at, :event_id, :body) AS taken;
 
 -- name: list_expired
--- $1 moment, $2 organisation, $3 requested at, $4 piece: after these; $5 limit. Evidence whose file may go, by organisation, the oldest
--- first.
+-- Evidence whose file may go at a moment, after a piece, by organisation, the oldest first.
 SELECT evidence_id, organisation_id, requested_at, tier, size_bytes, sha256, days, since
 FROM evidence_retention
-WHERE requested_at <= $1 - days * interval '1 day' AND (organisation_id, requested_at, evidence_id) > ($2, $3, $4)
-  AND due_at <= $1 AND why IS NULL
+WHERE requested_at <= :at::timestamptz - days * interval '1 day'
+  AND (organisation_id, requested_at, evidence_id) > (:organisation, :requested_at, :evidence_id)
+  AND due_at <= :at AND why IS NULL
 ORDER BY organisation_id, requested_at, evidence_id
-LIMIT $5;
+LIMIT :limit;
 
 -- name: take_evidence
 -- `body` is the step's event's; `events` and `bodies` are those of the pieces. Null: something has come between.

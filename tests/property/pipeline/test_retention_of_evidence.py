@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+
 import psycopg
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from deploy.local.postgres import Postgres
 from deploy.local.redis import Redis
@@ -45,8 +47,8 @@ STEPS = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, SEATS - 1)), mi
 ONE_BY_ONE = [
     (name, 0)
     for name in (
-        "keep", "pend", "sweep", "end", "claim", "sweep", "close", "sweep", "review", "age", "sweep", "decide",
-        "sweep", "hold", "age", "sweep", "lift", "killed", "confirm", "move", "killed", "sweep",
+        "keep", "pend", "sweep", "end", "claim", "sweep", "close", "sweep", "review", "age", "sweep",
+        "decide", "sweep", "hold", "age", "sweep", "lift", "killed", "confirm", "move", "killed", "sweep",
     )
 ]  # fmt: skip
 
@@ -160,7 +162,8 @@ def world(
     stores = places(tmp_path_factory.mktemp("stores"))
     with new_database(postgres) as url:
         at = logins_on(url, template, redis_server.url)
-        yield url, Settings(database_url=at("veritas_pipeline"), evidence_hot_days=0, **stores)
+        own = Settings(database_url=at("veritas_pipeline"), evidence_hot_days=0)
+        yield url, replace(own, **stores)
 
 
 @given(steps=STEPS)
@@ -186,4 +189,6 @@ def test_no_file_goes_that_is_needed_and_in_the_end_all_go_once(
         own.url,
         "SELECT aggregate_id, count(*) FROM ledger_events WHERE kind = 'evidence.expired' GROUP BY 1",
     )
-    assert {int(number): times for number, times in told if int(number) in numbers} == dict.fromkeys(numbers, 1)
+    assert {int(number): times for number, times in told if int(number) in numbers} == dict.fromkeys(
+        numbers, 1
+    )

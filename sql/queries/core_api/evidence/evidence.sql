@@ -30,7 +30,7 @@ SELECT evidence_stored();
 INSERT INTO evidence (session_id, exam_id, organisation_id, uploader_id, type, is_late, is_chunked, file_name, content_type, start_at,
                       end_at, duration_seconds, metadata, requested_at, expires_at)
 VALUES (:session_id, :exam_id, :organisation, :user_id, :type, :is_late, :is_chunked, :file_name, :content_type, :start_at, :end_at,
-        :duration_seconds, :metadata::text::json, :requested_at, :expires_at)
+        :duration_seconds, :metadata::text::json, :requested_at, :kept_from::timestamptz + own_evidence_days() * interval '1 day')
 RETURNING id;
 
 -- name: insert_chunks
@@ -137,7 +137,7 @@ FOR UPDATE OF e SKIP LOCKED;
 -- A piece of evidence of an exam that the caller sees, or one that they sent.
 SELECT e.id, e.id AS evidence_id, e.session_id, e.exam_id, e.organisation_id, e.uploader_id, e.type, e.status, e.tier, e.is_late, e.is_chunked, e.file_name,
        e.content_type, e.start_at, e.end_at, e.duration_seconds, e.metadata::text AS metadata_json, e.chunk_count, e.size_bytes, e.sha256,
-       e.requested_at, e.closed_at, coalesce(k.until, e.expires_at) AS expires_at, e.gone_at
+       e.requested_at, e.closed_at, coalesce(e.gone_at, k.until, e.expires_at) AS expires_at, e.gone_at
 FROM evidence e
 LEFT JOIN LATERAL evidence_kept_until(ARRAY[e.id]) k ON true
 WHERE e.id = :evidence_id AND e.organisation_id = :organisation
@@ -148,7 +148,7 @@ WHERE e.id = :evidence_id AND e.organisation_id = :organisation
 -- The caller sees the session. In the order in which it was asked for.
 SELECT e.id, e.session_id, e.exam_id, e.organisation_id, e.uploader_id, e.type, e.status, e.tier, e.is_late, e.is_chunked, e.file_name,
        e.content_type, e.start_at, e.end_at, e.duration_seconds, e.metadata::text AS metadata_json, e.chunk_count, e.size_bytes, e.sha256,
-       e.requested_at, e.closed_at, coalesce(k.until, e.expires_at) AS expires_at, e.gone_at
+       e.requested_at, e.closed_at, coalesce(e.gone_at, k.until, e.expires_at) AS expires_at, e.gone_at
 FROM evidence e
 LEFT JOIN LATERAL evidence_kept_until(ARRAY[e.id]) k ON true
 WHERE e.session_id = :session_id AND (:type::smallint IS NULL OR e.type = :type)

@@ -5,16 +5,18 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from uuid import UUID
 
 import psycopg
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from kernel.settings import Settings
 from kernel.storage.local import LocalStore
 from kernel.storage.opening import key_of, open_tiers
 from kernel.storage.stores import INCOMING
 from pipeline.evidence_files import MARK, ForeignStoreError, alone_at
+from pipeline.ledger.verify import verify
 from pipeline.retention.evidence import Swept
 from pipeline.retention.forecast import forecast
 from pipeline.sweeps.orphans import Walk, sweep_orphans
@@ -38,6 +40,7 @@ from tests.kits.evidence_old import (
     policy,
     write,
 )
+from tests.kits.ledger import Log, make_log
 from tests.kits.pipeline_child import kill_at, kill_at_statement
 from tests.kits.pipeline_world import rows_of
 
@@ -49,8 +52,13 @@ LEAVING = "SELECT evidence_id FROM leaving_evidence ORDER BY 1"
 
 
 @pytest.fixture
-def settings(database_as: Callable[[str], str], tmp_path: Path) -> Settings:
-    return Settings(database_url=database_as("veritas_pipeline"), evidence_hot_days=0, **places(tmp_path))
+def log(database: str, database_as: Callable[[str], str], tmp_path: Path) -> Log:
+    return make_log(database, database_as, tmp_path, evidence_hot_days=0, **places(tmp_path))
+
+
+@pytest.fixture
+def settings(log: Log) -> Settings:
+    return log.settings
 
 
 @pytest.fixture
@@ -115,7 +123,7 @@ def test_what_was_foreseen_goes_and_says_so_and_what_it_was_stays_g1(
 
 
 def test_each_organisation_has_its_own_days_and_longer_ones_keep_it_in_the_cold_tier_v2(
-    settings: Settings, hot: LocalStore, database: str
+    settings: Settings, hot: LocalStore, database: str, log: Log
 ) -> None:
     """spec.md, decision 12: moved to cold storage where the policy keeps it longer than a year."""
     long, short = (over(database, OLD - timedelta(days=900)) for _ in range(2))
@@ -129,40 +137,48 @@ def test_each_organisation_has_its_own_days_and_longer_ones_keep_it_in_the_cold_
     assert (gone(database), files(settings, old)) == ({old.evidence_id}, 0)
     assert rows_of(database, "SELECT tier FROM evidence ORDER BY id") == [("cold",), ("cold",)]
     assert len(kept.keys) == files(settings, kept)
-    policy(long, 500)
+    policy(long, 300)
     assert (expire(settings).pieces, files(settings, kept)) == (1, 0)
+    log.seal()
+    assert verify(log.owner_url, log.keys, witness=log.witness).findings == []
 
 
-WHYS = {
-    "a hold on the person": ("legal_hold", [(HOLD, {})], LIFT),
-    "a hold on the exam": ("legal_hold", [(HOLD, {"kind": "exam", "user": None, "exam": True})], LIFT),
-    "a claim": ("claim_open", [(CLAIM, {})], CLOSE),
-    "a review": ("review_open", [(REVIEW, {})], DECIDE),
+class Keeper(Struct, frozen=True):
+    """What keeps evidence: what is foreseen of it, how it comes about, how it is over."""
+
+    why: str
+    opens: str
+    closes: str
+    is_of_exam: bool = False
+
+
+KEEPERS = {
+    "a hold on the person": Keeper("legal_hold", HOLD, LIFT),
+    "a hold on the exam": Keeper("legal_hold", HOLD, LIFT, is_of_exam=True),
+    "a claim": Keeper("claim_open", CLAIM, CLOSE),
+    "a review": Keeper("review_open", REVIEW, DECIDE),
 }
 
 
-@pytest.mark.parametrize("what", WHYS)
+@pytest.mark.parametrize("what", KEEPERS)
 def test_what_is_held_stays_and_its_days_count_from_when_that_is_over_g1(
     settings: Settings, hot: LocalStore, database: str, what: str
 ) -> None:
     """spec.md, decision 12: after the attempt, or an open review or claim has closed, whichever is later."""
-    why, opens, closes = WHYS[what]
-    whose, now = over(database), datetime.now(UTC)
+    keeper, whose, now = KEEPERS[what], over(database), datetime.now(UTC)
     piece = keep(whose, hot, closed_at=OLD)
-    for statement, more in opens:
-        exam: dict[str, UUID | str | None] = {"exam": whose.exam_id} if more.get("exam") else {}
-        write(whose, statement, as_replica=True, **(more | exam))
+    exam = {"kind": "exam", "user": None, "exam": whose.exam_id} if keeper.is_of_exam else {}
+    write(whose, keeper.opens, as_replica=True, **exam)
     held = (foreseen(settings), expire(settings).pieces)
-    write(whose, closes, as_replica=True, at=now)
+    write(whose, keeper.closes, as_replica=True, at=now)
     closed = expire(settings).pieces
     write(whose, AGE, as_replica=True, at=now - timedelta(days=89))
     almost = expire(settings).pieces
     write(whose, AGE, as_replica=True, at=now - timedelta(days=91))
     last = expire(settings).pieces
 
-    assert held == ({why: (1, size_of(piece))}, 0)
-    assert closed + almost + last == 1
-    assert (closed == 0) == (why != "legal_hold")
+    assert held == ({keeper.why: (1, size_of(piece))}, 0)
+    assert (closed, almost, last) == ((1, 0, 0) if keeper.why == "legal_hold" else (0, 0, 1))
     assert gone(database) == {piece.evidence_id}
 
 
@@ -177,9 +193,7 @@ def test_what_is_under_way_stays_g1(settings: Settings, hot: LocalStore, databas
             (pending.evidence_id,),
         )
         conn.execute("UPDATE exam_attempts SET expires_at = %s", (OLD,))
-        conn.execute(
-            "UPDATE proctor_sessions SET started_at = %s WHERE id = %s", (OLD, running.session_id)
-        )
+        conn.execute("UPDATE proctor_sessions SET started_at = %s WHERE id = %s", (OLD, running.session_id))
 
     assert foreseen(settings).keys() == {"attempt_runs", "upload_open"}
     assert (expire(settings), gone(database)) == (Swept(), set())
@@ -188,7 +202,7 @@ def test_what_is_under_way_stays_g1(settings: Settings, hot: LocalStore, databas
 def test_a_hold_that_comes_between_is_seen_and_nothing_goes_before_its_time_g1(
     settings: Settings, hot: LocalStore, database: str
 ) -> None:
-    """The database looks once more, in the transaction that takes; for a moment that is to come it refuses."""
+    """The database looks once more, in the transaction that takes; for what is to come it refuses."""
     held, free = over(database), over(database)
     pieces = [keep(whose, hot, closed_at=OLD) for whose in (held, free)]
     places_held = count()
@@ -209,8 +223,8 @@ def write_off(settings: Settings, url: str, at: datetime) -> None:
     pieces = [row[0] for row in rows_of(url, "SELECT id FROM evidence ORDER BY id")]
     with connect(settings.database_url) as conn:
         conn.execute(
-            "SELECT take_evidence((SELECT organisation_id FROM evidence LIMIT 1), %s::bigint[], %s, gen_random_uuid(),"
-            " '', '{}', '{}')",
+            "SELECT take_evidence((SELECT organisation_id FROM evidence LIMIT 1), %s::bigint[], %s,"
+            " gen_random_uuid(), '', '{}', '{}')",
             (pieces, at),
         )
 
@@ -240,7 +254,7 @@ def test_nothing_is_said_to_be_gone_where_the_stores_are_not_those_of_the_files_
     with pytest.raises(ForeignStoreError, match="1 other"):
         expire(settings)
     hot.delete([MARK])
-    elsewhere = Settings(database_url=settings.database_url, **places(tmp_path))
+    elsewhere = replace(settings, **places(tmp_path))
     with pytest.raises(ForeignStoreError, match="no mark"):
         expire(elsewhere)
     assert (gone(database), files(settings, piece)) == (set(), len(piece.keys))
@@ -285,5 +299,7 @@ def test_a_sweep_that_is_killed_anywhere_goes_on_g1(
     assert [files(settings, each) for each in pieces] == [0] * len(pieces)
     assert rows_of(database, LEAVING) == []
     told = rows_of(database, TOLD)
-    assert sorted(int(number) for kind, number, _ in told if kind == "evidence.expired") == sorted(gone(database))
+    assert sorted(int(number) for kind, number, _ in told if kind == "evidence.expired") == sorted(
+        gone(database)
+    )
     assert sum(detail["pieces"] for kind, _, detail in told if kind == "evidence.swept") == len(pieces)
