@@ -1,7 +1,7 @@
 """The loop of the sweeps: one process at a time turns it, and what fails is said in words (`jobs.py`)."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -59,12 +59,15 @@ def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], st
             raise ArchiveDiffersError(len(taken.differing))
 
     # One does not wait for the other's archive or store.
-    by_policy = {RETENTION: retain, EXPIRY: partial(_expire, conn, stores, stop)}
+    by_policy: dict[str, Callable[[], None]] = {
+        RETENTION: retain,
+        EXPIRY: partial(_expire, conn, stores, stop),
+    }
     while not stop.is_set():
         run_job(settings, EVIDENCE, work)
         if monotonic() >= retain_at:
-            is_done = all([run_job(settings, name, job) for name, job in by_policy.items()])
-            retain_at = monotonic() + (settings.retention_sweep_s if is_done else settings.evidence_sweep_s)
+            done = [run_job(settings, name, job) for name, job in by_policy.items()]
+            retain_at = monotonic() + (settings.retention_sweep_s if all(done) else settings.evidence_sweep_s)
         stop.wait(settings.evidence_sweep_s)
 
 
