@@ -44,6 +44,7 @@ THEIRS: Final[Mapping[str, tuple[str, ...]]] = {
     "evidence": (
         "id", "session_id", "type", "status", "file_name", "content_type", "start_at", "end_at",
         "duration_seconds", "metadata", "chunk_count", "size_bytes", "sha256", "requested_at", "expires_at",
+        "gone_at",
     ),
     "session_commands": (
         "id", "session_id", "kind", "text_en", "text_ar", "created_at", "told_at", "confirmed_at",

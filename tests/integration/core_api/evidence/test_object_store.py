@@ -22,6 +22,7 @@ from tests.kits import evidence
 from tests.kits.core import Core, DatabaseAs, running_core
 from tests.kits.evidence import PNG, asked, confirm, film, send, sha256
 from tests.kits.evidence_kept import held, keep, seat
+from tests.kits.evidence_old import OLD, end, expire
 from tests.kits.s3 import BUCKET, running_s3
 
 HOT = f"s3://{BUCKET}/hot"
@@ -101,6 +102,31 @@ def test_evidence_moves_from_a_folder_to_a_bucket_and_orphans_go_from_both_v2(
     assert there == (piece.chunks, piece.chunks)
     assert swept == 2 * len(orphans) + len(piece.keys)
     assert (held(hot, piece), held(cold, piece)) == ([], piece.chunks)
+
+
+def test_evidence_goes_by_policy_from_a_bucket_and_a_folder_v2(
+    s3: dict[str, Any], database: str, database_as: DatabaseAs, tmp_path: Path
+) -> None:
+    """spec.md G-1: from whichever tier, and what a move has left behind with it."""
+    settings = Settings(
+        database_url=database_as("veritas_pipeline"), evidence_store=f"s3://{BUCKET}/going",
+        evidence_cold_store=str(tmp_path), evidence_hot_days=200, **s3,
+    )  # fmt: skip
+    tiers, whose = open_tiers(settings), seat(database)
+    hot, cold = tiers.values()
+    end(whose)
+    old, young = keep(whose, hot), keep(whose, hot, closed_at=OLD)
+    direct = f"{INCOMING}{key_of(old.evidence_id, '1')}"
+    hot.put(direct, [b"sent by its client"])
+    with connect(settings.database_url) as conn:
+        moved = move_due(conn, tiers, settings, threading.Event(), now=datetime.now(UTC))
+    there = [held(store, piece) for store, piece in ((hot, old), (cold, old), (hot, young))]
+    swept, again = expire(settings), expire(settings)
+
+    assert (moved.moved, there) == (1, [old.chunks, old.chunks, young.chunks])
+    assert (swept.pieces, swept.deleted, again.deleted) == (2, 2, 0)
+    assert [held(store, piece) for store in (hot, cold) for piece in (old, young)] == [[]] * 4
+    assert hot.found(INCOMING + key_of(old.evidence_id)) == []
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["folder", "s3"])

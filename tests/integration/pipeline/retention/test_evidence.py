@@ -17,6 +17,7 @@ from kernel.storage.opening import key_of, open_tiers
 from kernel.storage.stores import INCOMING
 from pipeline.evidence_files import MARK, ForeignStoreError, alone_at
 from pipeline.ledger.verify import verify
+from pipeline.privacy.erasing import erase_due
 from pipeline.retention.evidence import Swept
 from pipeline.retention.forecast import forecast
 from pipeline.sweeps.orphans import Walk, sweep_orphans
@@ -47,6 +48,10 @@ from tests.kits.pipeline_world import rows_of
 TOLD = """
 SELECT kind, aggregate_id, convert_from(body, 'UTF8')::json -> 'detail' FROM ledger_events
 WHERE kind IN ('evidence.expired', 'evidence.swept') ORDER BY kind, aggregate_id
+"""
+USED = """
+INSERT INTO evidence_usage SELECT organisation_id, mod(id, 16), 1000000 FROM evidence
+ON CONFLICT DO NOTHING RETURNING 1
 """
 LEAVING = "SELECT evidence_id FROM leaving_evidence ORDER BY 1"
 
@@ -95,8 +100,7 @@ def test_what_was_foreseen_goes_and_says_so_and_what_it_was_stays_g1(
     old = [keep(whose, hot, closed_at=OLD) for _ in range(3)]
     kept = keep(young, hot, closed_at=OLD)
     hot.put(INCOMING + key_of(old[0].evidence_id, "1"), [b"left by its sender"])
-    rows_of(database, "INSERT INTO evidence_usage SELECT organisation_id, mod(id, 16), 1000000 FROM evidence"
-            " ON CONFLICT DO NOTHING RETURNING 1")  # fmt: skip
+    rows_of(database, USED)
     rows_of(database, "INSERT INTO detector_claims SELECT id, now() FROM evidence RETURNING 1")
     before = rows_of(database, "SELECT * FROM evidence_chunks ORDER BY 1, 2")
     assert foreseen(settings) == {None: (3, size_of(*old))}
@@ -272,6 +276,30 @@ def test_a_file_that_comes_back_to_a_store_goes_with_the_orphans_v1(
         later = datetime.now(UTC) + timedelta(days=8)
         assert sweep_orphans(conn, open_tiers(settings), settings, Walk(), now=later) == 1
     assert files(settings, piece) == 0
+
+
+def test_a_person_whose_files_are_gone_is_erased_all_the_same_g2(
+    settings: Settings, hot: LocalStore, database: str, tmp_path: Path
+) -> None:
+    """What the organisation has stored was less from when the file went; it is not taken off twice."""
+    whose = over(database)
+    went, left = keep(whose, hot, closed_at=OLD), keep(over(database), hot, closed_at=OLD)
+    rows_of(database, USED)
+    expire(settings)
+    after = rows_of(database, "SELECT * FROM evidence_usage ORDER BY 1, 2")
+    rows_of(
+        database,
+        "INSERT INTO erasures (id, organisation_id, person_id, requested_at, stepped_at)"
+        " VALUES (gen_random_uuid(), %s, %s, now(), now()) RETURNING 1",
+        whose.organisation_id, whose.user_id,
+    )  # fmt: skip
+    own = replace(settings, warehouse=str(tmp_path / "warehouse"), erasure_settled_s=0, build_grace_s=0)
+    with connect(own.database_url) as conn:
+        erase_due(conn, open_tiers(own), own, now=datetime.now(UTC))
+
+    assert rows_of(database, "SELECT id FROM evidence") == [(left.evidence_id,)]
+    assert rows_of(database, "SELECT * FROM evidence_usage ORDER BY 1, 2") == after
+    assert went.evidence_id != left.evidence_id
 
 
 @pytest.mark.slow("a process for each statement and step of a sweep")
