@@ -25,7 +25,8 @@ from warehouse.publish import no_step
 ATTEMPTS = 3
 # What makes numbers of events. The detector makes none, and nothing here is old enough to go: both are killed
 # in tests of their own.
-FOLDING = {job: steps for job, steps in STEPS.items() if job not in {"detect", "retain"}}
+ASIDE = {"detect", "retain", "expire"}
+FOLDING = {job: steps for job, steps in STEPS.items() if job not in ASIDE}
 RESET = """
 TRUNCATE events, session_progress, dirty_sessions, unarchived_sessions,
          reporting.session_folds, reporting.fold_claims,

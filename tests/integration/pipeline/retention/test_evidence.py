@@ -6,11 +6,15 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+import msgspec
 import psycopg
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
+from typer.testing import CliRunner
 
+from deploy.commands.cli import app
+from deploy.local.stack import LOCAL_FILE, PLACES, Local
 from kernel.settings import Settings
 from kernel.storage.local import LocalStore
 from kernel.storage.opening import key_of, open_tiers
@@ -24,6 +28,7 @@ from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.tiers import Moved, move_due
 from sql.running import connect
 from tests.kits.evidence_kept import Piece, Seat, films, keep, seat
+from tests.kits.evidence_kept import held as held_by
 from tests.kits.evidence_old import (
     AGE,
     CLAIM,
@@ -276,6 +281,34 @@ def test_a_file_that_comes_back_to_a_store_goes_with_the_orphans_v1(
         later = datetime.now(UTC) + timedelta(days=8)
         assert sweep_orphans(conn, open_tiers(settings), settings, Walk(), now=later) == 1
     assert files(settings, piece) == 0
+
+
+def test_the_command_says_what_goes_and_deletes_it_where_the_running_stack_keeps_it_g1(
+    database: str, tmp_path: Path
+) -> None:
+    """`veritas retain`, for a stack whose state is in another folder than this one's."""
+    stack = Local(
+        url="", ingest_url="", database_url=database, redis_url="", warehouse=str(tmp_path / "warehouse"),
+        accounts=[], metrics={},
+    )  # fmt: skip
+    (tmp_path / LOCAL_FILE).write_bytes(msgspec.json.encode(stack))
+    store = LocalStore(tmp_path / PLACES["evidence_store"])
+    whose, held = over(database), over(database)
+    piece, kept = keep(whose, store, closed_at=OLD), keep(held, store, closed_at=OLD)
+    write(held, HOLD)
+
+    def said(*words: str) -> tuple[int, str]:
+        command = ["retain", "--state", str(tmp_path), *words]
+        done = CliRunner().invoke(app, command, env={"COLUMNS": "200"})
+        return done.exit_code, done.stdout
+
+    dry, there = said("--dry-run"), gone(database)
+    done = said()
+    assert (dry[0], there) == (0, set())
+    assert all(f"{size_of(piece):,}" in text and "held by a legal hold" in text for _, text in (dry, done))
+    assert (done[0], gone(database)) == (0, {piece.evidence_id})
+    assert f"1 files of evidence went, {size_of(piece):,} bytes, in 1 steps; 1 are deleted." in done[1]
+    assert [len(held_by(store, each)) for each in (piece, kept)] == [0, len(kept.keys)]
 
 
 def test_a_person_whose_files_are_gone_is_erased_all_the_same_g2(
