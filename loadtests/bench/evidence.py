@@ -74,10 +74,12 @@ class Sender:
     """One candidate's client: it asks, announces, sends what is missing, and confirms."""
 
     def __init__(self, http: aiohttp.ClientSession, target: Target, number: int, sizes: Sizes) -> None:
-        """Remember whose recording it is; its chunks are made when they are needed."""
+        """Remember whose recording it is, and its hashes; its chunks are made when they are needed."""
         self._http, self._target = http, target
         self._numbers = range(1, sizes.chunks // sizes.candidates + 1)
         self._first, self._bytes = number * len(self._numbers), sizes.chunk_bytes
+        # taken beforehand: candidates hash on machines of their own
+        self._hashes = [hashlib.sha256(self._chunk(n)).digest() for n in self._numbers]
         self.refused = 0
 
     def _chunk(self, n: int) -> bytes:
@@ -91,16 +93,15 @@ class Sender:
             "contentType": "video/webm", "isChunked": True,
         }  # fmt: skip
         evidence_id = (await self._post(f"{PATH}/request-upload", asked))["evidenceId"]
-        hashes = [hashlib.sha256(self._chunk(n)).digest() for n in self._numbers]
         announced = [
             {"number": n, "checksum": hashed.hex(), "size": self._bytes}
-            for n, hashed in zip(self._numbers, hashes, strict=True)
+            for n, hashed in zip(self._numbers, self._hashes, strict=True)
         ]
         given = await self._post(f"{PATH}/{evidence_id}/chunks", {"chunks": announced})
         for n, address in zip(self._numbers, given, strict=True):
             await self._ask("PUT", address["uploadUrl"], self._chunk(n), {"Content-Type": "video/webm"})
-        whole = hashlib.sha256(b"".join(hashes)).hexdigest()
-        said = {"checksum": whole, "chunkCount": len(hashes)}
+        whole = hashlib.sha256(b"".join(self._hashes)).hexdigest()
+        said = {"checksum": whole, "chunkCount": len(self._hashes)}
         await self._post(f"{PATH}/{evidence_id}/confirm", said)
 
     async def _post(self, path: str, body: Any) -> Any:  # noqa: ANN401  what the API answers
@@ -120,15 +121,20 @@ class Sender:
         raise BenchError(f"{method} {path}: refused {TRIES_MAX} times")
 
 
-async def record_all(core: Core, targets: list[Target], sizes: Sizes) -> tuple[float, int]:
-    """Let all candidates send at once; return the seconds it took, and how often one was refused."""
+@asynccontextmanager
+async def senders_of(core: Core, targets: list[Target], sizes: Sizes) -> AsyncIterator[list[Sender]]:
+    """Give a client for each candidate, ready to send."""
     connector = aiohttp.TCPConnector(limit=0)
     base = f"http://127.0.0.1:{core.port}"
     async with aiohttp.ClientSession(base, connector=connector, timeout=aiohttp.ClientTimeout()) as http:
-        senders = [Sender(http, target, n, sizes) for n, target in enumerate(targets)]
-        started = time.monotonic()
-        await asyncio.gather(*(each.record() for each in senders))
-        return time.monotonic() - started, sum(each.refused for each in senders)
+        yield [Sender(http, target, n, sizes) for n, target in enumerate(targets)]
+
+
+async def record_all(senders: list[Sender]) -> tuple[float, int]:
+    """Let all candidates send at once; return the seconds it took, and how often one was refused."""
+    started = time.monotonic()
+    await asyncio.gather(*(each.record() for each in senders))
+    return time.monotonic() - started, sum(each.refused for each in senders)
 
 
 @asynccontextmanager
@@ -205,10 +211,15 @@ async def measure(sizes: Sizes, screen: Screen, log: Path) -> EvidenceReport:
     ):
         about = describe(servers) | {"fdatasync_ms": machine.fdatasync_ms(folder)}
         targets = make_sessions(servers.owner, core.keyring, sizes.candidates, datetime.now(UTC))
-        await record_all(core, targets[:1], msgspec.structs.replace(sizes, candidates=1, chunks=1))
+        one = msgspec.structs.replace(sizes, candidates=1, chunks=1)
+        async with senders_of(core, targets[:1], one) as warming:
+            await record_all(warming)
         alone = await send("other routes alone", probe(core, targets, sizes, sizes.probe_s), screen)
-        async with memory_of(core.programs[0].process.pid) as memory:
-            sending = asyncio.create_task(record_all(core, targets, sizes))
+        async with (
+            senders_of(core, targets, sizes) as senders,
+            memory_of(core.programs[0].process.pid) as memory,
+        ):
+            sending = asyncio.create_task(record_all(senders))
             within = await send("other routes meanwhile", probe(core, targets, sizes, sizes.probe_s), screen)
             seconds, refused = await sending
         await asyncio.to_thread(check_stored, core, folder, sizes.chunks + 1)
