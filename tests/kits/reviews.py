@@ -20,9 +20,9 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     submission_id: str
 
 
-async def make_reviewed_exam(api: Api, **fields: Any) -> Made:
-    """Make an exam that the reviewer was granted."""
-    made = await make_exam(api, *MACHINE_SCORED, **fields)
+async def make_reviewed_exam(api: Api, *kinds: str, **fields: Any) -> Made:
+    """Make an exam that the reviewer was granted, of questions that the machine scores by default."""
+    made = await make_exam(api, *(kinds or MACHINE_SCORED), **fields)
     granted = {"user_id": str(api.people["reviewer"].id)}
     assert (
         await api.post(f"/api/admin/exams/{made.exam_id}/permissions", "admin", json=granted)
