@@ -10,8 +10,8 @@ to its end is whole.
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -127,6 +127,7 @@ async def send(
     media_type: str,
     rows: int = ROWS,
     seen: Callable[[], None] = lambda: None,
+    more: AsyncGenerator[bytes, None] | None = None,
 ) -> web.StreamResponse:
     """
     Send a statement's rows in a form, as a file of that name, but for the reply's end: that goes when the
@@ -142,6 +143,7 @@ async def send(
         media_type: of it.
         rows: that a fetch has.
         seen: is called when the first rows are there, before anything of them leaves.
+        more: what stands between the last row and the end, as the form makes it.
     """
     response = web.StreamResponse()
     response.content_type = media_type
@@ -161,6 +163,9 @@ async def send(
             while found:
                 await _write(response, await asyncio.to_thread(_packed, form.piece, packer, found))
                 found = await cursor.fetch(rows)
+            async with aclosing(more or _nothing()) as pieces:
+                async for piece in pieces:
+                    await _write(response, piece)
             await _write(response, await asyncio.to_thread(_ended, form, packer))
     except ConnectionResetError:  # the client has left
         return response
@@ -169,6 +174,10 @@ async def send(
         if request.transport is not None:
             request.transport.abort()
     return response
+
+
+async def _nothing() -> AsyncGenerator[bytes, None]:
+    yield b""  # which is not sent
 
 
 async def _write(response: web.StreamResponse, piece: bytes) -> None:

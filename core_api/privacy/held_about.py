@@ -4,36 +4,43 @@ list of each table's rows) and people (`index.html`, and a page for each table).
 
 Which tables those are says `kernel.personal`, by which a person is erased, too; which columns,
 `kernel.theirs`. To the person goes what is theirs; what judges them has routes of its own, once it is
-released (spec.md, decision 6). To an admin goes all but secrets, in the words of the tables. Files of
-evidence have their own download; what the archive of events alone has is read by the routes of events.
+released (spec.md, decision 6). To an admin goes all but secrets, in the words of the tables, and the files of
+evidence where they ask for them. What the archive of events alone has is read by the routes of events.
 """
 
 import html
 import io
+import re
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import closing
-from typing import IO, Final
+from datetime import UTC, datetime
+from typing import IO, Annotated, Final
+from urllib.parse import quote
 from uuid import UUID
 
 import asyncpg
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from core_api.actors import actor_of
+from core_api.database import Connection
+from core_api.evidence.storage import STORAGE
 from core_api.exports.sending import reading, send
 from core_api.exports.tables import PARQUET_TYPE
-from core_api.ledger.viewings import note_view
+from core_api.ledger.viewings import VIEWS, note_view
 from core_api.people import users
 from core_api.wire import uuid_in_path
-from kernel.http.web import Shows
+from kernel.http.web import Shows, decode_query
 from sql import named
 
 QUERIES: Final = named("held_about")
 SHOWS: Final = Shows("person_export", "user_id", "user_id")
 NAME: Final = "personal-data.zip"
 ARCHIVE_TYPE: Final = PARQUET_TYPE  # which generated clients take for a file
+UNFIT: Final = re.compile(r"[^\w.-]")  # in the name of a file within the archive
 IN_MEMORY_BYTES: Final = 1 << 20  # of a page that waits for its table's end; the rest of it is in a file
 HEAD: Final = (
     '<!doctype html><meta charset="utf-8"><title>{0}</title>'
@@ -42,8 +49,20 @@ HEAD: Final = (
 )
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the archive is to have."""
+
+    files: Annotated[
+        bool,
+        Meta(description="With the files of evidence, below `files/`; each is a view of it on the ledger."),
+    ] = False
+
+
 class Archive:
-    """The ZIP file, a piece at a time: a table's rows as they come, its page once they are all there."""
+    """
+    The ZIP file, a piece at a time: a table's rows as they come, its page once they are all there, and files
+    after the last table.
+    """
 
     def __init__(self) -> None:
         """Begin, without a table."""
@@ -53,6 +72,8 @@ class Archive:
         self._place: str | None = None
         self._rows: IO[bytes] | None = None
         self._page: IO[bytes] | None = None
+        self._files: list[str] = []
+        self._file: IO[bytes] | None = None
 
     def piece(self, rows: Sequence[asyncpg.Record]) -> bytes:
         """Return the bytes of some rows: `place`, the table, and `state`, the row as JSON."""
@@ -62,24 +83,46 @@ class Archive:
             self._add(row["state"])
         return self._sink.taken()
 
-    def end(self) -> bytes:
-        """Return what stands after the last row: the last table's page, and the list of tables."""
+    def begin_file(self, number: int, name: str) -> None:
+        """Begin a file, of that number and name; the tables are over."""
         self._turn(None)
+        self._end_file()
+        self._files.append(f"files/{number}-{UNFIT.sub('_', name)}")
+        self._file = self._zip.open(zipfile.ZipInfo(self._files[-1]), "w", force_zip64=True)
+
+    def file_piece(self, piece: bytes) -> bytes:
+        """Return the bytes of what comes next of the file; it is not packed again."""
+        assert self._file is not None, "a file has begun"
+        self._file.write(piece)
+        return self._sink.taken()
+
+    def end(self) -> bytes:
+        """Return what stands after the last row or file: the last table's page, and the list of all."""
+        self._turn(None)
+        self._end_file()
         listed = "".join(
             f'<li><a href="{name}.html">{name}</a> (<a href="data/{name}.json">JSON</a>): {count}</li>'
             for name, count in self._counts.items()
         )
         page = HEAD.format("What is held about you, table by table") + f"<ul>{listed}</ul>"
+        if self._files:
+            names = "".join(f'<li><a href="{quote(name)}">{html.escape(name)}</a>' for name in self._files)
+            page += f"<h2>Files</h2><ul>{names}</ul>"
         self._zip.writestr("index.html", page)
         self._zip.close()
         return self._sink.taken()
 
     def close(self) -> None:
         """Let go of what is open where it does not come to its end."""
-        for each in (self._rows, self._page):
+        for each in (self._rows, self._page, self._file):
             if each is not None:
                 each.close()
         self._zip.close()
+
+    def _end_file(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
     def _turn(self, place: str | None) -> None:
         """End a table, and begin the next."""
@@ -167,13 +210,35 @@ async def export_own(request: web.Request) -> web.StreamResponse:
 async def export_held(request: web.Request) -> web.StreamResponse:
     """
     Export all that is held about a person of the organisation as one ZIP file, but for secrets: pages to
-    read, and the same as JSON. The view is recorded.
+    read, the same as JSON, and files of evidence where asked for. The view is recorded.
     """
-    whose: UUID = uuid_in_path(request, "user_id")
+    whose, wanted = uuid_in_path(request, "user_id"), decode_query(request, Wanted)
     async with reading(request) as conn:
         await users.fetch(conn, actor_of(request), whose)
         with closing(Archive()) as form:
             return await send(
                 request, conn, QUERIES["list_held"], whose, form=form, name=NAME, media_type=ARCHIVE_TYPE,
                 seen=lambda: note_view(request, SHOWS, ""),
+                more=_files(request, conn, form, whose) if wanted.files else None,
             )  # fmt: skip
+
+
+async def _files(
+    request: web.Request, conn: Connection, form: Archive, whose: UUID
+) -> AsyncGenerator[bytes, None]:
+    """
+    Yield the files of evidence that are there, each read from its store piece by piece; each is a view.
+
+    Raises:
+        UnavailableError: one cannot be read, as it has gone since.
+    """
+    storage, views, actor = request.app[STORAGE], request.app[VIEWS], actor_of(request)
+    before = None
+    async for part in conn.cursor(QUERIES["list_files"], whose):
+        if part["evidence_id"] != before:
+            before = part["evidence_id"]
+            views.note(actor, "evidence", before, now=datetime.now(UTC), subject_id=whose)
+            form.begin_file(before, part["file_name"])
+        async for piece in await storage.open(part["tier"], part["object_key"], 0, part["size_bytes"]):
+            yield form.file_piece(piece)
+            await conn.execute("SELECT")  # PostgreSQL ends a snapshot that stands idle

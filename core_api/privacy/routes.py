@@ -25,7 +25,7 @@ ROUTES: Final = (
     ),
     EXPORT(
         path="/admin/users/{user_id}/data", name="export_person", handler=held_about.export_held,
-        action=Action.person_export, tag="Admins", shows=held_about.SHOWS,
+        action=Action.person_export, tag="Admins", shows=held_about.SHOWS, query=held_about.Wanted,
         refuses={NotFoundError: "not of the organisation", **REFUSES},
     ),
     case(

@@ -112,7 +112,7 @@ LEFT_OUT: Final = {
     "erasures that are not done, by their index": "erasures.list_open watermarks.list_erased_sessions",
     "one person, and what waits for its turn": "erasures.has_marks erasures.has_older_marks"
     " erasures.has_unarchived erasures.list_archived users.is_erased",
-    "one person": "own_claims.list_own_claims enrolments.list_facts held_about.list_own held_about.list_held"
+    "one person": "own_claims.list_own_claims enrolments.list_facts held_about.list_own held_about.list_held held_about.list_files"
     " own_results.list_own_results own_results.list_own_marks"
     " observation_views.list_own_observations forms.list_observable"
     " observation_drafts.count_drafts observation_drafts.list_drafts"

@@ -1,8 +1,10 @@
 """What is held about a person, as one archive for them and one for an admin (spec.md G-2, decision 6)."""
 
+import asyncio
 import io
 import zipfile
 from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import msgspec
@@ -13,9 +15,11 @@ from core_api.privacy.held_about import Archive
 from kernel.personal import HELD, Of
 from kernel.theirs import SECRET, THEIRS
 from tests.kits.access_matrix_world import furnish
+from tests.kits.authoring import make_exam, start
 from tests.kits.branded import WORD, brand
 from tests.kits.core import Api, DatabaseAs
 from tests.kits.core import core_api as serving
+from tests.kits.evidence import asked, film, send_chunks, sent
 from tests.kits.reviews import override
 from tests.kits.secrecy import tells
 
@@ -73,6 +77,49 @@ async def test_a_person_gets_what_is_theirs_and_an_admin_all_but_secrets_g2(
         secret = {f"{name}.{column}" for name, columns in SECRET.items() for column in columns}
         missing = {each for each in branded - found - secret if not each.endswith(("_ip", "address"))}
         assert (missing, found & secret) == (set(), set())
+
+
+async def test_an_admin_gets_the_files_too_and_each_is_a_view_g2(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with serving(database, database_as) as api:
+        made = await make_exam(api, "single_choice")
+        session_id = await api.start_session("student", attempt_id=await start(api, made))
+        other = await api.start_session("other_student", attempt_id=await start(api, made, "other_student"))
+        chunks = {n: film(400_000, mark=n) for n in (1, 2)}
+        recorded, _ = await asked(api, session_id, isChunked=True, fileName="<b>/../ä.webm")
+        await send_chunks(api, recorded, chunks)
+        photographed = await sent(api, session_id, film(mark=3))
+        pending, _ = await asked(api, session_id)
+        await sent(api, other, film(mark=4), by="other_student")
+        path = f"/api/admin/users/{api.people['student'].id}/data"
+        without = await api.get(path, "admin")
+        answer = await api.get(f"{path}?files=true", "admin")
+        with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+            assert archive.testzip() is None
+            files = {name: archive.read(name) for name in archive.namelist() if name.startswith("files/")}
+            index = archive.read("index.html").decode()
+        viewed = await viewed_evidence(api)
+
+        assert files == {
+            f"files/{recorded}-_b__.._ä.webm": chunks[1] + chunks[2],
+            f"files/{photographed}-video_chunk_001.webm": film(mark=3),
+        }
+        assert [name for name in files if quote(name) not in index] == []
+        assert b"files/" not in without.body
+        assert viewed == {str(recorded), str(photographed)}
+        assert str(pending) not in viewed
+        assert b"files/" not in (await api.get("/api/me/data?files=true", "student")).body
+
+
+async def viewed_evidence(api: Api) -> set[str]:
+    """Return the numbers of evidence that somebody has seen, once that is written."""
+    told = "SELECT aggregate_id FROM ledger_events WHERE kind = 'evidence.viewed'"
+    for _ in range(100):
+        if found := await api.owner.fetch(told):
+            return {row["aggregate_id"] for row in found}
+        await asyncio.sleep(0.05)
+    return set()
 
 
 async def test_rows_are_given_to_nobody_else_g2(database: str, database_as: DatabaseAs) -> None:
