@@ -214,3 +214,28 @@ async def test_files_are_the_candidates_where_the_policy_releases_them_and_are_h
     assert [each.code() for each in found] == [VERIFIED, WRONG]
     assert f"film.webm is evidence {piece}" in "\n".join(found[0].lines())
     assert "is none of this evidence" in "\n".join(found[1].lines())
+
+
+async def test_a_file_that_went_by_policy_is_a_410_and_bundles_say_so_and_verify_g1(
+    database: str, database_as: DatabaseAs, log: Log, tmp_path: Path
+) -> None:
+    async with core_api(database, database_as) as api:
+        exam_id, claim_id = await judged(api)
+        piece = await api.owner.fetchval("SELECT id FROM evidence")
+        policy = f"/api/teacher/exams/{exam_id}/claim-policy"
+        await put(api, policy, "teacher", window_days=14, releases_files=True)
+        given = await api.get(f"/api/student/claims/{claim_id}/evidence/{piece}/download-url", "student")
+        async with api.http.get(api.url + given.body["downloadUrl"]) as reply:
+            (film := tmp_path / "film.webm").write_bytes(await reply.read())
+        await api.owner.execute("UPDATE evidence SET gone_at = now()")
+        again = await api.get(f"/api/student/claims/{claim_id}/evidence/{piece}/download-url", "student")
+        await bundle(api, claim_id, "POST")
+        log.seal()
+        (saved := tmp_path / "bundle.json").write_text(json.dumps(await bundle(api, claim_id)))
+
+    keys, witness = verifier_keys(log.keys), [str(log.witness)]
+    found = verify_proven("appeal", str(saved), [str(film)], keys, witness, [])
+    assert (again.status, again.body["code"]) == (410, "gone")
+    assert found.code() == VERIFIED
+    assert f"film.webm is evidence {piece}" in "\n".join(found.lines())
+    assert f"evidence {piece}: its file went by policy at " in "\n".join(found.lines())

@@ -27,6 +27,7 @@ from pipeline.retention.forecast import forecast
 from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.tiers import Moved, move_due
 from sql.running import connect
+from tests.integration.pipeline.test_process import wait_until
 from tests.kits.evidence_kept import Piece, Seat, films, keep, seat
 from tests.kits.evidence_kept import held as held_by
 from tests.kits.evidence_old import (
@@ -225,6 +226,24 @@ def test_a_hold_that_comes_between_is_seen_and_nothing_goes_before_its_time_g1(
     assert len(gone(database) & {each.evidence_id for each in pieces}) == 1
     with pytest.raises(psycopg.errors.InvalidParameterValue):
         write_off(settings, database, datetime.now(UTC) + timedelta(days=90))
+
+
+def test_who_is_at_a_piece_is_waited_for_and_what_they_have_done_counts_g1(
+    settings: Settings, hot: LocalStore, database: str
+) -> None:
+    """As somebody who attaches it to an observation at that moment."""
+    whose = over(database)
+    piece = keep(whose, hot, closed_at=OLD)
+    sweeping = threading.Thread(target=expire, args=(settings,))
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with psycopg.connect(database) as other:
+        other.execute("SELECT FROM evidence WHERE id = %s FOR KEY SHARE", (piece.evidence_id,))
+        sweeping.start()
+        wait_until(lambda: rows_of(database, waiting) != [])
+        other.execute("UPDATE exam_attempts SET completed_at = now()")
+    sweeping.join()
+
+    assert (gone(database), files(settings, piece)) == (set(), len(piece.keys))
 
 
 def write_off(settings: Settings, url: str, at: datetime) -> None:
