@@ -94,6 +94,8 @@ def events_of(archived: pl.LazyFrame, session_ids: list[int]) -> dict[int, Event
         .sort("session_id", "seq")
         .collect(engine="streaming")
     )
+    if frame.is_empty():
+        return {}
     columns = {name: frame[name].to_numpy() for name in frame.columns}
     sessions, starts = np.unique(columns.pop("session_id"), return_index=True)
     whole = Events(**columns)
