@@ -433,14 +433,18 @@ def same(what: str, **values: tuple[object, object]) -> None:
 
 
 def proof_of(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Check a candidate's receipt: its text, and the ledger's event about it; return that event's proof."""
+    """
+    Check a candidate's receipt: its text, and the ledger's event about it; return that event's proof. One
+    that was fetched when the text was kept no longer proves that a text of this hash was handed in.
+    """
     receipt, content, ledger = document["receipt"], document["content"], document["ledger"]
     check_ledger(ledger)
-    if hashlib.sha256(content.encode()).hexdigest() != receipt["content_sha256"]:
-        raise WrongError("the content does not hash to the receipt's content_sha256")
-    names = ("submission_id", "attempt_id", "submitted_by", "finalised_at")
-    said = json.loads(content)
-    same("the content", **{name: (receipt[name], said[name]) for name in names})
+    if content is not None:
+        if hashlib.sha256(content.encode()).hexdigest() != receipt["content_sha256"]:
+            raise WrongError("the content does not hash to the receipt's content_sha256")
+        names = ("submission_id", "attempt_id", "submitted_by", "finalised_at")
+        said = json.loads(content)
+        same("the content", **{name: (receipt[name], said[name]) for name in names})
     if leaf_hash(ledger["event"].encode()).hex() != ledger["leaf_hash"]:
         raise WrongError("the ledger's event does not hash to its leaf_hash")
     event = json.loads(ledger["event"])
@@ -454,7 +458,8 @@ def proof_of(document: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     )
     proof = {name: ledger[name] for name in ("position", "hashes", "head")}
     proof |= {"body": ledger["event"], "event_id": receipt["event_id"]}
-    return f"submission {receipt['submission_id']}", proof
+    what = f"submission {receipt['submission_id']}"
+    return (what if content is not None else f"{what}, without its content,"), proof
 
 
 def document_of(saved: bytes) -> dict[str, Any]:

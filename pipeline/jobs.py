@@ -38,12 +38,14 @@ DETECT: Final = "detect"
 EVIDENCE: Final = "evidence"
 ERASURES: Final = "erasures"
 EXPIRY: Final = "expiry"
+FORGETTING: Final = "forget"
 RETENTION: Final = "retention"
 TITLES: Final = {
     EVIDENCE: "Sweeping over the evidence that is stored fails",
     ERASURES: "Erasing people fails",
     RETENTION: "What is past its policy cannot be taken",
     EXPIRY: "Evidence that is past its policy cannot be deleted",
+    FORGETTING: "People and contents past their policy cannot be taken",
     "open": "The warehouse cannot be opened",
     "archive": "The archive of events fails",
     "publish": "Publishing what was projected fails",

@@ -30,7 +30,7 @@ FOREIGN = {ROOT / "loadtests/baselines/seed_design.py"}
 LINES_MAX = 400
 FUNCTION_LINES_MAX = 70
 ALONE = {
-    "verify_export.py": 480,  # read and run by strangers, without anything else of ours: one file
+    "verify_export.py": 490,  # read and run by strangers, without anything else of ours: one file
 }
 # Utility statements cannot be prepared; the tests of their programs run them.
 UTILITY = re.compile(r"(COPY|LISTEN|CREATE|ALTER|DROP|CHECKPOINT|VACUUM|ANALYZE|TRUNCATE|SET|BEGIN|COMMIT)\b")

@@ -45,7 +45,13 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="What keeps it from going on: `attempt_runs`, `legal_hold`, `claim_open`."),
     ]
-    requested_by: Annotated[UUID | None, Meta(description="null: a restored backup does not know them.")]
+    requested_by: Annotated[
+        UUID | None,
+        Meta(
+            description="null: nobody, the policy says so of who is inactive; or a restored backup does not "
+            "know them."
+        ),
+    ]
     requested_at: datetime
     done_at: datetime | None
 

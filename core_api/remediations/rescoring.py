@@ -2,7 +2,8 @@
 A submission by another key: the points of what the key has changed, and what all of them come to. Pure.
 
 What did not change keeps its points to the hundredth, whichever version of the scoring gave them: a
-remediation moves what it names, and nothing else.
+remediation moves what it names, and nothing else. An answer in words that is kept no longer keeps its share
+of the points.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,8 +69,9 @@ def rescored(row: asyncpg.Record, current: Current, positions: Sequence[int]) ->
     given = computed_as(row["given"], dict[int, Given], "points that were given", strict=False)
     responses = computed_as(row["responses"], dict[int, Response], "an answer", strict=False)
     scale = {"max_score": Decimal(row["max_score"]), "passing_score": Decimal(row["passing_score"])}
+    gone = computed_as(row["gone"], dict[int, Given], "points that stand", strict=False)
     before = computed_as(row["item_points"], dict[int, Decimal | None], "a score", strict=False)
-    changed = by_key(before, current.by_position, positions, responses, given)
+    changed = by_key(before, current.by_position, positions, responses, gone | given)
     totals = scoring.summed(current.items, changed, **scale)
     return Rescored(before=_outcome(row), totals=totals, given=given)
 

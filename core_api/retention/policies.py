@@ -32,10 +32,34 @@ EvidenceDays = Annotated[
         "claim of it has closed; of a finding, after the observation or the last review of it.",
     ),
 ]
-What = Literal["events", "evidence"]
+InactiveDays = Annotated[
+    Annotated[int, Meta(ge=365, le=36_500)] | None,
+    Meta(
+        description="Days after which a candidate with whom nothing has happened is erased: who has not "
+        "signed in, begun, been assigned, invited, enrolled, observed or given a result for so long. null: "
+        "nobody."
+    ),
+]
+SubmissionsDays = Annotated[
+    Annotated[int, Meta(ge=365, le=36_500)] | None,
+    Meta(
+        description="Days after the hand-in that answers in words, drafts and the text of a submission are "
+        "kept; its result and its receipt stay. null: they are kept."
+    ),
+]
+RuntimeDays = Annotated[
+    int,
+    Meta(
+        ge=30,
+        le=3650,
+        description="Days after an attempt that what only the running attempt needed is kept: answers as "
+        "they were saved, which the submission has.",
+    ),
+]
+What = Literal["events", "evidence", "people", "runtime", "submissions"]
 Why = Literal[
     "legal_hold", "claim_open", "review_open", "attempt_runs", "not_stored", "not_archived", "not_projected",
-    "upload_open", "draft_open",
+    "upload_open", "draft_open", "appointment_open", "programme_runs", "not_graded",
 ]  # fmt: skip
 
 
@@ -44,6 +68,9 @@ class RetentionPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
     events_days: EventsDays
     evidence_days: EvidenceDays
+    inactive_days: InactiveDays
+    submissions_days: SubmissionsDays
+    runtime_days: RuntimeDays
     set_at: datetime | None
 
 
@@ -52,13 +79,17 @@ class SetRetentionPolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
 
     events_days: EventsDays | UnsetType = UNSET
     evidence_days: EvidenceDays | UnsetType = UNSET
+    inactive_days: InactiveDays | UnsetType = UNSET
+    submissions_days: SubmissionsDays | UnsetType = UNSET
+    runtime_days: RuntimeDays | UnsetType = UNSET
 
 
 class Foreseen(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is past the policy, from the oldest to the newest: of events so many `pieces` (proctor sessions) with
-    a `total` of rows, of evidence so many files with a total of bytes. They go with the next sweep where
-    `why` is null; else it says why they stay.
+    a `total` of rows, of evidence so many files with a total of bytes, of submissions so many with a total of
+    bytes of text, of runtime so many attempts with a total of saved answers, of people each for one. They go
+    with the next sweep where `why` is null, of people some at a time; else it says why they stay.
     """
 
     what: What

@@ -51,11 +51,14 @@ class Submitted(Receipt, frozen=True, kw_only=True):
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """The receipt as it is kept: `content` is the very text that `content_sha256` is of, in UTF-8."""
+    """
+    The receipt as it is kept: `content` is the very text that `content_sha256` is of, in UTF-8; null once the
+    organisation keeps it no longer.
+    """
 
     veritas_receipt: int
     receipt: Receipt
-    content: str
+    content: str | None
     ledger: Place
 
 

@@ -77,10 +77,10 @@ class Finalised(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """A receipt with the very text that was hashed (UTF-8)."""
+    """A receipt with the very text that was hashed (UTF-8); null once the organisation keeps it no longer."""
 
     receipt: Receipt
-    content: str
+    content: str | None
 
 
 async def submit(
@@ -353,5 +353,5 @@ def _entry(
 async def fetch_own(conn: Connection, actor: Actor, attempt_id: UUID) -> Submission:
     """Return the caller's submission of an attempt; raises NotFoundError when there is none of theirs."""
     row = await fetch_one(conn, "submission", QUERIES["fetch_receipt"], attempt_id, actor.user_id)
-    content: str = await conn.fetchval(QUERIES["fetch_content"], attempt_id, actor.user_id)
+    content: str | None = await conn.fetchval(QUERIES["fetch_content"], attempt_id, actor.user_id)
     return Submission(receipt=_receipt(row), content=content)

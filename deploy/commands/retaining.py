@@ -43,6 +43,9 @@ WHYS: Final = {
     "not_projected": "still to be computed with",
     "upload_open": "its upload is open",
     "draft_open": "a draft of an observation names it",
+    "appointment_open": "an exam is open to them",
+    "programme_runs": "they are in a programme",
+    "not_graded": "a grader is awaited",
 }
 
 
@@ -63,6 +66,9 @@ def retain(
     from pipeline.retention.events import sweep_events  # noqa: PLC0415
     from pipeline.retention.evidence import sweep_evidence  # noqa: PLC0415
     from pipeline.retention.forecast import forecast  # noqa: PLC0415
+    from pipeline.retention.people import sweep_people  # noqa: PLC0415
+    from pipeline.retention.runtime import sweep_runtime  # noqa: PLC0415
+    from pipeline.retention.submissions import sweep_contents  # noqa: PLC0415
     from sql.running import connect  # noqa: PLC0415
     from warehouse.files import ROOT_FAILS  # noqa: PLC0415
 
@@ -76,6 +82,12 @@ def retain(
             console.print("Nothing is older than its policy.")
         if dry_run:
             return
+        asked = sweep_people(conn, settings, now=now)
+        console.print(f"{asked:,} people are to be erased; the pipeline erases them.")
+        contents = sweep_contents(conn, now=now, seconds_max=SWEEP_S)
+        console.print(f"The contents of {contents:,} submissions went.")
+        removed = sweep_runtime(conn, now=now, seconds_max=SWEEP_S)
+        console.print(f"{removed.rows:,} rows that only {removed.attempts:,} running attempts needed went.")
         try:
             taken = sweep_events(conn, settings, now=now, seconds_max=SWEEP_S)
         except (ForeignArchiveError, *ROOT_FAILS) as error:

@@ -129,6 +129,7 @@ class Kind(StrEnum):
     risk_adjustment_made = "risk_adjustment.made"
     risk_rule_deleted = "risk_rule.deleted"
     risk_rule_saved = "risk_rule.saved"
+    runtime_removed = "runtime.removed"
     session_cancelled = "session.cancelled"
     session_ended = "session.ended"
     session_extended = "session.extended"
@@ -292,6 +293,7 @@ KINDS: Final[Mapping[str, About]] = {
     Kind.risk_adjustment_made: About("risk_adjustment", record="risk_adjustment"),
     Kind.risk_rule_deleted: About("risk_rule", record="risk_rule"),
     Kind.risk_rule_saved: About("risk_rule", record="risk_rule"),
+    Kind.runtime_removed: About("organisation"),
     Kind.session_cancelled: About("session", record="session"),
     Kind.session_ended: About("session", record="session"),
     Kind.session_extended: About("session", record="session_actions"),

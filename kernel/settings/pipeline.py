@@ -109,6 +109,9 @@ class Pipeline(Ingest, frozen=True, kw_only=True):
     retention_step_rows: Annotated[
         int, about("Events that one step of a sweep takes, in one transaction.", ge=1, le=10_000_000)
     ] = 200_000
+    retention_people_max: Annotated[
+        int, about("Erasures of inactive people that are open at a time.", ge=1, le=10_000)
+    ] = 100
     retention_restored_days: Annotated[
         int, about("Days that events stay which were brought back from the archive.", ge=1, le=365)
     ] = 7

@@ -15,8 +15,9 @@ RETENTION: Final = named("retention")
 class Foreseen(Struct, frozen=True, kw_only=True):
     """
     What of one organisation is past its policy of so many `days`, and may go where `why` is None; else why
-    it stays. Of events `pieces` are sessions and `total` is how many rows they have; of evidence they are
-    files, and bytes.
+    it stays. Of events `pieces` are sessions and `total` is how many rows they have, of evidence files and
+    bytes, of submissions how many and bytes of text, of runtime attempts and saved answers, of people both
+    are how many.
     """
 
     organisation_id: UUID

@@ -13,9 +13,12 @@ import structlog
 from kernel.settings import Settings
 from kernel.storage.stores import Store
 from pipeline.extract import DATABASE_AWAY
-from pipeline.jobs import EVIDENCE, EXPIRY, RETENTION, run_job
+from pipeline.jobs import EVIDENCE, EXPIRY, FORGETTING, RETENTION, run_job
 from pipeline.retention.events import ArchiveDiffersError, sweep_events
 from pipeline.retention.evidence import sweep_evidence
+from pipeline.retention.people import sweep_people
+from pipeline.retention.runtime import sweep_runtime
+from pipeline.retention.submissions import sweep_contents
 from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.tiers import TIERS, StoppedError, move_due
 from sql.running import Connection, connect, one
@@ -51,16 +54,11 @@ def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], st
         if found.moved or found.damaged or swept:
             log.info("evidence_swept", moved=found.moved, damaged=found.damaged, orphans=swept)
 
-    def retain() -> None:
-        taken = sweep_events(conn, settings, now=datetime.now(UTC), stop=stop)
-        if taken.steps or taken.days:
-            log.info("events_taken", events=taken.events, sessions=taken.sessions, days=taken.days)
-        if taken.differing:
-            raise ArchiveDiffersError(len(taken.differing))
-
     # One does not wait for the other's archive or store.
+    own = (conn, settings, stop)
     by_policy: dict[str, Callable[[], None]] = {
-        RETENTION: retain,
+        FORGETTING: partial(_forget, *own),
+        RETENTION: partial(_retain, *own),
         EXPIRY: partial(_expire, conn, stores, stop),
     }
     while not stop.is_set():
@@ -69,6 +67,24 @@ def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], st
             done = [run_job(settings, name, job) for name, job in by_policy.items()]
             retain_at = monotonic() + (settings.retention_sweep_s if all(done) else settings.evidence_sweep_s)
         stop.wait(settings.evidence_sweep_s)
+
+
+def _forget(conn: Connection, settings: Settings, stop: threading.Event) -> None:
+    """Take what needs neither the archive nor a store: people, contents of submissions, runtime state."""
+    asked = sweep_people(conn, settings, now=datetime.now(UTC), stop=stop)
+    contents = sweep_contents(conn, now=datetime.now(UTC), stop=stop)
+    removed = sweep_runtime(conn, now=datetime.now(UTC), stop=stop)
+    if asked or contents or removed.attempts:
+        log.info("forgotten", people=asked, submissions=contents, attempts=removed.attempts)
+
+
+def _retain(conn: Connection, settings: Settings, stop: threading.Event) -> None:
+    """Take events; raises ArchiveDiffersError, having taken all others."""
+    taken = sweep_events(conn, settings, now=datetime.now(UTC), stop=stop)
+    if taken.steps or taken.days:
+        log.info("events_taken", events=taken.events, sessions=taken.sessions, days=taken.days)
+    if taken.differing:
+        raise ArchiveDiffersError(len(taken.differing))
 
 
 def _expire(conn: Connection, stores: Mapping[str, Store], stop: threading.Event) -> None:

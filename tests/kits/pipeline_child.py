@@ -20,6 +20,9 @@ from pipeline.projections.turns import project
 from pipeline.publications import publish_marked
 from pipeline.rebuild import FOLDED, rebuild
 from pipeline.retention.events import Taken, sweep_events
+from pipeline.retention.people import sweep_people
+from pipeline.retention.runtime import sweep_runtime
+from pipeline.retention.submissions import sweep_contents
 from pipeline.scheduler import gather
 from sql.running import connect
 from tests.kits.evidence_old import expire
@@ -34,6 +37,9 @@ STEPS: Final[dict[str, tuple[str, ...]]] = {
     "fold": ("claimed", "read", "computed", "stored", "committed"),
     "retain": ("compared", "taken", "dropped"),
     "expire": ("taken", "file_deleted", "deleted"),
+    "people": ("asked",),
+    "contents": ("taken",),
+    "runtime": ("removed",),
     "detect": ("claimed", "looked", "settled", "noted", "committed"),
     "project": ("claimed", "read", "computed", "stored", "committed"),
     "archive": ("planned", *PUBLISH_STEPS, "published", "confirmed"),
@@ -69,6 +75,24 @@ def sweep_now(settings: Settings, now: datetime | None = None, step: publish.Ste
         return sweep_events(conn, settings, now=now or datetime.now(UTC), step=step)
 
 
+def ask_now(settings: Settings, step: publish.Step = publish.no_step) -> int:
+    """Ask for the erasure of whoever is inactive."""
+    with connect(settings.database_url) as conn:
+        return sweep_people(conn, settings, now=datetime.now(UTC), step=step)
+
+
+def forget_now(settings: Settings, step: publish.Step = publish.no_step) -> int:
+    """Take contents of submissions that are past their policy."""
+    with connect(settings.database_url) as conn:
+        return sweep_contents(conn, now=datetime.now(UTC), step=step)
+
+
+def remove_now(settings: Settings, step: publish.Step = publish.no_step) -> int:
+    """Take the runtime state that is past its policy; return of how many attempts it went."""
+    with connect(settings.database_url) as conn:
+        return sweep_runtime(conn, now=datetime.now(UTC), step=step).attempts
+
+
 JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "fold": fold_now,
     "archive": archive_events,
@@ -77,6 +101,9 @@ JOBS: Final[dict[str, Callable[[Settings, publish.Step], object]]] = {
     "project": project_now,
     "retain": lambda settings, step: sweep_now(settings, step=step),
     "expire": expire,
+    "people": ask_now,
+    "contents": forget_now,
+    "runtime": remove_now,
     "detect": lambda settings, step: detect(settings, seconds_max=60.0, step=step),
     "rebuild": lambda settings, step: rebuild(settings, step=step, only=FOLDED),
 }

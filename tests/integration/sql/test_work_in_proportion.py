@@ -109,10 +109,12 @@ LEFT_OUT: Final = {
     " rescoring.list_claimed",
     "one remediation": "rescoring.list_remediated",
     "remediations that are being applied, by their index": "rescoring.list_open",
-    "erasures that are not done, by their index": "erasures.list_open watermarks.list_erased_sessions",
+    "erasures that are not done, by their index": "erasures.list_open inactive_people.count_asked"
+    " watermarks.list_erased_sessions",
     "one person, and what waits for its turn": "erasures.has_marks erasures.has_older_marks"
     " erasures.has_unarchived erasures.list_archived users.is_erased",
-    "one person": "own_claims.list_own_claims enrolments.list_facts held_about.list_own held_about.list_held held_about.list_files"
+    "one person": "own_claims.list_own_claims enrolments.list_facts held_about.list_own held_about.list_held"
+    " held_about.list_files"
     " own_results.list_own_results own_results.list_own_marks"
     " observation_views.list_own_observations forms.list_observable"
     " observation_drafts.count_drafts observation_drafts.list_drafts"
@@ -120,6 +122,9 @@ LEFT_OUT: Final = {
     "sessions that ended longest ago, as many as a step takes": "retention.list_takable",
     "evidence that is kept, as much as a step takes, and what leaves": "retention.list_expired"
     " retention.list_leaving",
+    "submissions that are past their policy, as many as a step takes": "submission_contents.list_due",
+    "attempts that ended longest ago, as many as a step takes": "runtime_state.list_over",
+    "candidates of schools that erase the inactive, once an hour": "inactive_people.list_inactive",
     "the sessions of one batch": "retention.list_gone_of_batch",
     "ids that the caller names": "claim_moves.list_unknown_evidence"
     " programmes.list_closed_exams enrolments.find_enrollable"

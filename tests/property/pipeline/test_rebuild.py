@@ -25,7 +25,7 @@ from warehouse.publish import no_step
 ATTEMPTS = 3
 # What makes numbers of events. The detector makes none, and nothing here is old enough to go: both are killed
 # in tests of their own.
-ASIDE = {"detect", "retain", "expire"}
+ASIDE = {"detect", "retain", "expire", "people", "contents", "runtime"}
 FOLDING = {job: steps for job, steps in STEPS.items() if job not in ASIDE}
 RESET = """
 TRUNCATE events, session_progress, dirty_sessions, unarchived_sessions,

@@ -1,6 +1,6 @@
 """Whatever happens in whichever order, nothing goes that is needed, and nothing is lost (spec.md G-1)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +18,15 @@ from pipeline.rebuild import FOLDED, rebuild
 from pipeline.retention.archived import bring_back, list_gone
 from sql.running import connect
 from tests.conftest import logins_on, new_database
-from tests.kits.pipeline_child import fold_now, kill_at, project_now, sweep_now
+from tests.kits.pipeline_child import (
+    ask_now,
+    fold_now,
+    forget_now,
+    kill_at,
+    project_now,
+    remove_now,
+    sweep_now,
+)
 from tests.kits.pipeline_world import Sitting, end, make_sittings, rows_of, some_events, store_now
 from tests.kits.warehouse import read, root_of
 from warehouse.datasets.events import EVENTS
@@ -27,7 +35,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 SITTINGS = 3
 ACTS = (
     "events", "end", "settle", "archive", "sweep", "killed", "hold", "lift", "claim", "resolve", "close",
-    "back", "rebuild",
+    "back", "rebuild", "inactive", "contents", "runtime",
 )  # fmt: skip
 STEPS = st.lists(st.tuples(st.sampled_from(ACTS), st.integers(0, SITTINGS - 1)), min_size=8, max_size=20)
 # As chance hardly has it: all is there for a sweep, but for a claim, and then for one that may be disputed.
@@ -37,8 +45,40 @@ CLAIMED = [
         "events", "end", "settle", "archive", "claim", "sweep", "resolve", "sweep", "close", "killed",
         "claim", "back", "sweep",
     )
+] + [
+    (name, 1)
+    for name in (
+        "end", "hold", "contents", "runtime", "inactive", "lift", "contents", "runtime", "inactive",
+    )
 ]  # fmt: skip
+# Events and what only a running attempt needs after 90 days, people and contents after a year.
+POLICY = """
+INSERT INTO retention_policies (organisation_id, inactive_days, submissions_days, set_by, set_at)
+SELECT organisation_id, 365, 365, candidate_id, now() FROM proctor_sessions WHERE id = %s
+ON CONFLICT (organisation_id) DO UPDATE SET inactive_days = 365
+RETURNING 1
+"""
 WHO = "SELECT organisation_id, candidate_id FROM proctor_sessions WHERE id = %s"
+OF = "SELECT s.id FROM proctor_sessions s"
+WHOSE = "WHERE s.id = ANY (%s)"
+ASKED = f"""
+{OF} JOIN ledger_events e ON e.subject_id = s.candidate_id AND e.kind = 'erasure.requested' {WHOSE}
+"""
+UNASKED = f"{OF} LEFT JOIN erasures e ON e.person_id = s.candidate_id {WHOSE} AND e.id IS NULL"
+WRITTEN = f"{OF} JOIN submissions b ON b.attempt_id = s.attempt_id AND b.content <> '' {WHOSE}"
+ANSWERED = f"{OF} JOIN attempt_answers w ON w.attempt_id = s.attempt_id {WHOSE}"
+ANSWER = """
+INSERT INTO attempt_answers (attempt_id, question_id, client_seq, response, saved_at)
+SELECT attempt_id, attempt_id, 1, '{}', started_at FROM proctor_sessions WHERE id = ANY (%s) RETURNING 1
+"""
+# As a hand-in leaves it; only its parts are not there.
+SUBMIT = """
+INSERT INTO submissions (id, kind, organisation_id, exam_id, attempt_id, author_id, submitted_by,
+                         version_snapshot, content, content_sha256, event_id, finalised_at)
+SELECT gen_random_uuid(), 'attempt', organisation_id, exam_id, attempt_id, candidate_id, 'candidate', '{}',
+       'words', '', gen_random_uuid(), started_at
+FROM proctor_sessions WHERE id = %(session)s
+"""
 PLACE = """
 INSERT INTO legal_holds (id, organisation_id, kind, user_id, reason, placed_by, placed_at)
 VALUES (gen_random_uuid(), %s, 'person', %s, 'a lawsuit', %s, now())
@@ -72,7 +112,9 @@ class World:
 
     def __init__(self, url: str, own: Settings) -> None:
         self.url, self.settings = url, own
-        self.sittings = make_sittings(url, attempts=SITTINGS, started_at=NOW - timedelta(days=100))
+        self.sittings = make_sittings(url, attempts=SITTINGS, started_at=NOW - timedelta(days=400))
+        rows_of(url, POLICY, self.sittings[0].session_id)
+        rows_of(url, ANSWER, [each.session_id for each in self.sittings])
         self.over = set[int]()
         self.held = set[int]()
         self.claimed = set[int]()
@@ -105,6 +147,7 @@ class World:
                 "UPDATE exam_attempts SET status = 'abandoned', completed_at = %s WHERE id = %s",
                 (at, sitting.attempt_id),
             )
+        self._write(SUBMIT, sitting)
         self.over.add(sitting.session_id)
 
     def settle(self, _: Sitting) -> None:
@@ -121,6 +164,32 @@ class World:
     def killed(self, _: Sitting) -> None:
         kill_at("retain", self.settings, "compared")
         kill_at("retain", self.settings, "taken")
+
+    def inactive(self, _: Sitting) -> None:
+        self._takes(UNASKED, ask_now, "people", "asked")
+        asked = self._keys(ASKED)
+        assert len(asked) == len(set(asked))
+
+    def contents(self, _: Sitting) -> None:
+        self._takes(WRITTEN, forget_now, "contents", "taken")
+
+    def runtime(self, _: Sitting) -> None:
+        self._takes(ANSWERED, remove_now, "runtime", "removed")
+
+    def _takes(self, left: str, sweep: Callable[[Settings], int], job: str, step: str) -> None:
+        """Sweep, killed and again; nothing of what is `left` goes that is needed, or runs."""
+        before = set(self._keys(left))
+        kill_at(job, self.settings, step)
+        sweep(self.settings)
+        went = before - set(self._keys(left))
+        assert not went & (self.held | self.claimed)
+        assert went <= self.over
+
+    def _keys(self, statement: str) -> list[int]:
+        return [
+            session
+            for (session,) in rows_of(self.url, statement, [each.session_id for each in self.sittings])
+        ]
 
     def hold(self, sitting: Sitting) -> None:
         with psycopg.connect(self.url) as conn:

@@ -17,10 +17,16 @@ RETURNING question_id;
 SELECT question_id, client_seq, saved_at FROM attempt_answers WHERE attempt_id = $1 AND question_id = ANY ($2::uuid[]);
 
 -- name: list_answers
+-- As they were saved; long after the hand-in as they were handed in, while that is kept.
 SELECT w.question_id, w.client_seq, w.response, w.saved_at
-FROM attempt_answers w
+FROM (SELECT attempt_id, question_id, client_seq, response, saved_at FROM attempt_answers WHERE attempt_id = :attempt_id
+      UNION ALL
+      SELECT b.attempt_id, i.question_id, i.client_seq, i.response, i.saved_at
+      FROM submissions b JOIN submission_items i ON i.submission_id = b.id
+      WHERE b.attempt_id = :attempt_id AND b.kind = 'attempt' AND b.content <> '' AND i.response IS NOT NULL
+        AND NOT EXISTS (SELECT FROM attempt_answers w WHERE w.attempt_id = :attempt_id)) w
 JOIN exam_attempts a ON a.id = w.attempt_id
-WHERE w.attempt_id = :attempt_id AND a.student_id = :student AND (:cursor::uuid IS NULL OR w.question_id > :cursor)
+WHERE a.student_id = :student AND (:cursor::uuid IS NULL OR w.question_id > :cursor)
 ORDER BY w.question_id
 LIMIT :limit;
 

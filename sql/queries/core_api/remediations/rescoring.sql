@@ -15,19 +15,24 @@ LIMIT :limit;
 SELECT FROM exam_attempts WHERE id = ANY ($1::uuid[]) ORDER BY id FOR UPDATE;
 
 -- name: read_batch
--- $1 submission ids uuid[], $2 positions integer[] of items whose answers are asked for. By exam and id.
+-- $1 submission ids uuid[], $2 positions integer[] of items whose answers are asked for. By exam and id. `gone`: of answers in words
+-- that are kept no longer, the points as they stand and of how many, as `given` has them.
 SELECT s.id AS submission_id, s.exam_id, s.attempt_id, s.author_id, s.organisation_id, s.kind, c.revision, c.item_points,
        CASE WHEN s.attempt_id IS NULL THEN coalesce(e.max_score, 100) ELSE coalesce(a.max_score, 100) END::text AS max_score,
        e.passing_score::text AS passing_score, c.points::text AS points, c.max_points::text AS max_points, c.score::text AS score,
        c.percentage::text AS percentage, c.passed, coalesce(c.given_points, given_points(s.id)) AS given,
-       coalesce(n.responses, '{}') AS responses,
+       coalesce(n.responses, '{}') AS responses, coalesce(n.gone, '{}') AS gone,
        EXISTS (SELECT FROM submission_results r WHERE r.submission_id = s.id AND r.is_void) AS is_void
 FROM submissions s
 JOIN exams e ON e.id = s.exam_id
 LEFT JOIN exam_attempts a ON a.id = s.attempt_id
 CROSS JOIN LATERAL (SELECT * FROM submission_scores WHERE submission_id = s.id ORDER BY revision DESC LIMIT 1) c
 LEFT JOIN LATERAL (
-    SELECT jsonb_object_agg(i.position, i.response) AS responses
+    SELECT jsonb_object_agg(i.position, i.response) AS responses,
+           jsonb_object_agg(i.position, jsonb_build_array(c.item_points ->> i.position::text,
+                                                          coalesce(c.item_max_points ->> i.position::text, i.max_points::text)))
+               FILTER (WHERE s.content = '' AND i.response ->> 'text' LIKE 'erased-%' AND c.item_points ->> i.position::text IS NOT NULL)
+               AS gone
     FROM submission_items i
     WHERE i.submission_id = s.id AND i.position = ANY ($2::integer[]) AND i.response IS NOT NULL
 ) n ON true

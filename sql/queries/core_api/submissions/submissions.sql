@@ -94,5 +94,5 @@ FROM submissions
 WHERE attempt_id = $1 AND ($2::uuid IS NULL OR author_id = $2);
 
 -- name: fetch_content
--- $1 attempt_id, $2 author
-SELECT convert_from(content, 'UTF8') FROM submissions WHERE attempt_id = $1 AND author_id = $2;
+-- $1 attempt_id, $2 author. Null: it is kept no longer.
+SELECT nullif(convert_from(content, 'UTF8'), '') AS content FROM submissions WHERE attempt_id = $1 AND author_id = $2;

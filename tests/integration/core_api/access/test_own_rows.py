@@ -155,7 +155,10 @@ EXPECTED: dict[str, dict[str, set[str]]] = {
         "users": {"role", "is_active", "token_generation", "standing", "full_name", "source_id"},
         "organisations": {"name", "registration_open"},
         "allowed_origins": {"origins", "changed_at"},
-        "retention_policies": {"events_days", "evidence_days", "set_by", "set_at"},
+        "retention_policies": {
+            "events_days", "evidence_days", "inactive_days", "submissions_days", "runtime_days", "set_by",
+            "set_at",
+        },
         "risk_rules": {"deleted_at"},
         "groups": {"name", "description", "source_id"},
         "subjects": {"name", "category", "description", "is_active"},

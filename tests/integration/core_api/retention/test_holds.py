@@ -14,9 +14,14 @@ HOLDS = "/api/admin/legal-holds"
 async def test_a_policy_is_bounded_ledgered_and_the_default_until_it_is_set(core: Core) -> None:
     """spec.md, decision 12: events 30 to 90 days, evidence 90 unless the organisation says otherwise."""
     async with core.school() as api:
-        default = {"events_days": 90, "evidence_days": 90, "set_at": None}
+        default = {"events_days": 90, "evidence_days": 90, "inactive_days": None,
+                   "submissions_days": None, "runtime_days": 90, "set_at": None}  # fmt: skip
         assert (await api.get("/api/admin/retention", "admin")).body == default
-        for name, wrong in (("events_days", (29, 91, 0, -1)), ("evidence_days", (0, 3651, -1))):
+        for name, wrong in (
+            ("events_days", (29, 91, 0, -1)), ("evidence_days", (0, 3651, -1)),
+            ("inactive_days", (364, 36_501, 0)), ("submissions_days", (364, 36_501, 0)),
+            ("runtime_days", (29, 3651, 0)),
+        ):  # fmt: skip
             for days in wrong:
                 assert (await put(api, "/api/admin/retention", "admin", **{name: days})).status == 422
         set_ = await put(api, "/api/admin/retention", "admin", events_days=30)
@@ -24,11 +29,17 @@ async def test_a_policy_is_bounded_ledgered_and_the_default_until_it_is_set(core
         assert (await put(api, "/api/admin/retention", "admin", events_days=30)).body == set_.body
         longer = await put(api, "/api/admin/retention", "admin", evidence_days=400)
         assert (longer.body["events_days"], longer.body["evidence_days"]) == (30, 400)
+        for name in ("inactive_days", "submissions_days"):
+            for number in (730, None):
+                put_ = await put(api, "/api/admin/retention", "admin", **{name: number})
+                assert (put_.body["events_days"], put_.body[name]) == (30, number)
+        shorter = await put(api, "/api/admin/retention", "admin", runtime_days=60)
+        assert (shorter.body["events_days"], shorter.body["runtime_days"]) == (30, 60)
         assert (await api.get("/api/admin/retention", "boss")).body["events_days"] == 90
         told = await api.owner.fetchval(
             "SELECT count(*) FROM ledger_events WHERE kind = 'retention_policy.set'"
         )
-        assert told == 2
+        assert told == 7
         assert (await api.get("/api/admin/retention/forecast", "admin")).body["foreseen"] == []
 
 
