@@ -21,7 +21,6 @@ from core_api.wire import LIMIT_DEFAULT, Limit, invalid
 from sql import named
 
 QUERIES: Final = named("flagged")
-REPORTING: Final = named("reporting")
 
 
 class StudentFlag(StrEnum):
@@ -120,20 +119,18 @@ class ListFlagged(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 async def list_of_caller(conn: Connection, query: ListFlagged) -> FlaggedStudents:
     """Return a page of the students who are flagged in exams whose analytics the caller may see."""
     place, attempt_id = _after(query.cursor)
-    async with conn.transaction():
-        await conn.execute(REPORTING["plan_once"])
-        rows = await QUERIES.run(
-            conn.fetch,
-            "list_flagged",
-            exam_id=query.exam_id,
-            flag=query.flag,
-            risk_level=query.risk_level,
-            dropout_label=query.dropout_label,
-            sort=query.sort,
-            place=place,
-            attempt_id=attempt_id,
-            limit=query.limit + 1,
-        )
+    rows = await QUERIES.run(
+        conn.fetch,
+        "list_flagged",
+        exam_id=query.exam_id,
+        flag=query.flag,
+        risk_level=query.risk_level,
+        dropout_label=query.dropout_label,
+        sort=query.sort,
+        place=place,
+        attempt_id=attempt_id,
+        limit=query.limit + 1,
+    )
     page, last = page_of(rows, query.limit)
     return FlaggedStudents(
         students=[_student(row) for row in page],
