@@ -34,6 +34,10 @@ NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 log = structlog.get_logger(__name__)
 
 
+class NoFileError(UnavailableError):
+    """An object is in no store."""
+
+
 class Storage:
     """The stores by tier, the threads that work on them, and how many uploads there are."""
 
@@ -107,7 +111,8 @@ class Storage:
         Return an object's bytes from one on, in pieces; what was moved a moment ago is found where it is now.
 
         Raises:
-            UnavailableError: it is in no store.
+            NoFileError: it is in no store.
+            UnavailableError: a store is away.
         """
         pieces = await self._read(self._begin, tier, key, start, length)
         return self._pieces(pieces)
@@ -118,7 +123,7 @@ class Storage:
                 return self.tiers[each].read(key, start, length)
             except MissingObjectError:
                 continue
-        raise UnavailableError("The file cannot be read at the moment.", retry_after_s=RETRY_S)
+        raise NoFileError("The file cannot be read at the moment.", retry_after_s=RETRY_S)
 
     async def _pieces(self, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         while (piece := await self._read(next, pieces, None)) is not None:

@@ -8,14 +8,16 @@ released (spec.md, decision 6). To an admin goes all but secrets, in the words o
 evidence where they ask for them. What the archive of events alone has is read by the routes of events.
 """
 
+import asyncio
 import html
 import io
 import re
 import tempfile
 import zipfile
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import IO, Annotated, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -27,7 +29,7 @@ from msgspec import Meta
 
 from core_api.actors import actor_of
 from core_api.database import Connection
-from core_api.evidence.storage import STORAGE
+from core_api.evidence.storage import STORAGE, NoFileError
 from core_api.exports.sending import reading, send
 from core_api.exports.tables import PARQUET_TYPE
 from core_api.ledger.viewings import VIEWS, note_view
@@ -41,7 +43,10 @@ SHOWS: Final = Shows("person_export", "user_id", "user_id")
 NAME: Final = "personal-data.zip"
 ARCHIVE_TYPE: Final = PARQUET_TYPE  # which generated clients take for a file
 UNFIT: Final = re.compile(r"[^\w.-]")  # in the name of a file within the archive
+NAME_BYTES: Final = 200  # of such a name: file systems take 255
+SUFFIX_BYTES: Final = 16  # of its end, which says what opens it
 IN_MEMORY_BYTES: Final = 1 << 20  # of a page that waits for its table's end; the rest of it is in a file
+CUT: Final = " (not whole: the store of evidence does not have all of it)"
 HEAD: Final = (
     '<!doctype html><meta charset="utf-8"><title>{0}</title>'
     "<style>body{{font-family:sans-serif}}table{{border-collapse:collapse;margin:0 0 1em}}"
@@ -73,6 +78,7 @@ class Archive:
         self._rows: IO[bytes] | None = None
         self._page: IO[bytes] | None = None
         self._files: list[str] = []
+        self._cut: set[str] = set()
         self._file: IO[bytes] | None = None
 
     def piece(self, rows: Sequence[asyncpg.Record]) -> bytes:
@@ -87,7 +93,7 @@ class Archive:
         """Begin a file, of that number and name; the tables are over."""
         self._turn(None)
         self._end_file()
-        self._files.append(f"files/{number}-{UNFIT.sub('_', name)}")
+        self._files.append(f"files/{number}-{_fitting(name)}")
         self._file = self._zip.open(zipfile.ZipInfo(self._files[-1]), "w", force_zip64=True)
 
     def file_piece(self, piece: bytes) -> bytes:
@@ -95,6 +101,10 @@ class Archive:
         assert self._file is not None, "a file has begun"
         self._file.write(piece)
         return self._sink.taken()
+
+    def cut(self) -> None:
+        """Note that the file which has begun is not whole."""
+        self._cut.add(self._files[-1])
 
     def end(self) -> bytes:
         """Return what stands after the last row or file: the last table's page, and the list of all."""
@@ -106,7 +116,10 @@ class Archive:
         )
         page = HEAD.format("What is held about you, table by table") + f"<ul>{listed}</ul>"
         if self._files:
-            names = "".join(f'<li><a href="{quote(name)}">{html.escape(name)}</a>' for name in self._files)
+            names = "".join(
+                f'<li><a href="{quote(name)}">{html.escape(name)}</a>{CUT if name in self._cut else ""}'
+                for name in self._files
+            )
             page += f"<h2>Files</h2><ul>{names}</ul>"
         self._zip.writestr("index.html", page)
         self._zip.close()
@@ -170,6 +183,23 @@ class _Sink(io.RawIOBase):
         return taken
 
 
+def _fitting(name: str) -> str:
+    """
+    Return a file's name as every file system takes it, shorter where it is long.
+
+    >>> _fitting("a/b.webm")
+    'a_b.webm'
+    >>> len(_fitting("ä" * 196 + ".png").encode()), _fitting("ä" * 196 + ".png")[-5:]
+    (200, 'ä.png')
+    """
+    fit = UNFIT.sub("_", name)
+    if len(fit.encode()) <= NAME_BYTES:
+        return fit
+    suffix = PurePath(fit).suffix.encode()
+    suffix = suffix if len(suffix) <= SUFFIX_BYTES else b""
+    return (fit.encode()[: NAME_BYTES - len(suffix)] + suffix).decode(errors="ignore")
+
+
 def _as_table(state: str) -> str:
     """
     Return a row, JSON text, as a table of two columns.
@@ -227,10 +257,11 @@ async def _files(
     request: web.Request, conn: Connection, form: Archive, whose: UUID
 ) -> AsyncGenerator[bytes, None]:
     """
-    Yield the files of evidence that are there, each read from its store piece by piece; each is a view.
+    Yield the files of evidence, each read from its store piece by piece; each is a view. What the store does
+    not have, as it has gone since or was lost, is left out of its file, and noted.
 
     Raises:
-        UnavailableError: one cannot be read, as it has gone since.
+        UnavailableError: a store is away.
     """
     storage, views, actor = request.app[STORAGE], request.app[VIEWS], actor_of(request)
     before = None
@@ -238,7 +269,12 @@ async def _files(
         if part["evidence_id"] != before:
             before = part["evidence_id"]
             views.note(actor, "evidence", before, now=datetime.now(UTC), subject_id=whose)
-            form.begin_file(before, part["file_name"])
-        async for piece in await storage.open(part["tier"], part["object_key"], 0, part["size_bytes"]):
-            yield form.file_piece(piece)
-            await conn.execute("SELECT")  # PostgreSQL ends a snapshot that stands idle
+            await asyncio.to_thread(form.begin_file, before, part["file_name"])
+        left = part["size_bytes"]
+        with suppress(NoFileError):
+            async for piece in await storage.open(part["tier"], part["object_key"], 0, left):
+                left -= len(piece)
+                yield form.file_piece(piece)
+                await conn.execute("SELECT")  # PostgreSQL ends a snapshot that stands idle
+        if left:
+            form.cut()

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -110,6 +111,40 @@ async def test_an_admin_gets_the_files_too_and_each_is_a_view_g2(
         assert viewed == {str(recorded), str(photographed)}
         assert str(pending) not in viewed
         assert b"files/" not in (await api.get("/api/me/data?files=true", "student")).body
+
+
+async def test_what_a_store_has_no_more_is_noted_and_all_else_is_there_g2(
+    database: str, database_as: DatabaseAs, tmp_path: Path
+) -> None:
+    """As what went by policy meanwhile, was lost, or was cut short."""
+    async with serving(database, database_as, evidence_store=str(tmp_path)) as api:
+        session_id = await api.start_session("student")
+        kept = await sent(api, session_id, film(mark=1), fileName="\u4e2d" * 195 + ".webm")
+        lost, cut = [await sent(api, session_id, film(mark=mark), fileName=f"{mark}") for mark in (2, 3)]
+        halved, _ = await asked(api, session_id, isChunked=True, fileName="4")
+        await send_chunks(api, halved, {n: film(400_000, mark=n) for n in (1, 2, 3)})
+        keys = await api.owner.fetch("SELECT object_key, evidence_id, number FROM evidence_chunks")
+        at = {(row["evidence_id"], row["number"]): tmp_path / row["object_key"] for row in keys}
+        at[lost, 1].unlink()
+        at[halved, 2].unlink()
+        at[cut, 1].write_bytes(b"so much")
+        answer = await api.get(f"/api/admin/users/{api.people['student'].id}/data?files=true", "admin")
+        with zipfile.ZipFile(io.BytesIO(answer.body)) as archive:
+            assert archive.testzip() is None
+            files = {name: archive.read(name) for name in archive.namelist() if name.startswith("files/")}
+            index = archive.read("index.html").decode()
+
+    whole = next(name for name in files if name.startswith(f"files/{kept}-"))
+    assert files == {
+        whole: film(mark=1),
+        f"files/{lost}-2": b"",
+        f"files/{cut}-3": b"so much",
+        f"files/{halved}-4": film(400_000, mark=1) + film(400_000, mark=3),
+    }
+    assert whole.endswith("\u4e2d.webm")
+    assert len(whole.rpartition("/")[2].encode()) < 255
+    noted = {line.split('"')[0] for line in index.split('<a href="')[1:] if "not whole" in line}
+    assert noted == {f"files/{lost}-2", f"files/{cut}-3", f"files/{halved}-4"}
 
 
 async def viewed_evidence(api: Api) -> set[str]:
