@@ -5,7 +5,8 @@ A step takes some pieces of one organisation. First, in one transaction, the dat
 is held, says of each piece that its file is gone, and appends the ledger's events; from then on nobody is
 given the file. Then the files are deleted, piece by piece, from both tiers, and the piece is struck off the
 list of those that leave. A sweep begins with what is on that list: whoever died in between, that is where
-they were. What a piece was, its hashes and its custody stay.
+they were. One piece whose files cannot be deleted holds up no other. What a piece was, its hashes and its
+custody stay.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from msgspec import Struct
 
 from kernel.ledger.event import body_of
 from kernel.ledger.kinds import Kind
-from kernel.storage.opening import key_of
+from kernel.storage.opening import STORE_FAILS, key_of
 from kernel.storage.stores import Store
 from pipeline.evidence_files import ForeignStoreError, alone_at, delete_files, is_ours
 from pipeline.retention.archived import event_of
@@ -35,6 +36,7 @@ log = structlog.get_logger(__name__, process="pipeline")
 RETENTION: Final = named("retention")
 RULE: Final = "evidence_days"
 PIECES_MAX: Final = 100  # of a step
+FAILURES_MAX: Final = 3  # of a step, after which nothing more is taken: a store is away
 FIRST: Final[Mapping[str, object]] = {
     "organisation": UUID(int=0),
     "requested_at": datetime.fromtimestamp(0, UTC),
@@ -92,22 +94,28 @@ def sweep_evidence(
 
     Raises:
         ForeignStoreError: a store is another database's, or not where the files are; nothing was taken.
-        OSError, obstore's BaseError: a store is away; what is gone is deleted another time.
+        OSError, obstore's BaseError: a store is away, or a piece could not be deleted, the first one; what is
+            gone is deleted another time.
     """
-    swept, until, ours = Swept(), monotonic() + seconds_max, set[str]()
+    swept, until, ours, failed = Swept(), monotonic() + seconds_max, set[str](), list[Exception]()
 
     def is_over() -> bool:
         return monotonic() > until or (stop is not None and stop.is_set())
 
     for found in _leaving(conn, is_over):
         _check(conn, stores, found, ours)
-        _delete(conn, stores, found, swept, is_over, step)
+        failed += _delete(conn, stores, found, swept, is_over, step)
     for some in _expired(conn, now, is_over):
         _check(conn, stores, some, ours)
         if not _take(conn, some, swept, now):
             continue  # held, touched or taken since it was listed
         step("taken")
-        _delete(conn, stores, some, swept, is_over, step)
+        unable = _delete(conn, stores, some, swept, is_over, step)
+        failed += unable
+        if len(unable) >= FAILURES_MAX:
+            break
+    if failed:
+        raise failed[0]
     return swept
 
 
@@ -120,8 +128,9 @@ def _check(conn: Connection, stores: Mapping[str, Store], pieces: Sequence[Piece
     """
     for tier in stores.keys() - ours:
         there = [each for each in pieces if each.tier == tier]
-        has_some = any(stores[tier].found(key_of(each.evidence_id)) for each in there)
-        if is_ours(conn, stores[tier], knows_some=has_some):
+        if is_ours(conn, stores[tier], knows_some=False) or is_ours(
+            conn, stores[tier], knows_some=any(stores[tier].found(key_of(each.evidence_id)) for each in there)
+        ):
             ours.add(tier)
         elif there:
             raise ForeignStoreError("It has no mark, and none of the files that it should have.")
@@ -214,16 +223,26 @@ def _delete(
     swept: Swept,
     is_over: Callable[[], bool],
     step: Step,
-) -> None:
-    """Delete the files of pieces that are gone; what somebody moves at the moment is left for later."""
+) -> list[Exception]:
+    """
+    Delete the files of pieces that are gone; what somebody moves at the moment is left for later, as is what
+    cannot be deleted. Returns why that could not.
+    """
+    failed = list[Exception]()
     for each in pieces:
         if is_over():
-            return
+            break
         with alone_at(conn, each.evidence_id) as is_alone:
             if not is_alone:
                 log.info("evidence_leaves_later", evidence_id=each.evidence_id)
                 continue
-            delete_files(stores, each.evidence_id, step)
+            try:
+                delete_files(stores, each.evidence_id, step)
+            except STORE_FAILS as error:
+                log.warning("evidence_not_deleted", evidence_id=each.evidence_id, error=error)
+                failed.append(error)
+                continue
             run(conn, RETENTION["forget_leaving"], each.evidence_id)
         swept.deleted += 1
         step("deleted")
+    return failed

@@ -42,13 +42,13 @@ def sweep_forever(settings: Settings, stores: Mapping[str, Store], stop: threadi
 
 
 def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], stop: threading.Event) -> None:
-    walk = Walk()
+    walk, unable = Walk(), set[int]()
     retain_at = monotonic()
 
     def work() -> None:
         swept = sweep_orphans(conn, stores, settings, walk, now=datetime.now(UTC))
         try:
-            found = move_due(conn, stores, settings, stop, now=datetime.now(UTC))
+            found = move_due(conn, stores, settings, stop, now=datetime.now(UTC), unable=unable)
         except StoppedError:
             return
         if found.moved or found.damaged or swept:

@@ -89,12 +89,22 @@ def move_due(
     stop: threading.Event,
     *,
     now: datetime,
+    unable: set[int] | None = None,
     step: Step = no_step,
 ) -> Moved:
     """
     Move what is due, the oldest first, until there is no more or it has taken long.
 
-    One piece that cannot be read or written holds up no other.
+    One piece that cannot be read or written holds up no other: it comes last the next time.
+
+    Args:
+        conn: to the database, in no transaction.
+        stores: of evidence, by tier.
+        settings: how old is due.
+        stop: ends it.
+        now: the moment.
+        unable: pieces that could not be read or written the last time; keeps which these are now.
+        step: called with a name after each step that a crash could follow.
 
     Raises:
         StoppedError: `stop` was set.
@@ -102,9 +112,10 @@ def move_due(
         OSError, obstore's BaseError: of the first piece that could not be read or written.
     """
     done, failed, until = Moved(), list[Exception](), monotonic() + SECONDS_MAX
+    unable = set() if unable is None else unable
     closed_before = now - timedelta(days=settings.evidence_hot_days)
     due = run(conn, TIERS["list_due"], closed_before, now - LOOKED_AT_AGAIN, PIECES_MAX).fetchall()
-    for evidence_id, organisation_id, sha256, size_bytes in due:
+    for evidence_id, organisation_id, sha256, size_bytes in sorted(due, key=lambda row: row[0] in unable):
         if monotonic() > until or len(failed) == FAILURES_MAX:
             break
         told = {"from": HOT, "to": COLD, "sha256": sha256.hex(), "size_bytes": size_bytes}
@@ -119,7 +130,9 @@ def move_due(
             except (UnsoundStoreError, *STORE_FAILS) as error:
                 log.warning("evidence_not_moved", evidence_id=evidence_id, error=error)
                 failed.append(error)
+                unable.add(evidence_id)
             else:
+                unable.discard(evidence_id)
                 done.moved += _record(conn, evidence_id, organisation_id, told, now)
                 step("recorded")
     if failed:

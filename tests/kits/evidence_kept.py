@@ -1,14 +1,16 @@
 """Evidence as it is when it was confirmed: rows and files, without the way there."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import psycopg
 from msgspec import Struct
 
 from core_api import seeding
+from kernel.settings import Settings
 from kernel.storage.opening import key_of
 from kernel.storage.stores import Store
 from tests.kits.evidence import film
@@ -79,6 +81,20 @@ def keep(
             conn.execute(CHUNK, (row[0], n, len(some), hashed, key, closed_at))
             hot.put(key, [some])
     return Piece(row[0], keys, list(chunks))
+
+
+def unreadable(settings: Settings, piece: Piece) -> Callable[[], None]:
+    """Let a piece's folder in the hot tier fail whoever looks into it; returns what lets it be well again."""
+    folder = Path(settings.evidence_store, key_of(piece.evidence_id))
+    aside = folder.with_name(f"{folder.name}-aside")
+    folder.rename(aside)
+    folder.symlink_to(folder)
+
+    def mend() -> None:
+        folder.unlink()
+        aside.rename(folder)
+
+    return mend
 
 
 def held(store: Store, piece: Piece) -> list[bytes]:

@@ -19,10 +19,10 @@ from pipeline.jobs import EVIDENCE, failing_jobs
 from pipeline.ledger.verify import verify
 from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.sweeping import sweep_forever
-from pipeline.sweeps.tiers import Moved, move_due
+from pipeline.sweeps.tiers import FAILURES_MAX, Moved, move_due
 from sql.running import connect
 from tests.integration.pipeline.test_process import wait_until
-from tests.kits.evidence_kept import Piece, Seat, films, held, keep, seat
+from tests.kits.evidence_kept import LONG_AGO, NOW, Piece, Seat, films, held, keep, seat, unreadable
 from tests.kits.ledger import Log, make_log
 from tests.kits.pipeline_world import rows_of
 
@@ -98,6 +98,27 @@ def test_what_is_old_moves_once_and_what_it_leaves_goes_later_v2(log: Log, whose
     assert (detail["from"], detail["to"], detail["size_bytes"]) == ("hot", "cold", sum(map(len, old.chunks)))
     log.seal()
     assert verify(log.owner_url, log.keys, witness=log.witness).findings == []
+
+
+def test_pieces_that_cannot_be_read_hold_up_no_other_v2(log: Log, whose: Seat) -> None:
+    """However many they are, and the oldest of all: they come last the next time."""
+    bad = [keep(whose, hot_of(log), films(1), closed_at=LONG_AGO - LATER) for _ in range(FAILURES_MAX)]
+    good = keep(whose, hot_of(log), films(1))
+    mended = [unreadable(log.settings, each) for each in bad]
+    unable = set[int]()
+    found = list[int]()
+    with connect(log.settings.database_url) as conn:
+        for _ in range(2):
+            with pytest.raises(OSError, match="symbolic links"):
+                move_due(conn, open_tiers(log.settings), log.settings, NEVER, now=NOW, unable=unable)
+            found.append(len(rows_of(whose.url, "SELECT FROM evidence WHERE tier = 'cold'")))
+        known = set(unable)
+        for mend in mended:
+            mend()
+        done = move_due(conn, open_tiers(log.settings), log.settings, NEVER, now=NOW, unable=unable)
+
+    assert (found, known) == ([0, 1], {each.evidence_id for each in bad})
+    assert (held(cold_of(log), good), done, unable) == (good.chunks, Moved(moved=FAILURES_MAX), set())
 
 
 def overwrite(log: Log, piece: Piece, some: bytes | None) -> None:

@@ -28,7 +28,7 @@ from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.tiers import Moved, move_due
 from sql.running import connect
 from tests.integration.pipeline.test_process import wait_until
-from tests.kits.evidence_kept import Piece, Seat, films, keep, seat
+from tests.kits.evidence_kept import Piece, Seat, films, keep, seat, unreadable
 from tests.kits.evidence_kept import held as held_by
 from tests.kits.evidence_old import (
     AGE,
@@ -287,6 +287,32 @@ def test_nothing_is_said_to_be_gone_where_the_stores_are_not_those_of_the_files_
         expire(elsewhere)
     assert (gone(database), files(settings, piece)) == (set(), len(piece.keys))
     assert expire(settings).deleted == 1
+
+
+def test_a_piece_that_cannot_be_deleted_holds_up_no_other_g1(
+    settings: Settings, hot: LocalStore, database: str
+) -> None:
+    """As on a disk of which some of it can be read no more."""
+    keep(over(database), hot, closed_at=OLD)
+    expire(settings)  # the store has its mark
+    bad, good = (keep(over(database), hot, closed_at=OLD) for _ in range(2))
+    mend = unreadable(settings, bad)
+    with pytest.raises(OSError, match="symbolic links"):
+        expire(settings)
+    first = (rows_of(database, LEAVING), files_of(hot, good))
+    later = keep(over(database), hot, closed_at=OLD)
+    with pytest.raises(OSError, match="symbolic links"):
+        expire(settings)
+    second = (rows_of(database, LEAVING), files_of(hot, later))
+    mend()
+
+    assert first == second == ([(bad.evidence_id,)], 0)
+    assert (expire(settings), rows_of(database, LEAVING)) == (Swept(deleted=1), [])
+    assert files_of(hot, bad) == 0
+
+
+def files_of(store: LocalStore, piece: Piece) -> int:
+    return len(store.found(key_of(piece.evidence_id)))
 
 
 def test_a_file_that_comes_back_to_a_store_goes_with_the_orphans_v1(
