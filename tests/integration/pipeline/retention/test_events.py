@@ -17,7 +17,7 @@ from pipeline.archive import archive_events
 from pipeline.archive_told import ForeignArchiveError, open_archive
 from pipeline.rebuild import rebuild
 from pipeline.retention.archived import bring_back, list_gone, list_gone_between
-from pipeline.retention.events import Taken
+from pipeline.retention.events import Taken, sweep_events
 from pipeline.retention.forecast import forecast
 from sql.running import connect
 from tests.kits.pipeline_child import fold_now, kill_at_statement, project_now, sweep_now
@@ -28,6 +28,9 @@ from warehouse.datasets.events import EVENTS
 NOW = datetime.now(UTC).replace(microsecond=0)
 OLD = NOW - timedelta(days=100)
 KEYS = "SELECT session_id, seq FROM events ORDER BY 1, 2"
+SAID = """
+SELECT convert_from(body, 'UTF8')::json #>> '{detail,days}' FROM ledger_events WHERE kind = 'events.archived'
+"""
 ALL = "SELECT * FROM events ORDER BY session_id, seq"
 
 
@@ -123,6 +126,25 @@ def test_each_organisation_has_its_own_days_and_a_shared_day_goes_in_parts(
     assert read(settings, EVENTS, "*", "session_id, seq") == archived
     assert rows_of(database, "SELECT * FROM reporting.attempt_activity ORDER BY attempt_id") == activity
     assert sweep(settings).sessions == 0
+
+
+def test_the_ledger_is_told_of_the_days_that_held(settings: Settings, database: str) -> None:
+    """spec.md, decision 12: a policy that comes between is what the next sweep goes by, and says."""
+    sat(database, OLD)
+    settle(settings)
+    setting = (
+        "INSERT INTO retention_policies (organisation_id, events_days, set_by, set_at)"
+        " SELECT organisation_id, 60, candidate_id, now() FROM proctor_sessions LIMIT 1 RETURNING 1"
+    )
+
+    def between(name: str) -> None:
+        if name == "compared":
+            rows_of(database, setting)
+
+    with connect(settings.database_url) as conn:
+        first = sweep_events(conn, settings, now=NOW, step=between)
+    assert (first.events, sweep(settings).events) == (0, 40)
+    assert rows_of(database, SAID) == [("60",)]
 
 
 def test_nothing_goes_that_is_not_archived_or_not_projected_or_runs(

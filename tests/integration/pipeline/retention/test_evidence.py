@@ -228,6 +228,28 @@ def test_a_hold_that_comes_between_is_seen_and_nothing_goes_before_its_time_g1(
         write_off(settings, database, datetime.now(UTC) + timedelta(days=90))
 
 
+def test_the_ledger_is_told_of_the_days_that_held_g1(
+    settings: Settings, hot: LocalStore, database: str
+) -> None:
+    """A policy that comes between is what the next sweep goes by, and says."""
+    schools = [over(database) for _ in range(2)]
+    for whose in schools:
+        keep(whose, hot, closed_at=OLD)
+    first = count()
+
+    def between(name: str) -> None:
+        if name == "deleted" and next(first) == 0:
+            for whose in schools:
+                policy(whose, 60)
+
+    swept = [expire(settings, between).pieces, expire(settings).pieces]
+    told = rows_of(database, TOLD)
+    assert swept == [1, 1]
+    assert sorted((kind, detail["days"]) for kind, _, detail in told) == [
+        (kind, days) for kind in ("evidence.expired", "evidence.swept") for days in (60, 90)
+    ]
+
+
 def test_who_is_at_a_piece_is_waited_for_and_what_they_have_done_counts_g1(
     settings: Settings, hot: LocalStore, database: str
 ) -> None:
