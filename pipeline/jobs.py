@@ -34,18 +34,24 @@ COUNTED_MAX: Final = 10_000  # rows of a backlog; beyond it "at least" is said
 EVENT_BYTES: Final = 100  # of an event in Parquet, while the archive has none to measure
 ASIDE_MAX: Final = 20  # attempts that are named
 REASON_LENGTH_MAX: Final = 300
+CONTENTS: Final = "contents"
 DETECT: Final = "detect"
 EVIDENCE: Final = "evidence"
 ERASURES: Final = "erasures"
 EXPIRY: Final = "expiry"
-FORGETTING: Final = "forget"
+INACTIVE: Final = "inactive"
+ORPHANS: Final = "orphans"
 RETENTION: Final = "retention"
+RUNTIME: Final = "runtime"
 TITLES: Final = {
-    EVIDENCE: "Sweeping over the evidence that is stored fails",
+    EVIDENCE: "Moving evidence to its cold tier fails",
+    ORPHANS: "Looking through the stores of evidence for what nobody knows fails",
     ERASURES: "Erasing people fails",
     RETENTION: "What is past its policy cannot be taken",
     EXPIRY: "Evidence that is past its policy cannot be deleted",
-    FORGETTING: "People and contents past their policy cannot be taken",
+    INACTIVE: "People who are past their policy cannot be asked for",
+    CONTENTS: "Contents that are past their policy cannot be taken",
+    RUNTIME: "What only running attempts needed cannot be taken",
     "open": "The warehouse cannot be opened",
     "archive": "The archive of events fails",
     "publish": "Publishing what was projected fails",

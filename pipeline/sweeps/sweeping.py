@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
@@ -13,7 +14,7 @@ import structlog
 from kernel.settings import Settings
 from kernel.storage.stores import Store
 from pipeline.extract import DATABASE_AWAY
-from pipeline.jobs import EVIDENCE, EXPIRY, FORGETTING, RETENTION, run_job
+from pipeline.jobs import CONTENTS, EVIDENCE, EXPIRY, INACTIVE, ORPHANS, RETENTION, RUNTIME, run_job
 from pipeline.retention.events import ArchiveDiffersError, sweep_events
 from pipeline.retention.evidence import sweep_evidence
 from pipeline.retention.people import sweep_people
@@ -43,39 +44,56 @@ def sweep_forever(settings: Settings, stores: Mapping[str, Store], stop: threadi
 
 def _sweep(conn: Connection, settings: Settings, stores: Mapping[str, Store], stop: threading.Event) -> None:
     walk, unable = Walk(), set[int]()
-    retain_at = monotonic()
-
-    def work() -> None:
-        swept = sweep_orphans(conn, stores, settings, walk, now=datetime.now(UTC))
-        try:
-            found = move_due(conn, stores, settings, stop, now=datetime.now(UTC), unable=unable)
-        except StoppedError:
-            return
-        if found.moved or found.damaged or swept:
-            log.info("evidence_swept", moved=found.moved, damaged=found.damaged, orphans=swept)
-
-    # One does not wait for the other's archive or store.
+    # One does not wait for the other's archive or store, nor for what cannot be taken.
     own = (conn, settings, stop)
     by_policy: dict[str, Callable[[], None]] = {
-        FORGETTING: partial(_forget, *own),
+        INACTIVE: partial(_ask_inactive, *own),
+        CONTENTS: partial(_take_contents, conn, stop),
+        RUNTIME: partial(_take_runtime, conn, stop),
         RETENTION: partial(_retain, *own),
         EXPIRY: partial(_expire, conn, stores, stop),
     }
+    due = dict.fromkeys(by_policy, monotonic())
     while not stop.is_set():
-        run_job(settings, EVIDENCE, work)
-        if monotonic() >= retain_at:
-            done = [run_job(settings, name, job) for name, job in by_policy.items()]
-            retain_at = monotonic() + (settings.retention_sweep_s if all(done) else settings.evidence_sweep_s)
+        run_job(settings, ORPHANS, partial(_clear, conn, settings, stores, walk))
+        run_job(settings, EVIDENCE, partial(_move, conn, settings, stores, stop, unable))
+        for name in [each for each, at in due.items() if monotonic() >= at]:
+            is_done = run_job(settings, name, by_policy[name])
+            due[name] = monotonic() + (settings.retention_sweep_s if is_done else settings.evidence_sweep_s)
         stop.wait(settings.evidence_sweep_s)
 
 
-def _forget(conn: Connection, settings: Settings, stop: threading.Event) -> None:
-    """Take what needs neither the archive nor a store: people, contents of submissions, runtime state."""
-    asked = sweep_people(conn, settings, now=datetime.now(UTC), stop=stop)
-    contents = sweep_contents(conn, now=datetime.now(UTC), stop=stop)
-    removed = sweep_runtime(conn, now=datetime.now(UTC), stop=stop)
-    if asked or contents or removed.attempts:
-        log.info("forgotten", people=asked, submissions=contents, attempts=removed.attempts)
+def _clear(conn: Connection, settings: Settings, stores: Mapping[str, Store], walk: Walk) -> None:
+    if swept := sweep_orphans(conn, stores, settings, walk, now=datetime.now(UTC)):
+        log.info("orphans_swept", orphans=swept)
+
+
+def _move(
+    conn: Connection,
+    settings: Settings,
+    stores: Mapping[str, Store],
+    stop: threading.Event,
+    unable: set[int],
+) -> None:
+    with suppress(StoppedError):
+        found = move_due(conn, stores, settings, stop, now=datetime.now(UTC), unable=unable)
+        if found.moved or found.damaged:
+            log.info("evidence_swept", moved=found.moved, damaged=found.damaged)
+
+
+def _ask_inactive(conn: Connection, settings: Settings, stop: threading.Event) -> None:
+    if asked := sweep_people(conn, settings, now=datetime.now(UTC), stop=stop):
+        log.info("inactive_asked", people=asked)
+
+
+def _take_contents(conn: Connection, stop: threading.Event) -> None:
+    if taken := sweep_contents(conn, now=datetime.now(UTC), stop=stop):
+        log.info("contents_taken", submissions=taken)
+
+
+def _take_runtime(conn: Connection, stop: threading.Event) -> None:
+    if (removed := sweep_runtime(conn, now=datetime.now(UTC), stop=stop)).attempts:
+        log.info("runtime_taken", attempts=removed.attempts)
 
 
 def _retain(conn: Connection, settings: Settings, stop: threading.Event) -> None:

@@ -15,7 +15,7 @@ from kernel.settings import Settings
 from kernel.storage.local import LocalStore
 from kernel.storage.opening import key_of, open_tiers
 from pipeline.evidence_files import MARK, ForeignStoreError
-from pipeline.jobs import EVIDENCE, failing_jobs
+from pipeline.jobs import EVIDENCE, ORPHANS, failing_jobs
 from pipeline.ledger.verify import verify
 from pipeline.sweeps.orphans import Walk, sweep_orphans
 from pipeline.sweeps.sweeping import sweep_forever
@@ -257,6 +257,21 @@ def test_the_loop_moves_and_says_what_fails_and_goes_on_v2(log: Log, whose: Seat
         stop.set()
         thread.join()
     assert held(cold_of(log), piece) == piece.chunks
+
+
+def test_the_loop_moves_what_is_old_though_a_folder_cannot_be_looked_into_v1(log: Log, whose: Seat) -> None:
+    broken, stop = keep(whose, hot_of(log), closed_at=NOW), threading.Event()
+    piece = keep(whose, hot_of(log))
+    unreadable(log.settings, broken)
+    thread = threading.Thread(target=sweep_forever, args=(log.settings, open_tiers(log.settings), stop))
+    thread.start()
+    try:
+        wait_until(lambda: held(cold_of(log), piece) == piece.chunks)
+        with connect(log.settings.database_url) as conn:
+            wait_until(lambda: [each.job for each in failing_jobs(conn)] == [ORPHANS])
+    finally:
+        stop.set()
+        thread.join()
 
 
 def test_one_place_is_no_two_tiers_v2(tmp_path: Path) -> None:
