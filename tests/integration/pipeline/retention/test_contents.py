@@ -203,6 +203,24 @@ async def test_a_step_of_its_own_transaction_alone_changes_what_was_handed_in(
         conn.execute("SELECT erase_contents(gen_random_uuid())")
 
 
+async def test_a_step_of_retention_erases_nobody_g2(world: HandedIn, log: Log) -> None:
+    """As of a person on legal hold, whom no step of an erasure reaches."""
+    await grade(world)
+    other = world.api.people["other_student"].id
+    asked = await world.api.post(f"/api/admin/users/{other}/erasure", "admin")
+    assert asked.status in {200, 201, 202}, asked.body
+    hold = {"kind": "person", "target_id": str(other), "reason": "A complaint."}
+    assert (await world.api.post("/api/admin/legal-holds", "admin", json=hold)).status == 201
+    with connect(log.settings.database_url) as conn:
+        conn.autocommit = False
+        assert sweep_contents(conn, now=datetime.now(UTC)) == 1
+        conn.execute("SELECT set_config('veritas.erasure', id::text, true) FROM erasures")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            conn.execute("SELECT erase_account()")
+        conn.rollback()
+    assert sweep(log) == 1
+
+
 @pytest.mark.slow("a process for each statement of a sweep")
 async def test_a_sweep_that_is_killed_anywhere_takes_each_once(world: HandedIn, log: Log) -> None:
     """spec.md G-1: kill -9 in front of any statement."""
