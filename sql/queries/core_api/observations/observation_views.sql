@@ -2,11 +2,12 @@
 
 -- name: find_observation
 -- `own`: only what the caller made. The exam's title and the form are null where the caller may not see the exam any more, or
--- it has pointed at another evaluation since.
+-- it has pointed at another evaluation since; the reason to amend is null once a subject was erased.
 SELECT s.id AS submission_id, s.exam_id, e.title AS exam_title, s.author_id AS observer_id, coalesce(u.full_name, '') AS observer_name,
        s.finalised_at, encode(s.content_sha256, 'hex') AS content_sha256, s.event_id,
        observation_state(s.id) AS state, s.amends, (SELECT n.id FROM submissions n WHERE n.amends = s.id) AS amended_by,
-       CASE WHEN s.amends IS NOT NULL THEN convert_from(s.content, 'UTF8')::json ->> 'amendment_reason' END AS amendment_reason,
+       CASE WHEN s.amends IS NOT NULL AND s.content <> '' THEN convert_from(s.content, 'UTF8')::json ->> 'amendment_reason' END
+           AS amendment_reason,
        (s.version_snapshot ->> 'evaluation_version_id')::uuid AS evaluation_version_id, v.paper AS form,
        c.revision, c.points::float8 AS points, c.max_points::float8 AS max_points, c.ungraded, c.score::float8 AS score,
        c.percentage::float8 AS percentage, c.passed

@@ -23,6 +23,8 @@ from pipeline.projections.turns import project
 from pipeline.publications import publish_marked
 from pipeline.rebuild import rebuild
 from sql.running import connect
+from tests.integration.core_api.observations.test_amending import amend
+from tests.integration.core_api.observations.test_observations import make_form, observe
 from tests.kits.access_matrix_world import World, furnish, interrupt, review_twice
 from tests.kits.authoring import submit
 from tests.kits.branded import (
@@ -262,6 +264,30 @@ async def test_killed_between_any_two_steps_it_goes_on_where_it_was_and_takes_no
     assert taken["evidence"] == things["evidence"]
     log.seal()
     assert verify(log.owner_url, log.keys, witness=log.witness).findings == []
+
+
+async def test_an_amendment_of_an_observation_of_somebody_erased_is_read_still_m4(
+    world: World, log: Log
+) -> None:
+    api, student = world.api, world.parameters["user_id"]
+    form = await make_form(api)
+    first = (await observe(api, form)).body["submission_id"]
+    said = {"verdict": "returned", "reason": "Which bench?"}
+    path = f"/api/teacher/observations/{first}/reviews"
+    assert (await api.post(path, "teacher", json=said)).status == 201
+    amended = await amend(api, form, first)
+    assert amended.status == 201, amended.body
+    assert (await api.post(f"/api/admin/users/{student}/erasure", "admin")).status == 201
+    erase(log)
+    assert log.rows(f"SELECT subject_id::text FROM submission_subjects WHERE submission_id = '{first}'") == [
+        (student,)
+    ]
+    second = amended.body["submission_id"]
+    for path, by in (("teacher", "teacher"), ("observer", "observer")):
+        answer = await api.get(f"/api/{path}/observations/{second}", by)
+        assert answer.status == 200, answer.body
+        shown = answer.body.get("observation", answer.body)
+        assert (shown["amends"], shown["amendment_reason"]) == (first, None)
 
 
 async def test_what_is_kept_for_ever_gives_way_to_a_step_alone(world: World, log: Log) -> None:
