@@ -52,9 +52,10 @@ class Grounds(msgspec.Struct, frozen=True, kw_only=True):
     What there is to judge a session by.
 
     `level` is the peak's, `coverage` the share of heartbeats. Of its pieces of evidence some are `stored`,
-    others `missing` (announced, and not there as a whole), of the stored some `damaged` (their hash is not
-    what it was). `findings` are observers', about the candidate at this exam. `exempt` names the rules that
-    weigh less or nothing in this attempt, in English and Arabic, with the percent that is left.
+    others `missing` (announced, and not there as a whole), some `damaged` (their hash is not what it was);
+    those whose file went by policy are none of the stored. `findings` are observers', about the candidate at
+    this exam. `exempt` names the rules that weigh less or nothing in this attempt, in English and Arabic,
+    with the percent that is left.
     """
 
     level: str | None

@@ -32,5 +32,5 @@ SELECT DISTINCT ON (session_id) session_id, ends_at, sqlstate, reason FROM sessi
 WHERE ends_at > now() ORDER BY session_id DESC, began_at DESC LIMIT $1;
 
 -- name: list_damaged_evidence
--- $1 limit. What the sweep found to be other bytes than were stored, and when it last did.
-SELECT id, damaged_at FROM evidence WHERE damaged_at IS NOT NULL ORDER BY id LIMIT $1;
+-- $1 limit. What the sweep found to be other bytes than were stored, and when it last did; what is gone by policy is no trouble more.
+SELECT id, damaged_at FROM evidence WHERE damaged_at IS NOT NULL AND gone_at IS NULL ORDER BY id LIMIT $1;

@@ -68,7 +68,7 @@ CROSS JOIN LATERAL (
     FROM seen_gaps WHERE session_id = s.id
 ) g
 CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE status IN (2, 3)) AS stored, count(*) FILTER (WHERE status <> 2) AS missing,
+    SELECT count(*) FILTER (WHERE status IN (2, 3) AND gone_at IS NULL) AS stored, count(*) FILTER (WHERE status <> 2) AS missing,
            count(*) FILTER (WHERE damaged_at IS NOT NULL) AS damaged
     FROM evidence WHERE session_id = s.id
 ) v

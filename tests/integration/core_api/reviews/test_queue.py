@@ -152,6 +152,8 @@ async def test_a_recommendation_rests_on_evidence_flags_findings_and_what_does_n
         taken_back = (await recommended(api, exam_id))[quiet]
         await api.owner.execute("UPDATE evidence SET damaged_at = now() WHERE status = 2")
         damaged = (await recommended(api, exam_id))[quiet]
+        await api.owner.execute("UPDATE evidence SET damaged_at = NULL, gone_at = now() WHERE status = 2")
+        gone = (await recommended(api, exam_id))[quiet]
 
         assert (shown["recommendedStatusName"], shown["confidence"]) == ("Cleared", 0.5), (
             "half of it is there"
@@ -167,6 +169,7 @@ async def test_a_recommendation_rests_on_evidence_flags_findings_and_what_does_n
         assert set(damaged["reasons"]) - set(shown["reasons"]) == {
             "Evidence whose bytes are not what was stored: 1."
         }
+        assert set(gone["reasons"]) - set(shown["reasons"]) == {"There is no evidence to look at."}
 
 
 async def recommended(api: Api, exam_id: str) -> dict[int, Any]:

@@ -20,13 +20,16 @@ from kernel.storage.local import LocalStore
 from kernel.storage.opening import key_of, open_tiers
 from kernel.storage.stores import INCOMING
 from pipeline.evidence_files import MARK, ForeignStoreError, alone_at
+from pipeline.jobs import CONTENTS, INACTIVE, RETENTION, failing_jobs
 from pipeline.ledger.verify import verify
 from pipeline.privacy.erasing import erase_due
 from pipeline.retention.evidence import Swept
 from pipeline.retention.forecast import forecast
 from pipeline.sweeps.orphans import Walk, sweep_orphans
+from pipeline.sweeps.sweeping import sweep_forever
 from pipeline.sweeps.tiers import Moved, move_due
-from sql.running import connect
+from sql import named
+from sql.running import connect, rows
 from tests.integration.pipeline.test_process import wait_until
 from tests.kits.evidence_kept import Piece, Seat, films, keep, seat, unreadable
 from tests.kits.evidence_kept import held as held_by
@@ -51,6 +54,7 @@ from tests.kits.ledger import Log, make_log
 from tests.kits.pipeline_child import kill_at, kill_at_statement
 from tests.kits.pipeline_world import rows_of
 
+DEPLOY = named("deploy")
 TOLD = """
 SELECT kind, aggregate_id, convert_from(body, 'UTF8')::json -> 'detail' FROM ledger_events
 WHERE kind IN ('evidence.expired', 'evidence.swept') ORDER BY kind, aggregate_id
@@ -331,6 +335,47 @@ def test_a_piece_that_cannot_be_deleted_holds_up_no_other_g1(
     assert first == second == ([(bad.evidence_id,)], 0)
     assert (expire(settings), rows_of(database, LEAVING)) == (Swept(deleted=1), [])
     assert files_of(hot, bad) == 0
+
+
+def test_what_cannot_be_taken_holds_up_nothing_of_another_kind_g1(
+    settings: Settings, hot: LocalStore, database: str
+) -> None:
+    """Of what goes by policy some fails, as where a migration has broken it; the rest goes."""
+    piece, stop = keep(over(database), hot, closed_at=OLD), threading.Event()
+    broken = "inactive_people, submission_retention, event_retention"
+    with psycopg.connect(database) as conn:
+        conn.execute(f"REVOKE SELECT ON {broken} FROM veritas_pipeline".encode())
+    sweeping = threading.Thread(target=sweep_forever, args=(settings, open_tiers(settings), stop))
+    sweeping.start()
+    try:
+        with connect(settings.database_url) as conn:
+            wait_until(
+                lambda: (
+                    {each.job for each in failing_jobs(conn)} == {INACTIVE, CONTENTS, RETENTION}
+                    and gone(database) == {piece.evidence_id}
+                    and rows_of(database, "SELECT FROM ended_attempts") == []
+                )
+            )
+    finally:
+        stop.set()
+        sweeping.join()
+
+
+def test_a_damaged_piece_that_is_gone_is_no_trouble_more_v2(
+    settings: Settings, hot: LocalStore, database: str
+) -> None:
+    """`veritas doctor` lists what is to be seen to, and nobody can see to what is gone."""
+    for _ in range(2):
+        keep(over(database), hot, closed_at=OLD)
+    young = keep(over(database, datetime.now(UTC)), hot, closed_at=OLD)
+    rows_of(database, "UPDATE evidence SET damaged_at = now() RETURNING 1")
+
+    def listed() -> int:
+        with connect(settings.database_url) as conn:
+            return len(rows(conn, DEPLOY["list_damaged_evidence"], 10))
+
+    assert (listed(), expire(settings).pieces, listed()) == (3, 2, 1)
+    assert young.evidence_id not in gone(database)
 
 
 def files_of(store: LocalStore, piece: Piece) -> int:
