@@ -15,7 +15,7 @@ from msgspec import Meta
 from core_api.actors import Actor
 from core_api.analytics import measures
 from core_api.analytics.measures import Collusion, FormStatistics, Performance
-from core_api.database import Connection, of_row, page_of
+from core_api.database import Connection, narrow, of_row, page_of
 from core_api.exams import exams
 from core_api.wire import ListPage
 from kernel.errors import ForbiddenError
@@ -182,6 +182,7 @@ async def exam_analytics(
     """
     async with conn.transaction(isolation="repeatable_read", readonly=True):
         await conn.execute(QUERIES["plan_once"])
+        await narrow(conn, exam_id)
         exam = await require_analysed(conn, actor, exam_id)
         is_first = query.cursor is None
         totals = (

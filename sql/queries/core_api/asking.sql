@@ -7,3 +7,7 @@
 SELECT set_config('veritas.view', $1, false), set_config('veritas.user_id', $2, false),
        set_config('veritas.organisation_id', $3, false), set_config('veritas.exam_id', $4, false),
        set_config('plan_cache_mode', CASE $1 WHEN 'candidate' THEN 'force_generic_plan' ELSE 'auto' END, false);
+
+-- name: narrow
+-- $1 exam as text. To the end of the transaction; a sign-in that is bound to an exam stays so.
+SELECT set_config('veritas.exam_id', coalesce(nullif(current_setting('veritas.exam_id', true), ''), $1), true);

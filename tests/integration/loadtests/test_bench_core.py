@@ -249,7 +249,8 @@ async def test_every_candidate_starts_saves_and_submits_and_all_of_it_is_counted
 async def test_recordings_are_read_back_and_one_that_is_not_as_it_was_sent_fails_the_run(core: Core) -> None:
     folder, sizes = core.key_file.parent, evidence.Sizes(candidates=2, chunks=6, chunk_bytes=1000)
     targets = make_sessions(core.servers.owner, core.keyring, 2, datetime.now(UTC))
-    _, refused = await evidence.record_all(core, targets, sizes)
+    async with evidence.senders_of(core, targets, sizes) as senders:
+        _, refused = await evidence.record_all(senders)
     evidence.check_stored(core, folder, 6)
 
     with pytest.raises(BenchError, match="6 of 7 chunks"):

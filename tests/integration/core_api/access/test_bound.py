@@ -8,17 +8,23 @@ every table and view that the core API may read. A new one is among them.
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import orjson
 import pytest
 
+from core_api.actors import Actor
 from core_api.app import routes
+from core_api.database import Connection, connection, narrow
 from kernel.access import SITTING, Action, Scope, scope_of
 from kernel.errors import ForbiddenError
 from kernel.events import Role
 from kernel.http.web import API_PREFIX
+from kernel.postgres import open_pool
+from kernel.settings import load
 from tests.integration.core_api.access.test_access import snapshot
 from tests.kits.access_matrix import MATRIX
 from tests.kits.access_matrix_world import NUMBERS, World, furnish
+from tests.kits.authoring import make_exam
 from tests.kits.core import Answer, Api, DatabaseAs, core_api
 from tests.kits.row_security import wall
 
@@ -202,3 +208,39 @@ def test_what_is_no_part_of_sitting_is_refused_to_every_role_a4(action: Action) 
     for role in Role:
         with pytest.raises(ForbiddenError):
             scope_of(role, action, bound=True)
+
+
+async def test_whoever_looks_at_one_exam_sees_no_other_meanwhile_and_a_bound_one_no_further_a4(
+    database: str, database_as: DatabaseAs
+) -> None:
+    async with core_api(database, database_as) as api:
+        first, second = [str((await make_exam(api, "numeric", title=title)).exam_id) for title in "ab"]
+        person = api.people["teacher"]
+        teacher = Actor(
+            user_id=person.id, role=person.role, organisation_id=person.organisation_id, email=person.email,
+            scope=Scope.granted,
+        )  # fmt: skip
+        seen = "SELECT id::text FROM exams ORDER BY id"
+
+        async def exams(conn: Connection) -> set[str]:
+            return {row["id"] for row in await conn.fetch(seen)}
+
+        async with await open_pool(load({}, database_url=database_as("veritas_core"))) as pool:
+            async with connection(pool, teacher) as conn:
+                every = await exams(conn)
+                async with conn.transaction():
+                    await narrow(conn, UUID(first))
+                    narrowed = await exams(conn)
+                    reached = await conn.fetch("SELECT reached_exam_ids()::text")
+                after = await exams(conn)
+            async with (
+                connection(pool, msgspec.structs.replace(teacher, exam_id=UUID(second))) as conn,
+                conn.transaction(),
+            ):
+                await narrow(conn, UUID(first))
+                bound = await exams(conn)
+
+        assert {first, second} <= every
+        assert (narrowed, [tuple(row) for row in reached]) == ({first}, [(first,)])
+        assert after == every
+        assert bound == {second}
