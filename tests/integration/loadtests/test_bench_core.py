@@ -192,6 +192,7 @@ async def test_pgbench_leaves_the_rows_that_the_product_leaves_table_by_table(wo
         **dict.fromkeys(("submissions", "submission_scores", "submission_subjects", "told"), CANDIDATES),
         "pending_reviews": CANDIDATES,
         "hot_sessions": CANDIDATES,  # whose events go by policy some day
+        "ended_attempts": CANDIDATES,  # and what only the running attempt needed
         "submission_items": CANDIDATES * items,
         "ledger_events": CANDIDATES * 2,  # the submission, and the end of the session
         "ledger_salts": CANDIDATES * 3,  # of both records, and where the hand-in came from
