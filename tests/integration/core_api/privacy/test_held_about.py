@@ -12,7 +12,7 @@ import msgspec
 import psycopg
 import pytest
 
-from core_api.privacy.held_about import Archive
+from core_api.privacy.archiving import Archive
 from kernel.personal import HELD, Of
 from kernel.theirs import SECRET, THEIRS
 from tests.kits.access_matrix_world import furnish
